@@ -1,0 +1,118 @@
+//! What the fleet consists of and what is being done to it, durably: the seam, and the types that cross it.
+//!
+//! One implementation now, `sqlite`; etcd is to follow for several controllers.
+
+pub mod sqlite;
+
+use std::net::IpAddr;
+
+use crate::model::{Droplet, DropletId, DropletName, HourlyPrice, Operation, OperationId, Phase, Template, Timestamp};
+
+/// A durable record of droplets and operations.
+///
+/// Whatever returns `Ok` is on disk. A change whose precondition does not hold is refused whole.
+pub trait Inventory: Send + Sync {
+    /// What went wrong, with the file and the remedy.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Every droplet that is not gone, in the order in which they were asked for, and every open operation.
+    fn load(&self) -> impl Future<Output = Result<Snapshot, Self::Error>> + Send;
+
+    /// Writes the intent to create one droplet for each draft, before anything is sent. All or none.
+    fn begin_create(&self, drafts: &[CreateDraft]) -> impl Future<Output = Result<Vec<Operation>, Self::Error>> + Send;
+
+    /// Writes the intent to delete one droplet and moves it to `phase` (draining or deleting). When a delete is open
+    /// for it, that one is returned; an open create of it is closed as failed with `reason`.
+    fn begin_delete(
+        &self,
+        droplet: &DropletName,
+        phase: Phase,
+        reason: &str,
+        at: Timestamp,
+    ) -> impl Future<Output = Result<Operation, Self::Error>> + Send;
+
+    /// Writes one step of an operation.
+    fn record(&self, step: &Step, at: Timestamp) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Takes droplets that were made elsewhere into the fleet; those whose id is known are left alone.
+    /// Answers how many were new.
+    fn adopt(&self, droplets: &[Droplet]) -> impl Future<Output = Result<usize, Self::Error>> + Send;
+
+    /// The number that the next droplet gets.
+    fn next_index(&self) -> impl Future<Output = Result<u32, Self::Error>> + Send;
+}
+
+/// What the inventory holds at one moment.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// Droplets that are not gone, in order of [`Droplet::index`].
+    pub droplets: Vec<Droplet>,
+    /// Operations that are open, oldest first.
+    pub operations: Vec<Operation>,
+    /// When a create was last begun.
+    pub last_scale_out: Option<Timestamp>,
+    /// When a delete was last begun.
+    pub last_scale_in: Option<Timestamp>,
+}
+
+impl Snapshot {
+    /// The droplet of that name.
+    pub fn droplet(&self, name: &DropletName) -> Option<&Droplet> {
+        self.droplets.iter().find(|droplet| droplet.name == *name)
+    }
+}
+
+/// The intent to create one droplet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CreateDraft {
+    /// Unique over the whole history.
+    pub name: DropletName,
+    /// Its number in the fleet.
+    pub index: u32,
+    /// What it is made of.
+    pub template: Template,
+    /// What it costs.
+    pub hourly_price: HourlyPrice,
+    /// SHA-256 of the user data that it is given, in hex.
+    pub body_digest: String,
+    /// Given to the user-data generator.
+    pub user_data_params: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// One durable step of an operation.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// The request to create is about to be sent for these operations.
+    Sending {
+        /// The operations whose droplets one request asks for.
+        operations: Vec<OperationId>,
+    },
+    /// The droplets exist: each goes to `booting` with its id.
+    Created {
+        /// Name and id of each.
+        droplets: Vec<(DropletName, DropletId)>,
+    },
+    /// The droplet has its address: it goes to `warming`.
+    Addressed {
+        /// Which droplet.
+        droplet: DropletName,
+        /// Where it listens.
+        address: IpAddr,
+    },
+    /// The droplet goes to another phase. `serving` closes its create, `gone` closes whatever is open for it.
+    Phase {
+        /// Which droplet.
+        droplet: DropletName,
+        /// Where to.
+        phase: Phase,
+    },
+    /// The create was refused, or its droplet never showed up: the operation is closed as failed and the droplet is gone.
+    NeverCreated {
+        /// The operation.
+        operation: OperationId,
+        /// Why.
+        reason: String,
+    },
+}

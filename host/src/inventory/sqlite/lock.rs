@@ -1,0 +1,86 @@
+//! One writer at a time: a lock file beside the database, held for the whole of a changing command.
+//!
+//! SQLite's own lock guards a transaction; this one guards the command around it, so that two
+//! processes do not carry on the same operation. The kernel frees it when the process ends, however it ends.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::InventoryError;
+
+/// How often the lock is tried while another process has it.
+const RETRY_EVERY: Duration = Duration::from_millis(50);
+
+/// The right to change the inventory; it ends when this is dropped.
+#[derive(Debug)]
+pub struct WriteLock {
+    // Held for its lock.
+    _file: File,
+}
+
+impl WriteLock {
+    /// Takes the lock of the inventory at `inventory`, and waits at most `patience` for another process to be done.
+    /// `waiting_for` is told once who that is.
+    pub async fn acquire(
+        inventory: &Path,
+        patience: Duration,
+        command: &str,
+        mut waiting_for: impl FnMut(&str),
+    ) -> Result<Self, InventoryError> {
+        let path = lock_path(inventory);
+        let failed = |source| InventoryError::Lock { path: path.clone(), source };
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(failed)?;
+        let started = Instant::now();
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::Error(source)) => return Err(failed(source)),
+                Err(TryLockError::WouldBlock) => {
+                    let holder = holder(&mut file);
+                    if started.elapsed() >= patience {
+                        return Err(InventoryError::Locked { path: inventory.to_owned(), holder, waited: patience });
+                    }
+                    if !told {
+                        waiting_for(&holder);
+                        told = true;
+                    }
+                    tokio::time::sleep(RETRY_EVERY).await;
+                }
+            }
+        }
+        // Who holds the lock is a courtesy to the next one: a full disk must not keep us from working.
+        let note = format!("doproxy {command} (process {})\n", std::process::id());
+        let written =
+            file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(note.as_bytes()));
+        if let Err(error) = written {
+            tracing::debug!(%error, "cannot note the holder in the lock file");
+        }
+        Ok(Self { _file: file })
+    }
+}
+
+fn lock_path(inventory: &Path) -> PathBuf {
+    let mut path = inventory.as_os_str().to_owned();
+    path.push(".lock");
+    path.into()
+}
+
+fn holder(file: &mut File) -> String {
+    let mut note = String::new();
+    let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(200).read_to_string(&mut note));
+    let note: String = note.trim().chars().filter(|c| !c.is_control()).collect();
+    if read.is_ok() && !note.is_empty() { note } else { "another process".to_owned() }
+}

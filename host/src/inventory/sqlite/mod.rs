@@ -1,0 +1,350 @@
+//! The inventory in one SQLite file: droplets with their history, and the journal of operations.
+//!
+//! `store` opens the file and keeps its schema, `lock` lets one process write at a time, `rows` reads and
+//! writes rows. What the steps mean for a droplet's phase is decided here; which step to take is not.
+
+mod lock;
+mod rows;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+
+pub use lock::WriteLock;
+
+use super::{CreateDraft, Inventory, Snapshot, Step};
+use crate::model::{Droplet, DropletId, DropletName, Operation, OperationKind, OperationState, Phase, Timestamp};
+
+/// Why the inventory cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum InventoryError {
+    /// The file cannot be opened or made.
+    #[error("cannot open the inventory {path}: {source}; check that the folder exists and may be written")]
+    Open {
+        /// The database file.
+        path: PathBuf,
+        /// What the system said.
+        source: rusqlite::Error,
+    },
+    /// It is no database, or a damaged one.
+    #[error(
+        "the inventory {path} is damaged or not an inventory ({detail}); restore a copy, or move it away and let `doproxy import` or `doproxy recover` find the droplets again"
+    )]
+    Corrupt {
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        detail: String,
+    },
+    /// A newer doproxy wrote it.
+    #[error(
+        "the inventory {path} has schema {found}, and this doproxy knows up to {known}; use the doproxy that wrote it, or a newer one"
+    )]
+    Newer {
+        /// The database file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// Another process writes to it.
+    #[error("the inventory {path} is being changed by {holder}; waited {waited:?}, try again when it is done")]
+    Locked {
+        /// The database file.
+        path: PathBuf,
+        /// Command and process id of the other.
+        holder: String,
+        /// How long this process waited.
+        waited: Duration,
+    },
+    /// The lock file cannot be used.
+    #[error("cannot lock the inventory with {path}: {source}")]
+    Lock {
+        /// The lock file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A step whose precondition does not hold; the inventory is unchanged.
+    #[error("the inventory refused a step: {0}; this is a fault in doproxy")]
+    Refused(String),
+    /// Any other failure of SQLite.
+    #[error("cannot {action} the inventory {path}: {source}; check free space and permissions")]
+    Sqlite {
+        /// `read` or `write`.
+        action: &'static str,
+        /// The database file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+/// The fleet's inventory in a SQLite file.
+#[derive(Debug)]
+pub struct SqliteInventory {
+    path: PathBuf,
+    connection: Mutex<Connection>,
+}
+
+impl SqliteInventory {
+    /// Opens the inventory at `path`, and makes it or brings its schema up to date where needed.
+    pub fn open(path: impl Into<PathBuf>) -> Result<Self, InventoryError> {
+        let path = path.into();
+        let connection = store::open(&path)?;
+        Ok(Self { path, connection: Mutex::new(connection) })
+    }
+
+    /// Opens the inventory at `path` only for reading; `None` where there is none yet.
+    pub fn open_existing(path: impl Into<PathBuf>) -> Result<Option<Self>, InventoryError> {
+        let path = path.into();
+        if path.exists() { Self::open(path).map(Some) } else { Ok(None) }
+    }
+
+    /// The phases that a droplet went through, oldest first. For people and tests.
+    pub fn history(&self, droplet: &DropletName) -> Result<Vec<(Phase, Timestamp)>, InventoryError> {
+        let connection = self.connection();
+        rows::history(&connection, droplet).map_err(|source| self.failed("read", source))
+    }
+
+    /// The operations that are closed, oldest first. For people and tests.
+    pub fn closed_operations(&self) -> Result<Vec<Operation>, InventoryError> {
+        let connection = self.connection();
+        rows::operations(&connection, false).map_err(|source| self.failed("read", source))
+    }
+
+    fn connection(&self) -> MutexGuard<'_, Connection> {
+        // A panic while the lock was held leaves a rolled-back transaction, not a broken connection.
+        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn failed(&self, action: &'static str, source: rusqlite::Error) -> InventoryError {
+        store::classify(&self.path, action, source)
+    }
+
+    /// Runs `change` in one transaction that is on disk when this returns `Ok`, or not there at all.
+    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal>) -> Result<T, InventoryError> {
+        let mut connection = self.connection();
+        let result = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(Refusal::from)
+            .and_then(|transaction| {
+                let value = change(&transaction)?;
+                transaction.commit()?;
+                Ok(value)
+            });
+        result.map_err(|refusal| match refusal {
+            Refusal::Precondition(why) => InventoryError::Refused(why),
+            Refusal::Sqlite(source) => self.failed("write", source),
+        })
+    }
+}
+
+/// Why a change is rolled back.
+enum Refusal {
+    Precondition(String),
+    Sqlite(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Refusal {
+    fn from(source: rusqlite::Error) -> Self {
+        Self::Sqlite(source)
+    }
+}
+
+fn refuse<T>(why: String) -> Result<T, Refusal> {
+    Err(Refusal::Precondition(why))
+}
+
+impl Inventory for SqliteInventory {
+    type Error = InventoryError;
+
+    async fn load(&self) -> Result<Snapshot, InventoryError> {
+        let mut connection = self.connection();
+        let read = |connection: &mut Connection| {
+            // One transaction, so that droplets and operations are of the same moment.
+            let transaction = connection.transaction()?;
+            let (last_scale_out, last_scale_in) = rows::last_scaled(&transaction)?;
+            Ok(Snapshot {
+                droplets: rows::droplets(&transaction)?,
+                operations: rows::operations(&transaction, true)?,
+                last_scale_out,
+                last_scale_in,
+            })
+        };
+        read(&mut connection).map_err(|source| self.failed("read", source))
+    }
+
+    async fn begin_create(&self, drafts: &[CreateDraft]) -> Result<Vec<Operation>, InventoryError> {
+        self.write(|transaction| {
+            drafts
+                .iter()
+                .map(|draft| {
+                    rows::insert_droplet(
+                        transaction,
+                        &Droplet {
+                            name: draft.name.clone(),
+                            index: draft.index,
+                            id: None,
+                            phase: Phase::Requested,
+                            phase_since: draft.at,
+                            created_at: draft.at,
+                            template: draft.template.clone(),
+                            hourly_price: draft.hourly_price,
+                            address: None,
+                            protected: false,
+                        },
+                    )?;
+                    Ok(rows::insert_operation(
+                        transaction,
+                        OperationKind::Create,
+                        &draft.name,
+                        draft.at,
+                        Some(&draft.body_digest),
+                        draft.user_data_params.as_deref(),
+                    )?)
+                })
+                .collect()
+        })
+    }
+
+    async fn begin_delete(
+        &self,
+        droplet: &DropletName,
+        phase: Phase,
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<Operation, InventoryError> {
+        self.write(|transaction| {
+            let open = rows::open_operations_of(transaction, droplet)?;
+            if let Some(delete) = open.iter().find(|operation| operation.kind == OperationKind::Delete) {
+                return Ok(delete.clone());
+            }
+            for create in open {
+                rows::close_operation(
+                    transaction,
+                    create.id,
+                    &OperationState::Failed { reason: reason.to_owned() },
+                    at,
+                )?;
+            }
+            move_to(transaction, droplet, phase, at)?;
+            Ok(rows::insert_operation(transaction, OperationKind::Delete, droplet, at, None, None)?)
+        })
+    }
+
+    async fn record(&self, step: &Step, at: Timestamp) -> Result<(), InventoryError> {
+        self.write(|transaction| match step {
+            Step::Sending { operations } => {
+                for operation in operations {
+                    let changed = transaction.execute(
+                        "UPDATE operations SET sent_at = ?2 WHERE id = ?1 AND kind = 'create' AND state = 'open'",
+                        params![operation.0, at.0],
+                    )?;
+                    if changed != 1 {
+                        return refuse(format!("operation {operation} is no open create"));
+                    }
+                }
+                Ok(())
+            }
+            Step::Created { droplets } => {
+                for (name, id) in droplets {
+                    set_id(transaction, name, *id)?;
+                    move_to(transaction, name, Phase::Booting, at)?;
+                }
+                Ok(())
+            }
+            Step::Addressed { droplet, address } => {
+                transaction.execute(
+                    "UPDATE droplets SET address = ?2 WHERE name = ?1",
+                    params![droplet.as_str(), address.to_string()],
+                )?;
+                move_to(transaction, droplet, Phase::Warming, at)
+            }
+            Step::Phase { droplet, phase } => {
+                move_to(transaction, droplet, *phase, at)?;
+                close_what_ends(transaction, droplet, *phase, at)
+            }
+            Step::NeverCreated { operation, reason } => {
+                let Some(name) = rows::droplet_of(transaction, *operation)? else {
+                    return refuse(format!("there is no operation {operation}"));
+                };
+                rows::close_operation(transaction, *operation, &OperationState::Failed { reason: reason.clone() }, at)?;
+                move_to(transaction, &name, Phase::Gone, at)
+            }
+        })
+    }
+
+    async fn adopt(&self, droplets: &[Droplet]) -> Result<usize, InventoryError> {
+        self.write(|transaction| {
+            let mut new = 0;
+            for droplet in droplets {
+                let known: Option<i64> = transaction
+                    .query_row(
+                        "SELECT 1 FROM droplets WHERE phase <> 'gone' AND (cloud_id = ?1 OR name = ?2)",
+                        params![droplet.id.map(|id| id.0), droplet.name.as_str()],
+                        |row| row.get(0),
+                    )
+                    .optional()?;
+                if known.is_none() {
+                    rows::insert_droplet(transaction, droplet)?;
+                    new += 1;
+                }
+            }
+            Ok(new)
+        })
+    }
+
+    async fn next_index(&self) -> Result<u32, InventoryError> {
+        let connection = self.connection();
+        connection
+            .query_row("SELECT coalesce(max(fleet_index) + 1, 0) FROM droplets", [], |row| row.get(0))
+            .map_err(|source| self.failed("read", source))
+    }
+}
+
+fn set_id(transaction: &Transaction<'_>, name: &DropletName, id: DropletId) -> Result<(), Refusal> {
+    let changed = transaction.execute(
+        "UPDATE droplets SET cloud_id = ?2 WHERE name = ?1 AND phase = 'requested' AND cloud_id IS NULL",
+        params![name.as_str(), id.0],
+    )?;
+    if changed == 1 { Ok(()) } else { refuse(format!("{name} is not waiting for an id")) }
+}
+
+/// Moves a droplet to another phase, where life allows it, and writes that into its history.
+fn move_to(transaction: &Transaction<'_>, name: &DropletName, phase: Phase, at: Timestamp) -> Result<(), Refusal> {
+    let Some(current) = rows::phase_of(transaction, name)? else {
+        return refuse(format!("there is no droplet {name}"));
+    };
+    if current == phase {
+        return Ok(());
+    }
+    if !current.may_become(phase) {
+        return refuse(format!("{name} is {current} and cannot become {phase}"));
+    }
+    rows::set_phase(transaction, name, phase, at)?;
+    Ok(())
+}
+
+fn close_what_ends(
+    transaction: &Transaction<'_>,
+    droplet: &DropletName,
+    phase: Phase,
+    at: Timestamp,
+) -> Result<(), Refusal> {
+    for operation in rows::open_operations_of(transaction, droplet)? {
+        let state = match (operation.kind, phase) {
+            (OperationKind::Create, Phase::Serving) | (OperationKind::Delete, Phase::Gone) => OperationState::Done,
+            (OperationKind::Create, Phase::Gone) => OperationState::Failed { reason: "the droplet is gone".to_owned() },
+            _ => continue,
+        };
+        rows::close_operation(transaction, operation.id, &state, at)?;
+    }
+    Ok(())
+}

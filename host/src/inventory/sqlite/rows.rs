@@ -1,0 +1,211 @@
+//! Rows to plain data and back.
+
+use std::error::Error;
+use std::fmt;
+use std::net::IpAddr;
+
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Result, Row, params};
+
+use crate::model::{
+    Droplet, DropletId, DropletName, HourlyPrice, Operation, OperationId, OperationKind, OperationState, Phase,
+    Template, Timestamp,
+};
+
+/// A cell that holds what this program never writes.
+#[derive(Debug)]
+struct BadCell(String);
+
+impl fmt::Display for BadCell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Error for BadCell {}
+
+fn bad_cell(column: &str, why: impl fmt::Display) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(BadCell(format!("{column}: {why}"))))
+}
+
+fn name(row: &Row<'_>, column: &str) -> Result<DropletName> {
+    DropletName::parse(row.get::<_, String>(column)?).map_err(|error| bad_cell(column, error))
+}
+
+fn phase(row: &Row<'_>) -> Result<Phase> {
+    let word: String = row.get("phase")?;
+    Phase::parse(&word).ok_or_else(|| bad_cell("phase", word))
+}
+
+fn time(row: &Row<'_>, column: &str) -> Result<Timestamp> {
+    row.get(column).map(Timestamp)
+}
+
+fn droplet(row: &Row<'_>) -> Result<Droplet> {
+    let address: Option<String> = row.get("address")?;
+    Ok(Droplet {
+        name: name(row, "name")?,
+        index: row.get("fleet_index")?,
+        id: row.get::<_, Option<u64>>("cloud_id")?.map(DropletId),
+        phase: phase(row)?,
+        phase_since: time(row, "phase_since")?,
+        created_at: time(row, "created_at")?,
+        template: Template {
+            size: row.get("size")?,
+            region: row.get("region")?,
+            image: row.get("image")?,
+            tags: serde_json::from_str(&row.get::<_, String>("tags")?).map_err(|error| bad_cell("tags", error))?,
+        },
+        hourly_price: HourlyPrice::from_micro_dollars(row.get("hourly_price_micro_dollars")?),
+        address: address.map(|text| text.parse::<IpAddr>()).transpose().map_err(|error| bad_cell("address", error))?,
+        protected: row.get("protected")?,
+    })
+}
+
+/// Droplets that are not gone, in the order in which they were asked for.
+pub(super) fn droplets(connection: &Connection) -> Result<Vec<Droplet>> {
+    connection
+        .prepare_cached("SELECT * FROM droplets WHERE phase <> 'gone' ORDER BY fleet_index")?
+        .query_map([], droplet)?
+        .collect()
+}
+
+pub(super) fn insert_droplet(connection: &Connection, droplet: &Droplet) -> Result<()> {
+    let tags = serde_json::to_string(&droplet.template.tags).map_err(|error| bad_cell("tags", error))?;
+    connection.execute(
+        "INSERT INTO droplets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+        params![
+            droplet.name.as_str(),
+            droplet.index,
+            droplet.id.map(|id| id.0),
+            droplet.phase.as_str(),
+            droplet.phase_since.0,
+            droplet.created_at.0,
+            droplet.template.size,
+            droplet.template.region,
+            droplet.template.image,
+            tags,
+            droplet.hourly_price.micro_dollars(),
+            droplet.address.map(|address| address.to_string()),
+            droplet.protected,
+        ],
+    )?;
+    add_history(connection, &droplet.name, droplet.phase, droplet.phase_since)
+}
+
+pub(super) fn phase_of(connection: &Connection, droplet: &DropletName) -> Result<Option<Phase>> {
+    connection.query_row("SELECT phase FROM droplets WHERE name = ?1", [droplet.as_str()], phase).optional()
+}
+
+pub(super) fn set_phase(connection: &Connection, droplet: &DropletName, phase: Phase, at: Timestamp) -> Result<()> {
+    connection.execute(
+        "UPDATE droplets SET phase = ?2, phase_since = ?3 WHERE name = ?1",
+        params![droplet.as_str(), phase.as_str(), at.0],
+    )?;
+    add_history(connection, droplet, phase, at)
+}
+
+fn add_history(connection: &Connection, droplet: &DropletName, phase: Phase, at: Timestamp) -> Result<()> {
+    connection.execute("INSERT INTO phases VALUES (?1, ?2, ?3)", params![droplet.as_str(), phase.as_str(), at.0])?;
+    Ok(())
+}
+
+pub(super) fn history(connection: &Connection, droplet: &DropletName) -> Result<Vec<(Phase, Timestamp)>> {
+    connection
+        .prepare("SELECT phase, at FROM phases WHERE droplet = ?1 ORDER BY rowid")?
+        .query_map([droplet.as_str()], |row| Ok((phase(row)?, time(row, "at")?)))?
+        .collect()
+}
+
+fn operation(row: &Row<'_>) -> Result<Operation> {
+    let kind: String = row.get("kind")?;
+    let state: String = row.get("state")?;
+    Ok(Operation {
+        id: OperationId(row.get("id")?),
+        kind: match kind.as_str() {
+            "create" => OperationKind::Create,
+            "delete" => OperationKind::Delete,
+            _ => return Err(bad_cell("kind", kind)),
+        },
+        droplet: name(row, "droplet")?,
+        started_at: time(row, "started_at")?,
+        sent_at: row.get::<_, Option<u64>>("sent_at")?.map(Timestamp),
+        body_digest: row.get("body_digest")?,
+        user_data_params: row.get("user_data_params")?,
+        state: match state.as_str() {
+            "open" => OperationState::Open,
+            "done" => OperationState::Done,
+            "failed" => OperationState::Failed { reason: row.get::<_, Option<String>>("reason")?.unwrap_or_default() },
+            _ => return Err(bad_cell("state", state)),
+        },
+    })
+}
+
+/// The operations that are open, or those that are closed; oldest first.
+pub(super) fn operations(connection: &Connection, open: bool) -> Result<Vec<Operation>> {
+    connection
+        .prepare_cached("SELECT * FROM operations WHERE (state = 'open') = ?1 ORDER BY id")?
+        .query_map([open], operation)?
+        .collect()
+}
+
+pub(super) fn open_operations_of(connection: &Connection, droplet: &DropletName) -> Result<Vec<Operation>> {
+    connection
+        .prepare_cached("SELECT * FROM operations WHERE droplet = ?1 AND state = 'open' ORDER BY id")?
+        .query_map([droplet.as_str()], operation)?
+        .collect()
+}
+
+pub(super) fn droplet_of(connection: &Connection, operation: OperationId) -> Result<Option<DropletName>> {
+    connection
+        .query_row("SELECT droplet FROM operations WHERE id = ?1", [operation.0], |row| name(row, "droplet"))
+        .optional()
+}
+
+pub(super) fn insert_operation(
+    connection: &Connection,
+    kind: OperationKind,
+    droplet: &DropletName,
+    at: Timestamp,
+    body_digest: Option<&str>,
+    user_data_params: Option<&str>,
+) -> Result<Operation> {
+    let word = match kind {
+        OperationKind::Create => "create",
+        OperationKind::Delete => "delete",
+    };
+    connection.query_row(
+        "INSERT INTO operations (kind, droplet, started_at, body_digest, user_data_params, state)
+         VALUES (?1, ?2, ?3, ?4, ?5, 'open') RETURNING *",
+        params![word, droplet.as_str(), at.0, body_digest, user_data_params],
+        operation,
+    )
+}
+
+pub(super) fn close_operation(
+    connection: &Connection,
+    id: OperationId,
+    state: &OperationState,
+    at: Timestamp,
+) -> Result<()> {
+    let (word, reason) = match state {
+        OperationState::Open => ("open", None),
+        OperationState::Done => ("done", None),
+        OperationState::Failed { reason } => ("failed", Some(reason)),
+    };
+    connection.execute(
+        "UPDATE operations SET state = ?2, reason = ?3, ended_at = ?4 WHERE id = ?1 AND state = 'open'",
+        params![id.0, word, reason, at.0],
+    )?;
+    Ok(())
+}
+
+/// When a create and when a delete was last begun.
+pub(super) fn last_scaled(connection: &Connection) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
+    connection.query_row(
+        "SELECT max(started_at) FILTER (WHERE kind = 'create'), max(started_at) FILTER (WHERE kind = 'delete')
+         FROM operations",
+        [],
+        |row| Ok((row.get::<_, Option<u64>>(0)?.map(Timestamp), row.get::<_, Option<u64>>(1)?.map(Timestamp))),
+    )
+}

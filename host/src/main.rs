@@ -1,0 +1,3 @@
+//! The `doproxy` command.
+
+fn main() {}

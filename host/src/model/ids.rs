@@ -1,0 +1,150 @@
+//! Names and numbers that identify things; each is checked where it enters and trusted afterwards.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The id that `DigitalOcean` gives a droplet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DropletId(pub u64);
+
+/// The id of an operation in this fleet's journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct OperationId(pub u64);
+
+impl fmt::Display for DropletId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for OperationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A name that does not have the form that `DigitalOcean` or HAProxy asks of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} {value:?} is not valid: {rule}")]
+pub struct InvalidName {
+    /// What the name was meant for.
+    pub what: &'static str,
+    /// The text as it was given.
+    pub value: String,
+    /// The rule that it breaks.
+    pub rule: &'static str,
+}
+
+macro_rules! checked_name {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(String);
+
+        impl $type {
+            /// Checks `value` against the rule of this name.
+            pub fn parse(value: impl Into<String>) -> Result<Self, InvalidName> {
+                let value = value.into();
+                let check: fn(&str) -> bool = $check;
+                if check(&value) {
+                    Ok(Self(value))
+                } else {
+                    Err(InvalidName { what: $what, value, rule: $rule })
+                }
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = InvalidName;
+            fn try_from(value: String) -> Result<Self, InvalidName> {
+                Self::parse(value)
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> String {
+                name.0
+            }
+        }
+    };
+}
+
+checked_name!(
+    /// The name of a droplet, which is its hostname too.
+    ///
+    /// The form is the API's: `^[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]$`, at most 255 bytes.
+    DropletName,
+    "the droplet name",
+    "letters, digits, '.' and '-', ending in a letter or digit, at most 255",
+    |name| {
+        let bytes = name.as_bytes();
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric();
+        bytes.len() <= 255
+            && bytes.last().is_some_and(plain)
+            && bytes.iter().all(|byte| plain(byte) || matches!(byte, b'.' | b'-'))
+    }
+);
+
+checked_name!(
+    /// A tag at `DigitalOcean`: `^[a-zA-Z0-9_\-\:]+$`, at most 255 bytes.
+    Tag,
+    "the tag",
+    "letters, digits, '_', '-' and ':', at most 255",
+    |tag| !tag.is_empty()
+        && tag.len() <= 255
+        && tag.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-:".contains(&byte))
+);
+
+checked_name!(
+    /// The name of a fleet; with `doproxy:` before it, it is the tag that marks the fleet's droplets.
+    FleetName,
+    "the fleet name",
+    "letters, digits, '_' and '-', at most 64",
+    |name| !name.is_empty()
+        && name.len() <= 64
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+);
+
+impl FleetName {
+    /// The tag that every droplet of this fleet bears, and no other droplet may.
+    pub fn tag(&self) -> Tag {
+        Tag(format!("doproxy:{}", self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_droplet_name_has_the_form_of_a_hostname() {
+        for good in ["auto-nginx-0", "a", "web.example.com", "-a"] {
+            assert!(DropletName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "web-", "a b", "a\nb", "ü", "a;b", &"a".repeat(256)] {
+            assert!(DropletName::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_fleet_marks_its_droplets_with_one_tag() {
+        let fleet = FleetName::parse("www").unwrap();
+
+        assert_eq!(fleet.tag().as_str(), "doproxy:www");
+    }
+}
