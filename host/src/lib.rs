@@ -7,5 +7,9 @@
 pub mod balancer;
 pub mod clock;
 pub mod cloud;
+pub mod config;
+pub mod emulator;
 pub mod inventory;
 pub mod model;
+pub mod plugin;
+pub mod simulation;

@@ -34,9 +34,15 @@ pub trait Inventory: Send + Sync {
     /// Writes one step of an operation.
     fn record(&self, step: &Step, at: Timestamp) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Takes droplets that were made elsewhere into the fleet; those whose id is known are left alone.
-    /// Answers how many were new.
-    fn adopt(&self, droplets: &[Droplet]) -> impl Future<Output = Result<usize, Self::Error>> + Send;
+    /// Takes a droplet that was made elsewhere into the fleet; `None` when its id is or was in it. Where its name is
+    /// or was another's, the id is put behind the name. Answers the droplet as it was written.
+    fn adopt(&self, droplet: &Droplet) -> impl Future<Output = Result<Option<Droplet>, Self::Error>> + Send;
+
+    /// What a policy remembered last.
+    fn policy_state(&self, policy: &str) -> impl Future<Output = Result<Option<PolicyState>, Self::Error>> + Send;
+
+    /// Keeps what a policy remembers.
+    fn set_policy_state(&self, policy: &str, state: &PolicyState) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// The number that the next droplet gets.
     fn next_index(&self) -> impl Future<Output = Result<u32, Self::Error>> + Send;
@@ -60,6 +66,17 @@ impl Snapshot {
     pub fn droplet(&self, name: &DropletName) -> Option<&Droplet> {
         self.droplets.iter().find(|droplet| droplet.name == *name)
     }
+}
+
+/// What a policy remembers from one tick to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PolicyState {
+    /// What tells apart the components and configurations whose memory this can be.
+    pub policy: String,
+    /// Ticks that it has decided on.
+    pub ticks: u64,
+    /// Opaque; at most 64 KiB.
+    pub state: Vec<u8>,
 }
 
 /// The intent to create one droplet.

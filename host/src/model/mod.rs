@@ -26,4 +26,4 @@ pub use plan::{Cut, Plan, PlannedCreate, PlannedDelete};
 pub use plugin::{Manifest, MetricNeed, PluginKind, Problem};
 pub use secret::Token;
 pub use time::Timestamp;
-pub use user_data::{UserData, UserDataKind};
+pub use user_data::{UserData, UserDataKind, UserDataRequest};

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// Most bytes that the API takes.
 pub const MAX_BYTES: usize = 64 * 1024;
 
@@ -139,6 +141,27 @@ fn kind_of(text: &str) -> Result<UserDataKind, UserDataError> {
         return Ok(UserDataKind::Multipart);
     }
     Err(UserDataError::UnknownKind(first_line.chars().take(60).collect()))
+}
+
+/// What a user-data generator is told of the droplet that it writes for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserDataRequest {
+    /// The fleet.
+    pub fleet_name: String,
+    /// The droplet's name.
+    pub hostname: String,
+    /// Its number in the fleet.
+    pub index: u32,
+    /// Size slug.
+    pub size: String,
+    /// Region slug.
+    pub region: String,
+    /// Image slug or id.
+    pub image: String,
+    /// All its tags, the fleet's own first.
+    pub tags: Vec<String>,
+    /// What the policy gave along; empty where it gave nothing.
+    pub params: String,
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 pub use lock::WriteLock;
 
-use super::{CreateDraft, Inventory, Snapshot, Step};
+use super::{CreateDraft, Inventory, PolicyState, Snapshot, Step};
 use crate::model::{Droplet, DropletId, DropletName, Operation, OperationKind, OperationState, Phase, Timestamp};
 
 /// Why the inventory cannot be read or written.
@@ -281,23 +281,45 @@ impl Inventory for SqliteInventory {
         })
     }
 
-    async fn adopt(&self, droplets: &[Droplet]) -> Result<usize, InventoryError> {
+    async fn adopt(&self, droplet: &Droplet) -> Result<Option<Droplet>, InventoryError> {
         self.write(|transaction| {
-            let mut new = 0;
-            for droplet in droplets {
-                let known: Option<i64> = transaction
-                    .query_row(
-                        "SELECT 1 FROM droplets WHERE phase <> 'gone' AND (cloud_id = ?1 OR name = ?2)",
-                        params![droplet.id.map(|id| id.0), droplet.name.as_str()],
-                        |row| row.get(0),
-                    )
-                    .optional()?;
-                if known.is_none() {
-                    rows::insert_droplet(transaction, droplet)?;
-                    new += 1;
-                }
+            let known = |condition: &str, value: &dyn rusqlite::ToSql| {
+                transaction.query_row(&format!("SELECT EXISTS (SELECT 1 FROM droplets WHERE {condition})"), [value], |row| {
+                    row.get::<_, bool>(0)
+                })
+            };
+            if known("cloud_id = ?1", &droplet.id.map(|id| id.0))? {
+                return Ok(None);
             }
-            Ok(new)
+            let mut droplet = droplet.clone();
+            if let Some(id) = droplet.id
+                && known("name = ?1", &droplet.name.as_str())?
+            {
+                droplet.name = DropletName::parse(format!("{}-{id}", droplet.name))
+                    .map_err(|error| Refusal::Precondition(error.to_string()))?;
+            }
+            rows::insert_droplet(transaction, &droplet)?;
+            Ok(Some(droplet))
+        })
+    }
+
+    async fn policy_state(&self, policy: &str) -> Result<Option<PolicyState>, InventoryError> {
+        let connection = self.connection();
+        connection
+            .query_row("SELECT identity, ticks, state FROM policies WHERE name = ?1", [policy], |row| {
+                Ok(PolicyState { policy: row.get(0)?, ticks: row.get(1)?, state: row.get(2)? })
+            })
+            .optional()
+            .map_err(|source| self.failed("read", source))
+    }
+
+    async fn set_policy_state(&self, policy: &str, state: &PolicyState) -> Result<(), InventoryError> {
+        self.write(|transaction| {
+            transaction.execute(
+                "INSERT OR REPLACE INTO policies (name, identity, ticks, state) VALUES (?1, ?2, ?3, ?4)",
+                params![policy, state.policy, state.ticks, state.state],
+            )?;
+            Ok(())
         })
     }
 

@@ -44,6 +44,12 @@ const MIGRATIONS: [&str; 1] = ["
         ended_at INTEGER
     ) STRICT;
     CREATE UNIQUE INDEX one_open_operation_of_a_kind ON operations (droplet, kind) WHERE state = 'open';
+    CREATE TABLE policies (
+        name TEXT PRIMARY KEY,
+        identity TEXT NOT NULL,
+        ticks INTEGER NOT NULL,
+        state BLOB NOT NULL
+    ) STRICT;
 "];
 
 /// The schema version that this program writes.

@@ -1,0 +1,204 @@
+//! Writing operations into the journal, and carrying them to their end.
+
+use std::collections::HashSet;
+
+use super::advance::is_under_way;
+use super::user_data::digest;
+use super::{Advanced, Controller, ControllerError, Event};
+use crate::balancer::Balancer;
+use crate::cloud::{Cloud, Size};
+use crate::inventory::{CreateDraft, Inventory, Snapshot};
+use crate::model::{
+    Droplet, DropletName, DropletRequest, HourlyPrice, Operation, OperationKind, Phase, Plan, Tag, Template,
+};
+
+/// What became of what was asked for.
+#[derive(Debug, Default)]
+pub struct Acted {
+    /// Droplets that serve now.
+    pub created: Vec<Droplet>,
+    /// Droplets that are gone now.
+    pub deleted: Vec<DropletName>,
+    /// Droplets that were given up, and why.
+    pub gave_up: Vec<(DropletName, String)>,
+}
+
+impl Acted {
+    /// An error where something was given up.
+    pub fn into_result(self) -> Result<Self, ControllerError> {
+        if self.gave_up.is_empty() {
+            return Ok(self);
+        }
+        Err(ControllerError::GaveUp(self.gave_up.iter().map(|(name, why)| format!("{name}: {why}")).collect()))
+    }
+}
+
+impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
+    /// Creates droplets and waits until they serve.
+    pub async fn create(&self, request: &DropletRequest) -> Result<Acted, ControllerError> {
+        let sizes = self.cloud.sizes().await?;
+        let operations = self.begin_create(request, &sizes).await?;
+        self.drive(&operations).await
+    }
+
+    /// Drains and deletes droplets, and waits until the API says that they are gone.
+    pub async fn delete(&self, droplets: &[DropletName], reason: &str) -> Result<Acted, ControllerError> {
+        let snapshot = self.load().await?;
+        let operations = self.begin_deletes(&snapshot, droplets, reason).await?;
+        self.drive(&operations).await
+    }
+
+    /// Carries out a plan.
+    pub async fn act(&self, plan: &Plan, sizes: &[Size]) -> Result<Acted, ControllerError> {
+        let mut operations = Vec::new();
+        for create in &plan.creates {
+            operations.extend(self.begin_create(&create.request, sizes).await?);
+        }
+        let snapshot = self.load().await?;
+        for delete in &plan.deletes {
+            let name = std::slice::from_ref(&delete.droplet);
+            operations.extend(self.begin_deletes(&snapshot, name, &delete.reason).await?);
+        }
+        self.drive(&operations).await
+    }
+
+    /// Carries on whatever an earlier command left behind. Says what it is about before it begins.
+    pub async fn carry_on(&self, announce: impl FnOnce(&Snapshot)) -> Result<Acted, ControllerError> {
+        let snapshot = self.load().await?;
+        if !is_under_way(&snapshot) {
+            return Ok(Acted::default());
+        }
+        announce(&snapshot);
+        self.drive(&snapshot.operations).await
+    }
+
+    /// Makes HAProxy equal to the inventory, whether or not anything is under way.
+    pub async fn reload(&self) -> Result<crate::balancer::Applied, ControllerError> {
+        let snapshot = self.load().await?;
+        self.apply(&snapshot).await
+    }
+
+    async fn begin_create(
+        &self,
+        request: &DropletRequest,
+        sizes: &[Size],
+    ) -> Result<Vec<Operation>, ControllerError> {
+        let template = self.template_of(request)?;
+        let hourly_price = price_of(&template.size, sizes)?;
+        let first = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
+        let at = self.clock.now();
+        let mut drafts = Vec::new();
+        for index in first..first.saturating_add(request.count) {
+            let name = self.names.next(&self.settings.hostname_prefix, index).map_err(|error| {
+                ControllerError::UserData { droplet: self.settings.hostname_prefix.clone(), why: error.to_string() }
+            })?;
+            let params = request.user_data_params.clone();
+            let user_data = self.settings.user_data(&name, index, &template, params.as_deref()).await?;
+            let body_digest = digest(&user_data);
+            let template = template.clone();
+            drafts.push(CreateDraft { name, index, template, hourly_price, body_digest, user_data_params: params, at });
+        }
+        self.inventory.begin_create(&drafts).await.map_err(ControllerError::inventory)
+    }
+
+    async fn begin_deletes(
+        &self,
+        snapshot: &Snapshot,
+        droplets: &[DropletName],
+        reason: &str,
+    ) -> Result<Vec<Operation>, ControllerError> {
+        let mut operations = Vec::new();
+        for name in droplets {
+            let phase = match snapshot.droplet(name) {
+                None => continue,
+                Some(droplet) if droplet.id.is_none() => return Err(ControllerError::NotCreatedYet(name.clone())),
+                Some(droplet) if droplet.phase < Phase::Serving => Phase::Deleting,
+                Some(droplet) if droplet.phase == Phase::Serving => Phase::Draining,
+                Some(droplet) => droplet.phase,
+            };
+            let operation = self
+                .inventory
+                .begin_delete(name, phase, reason, self.clock.now())
+                .await
+                .map_err(ControllerError::inventory)?;
+            self.report(Event::Phase { droplet: name.clone(), phase, address: None });
+            operations.push(operation);
+        }
+        Ok(operations)
+    }
+
+    /// Advances until each of `operations` is closed. Every wait has a deadline, so this ends.
+    async fn drive(&self, operations: &[Operation]) -> Result<Acted, ControllerError> {
+        let mut acted = Acted::default();
+        let wanted: HashSet<_> = operations.iter().map(|operation| &operation.droplet).collect();
+        loop {
+            let Advanced { snapshot, gave_up, progressed } = self.advance().await?;
+            acted.gave_up.extend(gave_up);
+            let open = snapshot.operations.iter().any(|operation| wanted.contains(&operation.droplet));
+            if !open {
+                self.collect(operations, &snapshot, &mut acted);
+                return Ok(acted);
+            }
+            if let Some(overdue) = self.overdue(&snapshot) {
+                return Err(overdue);
+            }
+            if !progressed {
+                tokio::time::sleep(self.settings.deadlines.poll).await;
+            }
+        }
+    }
+
+    fn collect(&self, operations: &[Operation], snapshot: &Snapshot, acted: &mut Acted) {
+        for operation in operations {
+            match (operation.kind, snapshot.droplet(&operation.droplet)) {
+                (OperationKind::Create, Some(droplet)) if droplet.phase == Phase::Serving => {
+                    acted.created.push(droplet.clone());
+                }
+                (OperationKind::Delete, None) => acted.deleted.push(operation.droplet.clone()),
+                _ => {}
+            }
+        }
+    }
+
+    /// A delete that the API has not carried out in time: the operation stays open, the command does not wait on.
+    fn overdue(&self, snapshot: &Snapshot) -> Option<ControllerError> {
+        snapshot.droplets.iter().find_map(|droplet| {
+            let waited = self.time_in_phase(droplet);
+            (droplet.phase == Phase::Deleting && waited >= self.settings.deadlines.delete).then(|| {
+                ControllerError::Overdue { droplet: droplet.name.clone(), phase: droplet.phase, waited }
+            })
+        })
+    }
+
+    /// The fleet's template with what the request changes.
+    fn template_of(&self, request: &DropletRequest) -> Result<Template, ControllerError> {
+        let own = &self.settings.template;
+        let mut tags = own.tags.clone();
+        for tag in &request.tags {
+            let tag = Tag::parse(tag.clone()).map_err(|error| ControllerError::BadRequest(error.to_string()))?;
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        Ok(Template {
+            size: request.size.clone().unwrap_or_else(|| own.size.clone()),
+            region: request.region.clone().unwrap_or_else(|| own.region.clone()),
+            image: request.image.clone().unwrap_or_else(|| own.image.clone()),
+            tags,
+        })
+    }
+}
+
+/// The price of a size; a size that the API does not list cannot be asked for.
+fn price_of(slug: &str, sizes: &[Size]) -> Result<HourlyPrice, ControllerError> {
+    if let Some(size) = sizes.iter().find(|size| size.slug == slug) {
+        return Ok(size.hourly_price);
+    }
+    let nearest = sizes
+        .iter()
+        .map(|size| (strsim::jaro_winkler(&size.slug, slug), size.slug.as_str()))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let suggestion = nearest.map(|(_, slug)| format!(" (did you mean {slug:?}?)")).unwrap_or_default();
+    Err(ControllerError::NoSuchSize { size: slug.to_owned(), suggestion })
+}

@@ -1,0 +1,266 @@
+//! One pass over everything that is under way: each droplet takes the step that what is seen allows.
+//!
+//! Level-triggered: the pass starts from the inventory, the API and HAProxy as they are, so it does not matter how
+//! things came to be so, and doing it twice changes nothing.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use super::{Controller, ControllerError, Event};
+use crate::balancer::{Applied, Balancer, Server, ServerState, Stats};
+use crate::cloud::{Cloud, CloudDroplet, ErrorClass, Filter, Status};
+use crate::inventory::{Inventory, Snapshot, Step};
+use crate::model::{Droplet, DropletId, DropletName, OperationId, Phase};
+
+/// What a pass did and what is left.
+#[derive(Debug)]
+pub struct Advanced {
+    /// The inventory after the pass.
+    pub snapshot: Snapshot,
+    /// Droplets that were given up in this pass, and why.
+    pub gave_up: Vec<(DropletName, String)>,
+    /// Whether the inventory changed, so that another pass at once may do more.
+    pub progressed: bool,
+}
+
+/// What a pass collects on its way.
+#[derive(Default)]
+pub(super) struct Pass {
+    pub(super) progressed: bool,
+    pub(super) tries_before: HashMap<OperationId, u32>,
+    gave_up: Vec<(DropletName, String)>,
+}
+
+impl Pass {
+    pub(super) fn gave_up(&mut self, droplet: &DropletName, why: String) {
+        self.progressed = true;
+        self.gave_up.push((droplet.clone(), why));
+    }
+}
+
+impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
+    /// Carries each open operation one step further, where it can go further now.
+    pub async fn advance(&self) -> Result<Advanced, ControllerError> {
+        let mut pass = Pass { tries_before: self.tries(), ..Pass::default() };
+        let mut snapshot = self.load().await?;
+        if is_under_way(&snapshot) {
+            let seen = self.cloud.list(&Filter::Tag(self.settings.fleet.tag())).await?;
+            self.notice_vanished(&snapshot, &seen, &mut pass).await?;
+            self.advance_requested(&snapshot, &seen, &mut pass).await?;
+            snapshot = self.load().await?;
+            self.advance_booting(&snapshot, &seen, &mut pass).await?;
+            snapshot = self.load().await?;
+            self.apply(&snapshot).await?;
+            if snapshot.droplets.iter().any(|d| matches!(d.phase, Phase::Warming | Phase::Draining)) {
+                let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
+                self.advance_warming(&snapshot, &stats, &mut pass).await?;
+                self.advance_draining(&snapshot, &stats, &mut pass).await?;
+                snapshot = self.load().await?;
+                self.apply(&snapshot).await?;
+            }
+            self.advance_deleting(&snapshot, &mut pass).await?;
+            snapshot = self.load().await?;
+        }
+        Ok(Advanced { snapshot, gave_up: pass.gave_up, progressed: pass.progressed })
+    }
+
+    /// Makes HAProxy serve what the inventory says.
+    pub async fn apply(&self, snapshot: &Snapshot) -> Result<Applied, ControllerError> {
+        let servers = servers(&snapshot.droplets);
+        let applied = self.balancer.apply(&servers).await.map_err(ControllerError::balancer)?;
+        if applied == Applied::Reloaded {
+            self.report(Event::Reloaded { servers: servers.len() });
+        }
+        Ok(applied)
+    }
+
+    /// The inventory as it is.
+    pub async fn load(&self) -> Result<Snapshot, ControllerError> {
+        self.inventory.load().await.map_err(ControllerError::inventory)
+    }
+
+    pub(super) async fn record(&self, step: &Step) -> Result<(), ControllerError> {
+        self.inventory.record(step, self.clock.now()).await.map_err(ControllerError::inventory)
+    }
+
+    /// A droplet that somebody else deleted leaves the fleet; one that nobody knows is reported.
+    async fn notice_vanished(
+        &self,
+        snapshot: &Snapshot,
+        seen: &[CloudDroplet],
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        let listed: HashSet<DropletId> = seen.iter().map(|droplet| droplet.id).collect();
+        for droplet in &snapshot.droplets {
+            let Some(id) = droplet.id.filter(|id| droplet.phase != Phase::Deleting && !listed.contains(id)) else {
+                continue;
+            };
+            // One list proves nothing: lists lag, and a droplet that has lost its tag is still there.
+            let gone = match self.cloud.get(id).await {
+                Ok(_) => false,
+                Err(error) if error.class == ErrorClass::NotFound => self.was_visible(droplet),
+                Err(error) => return Err(error.into()),
+            };
+            if gone {
+                self.record(&Step::Phase { droplet: droplet.name.clone(), phase: Phase::Gone }).await?;
+                self.report(Event::Vanished { droplet: droplet.name.clone(), id: Some(id) });
+                pass.gave_up(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
+            }
+        }
+        let known: HashSet<DropletId> = snapshot.droplets.iter().filter_map(|droplet| droplet.id).collect();
+        let names: HashSet<&str> = snapshot.droplets.iter().map(|droplet| droplet.name.as_str()).collect();
+        for droplet in seen.iter().filter(|d| !known.contains(&d.id) && !names.contains(d.name.as_str())) {
+            let name = droplet.name.chars().filter(|c| !c.is_control()).take(255).collect();
+            self.report(Event::Unknown { name, id: droplet.id });
+        }
+        Ok(())
+    }
+
+    /// Whether the API has shown the droplet, or has had the time to: only then does a 404 say that it is gone.
+    fn was_visible(&self, droplet: &Droplet) -> bool {
+        droplet.address.is_some()
+            || self.clock.now().since(droplet.created_at) >= self.settings.deadlines.visible
+    }
+
+    async fn advance_booting(
+        &self,
+        snapshot: &Snapshot,
+        seen: &[CloudDroplet],
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Booting) {
+            let Some(id) = droplet.id else { continue };
+            let found = seen.iter().find(|found| found.id == id);
+            // Some droplets are `active` before they have an address.
+            let address = found
+                .filter(|found| found.status == Status::Active)
+                .and_then(|found| self.settings.address.of(found));
+            if let Some(address) = address {
+                self.record(&Step::Addressed { droplet: droplet.name.clone(), address }).await?;
+                pass.progressed = true;
+                let phase = Phase::Warming;
+                self.report(Event::Phase { droplet: droplet.name.clone(), phase, address: Some(address) });
+            } else {
+                let status = found.map_or("not listed yet".to_owned(), |found| format!("{} without an address", found.status));
+                let why = format!("it is {status} (id {id})");
+                self.give_up_after(self.settings.deadlines.boot, droplet, &why, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn advance_warming(
+        &self,
+        snapshot: &Snapshot,
+        stats: &Stats,
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Warming) {
+            let server = stats.servers.iter().find(|server| Some(server.id) == droplet.id);
+            if server.is_some_and(|server| server.check_passed) {
+                self.enter(droplet, Phase::Serving, pass).await?;
+            } else {
+                let status = server.map_or("not known to HAProxy", |server| server.status.as_str());
+                let why = format!("its health check does not pass: {status}");
+                self.give_up_after(self.settings.deadlines.warm_up, droplet, &why, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn advance_draining(
+        &self,
+        snapshot: &Snapshot,
+        stats: &Stats,
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Draining) {
+            let server = stats.servers.iter().find(|server| Some(server.id) == droplet.id);
+            let drained = server.is_none_or(|server| server.sessions == 0);
+            if drained || self.time_in_phase(droplet) >= self.settings.deadlines.drain {
+                self.enter(droplet, Phase::Deleting, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn advance_deleting(&self, snapshot: &Snapshot, pass: &mut Pass) -> Result<(), ControllerError> {
+        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Deleting) {
+            let Some(id) = droplet.id else { continue };
+            // A delete may be accepted and not happen, so it is asked for until the API says 404.
+            match self.cloud.delete(id).await {
+                Ok(()) => {}
+                Err(error) if error.is_passing() => {
+                    self.report(Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() });
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            }
+            match self.cloud.get(id).await {
+                Ok(_) => {}
+                Err(error) if error.class == ErrorClass::NotFound => {
+                    if self.was_visible(droplet) {
+                        self.enter(droplet, Phase::Gone, pass).await?;
+                    }
+                }
+                Err(error) if error.is_passing() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn enter(&self, droplet: &Droplet, phase: Phase, pass: &mut Pass) -> Result<(), ControllerError> {
+        self.record(&Step::Phase { droplet: droplet.name.clone(), phase }).await?;
+        pass.progressed = true;
+        self.report(Event::Phase { droplet: droplet.name.clone(), phase, address: droplet.address });
+        Ok(())
+    }
+
+    /// A droplet that does not come up in time is deleted.
+    async fn give_up_after(
+        &self,
+        deadline: Duration,
+        droplet: &Droplet,
+        why: &str,
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        let waited = self.time_in_phase(droplet);
+        if waited < deadline {
+            return Ok(());
+        }
+        let why = format!("{} was {} for {} s: {why}", droplet.name, droplet.phase, waited.as_secs());
+        self.inventory
+            .begin_delete(&droplet.name, Phase::Deleting, &why, self.clock.now())
+            .await
+            .map_err(ControllerError::inventory)?;
+        self.report(Event::GaveUp { droplet: droplet.name.clone(), why: why.clone() });
+        pass.gave_up(&droplet.name, why);
+        Ok(())
+    }
+
+    pub(super) fn time_in_phase(&self, droplet: &Droplet) -> Duration {
+        self.clock.now().since(droplet.phase_since)
+    }
+}
+
+/// Whether there is anything to carry on.
+pub(super) fn is_under_way(snapshot: &Snapshot) -> bool {
+    !snapshot.operations.is_empty() || snapshot.droplets.iter().any(|droplet| droplet.phase != Phase::Serving)
+}
+
+/// The servers that HAProxy is to have.
+pub fn servers(droplets: &[Droplet]) -> Vec<Server> {
+    droplets
+        .iter()
+        .filter_map(|droplet| {
+            let state = match droplet.phase {
+                Phase::Warming => ServerState::Warming,
+                Phase::Serving => ServerState::Serving,
+                Phase::Draining => ServerState::Draining,
+                Phase::Requested | Phase::Booting | Phase::Deleting | Phase::Gone => return None,
+            };
+            Some(Server { id: droplet.id?, hostname: droplet.name.clone(), address: droplet.address?, state })
+        })
+        .collect()
+}

@@ -1,0 +1,74 @@
+//! What stops the controller; whatever it had begun stays in the journal and is carried on by the next command.
+
+use std::error::Error;
+use std::time::Duration;
+
+use crate::cloud::CloudError;
+use crate::model::{DropletName, Phase};
+
+/// What stops the controller.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// The cloud refused, or cannot be reached.
+    #[error("{0}; {remedy}", remedy = .0.remedy())]
+    Cloud(#[from] CloudError),
+    /// The balancer could not be changed or read.
+    #[error(transparent)]
+    Balancer(Box<dyn Error + Send + Sync>),
+    /// The inventory could not be changed or read.
+    #[error(transparent)]
+    Inventory(Box<dyn Error + Send + Sync>),
+    /// A plugin failed.
+    #[error(transparent)]
+    Plugin(Box<dyn Error + Send + Sync>),
+    /// The user data cannot be sent.
+    #[error("the user data of {droplet} cannot be sent: {why}")]
+    UserData {
+        /// The droplet that it was made for.
+        droplet: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// There is nothing of the wanted size.
+    #[error("DigitalOcean has no size {size:?}{suggestion}; `doproxy check` lists what there is")]
+    NoSuchSize {
+        /// The slug that was asked for.
+        size: String,
+        /// The nearest that there is.
+        suggestion: String,
+    },
+    /// A droplet that does not exist yet cannot be deleted.
+    #[error("{0} is still being asked for; try again when it has an id")]
+    NotCreatedYet(DropletName),
+    /// The droplet is protected.
+    #[error("{0} is protected")]
+    Protected(DropletName),
+    /// A wait took longer than the configuration allows.
+    #[error(
+        "{droplet} is still {phase} after {waited:?}; the operation stays in the journal, and the next command carries it on"
+    )]
+    Overdue {
+        /// The droplet.
+        droplet: DropletName,
+        /// Where it is.
+        phase: Phase,
+        /// How long it has been there.
+        waited: Duration,
+    },
+    /// What was asked for cannot be asked of the API.
+    #[error("{0}")]
+    BadRequest(String),
+    /// Every droplet of a create was given up.
+    #[error("{}", .0.join("\n"))]
+    GaveUp(Vec<String>),
+}
+
+impl ControllerError {
+    pub(super) fn balancer(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Balancer(Box::new(error))
+    }
+
+    pub(super) fn inventory(error: impl Error + Send + Sync + 'static) -> Self {
+        Self::Inventory(Box::new(error))
+    }
+}

@@ -1,0 +1,153 @@
+//! What happens while operations are carried on, for whoever watches: a terminal, a log, a test.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::model::{DropletId, DropletName, Phase};
+
+/// Something that happened. `Display` is a line for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The intent to create is on disk, and the request is about to be sent.
+    Requesting {
+        /// The droplets that one request asks for.
+        droplets: Vec<DropletName>,
+    },
+    /// A droplet has an id.
+    Created {
+        /// Its name.
+        droplet: DropletName,
+        /// Its id.
+        id: DropletId,
+        /// It was found at the API after a request whose answer was lost.
+        found: bool,
+    },
+    /// It is not known whether a request to create was carried out.
+    OutcomeUnknown {
+        /// The droplets that it asked for.
+        droplets: Vec<DropletName>,
+        /// Why.
+        why: String,
+    },
+    /// The cloud could not do something now; it is tried again.
+    Retrying {
+        /// The droplet.
+        droplet: DropletName,
+        /// Why.
+        why: String,
+    },
+    /// A droplet is in another phase.
+    Phase {
+        /// Its name.
+        droplet: DropletName,
+        /// The phase.
+        phase: Phase,
+        /// Its address, once it has one.
+        address: Option<IpAddr>,
+    },
+    /// A droplet is given up.
+    GaveUp {
+        /// Its name.
+        droplet: DropletName,
+        /// Why.
+        why: String,
+    },
+    /// A droplet of the inventory is not at the API any more, and nobody asked for that.
+    Vanished {
+        /// Its name.
+        droplet: DropletName,
+        /// Its id.
+        id: Option<DropletId>,
+    },
+    /// A second droplet of one name is deleted.
+    Twin {
+        /// The name that both have.
+        droplet: DropletName,
+        /// The one that goes.
+        id: DropletId,
+    },
+    /// A droplet bears the fleet's tag, and the inventory does not know it. It is left alone.
+    Unknown {
+        /// Its name at the API, cleaned.
+        name: String,
+        /// Its id.
+        id: DropletId,
+    },
+    /// HAProxy was reloaded.
+    Reloaded {
+        /// The servers that it has now.
+        servers: usize,
+    },
+}
+
+fn list(f: &mut fmt::Formatter<'_>, names: &[DropletName]) -> fmt::Result {
+    for (index, name) in names.iter().enumerate() {
+        write!(f, "{}{name}", if index == 0 { "" } else { ", " })?;
+    }
+    Ok(())
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requesting { droplets } => {
+                f.write_str("asking DigitalOcean for ")?;
+                list(f, droplets)
+            }
+            Self::Created { droplet, id, found: false } => write!(f, "{droplet} is booting (id {id})"),
+            Self::Created { droplet, id, found: true } => {
+                write!(f, "{droplet} was made after all and is booting (id {id})")
+            }
+            Self::OutcomeUnknown { droplets, why } => {
+                f.write_str("it is not known whether the request for ")?;
+                list(f, droplets)?;
+                write!(f, " was carried out ({why}); looking for it")
+            }
+            Self::Retrying { droplet, why } => write!(f, "{droplet} waits: {why}"),
+            Self::Phase { droplet, phase: Phase::Warming, address: Some(address) } => {
+                write!(f, "{droplet} is active at {address}; waiting for its health check")
+            }
+            Self::Phase { droplet, phase: Phase::Draining, .. } => {
+                write!(f, "{droplet} is draining: no new sessions, open ones may end")
+            }
+            Self::Phase { droplet, phase, .. } => write!(f, "{droplet} is {phase}"),
+            Self::GaveUp { droplet, why } => write!(f, "gave up {droplet}: {why}"),
+            Self::Vanished { droplet, id } => {
+                write!(f, "{droplet}")?;
+                if let Some(id) = id {
+                    write!(f, " (id {id})")?;
+                }
+                f.write_str(" is not at DigitalOcean any more, and not by our doing; taken out of the fleet")
+            }
+            Self::Twin { droplet, id } => write!(f, "a second {droplet} (id {id}) exists; deleting it"),
+            Self::Unknown { name, id } => {
+                write!(f, "{name} (id {id}) bears the fleet's tag, and the inventory does not know it; left alone")
+            }
+            Self::Reloaded { servers } => {
+                write!(f, "HAProxy reloaded with {servers} server{}", if *servers == 1 { "" } else { "s" })
+            }
+        }
+    }
+}
+
+/// Passes events on; a clone passes them to the same place.
+#[derive(Clone)]
+pub struct Reporter(Arc<dyn Fn(&Event) + Send + Sync>);
+
+impl Reporter {
+    /// Calls `receive` with each event.
+    pub fn new(receive: impl Fn(&Event) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(receive))
+    }
+
+    pub(super) fn report(&self, event: &Event) {
+        (self.0)(event);
+    }
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Reporter")
+    }
+}

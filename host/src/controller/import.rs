@@ -1,0 +1,89 @@
+//! Taking droplets over that were made elsewhere, by DOProxy for one.
+
+use std::collections::HashSet;
+
+use super::{Controller, ControllerError};
+use crate::balancer::Balancer;
+use crate::cloud::{Cloud, CloudDroplet, ErrorClass};
+use crate::inventory::Inventory;
+use crate::model::{Droplet, DropletId, DropletName, Phase, Tag, Template, Timestamp};
+
+/// What [`Controller::import`] found.
+#[derive(Debug, Default)]
+pub struct Imported {
+    /// Taken over.
+    pub droplets: Vec<Droplet>,
+    /// In the inventory already.
+    pub known: Vec<DropletId>,
+    /// Not at the API.
+    pub missing: Vec<DropletId>,
+}
+
+impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
+    /// Takes droplets that were made elsewhere into the fleet: marks each with the fleet's tag, then writes it down.
+    /// Answers those that were taken over and the ids that the API does not have.
+    pub async fn import(&self, ids: &[DropletId]) -> Result<Imported, ControllerError> {
+        let known: HashSet<DropletId> =
+            self.load().await?.droplets.iter().filter_map(|droplet| droplet.id).collect();
+        let mut imported = Imported::default();
+        let mut index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
+        let at = self.clock.now();
+        for &id in ids {
+            if known.contains(&id) || imported.droplets.iter().any(|droplet| droplet.id == Some(id)) {
+                imported.known.push(id);
+                continue;
+            }
+            let found = match self.cloud.get(id).await {
+                Ok(found) => found,
+                Err(error) if error.class == ErrorClass::NotFound => {
+                    imported.missing.push(id);
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            self.cloud.tag(id, &self.settings.fleet.tag()).await?;
+            let droplet = self.adopted(&found, index, at)?;
+            match self.inventory.adopt(&droplet).await.map_err(ControllerError::inventory)? {
+                Some(adopted) => imported.droplets.push(adopted),
+                None => imported.known.push(id),
+            }
+            index += 1;
+        }
+        Ok(imported)
+    }
+
+    fn adopted(
+        &self,
+        found: &CloudDroplet,
+        index: u32,
+        at: Timestamp,
+    ) -> Result<Droplet, ControllerError> {
+        let name = DropletName::parse(found.name.clone()).map_err(|error| ControllerError::BadRequest(error.to_string()))?;
+        let own = self.settings.fleet.tag();
+        let address = self.settings.address.of(found);
+        // It serves already: to begin with its health check would take the whole fleet out of HAProxy for a moment.
+        let phase = if address.is_some() { Phase::Serving } else { Phase::Booting };
+        Ok(Droplet {
+            name,
+            index,
+            id: Some(found.id),
+            phase,
+            phase_since: at,
+            created_at: found.created_at.unwrap_or(at),
+            template: Template {
+                size: found.size.clone(),
+                region: found.region.clone(),
+                image: found.image.clone(),
+                tags: found
+                    .tags
+                    .iter()
+                    .filter_map(|tag| Tag::parse(tag.clone()).ok())
+                    .filter(|tag| *tag != own)
+                    .collect(),
+            },
+            hourly_price: found.hourly_price,
+            address,
+            protected: false,
+        })
+    }
+}

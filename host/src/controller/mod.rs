@@ -1,0 +1,85 @@
+//! The controller: what turns wishes into droplets, and carries every operation to its end.
+//!
+//! A tick is `observe` → `decide` → `guard` → `act`; the first three are functions of plain data. `act` writes
+//! operations into the inventory, and `advance` carries open operations on, one step for each droplet, from what is
+//! seen and written and not from memory. So carrying on after a crash is the same code as carrying on.
+
+mod advance;
+pub mod act;
+pub mod decide;
+mod error;
+pub mod event;
+pub mod guard;
+pub mod import;
+pub mod names;
+pub mod observe;
+mod requested;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+pub mod tick;
+pub mod user_data;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+pub use advance::Advanced;
+pub use error::ControllerError;
+pub use event::{Event, Reporter};
+pub use names::Names;
+pub use settings::{AddressKind, Deadlines, Settings};
+pub use user_data::UserDataSource;
+
+use crate::balancer::Balancer;
+use crate::clock::Clock;
+use crate::cloud::Cloud;
+use crate::inventory::Inventory;
+use crate::model::OperationId;
+use requested::Attempt;
+
+/// The controller of one fleet. Whoever has one and changes things holds the inventory's write lock.
+pub struct Controller<C, B, I> {
+    cloud: C,
+    balancer: B,
+    inventory: I,
+    settings: Settings,
+    clock: Clock,
+    reporter: Reporter,
+    names: Names,
+    /// What this process knows of requests that it sent, and the journal does not: lost without harm.
+    attempts: Mutex<HashMap<OperationId, Attempt>>,
+}
+
+impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
+    /// A controller over these three.
+    pub fn new(
+        cloud: C,
+        balancer: B,
+        inventory: I,
+        settings: Settings,
+        clock: Clock,
+        names: Names,
+        reporter: Reporter,
+    ) -> Self {
+        Self { cloud, balancer, inventory, settings, clock, reporter, names, attempts: Mutex::default() }
+    }
+
+    /// The cloud.
+    pub fn cloud(&self) -> &C {
+        &self.cloud
+    }
+
+    /// The balancer.
+    pub fn balancer(&self) -> &B {
+        &self.balancer
+    }
+
+    /// The inventory.
+    pub fn inventory(&self) -> &I {
+        &self.inventory
+    }
+
+    fn report(&self, event: Event) {
+        self.reporter.report(&event);
+    }
+}

@@ -1,0 +1,54 @@
+//! Names that no other droplet has or had: prefix, number, and six random characters.
+//!
+//! The number alone would do while the inventory is whole; the random part keeps a name unique when the inventory
+//! was lost, and makes finding a droplet by its name a proof that it is ours.
+
+use std::sync::{Mutex, PoisonError};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::model::{DropletName, InvalidName};
+
+/// Letters and digits that cannot be taken for one another.
+const ALPHABET: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
+
+/// Makes names. Seeded in simulations, from the system's entropy otherwise.
+#[derive(Debug)]
+pub struct Names(Mutex<SmallRng>);
+
+impl Names {
+    /// Names that nobody can foretell.
+    pub fn random() -> Self {
+        Self(Mutex::new(rand::make_rng()))
+    }
+
+    /// The same names for the same seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self(Mutex::new(SmallRng::seed_from_u64(seed)))
+    }
+
+    /// The name of the `index`-th droplet of a fleet: `auto-nginx-7-k3f9tq`.
+    pub fn next(&self, prefix: &str, index: u32) -> Result<DropletName, InvalidName> {
+        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let suffix: String = (0..6).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect();
+        DropletName::parse(format!("{prefix}-{index}-{suffix}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_of_one_index_differ() {
+        let names = Names::random();
+
+        let made: HashSet<_> = (0..100).map(|_| names.next("web", 3).unwrap()).collect();
+
+        assert_eq!(made.len(), 100);
+        assert!(made.iter().all(|name| name.as_str().starts_with("web-3-")));
+    }
+}

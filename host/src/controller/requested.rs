@@ -1,0 +1,240 @@
+//! Droplets that were asked for: sending the request once, and finding out what became of it.
+//!
+//! The API has no idempotency key. The name is ours and unique, so after an answer that was lost the droplet is
+//! looked for by its name, for as long as lists may lag, before the same name is asked for again.
+
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use super::advance::Pass;
+use super::user_data::digest;
+use super::{Controller, ControllerError, Event};
+use crate::balancer::Balancer;
+use crate::cloud::{Cloud, CloudDroplet, CloudError, CreateRequest, ErrorClass, Filter};
+use crate::inventory::{Inventory, Snapshot, Step};
+use crate::model::{Droplet, DropletId, Operation, OperationId, OperationKind, Phase, Template, Timestamp, UserData};
+
+/// How often a request that was certainly not carried out is sent again.
+const MAX_TRIES: u32 = 6;
+/// The pause after the first refusal; it doubles with each.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What this process knows of a request, beyond the journal.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Attempt {
+    tries: u32,
+    not_before: Timestamp,
+}
+
+/// One droplet that is to be asked for.
+struct Unsent<'a> {
+    operation: &'a Operation,
+    droplet: &'a Droplet,
+    user_data: UserData,
+}
+
+impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
+    /// Finds or asks for each droplet that has no id yet.
+    pub(super) async fn advance_requested(
+        &self,
+        snapshot: &Snapshot,
+        seen: &[CloudDroplet],
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        let mut unsent: Vec<Unsent<'_>> = Vec::new();
+        for operation in snapshot.operations.iter().filter(|operation| operation.kind == OperationKind::Create) {
+            let Some(droplet) = snapshot.droplet(&operation.droplet).filter(|d| d.phase == Phase::Requested) else {
+                continue;
+            };
+            let attempt = self.attempt(operation.id);
+            // In the journal "sent" is written before the request goes out; that it was refused is known to this
+            // process alone, and after a crash it is looked for like any other.
+            let may_exist = operation.sent_at.filter(|_| attempt.is_none());
+            if let Some(sent_at) = may_exist {
+                if self.find(droplet, seen, pass).await? || self.clock.now().since(sent_at) < self.settings.deadlines.visible
+                {
+                    continue;
+                }
+            }
+            if attempt.is_none_or(|attempt| self.clock.now() >= attempt.not_before) {
+                let params = operation.user_data_params.as_deref();
+                let user_data = self.settings.user_data(&droplet.name, droplet.index, &droplet.template, params).await?;
+                if operation.body_digest.as_ref().is_some_and(|before| *before != digest(&user_data)) {
+                    tracing::warn!(droplet = %droplet.name, "its user data differs from what was written down: the generator or its configuration changed meanwhile");
+                }
+                unsent.push(Unsent { operation, droplet, user_data });
+            }
+        }
+        for batch in batches(unsent) {
+            self.send(&batch, pass).await?;
+        }
+        Ok(())
+    }
+
+    /// Looks for a droplet by its name, takes it over, and deletes a younger twin of it.
+    async fn find(
+        &self,
+        droplet: &Droplet,
+        seen: &[CloudDroplet],
+        pass: &mut Pass,
+    ) -> Result<bool, ControllerError> {
+        let named = |list: &[CloudDroplet]| {
+            let mut ids: Vec<DropletId> =
+                list.iter().filter(|found| self.is_ours(found, droplet)).map(|found| found.id).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            ids
+        };
+        let mut ids = named(seen);
+        if ids.is_empty() {
+            ids = named(&self.cloud.list(&Filter::Name(droplet.name.clone())).await?);
+        }
+        let Some((&oldest, twins)) = ids.split_first() else {
+            return Ok(false);
+        };
+        self.created(vec![(droplet.clone(), oldest)], true, pass).await?;
+        for &twin in twins {
+            self.report(Event::Twin { droplet: droplet.name.clone(), id: twin });
+            self.cloud.delete(twin).await?;
+        }
+        Ok(true)
+    }
+
+    /// Whether a droplet at the API is the one that we asked for: our name **and** our tag.
+    fn is_ours(&self, found: &CloudDroplet, droplet: &Droplet) -> bool {
+        let tag = self.settings.fleet.tag();
+        found.name == droplet.name.as_str() && found.tags.iter().any(|other| other.eq_ignore_ascii_case(tag.as_str()))
+    }
+
+    /// Sends one request for up to ten droplets, once.
+    async fn send(&self, batch: &[Unsent<'_>], pass: &mut Pass) -> Result<(), ControllerError> {
+        let Some(first) = batch.first() else { return Ok(()) };
+        let operations: Vec<OperationId> = batch.iter().map(|unsent| unsent.operation.id).collect();
+        let names: Vec<_> = batch.iter().map(|unsent| unsent.droplet.name.clone()).collect();
+        let template =
+            Template { tags: self.settings.tags(&first.droplet.template), ..first.droplet.template.clone() };
+        let request = CreateRequest {
+            names: names.clone(),
+            template,
+            ssh_keys: self.settings.ssh_keys.clone(),
+            user_data: first.user_data.clone(),
+            vpc_uuid: self.settings.vpc_uuid.clone(),
+            monitoring: self.settings.monitoring,
+        };
+        self.record(&Step::Sending { operations: operations.clone() }).await?;
+        self.forget(&operations);
+        self.report(Event::Requesting { droplets: names.clone() });
+        match self.cloud.create(&request).await {
+            Ok(created) => {
+                let pairs = batch
+                    .iter()
+                    .filter_map(|unsent| {
+                        let found = created.iter().find(|found| found.name == unsent.droplet.name.as_str())?;
+                        Some((unsent.droplet.clone(), found.id))
+                    })
+                    .collect();
+                self.created(pairs, false, pass).await
+            }
+            Err(error) if error.outcome_unknown() => {
+                self.report(Event::OutcomeUnknown { droplets: names, why: error.to_string() });
+                Ok(())
+            }
+            Err(error) if error.is_passing() => {
+                for unsent in batch {
+                    self.refused_for_now(unsent, &error, pass).await?;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                for unsent in batch {
+                    self.never_created(unsent, &error, pass).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn created(
+        &self,
+        droplets: Vec<(Droplet, DropletId)>,
+        found: bool,
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        let pairs = droplets.iter().map(|(droplet, id)| (droplet.name.clone(), *id)).collect();
+        self.record(&Step::Created { droplets: pairs }).await?;
+        pass.progressed = true;
+        for (droplet, id) in droplets {
+            self.report(Event::Created { droplet: droplet.name, id, found });
+        }
+        Ok(())
+    }
+
+    /// The request was certainly not carried out, and may be later: it is sent again after a pause, some times.
+    async fn refused_for_now(
+        &self,
+        unsent: &Unsent<'_>,
+        error: &CloudError,
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        let tries = pass.tries_before.get(&unsent.operation.id).copied().unwrap_or(0) + 1;
+        if tries >= MAX_TRIES {
+            return self.never_created(unsent, error, pass).await;
+        }
+        let asked_to_wait = match error.class {
+            ErrorClass::RateLimited { after } => after.unwrap_or_default(),
+            _ => Duration::ZERO,
+        };
+        let pause = asked_to_wait.max(FIRST_PAUSE * 2_u32.pow(tries - 1));
+        let attempt = Attempt { tries, not_before: self.clock.now().plus(pause) };
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).insert(unsent.operation.id, attempt);
+        self.report(Event::Retrying { droplet: unsent.droplet.name.clone(), why: error.to_string() });
+        Ok(())
+    }
+
+    async fn never_created(
+        &self,
+        unsent: &Unsent<'_>,
+        error: &CloudError,
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        let why = format!("{error}; {}", error.remedy());
+        self.record(&Step::NeverCreated { operation: unsent.operation.id, reason: why.clone() }).await?;
+        pass.gave_up(&unsent.droplet.name, why.clone());
+        self.report(Event::GaveUp { droplet: unsent.droplet.name.clone(), why });
+        Ok(())
+    }
+
+    fn attempt(&self, operation: OperationId) -> Option<Attempt> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).get(&operation).copied()
+    }
+
+    /// From here on the request may have been carried out.
+    fn forget(&self, operations: &[OperationId]) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.retain(|operation, _| !operations.contains(operation));
+    }
+
+    /// How often each open operation was refused so far.
+    pub(super) fn tries(&self) -> std::collections::HashMap<OperationId, u32> {
+        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        attempts.iter().map(|(operation, attempt)| (*operation, attempt.tries)).collect()
+    }
+}
+
+/// Puts together what one request can ask for: the same template, the same user data, at most ten names.
+fn batches(unsent: Vec<Unsent<'_>>) -> Vec<Vec<Unsent<'_>>> {
+    let mut batches: Vec<Vec<Unsent<'_>>> = Vec::new();
+    for one in unsent {
+        let alike = batches.iter_mut().find(|batch| {
+            batch.len() < CreateRequest::MAX_NAMES
+                && batch.first().is_some_and(|first| {
+                    first.droplet.template == one.droplet.template && first.user_data == one.user_data
+                })
+        });
+        match alike {
+            Some(batch) => batch.push(one),
+            None => batches.push(vec![one]),
+        }
+    }
+    batches
+}
