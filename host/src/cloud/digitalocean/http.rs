@@ -85,6 +85,14 @@ struct Answer {
     body: Result<Vec<u8>, (ErrorClass, String)>,
 }
 
+/// What became of one attempt.
+struct Outcome<T> {
+    result: Result<T, CloudError>,
+    status: Option<u16>,
+    request_id: Option<String>,
+    asked: Option<Duration>,
+}
+
 /// The connections, and who is asking.
 pub(super) struct Http {
     repeating: Client,
@@ -141,44 +149,40 @@ impl Http {
         loop {
             backoff.attempt();
             let attempts = backoff.attempts();
-            let (outcome, asked) = self.attempt(call, &read).await;
-            let outcome = outcome.map_err(|error| CloudError { attempts, ..error });
+            let Outcome { result, status, request_id, asked } = self.attempt(call, &read).await;
+            let result = result.map_err(|error| CloudError { attempts, ..error });
 
-            let passing = outcome.as_ref().err().is_some_and(CloudError::is_passing);
-            let pause = (passing && !call.once).then(|| backoff.pause(asked, rand::random())).flatten();
-            if let (Err(error), Some(pause)) = (&outcome, pause) {
-                tracing::debug!(%error, ?pause, "trying again");
-                sleep(pause).await;
-                continue;
-            }
+            let repeat = !call.once && result.as_ref().is_err_and(CloudError::is_passing);
+            let pause = if repeat { backoff.pause(asked, rand::random()) } else { None };
             tracing::debug!(
                 method = %call.method,
                 path = call.path,
+                status,
+                request_id,
                 attempts,
                 duration = ?started.elapsed(),
-                class = outcome.as_ref().err().map(|error| tracing::field::debug(&error.class)),
-                "call"
+                error = result.as_ref().err().map(tracing::field::display),
+                again_after = pause.map(tracing::field::debug),
+                "API call"
             );
-            return outcome;
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None => return result,
+            }
         }
     }
 
     /// Sends a call once and reads its answer.
-    async fn attempt<T>(
-        &self,
-        call: &Call,
-        read: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
-    ) -> (Result<T, CloudError>, Option<Duration>) {
-        let started = Instant::now();
-        let answer = match self.exchange(call).await {
+    async fn attempt<T>(&self, call: &Call, read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> Outcome<T> {
+        let Answer { status, mut request_id, asked, body } = match self.exchange(call).await {
             Ok(answer) => answer,
             Err(error) => {
                 let (class, message) = transport(&error, self.timeouts);
-                return (Err(call.failed(class, self.shown(&message))), None);
+                let result = Err(call.failed(class, self.shown(&message)));
+                return Outcome { result, status: None, request_id: None, asked: None };
             }
         };
-        let Answer { status, mut request_id, asked, body } = answer;
-        let outcome = match body {
+        let result = match body {
             Ok(body) if status.is_success() => {
                 read(&body).map_err(|error| (ErrorClass::Server, format!("the answer cannot be understood: {error}")))
             }
@@ -192,20 +196,13 @@ impl Http {
             }
         };
         let request_id = request_id.as_deref().and_then(plain_id);
-        tracing::debug!(
-            method = %call.method,
-            path = call.path,
-            status = status.as_u16(),
-            duration = ?started.elapsed(),
-            request_id,
-            "answer"
-        );
-        let outcome = outcome.map_err(|(class, message)| CloudError {
-            status: Some(status.as_u16()),
-            request_id,
+        let status = Some(status.as_u16());
+        let result = result.map_err(|(class, message)| CloudError {
+            status,
+            request_id: request_id.clone(),
             ..call.failed(class, self.shown(&message))
         });
-        (outcome, asked)
+        Outcome { result, status, request_id, asked }
     }
 
     /// Sends a request; an error means that there is no answer at all.
