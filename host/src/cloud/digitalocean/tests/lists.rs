@@ -13,7 +13,7 @@ fn page_of(seen: &Seen) -> u64 {
     rest.split('&').next().unwrap().parse().unwrap()
 }
 
-fn page(droplets: Vec<Value>, total: u64) -> Play {
+fn page(droplets: &[Value], total: u64) -> Play {
     answer(200, json!({ "droplets": droplets, "meta": { "total": total }, "links": {} }))
 }
 
@@ -46,8 +46,8 @@ async fn a_thousand_droplets_take_five_calls_and_no_address_of_an_answer_is_foll
 #[tokio::test]
 async fn a_droplet_that_moves_to_the_next_page_meanwhile_is_listed_once() {
     let first: Vec<Value> = (0..200).map(|id| droplet(id, "web")).collect();
-    let second = vec![droplet(199, "web"), droplet(200, "web")];
-    let server = Server::playing([page(first, 201), page(second, 202)]).await;
+    let second = [droplet(199, "web"), droplet(200, "web")];
+    let server = Server::playing([page(&first, 201), page(&second, 202)]).await;
 
     let found = client(&server).list(&www()).await.unwrap();
 
@@ -70,8 +70,8 @@ async fn a_list_without_a_total_ends_with_a_page_that_is_not_full() {
 
 #[tokio::test]
 async fn a_list_that_never_ends_is_an_error() {
-    let repeating = Server::answering(|_, _| page(vec![droplet(1, "web")], 1000)).await;
-    let growing = Server::answering(|number, _| page(vec![droplet(number as u64, "web")], u64::from(u32::MAX))).await;
+    let repeating = Server::answering(|_, _| page(&[droplet(1, "web")], 1000)).await;
+    let growing = Server::answering(|number, _| page(&[droplet(number as u64, "web")], u64::from(u32::MAX))).await;
 
     let errors = [client(&repeating).list(&www()).await.unwrap_err(), client(&growing).list(&www()).await.unwrap_err()];
 
@@ -85,7 +85,7 @@ async fn a_list_that_never_ends_is_an_error() {
 
 #[tokio::test]
 async fn a_list_with_a_droplet_that_cannot_be_known_is_refused_whole() {
-    let server = Server::answering(|_, _| page(vec![droplet(1, "web"), json!({ "id": 2, "name": "web-2" })], 2)).await;
+    let server = Server::answering(|_, _| page(&[droplet(1, "web"), json!({ "id": 2, "name": "web-2" })], 2)).await;
 
     let error = client(&server).list(&www()).await.unwrap_err();
 
@@ -95,7 +95,7 @@ async fn a_list_with_a_droplet_that_cannot_be_known_is_refused_whole() {
 
 #[tokio::test]
 async fn a_list_by_name_holds_no_stranger() {
-    let server = Server::playing([page(vec![droplet(1, "web-1"), droplet(2, "other"), droplet(3, "WEB-1")], 3)]).await;
+    let server = Server::playing([page(&[droplet(1, "web-1"), droplet(2, "other"), droplet(3, "WEB-1")], 3)]).await;
 
     let found = client(&server).list(&Filter::Name(name("web-1"))).await.unwrap();
 

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
@@ -34,14 +35,35 @@ pub(super) enum Play {
     Silence,
 }
 
-pub(super) fn answer(status: u16, body: impl ToString) -> Play {
-    Play::Answer { status, headers: Vec::new(), body: body.to_string() }
+/// Text to answer with, from what tests have at hand.
+pub(super) struct Body(String);
+
+impl From<&str> for Body {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl From<String> for Body {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<Value> for Body {
+    fn from(json: Value) -> Self {
+        Self(json.to_string())
+    }
+}
+
+pub(super) fn answer(status: u16, body: impl Into<Body>) -> Play {
+    Play::Answer { status, headers: Vec::new(), body: body.into().0 }
 }
 
 impl Play {
-    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
         if let Self::Answer { headers, .. } = &mut self {
-            headers.push((name, value.to_string()));
+            headers.push((name, value.to_owned()));
         }
         self
     }
