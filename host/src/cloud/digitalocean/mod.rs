@@ -95,7 +95,8 @@ impl DigitalOcean {
     /// All items of a list, page by page.
     ///
     /// Pages are asked for by number: an address in an answer may be on another host, which must not see the
-    /// token. Items may move between pages while they are read; one that shows up twice is taken once.
+    /// token. Items may move between pages while they are read: one that shows up twice is taken once, and one
+    /// that moves to a page that was read already is missed, so that nothing is gone because one list lacks it.
     async fn all<T, K>(
         &self,
         path: &str,

@@ -57,7 +57,8 @@ impl Backoff {
         }
         let doublings = self.attempts.saturating_sub(1).min(16);
         let longest = self.retry.first.saturating_mul(1 << doublings).min(self.retry.most);
-        let pause = asked.unwrap_or_default().saturating_add(longest.mul_f64(dice.clamp(0.0, 1.0)));
+        let jitter = Duration::try_from_secs_f64(longest.as_secs_f64() * dice).unwrap_or(longest);
+        let pause = asked.unwrap_or_default().saturating_add(jitter);
         let waited = self.waited.saturating_add(pause);
         (waited <= self.retry.most).then(|| {
             self.waited = waited;
