@@ -41,14 +41,14 @@ pub(super) async fn run(shared: Arc<Shared>, port: u16, stop: CancellationToken)
                 }
             }
         }
-        let waited = async {
+        let change = async {
             match next {
                 Some(next) => tokio::time::sleep(next).await,
                 None => std::future::pending().await,
             }
         };
         tokio::select! {
-            () = waited => {}
+            () = change => {}
             () = shared.machines_changed.notified() => {}
             () = stop.cancelled() => {}
         }

@@ -66,12 +66,11 @@ impl World {
 
     /// Says what is to be done with a call: the rate limits first, then the faults.
     pub fn admit(&mut self, now: Timestamp, call: &Call) -> Admission {
-        let (quota, refusal) = match &self.settings.rate_limits {
-            Some(limits) => self.meter.spend(limits, now, call.is_key_list()),
-            None => {
-                let limit = RateLimits::default().per_hour;
-                (Quota { limit, remaining: limit, reset: now }, None)
-            }
+        let (quota, refusal) = if let Some(limits) = &self.settings.rate_limits {
+            self.meter.spend(limits, now, call.is_key_list())
+        } else {
+            let limit = RateLimits::default().per_hour;
+            (Quota { limit, remaining: limit, reset: now }, None)
         };
         if let Some(refusal) = refusal {
             return Admission { quota, latency: Duration::ZERO, verdict: Verdict::Refuse(refusal) };

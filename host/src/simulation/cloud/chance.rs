@@ -27,6 +27,6 @@ impl Chance {
     pub fn unit(&mut self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
         let bits = (self.next_u64() >> 11) as f64;
-        bits / (1_u64 << 53) as f64
+        bits * (f64::EPSILON / 2.0)
     }
 }

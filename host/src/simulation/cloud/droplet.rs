@@ -163,7 +163,6 @@ macro_rules! by_slug {
 
             use super::super::catalogue;
 
-            #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference to the field")]
             pub(super) fn serialize<S: Serializer>(
                 entry: &&'static catalogue::$type,
                 serializer: S,

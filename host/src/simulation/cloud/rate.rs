@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Refusal;
 use crate::model::Timestamp;
 
-const HOUR: Duration = Duration::from_secs(3600);
-const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_hours(1);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// How many calls are let through. The limits are the account's: tokens are not told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use crate::model::{DropletName, Tag};
 const MAX_NAMES: usize = 10;
 
 /// A request for droplets, as it comes: nothing in it has been checked.
+#[expect(clippy::struct_excessive_bools, reason = "they are the switches that the API has")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewDroplets {
     /// One droplet each.

@@ -16,7 +16,7 @@ const FIRST_DROPLET: u64 = 3_164_444;
 /// The id of the first action.
 const FIRST_ACTION: u64 = 36_804_636;
 /// How long deleted droplets are remembered: as far back as lists can lag.
-const REMEMBERED: Duration = Duration::from_secs(3600);
+const REMEMBERED: Duration = Duration::from_hours(1);
 /// The version of [`State`] as it is written.
 const STATE_VERSION: u32 = 1;
 
