@@ -2,6 +2,7 @@
 
 mod api;
 mod schemas;
+mod seam;
 mod servers;
 mod wire;
 
