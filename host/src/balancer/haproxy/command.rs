@@ -1,5 +1,6 @@
 //! Running other programs: `haproxy -c` and the configured reload command.
 
+use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -70,7 +71,7 @@ pub(super) fn cleaned(output: &str) -> String {
     let said: Vec<String> = output.lines().filter(|line| !is_noise(line)).map(without_pid).collect();
     let mut text = said.iter().take(SHOWN_LINES).map(String::as_str).collect::<Vec<_>>().join("\n");
     if said.len() > SHOWN_LINES {
-        text.push_str(&format!("\n… and {} more lines", said.len() - SHOWN_LINES));
+        let _ = write!(text, "\n… and {} more lines", said.len() - SHOWN_LINES);
     }
     text
 }
@@ -99,12 +100,13 @@ mod tests {
     async fn a_program_that_hangs_is_killed() {
         let error = run(Path::new("sleep"), &["1000"], Duration::from_millis(50)).await.unwrap_err();
 
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"`sleep 1000` did not end within 50ms and was killed");
     }
 
     #[tokio::test]
     async fn output_without_end_is_cut() {
-        let ended = run(Path::new("sh"), &["-c", "yes | head -c 1000000; echo no >&2; exit 3"], Duration::from_secs(60)).await;
+        let ended =
+            run(Path::new("sh"), &["-c", "yes | head -c 1000000; echo no >&2; exit 3"], Duration::from_mins(1)).await;
 
         let ended = ended.unwrap();
         assert_eq!(ended.status.code(), Some(3));
@@ -116,7 +118,7 @@ mod tests {
     fn what_haproxy_says_is_cut_to_what_helps() {
         let output = "[NOTICE]   (17) : haproxy version is 2.6.12\n[ALERT]    (17) : config : parsing [x:3] : no \u{1b}[31mgood\n\n";
 
-        insta::assert_snapshot!(cleaned(&format!("{output}{}", "again\n".repeat(25))).lines().next().unwrap_or_default(), @"");
+        insta::assert_snapshot!(cleaned(&format!("{output}{}", "again\n".repeat(25))).lines().next().unwrap_or_default(), @"[ALERT] config : parsing [x:3] : no [31mgood");
         assert_eq!(cleaned(&"again\n".repeat(25)).lines().last(), Some("… and 5 more lines"));
     }
 }

@@ -92,7 +92,7 @@ pub enum HaProxyError {
         /// The configuration file.
         file: PathBuf,
         /// What happened.
-        why: ReloadError,
+        why: Box<ReloadError>,
         /// What is live now.
         live: Live,
     },
@@ -245,6 +245,11 @@ fn source_line(line: Option<usize>, text: Option<&str>) -> String {
     }
 }
 
+/// What a program said, after a colon: beside it when it is one line, below it when it is more.
 fn colon(text: &str) -> String {
-    if text.is_empty() { String::new() } else { format!(":\n{text}\n") }
+    match text.lines().count() {
+        0 => String::new(),
+        1 => format!(": {}", text.trim_end()),
+        _ => format!(":\n{}\n", text.trim_end()),
+    }
 }

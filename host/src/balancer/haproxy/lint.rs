@@ -4,16 +4,33 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use super::wanted::Wanted;
 use super::BACKEND;
+use super::wanted::Wanted;
 
 /// The line that tells a whole file from a truncated one.
 pub(super) const END_MARKER: &str = "# doproxy: end";
 
 /// What begins a section (HAProxy's configuration manual, chapter 2 and on).
 const SECTIONS: [&str; 19] = [
-    "global", "defaults", "frontend", "backend", "listen", "peers", "mailers", "resolvers", "userlist", "program", "cache",
-    "http-errors", "ring", "log-forward", "fcgi-app", "crt-list", "crt-store", "traces", "log-profile",
+    "global",
+    "defaults",
+    "frontend",
+    "backend",
+    "listen",
+    "peers",
+    "mailers",
+    "resolvers",
+    "userlist",
+    "program",
+    "cache",
+    "http-errors",
+    "ring",
+    "log-forward",
+    "fcgi-app",
+    "crt-list",
+    "crt-store",
+    "traces",
+    "log-profile",
 ];
 
 /// Why a text is not the configuration of the wanted servers.
@@ -63,7 +80,9 @@ pub(super) fn check(text: &str, wanted: &[Wanted]) -> Result<(), Problem> {
     }
     // The first by name, so that the same mistake gives the same message.
     match missing.keys().min() {
-        Some(name) => Err(nowhere(format!("{} of {} servers are missing, such as {name}", missing.len(), wanted.len()))),
+        Some(name) => {
+            Err(nowhere(format!("{} of {} servers are missing, such as {name}", missing.len(), wanted.len())))
+        }
         None => Ok(()),
     }
 }
@@ -96,8 +115,8 @@ fn check_server<'a>(server: &Wanted, mut words: impl Iterator<Item = &'a str>) -
     }
     let weight: Option<u32> = words.skip_while(|word| *word != "weight").nth(1).and_then(|weight| weight.parse().ok());
     // HAProxy's own weight is 1 where none is given.
-    let serves = weight.unwrap_or(1) > 0;
-    if serves != server.serves() {
+    let gets_traffic = weight.unwrap_or(1) > 0;
+    if gets_traffic != server.serves() {
         return Err(format!("{} is {} and must have `weight {}`", server.name, server.state, server.weight));
     }
     Ok(())
@@ -135,13 +154,13 @@ mod tests {
 
     #[test]
     fn another_set_of_servers_is_found() {
-        insta::assert_snapshot!(problem(&GOOD.replace("web-8", "web-9")), @"");
-        insta::assert_snapshot!(problem(&GOOD.replace("web-8 10.0.0.8", "web-7 10.0.0.7")), @"");
-        insta::assert_snapshot!(problem(&GOOD.replace("  server web-8", "  # server web-8")), @"");
-        insta::assert_snapshot!(problem(&GOOD.replace("10.0.0.8", "10.0.8")), @"");
-        insta::assert_snapshot!(problem(&GOOD.replace("weight 0", "weight 100")), @"");
-        insta::assert_snapshot!(problem(&GOOD.replace("backend droplets", "backend web")), @"");
-        insta::assert_snapshot!(problem(&GOOD.replace("balance", "server-template x 1-3 10.0.0.1:80\n  balance")), @"");
-        insta::assert_snapshot!(problem(&GOOD.replace("blog", "bl\rog")), @"");
+        insta::assert_snapshot!(problem(&GOOD.replace("web-8", "web-9")), @r#""web-9" is not a server of the fleet, or is there twice (line 6 of what it gives: `server web-9 10.0.0.8:80 check weight 0`)"#);
+        insta::assert_snapshot!(problem(&GOOD.replace("web-8 10.0.0.8", "web-7 10.0.0.7")), @r#""web-7" is not a server of the fleet, or is there twice (line 6 of what it gives: `server web-7 10.0.0.7:80 check weight 0`)"#);
+        insta::assert_snapshot!(problem(&GOOD.replace("  server web-8", "  # server web-8")), @"1 of 2 servers are missing, such as web-8");
+        insta::assert_snapshot!(problem(&GOOD.replace("10.0.0.8", "10.0.8")), @r#"web-8 is at 10.0.0.8:80, not at "10.0.8:80" (line 6 of what it gives: `server web-8 10.0.8:80 check weight 0`)"#);
+        insta::assert_snapshot!(problem(&GOOD.replace("weight 0", "weight 100")), @"web-8 is warming and must have `weight 0` (line 6 of what it gives: `server web-8 10.0.0.8:80 check weight 100`)");
+        insta::assert_snapshot!(problem(&GOOD.replace("backend droplets", "backend web")), @"there must be one `backend droplets`, and there are 0");
+        insta::assert_snapshot!(problem(&GOOD.replace("balance", "server-template x 1-3 10.0.0.1:80\n  balance")), @"`server-template` has no place in `backend droplets` (line 4 of what it gives: `server-template x 1-3 10.0.0.1:80`)");
+        insta::assert_snapshot!(problem(&GOOD.replace("blog", "bl\rog")), @r#"there is a control character (line 9 of what it gives: `server bl\rog 10.1.0.1:80`)"#);
     }
 }

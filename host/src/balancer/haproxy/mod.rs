@@ -83,15 +83,21 @@ impl HaProxy {
 
     /// Whether HAProxy accepts the configuration of `servers`. Changes nothing.
     pub async fn check(&self, servers: &[Server]) -> Result<(), HaProxyError> {
-        let scratch = tempfile::tempdir()
-            .map_err(|source| HaProxyError::File { action: "write", path: std::env::temp_dir(), source })?;
+        let scratch = tempfile::tempdir().map_err(|source| HaProxyError::File {
+            action: "write",
+            path: std::env::temp_dir(),
+            source,
+        })?;
         // The real state file may not be there yet, which HAProxy would warn about.
         let state_file = scratch.path().join("state");
         install::write_state(&state_file, state::EMPTY)?;
         let (_, text) = self.rendered(&Setup::new(&self.options, &state_file)?, servers)?;
         let file = scratch.path().join("haproxy.cfg");
-        std::fs::write(&file, &text)
-            .map_err(|source| HaProxyError::File { action: "write", path: file.clone(), source })?;
+        std::fs::write(&file, &text).map_err(|source| HaProxyError::File {
+            action: "write",
+            path: file.clone(),
+            source,
+        })?;
         validate::validate(&self.options, &file, &text, self.template.name()).await
     }
 
@@ -141,7 +147,7 @@ impl HaProxy {
                 if matches!(live, Live::Unchanged | Live::Previous) {
                     place.settle()?;
                 }
-                Err(HaProxyError::NotTaken { file: self.options.config_file.clone(), why, live })
+                Err(HaProxyError::NotTaken { file: self.options.config_file.clone(), why: Box::new(why), live })
             }
         }
     }

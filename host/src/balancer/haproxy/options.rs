@@ -164,11 +164,7 @@ pub struct Deadlines {
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self {
-            check: Duration::from_secs(30),
-            reload: Duration::from_secs(30),
-            answer: Duration::from_secs(5),
-        }
+        Self { check: Duration::from_secs(30), reload: Duration::from_secs(30), answer: Duration::from_secs(5) }
     }
 }
 
@@ -354,7 +350,8 @@ mod tests {
 
     #[test]
     fn a_bind_address_is_written_one_way() {
-        let written: Vec<String> = ["*:80", ":80", "127.0.0.1:8080", "[::1]:81", "::1:81"].map(bind).map(Result::unwrap).into();
+        let written: Vec<String> =
+            ["*:80", ":80", "127.0.0.1:8080", "[::1]:81", "::1:81"].map(bind).map(Result::unwrap).into();
 
         assert_eq!(written, ["*:80", "*:80", "127.0.0.1:8080", "[::1]:81", "[::1]:81"]);
     }
@@ -363,7 +360,10 @@ mod tests {
     fn a_time_is_written_in_the_largest_exact_unit() {
         let written = |ms| time("it", Duration::from_millis(ms)).unwrap();
 
-        assert_eq!([written(7_200_000), written(90_000), written(60_000), written(1500)], ["2h", "90s", "1m", "1500ms"]);
+        assert_eq!(
+            [written(7_200_000), written(90_000), written(60_000), written(1500)],
+            ["2h", "90s", "1m", "1500ms"]
+        );
         assert!(time("it", Duration::ZERO).is_err());
     }
 }

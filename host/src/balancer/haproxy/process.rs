@@ -65,8 +65,11 @@ impl Process {
                 answer => {
                     if !backoff.wait().await {
                         let after = DEADLINE;
-                        let starting =
-                            SocketError::TimedOut { path: master_socket.to_owned(), command: "show proc".into(), after };
+                        let starting = SocketError::TimedOut {
+                            path: master_socket.to_owned(),
+                            command: "show proc".into(),
+                            after,
+                        };
                         return Err(answer.err().unwrap_or(starting).into());
                     }
                 }

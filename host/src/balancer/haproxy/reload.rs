@@ -110,7 +110,8 @@ pub(super) async fn processes(master: &Socket, until: Instant) -> Result<Process
     let mut backoff = Backoff::until(until);
     loop {
         let answer = master.ask_master(Command::ShowProc).await;
-        let read = answer.and_then(|text| Processes::read(&text).ok_or_else(|| master.nonsense(Command::ShowProc, &text)));
+        let read =
+            answer.and_then(|text| Processes::read(&text).ok_or_else(|| master.nonsense(Command::ShowProc, &text)));
         match read {
             Err(error) if !is_final(&error) && backoff.wait().await => {}
             read => return read,
@@ -158,7 +159,8 @@ async fn by_master(master: &Socket, until: Instant) -> Result<(), ReloadError> {
 async fn by_command(words: &[String], deadline: Duration) -> Result<(), ReloadError> {
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
     let (program, arguments) = (Path::new(program), arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    let ended = command::run(program, &arguments, deadline).await.map_err(|error| ReloadError::Other(Box::new(error)))?;
+    let ended =
+        command::run(program, &arguments, deadline).await.map_err(|error| ReloadError::Other(Box::new(error)))?;
     if ended.status.success() {
         return Ok(());
     }
@@ -181,14 +183,18 @@ mod tests {
 
     fn shown(reloads: &str, workers: &str) -> Processes {
         let head = "#<PID>          <type>          <reloads>       <uptime>        <version>      \n";
-        Processes::read(&format!("{head}10 master {reloads} 0d00h02m07s 2.6.12\n# workers\n{workers}# programs\n\n")).unwrap()
+        Processes::read(&format!("{head}10 master {reloads} 0d00h02m07s 2.6.12\n# workers\n{workers}# programs\n\n"))
+            .unwrap()
     }
 
     #[test]
     fn processes_are_read_with_their_age() {
         let processes = shown("5 [failed: 2]", "12 worker 0 0d 2.6\n# old workers\n11 worker 1 0d 2.6\n");
 
-        assert_eq!(processes, Processes { master: 10, reloads: 5, failed: 2, workers: vec![12], old_workers: vec![11] });
+        assert_eq!(
+            processes,
+            Processes { master: 10, reloads: 5, failed: 2, workers: vec![12], old_workers: vec![11] }
+        );
         assert_eq!(Processes::read("Unknown command"), None);
     }
 

@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
-use super::error::SocketError;
 use super::BACKEND;
+use super::error::SocketError;
 
 /// The most that is read of an answer; statistics of 10,000 servers are 2.5 MB.
 const MAX_ANSWER_BYTES: u64 = 64 << 20;
@@ -215,15 +215,17 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let _listener = UnixListener::bind(dir.path().join("sock")).unwrap();
 
-        let error = Socket::new(&dir.path().join("sock"), Duration::from_secs(5)).ask([Command::ShowInfo]).await.unwrap_err();
+        let error =
+            Socket::new(&dir.path().join("sock"), Duration::from_secs(5)).ask([Command::ShowInfo]).await.unwrap_err();
 
         assert!(matches!(error, SocketError::TimedOut { command, .. } if command == "show info"));
     }
 
     #[tokio::test]
     async fn a_socket_where_nobody_listens_comes_with_a_remedy() {
-        let error = Socket::new(Path::new("/nowhere/sock"), Duration::from_secs(5)).ask([Command::ShowInfo]).await.unwrap_err();
+        let error =
+            Socket::new(Path::new("/nowhere/sock"), Duration::from_secs(5)).ask([Command::ShowInfo]).await.unwrap_err();
 
-        insta::assert_snapshot!(error, @"");
+        insta::assert_snapshot!(error, @"HAProxy does not answer on /nowhere/sock: No such file or directory (os error 2); is HAProxy running (`systemctl start haproxy`), and is its socket there?");
     }
 }

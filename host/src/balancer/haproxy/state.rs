@@ -70,11 +70,11 @@ mod tests {
     fn a_running_process_is_told_from_another() {
         assert_eq!(difference(RUNNING, &wanted(ServerState::Draining)), None);
 
-        insta::assert_snapshot!(difference(RUNNING, &wanted(ServerState::Serving)).unwrap(), @"");
-        insta::assert_snapshot!(difference(RUNNING, &wanted(ServerState::Draining)[..1]).unwrap(), @"");
-        insta::assert_snapshot!(difference(&RUNNING.replace("0.7", "0.9"), &wanted(ServerState::Draining)).unwrap(), @"");
-        insta::assert_snapshot!(difference(RUNNING.split_once("\n3 ").unwrap().0, &wanted(ServerState::Draining)).unwrap(), @"");
-        insta::assert_snapshot!(difference("", &[]).unwrap(), @"");
+        insta::assert_snapshot!(difference(RUNNING, &wanted(ServerState::Serving)).unwrap(), @"web-8 has another address or weight");
+        insta::assert_snapshot!(difference(RUNNING, &wanted(ServerState::Draining)[..1]).unwrap(), @"web-8 is there and should not be");
+        insta::assert_snapshot!(difference(&RUNNING.replace("0.7", "0.9"), &wanted(ServerState::Draining)).unwrap(), @"web-7 has another address or weight");
+        insta::assert_snapshot!(difference(RUNNING.split_once("\n3 ").unwrap().0, &wanted(ServerState::Draining)).unwrap(), @"web-7 is missing");
+        insta::assert_snapshot!(difference("", &[]).unwrap(), @"its state cannot be read");
     }
 
     #[test]

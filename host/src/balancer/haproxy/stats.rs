@@ -56,7 +56,8 @@ fn server(id: DropletId, row: &Row<'_>, old_sessions: u32) -> ServerStats {
     let up = status.starts_with("UP") || status.starts_with("DRAIN");
     let sessions = row.number::<u32>("scur").unwrap_or(0).saturating_add(old_sessions);
     let requests_total = row.number("stot").unwrap_or(0);
-    let sum = |columns: [&str; 3]| columns.iter().filter_map(|name| row.number::<u64>(name)).fold(0, u64::saturating_add);
+    let sum =
+        |columns: [&str; 3]| columns.iter().filter_map(|name| row.number::<u64>(name)).fold(0, u64::saturating_add);
     ServerStats {
         id,
         healthy: up && matches!(check, "L7OK" | "L7OKC" | "L6OK" | "L4OK"),
@@ -108,7 +109,8 @@ mod tests {
             &[],
         );
 
-        let load = Load { sessions: 3, max_sessions: Some(200), queued: 1, response_time_ms: Some(12.0), ..Load::default() };
+        let load =
+            Load { sessions: 3, max_sessions: Some(200), queued: 1, response_time_ms: Some(12.0), ..Load::default() };
         let server = ServerStats {
             id: DropletId(7),
             healthy: true,
@@ -124,7 +126,10 @@ mod tests {
 
     #[test]
     fn sessions_that_workers_of_before_still_have_count() {
-        let old = ["droplets,web-7,0,2,,9,,,UP,1,,,,,,,\ndroplets,web-8,0,1,,9,,,UP,1,,,,,,,\n", "droplets,web-7,0,3,,9,,,UP,1,,,,,,,\n"];
+        let old = [
+            "droplets,web-7,0,2,,9,,,UP,1,,,,,,,\ndroplets,web-8,0,1,,9,,,UP,1,,,,,,,\n",
+            "droplets,web-7,0,3,,9,,,UP,1,,,,,,,\n",
+        ];
 
         let stats = of("droplets,web-7,0,1,200,5,,,UP,100,L7OK,,,,,,\n", &old);
 

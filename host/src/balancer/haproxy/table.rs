@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn cells_are_found_by_the_name_of_their_column() {
-        let table = Table::csv("# pxname,svname,scur,last_chk,\ndroplets,web-1,3,\"bad, \"\"very\"\" bad\",\ndroplets,web-2\n");
+        let table =
+            Table::csv("# pxname,svname,scur,last_chk,\ndroplets,web-1,3,\"bad, \"\"very\"\" bad\",\ndroplets,web-2\n");
         let table = table.unwrap();
         let rows: Vec<Row<'_>> = table.rows().collect();
 

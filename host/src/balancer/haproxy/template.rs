@@ -14,8 +14,7 @@ use super::wanted::Wanted;
 use super::{HaProxyError, escape};
 
 /// The template that is used where the user has none; also the start for one's own.
-pub const BUILT_IN_TEMPLATE: &str =
-    include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../templates/haproxy.cfg.tera"));
+pub const BUILT_IN_TEMPLATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../templates/haproxy.cfg.tera"));
 
 /// What errors call the built-in template.
 const BUILT_IN_NAME: &str = "the built-in template";
@@ -44,7 +43,7 @@ impl Template {
         let bytes = std::fs::read(path).map_err(cannot_read)?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+            let line = before.split(|byte| *byte == b'\n').count();
             HaProxyError::Template { file: name.clone(), line: Some(line), message: "this is not UTF-8".into() }
         })?;
         Self::parse(&name, &text)
@@ -117,25 +116,25 @@ mod tests {
 
     #[test]
     fn a_template_that_cannot_be_parsed_says_where() {
-        insta::assert_snapshot!(message("global\n{% for x in %}\n"), @"");
+        insta::assert_snapshot!(message("global\n{% for x in %}\n"), @"own.cfg.tera:2: Found `%}` but expected one of: integer, float, string, bool, ident, `-`, `not`, `<`, `{`, `[` or `(`");
     }
 
     #[test]
     fn a_value_that_does_not_exist_is_an_error_at_its_line() {
-        insta::assert_snapshot!(message("global\n\n  {{ secret }}\n"), @"");
+        insta::assert_snapshot!(message("global\n\n  {{ secret }}\n"), @"own.cfg.tera:3: Variable `secret` is not defined. Available variables: backend, bind, check_interval, fleet, health_path, log, max_sessions, metrics, run_as, servers, slow_start, state_file, stats_socket, timeouts");
     }
 
     #[test]
     fn filters_fail_closed_at_their_line() {
-        insta::assert_snapshot!(message("\n{{ 'web 10.9.9.9:1 backup #' | haproxy_name }}"), @"");
-        insta::assert_snapshot!(message("{{ '0.0.0.0' | haproxy_address }}"), @"");
-        insta::assert_snapshot!(message("{{ '../x' | haproxy_path }}"), @"");
+        insta::assert_snapshot!(message("\n{{ 'web 10.9.9.9:1 backup #' | haproxy_name }}"), @r#"own.cfg.tera:2: "web 10.9.9.9:1 backup #" is not a name: letters, digits and ._:-"#);
+        insta::assert_snapshot!(message("{{ '0.0.0.0' | haproxy_address }}"), @r#"own.cfg.tera:1: "0.0.0.0" is not the IP address of a host"#);
+        insta::assert_snapshot!(message("{{ '../x' | haproxy_path }}"), @r#"own.cfg.tera:1: "../x" is not an absolute path of letters, digits and ._-/"#);
     }
 
     #[test]
     fn what_is_printed_without_a_filter_is_checked_too() {
-        insta::assert_snapshot!(message("{{ 'x\nhttp-request return' }}"), @"");
-        insta::assert_snapshot!(message("{% set a = '${SECRET}' %}{{ a }}"), @"");
+        insta::assert_snapshot!(message("{{ 'x\nhttp-request return' }}"), @r#"own.cfg.tera: "x\nhttp-request return" must not stand in HAProxy's configuration"#);
+        insta::assert_snapshot!(message("{% set a = '${SECRET}' %}{{ a }}"), @r#"own.cfg.tera: "${SECRET}" must not stand in HAProxy's configuration"#);
     }
 
     #[test]

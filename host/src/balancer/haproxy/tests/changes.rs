@@ -86,12 +86,12 @@ async fn sessions_in_a_worker_of_before_count_until_they_end() {
     rig.boot(1).await;
     rig.boot(2).await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
-    let client = rig.hold().await;
+    let _client = rig.hold().await;
 
     rig.haproxy.apply(&[local(Draining, 1), local(Serving, 2)]).await.unwrap();
 
     assert_eq!(of(&rig.haproxy.stats().await.unwrap(), 1).unwrap().sessions, 1);
-    drop(client);
+    rig.release.notify_waiters();
     rig.stats_when(|stats| of(stats, 1).unwrap().sessions == 0).await;
 }
 

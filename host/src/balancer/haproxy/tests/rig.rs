@@ -1,11 +1,13 @@
 //! An HAProxy in a directory of its own, with droplets that are small HTTP servers on 127.0.1.x.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::balancer::haproxy::fixtures::server_that_is;
@@ -20,6 +22,8 @@ pub(super) struct Rig {
     pub(super) options: Options,
     pub(super) haproxy: HaProxy,
     pub(super) process: Process,
+    /// Ends the answers that are held.
+    pub(super) release: Arc<Notify>,
     front: u16,
 }
 
@@ -38,18 +42,20 @@ impl Rig {
         let haproxy = HaProxy::new(options.clone()).unwrap();
         std::fs::write(&options.config_file, haproxy.render(&[]).unwrap()).unwrap();
         std::fs::write(&options.state_file, "1\n").unwrap();
-        let process = Process::start(&options.binary, &options.config_file, &dir.path().join("master.sock")).await.unwrap();
-        Self { dir, options, haproxy, process, front }
+        let process =
+            Process::start(&options.binary, &options.config_file, &dir.path().join("master.sock")).await.unwrap();
+        Self { dir, options, haproxy, process, release: Arc::default(), front }
     }
 
     /// An HTTP server as droplet `id`, at 127.0.1.ID. It answers with its number; `/hold` has an answer that begins
-    /// and does not end.
+    /// and does not end before it is released.
     pub(super) async fn boot(&self, id: u8) {
         let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 1, id), self.options.server_port)).await.unwrap();
+        let release = Arc::clone(&self.release);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(answer(stream, id));
+                tokio::spawn(answer(stream, id, Arc::clone(&release)));
             }
         });
     }
@@ -63,7 +69,7 @@ impl Rig {
         (status, response.rsplit("\r\n\r\n").next().unwrap().to_owned())
     }
 
-    /// A client whose request is being answered for as long as it is kept.
+    /// A client whose request is being answered until the answer is released.
     pub(super) async fn hold(&self) -> TcpStream {
         let mut client = self.send("/hold").await;
         client.read_exact(&mut [0; 12]).await.unwrap();
@@ -112,7 +118,7 @@ pub(super) async fn options() -> (tempfile::TempDir, Options) {
         log: None,
         run_as: None,
         reload: Reload::MasterSocket(dir.path().join("master.sock")),
-        ..Options::new(PathBuf::from(dir.path().join("haproxy.cfg")))
+        ..Options::new(dir.path().join("haproxy.cfg"))
     };
     (dir, options)
 }
@@ -127,12 +133,21 @@ pub(super) fn of(stats: &Stats, id: u64) -> Option<&ServerStats> {
     stats.servers.iter().find(|server| server.id.0 == id)
 }
 
-/// A port that nobody listens on, on any address of loopback.
+/// A port that nobody listens on, on any address of loopback, and that no other test is given. Below the ports that
+/// Linux gives to outgoing connections, so that no health check takes it away.
 pub(super) async fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Tests of other builds may run at the same time.
+    let own = u16::try_from(std::process::id() % 11_000).unwrap();
+    loop {
+        let port = 20_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.is_ok() {
+            return port;
+        }
+    }
 }
 
-async fn answer(mut stream: TcpStream, id: u8) {
+async fn answer(mut stream: TcpStream, id: u8, release: Arc<Notify>) {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         match stream.read_u8().await {
@@ -143,7 +158,7 @@ async fn answer(mut stream: TcpStream, id: u8) {
     // A client or HAProxy may have gone: then there is nobody to answer.
     if request.starts_with(b"GET /hold") {
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n").await;
-        let _ = stream.read_u8().await;
+        release.notified().await;
     } else {
         let body = id.to_string();
         let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
