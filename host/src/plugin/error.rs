@@ -131,7 +131,7 @@ pub enum CallError {
         /// Which.
         limit: Limit,
         /// Where in the guest, where that is known.
-        backtrace: Backtrace,
+        backtrace: GuestTrace,
     },
     /// It broke off.
     #[error("trapped: {reason}{backtrace}")]
@@ -139,7 +139,7 @@ pub enum CallError {
         /// How.
         reason: String,
         /// Where in the guest.
-        backtrace: Backtrace,
+        backtrace: GuestTrace,
     },
     /// It says that its configuration is wrong.
     #[error("cannot work with its configuration:{}", Problems(.0))]
@@ -192,9 +192,9 @@ pub enum Limit {
 
 /// Where in the guest it happened: its own frames, innermost first; empty where nothing is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Backtrace(pub Vec<String>);
+pub struct GuestTrace(pub Vec<String>);
 
-impl fmt::Display for Backtrace {
+impl fmt::Display for GuestTrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|frame| write!(f, "\n  {frame}"))
     }

@@ -66,7 +66,7 @@ pub fn componentize(name: &str, module: &[u8]) -> Result<Vec<u8>, GuestBuildErro
     ComponentEncoder::default()
         .validate(true)
         .module(module)
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(wit_component::ComponentEncoder::encode)
         .map_err(|error| failed(format!("{error:#}")))
 }
 
