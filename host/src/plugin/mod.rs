@@ -1,1 +1,43 @@
-//! The plugin host.
+//! The plugin host: WebAssembly components that decide on the fleet and write user data, trusted with nothing.
+//!
+//! [`PluginHost`] loads a component by its [`Reference`]: it reads it, checks its imports and exports, compiles it (once;
+//! then it comes from the cache), really instantiates it and asks it to describe itself. A [`Policy`] or [`Generator`]
+//! then answers each call with a fresh instance in a fresh store, within [`Limits`].
+//!
+//! The rooms: [`reference`], `source` and `shape` say what a component is and where it comes from; `engine`, `cache` and
+//! `meter` hold wasmtime; `wasi` is the emptiness behind WASI; `bindings` is the contract as wasmtime sees it and
+//! `convert` the way between it and [`crate::model`]; `guest` is one call's state. Nothing outside of this module names
+//! a type of wasmtime.
+
+mod bindings;
+mod cache;
+mod convert;
+mod engine;
+mod error;
+mod generator;
+mod guest;
+mod host;
+mod limits;
+mod loaded;
+mod log;
+mod meter;
+mod policy;
+mod reference;
+mod schema;
+mod shape;
+mod source;
+mod text;
+mod wasi;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::{GuestTrace, CallError, Limit, LoadError, PluginError};
+pub use generator::Generator;
+pub use host::{Inspected, PluginHost, PluginSettings};
+pub use limits::Limits;
+pub use loaded::{CallStats, Called};
+pub use log::{LogLevel, LogLine};
+pub use policy::Policy;
+pub use reference::{InvalidReference, Reference};
+pub use source::builtins;

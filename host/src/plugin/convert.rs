@@ -1,0 +1,264 @@
+//! Between [`crate::model`] and the contract. What comes from a guest is made fit for a terminal here.
+
+use super::bindings::{policy, types, user_data};
+use super::text;
+use super::{CallError, LogLevel};
+use crate::model::{
+    Change, Decision, DropletId, DropletRequest, HourlyPrice, Limits, Load, Manifest, MetricNeed, Observation,
+    ObservedDroplet, ObservedTemplate, Outcome, Phase, Problem, ScaleTo, Series, Signal, Timestamp, UserDataRequest,
+};
+
+/// Most characters of a name, a slug or a path.
+const NAME: usize = 200;
+
+/// Most characters of a sentence.
+const SENTENCE: usize = 2000;
+
+/// Most problems that are shown.
+const PROBLEMS: usize = 50;
+
+pub(super) fn observation(from: &Observation) -> policy::Observation {
+    policy::Observation {
+        now: from.now.0,
+        tick: from.tick,
+        fleet_name: from.fleet_name.clone(),
+        templates: from.templates.iter().map(template).collect(),
+        fleet: from.fleet.iter().filter_map(droplet).collect(),
+        metrics: from.metrics.iter().map(series).collect(),
+        limits: limits(&from.limits),
+        boot_time_ms: from.boot_time_ms,
+        last_scale_out: from.last_scale_out.map(|at| at.0),
+        last_scale_in: from.last_scale_in.map(|at| at.0),
+        facts: from.facts.clone(),
+    }
+}
+
+fn template(from: &ObservedTemplate) -> types::Template {
+    types::Template {
+        size: from.size.clone(),
+        region: from.region.clone(),
+        image: from.image.clone(),
+        tags: from.tags.iter().map(ToString::to_string).collect(),
+        hourly_price: from.hourly_price.dollars(),
+    }
+}
+
+/// `None` for a droplet that is gone, which an observation does not have.
+fn droplet(from: &ObservedDroplet) -> Option<types::Droplet> {
+    Some(types::Droplet {
+        id: from.id.map(|id| id.0),
+        name: from.name.as_str().to_owned(),
+        phase: phase(from.phase)?,
+        phase_since: from.phase_since.0,
+        created_at: from.created_at.0,
+        template: from.template,
+        paid_until: from.paid_until.map(|at| at.0),
+        healthy: from.healthy,
+        protected: from.protected,
+        load: from.load.as_ref().map(load),
+    })
+}
+
+fn phase(from: Phase) -> Option<types::Phase> {
+    Some(match from {
+        Phase::Requested => types::Phase::Requested,
+        Phase::Booting => types::Phase::Booting,
+        Phase::Warming => types::Phase::Warming,
+        Phase::Serving => types::Phase::Serving,
+        Phase::Draining => types::Phase::Draining,
+        Phase::Deleting => types::Phase::Deleting,
+        Phase::Gone => return None,
+    })
+}
+
+fn load(from: &Load) -> types::Load {
+    types::Load {
+        sessions: from.sessions,
+        max_sessions: from.max_sessions,
+        queued: from.queued,
+        requests_per_second: from.requests_per_second,
+        response_time_ms: from.response_time_ms,
+        errors_per_second: from.errors_per_second,
+    }
+}
+
+fn series(from: &Series) -> types::Series {
+    types::Series {
+        name: from.name.clone(),
+        unit: from.unit.clone(),
+        labels: from.labels.clone(),
+        interval_ms: from.interval_ms,
+        stale: from.stale,
+        // The contract promises numbers: a source that gives none left a gap.
+        samples: from
+            .samples
+            .iter()
+            .filter(|sample| !sample.value.is_nan())
+            .map(|sample| types::Sample { at: sample.at.0, value: sample.value })
+            .collect(),
+    }
+}
+
+fn limits(from: &Limits) -> types::Limits {
+    types::Limits {
+        min: from.min,
+        max: from.max,
+        max_hourly_cost: from.max_hourly_cost.map(HourlyPrice::dollars),
+        max_create: from.max_create,
+        max_delete: from.max_delete,
+    }
+}
+
+pub(super) fn request(from: &UserDataRequest) -> user_data::Request {
+    user_data::Request {
+        fleet_name: from.fleet_name.clone(),
+        hostname: from.hostname.clone(),
+        index: from.index,
+        size: from.size.clone(),
+        region: from.region.clone(),
+        image: from.image.clone(),
+        tags: from.tags.clone(),
+        params: from.params.clone(),
+    }
+}
+
+pub(super) fn decision(from: policy::Decision) -> Decision {
+    Decision {
+        outcome: match from.outcome {
+            policy::Outcome::Hold => Outcome::Hold,
+            policy::Outcome::ScaleTo(to) => Outcome::ScaleTo(ScaleTo {
+                count: to.count,
+                template: to.template.map(droplet_request),
+                delete_first: ids(to.delete_first),
+            }),
+            policy::Outcome::Change(change) => Outcome::Change(Change {
+                create: change.create.into_iter().map(droplet_request).collect(),
+                delete: ids(change.delete),
+            }),
+        },
+        reason: text::line(&from.reason, SENTENCE),
+        signals: from
+            .signals
+            .into_iter()
+            .map(|signal| Signal {
+                name: text::line(&signal.name, NAME),
+                value: signal.value,
+                target: signal.target,
+                wants: signal.wants,
+            })
+            .collect(),
+        state: from.state,
+        next_check_ms: from.next_check_ms,
+    }
+}
+
+fn droplet_request(from: policy::DropletRequest) -> DropletRequest {
+    let name = |name: Option<String>| name.map(|name| text::line(&name, NAME));
+    DropletRequest {
+        count: from.count,
+        size: name(from.size),
+        region: name(from.region),
+        image: name(from.image),
+        tags: from.tags.iter().map(|tag| text::line(tag, NAME)).collect(),
+        user_data_params: from.user_data_params,
+    }
+}
+
+fn ids(from: Vec<u64>) -> Vec<DropletId> {
+    from.into_iter().map(DropletId).collect()
+}
+
+/// Bytes of a decision as it came: its text, its lists, and its numbers at 32 bytes an entry.
+pub(super) fn bytes_of(decision: &policy::Decision) -> usize {
+    const ENTRY: usize = 32;
+    let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let request = |request: &policy::DropletRequest| {
+        ENTRY
+            + [&request.size, &request.region, &request.image, &request.user_data_params]
+                .into_iter()
+                .map(optional)
+                .sum::<usize>()
+            + request.tags.iter().map(|tag| ENTRY + tag.len()).sum::<usize>()
+    };
+    let outcome = match &decision.outcome {
+        policy::Outcome::Hold => 0,
+        policy::Outcome::ScaleTo(to) => to.template.as_ref().map_or(0, request) + 8 * to.delete_first.len(),
+        policy::Outcome::Change(change) => {
+            change.create.iter().map(request).sum::<usize>() + 8 * change.delete.len()
+        }
+    };
+    let signals: usize = decision.signals.iter().map(|signal| ENTRY + signal.name.len()).sum();
+    outcome + decision.reason.len() + signals + decision.state.len()
+}
+
+pub(super) fn manifest(from: types::Manifest) -> Manifest {
+    Manifest {
+        name: text::line(&from.name, NAME),
+        version: text::line(&from.version, NAME),
+        description: text::line(&from.description, SENTENCE),
+        config_schema: text::lines(&from.config_schema, usize::MAX),
+        metrics: from
+            .metrics
+            .into_iter()
+            .map(|need| MetricNeed {
+                name: text::line(&need.name, NAME),
+                window_ms: need.window_ms,
+                required: need.required,
+            })
+            .collect(),
+    }
+}
+
+pub(super) fn problems(from: &[types::Problem]) -> Vec<Problem> {
+    from.iter()
+        .take(PROBLEMS)
+        .map(|problem| Problem {
+            path: text::line(&problem.path, NAME),
+            message: text::line(&problem.message, SENTENCE),
+        })
+        .collect()
+}
+
+pub(super) fn error(from: &types::Error) -> CallError {
+    match from {
+        types::Error::InvalidConfig(found) => CallError::InvalidConfig(problems(found)),
+        types::Error::MissingMetric(name) => CallError::MissingMetric(text::line(name, NAME)),
+        types::Error::Failed(message) => CallError::Failed(text::line(message, SENTENCE)),
+    }
+}
+
+pub(super) fn level(from: super::bindings::log::Level) -> LogLevel {
+    match from {
+        super::bindings::log::Level::Debug => LogLevel::Debug,
+        super::bindings::log::Level::Info => LogLevel::Info,
+        super::bindings::log::Level::Warn => LogLevel::Warn,
+    }
+}
+
+/// What a call is about: the time that a guest's clock shows, and what its random numbers begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Moment {
+    pub(super) now: Timestamp,
+    pub(super) seed: u64,
+}
+
+impl Moment {
+    /// Of a call that is about no moment: its description, its configuration.
+    pub(super) const NONE: Self = Self { now: Timestamp(0), seed: 0 };
+
+    /// Of a tick: the same for the same tick of the same fleet.
+    pub(super) fn of_tick(observation: &Observation) -> Self {
+        let numbers = observation.now.0.to_le_bytes().into_iter().chain(observation.tick.to_le_bytes());
+        Self { now: observation.now, seed: fnv(observation.fleet_name.bytes().chain(numbers)) }
+    }
+
+    /// Of a droplet: the same whenever its user data is written again.
+    pub(super) fn of_droplet(request: &UserDataRequest) -> Self {
+        Self { now: Timestamp(0), seed: fnv(request.fleet_name.bytes().chain([0]).chain(request.hostname.bytes())) }
+    }
+}
+
+/// FNV-1a, 64 bits.
+fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

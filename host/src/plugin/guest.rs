@@ -1,0 +1,119 @@
+//! The state of one call: what a store holds besides the guest's own memory.
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::bindings::{log as contract, types};
+use super::convert::{self, Moment};
+use super::engine::{EPOCH, Engine};
+use super::log::{Log, LogLine};
+use super::meter::Meter;
+use super::{CallError, GuestTrace, Limit, Limits, text};
+
+/// Most frames of a backtrace.
+const FRAMES: usize = 20;
+
+/// What a store holds.
+pub(super) struct Guest {
+    wasi: WasiCtx,
+    resources: ResourceTable,
+    printed: MemoryOutputPipe,
+    log: Log,
+    meter: Meter,
+    epochs_left: u128,
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+    }
+}
+
+impl contract::Host for Guest {
+    fn write(&mut self, level: contract::Level, message: String) -> wasmtime::Result<()> {
+        Ok(self.log.write(convert::level(level), &message)?)
+    }
+}
+
+impl types::Host for Guest {}
+
+/// A store for one call, within `limits`.
+pub(super) fn store(engine: &Engine, limits: &Limits, moment: &Moment) -> wasmtime::Result<Store<Guest>> {
+    let (wasi, printed) = super::wasi::empty(moment);
+    let guest = Guest {
+        wasi,
+        resources: ResourceTable::new(),
+        printed,
+        log: Log::new(limits.log_lines),
+        meter: Meter::new(limits.memory_bytes),
+        epochs_left: limits.deadline.as_nanos().div_ceil(EPOCH.as_nanos()),
+    };
+    let mut store = Store::new(engine.wasmtime(), guest);
+    store.limiter(|guest| &mut guest.meter);
+    store.set_fuel(limits.fuel)?;
+    store.set_hostcall_fuel(limits.crossing_bytes());
+    store.set_epoch_deadline(1);
+    // At each epoch the guest gives way, so that one that takes long does not keep everything else waiting.
+    store.epoch_deadline_callback(|mut store| {
+        let left = &mut store.data_mut().epochs_left;
+        if *left == 0 {
+            return Ok(UpdateDeadline::Interrupt);
+        }
+        *left -= 1;
+        Ok(UpdateDeadline::Yield(1))
+    });
+    Ok(store)
+}
+
+/// What a call used: fuel, and bytes of memory.
+pub(super) fn used(store: &Store<Guest>, limits: &Limits) -> (u64, usize) {
+    (limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0)), store.data().meter.memory())
+}
+
+/// What was logged and printed.
+pub(super) fn log(store: Store<Guest>) -> Vec<LogLine> {
+    let Guest { log, printed, .. } = store.into_data();
+    log.finish(&printed.contents())
+}
+
+/// Why a guest broke off.
+pub(super) fn failure(error: &wasmtime::Error, store: &Store<Guest>, limits: &Limits) -> CallError {
+    let backtrace = backtrace(error);
+    match over(error, store.data(), limits) {
+        Some(limit) => CallError::Over { limit, backtrace },
+        None => CallError::Trapped { reason: text::line(&reason(error), 500), backtrace },
+    }
+}
+
+fn over(error: &wasmtime::Error, guest: &Guest, limits: &Limits) -> Option<Limit> {
+    if let Some(limit) = error.downcast_ref::<Limit>() {
+        return Some(*limit);
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => return Some(Limit::Fuel(limits.fuel)),
+        Some(Trap::Interrupt) => return Some(Limit::Deadline(limits.deadline)),
+        _ => {}
+    }
+    // wasmtime has no public type for this one.
+    if error.chain().any(|cause| cause.to_string().starts_with("too much data is being copied")) {
+        return Some(Limit::Crossing(limits.crossing_bytes()));
+    }
+    guest.meter.refused()
+}
+
+/// The innermost cause: what is around it speaks of the host.
+fn reason(error: &wasmtime::Error) -> String {
+    match error.downcast_ref::<Trap>() {
+        Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+        None => error.root_cause().to_string(),
+    }
+}
+
+fn backtrace(error: &wasmtime::Error) -> GuestTrace {
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return GuestTrace::default() };
+    // Its own text has the names demangled, under a heading of one line.
+    let frames = trace.to_string();
+    GuestTrace(frames.lines().skip(1).take(FRAMES).map(|frame| text::line(frame.trim_start(), 300)).collect())
+}

@@ -1,0 +1,53 @@
+//! What a plugin may use up.
+
+use std::time::Duration;
+
+/// What a plugin may use up; over any of these is an error that names the limit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a component.
+    pub component_bytes: usize,
+    /// Time to compile a component.
+    pub compile_time: Duration,
+    /// Bytes of linear memory in one call, all memories together.
+    pub memory_bytes: usize,
+    /// Fuel in one call: about one for each instruction. The same call uses the same fuel on every machine.
+    pub fuel: u64,
+    /// Wall-clock time of one call; the backstop behind fuel.
+    pub deadline: Duration,
+    /// Bytes of the state that a decision hands on.
+    pub state_bytes: usize,
+    /// Bytes of a whole decision.
+    pub decision_bytes: usize,
+    /// Bytes of user data.
+    pub user_data_bytes: usize,
+    /// Lines that a call may log.
+    pub log_lines: usize,
+}
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            component_bytes: 64 * MIB,
+            compile_time: Duration::from_secs(60),
+            memory_bytes: 64 * MIB,
+            // A policy in JavaScript used 13 million; a loop without end uses this up well before the deadline.
+            fuel: 200_000_000,
+            deadline: Duration::from_millis(250),
+            state_bytes: 64 * KIB,
+            decision_bytes: MIB,
+            user_data_bytes: 64 * KIB,
+            log_lines: 100,
+        }
+    }
+}
+
+impl Limits {
+    /// Bytes that a guest may make the host copy in one call across the border: the largest answer and its structure.
+    pub(super) fn crossing_bytes(&self) -> usize {
+        4 * self.decision_bytes.max(self.user_data_bytes).max(self.state_bytes)
+    }
+}

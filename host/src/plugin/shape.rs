@@ -1,0 +1,134 @@
+//! What a file is, told from its outermost sections alone: cheap, and before anything of it is compiled.
+
+use wasmparser::{Chunk, Parser, Payload};
+
+use super::LoadError;
+use crate::model::PluginKind;
+
+/// The version of the contract; its interfaces are named `doproxy:plugin/INTERFACE@VERSION`.
+pub(super) const CONTRACT: &str = "0.1.0";
+
+/// The interfaces of `doproxy:plugin` that a component may import.
+const OURS: [&str; 2] = ["log", "types"];
+
+/// The interfaces of WASI 0.2 that the host links, with nothing behind them; see `wasi`.
+const WASI: [&str; 27] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stderr",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stderr",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:filesystem/preopens",
+    "wasi:filesystem/types",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+    "wasi:random/insecure",
+    "wasi:random/insecure-seed",
+    "wasi:random/random",
+    "wasi:sockets/instance-network",
+    "wasi:sockets/ip-name-lookup",
+    "wasi:sockets/network",
+    "wasi:sockets/tcp",
+    "wasi:sockets/tcp-create-socket",
+    "wasi:sockets/udp",
+    "wasi:sockets/udp-create-socket",
+];
+
+/// What a component wants and gives, by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// The world that it is of.
+    pub(super) kind: PluginKind,
+    /// The interfaces that it imports.
+    pub(super) imports: Vec<String>,
+}
+
+impl Shape {
+    /// Reads the outermost sections of `bytes`, and refuses what is no plugin.
+    pub(super) fn of(bytes: &[u8]) -> Result<Self, LoadError> {
+        match bytes.get(..8) {
+            Some(b"\0asm\x0d\0\x01\0") => {}
+            Some(header) if header.starts_with(b"\0asm\x01\0\0\0") => return Err(LoadError::CoreModule),
+            Some(header) if header.starts_with(b"\0asm") => {
+                return Err(LoadError::Malformed("its WebAssembly version is not known".to_owned()));
+            }
+            _ => return Err(LoadError::NotWasm),
+        }
+        let (imports, exports) = names(bytes).map_err(|error| LoadError::Malformed(error.to_string()))?;
+        let kind = kind(&exports)?;
+        if let Some(foreign) = imports.iter().find(|import| !may_be_imported(import)) {
+            return Err(LoadError::ForeignImport(super::text::line(foreign, 200)));
+        }
+        Ok(Self { kind, imports })
+    }
+}
+
+fn names(bytes: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut parser = Parser::new(0);
+    let mut rest = bytes;
+    loop {
+        let (consumed, payload) = match parser.parse(rest, true)? {
+            Chunk::Parsed { consumed, payload } => (consumed, payload),
+            // Cannot be: the parser is told that there is no more, and says what is missing as an error.
+            Chunk::NeedMoreData(_) => return Ok((imports, exports)),
+        };
+        let mut next = consumed;
+        match payload {
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    imports.push(import?.name.name.to_owned());
+                }
+            }
+            Payload::ComponentExportSection(section) => {
+                for export in section {
+                    exports.push(export?.name.name.to_owned());
+                }
+            }
+            // What is nested is skipped: it may be megabytes, and the compiler checks it.
+            Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
+                let length = unchecked_range.end.saturating_sub(unchecked_range.start);
+                next = next.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+            }
+            Payload::End(_) => return Ok((imports, exports)),
+            _ => {}
+        }
+        rest = rest.get(next..).unwrap_or_default();
+    }
+}
+
+fn kind(exports: &[String]) -> Result<PluginKind, LoadError> {
+    let worlds = [("policy", PluginKind::ScalingPolicy), ("user-data", PluginKind::UserDataGenerator)];
+    let ours = exports.iter().filter_map(|name| {
+        let (interface, version) = name.strip_prefix("doproxy:plugin/")?.split_once('@')?;
+        let (_, kind) = worlds.into_iter().find(|(world, _)| *world == interface)?;
+        Some((name, version, kind))
+    });
+    let mut other = None;
+    for (name, version, kind) in ours {
+        if version == CONTRACT {
+            return Ok(kind);
+        }
+        other = Some(name);
+    }
+    Err(match other {
+        Some(theirs) => LoadError::OtherVersion { theirs: super::text::line(theirs, 200), ours: CONTRACT },
+        None => LoadError::OtherWorld(exports.iter().take(5).map(|name| super::text::line(name, 200)).collect()),
+    })
+}
+
+fn may_be_imported(name: &str) -> bool {
+    let Some((interface, version)) = name.split_once('@') else { return false };
+    match interface.strip_prefix("doproxy:plugin/") {
+        Some(ours) => version == CONTRACT && OURS.contains(&ours),
+        None => version.starts_with("0.2.") && WASI.contains(&interface),
+    }
+}

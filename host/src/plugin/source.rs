@@ -1,0 +1,42 @@
+//! Reading a component from where its reference points.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use super::{Limit, LoadError, Reference};
+
+/// The names of the plugins that come with this binary.
+pub fn builtins() -> impl Iterator<Item = &'static str> {
+    doproxy_plugins::ALL.iter().map(|plugin| plugin.name)
+}
+
+/// The bytes behind a reference, at most `most` of them.
+pub(super) fn read(reference: &Reference, most: usize) -> Result<Cow<'static, [u8]>, LoadError> {
+    match reference {
+        Reference::Builtin(name) => doproxy_plugins::ALL
+            .iter()
+            .find(|plugin| plugin.name == name)
+            .map(|plugin| Cow::Borrowed(plugin.component))
+            .ok_or_else(|| unknown(name)),
+        Reference::File(path) => read_file(path, most).map(Cow::Owned),
+    }
+}
+
+fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, LoadError> {
+    let mut bytes = Vec::new();
+    // One byte more than allowed tells a file that is too large, however large, and a device without end.
+    let one_more = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+    File::open(path)?.take(one_more).read_to_end(&mut bytes)?;
+    if bytes.len() > most { Err(LoadError::TooLarge(Limit::Component(most))) } else { Ok(bytes) }
+}
+
+fn unknown(name: &str) -> LoadError {
+    let suggestion = builtins()
+        .map(|builtin| (strsim::jaro_winkler(name, builtin), builtin))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other))
+        .map(|(_, builtin)| builtin.to_owned());
+    LoadError::UnknownBuiltin { suggestion, known: builtins().collect() }
+}

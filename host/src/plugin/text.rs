@@ -1,0 +1,55 @@
+//! Text of a guest, made fit for a terminal.
+
+/// The first `most` characters of `text` on one line, with what a terminal would obey or a reader would be misled by
+/// replaced: control characters, and those that turn the direction of writing or are invisible.
+pub(super) fn line(text: &str, most: usize) -> String {
+    clean(text, most, false)
+}
+
+/// As [`line()`], with the line breaks and tabs left in.
+pub(super) fn lines(text: &str, most: usize) -> String {
+    clean(text, most, true)
+}
+
+fn clean(text: &str, most: usize, keep_lines: bool) -> String {
+    let mut characters = text.trim_end().chars();
+    let mut cleaned: String = characters
+        .by_ref()
+        .take(most)
+        .map(|character| match character {
+            '\n' | '\t' if keep_lines => character,
+            '\n' | '\t' => ' ',
+            character if is_unfit(character) => char::REPLACEMENT_CHARACTER,
+            character => character,
+        })
+        .collect();
+    if characters.next().is_some() {
+        cleaned.push('…');
+    }
+    cleaned
+}
+
+fn is_unfit(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_replaced() {
+        assert_eq!(line("\x1b[2Jred\u{202e}der\r\u{9b}31m", 100), "\u{fffd}[2Jred\u{fffd}der\u{fffd}\u{fffd}31m");
+        assert_eq!(line("two\nlines ü", 100), "two lines ü");
+        assert_eq!(lines("two\nlines\n", 100), "two\nlines");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut() {
+        assert_eq!(line("äöü", 2), "äö…");
+        assert_eq!(line("äö", 2), "äö");
+    }
+}

@@ -1,0 +1,112 @@
+//! WASI 0.2 with nothing behind it: many toolchains import it whether the code uses it or not.
+//!
+//! No arguments, environment, files or sockets. Clocks stand still, random numbers follow from a seed, and what is
+//! printed goes to a bounded buffer: such a component replays exactly, too.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use rand::TryRng;
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
+
+use super::convert::Moment;
+use crate::model::Timestamp;
+
+/// Bytes that a call may print; then its stdout and stderr are closed.
+const PRINTED: usize = 64 * 1024;
+
+/// Bytes of random numbers in one request of a guest.
+const RANDOM: u64 = 64 * 1024;
+
+/// An empty WASI at `moment`, and where what is printed ends up.
+pub(super) fn empty(moment: &Moment) -> (WasiCtx, MemoryOutputPipe) {
+    let printed = MemoryOutputPipe::new(PRINTED);
+    let clock = StoppedClock(moment.now);
+    let context = WasiCtx::builder()
+        .stdout(printed.clone())
+        .stderr(printed.clone())
+        .wall_clock(clock)
+        .monotonic_clock(clock)
+        .secure_random(SplitMix(moment.seed))
+        .insecure_random(SplitMix(!moment.seed))
+        .insecure_random_seed(u128::from(moment.seed))
+        .max_random_size(RANDOM)
+        .allow_ip_name_lookup(false)
+        .allow_tcp(false)
+        .allow_udp(false)
+        .build();
+    (context, printed)
+}
+
+/// A clock that shows one time.
+#[derive(Clone, Copy)]
+struct StoppedClock(Timestamp);
+
+impl HostWallClock for StoppedClock {
+    fn resolution(&self) -> Duration {
+        Duration::from_millis(1)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_millis(self.0.0)
+    }
+}
+
+impl HostMonotonicClock for StoppedClock {
+    fn resolution(&self) -> u64 {
+        1_000_000
+    }
+
+    fn now(&self) -> u64 {
+        self.0.0.saturating_mul(1_000_000)
+    }
+}
+
+/// `SplitMix64` (Steele, Lea, Flood 2014). Its own, since a generator of a library may change with its version, and then
+/// old records would not replay.
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl TryRng for SplitMix {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        #[expect(clippy::cast_possible_truncation, reason = "the upper half is the number")]
+        let number = (self.next() >> 32) as u32;
+        Ok(number)
+    }
+
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        Ok(self.next())
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
+        for chunk in bytes.chunks_mut(8) {
+            let random = self.next().to_le_bytes();
+            chunk.copy_from_slice(&random[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_numbers_are_those_of_the_published_generator() {
+        let mut random = SplitMix(1_234_567);
+
+        assert_eq!(random.next(), 6_457_827_717_110_365_317);
+        assert_eq!(random.next(), 3_203_168_211_198_807_973);
+    }
+}

@@ -1,0 +1,127 @@
+//! MIME multi-part messages as cloud-init reads them (RFC 2046, with Python's `email` package at the other end).
+
+use std::fmt::Write as _;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// A part of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Such as `text/x-shellscript`.
+    pub mime_type: &'a str,
+    /// What it is stored under: letters, digits, `.`, `_` and `-`.
+    pub filename: &'a str,
+    /// Its text.
+    pub text: &'a str,
+}
+
+/// Longest line that goes through as it is (RFC 5322, 2.1.1).
+const LONGEST_LINE: usize = 998;
+
+/// Packs parts into one message. The same parts give the same text.
+pub fn pack(parts: &[Part<'_>]) -> String {
+    let boundary = boundary(parts);
+    let mut message = format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n");
+    for part in parts {
+        let (encoding, body) = encode(part.text);
+        let Part { mime_type, filename, .. } = part;
+        // Writing to a string cannot fail.
+        let _ = write!(
+            message,
+            "--{boundary}\n\
+             Content-Type: {mime_type}; charset=\"utf-8\"\n\
+             MIME-Version: 1.0\n\
+             Content-Transfer-Encoding: {encoding}\n\
+             Content-Disposition: attachment; filename=\"{filename}\"\n\n\
+             {body}\n"
+        );
+    }
+    let _ = writeln!(message, "--{boundary}--");
+    message
+}
+
+/// Plain text stays readable; what mail does not carry goes in base64, whose lines are 76 long (RFC 2045, 6.8).
+fn encode(text: &str) -> (&'static str, String) {
+    let plain = text.is_ascii() && !text.contains('\r') && text.lines().all(|line| line.len() <= LONGEST_LINE);
+    if plain {
+        return ("7bit", text.to_owned());
+    }
+    let encoded = STANDARD.encode(text);
+    let mut body = String::with_capacity(encoded.len() + encoded.len() / 76 + 1);
+    for (index, character) in encoded.chars().enumerate() {
+        if index > 0 && index % 76 == 0 {
+            body.push('\n');
+        }
+        body.push(character);
+    }
+    ("base64", body)
+}
+
+/// A line that no part holds, the same for the same parts: FNV-1a over them, counted on where chance has it inside.
+fn boundary(parts: &[Part<'_>]) -> String {
+    let bytes = parts.iter().flat_map(|part| part.text.bytes().chain([0]));
+    let mut hash =
+        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    loop {
+        let boundary = format!("==doproxy-{hash:016x}==");
+        if parts.iter().all(|part| !part.text.contains(&boundary)) {
+            return boundary;
+        }
+        hash = hash.wrapping_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRIPT: Part<'_> =
+        Part { mime_type: "text/x-shellscript", filename: "run.sh", text: "#!/bin/sh\necho hello\n" };
+
+    #[test]
+    fn plain_text_stays_readable() {
+        let config = Part { mime_type: "text/cloud-config", filename: "part-002", text: "#cloud-config\n# ü\n" };
+
+        let message = pack(&[SCRIPT, config]);
+
+        assert_eq!(
+            message,
+            "Content-Type: multipart/mixed; boundary=\"==doproxy-4d55872bf9c73aaa==\"\n\
+             MIME-Version: 1.0\n\n\
+             --==doproxy-4d55872bf9c73aaa==\n\
+             Content-Type: text/x-shellscript; charset=\"utf-8\"\n\
+             MIME-Version: 1.0\n\
+             Content-Transfer-Encoding: 7bit\n\
+             Content-Disposition: attachment; filename=\"run.sh\"\n\n\
+             #!/bin/sh\necho hello\n\n\
+             --==doproxy-4d55872bf9c73aaa==\n\
+             Content-Type: text/cloud-config; charset=\"utf-8\"\n\
+             MIME-Version: 1.0\n\
+             Content-Transfer-Encoding: base64\n\
+             Content-Disposition: attachment; filename=\"part-002\"\n\n\
+             I2Nsb3VkLWNvbmZpZwojIMO8Cg==\n\
+             --==doproxy-4d55872bf9c73aaa==--\n"
+        );
+    }
+
+    #[test]
+    fn a_part_that_holds_the_boundary_gets_another_one() {
+        let first = boundary(&[SCRIPT]);
+        // The hash of this text is another, so its boundary is made to collide by way of the sum itself.
+        let text = format!("#!/bin/sh\n# {first}\n");
+        let again = boundary(&[Part { text: &text, ..SCRIPT }]);
+
+        assert!(!text.contains(&again));
+    }
+
+    #[test]
+    fn a_line_that_mail_would_break_is_encoded() {
+        let text = format!("#!/bin/sh\n# {}\n", "x".repeat(LONGEST_LINE));
+
+        let message = pack(&[Part { text: &text, ..SCRIPT }]);
+
+        assert!(message.contains("Content-Transfer-Encoding: base64"));
+        assert!(message.lines().all(|line| line.len() <= 100), "{message}");
+    }
+}

@@ -1,0 +1,166 @@
+//! Finding a toolchain that builds for `wasm32-unknown-unknown`.
+
+use std::env;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::GuestBuildError;
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+/// Where Debian's packages `rustc-web`, `cargo-web` and `rust-web-src` put things.
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
+
+/// A toolchain that builds for `wasm32-unknown-unknown`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Toolchain {
+    /// The usual toolchain, with the target's standard library installed.
+    Installed {
+        /// Its cargo.
+        cargo: PathBuf,
+    },
+    /// Debian's, which has no standard library for the target but its source: it is built along.
+    Debian {
+        /// A linker for WebAssembly that is as new as the compiler.
+        linker: PathBuf,
+    },
+}
+
+impl fmt::Display for Toolchain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Installed { cargo } => write!(f, "{}", cargo.display()),
+            Self::Debian { linker } => write!(f, "{DEBIAN_CARGO} -Zbuild-std, linked by {}", linker.display()),
+        }
+    }
+}
+
+impl Toolchain {
+    /// Looks for one: the usual toolchain with the target installed, then Debian's.
+    ///
+    /// The usual toolchain is what `CARGO` and `RUSTC` name (cargo sets them for build scripts), else what is on the path.
+    pub fn find() -> Result<Self, GuestBuildError> {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+        let rustc = env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
+        let mut lacking = Vec::new();
+
+        let usual = Sysroot::of(Path::new(&rustc));
+        match &usual {
+            Some(sysroot) if sysroot.library(TARGET).is_dir() => {
+                return Ok(Self::Installed { cargo: cargo.into() });
+            }
+            Some(sysroot) => lacking.push(format!("{} is not there", sysroot.library(TARGET).display())),
+            None => lacking.push(format!("{} does not tell its sysroot", Path::new(&rustc).display())),
+        }
+
+        let before = lacking.len();
+        lacking.extend(
+            [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_LIBRARY]
+                .into_iter()
+                .filter(|path| !Path::new(path).exists())
+                .map(|path| format!("{path} is not there")),
+        );
+        match linker(usual.as_ref()) {
+            Some(linker) if lacking.len() == before => return Ok(Self::Debian { linker }),
+            Some(_) => {}
+            None => lacking.push("there is neither rust-lld nor wasm-ld".to_owned()),
+        }
+        Err(GuestBuildError::NoToolchain { lacking })
+    }
+
+    /// A `cargo build` for the target, in an environment that the caller's own flags do not reach.
+    pub(crate) fn cargo_build(&self) -> Command {
+        let mut command = match self {
+            Self::Installed { cargo } => Command::new(cargo),
+            Self::Debian { .. } => Command::new(DEBIAN_CARGO),
+        };
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(must_not_reach_guests)) {
+            command.env_remove(name);
+        }
+        command.args(["build", "--target", TARGET]);
+        if let Self::Debian { linker } = self {
+            command
+                .arg("-Zbuild-std=std,panic_abort")
+                // Debian's compiler is a stable one; building std is open to nightly only.
+                .env("RUSTC_BOOTSTRAP", "1")
+                // Without these, cargo would take a rustc from the path, which may be another one.
+                .env("RUSTC", DEBIAN_RUSTC)
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Clinker-flavor=wasm-ld");
+        }
+        command
+    }
+}
+
+/// Whether a variable speaks of the outer build. Where cargo keeps its registry and how it reaches it stays.
+fn must_not_reach_guests(name: &str) -> bool {
+    const KEPT: [&str; 4] = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR"];
+    const PREFIXES: [&str; 4] = ["CARGO", "RUSTC", "RUSTDOC", "DEP_"];
+    const NAMES: [&str; 8] =
+        ["RUSTFLAGS", "TARGET", "HOST", "OUT_DIR", "PROFILE", "OPT_LEVEL", "DEBUG", "NUM_JOBS"];
+    NAMES.contains(&name)
+        || (PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !KEPT.iter().any(|kept| name.starts_with(kept)))
+}
+
+/// Where a compiler keeps its libraries.
+struct Sysroot(PathBuf);
+
+impl Sysroot {
+    fn of(rustc: &Path) -> Option<Self> {
+        let output = Command::new(rustc).args(["--print", "sysroot"]).output().ok()?;
+        let path = String::from_utf8(output.stdout).ok()?;
+        (output.status.success() && !path.trim().is_empty()).then(|| Self(PathBuf::from(path.trim())))
+    }
+
+    fn library(&self, target: &str) -> PathBuf {
+        self.0.join("lib/rustlib").join(target).join("lib")
+    }
+
+    /// The `rust-lld` that comes with the toolchain for its own machine.
+    fn rust_lld(&self) -> Option<PathBuf> {
+        let mut hosts: Vec<PathBuf> =
+            self.0.join("lib/rustlib").read_dir().ok()?.flatten().map(|entry| entry.path()).collect();
+        hosts.sort();
+        hosts.into_iter().map(|host| host.join("bin/rust-lld")).find(|path| path.is_file())
+    }
+}
+
+/// A linker for what Debian's compiler writes: `rust-lld` of the usual toolchain is as new, a distribution's own `lld`
+/// may be older and is the last resort.
+fn linker(usual: Option<&Sysroot>) -> Option<PathBuf> {
+    let debian = Sysroot::of(Path::new(DEBIAN_RUSTC));
+    let rust_lld = usual.and_then(Sysroot::rust_lld).or_else(|| debian.as_ref().and_then(Sysroot::rust_lld));
+    rust_lld.or_else(|| {
+        let directories = env::var_os("PATH").unwrap_or_default();
+        env::split_paths(&directories).map(|directory| directory.join("wasm-ld")).find(|path| path.is_file())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_speaks_of_the_outer_build_does_not_reach_the_guests() {
+        for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTC", "RUSTC_WRAPPER", "OUT_DIR"] {
+            assert!(must_not_reach_guests(name), "{name}");
+        }
+        for name in ["PATH", "HOME", "CARGO_HOME", "CARGO_NET_OFFLINE", "RUSTUP_TOOLCHAIN", "HTTPS_PROXY"] {
+            assert!(!must_not_reach_guests(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_machine_without_a_toolchain_is_told_how_to_get_one() {
+        let error = GuestBuildError::NoToolchain { lacking: vec!["/usr/bin/cargo is not there".to_owned()] };
+
+        let message = error.to_string();
+
+        assert!(message.contains("/usr/bin/cargo is not there"), "{message}");
+        assert!(message.contains("install-toolchain.sh"), "{message}");
+    }
+}
