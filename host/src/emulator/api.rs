@@ -197,8 +197,7 @@ async fn act(shared: &Shared, request: Request, next: Next) -> Response {
         Ok(()) => response,
         Err(error) => {
             tracing::error!(%error, "cannot write the state file");
-            let message = format!("The emulator cannot write its state file: {error}");
-            Refusal::Injected { status: 500, message, retry_after: None }.into_response()
+            Refusal::Failed(format!("The emulator cannot write its state file: {error}")).into_response()
         }
     }
 }

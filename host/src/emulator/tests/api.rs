@@ -137,6 +137,18 @@ async fn an_emulator_that_is_started_again_has_the_same_droplets() {
 }
 
 #[tokio::test]
+async fn a_create_that_cannot_be_written_is_not_reported_as_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = start(Options { state: Some(folder.path().join("cloud.json")), ..options() }).await;
+    drop(folder);
+
+    let answer = running.post("/v2/droplets", droplet("web")).await;
+
+    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(answer.body["message"].as_str().unwrap().contains("cannot write its state file"), "{}", answer.body);
+}
+
+#[tokio::test]
 async fn a_state_file_that_cannot_be_read_is_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cloud.json");

@@ -45,6 +45,9 @@ pub enum Refusal {
         /// Whether it is the limit per minute; only that one sends `retry-after`.
         burst: bool,
     },
+    /// 500: the emulator itself failed, and may have acted.
+    #[error("{0}")]
+    Failed(String),
     /// A fault that was asked for.
     #[error("{message}")]
     Injected {
@@ -67,6 +70,7 @@ impl Refusal {
             Self::DropletLimit | Self::Unavailable(_) | Self::PendingEvent | Self::Invalid(_) => 422,
             Self::Malformed(_) | Self::InvalidTag(_) => 400,
             Self::RateLimited { .. } => 429,
+            Self::Failed(_) => 500,
             Self::Injected { status, .. } => *status,
         }
     }
