@@ -7,7 +7,7 @@
 pub mod balancer;
 pub mod clock;
 pub mod cloud;
-pub mod config;
+pub mod controller;
 pub mod emulator;
 pub mod inventory;
 pub mod model;

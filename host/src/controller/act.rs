@@ -72,12 +72,6 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         self.drive(&snapshot.operations).await
     }
 
-    /// Makes HAProxy equal to the inventory, whether or not anything is under way.
-    pub async fn reload(&self) -> Result<crate::balancer::Applied, ControllerError> {
-        let snapshot = self.load().await?;
-        self.apply(&snapshot).await
-    }
-
     async fn begin_create(
         &self,
         request: &DropletRequest,
@@ -133,7 +127,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let wanted: HashSet<_> = operations.iter().map(|operation| &operation.droplet).collect();
         loop {
             let Advanced { snapshot, gave_up, progressed } = self.advance().await?;
-            acted.gave_up.extend(gave_up);
+            // What befell other droplets meanwhile was reported, and is no failure of this command.
+            acted.gave_up.extend(gave_up.into_iter().filter(|(name, _)| wanted.contains(name)));
             let open = snapshot.operations.iter().any(|operation| wanted.contains(&operation.droplet));
             if !open {
                 self.collect(operations, &snapshot, &mut acted);

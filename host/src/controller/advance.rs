@@ -4,13 +4,14 @@
 //! things came to be so, and doing it twice changes nothing.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::{Controller, ControllerError, Event};
 use crate::balancer::{Applied, Balancer, Server, ServerState, Stats};
 use crate::cloud::{Cloud, CloudDroplet, ErrorClass, Filter, Status};
 use crate::inventory::{Inventory, Snapshot, Step};
-use crate::model::{Droplet, DropletId, DropletName, OperationId, Phase};
+use crate::model::{Droplet, DropletId, DropletName, OperationId, OperationKind, Phase};
 
 /// What a pass did and what is left.
 #[derive(Debug)]
@@ -46,6 +47,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         if is_under_way(&snapshot) {
             let seen = self.cloud.list(&Filter::Tag(self.settings.fleet.tag())).await?;
             self.notice_vanished(&snapshot, &seen, &mut pass).await?;
+            self.notice_strangers(&snapshot, &seen).await?;
             self.advance_requested(&snapshot, &seen, &mut pass).await?;
             snapshot = self.load().await?;
             self.advance_booting(&snapshot, &seen, &mut pass).await?;
@@ -83,7 +85,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         self.inventory.record(step, self.clock.now()).await.map_err(ControllerError::inventory)
     }
 
-    /// A droplet that somebody else deleted leaves the fleet; one that nobody knows is reported.
+    /// A droplet that somebody else deleted leaves the fleet.
     async fn notice_vanished(
         &self,
         snapshot: &Snapshot,
@@ -104,16 +106,51 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             if gone {
                 self.record(&Step::Phase { droplet: droplet.name.clone(), phase: Phase::Gone }).await?;
                 self.report(Event::Vanished { droplet: droplet.name.clone(), id: Some(id) });
-                pass.gave_up(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
+                // Of one that was to be deleted anyway, this is good news.
+                if droplet.phase.counts() {
+                    pass.gave_up(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
+                }
+                pass.progressed = true;
             }
         }
+        Ok(())
+    }
+
+    /// A droplet that bears the fleet's tag and that the inventory does not know: the second of one that is being
+    /// created is deleted, since its name is ours and random; any other is reported and left alone.
+    async fn notice_strangers(
+        &self,
+        snapshot: &Snapshot,
+        seen: &[CloudDroplet],
+    ) -> Result<(), ControllerError> {
         let known: HashSet<DropletId> = snapshot.droplets.iter().filter_map(|droplet| droplet.id).collect();
-        let names: HashSet<&str> = snapshot.droplets.iter().map(|droplet| droplet.name.as_str()).collect();
-        for droplet in seen.iter().filter(|d| !known.contains(&d.id) && !names.contains(d.name.as_str())) {
-            let name = droplet.name.chars().filter(|c| !c.is_control()).take(255).collect();
-            self.report(Event::Unknown { name, id: droplet.id });
+        for stranger in seen.iter().filter(|found| !known.contains(&found.id)) {
+            let namesake = snapshot.droplets.iter().find(|droplet| droplet.name.as_str() == stranger.name);
+            let is_being_created = |droplet: &Droplet| {
+                snapshot.operations.iter().any(|operation| {
+                    operation.kind == OperationKind::Create && operation.sent_at.is_some() && operation.droplet == droplet.name
+                })
+            };
+            match namesake {
+                // Looked for by its name in a moment.
+                Some(droplet) if droplet.id.is_none() => {}
+                Some(droplet) if is_being_created(droplet) && self.is_ours(stranger, droplet) => {
+                    self.report(Event::Twin { droplet: droplet.name.clone(), id: stranger.id });
+                    self.cloud.delete(stranger.id).await?;
+                }
+                _ if self.told_of(stranger.id) => {}
+                _ => {
+                    let name = stranger.name.chars().filter(|c| !c.is_control()).take(255).collect();
+                    self.report(Event::Unknown { name, id: stranger.id });
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Whether this process has spoken of that droplet before.
+    fn told_of(&self, id: DropletId) -> bool {
+        !self.strangers.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
     }
 
     /// Whether the API has shown the droplet, or has had the time to: only then does a 404 say that it is gone.

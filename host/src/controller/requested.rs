@@ -71,37 +71,28 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// Looks for a droplet by its name, takes it over, and deletes a younger twin of it.
+    /// Looks for a droplet by its name and takes the oldest of that name over.
     async fn find(
         &self,
         droplet: &Droplet,
         seen: &[CloudDroplet],
         pass: &mut Pass,
     ) -> Result<bool, ControllerError> {
-        let named = |list: &[CloudDroplet]| {
-            let mut ids: Vec<DropletId> =
-                list.iter().filter(|found| self.is_ours(found, droplet)).map(|found| found.id).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            ids
+        let oldest_of = |list: &[CloudDroplet]| {
+            list.iter().filter(|found| self.is_ours(found, droplet)).map(|found| found.id).min()
         };
-        let mut ids = named(seen);
-        if ids.is_empty() {
-            ids = named(&self.cloud.list(&Filter::Name(droplet.name.clone())).await?);
+        let mut found = oldest_of(seen);
+        if found.is_none() {
+            found = oldest_of(&self.cloud.list(&Filter::Name(droplet.name.clone())).await?);
         }
-        let Some((&oldest, twins)) = ids.split_first() else {
-            return Ok(false);
-        };
+        let Some(oldest) = found else { return Ok(false) };
+        // A younger one of the same name is a twin: from the next pass on it is a stranger with our name.
         self.created(vec![(droplet.clone(), oldest)], true, pass).await?;
-        for &twin in twins {
-            self.report(Event::Twin { droplet: droplet.name.clone(), id: twin });
-            self.cloud.delete(twin).await?;
-        }
         Ok(true)
     }
 
     /// Whether a droplet at the API is the one that we asked for: our name **and** our tag.
-    fn is_ours(&self, found: &CloudDroplet, droplet: &Droplet) -> bool {
+    pub(super) fn is_ours(&self, found: &CloudDroplet, droplet: &Droplet) -> bool {
         let tag = self.settings.fleet.tag();
         found.name == droplet.name.as_str() && found.tags.iter().any(|other| other.eq_ignore_ascii_case(tag.as_str()))
     }

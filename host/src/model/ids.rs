@@ -121,6 +121,13 @@ checked_name!(
 );
 
 impl FleetName {
+    /// A fleet name made of other text: what a fleet name may not hold becomes `-`.
+    pub fn coerced(text: &str) -> Self {
+        let kept = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+        let name: String = text.chars().map(kept).take(64).collect();
+        Self(if name.is_empty() { "-".to_owned() } else { name })
+    }
+
     /// The tag that every droplet of this fleet bears, and no other droplet may.
     pub fn tag(&self) -> Tag {
         Tag(format!("doproxy:{}", self.0))

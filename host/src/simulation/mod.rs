@@ -1,3 +1,4 @@
-//! Simulated worlds: the cloud today; the load, the balancer and the clock that drive it later.
+//! Simulated worlds: cloud and balancer today; the load and the clock that drive them later.
 
+pub mod balancer;
 pub mod cloud;

@@ -1,6 +1,7 @@
 //! Where the API is, checked so that the token never travels in plain text beyond this machine.
 
 use std::fmt;
+use std::str::FromStr;
 
 use url::{Host, Url};
 
@@ -77,6 +78,14 @@ impl Default for ApiUrl {
     fn default() -> Self {
         let host = "api.digitalocean.com";
         Self { base: format!("https://{host}"), host: host.to_owned(), tls: true }
+    }
+}
+
+impl FromStr for ApiUrl {
+    type Err = InvalidApiUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidApiUrl> {
+        Self::parse(text)
     }
 }
 
