@@ -5,8 +5,10 @@
 //! `inventory` → `model`.
 
 pub mod balancer;
+pub mod cli;
 pub mod clock;
 pub mod cloud;
+pub mod config;
 pub mod controller;
 pub mod emulator;
 pub mod inventory;
