@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::Global;
+use super::{Global, Usage};
 use super::output::{self, Progress};
 use crate::balancer::haproxy::HaProxy;
 use crate::clock::Clock;
@@ -19,14 +19,12 @@ use crate::plugin::PluginHost;
 /// The controller of the real world.
 pub(super) type RealController = Controller<DigitalOcean, HaProxy, SqliteInventory>;
 
-/// How long a command waits for another that changes the same inventory.
-const PATIENCE: Duration = Duration::from_secs(600);
-
 /// The configuration of this run.
 pub(super) struct App {
     pub(super) config: Config,
     environment: Environment,
     inventory: PathBuf,
+    wait: Duration,
 }
 
 impl App {
@@ -34,7 +32,7 @@ impl App {
     pub(super) fn load(global: &Global) -> anyhow::Result<Self> {
         let config = Config::load(&global.config)?;
         let inventory = global.inventory.clone().unwrap_or_else(|| config.inventory.clone());
-        Ok(Self { config, environment: global.environment.clone(), inventory })
+        Ok(Self { config, environment: global.environment.clone(), inventory, wait: global.wait.0 })
     }
 
     /// Reads the configuration and says what it would rather say.
@@ -76,7 +74,7 @@ impl App {
     /// The right to change the fleet; `command` is what others are told while they wait.
     pub(super) async fn lock(&self, command: &str, progress: &Progress) -> anyhow::Result<WriteLock> {
         let told = |holder: &str| progress.say(format_args!("waiting for {holder}, which is changing the inventory"));
-        Ok(WriteLock::acquire(&self.inventory, PATIENCE, command, told).await?)
+        Ok(WriteLock::acquire(&self.inventory, self.wait, command, told).await?)
     }
 
     /// Where user data comes from, with its plugin loaded and its configuration checked.
@@ -85,7 +83,7 @@ impl App {
             UserDataConfig::None => Ok(UserDataSource::Fixed(UserData::parse("")?)),
             UserDataConfig::File(path) => {
                 let text = std::fs::read_to_string(path)
-                    .with_context(|| format!("cannot read userdata_file {}", path.display()))?;
+                    .map_err(|error| Usage(format!("cannot read userdata_file {}: {error}", path.display())))?;
                 let data = UserData::parse(text).with_context(|| format!("userdata_file {}", path.display()))?;
                 Ok(UserDataSource::Fixed(data))
             }
@@ -132,10 +130,8 @@ impl App {
 pub(super) async fn carry_on(controller: &RealController, progress: &Progress) -> anyhow::Result<()> {
     let acted = controller
         .carry_on(|snapshot| {
-            let open = snapshot.operations.len();
-            if open > 0 {
-                progress.say(format_args!("carrying on {} of an earlier command", output::count(open, "operation")));
-            }
+            let open = output::count(snapshot.operations.len(), "operation");
+            progress.say(format_args!("carrying on {open} of an earlier command"));
         })
         .await?;
     // It is the earlier command's failure, and what it left is cleaned up now.

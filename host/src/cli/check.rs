@@ -55,7 +55,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
         list.note(advice.key, &advice.text);
     }
     match app.cloud() {
-        Err(error) => list.bad("token", format_args!("{error:#}")),
+        Err(error) => list.bad("token", output::explain(&error)),
         Ok((cloud, source)) => {
             if let Some(room) = account(&cloud, &source.to_string(), &mut list).await {
                 droplet_options(&app, &cloud, &mut list).await;
@@ -170,14 +170,14 @@ async fn user_data(app: &App, list: &mut List) {
     };
     match written {
         Ok(data) => list.good("user data", format_args!("{}, {} bytes{from}", data.kind(), data.as_str().len())),
-        Err(error) => list.bad("user data", format_args!("{error:#}")),
+        Err(error) => list.bad("user data", output::explain(&error)),
     }
 }
 
 async fn policies(app: &App, list: &mut List) {
     let host = match app.plugins() {
         Ok(host) => host,
-        Err(error) => return list.bad("plugins", format_args!("{error:#}")),
+        Err(error) => return list.bad("plugins", output::explain(&error)),
     };
     if app.config.policies.is_empty() {
         list.note("policy", "none: the fleet changes by hand only");
@@ -201,13 +201,13 @@ async fn haproxy(app: &App, list: &mut List) {
     };
     match checked {
         Ok(()) => list.good("haproxy", format_args!("takes {template}; installed at {}", options.config_file.display())),
-        Err(error) => list.bad("haproxy", format_args!("{error:#}")),
+        Err(error) => list.bad("haproxy", output::explain(&error)),
     }
 }
 
 async fn inventory(app: &App, list: &mut List) {
     let found = match app.existing_inventory() {
-        Err(error) => return list.bad("inventory", format_args!("{error:#}")),
+        Err(error) => return list.bad("inventory", output::explain(&error)),
         Ok(found) => found,
     };
     let Some(inventory) = found else {

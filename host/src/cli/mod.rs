@@ -25,7 +25,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
+use crate::balancer::haproxy::HaProxyError;
 use crate::config::{self, ConfigError, Environment};
+use crate::model::user_data::UserDataError;
+use crate::plugin::PluginError;
 
 /// Scales a fleet of DigitalOcean droplets behind HAProxy.
 ///
@@ -60,6 +63,9 @@ struct Global {
     /// The inventory, in place of the one that the configuration names.
     #[arg(long, global = true, value_name = "FILE")]
     inventory: Option<PathBuf>,
+    /// How long to wait for another doproxy that changes the same fleet.
+    #[arg(long, global = true, value_name = "TIME", default_value = "10m")]
+    wait: config::Span,
     /// How logs are written to stderr.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -179,8 +185,23 @@ fn report(error: &anyhow::Error) -> u8 {
     if error.is::<Reported>() {
         return 1;
     }
-    eprintln!("{} {error:#}", output::error_prefix());
-    if error.is::<ConfigError>() || error.is::<Usage>() { 2 } else { 1 }
+    eprintln!("{} {}", output::error_prefix(), output::explain(error));
+    if error.chain().any(is_configuration) { 2 } else { 1 }
+}
+
+/// Whether an error is in what the user wrote, and not in how things went.
+fn is_configuration(error: &(dyn std::error::Error + 'static)) -> bool {
+    let plugin = error.downcast_ref().is_some_and(|error: &PluginError| !matches!(error, PluginError::Call { .. }));
+    let haproxy = error.downcast_ref().is_some_and(|error: &HaProxyError| {
+        matches!(
+            error,
+            HaProxyError::Option(_)
+                | HaProxyError::Template { .. }
+                | HaProxyError::Lint { .. }
+                | HaProxyError::Refused { .. }
+        )
+    });
+    plugin || haproxy || error.is::<ConfigError>() || error.is::<Usage>() || error.is::<UserDataError>()
 }
 
 fn log_to_stderr(global: &Global) {

@@ -36,6 +36,18 @@ pub(super) fn warn(text: impl std::fmt::Display) {
     eprintln!("{} {text}", warning_prefix());
 }
 
+/// An error and what caused it, each said once: many errors say their cause themselves.
+pub(super) fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text += ": ";
+            text += &cause;
+        }
+    }
+    text
+}
+
 /// `1 droplet`, `2 droplets`.
 pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })

@@ -84,7 +84,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
             Ok(())
         }
         Err(error) => {
-            output::warn(format_args!("this is what the inventory knows; the API could not be asked: {error:#}"));
+            output::warn(format_args!("this is what the inventory knows; the API could not be asked: {}", output::explain(&error)));
             Err(Reported.into())
         }
     }

@@ -12,7 +12,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     let controller = app.controller(&progress).await?;
     // HAProxy can be put right while the API is away.
     if let Err(error) = carry_on(&controller, &progress).await {
-        output::warn(format_args!("what an earlier command left could not be carried on: {error:#}"));
+        output::warn(format_args!("what an earlier command left could not be carried on: {}", output::explain(&error)));
     }
     // Who says reload means it: a certificate may have changed that doproxy does not know of.
     let servers = servers(&controller.load().await?.droplets);

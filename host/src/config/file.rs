@@ -297,27 +297,44 @@ pub struct Plugins {
     pub limits: PluginLimits,
 }
 
-/// What one call of a plugin may use.
+/// What a plugin may use up; over any of these is an error that names the key. Sizes are in bytes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginLimits {
-    /// Memory in MiB. Default 64.
-    pub memory_mib: Option<u32>,
-    /// Fuel: about one unit an instruction. Default 200,000,000.
+    /// A component. Default 64 MiB.
+    pub component_bytes: Option<usize>,
+    /// Compiling a component. Default 60s.
+    pub compile_time: Option<Span>,
+    /// All linear memories in one call. Default 64 MiB.
+    pub memory_bytes: Option<usize>,
+    /// Fuel in one call: about one unit an instruction. Default 200,000,000.
     pub fuel: Option<u64>,
-    /// Wall-clock time. Default 250ms.
+    /// Wall-clock time of one call. Default 250ms.
     pub deadline: Option<Span>,
+    /// The state that a decision hands on. Default 64 KiB.
+    pub state_bytes: Option<usize>,
+    /// A whole decision. Default 1 MiB.
+    pub decision_bytes: Option<usize>,
+    /// User data. Default 64 KiB.
+    pub user_data_bytes: Option<usize>,
+    /// Lines that a call may log. Default 100.
+    pub log_lines: Option<usize>,
 }
 
 impl Plugins {
     /// What the plugin host is told.
     pub(super) fn settings(self, dir: &std::path::Path) -> PluginSettings {
-        let default = Limits::default();
+        let (given, default) = (self.limits, Limits::default());
         let limits = Limits {
-            memory_bytes: self.limits.memory_mib.map_or(default.memory_bytes, |mib| mib as usize * 1024 * 1024),
-            fuel: self.limits.fuel.unwrap_or(default.fuel),
-            deadline: self.limits.deadline.map_or(default.deadline, |span| span.0),
-            ..default
+            component_bytes: given.component_bytes.unwrap_or(default.component_bytes),
+            compile_time: given.compile_time.map_or(default.compile_time, |span| span.0),
+            memory_bytes: given.memory_bytes.unwrap_or(default.memory_bytes),
+            fuel: given.fuel.unwrap_or(default.fuel),
+            deadline: given.deadline.map_or(default.deadline, |span| span.0),
+            state_bytes: given.state_bytes.unwrap_or(default.state_bytes),
+            decision_bytes: given.decision_bytes.unwrap_or(default.decision_bytes),
+            user_data_bytes: given.user_data_bytes.unwrap_or(default.user_data_bytes),
+            log_lines: given.log_lines.unwrap_or(default.log_lines),
         };
         PluginSettings { limits, cache_dir: self.cache.map(|path| dir.join(path)).or_else(values::user_cache) }
     }

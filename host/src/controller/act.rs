@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::advance::is_under_way;
 use super::user_data::digest;
 use super::{Advanced, Controller, ControllerError, Event};
 use crate::balancer::Balancer;
@@ -38,14 +37,14 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     pub async fn create(&self, request: &DropletRequest) -> Result<Acted, ControllerError> {
         let sizes = self.cloud.sizes().await?;
         let operations = self.begin_create(request, &sizes).await?;
-        self.drive(&operations).await
+        self.finish(&operations).await
     }
 
     /// Drains and deletes droplets, and waits until the API says that they are gone.
     pub async fn delete(&self, droplets: &[DropletName], reason: &str) -> Result<Acted, ControllerError> {
         let snapshot = self.load().await?;
         let operations = self.begin_deletes(&snapshot, droplets, reason).await?;
-        self.drive(&operations).await
+        self.finish(&operations).await
     }
 
     /// Carries out a plan.
@@ -59,17 +58,18 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             let name = std::slice::from_ref(&delete.droplet);
             operations.extend(self.begin_deletes(&snapshot, name, &delete.reason).await?);
         }
-        self.drive(&operations).await
+        self.finish(&operations).await
     }
 
-    /// Carries on whatever an earlier command left behind. Says what it is about before it begins.
+    /// Makes the inventory agree with the API, and carries on whatever an earlier command left behind. Says what that is
+    /// before it begins.
     pub async fn carry_on(&self, announce: impl FnOnce(&Snapshot)) -> Result<Acted, ControllerError> {
         let snapshot = self.load().await?;
-        if !is_under_way(&snapshot) {
-            return Ok(Acted::default());
+        if !snapshot.operations.is_empty() {
+            announce(&snapshot);
         }
-        announce(&snapshot);
-        self.drive(&snapshot.operations).await
+        let under_way = snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving);
+        self.drive(&snapshot.operations, under_way.map(|droplet| droplet.name.clone()).collect()).await
     }
 
     async fn begin_create(
@@ -121,16 +121,20 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         Ok(operations)
     }
 
-    /// Advances until each of `operations` is closed. Every wait has a deadline, so this ends.
-    async fn drive(&self, operations: &[Operation]) -> Result<Acted, ControllerError> {
+    /// Advances until the droplets of `operations` serve or are gone.
+    async fn finish(&self, operations: &[Operation]) -> Result<Acted, ControllerError> {
+        self.drive(operations, operations.iter().map(|operation| operation.droplet.clone()).collect()).await
+    }
+
+    /// Advances until each droplet of `wanted` serves or is gone. Every wait has a deadline, so this ends.
+    async fn drive(&self, operations: &[Operation], wanted: HashSet<DropletName>) -> Result<Acted, ControllerError> {
         let mut acted = Acted::default();
-        let wanted: HashSet<_> = operations.iter().map(|operation| &operation.droplet).collect();
         loop {
             let Advanced { snapshot, gave_up, progressed } = self.advance().await?;
             // What befell other droplets meanwhile was reported, and is no failure of this command.
             acted.gave_up.extend(gave_up.into_iter().filter(|(name, _)| wanted.contains(name)));
-            let open = snapshot.operations.iter().any(|operation| wanted.contains(&operation.droplet));
-            if !open {
+            let is_under_way = |droplet: &Droplet| droplet.phase != Phase::Serving && wanted.contains(&droplet.name);
+            if !snapshot.droplets.iter().any(is_under_way) {
                 self.collect(operations, &snapshot, &mut acted);
                 return Ok(acted);
             }

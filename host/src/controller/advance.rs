@@ -44,25 +44,24 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     pub async fn advance(&self) -> Result<Advanced, ControllerError> {
         let mut pass = Pass { tries_before: self.tries(), ..Pass::default() };
         let mut snapshot = self.load().await?;
-        if is_under_way(&snapshot) {
-            let seen = self.cloud.list(&Filter::Tag(self.settings.fleet.tag())).await?;
-            self.notice_vanished(&snapshot, &seen, &mut pass).await?;
-            self.notice_strangers(&snapshot, &seen).await?;
-            self.advance_requested(&snapshot, &seen, &mut pass).await?;
-            snapshot = self.load().await?;
-            self.advance_booting(&snapshot, &seen, &mut pass).await?;
+        let seen = self.cloud.list(&Filter::Tag(self.settings.fleet.tag())).await?;
+        self.remember_shown(&seen);
+        self.notice_vanished(&snapshot, &seen, &mut pass).await?;
+        self.notice_strangers(&snapshot, &seen).await?;
+        self.advance_requested(&snapshot, &seen, &mut pass).await?;
+        snapshot = self.load().await?;
+        self.advance_booting(&snapshot, &seen, &mut pass).await?;
+        snapshot = self.load().await?;
+        self.apply(&snapshot).await?;
+        if snapshot.droplets.iter().any(|d| matches!(d.phase, Phase::Warming | Phase::Draining)) {
+            let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
+            self.advance_warming(&snapshot, &stats, &mut pass).await?;
+            self.advance_draining(&snapshot, &stats, &mut pass).await?;
             snapshot = self.load().await?;
             self.apply(&snapshot).await?;
-            if snapshot.droplets.iter().any(|d| matches!(d.phase, Phase::Warming | Phase::Draining)) {
-                let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
-                self.advance_warming(&snapshot, &stats, &mut pass).await?;
-                self.advance_draining(&snapshot, &stats, &mut pass).await?;
-                snapshot = self.load().await?;
-                self.apply(&snapshot).await?;
-            }
-            self.advance_deleting(&snapshot, &mut pass).await?;
-            snapshot = self.load().await?;
         }
+        self.advance_deleting(&snapshot, &mut pass).await?;
+        snapshot = self.load().await?;
         Ok(Advanced { snapshot, gave_up: pass.gave_up, progressed: pass.progressed })
     }
 
@@ -153,9 +152,16 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         !self.strangers.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
     }
 
+    fn remember_shown(&self, seen: &[CloudDroplet]) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.extend(seen.iter().map(|droplet| droplet.id));
+    }
+
     /// Whether the API has shown the droplet, or has had the time to: only then does a 404 say that it is gone.
     fn was_visible(&self, droplet: &Droplet) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         droplet.address.is_some()
+            || droplet.id.is_some_and(|id| shown.contains(&id))
             || self.clock.now().since(droplet.created_at) >= self.settings.deadlines.visible
     }
 
@@ -279,11 +285,6 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     pub(super) fn time_in_phase(&self, droplet: &Droplet) -> Duration {
         self.clock.now().since(droplet.phase_since)
     }
-}
-
-/// Whether there is anything to carry on.
-pub(super) fn is_under_way(snapshot: &Snapshot) -> bool {
-    !snapshot.operations.is_empty() || snapshot.droplets.iter().any(|droplet| droplet.phase != Phase::Serving)
 }
 
 /// The servers that HAProxy is to have.

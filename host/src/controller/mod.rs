@@ -48,6 +48,8 @@ pub struct Controller<C, B, I> {
     names: Names,
     /// What this process knows of requests that it sent, and the journal does not: lost without harm.
     attempts: Mutex<HashMap<OperationId, Attempt>>,
+    /// Droplets that the API has shown to this process.
+    shown: Mutex<HashSet<DropletId>>,
     /// Droplets that nobody knows and that were reported, so that they are reported once.
     strangers: Mutex<HashSet<DropletId>>,
 }
@@ -63,7 +65,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         names: Names,
         reporter: Reporter,
     ) -> Self {
-        Self { cloud, balancer, inventory, settings, clock, reporter, names, attempts: Mutex::default(), strangers: Mutex::default() }
+        Self { cloud, balancer, inventory, settings, clock, reporter, names, attempts: Mutex::default(), shown: Mutex::default(), strangers: Mutex::default() }
     }
 
     /// The cloud.
