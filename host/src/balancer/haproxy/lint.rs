@@ -11,27 +11,30 @@ use super::wanted::Wanted;
 pub(super) const END_MARKER: &str = "# doproxy: end";
 
 /// What begins a section (HAProxy's configuration manual, chapter 2 and on).
-const SECTIONS: [&str; 19] = [
-    "global",
-    "defaults",
-    "frontend",
-    "backend",
-    "listen",
-    "peers",
-    "mailers",
-    "resolvers",
-    "userlist",
-    "program",
-    "cache",
-    "http-errors",
-    "ring",
-    "log-forward",
-    "fcgi-app",
-    "crt-list",
-    "crt-store",
-    "traces",
-    "log-profile",
-];
+fn is_section(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "global"
+            | "defaults"
+            | "frontend"
+            | "backend"
+            | "listen"
+            | "peers"
+            | "mailers"
+            | "resolvers"
+            | "userlist"
+            | "program"
+            | "cache"
+            | "http-errors"
+            | "ring"
+            | "log-forward"
+            | "fcgi-app"
+            | "crt-list"
+            | "crt-store"
+            | "traces"
+            | "log-profile"
+    )
+}
 
 /// Why a text is not the configuration of the wanted servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +65,7 @@ pub(super) fn check(text: &str, wanted: &[Wanted]) -> Result<(), Problem> {
         let at = |message: String| Problem { line: Some((index + 1, line.to_owned())), message };
         let mut words = line.split_ascii_whitespace();
         let Some(keyword) = words.next() else { continue };
-        if SECTIONS.contains(&keyword) {
+        if is_section(keyword) {
             in_fleet = keyword == "backend" && words.next() == Some(BACKEND);
             backends += usize::from(in_fleet);
         } else if in_fleet && keyword == "server" {
@@ -89,7 +92,7 @@ pub(super) fn check(text: &str, wanted: &[Wanted]) -> Result<(), Problem> {
 
 fn check_whole(text: &str) -> Result<(), Problem> {
     if let Some((index, line)) =
-        text.lines().enumerate().find(|(_, line)| line.chars().any(|c| c.is_control() && c != '\t'))
+        text.lines().enumerate().find(|(_, line)| line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t'))
     {
         let line = line.escape_default().to_string();
         return Err(Problem { line: Some((index + 1, line)), message: "there is a control character".into() });
@@ -109,8 +112,7 @@ fn check_server<'a>(server: &Wanted, mut words: impl Iterator<Item = &'a str>) -
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         Some((host.parse().ok()?, port.parse::<u16>().ok()?))
     });
-    let expected: Option<(std::net::IpAddr, u16)> = server.address.parse().ok().map(|ip| (ip, server.port));
-    if parsed.is_none() || parsed != expected {
+    if parsed != Some((server.ip, server.port)) {
         return Err(format!("{} is at {}:{}, not at {address:?}", server.name, server.address, server.port));
     }
     let weight: Option<u32> = words.skip_while(|word| *word != "weight").nth(1).and_then(|weight| weight.parse().ok());

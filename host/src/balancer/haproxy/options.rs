@@ -58,7 +58,8 @@ impl Options {
             state_file: beside(&config_file, "state"),
             config_file,
             template: None,
-            binary: "haproxy".into(),
+            // Not by `PATH`, in which users other than root do not have it.
+            binary: "/usr/sbin/haproxy".into(),
             fleet: None,
             bind: vec!["*:80".into()],
             server_port: 80,

@@ -5,7 +5,6 @@
 //! state file override the address in the configuration, so only servers that stay as they are have a line.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 
 use super::table::{Row, Table};
 use super::wanted::Wanted;
@@ -45,9 +44,7 @@ pub(super) fn carried_over(state: &str, wanted: &[Wanted]) -> String {
 }
 
 fn is(row: &Row<'_>, server: &Wanted) -> bool {
-    let address: Option<IpAddr> = row.number("srv_addr");
-    address.is_some()
-        && address == server.address.parse().ok()
+    row.number("srv_addr") == Some(server.ip)
         && row.number("srv_port") == Some(server.port)
         // Of weights only that counts: an operator may have given a server less than its share.
         && row.number::<u32>("srv_uweight").map(|weight| weight > 0) == Some(server.serves())

@@ -1,6 +1,7 @@
 //! The servers that HAProxy is to have, in HAProxy's terms.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use serde::Serialize;
 
@@ -23,6 +24,9 @@ pub(super) struct Wanted {
     pub(super) name: String,
     pub(super) id: u64,
     pub(super) hostname: String,
+    #[serde(skip)]
+    pub(super) ip: IpAddr,
+    /// The same as HAProxy reads it before `:port`: IPv6 in brackets.
     pub(super) address: String,
     pub(super) port: u16,
     pub(super) state: &'static str,
@@ -61,7 +65,11 @@ impl Wanted {
             name: format!("{NAME_PREFIX}{}", server.id),
             id: server.id.0,
             hostname: server.hostname.to_string(),
-            address: server.address.to_string(),
+            ip: server.address,
+            address: match server.address {
+                IpAddr::V4(v4) => v4.to_string(),
+                IpAddr::V6(v6) => format!("[{v6}]"),
+            },
             port,
             state,
             weight,

@@ -120,7 +120,7 @@ async fn an_haproxy_that_ends_at_once_says_why() {
         Process::start(&options.binary, &options.config_file, &dir.path().join("master.sock")).await.unwrap_err();
 
     insta::assert_snapshot!(error.to_string().replace(&*dir.path().to_string_lossy(), "DIR"), @r#"
-    haproxy ended at once (exit status: 1):
+    /usr/sbin/haproxy ended at once (exit status: 1):
     [ALERT] config : parsing [DIR/haproxy.cfg:2] : unknown keyword 'nonsense' in 'global' section
     [ALERT] config : Error(s) found in configuration file : DIR/haproxy.cfg
     "#);
