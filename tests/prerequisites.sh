@@ -6,7 +6,7 @@ set -eu
 
 is_there() {
     case $1 in
-        haproxy) command -v haproxy >/dev/null || [ -x /usr/sbin/haproxy ] ;;
+        haproxy) [ -x /usr/sbin/haproxy ] ;;
         python3-venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
         *) echo "prerequisites: what is $1?" >&2; exit 2 ;;
     esac

@@ -59,7 +59,7 @@ impl Stage {
         assert_eq!(ended.code, 0, "{}", ended.err);
         let file = stage_dir.join("haproxy.cfg");
         write(&file, &ended.out);
-        let haproxy = Process::start(Path::new("haproxy"), &file, &dir.path().join("master.sock")).await.unwrap();
+        let haproxy = Process::start(Path::new("/usr/sbin/haproxy"), &file, &dir.path().join("master.sock")).await.unwrap();
         Self { dir, emulator, haproxy, port, droplet_port }
     }
 

@@ -129,12 +129,15 @@ struct Window<'a> {
 
 impl<'a> Window<'a> {
     fn between(before: &'a StatsAt, now: &StatsAt) -> Self {
-        // Counters begin anew when HAProxy is restarted or reloaded: then the only past is its own uptime.
-        let same_process = now.stats.uptime_s >= before.stats.uptime_s && now.at > before.at;
+        // Counters begin anew when HAProxy is restarted or reloaded: then the only past is its own uptime, which is
+        // shorter than it would be by now. It counts whole seconds.
+        let elapsed = now.at.since(before.at);
+        let same_process =
+            now.at > before.at && now.stats.uptime_s.saturating_add(1) >= before.stats.uptime_s + elapsed.as_secs();
         #[expect(clippy::cast_precision_loss, reason = "uptimes are far below 2^52")]
         let uptime = (now.stats.uptime_s as f64).max(1.0);
         Self {
-            seconds: if same_process { now.at.since(before.at).as_secs_f64() } else { uptime },
+            seconds: if same_process { elapsed.as_secs_f64() } else { uptime },
             before: same_process.then_some(&before.stats),
         }
     }

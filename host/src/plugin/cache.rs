@@ -39,7 +39,9 @@ impl Cache {
         // user alone, as `open` has seen to, and a file gets its name only when it is whole.
         let component = unsafe { Component::deserialize_file(engine.wasmtime(), &path) };
         component
-            .inspect_err(|error| tracing::debug!("cannot use {}, so the plugin is compiled again: {error:#}", path.display()))
+            .inspect_err(|error| {
+                tracing::debug!("cannot use {}, so the plugin is compiled again: {error:#}", path.display())
+            })
             .ok()
     }
 
@@ -75,7 +77,10 @@ fn unfit(directory: &Path) -> io::Result<Option<String>> {
     } else if metadata.uid() != owner {
         Some(format!("belongs to user {}, not to {owner} who runs doproxy; name another one", metadata.uid()))
     } else if mode & 0o077 != 0 {
-        Some(format!("can be used by others (mode {mode:03o}); its code would be run: chmod 700 {}", directory.display()))
+        Some(format!(
+            "can be used by others (mode {mode:03o}); its code would be run: chmod 700 {}",
+            directory.display()
+        ))
     } else {
         None
     })

@@ -183,9 +183,7 @@ pub(super) fn bytes_of(decision: &policy::Decision) -> usize {
     let outcome = match &decision.outcome {
         policy::Outcome::Hold => 0,
         policy::Outcome::ScaleTo(to) => to.template.as_ref().map_or(0, request) + 8 * to.delete_first.len(),
-        policy::Outcome::Change(change) => {
-            change.create.iter().map(request).sum::<usize>() + 8 * change.delete.len()
-        }
+        policy::Outcome::Change(change) => change.create.iter().map(request).sum::<usize>() + 8 * change.delete.len(),
     };
     let signals: usize = decision.signals.iter().map(|signal| ENTRY + signal.name.len()).sum();
     outcome + decision.reason.len() + signals + decision.state.len()

@@ -76,7 +76,9 @@ pub enum LoadError {
     #[error("the file is not WebAssembly; a plugin is a component, such as `doproxy plugin build` writes")]
     NotWasm,
     /// It is WebAssembly, and not a component.
-    #[error("the file is a core module, not a component; `wasm-tools component new` or `doproxy plugin build` makes one")]
+    #[error(
+        "the file is a core module, not a component; `wasm-tools component new` or `doproxy plugin build` makes one"
+    )]
     CoreModule,
     /// It is broken.
     #[error("the component is broken: {0}")]

@@ -35,7 +35,7 @@ impl Default for Limits {
             compile_time: Duration::from_secs(60),
             memory_bytes: 64 * MIB,
             // A policy in JavaScript used 13 million; a loop without end uses this up well before the deadline.
-            fuel: 200_000_000,
+            fuel: 100_000_000,
             deadline: Duration::from_millis(250),
             state_bytes: 64 * KIB,
             decision_bytes: MIB,

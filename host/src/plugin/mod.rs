@@ -32,7 +32,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
-pub use error::{GuestTrace, CallError, Limit, LoadError, PluginError};
+pub use error::{CallError, GuestTrace, Limit, LoadError, PluginError};
 pub use generator::Generator;
 pub use host::{Inspected, PluginHost, PluginSettings};
 pub use limits::Limits;

@@ -22,8 +22,8 @@ const MOST: usize = 50;
 pub(super) fn check(schema: &str, config: &str) -> Result<(), SchemaError> {
     let broken = |error: &dyn std::fmt::Display| SchemaError::Schema(text::line(&error.to_string(), 500));
     let schema: Value = serde_json::from_str(schema).map_err(|error| broken(&error))?;
-    if refers_to_itself(&schema) {
-        return Err(broken(&"a reference leads back to itself, so checking would never end"));
+    if let Some(reason) = unfit(&schema) {
+        return Err(SchemaError::Schema(reason.to_owned()));
     }
     let validator = jsonschema::options()
         // Patterns of a plugin must not be able to take for ever.
@@ -44,9 +44,106 @@ pub(super) fn check(schema: &str, config: &str) -> Result<(), SchemaError> {
     if problems.is_empty() { Ok(()) } else { Err(SchemaError::Config(problems)) }
 }
 
-/// Whether following references without going deeper into the value comes back to where it began: such a schema is
-/// valid, and checking anything against it would overflow the stack.
-fn refers_to_itself(schema: &Value) -> bool {
-    let _ = schema;
-    false
+/// Why checking against this schema could take for ever, or overflow the stack; a schema is written by a plugin too.
+fn unfit(schema: &Value) -> Option<&'static str> {
+    let mut walk = Walk { root: schema, steps: STEPS, unfit: None };
+    walk.everywhere(schema);
+    walk.unfit
+}
+
+/// Most schemas that are applied to one value, counted over the whole document.
+const STEPS: usize = 20_000;
+
+/// Most schemas between a value and the one that is applied to it in the end.
+const DEPTH: usize = 64;
+
+/// Follows all that applies to one and the same value: references, and the keywords that combine schemas.
+struct Walk<'a> {
+    root: &'a Value,
+    steps: usize,
+    unfit: Option<&'static str>,
+}
+
+impl<'a> Walk<'a> {
+    fn everywhere(&mut self, value: &'a Value) {
+        match value {
+            Value::Object(members) => {
+                self.in_place(value, 0);
+                members.values().for_each(|member| self.everywhere(member));
+            }
+            Value::Array(items) => items.iter().for_each(|item| self.everywhere(item)),
+            _ => {}
+        }
+    }
+
+    fn in_place(&mut self, schema: &'a Value, depth: usize) {
+        if self.unfit.is_some() {
+            return;
+        }
+        if depth > DEPTH || self.steps == 0 {
+            self.unfit = Some("its references lead back to themselves, or are too intricate");
+            return;
+        }
+        self.steps -= 1;
+        let Some(members) = schema.as_object() else { return };
+        for (keyword, value) in members {
+            match (keyword.as_str(), value) {
+                ("$ref", Value::String(reference)) => match self.target(reference) {
+                    Some(target) => self.in_place(target, depth + 1),
+                    None => self.unfit = Some("a $ref must point into the schema itself, as #/$defs/NAME does"),
+                },
+                ("$dynamicRef" | "$recursiveRef", Value::String(_)) => {
+                    self.unfit = Some("$dynamicRef and $recursiveRef are not supported");
+                }
+                ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => {
+                    schemas.iter().for_each(|schema| self.in_place(schema, depth + 1));
+                }
+                ("not" | "if" | "then" | "else", schema) => self.in_place(schema, depth + 1),
+                ("dependentSchemas" | "dependencies", Value::Object(schemas)) => {
+                    schemas.values().for_each(|schema| self.in_place(schema, depth + 1));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn target(&self, reference: &str) -> Option<&'a Value> {
+        let pointer = reference.strip_prefix('#')?;
+        // A pointer in a URI may be percent-encoded; nobody does, and decoding must not differ from the validator's.
+        if pointer.contains('%') { None } else { self.root.pointer(pointer) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_that_could_never_be_checked_is_refused() {
+        let doubling: String = (0..30)
+            .map(|n| {
+                format!(r##""d{n}": {{"allOf": [{{"$ref": "#/$defs/d{0}"}}, {{"$ref": "#/$defs/d{0}"}}]}},"##, n + 1)
+            })
+            .collect();
+        for schema in [
+            r##"{"$ref": "#"}"##.to_owned(),
+            r##"{"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"anyOf": [{"$ref": "#"}]}}}"##.to_owned(),
+            format!(r##"{{"$ref": "#/$defs/d0", "$defs": {{{doubling} "d30": {{}}}}}}"##),
+            r#"{"type": "no such type"}"#.to_owned(),
+            r#"{"$ref": "https://example.com/schema.json"}"#.to_owned(),
+            r##"{"$ref": "#%2F"}"##.to_owned(),
+            "no JSON".to_owned(),
+        ] {
+            assert!(matches!(check(&schema, "{}"), Err(SchemaError::Schema(_))), "{schema}");
+        }
+    }
+
+    #[test]
+    fn a_schema_may_speak_of_trees() {
+        let schema = r##"{"type": "object", "properties": {"child": {"$ref": "#"}}, "additionalProperties": false}"##;
+
+        assert!(check(schema, r#"{"child": {"child": {}}}"#).is_ok());
+        let Err(SchemaError::Config(problems)) = check(schema, r#"{"child": {"child": 7}}"#) else { panic!() };
+        assert_eq!(problems[0].path, "/child/child");
+    }
 }

@@ -114,8 +114,7 @@ impl Config {
     /// Reads JSON text that has passed the schema, and parses the templates in it.
     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
         let problem = |path: &str, message: String| Problem { path: path.to_owned(), message };
-        let written: Written =
-            serde_json::from_str(json).map_err(|error| vec![problem("", error.to_string())])?;
+        let written: Written = serde_json::from_str(json).map_err(|error| vec![problem("", error.to_string())])?;
         match (written.template, written.parts) {
             (Some(template), None) => match Template::parse(&template) {
                 Ok(template) => Ok(Self::Single(template)),

@@ -45,16 +45,11 @@ pub fn generate(config: &Config, fields: &Fields) -> Result<String, GenerateErro
     let text = match config {
         Config::Single(template) => template.render(fields)?,
         Config::Parts(parts) => {
-            let texts: Vec<String> =
-                parts.iter().map(|part| part.template.render(fields)).collect::<Result<_, _>>()?;
+            let texts: Vec<String> = parts.iter().map(|part| part.template.render(fields)).collect::<Result<_, _>>()?;
             let parts: Vec<mime::Part<'_>> = parts
                 .iter()
                 .zip(&texts)
-                .map(|(part, text)| mime::Part {
-                    mime_type: part.kind.mime_type(),
-                    filename: &part.filename,
-                    text,
-                })
+                .map(|(part, text)| mime::Part { mime_type: part.kind.mime_type(), filename: &part.filename, text })
                 .collect();
             mime::pack(&parts)
         }

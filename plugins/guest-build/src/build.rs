@@ -37,9 +37,8 @@ impl GuestBuild<'_> {
         for package in self.packages {
             cargo.args(["--package", package]);
         }
-        let output = cargo
-            .output()
-            .map_err(|source| GuestBuildError::Start { program: cargo.get_program().into(), source })?;
+        let output =
+            cargo.output().map_err(|source| GuestBuildError::Start { program: cargo.get_program().into(), source })?;
         if !output.status.success() {
             return Err(GuestBuildError::Cargo {
                 packages: self.packages.iter().map(ToString::to_string).collect(),

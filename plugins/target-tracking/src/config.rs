@@ -93,8 +93,7 @@ impl Config {
         if !(number.is_finite() && number > 0.0) {
             return Err("the target must be above 0".to_owned());
         }
-        let scale_out =
-            StepLimit { percent: written.max_scale_out_percent, droplets: written.max_scale_out_droplets };
+        let scale_out = StepLimit { percent: written.max_scale_out_percent, droplets: written.max_scale_out_droplets };
         Ok(Self {
             metric: written.metric,
             target,

@@ -174,7 +174,12 @@ fn reason(config: &Config, fleet: &Fleet, value: f64, sizes: &Sizes) -> String {
     let droplets = plural(fleet.size);
     let found = match config.target {
         Target::PerDroplet(_) => {
-            format!("{metric} is {} over {droplets}, {} each for a target of {}", short(value), short(each), short(target))
+            format!(
+                "{metric} is {} over {droplets}, {} each for a target of {}",
+                short(value),
+                short(each),
+                short(target)
+            )
         }
         Target::Average(_) => {
             format!("{metric} is {} on average over {droplets} for a target of {}", short(value), short(target))

@@ -13,7 +13,7 @@ use stage::Stage;
 #[command(after_help = "Example:\n  doproxy demo")]
 pub(super) struct Args {
     /// The HAProxy program.
-    #[arg(long, default_value = "haproxy", value_name = "FILE")]
+    #[arg(long, default_value = "/usr/sbin/haproxy", value_name = "FILE")]
     haproxy: PathBuf,
     /// The port of the droplets' pages, each on its own address 127.x.y.z.
     #[arg(long, default_value_t = 8080, value_name = "PORT")]

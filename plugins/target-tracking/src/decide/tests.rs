@@ -88,7 +88,10 @@ fn an_average_of_no_ready_droplet_says_nothing() {
     let decided = decided(&utilisation(), fleet(2, 0), 0.9);
 
     assert_eq!(decided.wants, None);
-    assert_eq!(decided.reason, "no droplet serves yet, so haproxy.utilisation is an average of nothing and the fleet is held");
+    assert_eq!(
+        decided.reason,
+        "no droplet serves yet, so haproxy.utilisation is an average of nothing and the fleet is held"
+    );
 }
 
 #[test]

@@ -1,0 +1,125 @@
+//! Hand-made policies: a core module in text, made a component as any other.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use crate::plugin::Reference;
+
+/// A component in a file that lives as long as this.
+pub(super) struct Planted(NamedTempFile);
+
+impl Planted {
+    pub(super) fn bytes(bytes: &[u8]) -> Self {
+        let mut file = NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        Self(file)
+    }
+
+    /// A component in its text form.
+    pub(super) fn text(text: &str) -> Self {
+        Self::bytes(&wat::parse_str(text).unwrap())
+    }
+
+    pub(super) fn reference(&self) -> Reference {
+        Reference::File(self.0.path().to_owned())
+    }
+}
+
+/// A policy to be made.
+pub(super) struct GuestText {
+    /// Its `decide`, as instructions that leave the address of the result.
+    decide: String,
+    schema: String,
+    extra: String,
+    /// Interfaces that the world imports besides its own, in WIT.
+    imports: &'static str,
+    packages: &'static str,
+}
+
+/// The address of a result that is all zeros: no error, hold, and everything else empty.
+pub(super) const HOLD: &str = "(i32.const 256)";
+
+impl GuestText {
+    pub(super) fn deciding(decide: &str) -> Self {
+        Self {
+            decide: decide.to_owned(),
+            schema: r#"{"type": "object"}"#.to_owned(),
+            extra: String::new(),
+            imports: "",
+            packages: "",
+        }
+    }
+
+    pub(super) fn schema(mut self, schema: &str) -> Self {
+        schema.clone_into(&mut self.schema);
+        self
+    }
+
+    /// Functions and data beside the exports; memory is free from 2048 to 32768, and from 64 KiB on.
+    pub(super) fn with(mut self, extra: &str) -> Self {
+        extra.clone_into(&mut self.extra);
+        self
+    }
+
+    /// Another import, as `import NAME;`, and the package that it comes from.
+    pub(super) fn importing(mut self, imports: &'static str, packages: &'static str) -> Self {
+        (self.imports, self.packages) = (imports, packages);
+        self
+    }
+
+    pub(super) fn plant(&self) -> Planted {
+        Planted::bytes(&self.component())
+    }
+
+    fn component(&self) -> Vec<u8> {
+        let mut module = wat::parse_str(self.module()).unwrap();
+        let mut resolve = Resolve::default();
+        let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/doproxy-plugin@0.1.0");
+        resolve.push_dir(&contract).unwrap();
+        let world = format!(
+            "package test:guest;\nworld guest {{ include doproxy:plugin/scaling-policy@0.1.0; {} }}\n{}",
+            self.imports, self.packages
+        );
+        let package = resolve.push_str("guest.wit", &world).unwrap();
+        let world = resolve.select_world(&[package], Some("guest")).unwrap();
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).unwrap();
+        ComponentEncoder::default().validate(true).module(&module).unwrap().encode().unwrap()
+    }
+
+    fn module(&self) -> String {
+        let Self { decide, schema, extra, .. } = self;
+        // The manifest at 64: four strings of address and length, and an empty list. The strings begin at 1024.
+        let mut manifest = String::new();
+        let mut at = 1024_usize;
+        for text in ["hand-made", "1.0.0", "made by hand", schema] {
+            for number in [at, text.len()] {
+                for byte in u32::try_from(number).unwrap().to_le_bytes() {
+                    write!(manifest, "\\{byte:02x}").unwrap();
+                }
+            }
+            at += text.len();
+        }
+        let strings = format!("hand-made1.0.0made by hand{schema}").replace('\\', "\\5c").replace('"', "\\22");
+        format!(
+            r#"(module
+                (import "doproxy:plugin/log@0.1.0" "write" (func $log (param i32 i32 i32)))
+                {extra}
+                (memory (export "memory") 2)
+                (data (i32.const 64) "{manifest}")
+                (data (i32.const 1024) "{strings}")
+                (global $free (mut i32) (i32.const 65536))
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                    (global.set $free (i32.and (i32.add (global.get $free) (i32.const 15)) (i32.const -16)))
+                    (global.get $free)
+                    (global.set $free (i32.add (global.get $free) (local.get 3))))
+                (func (export "doproxy:plugin/policy@0.1.0#describe") (result i32) (i32.const 64))
+                (func (export "doproxy:plugin/policy@0.1.0#validate") (param i32 i32) (result i32) (i32.const 128))
+                (func $decide (export "doproxy:plugin/policy@0.1.0#decide") (param i32) (result i32) {decide}))"#
+        )
+    }
+}

@@ -1,0 +1,205 @@
+//! Components that mean no good, or do none: each gets its own message, and the host goes on.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+
+use super::guests::{GuestText, HOLD, Planted};
+use super::{host, observation};
+use crate::plugin::{CallError, Called, GuestTrace, Limit, Limits, PluginError, PluginHost, PluginSettings};
+
+fn limited(limits: Limits) -> PluginHost {
+    PluginHost::new(PluginSettings { limits, cache_dir: None }).unwrap()
+}
+
+/// What `decide` of this guest comes to.
+async fn decided(host: &PluginHost, guest: &GuestText) -> Result<Called<crate::model::Decision>, PluginError> {
+    let policy = host.policy(&guest.plant().reference()).await.unwrap();
+    policy.decide("{}", &observation(2, "haproxy.sessions", 1.0), b"").await
+}
+
+async fn failure(host: &PluginHost, decide: &str) -> CallError {
+    match decided(host, &GuestText::deciding(decide)).await.unwrap_err() {
+        PluginError::Call { source, .. } => source,
+        other => panic!("{other}"),
+    }
+}
+
+async fn limit_hit(host: &PluginHost, decide: &str) -> Limit {
+    match failure(host, decide).await {
+        CallError::Over { limit, .. } => limit,
+        other => panic!("{other}"),
+    }
+}
+
+/// Why a component is not loaded; the file is called FILE.
+async fn refused(host: &PluginHost, planted: &Planted) -> String {
+    let error = host.policy(&planted.reference()).await.unwrap_err();
+    error.to_string().replace(&planted.reference().to_string(), "file:FILE")
+}
+
+#[tokio::test]
+async fn a_guest_that_does_as_it_should_holds_the_fleet() {
+    let called = decided(&host(), &GuestText::deciding(HOLD)).await.unwrap();
+
+    assert_eq!(called.value.outcome, crate::model::Outcome::Hold);
+}
+
+#[tokio::test]
+async fn a_loop_without_end_runs_out_of_fuel() {
+    // Less than the default, so that a busy machine does not come to the deadline first.
+    let host = limited(Limits { fuel: 1_000_000, deadline: Duration::from_secs(60), ..Limits::default() });
+
+    let error = failure(&host, "(loop (br 0)) unreachable").await;
+
+    let text = error.to_string();
+    assert!(text.starts_with("went over the fuel limit of 1000000 (plugins.limits.fuel)\n"), "{text}");
+    assert!(text.contains("!decide"), "the guest's frames are named: {text}");
+}
+
+#[tokio::test]
+async fn a_loop_with_fuel_to_burn_is_stopped_by_the_deadline() {
+    let limits = Limits { fuel: u64::MAX, deadline: Duration::from_millis(20), ..Limits::default() };
+
+    let limit = limit_hit(&limited(limits), "(loop (br 0)) unreachable").await;
+
+    assert_eq!(limit, Limit::Deadline(Duration::from_millis(20)));
+}
+
+#[tokio::test]
+async fn a_guest_that_takes_all_memory_is_told_so_and_what_it_cannot_do_without_names_the_limit() {
+    let limits = Limits { memory_bytes: 1024 * 1024, ..Limits::default() };
+    let host = limited(limits);
+
+    let copes = "(drop (memory.grow (i32.const 1000))) (i32.const 256)";
+    assert!(decided(&host, &GuestText::deciding(copes)).await.is_ok());
+
+    let breaks = "(if (i32.eq (memory.grow (i32.const 1000)) (i32.const -1)) (then unreachable)) (i32.const 256)";
+    assert_eq!(limit_hit(&host, breaks).await, Limit::Memory(1024 * 1024));
+}
+
+#[tokio::test]
+async fn a_trap_shows_where_in_the_guest_it_was_and_what_was_logged_before() {
+    let guest =
+        GuestText::deciding("(call $log (i32.const 2) (i32.const 2048) (i32.const 16)) (call $divide) unreachable")
+            .with(
+                r#"(func $divide (drop (i32.div_u (i32.const 1) (i32.const 0))))
+               (data (i32.const 2048) "about to \1b[31mfail")"#,
+            );
+    let planted = guest.plant();
+    let policy = host().policy(&planted.reference()).await.unwrap();
+
+    let error = policy.decide("{}", &observation(2, "m", 1.0), b"").await.unwrap_err();
+
+    let PluginError::Call { function, source: CallError::Trapped { reason, backtrace }, log, .. } = &error else {
+        panic!("{error}")
+    };
+    assert_eq!((*function, reason.as_str()), ("decide", "integer divide by zero"));
+    assert_eq!(log[0].to_string(), "warn: about to \u{fffd}[31mfa");
+    let GuestTrace(frames) = backtrace;
+    assert_eq!(frames.len(), 2, "{frames:?}");
+    assert!(frames[0].ends_with("!divide") && frames[1].ends_with("!decide"), "{frames:?}");
+}
+
+#[tokio::test]
+async fn a_guest_that_logs_without_end_is_stopped() {
+    let limit =
+        limit_hit(&host(), "(loop (call $log (i32.const 0) (i32.const 64) (i32.const 4)) (br 0)) unreachable").await;
+
+    assert_eq!(limit, Limit::LogLines(100));
+}
+
+#[tokio::test]
+async fn answers_that_are_too_large_name_their_limit() {
+    // Where a result has the address and the length of the reason, and of the state; there is nothing but zeros from 1 MiB on.
+    let answer = |offset: u32, bytes: u32| {
+        format!(
+            "(drop (memory.grow (i32.const 500)))
+             (i32.store (i32.const {}) (i32.const 1048576)) (i32.store (i32.const {}) (i32.const {bytes})) {HOLD}",
+            256 + offset,
+            256 + offset + 4
+        )
+    };
+    let (reason, state) = (88, 104);
+    let host = host();
+
+    assert_eq!(limit_hit(&host, &answer(state, 64 * 1024 + 1)).await, Limit::State(64 * 1024));
+    assert_eq!(limit_hit(&host, &answer(reason, 1024 * 1024 + 1)).await, Limit::Decision(1024 * 1024));
+    assert_eq!(limit_hit(&host, &answer(reason, 16 * 1024 * 1024)).await, Limit::Crossing(4 * 1024 * 1024));
+}
+
+#[tokio::test]
+async fn what_a_guest_says_cannot_command_a_terminal() {
+    let reason =
+        "(i32.store (i32.const 344) (i32.const 2048)) (i32.store (i32.const 348) (i32.const 8)) (i32.const 256)";
+    let guest = GuestText::deciding(reason).with(r#"(data (i32.const 2048) "a\1b[2J\0ab\07")"#);
+
+    let called = decided(&host(), &guest).await.unwrap();
+
+    assert_eq!(called.value.reason, "a\u{fffd}[2J b\u{fffd}");
+}
+
+#[tokio::test]
+async fn the_error_that_a_guest_answers_is_handed_on() {
+    // An error: 1, then the third case with its text.
+    let failed = "(i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 264) (i32.const 2))
+        (i32.store (i32.const 268) (i32.const 1024)) (i32.store (i32.const 272) (i32.const 9)) (i32.const 256)";
+
+    assert_eq!(failure(&host(), failed).await, CallError::Failed("hand-made".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_no_plugin_is_refused_each_with_its_own_words() {
+    let host = host();
+
+    assert_snapshot!(refused(&host, &Planted::bytes(b"#!/bin/sh\necho hello\n")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a component, such as `doproxy plugin build` writes");
+    assert_snapshot!(refused(&host, &Planted::bytes(b"")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a component, such as `doproxy plugin build` writes");
+    assert_snapshot!(refused(&host, &Planted::text("(module)")).await, @"plugin file:FILE: the file is a core module, not a component; `wasm-tools component new` or `doproxy plugin build` makes one");
+    assert_snapshot!(refused(&host, &Planted::text("(component)")).await, @"plugin file:FILE: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data");
+    assert_snapshot!(refused(&host, &Planted::text(r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#)).await, @"plugin file:FILE: the component is no plugin: it exports wasi:cli/run@0.2.0, and neither doproxy:plugin/policy nor doproxy:plugin/user-data");
+    assert_snapshot!(refused(&host, &Planted::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.9.0" (instance $i)))"#)).await, @"plugin file:FILE: the component is written for doproxy:plugin/policy@0.9.0; this doproxy supports version 0.1.0");
+    assert_snapshot!(refused(&host, &Planted::text(r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance $i)) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#)).await, @"plugin file:FILE: the component imports wasi:http/outgoing-handler@0.2.0, which a plugin does not get; it may import doproxy:plugin/log and WASI 0.2, nothing else");
+    assert_snapshot!(refused(&host, &Planted::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#)).await, @"plugin file:FILE: the component does not fit the contract: instance export `doproxy:plugin/policy@0.1.0` does not have export `describe`");
+}
+
+#[tokio::test]
+async fn a_component_that_is_broken_off_is_refused_and_never_a_panic() {
+    let whole = wat::parse_str(r#"(component (core module (func (export "f"))) (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#).unwrap();
+    let host = host();
+
+    for length in 8..whole.len() {
+        let error = host.policy(&Planted::bytes(&whole[..length]).reference()).await.unwrap_err();
+        assert!(matches!(error, PluginError::Load { .. }), "{length}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_component_that_is_too_large_is_refused_unread() {
+    let host = limited(Limits { component_bytes: 1024, ..Limits::default() });
+
+    let error = refused(&host, &Planted::bytes(&[0; 4096])).await;
+
+    assert_snapshot!(error, @"plugin file:FILE: the component is larger than the component limit of 1 KiB (plugins.limits.component_bytes)");
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_told_by_its_path() {
+    let error = host().policy(&"file:/no/such/policy.wasm".parse().unwrap()).await.unwrap_err();
+
+    assert_snapshot!(error, @"plugin file:/no/such/policy.wasm: the file cannot be read: No such file or directory (os error 2)");
+}
+
+#[tokio::test]
+async fn a_schema_that_leads_the_host_astray_is_the_plugins_fault() {
+    let planted = GuestText::deciding(HOLD).schema(r##"{"$ref": "#"}"##).plant();
+    let policy = host().policy(&planted.reference()).await.unwrap();
+
+    let error = policy.validate("{}").await.unwrap_err();
+
+    assert!(
+        error.to_string().ends_with(
+            ": its config-schema is not valid: its references lead back to themselves, or are too intricate"
+        ),
+        "{error}"
+    );
+}
