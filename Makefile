@@ -12,11 +12,9 @@ lint: prerequisites-demo
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
-# Prints the table of docs/benchmarks.md; takes some minutes, most of them to build with optimisation.
+# Prints the figures of docs/benchmarks.md; takes a while, most of it to build with optimisation.
 bench: prerequisites-demo
-	cargo bench --locked -p doproxy
-	cargo build --release --locked -p doproxy
-	tests/bench.sh target/release/doproxy
+	cargo bench --locked -p doproxy --benches
 
 .PHONY: prerequisites-demo prerequisites-test
 prerequisites-demo:

@@ -1,4 +1,4 @@
-//! The emulator against pydo, `DigitalOcean`'s own Python client, in a virtual environment under the target directory.
+//! The emulator against pydo, DigitalOcean's own Python client, in a virtual environment under the target directory.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! doproxy scales a fleet of `DigitalOcean` droplets behind HAProxy.
+//! doproxy scales a fleet of DigitalOcean droplets behind HAProxy.
 //!
 //! Data flows one way: `observe` → `decide` (a plugin) → `guard` → `act`, all over the plain data of [`model`].
 //! The imports go one way too: `cli` → `controller`, `emulator`, `simulation`, `plugin` → `cloud`, `balancer`,

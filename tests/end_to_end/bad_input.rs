@@ -44,10 +44,10 @@ async fn a_wrong_configuration_is_refused_with_its_place() {
     2 error: doproxy.yml:1:8: fleet: invalid type: sequence, expected a string
     2 error: doproxy.yml:1:1: unknown field `flet`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `plugins`; did you mean `fleet`?
     2 error: doproxy.yml:2:18: droplet_options: missing field `region`
-    2 error: doproxy.yml:5:3: haproxy: duplicate field `port`
+    2 error: doproxy.yml:8:17: haproxy.max_sessions: invalid type: string "many", expected u32
     2 error: the bind address "nowhere:PORT" is not valid: an IP address or *, a colon and a port: *:80, ADDRESS:8080
-    2 error: doproxy.yml:5:3: haproxy: duplicate field `health_path`
-    2 error: cannot read missing.yml: No such file or directory (os error 2); `doproxy init` writes one, `--config FILE` names another: No such file or directory (os error 2)
+    2 error: the health path "/health check" is not valid: begins with / and is made of letters, digits and ._:-/%?=&~+,@
+    2 error: cannot read missing.yml: No such file or directory (os error 2); `doproxy init` writes one, `--config FILE` names another
     "#);
     stage.strike().await;
 }
@@ -100,13 +100,13 @@ async fn what_is_no_plugin_is_refused_by_name() {
     }
 
     assert_said!(stage, said.0, @r#"
-    2 error: plugin file:DIR/garbage.wasm: the file is not WebAssembly; a plugin is a component, such as `doproxy plugin build` writes: the file is not WebAssembly; a plugin is a component, such as `doproxy plugin build` writes
-    2 error: plugin file:DIR/module.wasm: the file is a core module, not a component; `wasm-tools component new` or `doproxy plugin build` makes one: the file is a core module, not a component; `wasm-tools component new` or `doproxy plugin build` makes one
-    2 error: plugin file:DIR/empty.wasm: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data
-    2 error: plugin file:DIR/greedy.wasm: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data
-    2 error: plugin file:DIR/missing.wasm: the file cannot be read: No such file or directory (os error 2): the file cannot be read: No such file or directory (os error 2): No such file or directory (os error 2)
-    2 error: plugin builtin:target-traking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: cloud-init, target-tracking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: cloud-init, target-tracking
-    2 error: plugin builtin:cloud-init: this is a user-data-generator, and a scaling-policy is wanted here: this is a user-data-generator, and a scaling-policy is wanted here
+    2 error: plugin file:DIR/garbage.wasm: the file is not WebAssembly; a plugin is a WebAssembly component
+    2 error: plugin file:DIR/module.wasm: the file is a core module, not a component; `wasm-tools component new` makes one
+    2 error: plugin file:DIR/empty.wasm: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data
+    2 error: plugin file:DIR/greedy.wasm: the component imports evil:host/steal, which a plugin does not get; it may import doproxy:plugin/log and WASI 0.2, nothing else
+    2 error: plugin file:DIR/missing.wasm: the file cannot be read: No such file or directory (os error 2)
+    2 error: plugin builtin:target-traking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: cloud-init, target-tracking
+    2 error: plugin builtin:cloud-init: this is a user-data-generator, and a scaling-policy is wanted here
     2 error: doproxy.yml:15:15: scaling.policies[0]: "target-tracking" is no plugin reference; write builtin:target-tracking
     "#);
     stage.strike().await;
@@ -117,7 +117,9 @@ async fn a_plugin_says_what_is_wrong_with_its_configuration() {
     let stage = Stage::set().await;
     let mut said = Said::nothing();
 
-    for config in ["{metric: haproxy.sessions}", "{metric: haproxy.sessions, target_per_droplet: -1}", "{metric: 5, targt: 1}"] {
+    for config in
+        ["{metric: haproxy.sessions}", "{metric: haproxy.sessions, target_per_droplet: -1}", "{metric: 5, targt: 1}"]
+    {
         stage.configure(&format!("  policies: [{{plugin: 'builtin:target-tracking', config: {config}}}]\n"));
         said.add(&stage.doproxy(&["run", "--once"]).await);
     }
@@ -126,13 +128,12 @@ async fn a_plugin_says_what_is_wrong_with_its_configuration() {
 
     assert_said!(stage, said.0, @r#"
     2 error: plugin builtin:target-tracking: the configuration is not valid:
-      {"metric":"haproxy.sessions"} is not valid under any of the schemas listed in the 'oneOf' keyword
+      one of target_per_droplet and target_average is needed
     2 error: plugin builtin:target-tracking: the configuration is not valid:
       /target_per_droplet: -1 is less than or equal to the minimum of 0
     2 error: plugin builtin:target-tracking: the configuration is not valid:
       /metric: 5 is not of type "string"
       Additional properties are not allowed ('targt' was unexpected)
-      {"metric":5,"targt":1} is not valid under any of the schemas listed in the 'oneOf' keyword
     2 error: plugin builtin:cloud-init: the configuration is not valid:
       /template: line 1: there is no field "hostnme"; hostname, index, fleet, size, region, image, tags, params and params.KEY are (write {{ "{{" }} for {{ itself)
     "#);
@@ -157,7 +158,7 @@ async fn user_data_that_would_be_ignored_or_refused_is_never_sent() {
     assert_said!(stage, said.0, @r#"
     2 error: userdata_file DIR/unknown: user data begins with "packages: [nginx]", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows
     2 error: userdata_file DIR/large: user data is 65546 bytes; DigitalOcean takes at most 65536: load the rest from the droplet, with #include or curl
-    1 error: cannot read userdata_file DIR/missing: No such file or directory (os error 2)
+    2 error: cannot read userdata_file DIR/missing: No such file or directory (os error 2)
     1 error: the user data of www-0-RANDOM cannot be sent: user data begins with "hello www-0-RANDOM", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows (written by builtin:cloud-init)
     "#);
     assert_eq!(stage.billed(), [""; 0]);
@@ -206,7 +207,8 @@ async fn an_api_that_fails_is_said_with_its_own_words() {
     let mut said = Said::nothing();
 
     for code in [401, 422, 429, 500] {
-        let effect = Effect::Status { code, message: Some("what the API says".into()), retry_after_s: None, acted: false };
+        let effect =
+            Effect::Status { code, message: Some("what the API says".into()), retry_after_s: None, acted: false };
         let call = CallFault { method: Some("GET".into()), path: None, when: Frequency::Always, effect };
         stage.set_faults(Faults { calls: vec![call], ..Faults::default() });
         said.add(&stage.doproxy(&["create"]).await);
@@ -218,10 +220,10 @@ async fn an_api_that_fails_is_said_with_its_own_words() {
     let not_encrypted = run(stage.command(&["print"]).env("DIGITALOCEAN_API_URL", "http://example.com")).await;
 
     assert_said!(stage, said.0, @r"
-    1 error: GET /v2/sizes failed with status 401: what the API says [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read: GET /v2/sizes failed with status 401: what the API says [request id UUID]
-    1 error: GET /v2/sizes failed with status 422: what the API says [request id UUID]; run `doproxy check` to find what the API refuses: GET /v2/sizes failed with status 422: what the API says [request id UUID]
-    1 error: GET /v2/sizes failed with status 429: what the API says (after 4 attempts) [request id UUID]; wait, and look for other programs that use the same token: GET /v2/sizes failed with status 429: what the API says (after 4 attempts) [request id UUID]
-    1 error: GET /v2/sizes failed with status 500: what the API says (after 4 attempts) [request id UUID]; try again; see DigitalOcean's status page if it goes on: GET /v2/sizes failed with status 500: what the API says (after 4 attempts) [request id UUID]
+    1 error: GET /v2/droplets failed with status 401: what the API says [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
+    1 error: GET /v2/droplets failed with status 422: what the API says [request id UUID]; run `doproxy check` to find what the API refuses
+    1 error: GET /v2/droplets failed with status 429: what the API says (after 4 attempts) [request id UUID]; wait, and look for other programs that use the same token
+    1 error: GET /v2/droplets failed with status 500: what the API says (after 4 attempts) [request id UUID]; try again; see DigitalOcean's status page if it goes on
     ");
     assert!(unreachable.out.contains("serving") || unreachable.out.contains("status: ?"), "{}", unreachable.out);
     assert_eq!((unreachable.code, not_encrypted.code), (1, 1));
@@ -244,7 +246,7 @@ async fn an_inventory_that_is_damaged_or_in_use_is_left_alone() {
     assert_said!(stage, said.0, @r"
     1 waiting for doproxy create (process PID), which is changing the inventory
     error: the inventory DIR/doproxy.db is being changed by doproxy create (process PID); waited 100ms, try again when it is done
-    1 error: the inventory broken.db is damaged or not an inventory (file is not a database); restore a copy, or move it away and let `doproxy import` or `doproxy recover` find the droplets again
+    1 error: the inventory broken.db is damaged or not an inventory (file is not a database); restore a copy, or move it away and let `doproxy import` take the droplets over again
     ");
     assert!(std::fs::read_to_string(stage.path("broken.db")).unwrap().starts_with("3164445\n"));
     stage.strike().await;

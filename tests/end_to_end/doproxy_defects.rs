@@ -101,13 +101,17 @@ async fn defect_6_a_configuration_that_haproxy_refuses_is_never_installed() {
     let stage = Stage::set().await;
     stage.works(&["create"]).await;
     let before = stage.installed();
-    let template = doproxy::balancer::haproxy::BUILT_IN_TEMPLATE.replace("    mode http\n", "    mode http\n    reqadd X-A:\\ b\n");
+    let template = doproxy::balancer::haproxy::BUILT_IN_TEMPLATE
+        .replace("    mode http\n", "    mode http\n    reqadd X-A:\\ b\n");
     stage.write("mine.tera", &template);
     stage.configure("haproxy_template_file: mine.tera\n");
 
     let ended = stage.doproxy(&["reload"]).await;
 
     assert_said!(stage, ended.err, @r"
+    warning: what an earlier command left could not be carried on: HAProxy refuses the configuration made by DIR/mine.tera: line 19 is `reqadd X-A:\ b`
+    [ALERT] config : parsing [DIR/haproxy/haproxy.cfg:19] : The 'reqadd' directive is not supported anymore since HAProxy 2.1. Use 'http-request add-header' instead.
+    [ALERT] config : Error(s) found in configuration file : DIR/haproxy/haproxy.cfg
     error: HAProxy refuses the configuration made by DIR/mine.tera: line 19 is `reqadd X-A:\ b`
     [ALERT] config : parsing [DIR/haproxy/haproxy.cfg:19] : The 'reqadd' directive is not supported anymore since HAProxy 2.1. Use 'http-request add-header' instead.
     [ALERT] config : Error(s) found in configuration file : DIR/haproxy/haproxy.cfg
@@ -156,7 +160,8 @@ async fn defect_8_two_commands_at_once_lose_nothing() {
     let (one, two) = tokio::join!(run(&mut one), run(&mut two));
 
     assert_eq!((one.code, two.code), (0, 0), "{one:?} {two:?}");
-    let waited = [&one, &two].into_iter().filter(|ended| ended.err.contains("waiting for doproxy create (process")).count();
+    let waited =
+        [&one, &two].into_iter().filter(|ended| ended.err.contains("waiting for doproxy create (process")).count();
     assert_eq!(waited, 1);
     assert_eq!((stage.billed().len(), stage.fleet().await.len(), stage.servers()), (2, 2, 2));
     stage.strike().await;

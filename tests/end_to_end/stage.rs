@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// The longest that anything may take here.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Emulators with different seeds give their droplets different addresses, so that tests can run at the same time.
 static NEXT_SEED: AtomicU64 = AtomicU64::new(1);
@@ -59,7 +59,8 @@ impl Stage {
         assert_eq!(ended.code, 0, "{}", ended.err);
         let file = stage_dir.join("haproxy.cfg");
         write(&file, &ended.out);
-        let haproxy = Process::start(Path::new("/usr/sbin/haproxy"), &file, &dir.path().join("master.sock")).await.unwrap();
+        let haproxy =
+            Process::start(Path::new("/usr/sbin/haproxy"), &file, &dir.path().join("master.sock")).await.unwrap();
         Self { dir, emulator, haproxy, port, droplet_port }
     }
 
@@ -131,7 +132,9 @@ impl Stage {
 
     /// The names of the droplets that cost money.
     pub fn billed(&self) -> Vec<String> {
-        self.with_world(|world, now| world.list(now, Selection::All).droplets.iter().map(|one| one.name.clone()).collect())
+        self.with_world(|world, now| {
+            world.list(now, Selection::All).droplets.iter().map(|one| one.name.clone()).collect()
+        })
     }
 
     /// What the one droplet boots with.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{Global, Usage};
 use super::output::{self, Progress};
+use super::{Global, Usage};
 use crate::balancer::haproxy::HaProxy;
 use crate::clock::Clock;
 use crate::cloud::digitalocean::{self, DigitalOcean};

@@ -10,23 +10,23 @@ use crate::config::{Mode, UserDataConfig};
 use crate::inventory::Inventory;
 
 /// The list of what was looked at.
-#[derive(Default)]
 struct List {
     failed: usize,
+    coloured: bool,
 }
 
 impl List {
-    fn good(&mut self, what: &str, detail: impl fmt::Display) {
-        Self::line("✓", "32", what, detail);
+    fn good(&self, what: &str, detail: impl fmt::Display) {
+        self.line("✓", "32", what, detail);
     }
 
-    fn note(&mut self, what: &str, detail: impl fmt::Display) {
-        Self::line("!", "33", what, detail);
+    fn note(&self, what: &str, detail: impl fmt::Display) {
+        self.line("!", "33", what, detail);
     }
 
     fn bad(&mut self, what: &str, detail: impl fmt::Display) {
         self.failed += 1;
-        Self::line("✗", "31", what, detail);
+        self.line("✗", "31", what, detail);
     }
 
     fn either(&mut self, what: &str, result: Result<impl fmt::Display, impl fmt::Display>) {
@@ -36,10 +36,10 @@ impl List {
         }
     }
 
-    fn line(mark: &str, colour: &str, what: &str, detail: impl fmt::Display) {
+    fn line(&self, mark: &str, colour: &str, what: &str, detail: impl fmt::Display) {
         // What follows the first line of a detail is put under it.
         let detail = detail.to_string().replace('\n', "\n                 ");
-        if output::is_stdout_coloured() {
+        if self.coloured {
             println!("\x1b[{colour}m{mark}\x1b[0m {what:13}  {detail}");
         } else {
             println!("{mark} {what:13}  {detail}");
@@ -49,7 +49,7 @@ impl List {
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     let app = App::load(global)?;
-    let mut list = List::default();
+    let mut list = List { failed: 0, coloured: output::is_stdout_coloured() };
     list.good("configuration", format_args!("{}, fleet {}", app.config.path.display(), app.config.fleet));
     for advice in &app.config.advice {
         list.note(advice.key, &advice.text);
@@ -83,12 +83,21 @@ fn explain(error: &CloudError) -> String {
 async fn account(cloud: &DigitalOcean, source: &str, list: &mut List) -> Option<u32> {
     match cloud.account().await {
         Ok(account) => {
-            list.good("token", format_args!("from {source}; the account is {}, at most {} droplets", account.status, account.droplet_limit));
+            list.good(
+                "token",
+                format_args!(
+                    "from {source}; the account is {}, at most {} droplets",
+                    account.status, account.droplet_limit
+                ),
+            );
             Some(account.droplet_limit)
         }
         // A token without the scope account:read can do all the rest.
         Err(error) if error.status == Some(403) => {
-            list.note("token", format_args!("from {source}; it may not read the account, so the droplet limit is not known"));
+            list.note(
+                "token",
+                format_args!("from {source}; it may not read the account, so the droplet limit is not known"),
+            );
             Some(u32::MAX)
         }
         Err(error) => {
@@ -104,7 +113,9 @@ async fn droplet_options(app: &App, cloud: &DigitalOcean, list: &mut List) {
         Err(error) => list.bad("size", explain(&error)),
         Ok(sizes) => match sizes.iter().find(|size| size.slug == wanted.size) {
             None => list.bad("size", format_args!("there is no size {:?}", wanted.size)),
-            Some(size) if !size.available => list.bad("size", format_args!("{} cannot be had at the moment", size.slug)),
+            Some(size) if !size.available => {
+                list.bad("size", format_args!("{} cannot be had at the moment", size.slug));
+            }
             Some(size) if !size.regions.contains(&wanted.region) => list.bad(
                 "size",
                 format_args!("{} cannot be had in {}; it can in {}", size.slug, wanted.region, size.regions.join(", ")),
@@ -116,12 +127,16 @@ async fn droplet_options(app: &App, cloud: &DigitalOcean, list: &mut List) {
         Err(error) => list.bad("region", explain(&error)),
         Ok(regions) => match regions.iter().find(|region| region.slug == wanted.region) {
             None => list.bad("region", format_args!("there is no region {:?}", wanted.region)),
-            Some(region) if !region.available => list.bad("region", format_args!("{} takes no new droplets", region.slug)),
+            Some(region) if !region.available => {
+                list.bad("region", format_args!("{} takes no new droplets", region.slug));
+            }
             Some(region) => list.good("region", &region.slug),
         },
     }
     match cloud.image(&wanted.image).await {
-        Err(error) if error.class == ErrorClass::NotFound => list.bad("image", format_args!("there is no image {:?}", wanted.image)),
+        Err(error) if error.class == ErrorClass::NotFound => {
+            list.bad("image", format_args!("there is no image {:?}", wanted.image));
+        }
         Err(error) => list.bad("image", explain(&error)),
         Ok(image) if !image.regions.contains(&wanted.region) => {
             list.bad("image", format_args!("{} is not in {}; transfer it there", wanted.image, wanted.region));
@@ -135,8 +150,10 @@ async fn droplet_options(app: &App, cloud: &DigitalOcean, list: &mut List) {
     match cloud.ssh_keys().await {
         Err(error) => list.bad("ssh_key_ids", explain(&error)),
         Ok(keys) => {
-            let is_there = |wanted: &String| keys.iter().any(|key| key.id.to_string() == *wanted || key.fingerprint == *wanted);
-            let missing: Vec<&str> = app.config.ssh_keys.iter().filter(|key| !is_there(key)).map(String::as_str).collect();
+            let is_there =
+                |wanted: &String| keys.iter().any(|key| key.id.to_string() == *wanted || key.fingerprint == *wanted);
+            let missing: Vec<&str> =
+                app.config.ssh_keys.iter().filter(|key| !is_there(key)).map(String::as_str).collect();
             if missing.is_empty() {
                 list.good("ssh_key_ids", output::count(app.config.ssh_keys.len(), "key"));
             } else {
@@ -185,7 +202,10 @@ async fn policies(app: &App, list: &mut List) {
     for policy in &app.config.policies {
         let mode = if policy.mode == Mode::Shadow { ", in shadow" } else { "" };
         let checked = match host.policy(&policy.plugin).await {
-            Ok(loaded) => loaded.validate(&policy.config).await.map(|()| format!("{} {}{mode}", policy.plugin, loaded.manifest().version)),
+            Ok(loaded) => loaded
+                .validate(&policy.config)
+                .await
+                .map(|()| format!("{} {}{mode}", policy.plugin, loaded.manifest().version)),
             Err(error) => Err(error),
         };
         list.either("policy", checked);
@@ -194,13 +214,16 @@ async fn policies(app: &App, list: &mut List) {
 
 async fn haproxy(app: &App, list: &mut List) {
     let options = &app.config.haproxy;
-    let template = options.template.as_ref().map_or("the built-in template".to_owned(), |path| path.display().to_string());
+    let template =
+        options.template.as_ref().map_or("the built-in template".to_owned(), |path| path.display().to_string());
     let checked = match app.balancer() {
         Ok(balancer) => balancer.check(&[]).await.map_err(anyhow::Error::from),
         Err(error) => Err(error),
     };
     match checked {
-        Ok(()) => list.good("haproxy", format_args!("takes {template}; installed at {}", options.config_file.display())),
+        Ok(()) => {
+            list.good("haproxy", format_args!("takes {template}; installed at {}", options.config_file.display()));
+        }
         Err(error) => list.bad("haproxy", output::explain(&error)),
     }
 }
@@ -217,7 +240,10 @@ async fn inventory(app: &App, list: &mut List) {
         Err(error) => list.bad("inventory", error),
         Ok(snapshot) => {
             let droplets = output::count(snapshot.droplets.len(), "droplet");
-            list.good("inventory", format_args!("{droplets}, {}", output::count(snapshot.operations.len(), "open operation")));
+            list.good(
+                "inventory",
+                format_args!("{droplets}, {}", output::count(snapshot.operations.len(), "open operation")),
+            );
         }
     }
 }

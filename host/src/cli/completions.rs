@@ -6,7 +6,9 @@ use clap_complete::Shell;
 use super::Cli;
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  doproxy completions bash > /etc/bash_completion.d/doproxy\n  doproxy completions zsh > \"${fpath[1]}/_doproxy\"")]
+#[command(
+    after_help = "Examples:\n  doproxy completions bash > /etc/bash_completion.d/doproxy\n  doproxy completions zsh > \"${fpath[1]}/_doproxy\""
+)]
 pub(super) struct Args {
     /// The shell.
     shell: Shell,

@@ -18,7 +18,9 @@ pub(super) struct Args {
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     if args.count == 0 || args.count > MOST {
-        return Err(Usage(format!("--count {}: between 1 and {MOST} droplets can be created at a time", args.count)).into());
+        return Err(
+            Usage(format!("--count {}: between 1 and {MOST} droplets can be created at a time", args.count)).into()
+        );
     }
     let app = App::load_with_advice(global)?;
     let progress = Progress::new();

@@ -7,7 +7,9 @@ use crate::inventory::Snapshot;
 use crate::model::{Droplet, DropletId, Phase};
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  doproxy delete 1                     the droplet of line 1 of `doproxy print`\n  doproxy delete auto-nginx-1-k3f9tq   the droplet of that name\n  doproxy delete --id 3164445 --yes    ask nothing")]
+#[command(
+    after_help = "Examples:\n  doproxy delete 1                     the droplet of line 1 of `doproxy print`\n  doproxy delete auto-nginx-1-k3f9tq   the droplet of that name\n  doproxy delete --id 3164445 --yes    ask nothing"
+)]
 pub(super) struct Args {
     /// The line that `doproxy print` shows, or the droplet's name.
     #[arg(value_name = "LINE|NAME", required_unless_present = "id", conflicts_with = "id")]
@@ -43,7 +45,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
 fn find<'a>(snapshot: &'a Snapshot, args: &Args) -> Result<&'a Droplet, Usage> {
     if let Some(id) = args.id {
         let of_id = snapshot.droplets.iter().find(|droplet| droplet.id == Some(DropletId(id)));
-        return of_id.ok_or_else(|| Usage(format!("no droplet of this fleet has the id {id}; `doproxy print` shows them")));
+        return of_id
+            .ok_or_else(|| Usage(format!("no droplet of this fleet has the id {id}; `doproxy print` shows them")));
     }
     let which = args.which.as_deref().unwrap_or_default();
     if let Some(named) = snapshot.droplets.iter().find(|droplet| droplet.name.as_str() == which) {
@@ -63,17 +66,10 @@ fn find<'a>(snapshot: &'a Snapshot, args: &Args) -> Result<&'a Droplet, Usage> {
 
 fn agreed(droplet: &Droplet, snapshot: &Snapshot) -> anyhow::Result<bool> {
     if !output::can_ask() {
-        return Err(Usage(format!(
-            "delete {}? There is no terminal to ask on: say --yes",
-            describe(droplet)
-        ))
-        .into());
+        return Err(Usage(format!("delete {}? There is no terminal to ask on: say --yes", describe(droplet))).into());
     }
-    let others = snapshot
-        .droplets
-        .iter()
-        .filter(|other| other.phase == Phase::Serving && other.name != droplet.name)
-        .count();
+    let others =
+        snapshot.droplets.iter().filter(|other| other.phase == Phase::Serving && other.name != droplet.name).count();
     let warning = if others == 0 { ", and no other serves" } else { "" };
     Ok(output::confirm(&format!("Delete {}, which is {}{warning}?", describe(droplet), droplet.phase))?)
 }

@@ -23,7 +23,9 @@ enum Command {
         json: bool,
     },
     /// What a plugin is, imports, needs and can be told.
-    #[command(after_help = "Examples:\n  doproxy plugin inspect builtin:target-tracking\n  doproxy plugin inspect file:policy.wasm --json")]
+    #[command(
+        after_help = "Examples:\n  doproxy plugin inspect builtin:target-tracking\n  doproxy plugin inspect file:policy.wasm --json"
+    )]
     Inspect {
         /// `builtin:NAME` or `file:PATH`.
         #[arg(value_name = "REF")]
@@ -87,7 +89,10 @@ async fn list(global: &Global, json: bool) -> anyhow::Result<()> {
     let width = listed.iter().map(|plugin| plugin.reference.len()).max().unwrap_or_default();
     for plugin in &listed {
         let mark = if plugin.used { "*" } else { " " };
-        println!("{mark} {:width$}  {:19}  {:7}  {}", plugin.reference, plugin.kind, plugin.version, plugin.description);
+        println!(
+            "{mark} {:width$}  {:19}  {:7}  {}",
+            plugin.reference, plugin.kind, plugin.version, plugin.description
+        );
     }
     if listed.iter().any(|plugin| plugin.used) {
         println!("* used by {}", global.config.display());
@@ -130,7 +135,10 @@ async fn inspect(global: &Global, reference: &Reference, json: bool) -> anyhow::
     println!("reference  {reference}");
     println!("digest     {}", inspected.digest);
     println!("size       {} bytes", inspected.size);
-    println!("imports    {}", if inspected.imports.is_empty() { "nothing".to_owned() } else { inspected.imports.join(", ") });
+    println!(
+        "imports    {}",
+        if inspected.imports.is_empty() { "nothing".to_owned() } else { inspected.imports.join(", ") }
+    );
     for metric in &manifest.metrics {
         let needed = if metric.required { "required" } else { "optional" };
         println!("metric     {} over {} s, {needed}", metric.name, metric.window_ms / 1000);
@@ -147,8 +155,13 @@ fn print_schema(schema: &serde_json::Value) {
         println!("  {schema}");
         return;
     };
-    let required: Vec<&str> =
-        schema.get("required").and_then(serde_json::Value::as_array).into_iter().flatten().filter_map(|name| name.as_str()).collect();
+    let required: Vec<&str> = schema
+        .get("required")
+        .and_then(serde_json::Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(|name| name.as_str())
+        .collect();
     for (name, property) in properties {
         let text = |key: &str| property.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
         let default = property.get("default").map(|value| format!(" (default {value})")).unwrap_or_default();

@@ -84,7 +84,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
             Ok(())
         }
         Err(error) => {
-            output::warn(format_args!("this is what the inventory knows; the API could not be asked: {}", output::explain(&error)));
+            output::warn(format_args!(
+                "this is what the inventory knows; the API could not be asked: {}",
+                output::explain(&error)
+            ));
             Err(Reported.into())
         }
     }
@@ -176,8 +179,11 @@ mod tests {
 
     #[test]
     fn a_line_says_where_its_droplet_is() {
-        let droplets =
-            vec![droplet(0, Some(3_164_445), Phase::Serving), droplet(1, Some(7), Phase::Draining), droplet(2, None, Phase::Requested)];
+        let droplets = vec![
+            droplet(0, Some(3_164_445), Phase::Serving),
+            droplet(1, Some(7), Phase::Draining),
+            droplet(2, None, Phase::Requested),
+        ];
         let snapshot = Snapshot { droplets, ..Snapshot::default() };
 
         let lines: Vec<String> = rows(&snapshot, None).iter().map(ToString::to_string).collect();

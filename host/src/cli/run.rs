@@ -84,7 +84,10 @@ fn describe(tick: &Tick) -> String {
     let mut lines = vec![format!("  decision  {wanted}: {}", decision.reason)];
     for signal in &decision.signals {
         let target = signal.target.map(|target| format!(", target {target}")).unwrap_or_default();
-        let wants = signal.wants.map(|wants| format!(", wants {}", output::count(wants as usize, "droplet"))).unwrap_or_default();
+        let wants = signal
+            .wants
+            .map(|wants| format!(", wants {}", output::count(wants as usize, "droplet")))
+            .unwrap_or_default();
         lines.push(format!("  signal    {} {}{target}{wants}", signal.name, rounded(signal.value)));
     }
     lines.extend(tick.decided.log.iter().map(|line| format!("  log       {line}")));

@@ -30,7 +30,10 @@ pub(super) fn advice(file: &File, dir: &Path) -> Vec<Advice> {
     let mut advice = Vec::new();
     let mut say = |key, text: String| advice.push(Advice { key, text });
     if file.token.is_some() {
-        say("token", "put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file".to_owned());
+        say(
+            "token",
+            "put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file".to_owned(),
+        );
     }
     if let Some(path) = file.haproxy_template_file.as_ref().filter(|path| is_erb(path)) {
         say(
@@ -54,7 +57,10 @@ pub(super) fn advice(file: &File, dir: &Path) -> Vec<Advice> {
         );
     }
     if file.scaling.timeouts.poll.is_some_and(|span| span.0.is_zero()) {
-        say("scaling.timeouts.poll", "0 asks the API without a pause; DigitalOcean allows 250 requests a minute".to_owned());
+        say(
+            "scaling.timeouts.poll",
+            "0 asks the API without a pause; DigitalOcean allows 250 requests a minute".to_owned(),
+        );
     }
     advice
 }

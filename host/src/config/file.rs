@@ -75,18 +75,12 @@ pub struct DropletOptions {
 }
 
 /// The API.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
     /// Where it is; https unless it is on this machine.
     #[serde(deserialize_with = "values::parsed")]
     pub url: ApiUrl,
-}
-
-impl Default for Api {
-    fn default() -> Self {
-        Self { url: ApiUrl::default() }
-    }
 }
 
 /// A plugin with its configuration.
@@ -202,7 +196,9 @@ impl TryFrom<UncheckedScaling> for Scaling {
         }
         let active = unchecked.policies.iter().filter(|policy| policy.mode == Mode::Active).count();
         if active > 1 {
-            return Err(format!("scaling.policies has {active} active policies; one can be acted upon, give the others `mode: shadow`"));
+            return Err(format!(
+                "scaling.policies has {active} active policies; one can be acted upon, give the others `mode: shadow`"
+            ));
         }
         Ok(unchecked.into_scaling())
     }
@@ -307,7 +303,7 @@ pub struct PluginLimits {
     pub compile_time: Option<Span>,
     /// All linear memories in one call. Default 64 MiB.
     pub memory_bytes: Option<usize>,
-    /// Fuel in one call: about one unit an instruction. Default 200,000,000.
+    /// Fuel in one call: about one unit an instruction. Default 100,000,000.
     pub fuel: Option<u64>,
     /// Wall-clock time of one call. Default 250ms.
     pub deadline: Option<Span>,

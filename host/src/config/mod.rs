@@ -45,7 +45,7 @@ pub struct Config {
     pub ssh_keys: Vec<String>,
     /// The private network.
     pub vpc_uuid: Option<String>,
-    /// Whether `DigitalOcean`'s metrics agent is installed.
+    /// Whether DigitalOcean's metrics agent is installed.
     pub monitoring: bool,
     /// Which address HAProxy uses.
     pub address: AddressKind,
@@ -106,9 +106,10 @@ pub struct PolicyConfig {
 impl Config {
     /// Reads and checks the file at `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let absolute = std::path::absolute(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let absolute =
+            std::path::absolute(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::parse(&text, path, &absolute)
     }
 
@@ -138,7 +139,8 @@ impl Config {
         let own = file.droplet_options;
         let fleet = file.fleet.unwrap_or_else(|| own.hostname_prefix.fleet_name());
         let cfg_file = file.haproxy_cfg_file.unwrap_or_else(|| PathBuf::from("haproxy.cfg"));
-        let installed = dir.join(file.haproxy_cfg_path.unwrap_or_else(|| PathBuf::from("/etc/haproxy"))).join(&cfg_file);
+        let installed =
+            dir.join(file.haproxy_cfg_path.unwrap_or_else(|| PathBuf::from("/etc/haproxy"))).join(&cfg_file);
         let template_file = file.haproxy_template_file.filter(|path| !advice::is_erb(path)).map(|path| dir.join(path));
         let inventory = dir.join(file.inventory.unwrap_or_else(|| PathBuf::from("doproxy.db")));
         Self {

@@ -68,6 +68,14 @@ fn the_starter_file_is_valid() {
 }
 
 #[test]
+fn the_examples_are_valid() {
+    let config = parse(include_str!("../../../examples/nginx/doproxy.yml")).unwrap();
+
+    assert_eq!(config.plugins_used().count(), 2);
+    assert_eq!(config.advice, []);
+}
+
+#[test]
 fn malformed_yaml_is_refused_with_its_place() {
     insta::assert_snapshot!(refusal("droplet_options: {region: nyc3\nfleet: www\n"), @"doproxy.yml:2:6: did not find expected ',' or '}' at line 2 column 6, while parsing a flow mapping");
 }

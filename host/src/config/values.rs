@@ -113,11 +113,9 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<jiff::SignedDuration>()
-            .ok()
-            .and_then(|span| Duration::try_from(span).ok())
-            .map(Self)
-            .ok_or_else(|| format!("{text:?} is no length of time; write `90s`, `10m`, `1m 30s` or a number of seconds"))
+        text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok()).map(Self).ok_or_else(
+            || format!("{text:?} is no length of time; write `90s`, `10m`, `1m 30s` or a number of seconds"),
+        )
     }
 }
 

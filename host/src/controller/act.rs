@@ -23,6 +23,18 @@ pub struct Acted {
 }
 
 impl Acted {
+    fn collect(&mut self, operations: &[Operation], snapshot: &Snapshot) {
+        for operation in operations {
+            match (operation.kind, snapshot.droplet(&operation.droplet)) {
+                (OperationKind::Create, Some(droplet)) if droplet.phase == Phase::Serving => {
+                    self.created.push(droplet.clone());
+                }
+                (OperationKind::Delete, None) => self.deleted.push(operation.droplet.clone()),
+                _ => {}
+            }
+        }
+    }
+
     /// An error where something was given up.
     pub fn into_result(self) -> Result<Self, ControllerError> {
         if self.gave_up.is_empty() {
@@ -72,11 +84,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         self.drive(&snapshot.operations, under_way.map(|droplet| droplet.name.clone()).collect()).await
     }
 
-    async fn begin_create(
-        &self,
-        request: &DropletRequest,
-        sizes: &[Size],
-    ) -> Result<Vec<Operation>, ControllerError> {
+    async fn begin_create(&self, request: &DropletRequest, sizes: &[Size]) -> Result<Vec<Operation>, ControllerError> {
         let template = self.template_of(request)?;
         let hourly_price = price_of(&template.size, sizes)?;
         let first = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
@@ -115,7 +123,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 .begin_delete(name, phase, reason, self.clock.now())
                 .await
                 .map_err(ControllerError::inventory)?;
-            self.report(Event::Phase { droplet: name.clone(), phase, address: None });
+            self.report(&Event::Phase { droplet: name.clone(), phase, address: None });
             operations.push(operation);
         }
         Ok(operations)
@@ -135,7 +143,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             acted.gave_up.extend(gave_up.into_iter().filter(|(name, _)| wanted.contains(name)));
             let is_under_way = |droplet: &Droplet| droplet.phase != Phase::Serving && wanted.contains(&droplet.name);
             if !snapshot.droplets.iter().any(is_under_way) {
-                self.collect(operations, &snapshot, &mut acted);
+                acted.collect(operations, &snapshot);
                 return Ok(acted);
             }
             if let Some(overdue) = self.overdue(&snapshot) {
@@ -147,25 +155,12 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         }
     }
 
-    fn collect(&self, operations: &[Operation], snapshot: &Snapshot, acted: &mut Acted) {
-        for operation in operations {
-            match (operation.kind, snapshot.droplet(&operation.droplet)) {
-                (OperationKind::Create, Some(droplet)) if droplet.phase == Phase::Serving => {
-                    acted.created.push(droplet.clone());
-                }
-                (OperationKind::Delete, None) => acted.deleted.push(operation.droplet.clone()),
-                _ => {}
-            }
-        }
-    }
-
     /// A delete that the API has not carried out in time: the operation stays open, the command does not wait on.
     fn overdue(&self, snapshot: &Snapshot) -> Option<ControllerError> {
         snapshot.droplets.iter().find_map(|droplet| {
             let waited = self.time_in_phase(droplet);
-            (droplet.phase == Phase::Deleting && waited >= self.settings.deadlines.delete).then(|| {
-                ControllerError::Overdue { droplet: droplet.name.clone(), phase: droplet.phase, waited }
-            })
+            (droplet.phase == Phase::Deleting && waited >= self.settings.deadlines.delete)
+                .then(|| ControllerError::Overdue { droplet: droplet.name.clone(), phase: droplet.phase, waited })
         })
     }
 

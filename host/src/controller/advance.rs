@@ -70,7 +70,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let servers = servers(&snapshot.droplets);
         let applied = self.balancer.apply(&servers).await.map_err(ControllerError::balancer)?;
         if applied == Applied::Reloaded {
-            self.report(Event::Reloaded { servers: servers.len() });
+            self.report(&Event::Reloaded { servers: servers.len() });
         }
         Ok(applied)
     }
@@ -104,7 +104,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             };
             if gone {
                 self.record(&Step::Phase { droplet: droplet.name.clone(), phase: Phase::Gone }).await?;
-                self.report(Event::Vanished { droplet: droplet.name.clone(), id: Some(id) });
+                self.report(&Event::Vanished { droplet: droplet.name.clone(), id: Some(id) });
                 // Of one that was to be deleted anyway, this is good news.
                 if droplet.phase.counts() {
                     pass.gave_up(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
@@ -117,30 +117,28 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
 
     /// A droplet that bears the fleet's tag and that the inventory does not know: the second of one that is being
     /// created is deleted, since its name is ours and random; any other is reported and left alone.
-    async fn notice_strangers(
-        &self,
-        snapshot: &Snapshot,
-        seen: &[CloudDroplet],
-    ) -> Result<(), ControllerError> {
+    async fn notice_strangers(&self, snapshot: &Snapshot, seen: &[CloudDroplet]) -> Result<(), ControllerError> {
         let known: HashSet<DropletId> = snapshot.droplets.iter().filter_map(|droplet| droplet.id).collect();
         for stranger in seen.iter().filter(|found| !known.contains(&found.id)) {
             let namesake = snapshot.droplets.iter().find(|droplet| droplet.name.as_str() == stranger.name);
             let is_being_created = |droplet: &Droplet| {
                 snapshot.operations.iter().any(|operation| {
-                    operation.kind == OperationKind::Create && operation.sent_at.is_some() && operation.droplet == droplet.name
+                    operation.kind == OperationKind::Create
+                        && operation.sent_at.is_some()
+                        && operation.droplet == droplet.name
                 })
             };
             match namesake {
                 // Looked for by its name in a moment.
                 Some(droplet) if droplet.id.is_none() => {}
                 Some(droplet) if is_being_created(droplet) && self.is_ours(stranger, droplet) => {
-                    self.report(Event::Twin { droplet: droplet.name.clone(), id: stranger.id });
+                    self.report(&Event::Twin { droplet: droplet.name.clone(), id: stranger.id });
                     self.cloud.delete(stranger.id).await?;
                 }
                 _ if self.told_of(stranger.id) => {}
                 _ => {
                     let name = stranger.name.chars().filter(|c| !c.is_control()).take(255).collect();
-                    self.report(Event::Unknown { name, id: stranger.id });
+                    self.report(&Event::Unknown { name, id: stranger.id });
                 }
             }
         }
@@ -175,16 +173,16 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             let Some(id) = droplet.id else { continue };
             let found = seen.iter().find(|found| found.id == id);
             // Some droplets are `active` before they have an address.
-            let address = found
-                .filter(|found| found.status == Status::Active)
-                .and_then(|found| self.settings.address.of(found));
+            let address =
+                found.filter(|found| found.status == Status::Active).and_then(|found| self.settings.address.of(found));
             if let Some(address) = address {
                 self.record(&Step::Addressed { droplet: droplet.name.clone(), address }).await?;
                 pass.progressed = true;
                 let phase = Phase::Warming;
-                self.report(Event::Phase { droplet: droplet.name.clone(), phase, address: Some(address) });
+                self.report(&Event::Phase { droplet: droplet.name.clone(), phase, address: Some(address) });
             } else {
-                let status = found.map_or("not listed yet".to_owned(), |found| format!("{} without an address", found.status));
+                let status =
+                    found.map_or("not listed yet".to_owned(), |found| format!("{} without an address", found.status));
                 let why = format!("it is {status} (id {id})");
                 self.give_up_after(self.settings.deadlines.boot, droplet, &why, pass).await?;
             }
@@ -203,8 +201,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             if server.is_some_and(|server| server.check_passed) {
                 self.enter(droplet, Phase::Serving, pass).await?;
             } else {
-                let status = server.map_or("not known to HAProxy", |server| server.status.as_str());
-                let why = format!("its health check does not pass: {status}");
+                let words = server.map_or("not known to HAProxy", |server| server.status.as_str());
+                let why = format!("its health check does not pass: {words}");
                 self.give_up_after(self.settings.deadlines.warm_up, droplet, &why, pass).await?;
             }
         }
@@ -234,7 +232,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             match self.cloud.delete(id).await {
                 Ok(()) => {}
                 Err(error) if error.is_passing() => {
-                    self.report(Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() });
+                    self.report(&Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() });
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -256,7 +254,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     async fn enter(&self, droplet: &Droplet, phase: Phase, pass: &mut Pass) -> Result<(), ControllerError> {
         self.record(&Step::Phase { droplet: droplet.name.clone(), phase }).await?;
         pass.progressed = true;
-        self.report(Event::Phase { droplet: droplet.name.clone(), phase, address: droplet.address });
+        self.report(&Event::Phase { droplet: droplet.name.clone(), phase, address: droplet.address });
         Ok(())
     }
 
@@ -277,7 +275,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             .begin_delete(&droplet.name, Phase::Deleting, &why, self.clock.now())
             .await
             .map_err(ControllerError::inventory)?;
-        self.report(Event::GaveUp { droplet: droplet.name.clone(), why: why.clone() });
+        self.report(&Event::GaveUp { droplet: droplet.name.clone(), why: why.clone() });
         pass.gave_up(&droplet.name, why);
         Ok(())
     }

@@ -35,13 +35,8 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// What the policy wants, as creates and deletes of droplets that may be deleted.
     fn of(observation: &'a Observation, decision: &'a Decision) -> Self {
-        let mut draft = Self {
-            observation,
-            reason: &decision.reason,
-            creates: Vec::new(),
-            deletes: Vec::new(),
-            cuts: Vec::new(),
-        };
+        let mut draft =
+            Self { observation, reason: &decision.reason, creates: Vec::new(), deletes: Vec::new(), cuts: Vec::new() };
         match &decision.outcome {
             Outcome::Hold => {}
             Outcome::ScaleTo(to) => draft.scale_to(to),
@@ -109,7 +104,7 @@ impl<'a> Draft<'a> {
         }
         let uncreated = self.create_fewer(over);
         if uncreated > 0 {
-            self.cut("max", format!("{} fewer created: at most {max} are allowed", uncreated));
+            self.cut("max", format!("{uncreated} fewer created: at most {max} are allowed"));
         }
         let still_over = self.size_after().saturating_sub(max);
         if still_over > 0 && !self.observation.fleet.iter().any(|droplet| droplet.phase.is_coming_up()) {
@@ -117,7 +112,7 @@ impl<'a> Draft<'a> {
             self.remove_some(still_over, &[], "the fleet is above scaling.max");
             let removed = self.deletes.len() - before;
             if removed > 0 {
-                self.cut("max", format!("{} more deleted: at most {max} are allowed", removed));
+                self.cut("max", format!("{removed} more deleted: at most {max} are allowed"));
             }
         }
     }
@@ -246,7 +241,9 @@ impl<'a> Draft<'a> {
     /// Takes up to `count` away from what is to be created, from the end, and says how many it took.
     fn create_fewer(&mut self, count: u64) -> u64 {
         let mut left = count;
-        while left > 0 && let Some(last) = self.creates.last_mut() {
+        while left > 0
+            && let Some(last) = self.creates.last_mut()
+        {
             let taken = u32::try_from(left).unwrap_or(u32::MAX).min(last.request.count);
             last.request.count -= taken;
             left -= u64::from(taken);

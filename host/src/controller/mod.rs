@@ -4,8 +4,8 @@
 //! operations into the inventory, and `advance` carries open operations on, one step for each droplet, from what is
 //! seen and written and not from memory. So carrying on after a crash is the same code as carrying on.
 
-mod advance;
 pub mod act;
+mod advance;
 pub mod decide;
 mod error;
 pub mod event;
@@ -65,7 +65,18 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         names: Names,
         reporter: Reporter,
     ) -> Self {
-        Self { cloud, balancer, inventory, settings, clock, reporter, names, attempts: Mutex::default(), shown: Mutex::default(), strangers: Mutex::default() }
+        Self {
+            cloud,
+            balancer,
+            inventory,
+            settings,
+            clock,
+            reporter,
+            names,
+            attempts: Mutex::default(),
+            shown: Mutex::default(),
+            strangers: Mutex::default(),
+        }
     }
 
     /// The cloud.
@@ -83,7 +94,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         &self.inventory
     }
 
-    fn report(&self, event: Event) {
-        self.reporter.report(&event);
+    fn report(&self, event: &Event) {
+        self.reporter.report(event);
     }
 }

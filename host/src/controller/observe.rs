@@ -12,7 +12,7 @@ use crate::model::{
 
 /// The least that a droplet is billed for: 60 s or one cent, whichever is more, since 1 January 2026.
 const MINIMUM_CHARGE: HourlyPrice = HourlyPrice::from_micro_dollars(10_000);
-const MINIMUM_TIME: Duration = Duration::from_secs(60);
+const MINIMUM_TIME: Duration = Duration::from_mins(1);
 
 /// HAProxy's counters at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -175,8 +175,7 @@ fn metrics(fleet: &[ObservedDroplet], stats: &Stats, window: &Window<'_>, now: T
     let requests = window.rate(stats.requests_total, window.before.map(|before| before.requests_total));
     let errors: f64 = loads.iter().map(|load| load.errors_per_second).sum();
     let busy: f64 = loads.iter().map(|load| load.requests_per_second).sum();
-    let response: f64 =
-        loads.iter().filter_map(|load| Some(load.response_time_ms? * load.requests_per_second)).sum();
+    let response: f64 = loads.iter().filter_map(|load| Some(load.response_time_ms? * load.requests_per_second)).sum();
     let mut values = vec![
         ("haproxy.requests_per_second", "requests/s", requests),
         ("haproxy.sessions", "sessions", sessions),

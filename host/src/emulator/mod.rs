@@ -1,4 +1,4 @@
-//! The simulated cloud, served as the `DigitalOcean` HTTP API v2 in real time, with a real HTTP server for each droplet.
+//! The simulated cloud, served as the DigitalOcean HTTP API v2 in real time, with a real HTTP server for each droplet.
 //!
 //! What a cloud does is in `crate::simulation::cloud`; here is how it looks on the wire. Two kinds of servers: the API
 //! (`api` and the handlers beside it, with the emulator's own controls under `/_emulator`), and one small site for each

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The id that `DigitalOcean` gives a droplet.
+/// The id that DigitalOcean gives a droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DropletId(pub u64);
@@ -26,7 +26,7 @@ impl fmt::Display for OperationId {
     }
 }
 
-/// A name that does not have the form that `DigitalOcean` or HAProxy asks of it.
+/// A name that does not have the form that DigitalOcean or HAProxy asks of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {value:?} is not valid: {rule}")]
 pub struct InvalidName {
@@ -101,7 +101,7 @@ checked_name!(
 );
 
 checked_name!(
-    /// A tag at `DigitalOcean`: `^[a-zA-Z0-9_\-\:]+$`, at most 255 bytes.
+    /// A tag at DigitalOcean: `^[a-zA-Z0-9_\-\:]+$`, at most 255 bytes.
     Tag,
     "the tag",
     "letters, digits, '_', '-' and ':', at most 255",

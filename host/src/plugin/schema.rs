@@ -96,7 +96,9 @@ impl<'a> Walk<'a> {
                     self.unfit = Some("$dynamicRef and $recursiveRef are not supported");
                 }
                 ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => {
-                    schemas.iter().for_each(|schema| self.in_place(schema, depth + 1));
+                    for schema in schemas {
+                        self.in_place(schema, depth + 1);
+                    }
                 }
                 ("not" | "if" | "then" | "else", schema) => self.in_place(schema, depth + 1),
                 ("dependentSchemas" | "dependencies", Value::Object(schemas)) => {

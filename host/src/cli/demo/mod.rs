@@ -32,40 +32,42 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
 const CLIENTS: usize = 25;
 
 async fn play(stage: &Stage) -> anyhow::Result<()> {
-    stage.say("A fleet is one file.");
+    Stage::say("A fleet is one file.");
     stage.show_configuration()?;
-    stage.say("Would it work? Asks the API, loads the plugins, lets HAProxy read its configuration.");
+    Stage::say("Would it work? Asks the API, loads the plugins, lets HAProxy read its configuration.");
     stage.doproxy(&["check"]).await?;
 
-    stage.say("Three droplets. Each gets traffic after HAProxy's health check has passed.");
+    Stage::say("Three droplets. Each gets traffic after HAProxy's health check has passed.");
     stage.doproxy(&["create", "--count", "3"]).await?;
     stage.doproxy(&["print"]).await?;
-    stage.say("What the first one booted with was written by a WebAssembly component.");
+    Stage::say("What the first one booted with was written by a WebAssembly component.");
     stage.show_user_data().await?;
-    stage.say("Behind HAProxy the page rotates.");
+    Stage::say("Behind HAProxy the page rotates.");
     stage.show_rotation(6).await?;
 
-    stage.say("Line 1 goes: it drains, leaves HAProxy, and is deleted.");
+    Stage::say("Line 1 goes: it drains, leaves HAProxy, and is deleted.");
     stage.doproxy(&["delete", "1", "--yes"]).await?;
     stage.doproxy(&["print"]).await?;
-    stage.say("The end of HAProxy's configuration:");
+    Stage::say("The end of HAProxy's configuration:");
     stage.show_configuration_tail(6)?;
     stage.show_rotation(4).await?;
 
-    stage.say(&format!("Load: {CLIENTS} clients that wait for answers. The policy, another component, is asked once."));
+    Stage::say(&format!(
+        "Load: {CLIENTS} clients that wait for answers. The policy, another component, is asked once."
+    ));
     let load = Load::start(stage.http(), stage.site(), CLIENTS);
     load.flows().await?;
     stage.doproxy(&["run", "--once", "--window", "1s"]).await?;
     load.stop().await;
-    stage.say("Quiet again. It is asked once more.");
+    Stage::say("Quiet again. It is asked once more.");
     stage.doproxy(&["run", "--once", "--window", "1s"]).await?;
     stage.doproxy(&["print"]).await?;
 
-    stage.say("Everything is cleaned up.");
+    Stage::say("Everything is cleaned up.");
     while stage.has_droplets().await? {
         stage.doproxy(&["delete", "0", "--yes"]).await?;
     }
-    let left = stage.cloud()?.list(&stage.filter()).await?.len();
-    stage.say(&format!("The API has {left} droplets left. Now with an account of your own: doproxy init"));
+    let left = stage.cloud()?.list(&Stage::filter()).await?.len();
+    Stage::say(&format!("The API has {left} droplets left. Now with an account of your own: doproxy init"));
     Ok(())
 }

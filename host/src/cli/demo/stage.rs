@@ -35,7 +35,8 @@ pub(super) struct Stage {
 impl Stage {
     /// Starts the emulator and HAProxy, and writes the files.
     pub(super) async fn set(haproxy: &Path, droplet_port: u16) -> anyhow::Result<Self> {
-        let dir = tempfile::Builder::new().prefix("doproxy-demo-").tempdir().context("cannot make a temporary folder")?;
+        let dir =
+            tempfile::Builder::new().prefix("doproxy-demo-").tempdir().context("cannot make a temporary folder")?;
         let emulator = Emulator::start(Options {
             droplet_port,
             settings: Settings { boot_time: Duration::from_millis(700), ..Settings::default() },
@@ -52,9 +53,10 @@ impl Stage {
         let balancer = crate::balancer::haproxy::HaProxy::new(config.haproxy.clone())?;
         std::fs::create_dir_all(dir.path().join("haproxy"))?;
         std::fs::write(&config.haproxy.config_file, balancer.render(&[])?)?;
-        let haproxy = Process::start(&config.haproxy.binary, &config.haproxy.config_file, &dir.path().join("master.sock"))
-            .await
-            .context("cannot start HAProxy")?;
+        let haproxy =
+            Process::start(&config.haproxy.binary, &config.haproxy.config_file, &dir.path().join("master.sock"))
+                .await
+                .context("cannot start HAProxy")?;
         Ok(Self { dir, emulator, haproxy, site, droplet_port, http: http_client()? })
     }
 
@@ -75,7 +77,7 @@ impl Stage {
     }
 
     /// What the next step is about.
-    pub(super) fn say(&self, text: &str) {
+    pub(super) fn say(text: &str) {
         if output::is_stdout_coloured() {
             println!("\n\x1b[1;36m# {text}\x1b[0m");
         } else {
@@ -151,7 +153,7 @@ impl Stage {
     }
 
     /// The fleet's droplets at the API.
-    pub(super) fn filter(&self) -> Filter {
+    pub(super) fn filter() -> Filter {
         Filter::Tag(FleetName::coerced("demo").tag())
     }
 

@@ -1,4 +1,4 @@
-//! `DigitalOcean`'s API over HTTPS: the real [`Cloud`].
+//! DigitalOcean's API over HTTPS: the real [`Cloud`].
 //!
 //! Here are the calls. `http` carries one out, `retry` says when it is repeated, `error` tells what an answer
 //! that is no success means, `wire` reads what the API writes, and `url` says where the API is.

@@ -14,7 +14,7 @@ async fn a_droplet_leaves_haproxy_before_it_is_deleted() {
 
     let acted = world.controller().delete(std::slice::from_ref(&goes.name), "test").await.unwrap();
 
-    assert_eq!(acted.deleted, [goes.name.clone()]);
+    assert_eq!(acted.deleted, std::slice::from_ref(&goes.name));
     let left = world.billed().await;
     assert_eq!(left.iter().map(|droplet| Some(droplet.id)).collect::<Vec<_>>(), [stays.id]);
     assert_eq!(world.balancer.servers().len(), 1);

@@ -161,9 +161,15 @@ prop_compose! {
 }
 
 fn any_limits() -> impl Strategy<Value = Limits> {
-    (0..6_u32, 0..10_u32, 0..5_u32, 0..5_u32, prop::option::of(0..20_u32)).prop_map(|(min, more, max_create, max_delete, cost)| {
-        Limits { min, max: min + more, max_create, max_delete, max_hourly_cost: cost.map(|count| PRICE.times(count)) }
-    })
+    (0..6_u32, 0..10_u32, 0..5_u32, 0..5_u32, prop::option::of(0..20_u32)).prop_map(
+        |(min, more, max_create, max_delete, cost)| Limits {
+            min,
+            max: min + more,
+            max_create,
+            max_delete,
+            max_hourly_cost: cost.map(|count| PRICE.times(count)),
+        },
+    )
 }
 
 fn any_outcome() -> impl Strategy<Value = Outcome> {
@@ -171,7 +177,11 @@ fn any_outcome() -> impl Strategy<Value = Outcome> {
     let counts = || prop_oneof![0..20_u32, Just(u32::MAX)];
     prop_oneof![
         Just(Outcome::Hold),
-        (counts(), ids()).prop_map(|(count, delete_first)| Outcome::ScaleTo(ScaleTo { count, template: None, delete_first })),
+        (counts(), ids()).prop_map(|(count, delete_first)| Outcome::ScaleTo(ScaleTo {
+            count,
+            template: None,
+            delete_first
+        })),
         (prop::collection::vec(counts(), 0..4), ids()).prop_map(|(creates, delete)| {
             let create = creates.into_iter().map(|count| DropletRequest { count, ..Default::default() }).collect();
             Outcome::Change(Change { create, delete })

@@ -7,7 +7,7 @@ use crate::model::{DropletId, Phase};
 async fn droplets_are_marked_and_serve_on() {
     let world = World::new();
     let ids = [world.make_elsewhere("auto-nginx-0", &[]).await, world.make_elsewhere("auto-nginx-1", &[]).await];
-    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    tokio::time::sleep(std::time::Duration::from_mins(1)).await;
     let controller = world.controller();
 
     let imported = controller.import(&ids).await.unwrap();

@@ -28,7 +28,8 @@ pub(super) struct World {
 impl World {
     pub(super) fn new() -> Self {
         let clock = Clock::starting_at(Timestamp(1_800_000_000_000));
-        let settings = cloud::Settings { boot_time: Duration::from_secs(20), rate_limits: None, ..cloud::Settings::default() };
+        let settings =
+            cloud::Settings { boot_time: Duration::from_secs(20), rate_limits: None, ..cloud::Settings::default() };
         Self {
             cloud: SimulatedCloud::new(cloud::World::new(settings), clock),
             balancer: SimulatedBalancer::default(),

@@ -33,7 +33,7 @@ pub enum InventoryError {
     },
     /// It is no database, or a damaged one.
     #[error(
-        "the inventory {path} is damaged or not an inventory ({detail}); restore a copy, or move it away and let `doproxy import` or `doproxy recover` find the droplets again"
+        "the inventory {path} is damaged or not an inventory ({detail}); restore a copy, or move it away and let `doproxy import` take the droplets over again"
     )]
     Corrupt {
         /// The database file.

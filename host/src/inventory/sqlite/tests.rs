@@ -199,7 +199,8 @@ async fn a_second_writer_is_told_who_the_first_is_and_gives_up_in_time() {
 
     // A file opened anew is another process to the kernel.
     let second =
-        WriteLock::acquire(&file.path(), Duration::from_millis(60), "delete", |holder| holder.clone_into(&mut told)).await;
+        WriteLock::acquire(&file.path(), Duration::from_millis(60), "delete", |holder| holder.clone_into(&mut told))
+            .await;
 
     assert_eq!(told, format!("doproxy create (process {})", std::process::id()));
     assert!(matches!(second, Err(InventoryError::Locked { .. })), "{second:?}");

@@ -1,5 +1,5 @@
-//! What the simulated cloud has on offer: sizes at `DigitalOcean`'s list prices (an hour is 1/672 of a month), regions
-//! and images; and the slugs of the tutorial, which `DigitalOcean` has retired, at the prices that they had.
+//! What the simulated cloud has on offer: sizes at DigitalOcean's list prices (an hour is 1/672 of a month), regions
+//! and images; and the slugs of the tutorial, which DigitalOcean has retired, at the prices that they had.
 
 use crate::model::{HourlyPrice, Timestamp};
 
