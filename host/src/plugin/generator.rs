@@ -29,7 +29,7 @@ impl fmt::Debug for Generator {
 impl Generator {
     /// Instantiates it for the first time, and asks what it is.
     pub(super) async fn introduce(loaded: Loaded, pre: UserDataGeneratorPre<Guest>) -> Result<Self, PluginError> {
-        let (call, mut store) = loaded.begin("describe", &Moment::NONE)?;
+        let (call, mut store) = loaded.begin("describe", &Moment::NONE).await?;
         let answer = call
             .within_deadline(async {
                 let generator: UserDataGenerator = pre.instantiate_async(&mut store).await?;
@@ -58,7 +58,7 @@ impl Generator {
     /// Checks a configuration (JSON text): against the schema, then by the generator itself.
     pub async fn validate(&self, config: &str) -> Result<(), PluginError> {
         schema::check(&self.manifest.config_schema, config).map_err(|error| self.loaded.refused(error))?;
-        let (call, mut store) = self.loaded.begin("validate", &Moment::NONE)?;
+        let (call, mut store) = self.loaded.begin("validate", &Moment::NONE).await?;
         let answer = call
             .within_deadline(async {
                 let generator = self.pre.instantiate_async(&mut store).await?;
@@ -72,7 +72,7 @@ impl Generator {
     /// Writes the user data of one droplet. `config` is JSON text that has passed [`Self::validate`]. Whether
     /// cloud-init knows what came out is for [`crate::model::UserData`] to say.
     pub async fn generate(&self, config: &str, request: &UserDataRequest) -> Result<Called<String>, PluginError> {
-        let (call, mut store) = self.loaded.begin("generate", &Moment::of_droplet(request))?;
+        let (call, mut store) = self.loaded.begin("generate", &Moment::of_droplet(request)).await?;
         let request = convert::request(request);
         let answer = call
             .within_deadline(async {

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+use tokio::sync::SemaphorePermit;
 use wasmtime::Store;
 
 use super::convert::Moment;
@@ -46,19 +47,22 @@ pub(super) struct Call<'a> {
     loaded: &'a Loaded,
     function: &'static str,
     started: Instant,
+    /// Given back only after the store is dropped.
+    turn: Option<SemaphorePermit<'a>>,
 }
 
 impl Loaded {
     /// Begins a call of `function`: a fresh store, and what is needed to end it.
-    pub(super) fn begin(
+    pub(super) async fn begin(
         &self,
         function: &'static str,
         moment: &Moment,
     ) -> Result<(Call<'_>, Store<Guest>), PluginError> {
+        let turn = self.host.engine().turn().await;
         let started = Instant::now();
         let store = guest::store(self.host.engine(), self.host.limits(), moment)
             .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
-        Ok((Call { loaded: self, function, started }, store))
+        Ok((Call { loaded: self, function, started, turn }, store))
     }
 
     /// An error of this plugin's configuration.
@@ -105,6 +109,7 @@ impl Call<'_> {
         };
         let (fuel, memory_bytes) = guest::used(&store, limits);
         let log = guest::log(store);
+        drop(self.turn);
         match value {
             Ok(value) => {
                 Ok(Called { value, log, stats: CallStats { duration: self.started.elapsed(), fuel, memory_bytes } })

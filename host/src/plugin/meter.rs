@@ -5,7 +5,7 @@ use wasmtime::ResourceLimiter;
 use super::Limit;
 
 /// Elements of all tables together. JavaScript and Python need some ten thousand.
-const TABLE_ELEMENTS: usize = 200_000;
+pub(super) const TABLE_ELEMENTS: usize = 200_000;
 
 /// Core instances, memories and tables in one store. A component of another language brings about ten.
 const THINGS: usize = 100;

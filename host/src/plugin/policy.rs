@@ -26,7 +26,7 @@ impl fmt::Debug for Policy {
 impl Policy {
     /// Instantiates it for the first time, and asks what it is.
     pub(super) async fn introduce(loaded: Loaded, pre: ScalingPolicyPre<Guest>) -> Result<Self, PluginError> {
-        let (call, mut store) = loaded.begin("describe", &Moment::NONE)?;
+        let (call, mut store) = loaded.begin("describe", &Moment::NONE).await?;
         let answer = call
             .within_deadline(async {
                 let policy: ScalingPolicy = pre.instantiate_async(&mut store).await?;
@@ -55,7 +55,7 @@ impl Policy {
     /// Checks a configuration (JSON text): against the schema, then by the policy itself.
     pub async fn validate(&self, config: &str) -> Result<(), PluginError> {
         schema::check(&self.manifest.config_schema, config).map_err(|error| self.loaded.refused(error))?;
-        let (call, mut store) = self.loaded.begin("validate", &Moment::NONE)?;
+        let (call, mut store) = self.loaded.begin("validate", &Moment::NONE).await?;
         let answer = call
             .within_deadline(async {
                 let policy = self.pre.instantiate_async(&mut store).await?;
@@ -74,7 +74,7 @@ impl Policy {
         observation: &Observation,
         state: &[u8],
     ) -> Result<Called<Decision>, PluginError> {
-        let (call, mut store) = self.loaded.begin("decide", &Moment::of_tick(observation))?;
+        let (call, mut store) = self.loaded.begin("decide", &Moment::of_tick(observation)).await?;
         let observation = convert::observation(observation);
         let answer = call
             .within_deadline(async {

@@ -10,6 +10,10 @@ use crate::GuestBuildError;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
+/// 128 KiB of stack instead of 1 MiB: a guest gets a fresh memory for every call, and the host clears all of it.
+const STACK: &str = "-Clink-arg=-zstack-size=131072";
+const RUSTFLAGS: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
+
 /// Where Debian's packages `rustc-web`, `cargo-web` and `rust-web-src` put things.
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -82,16 +86,17 @@ impl Toolchain {
             command.env_remove(name);
         }
         command.args(["build", "--target", TARGET]);
-        if let Self::Debian { linker } = self {
-            command
+        match self {
+            Self::Installed { .. } => command.env(RUSTFLAGS, STACK),
+            Self::Debian { linker } => command
                 .arg("-Zbuild-std=std,panic_abort")
                 // Debian's compiler is a stable one; building std is open to nightly only.
                 .env("RUSTC_BOOTSTRAP", "1")
-                // Without these, cargo would take a rustc from the path, which may be another one.
+                // Without this, cargo would take a rustc from the path, which may be another one.
                 .env("RUSTC", DEBIAN_RUSTC)
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
-                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Clinker-flavor=wasm-ld");
-        }
+                .env(RUSTFLAGS, format!("-Clinker-flavor=wasm-ld {STACK}")),
+        };
         command
     }
 }
