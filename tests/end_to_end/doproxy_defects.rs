@@ -109,9 +109,6 @@ async fn defect_6_a_configuration_that_haproxy_refuses_is_never_installed() {
     let ended = stage.doproxy(&["reload"]).await;
 
     assert_said!(stage, ended.err, @r"
-    warning: what an earlier command left could not be carried on: HAProxy refuses the configuration made by DIR/mine.tera: line 19 is `reqadd X-A:\ b`
-    [ALERT] config : parsing [DIR/haproxy/haproxy.cfg:19] : The 'reqadd' directive is not supported anymore since HAProxy 2.1. Use 'http-request add-header' instead.
-    [ALERT] config : Error(s) found in configuration file : DIR/haproxy/haproxy.cfg
     error: HAProxy refuses the configuration made by DIR/mine.tera: line 19 is `reqadd X-A:\ b`
     [ALERT] config : parsing [DIR/haproxy/haproxy.cfg:19] : The 'reqadd' directive is not supported anymore since HAProxy 2.1. Use 'http-request add-header' instead.
     [ALERT] config : Error(s) found in configuration file : DIR/haproxy/haproxy.cfg
