@@ -40,7 +40,7 @@ impl Cache {
         let component = unsafe { Component::deserialize_file(engine.wasmtime(), &path) };
         component
             .inspect_err(|error| {
-                tracing::debug!("cannot use {}, so the plugin is compiled again: {error:#}", path.display())
+                tracing::debug!("cannot use {}, so the plugin is compiled again: {error:#}", path.display());
             })
             .ok()
     }

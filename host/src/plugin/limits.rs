@@ -32,7 +32,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             component_bytes: 64 * MIB,
-            compile_time: Duration::from_secs(60),
+            compile_time: Duration::from_mins(1),
             memory_bytes: 64 * MIB,
             // A policy in JavaScript used 13 million; a loop without end uses this up well before the deadline.
             fuel: 100_000_000,

@@ -20,7 +20,7 @@ async fn decided(host: &PluginHost, guest: &GuestText) -> Result<Called<crate::m
 
 async fn failure(host: &PluginHost, decide: &str) -> CallError {
     match decided(host, &GuestText::deciding(decide)).await.unwrap_err() {
-        PluginError::Call { source, .. } => source,
+        PluginError::Call { source, .. } => *source,
         other => panic!("{other}"),
     }
 }
@@ -48,7 +48,7 @@ async fn a_guest_that_does_as_it_should_holds_the_fleet() {
 #[tokio::test]
 async fn a_loop_without_end_runs_out_of_fuel() {
     // Less than the default, so that a busy machine does not come to the deadline first.
-    let host = limited(Limits { fuel: 1_000_000, deadline: Duration::from_secs(60), ..Limits::default() });
+    let host = limited(Limits { fuel: 1_000_000, deadline: Duration::from_mins(1), ..Limits::default() });
 
     let error = failure(&host, "(loop (br 0)) unreachable").await;
 
@@ -91,9 +91,8 @@ async fn a_trap_shows_where_in_the_guest_it_was_and_what_was_logged_before() {
 
     let error = policy.decide("{}", &observation(2, "m", 1.0), b"").await.unwrap_err();
 
-    let PluginError::Call { function, source: CallError::Trapped { reason, backtrace }, log, .. } = &error else {
-        panic!("{error}")
-    };
+    let PluginError::Call { function, source, log, .. } = &error else { panic!("{error}") };
+    let CallError::Trapped { reason, backtrace } = &**source else { panic!("{error}") };
     assert_eq!((*function, reason.as_str()), ("decide", "integer divide by zero"));
     assert_eq!(log[0].to_string(), "warn: about to \u{fffd}[31mfa");
     let GuestTrace(frames) = backtrace;
