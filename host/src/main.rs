@@ -1,3 +1,7 @@
 //! The `doproxy` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    doproxy::cli::main()
+}

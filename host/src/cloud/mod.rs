@@ -61,7 +61,7 @@ pub struct CreateRequest {
     pub user_data: UserData,
     /// The private network; the region's default where it is `None`.
     pub vpc_uuid: Option<String>,
-    /// Whether `DigitalOcean`'s metrics agent is installed.
+    /// Whether DigitalOcean's metrics agent is installed.
     pub monitoring: bool,
 }
 

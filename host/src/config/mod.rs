@@ -1,1 +1,272 @@
-//! doproxy.yml.
+//! `doproxy.yml`: what may stand in it, the old DOProxy keys among it, and what it means.
+//!
+//! [`file`] is the shape of the file, [`yaml`] reads it and says where it is wrong, [`token`] finds the API token.
+//! Here the two meet: a [`Config`] is complete, checked, and its paths are absolute. Nothing here calls the API,
+//! runs HAProxy or loads a plugin.
+
+mod advice;
+mod error;
+pub mod file;
+#[cfg(test)]
+mod tests;
+pub mod token;
+mod values;
+mod yaml;
+
+use std::path::{Path, PathBuf};
+
+pub use advice::Advice;
+pub use error::ConfigError;
+pub use file::Mode;
+pub use token::{Environment, TokenSource};
+pub use values::{Span, user_cache};
+
+use crate::balancer::haproxy::{self, Reload, RunAs};
+use crate::cloud::digitalocean::ApiUrl;
+use crate::controller::{AddressKind, Deadlines};
+use crate::model::{FleetName, HourlyPrice, Limits, Template};
+use crate::plugin::{PluginSettings, Reference};
+
+/// The name of the file where nothing else is said.
+pub const DEFAULT_FILE: &str = "doproxy.yml";
+
+/// Everything that a configuration file says, complete.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The file it came from.
+    pub path: PathBuf,
+    /// The fleet.
+    pub fleet: FleetName,
+    /// What names of droplets begin with.
+    pub hostname_prefix: String,
+    /// What droplets are made of.
+    pub template: Template,
+    /// Ids or fingerprints.
+    pub ssh_keys: Vec<String>,
+    /// The private network.
+    pub vpc_uuid: Option<String>,
+    /// Whether DigitalOcean's metrics agent is installed.
+    pub monitoring: bool,
+    /// Which address HAProxy uses.
+    pub address: AddressKind,
+    /// The API; `DIGITALOCEAN_API_URL` goes before it.
+    pub api_url: ApiUrl,
+    /// Where user data comes from.
+    pub user_data: UserDataConfig,
+    /// The bounds of the fleet.
+    pub limits: Limits,
+    /// The policies.
+    pub policies: Vec<PolicyConfig>,
+    /// How long things may take.
+    pub deadlines: Deadlines,
+    /// HAProxy.
+    pub haproxy: haproxy::Options,
+    /// Where `generate` writes to.
+    pub generated_file: PathBuf,
+    /// The inventory.
+    pub inventory: PathBuf,
+    /// DOProxy's inventory, where it is named and there.
+    pub old_inventory: Option<PathBuf>,
+    /// Plugins.
+    pub plugins: PluginSettings,
+    /// What the file would rather say.
+    pub advice: Vec<Advice>,
+    token: token::Configured,
+}
+
+/// Where user data comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum UserDataConfig {
+    /// Nowhere.
+    None,
+    /// A file, the same for all droplets.
+    File(PathBuf),
+    /// A user-data generator.
+    Plugin {
+        /// Which.
+        plugin: Reference,
+        /// Its configuration, as JSON text.
+        config: String,
+    },
+}
+
+/// A policy with its configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PolicyConfig {
+    /// What messages call it.
+    pub name: String,
+    /// Which component.
+    pub plugin: Reference,
+    /// Its configuration, as JSON text.
+    pub config: String,
+    /// Whether it is acted upon.
+    pub mode: Mode,
+}
+
+impl Config {
+    /// Reads and checks the file at `path`.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let absolute =
+            std::path::absolute(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::parse(&text, path, &absolute)
+    }
+
+    /// `shown` is the path as the user wrote it, for messages.
+    fn parse(text: &str, shown: &Path, absolute: &Path) -> Result<Self, ConfigError> {
+        let file: file::File = yaml::parse(text, shown)?;
+        let dir = absolute.parent().unwrap_or(Path::new("/"));
+        Ok(Self::from_file(file, shown, dir))
+    }
+
+    /// The API token, and where it was found.
+    pub fn token(&self, environment: &Environment) -> Result<(crate::model::Token, TokenSource), ConfigError> {
+        token::find(&self.token, &self.path, environment)
+    }
+
+    /// Every plugin that is named, the one that writes user data first.
+    pub fn plugins_used(&self) -> impl Iterator<Item = &Reference> {
+        let generator = match &self.user_data {
+            UserDataConfig::Plugin { plugin, .. } => Some(plugin),
+            UserDataConfig::None | UserDataConfig::File(_) => None,
+        };
+        generator.into_iter().chain(self.policies.iter().map(|policy| &policy.plugin))
+    }
+
+    fn from_file(file: file::File, shown: &Path, dir: &Path) -> Self {
+        let advice = advice::advice(&file, dir);
+        let own = file.droplet_options;
+        let fleet = file.fleet.unwrap_or_else(|| own.hostname_prefix.fleet_name());
+        let cfg_file = file.haproxy_cfg_file.unwrap_or_else(|| PathBuf::from("haproxy.cfg"));
+        let installed =
+            dir.join(file.haproxy_cfg_path.unwrap_or_else(|| PathBuf::from("/etc/haproxy"))).join(&cfg_file);
+        let template_file = file.haproxy_template_file.filter(|path| !advice::is_erb(path)).map(|path| dir.join(path));
+        let inventory = dir.join(file.inventory.unwrap_or_else(|| PathBuf::from("doproxy.db")));
+        Self {
+            path: shown.to_owned(),
+            fleet: fleet.clone(),
+            hostname_prefix: own.hostname_prefix.into(),
+            template: Template {
+                size: own.size.into(),
+                region: own.region.into(),
+                image: own.image.into(),
+                tags: own.tags,
+            },
+            ssh_keys: file.ssh_key_ids.into_iter().map(Into::into).collect(),
+            vpc_uuid: own.vpc_uuid,
+            monitoring: own.monitoring,
+            address: file.haproxy.address.into(),
+            api_url: file.api.url,
+            user_data: match (file.user_data, file.userdata_file) {
+                (Some(plugin), _) => {
+                    UserDataConfig::Plugin { plugin: against(plugin.plugin, dir), config: json(&plugin.config) }
+                }
+                (None, Some(path)) => UserDataConfig::File(dir.join(path)),
+                (None, None) => UserDataConfig::None,
+            },
+            limits: limits(&file.scaling),
+            policies: file.scaling.policies.into_iter().map(|policy| policy_config(policy, dir)).collect(),
+            deadlines: deadlines(&file.scaling.timeouts),
+            haproxy: haproxy_options(file.haproxy, fleet, installed, template_file, dir),
+            generated_file: dir.join(cfg_file),
+            inventory,
+            old_inventory: file.inventory_file.map(|path| dir.join(path)).filter(|path| path.is_file()),
+            plugins: file.plugins.settings(dir),
+            token: token::Configured { file: file.token_file.map(|path| dir.join(path)), inline: file.token },
+            advice,
+        }
+    }
+}
+
+fn policy_config(policy: file::Policy, dir: &Path) -> PolicyConfig {
+    PolicyConfig {
+        name: policy.name.unwrap_or_else(|| policy.plugin.to_string()),
+        plugin: against(policy.plugin, dir),
+        config: json(&policy.config),
+        mode: policy.mode,
+    }
+}
+
+fn limits(scaling: &file::Scaling) -> Limits {
+    Limits {
+        min: scaling.min,
+        max: scaling.max,
+        max_hourly_cost: scaling.max_hourly_cost.map(HourlyPrice::from_dollars),
+        max_create: scaling.max_create,
+        max_delete: scaling.max_delete,
+    }
+}
+
+fn deadlines(timeouts: &file::Timeouts) -> Deadlines {
+    let or = |given: Option<Span>, default| given.map_or(default, |span| span.0);
+    let default = Deadlines::default();
+    Deadlines {
+        visible: or(timeouts.visible, default.visible),
+        boot: or(timeouts.boot, default.boot),
+        warm_up: or(timeouts.warm_up, default.warm_up),
+        drain: or(timeouts.drain, default.drain),
+        delete: or(timeouts.delete, default.delete),
+        poll: or(timeouts.poll, default.poll),
+    }
+}
+
+fn haproxy_options(
+    given: file::Haproxy,
+    fleet: FleetName,
+    installed: PathBuf,
+    template: Option<PathBuf>,
+    dir: &Path,
+) -> haproxy::Options {
+    let default = haproxy::Options::new(installed);
+    haproxy::Options {
+        fleet: Some(fleet),
+        template,
+        binary: given.binary.unwrap_or(default.binary),
+        bind: given.bind.unwrap_or(default.bind),
+        server_port: given.port.unwrap_or(default.server_port),
+        health_path: given.health_path.unwrap_or(default.health_path),
+        max_sessions: given.max_sessions.unwrap_or(default.max_sessions),
+        stats_socket: given.stats_socket.map_or(default.stats_socket, |path| dir.join(path)),
+        check_interval: given.check_interval.map_or(default.check_interval, |span| span.0),
+        metrics: given.metrics,
+        log: match given.log {
+            None => default.log,
+            Some(path) if path.as_os_str() == "none" => None,
+            Some(path) => Some(dir.join(path)),
+        },
+        reload: match (given.reload_command, given.master_socket) {
+            (Some(command), _) => Reload::Command(command),
+            (None, Some(socket)) => Reload::MasterSocket(dir.join(socket)),
+            (None, None) => default.reload,
+        },
+        run_as: match given.run_as {
+            None => default.run_as,
+            Some(file::RunAs::Caller) => None,
+            Some(file::RunAs::Account { user, group, chroot }) => Some(RunAs { user, group, chroot }),
+        },
+        ..default
+    }
+}
+
+/// A relative path is relative to the configuration.
+fn against(reference: Reference, dir: &Path) -> Reference {
+    match reference {
+        Reference::File(path) => Reference::File(dir.join(path)),
+        builtin @ Reference::Builtin(_) => builtin,
+    }
+}
+
+/// A plugin's configuration as the plugin gets it: an absent one is an empty object.
+fn json(value: &serde_json::Value) -> String {
+    if value.is_null() { "{}".to_owned() } else { value.to_string() }
+}
+
+impl From<file::Address> for AddressKind {
+    fn from(address: file::Address) -> Self {
+        match address {
+            file::Address::Private => Self::Private,
+            file::Address::Public => Self::Public,
+        }
+    }
+}

@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 
-use super::advance::is_under_way;
 use super::user_data::digest;
 use super::{Advanced, Controller, ControllerError, Event};
 use crate::balancer::Balancer;
@@ -24,6 +23,18 @@ pub struct Acted {
 }
 
 impl Acted {
+    fn collect(&mut self, operations: &[Operation], snapshot: &Snapshot) {
+        for operation in operations {
+            match (operation.kind, snapshot.droplet(&operation.droplet)) {
+                (OperationKind::Create, Some(droplet)) if droplet.phase == Phase::Serving => {
+                    self.created.push(droplet.clone());
+                }
+                (OperationKind::Delete, None) => self.deleted.push(operation.droplet.clone()),
+                _ => {}
+            }
+        }
+    }
+
     /// An error where something was given up.
     pub fn into_result(self) -> Result<Self, ControllerError> {
         if self.gave_up.is_empty() {
@@ -38,14 +49,14 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     pub async fn create(&self, request: &DropletRequest) -> Result<Acted, ControllerError> {
         let sizes = self.cloud.sizes().await?;
         let operations = self.begin_create(request, &sizes).await?;
-        self.drive(&operations).await
+        self.finish(&operations).await
     }
 
     /// Drains and deletes droplets, and waits until the API says that they are gone.
     pub async fn delete(&self, droplets: &[DropletName], reason: &str) -> Result<Acted, ControllerError> {
         let snapshot = self.load().await?;
         let operations = self.begin_deletes(&snapshot, droplets, reason).await?;
-        self.drive(&operations).await
+        self.finish(&operations).await
     }
 
     /// Carries out a plan.
@@ -59,30 +70,21 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             let name = std::slice::from_ref(&delete.droplet);
             operations.extend(self.begin_deletes(&snapshot, name, &delete.reason).await?);
         }
-        self.drive(&operations).await
+        self.finish(&operations).await
     }
 
-    /// Carries on whatever an earlier command left behind. Says what it is about before it begins.
+    /// Makes the inventory agree with the API, and carries on whatever an earlier command left behind. Says what that is
+    /// before it begins.
     pub async fn carry_on(&self, announce: impl FnOnce(&Snapshot)) -> Result<Acted, ControllerError> {
         let snapshot = self.load().await?;
-        if !is_under_way(&snapshot) {
-            return Ok(Acted::default());
+        if !snapshot.operations.is_empty() {
+            announce(&snapshot);
         }
-        announce(&snapshot);
-        self.drive(&snapshot.operations).await
+        let under_way = snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving);
+        self.drive(&snapshot.operations, under_way.map(|droplet| droplet.name.clone()).collect()).await
     }
 
-    /// Makes HAProxy equal to the inventory, whether or not anything is under way.
-    pub async fn reload(&self) -> Result<crate::balancer::Applied, ControllerError> {
-        let snapshot = self.load().await?;
-        self.apply(&snapshot).await
-    }
-
-    async fn begin_create(
-        &self,
-        request: &DropletRequest,
-        sizes: &[Size],
-    ) -> Result<Vec<Operation>, ControllerError> {
+    async fn begin_create(&self, request: &DropletRequest, sizes: &[Size]) -> Result<Vec<Operation>, ControllerError> {
         let template = self.template_of(request)?;
         let hourly_price = price_of(&template.size, sizes)?;
         let first = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
@@ -121,22 +123,27 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 .begin_delete(name, phase, reason, self.clock.now())
                 .await
                 .map_err(ControllerError::inventory)?;
-            self.report(Event::Phase { droplet: name.clone(), phase, address: None });
+            self.report(&Event::Phase { droplet: name.clone(), phase, address: None });
             operations.push(operation);
         }
         Ok(operations)
     }
 
-    /// Advances until each of `operations` is closed. Every wait has a deadline, so this ends.
-    async fn drive(&self, operations: &[Operation]) -> Result<Acted, ControllerError> {
+    /// Advances until the droplets of `operations` serve or are gone.
+    async fn finish(&self, operations: &[Operation]) -> Result<Acted, ControllerError> {
+        self.drive(operations, operations.iter().map(|operation| operation.droplet.clone()).collect()).await
+    }
+
+    /// Advances until each droplet of `wanted` serves or is gone. Every wait has a deadline, so this ends.
+    async fn drive(&self, operations: &[Operation], wanted: HashSet<DropletName>) -> Result<Acted, ControllerError> {
         let mut acted = Acted::default();
-        let wanted: HashSet<_> = operations.iter().map(|operation| &operation.droplet).collect();
         loop {
             let Advanced { snapshot, gave_up, progressed } = self.advance().await?;
-            acted.gave_up.extend(gave_up);
-            let open = snapshot.operations.iter().any(|operation| wanted.contains(&operation.droplet));
-            if !open {
-                self.collect(operations, &snapshot, &mut acted);
+            // What befell other droplets meanwhile was reported, and is no failure of this command.
+            acted.gave_up.extend(gave_up.into_iter().filter(|(name, _)| wanted.contains(name)));
+            let is_under_way = |droplet: &Droplet| droplet.phase != Phase::Serving && wanted.contains(&droplet.name);
+            if !snapshot.droplets.iter().any(is_under_way) {
+                acted.collect(operations, &snapshot);
                 return Ok(acted);
             }
             if let Some(overdue) = self.overdue(&snapshot) {
@@ -148,25 +155,12 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         }
     }
 
-    fn collect(&self, operations: &[Operation], snapshot: &Snapshot, acted: &mut Acted) {
-        for operation in operations {
-            match (operation.kind, snapshot.droplet(&operation.droplet)) {
-                (OperationKind::Create, Some(droplet)) if droplet.phase == Phase::Serving => {
-                    acted.created.push(droplet.clone());
-                }
-                (OperationKind::Delete, None) => acted.deleted.push(operation.droplet.clone()),
-                _ => {}
-            }
-        }
-    }
-
     /// A delete that the API has not carried out in time: the operation stays open, the command does not wait on.
     fn overdue(&self, snapshot: &Snapshot) -> Option<ControllerError> {
         snapshot.droplets.iter().find_map(|droplet| {
             let waited = self.time_in_phase(droplet);
-            (droplet.phase == Phase::Deleting && waited >= self.settings.deadlines.delete).then(|| {
-                ControllerError::Overdue { droplet: droplet.name.clone(), phase: droplet.phase, waited }
-            })
+            (droplet.phase == Phase::Deleting && waited >= self.settings.deadlines.delete)
+                .then(|| ControllerError::Overdue { droplet: droplet.name.clone(), phase: droplet.phase, waited })
         })
     }
 

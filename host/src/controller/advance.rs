@@ -4,13 +4,14 @@
 //! things came to be so, and doing it twice changes nothing.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use super::{Controller, ControllerError, Event};
 use crate::balancer::{Applied, Balancer, Server, ServerState, Stats};
 use crate::cloud::{Cloud, CloudDroplet, ErrorClass, Filter, Status};
 use crate::inventory::{Inventory, Snapshot, Step};
-use crate::model::{Droplet, DropletId, DropletName, OperationId, Phase};
+use crate::model::{Droplet, DropletId, DropletName, OperationId, OperationKind, Phase};
 
 /// What a pass did and what is left.
 #[derive(Debug)]
@@ -43,24 +44,24 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     pub async fn advance(&self) -> Result<Advanced, ControllerError> {
         let mut pass = Pass { tries_before: self.tries(), ..Pass::default() };
         let mut snapshot = self.load().await?;
-        if is_under_way(&snapshot) {
-            let seen = self.cloud.list(&Filter::Tag(self.settings.fleet.tag())).await?;
-            self.notice_vanished(&snapshot, &seen, &mut pass).await?;
-            self.advance_requested(&snapshot, &seen, &mut pass).await?;
-            snapshot = self.load().await?;
-            self.advance_booting(&snapshot, &seen, &mut pass).await?;
+        let seen = self.cloud.list(&Filter::Tag(self.settings.fleet.tag())).await?;
+        self.remember_shown(&seen);
+        self.notice_vanished(&snapshot, &seen, &mut pass).await?;
+        self.notice_strangers(&snapshot, &seen).await?;
+        self.advance_requested(&snapshot, &seen, &mut pass).await?;
+        snapshot = self.load().await?;
+        self.advance_booting(&snapshot, &seen, &mut pass).await?;
+        snapshot = self.load().await?;
+        self.apply(&snapshot).await?;
+        if snapshot.droplets.iter().any(|d| matches!(d.phase, Phase::Warming | Phase::Draining)) {
+            let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
+            self.advance_warming(&snapshot, &stats, &mut pass).await?;
+            self.advance_draining(&snapshot, &stats, &mut pass).await?;
             snapshot = self.load().await?;
             self.apply(&snapshot).await?;
-            if snapshot.droplets.iter().any(|d| matches!(d.phase, Phase::Warming | Phase::Draining)) {
-                let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
-                self.advance_warming(&snapshot, &stats, &mut pass).await?;
-                self.advance_draining(&snapshot, &stats, &mut pass).await?;
-                snapshot = self.load().await?;
-                self.apply(&snapshot).await?;
-            }
-            self.advance_deleting(&snapshot, &mut pass).await?;
-            snapshot = self.load().await?;
         }
+        self.advance_deleting(&snapshot, &mut pass).await?;
+        snapshot = self.load().await?;
         Ok(Advanced { snapshot, gave_up: pass.gave_up, progressed: pass.progressed })
     }
 
@@ -69,7 +70,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let servers = servers(&snapshot.droplets);
         let applied = self.balancer.apply(&servers).await.map_err(ControllerError::balancer)?;
         if applied == Applied::Reloaded {
-            self.report(Event::Reloaded { servers: servers.len() });
+            self.report(&Event::Reloaded { servers: servers.len() });
         }
         Ok(applied)
     }
@@ -83,7 +84,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         self.inventory.record(step, self.clock.now()).await.map_err(ControllerError::inventory)
     }
 
-    /// A droplet that somebody else deleted leaves the fleet; one that nobody knows is reported.
+    /// A droplet that somebody else deleted leaves the fleet.
     async fn notice_vanished(
         &self,
         snapshot: &Snapshot,
@@ -103,22 +104,62 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             };
             if gone {
                 self.record(&Step::Phase { droplet: droplet.name.clone(), phase: Phase::Gone }).await?;
-                self.report(Event::Vanished { droplet: droplet.name.clone(), id: Some(id) });
-                pass.gave_up(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
+                self.report(&Event::Vanished { droplet: droplet.name.clone(), id: Some(id) });
+                // Of one that was to be deleted anyway, this is good news.
+                if droplet.phase.counts() {
+                    pass.gave_up(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
+                }
+                pass.progressed = true;
             }
-        }
-        let known: HashSet<DropletId> = snapshot.droplets.iter().filter_map(|droplet| droplet.id).collect();
-        let names: HashSet<&str> = snapshot.droplets.iter().map(|droplet| droplet.name.as_str()).collect();
-        for droplet in seen.iter().filter(|d| !known.contains(&d.id) && !names.contains(d.name.as_str())) {
-            let name = droplet.name.chars().filter(|c| !c.is_control()).take(255).collect();
-            self.report(Event::Unknown { name, id: droplet.id });
         }
         Ok(())
     }
 
+    /// A droplet that bears the fleet's tag and that the inventory does not know: the second of one that is being
+    /// created is deleted, since its name is ours and random; any other is reported and left alone.
+    async fn notice_strangers(&self, snapshot: &Snapshot, seen: &[CloudDroplet]) -> Result<(), ControllerError> {
+        let known: HashSet<DropletId> = snapshot.droplets.iter().filter_map(|droplet| droplet.id).collect();
+        for stranger in seen.iter().filter(|found| !known.contains(&found.id)) {
+            let namesake = snapshot.droplets.iter().find(|droplet| droplet.name.as_str() == stranger.name);
+            let is_being_created = |droplet: &Droplet| {
+                snapshot.operations.iter().any(|operation| {
+                    operation.kind == OperationKind::Create
+                        && operation.sent_at.is_some()
+                        && operation.droplet == droplet.name
+                })
+            };
+            match namesake {
+                // Looked for by its name in a moment.
+                Some(droplet) if droplet.id.is_none() => {}
+                Some(droplet) if is_being_created(droplet) && self.is_ours(stranger, droplet) => {
+                    self.report(&Event::Twin { droplet: droplet.name.clone(), id: stranger.id });
+                    self.cloud.delete(stranger.id).await?;
+                }
+                _ if self.told_of(stranger.id) => {}
+                _ => {
+                    let name = stranger.name.chars().filter(|c| !c.is_control()).take(255).collect();
+                    self.report(&Event::Unknown { name, id: stranger.id });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether this process has spoken of that droplet before.
+    fn told_of(&self, id: DropletId) -> bool {
+        !self.strangers.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+    }
+
+    fn remember_shown(&self, seen: &[CloudDroplet]) {
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.extend(seen.iter().map(|droplet| droplet.id));
+    }
+
     /// Whether the API has shown the droplet, or has had the time to: only then does a 404 say that it is gone.
     fn was_visible(&self, droplet: &Droplet) -> bool {
+        let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         droplet.address.is_some()
+            || droplet.id.is_some_and(|id| shown.contains(&id))
             || self.clock.now().since(droplet.created_at) >= self.settings.deadlines.visible
     }
 
@@ -132,16 +173,16 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             let Some(id) = droplet.id else { continue };
             let found = seen.iter().find(|found| found.id == id);
             // Some droplets are `active` before they have an address.
-            let address = found
-                .filter(|found| found.status == Status::Active)
-                .and_then(|found| self.settings.address.of(found));
+            let address =
+                found.filter(|found| found.status == Status::Active).and_then(|found| self.settings.address.of(found));
             if let Some(address) = address {
                 self.record(&Step::Addressed { droplet: droplet.name.clone(), address }).await?;
                 pass.progressed = true;
                 let phase = Phase::Warming;
-                self.report(Event::Phase { droplet: droplet.name.clone(), phase, address: Some(address) });
+                self.report(&Event::Phase { droplet: droplet.name.clone(), phase, address: Some(address) });
             } else {
-                let status = found.map_or("not listed yet".to_owned(), |found| format!("{} without an address", found.status));
+                let status =
+                    found.map_or("not listed yet".to_owned(), |found| format!("{} without an address", found.status));
                 let why = format!("it is {status} (id {id})");
                 self.give_up_after(self.settings.deadlines.boot, droplet, &why, pass).await?;
             }
@@ -160,8 +201,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             if server.is_some_and(|server| server.check_passed) {
                 self.enter(droplet, Phase::Serving, pass).await?;
             } else {
-                let status = server.map_or("not known to HAProxy", |server| server.status.as_str());
-                let why = format!("its health check does not pass: {status}");
+                let words = server.map_or("not known to HAProxy", |server| server.status.as_str());
+                let why = format!("its health check does not pass: {words}");
                 self.give_up_after(self.settings.deadlines.warm_up, droplet, &why, pass).await?;
             }
         }
@@ -191,7 +232,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             match self.cloud.delete(id).await {
                 Ok(()) => {}
                 Err(error) if error.is_passing() => {
-                    self.report(Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() });
+                    self.report(&Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() });
                     continue;
                 }
                 Err(error) => return Err(error.into()),
@@ -213,7 +254,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     async fn enter(&self, droplet: &Droplet, phase: Phase, pass: &mut Pass) -> Result<(), ControllerError> {
         self.record(&Step::Phase { droplet: droplet.name.clone(), phase }).await?;
         pass.progressed = true;
-        self.report(Event::Phase { droplet: droplet.name.clone(), phase, address: droplet.address });
+        self.report(&Event::Phase { droplet: droplet.name.clone(), phase, address: droplet.address });
         Ok(())
     }
 
@@ -234,7 +275,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             .begin_delete(&droplet.name, Phase::Deleting, &why, self.clock.now())
             .await
             .map_err(ControllerError::inventory)?;
-        self.report(Event::GaveUp { droplet: droplet.name.clone(), why: why.clone() });
+        self.report(&Event::GaveUp { droplet: droplet.name.clone(), why: why.clone() });
         pass.gave_up(&droplet.name, why);
         Ok(())
     }
@@ -242,11 +283,6 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     pub(super) fn time_in_phase(&self, droplet: &Droplet) -> Duration {
         self.clock.now().since(droplet.phase_since)
     }
-}
-
-/// Whether there is anything to carry on.
-pub(super) fn is_under_way(snapshot: &Snapshot) -> bool {
-    !snapshot.operations.is_empty() || snapshot.droplets.iter().any(|droplet| droplet.phase != Phase::Serving)
 }
 
 /// The servers that HAProxy is to have.

@@ -13,14 +13,14 @@ pub enum ControllerError {
     #[error("{0}; {remedy}", remedy = .0.remedy())]
     Cloud(#[from] CloudError),
     /// The balancer could not be changed or read.
-    #[error(transparent)]
-    Balancer(Box<dyn Error + Send + Sync>),
+    #[error("{0}")]
+    Balancer(#[source] Box<dyn Error + Send + Sync>),
     /// The inventory could not be changed or read.
-    #[error(transparent)]
-    Inventory(Box<dyn Error + Send + Sync>),
+    #[error("{0}")]
+    Inventory(#[source] Box<dyn Error + Send + Sync>),
     /// A plugin failed.
-    #[error(transparent)]
-    Plugin(Box<dyn Error + Send + Sync>),
+    #[error("{0}")]
+    Plugin(#[source] Box<dyn Error + Send + Sync>),
     /// The user data cannot be sent.
     #[error("the user data of {droplet} cannot be sent: {why}")]
     UserData {

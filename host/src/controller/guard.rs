@@ -35,13 +35,8 @@ struct Draft<'a> {
 impl<'a> Draft<'a> {
     /// What the policy wants, as creates and deletes of droplets that may be deleted.
     fn of(observation: &'a Observation, decision: &'a Decision) -> Self {
-        let mut draft = Self {
-            observation,
-            reason: &decision.reason,
-            creates: Vec::new(),
-            deletes: Vec::new(),
-            cuts: Vec::new(),
-        };
+        let mut draft =
+            Self { observation, reason: &decision.reason, creates: Vec::new(), deletes: Vec::new(), cuts: Vec::new() };
         match &decision.outcome {
             Outcome::Hold => {}
             Outcome::ScaleTo(to) => draft.scale_to(to),
@@ -60,7 +55,7 @@ impl<'a> Draft<'a> {
                 .iter()
                 .filter_map(|id| self.deletable().find(|droplet| droplet.id == Some(*id)))
                 .collect();
-            self.remove_some(size - to.count, &first, self.reason);
+            self.remove_some((size - to.count).into(), &first, self.reason);
         }
     }
 
@@ -97,19 +92,19 @@ impl<'a> Draft<'a> {
     }
 
     fn hold_deletes(&mut self, rule: &str, why: &str) {
-        self.cut(rule, format!("{} kept: {why}", droplets(self.deletes.len())));
+        self.cut(rule, format!("{} kept: {why}", droplets(self.deletes.len() as u64)));
         self.deletes.clear();
     }
 
     fn keep_below_max(&mut self) {
-        let max = self.observation.limits.max;
+        let max = u64::from(self.observation.limits.max);
         let over = self.size_after().saturating_sub(max);
         if over == 0 {
             return;
         }
         let uncreated = self.create_fewer(over);
         if uncreated > 0 {
-            self.cut("max", format!("{} fewer created: at most {max} are allowed", uncreated));
+            self.cut("max", format!("{uncreated} fewer created: at most {max} are allowed"));
         }
         let still_over = self.size_after().saturating_sub(max);
         if still_over > 0 && !self.observation.fleet.iter().any(|droplet| droplet.phase.is_coming_up()) {
@@ -117,7 +112,7 @@ impl<'a> Draft<'a> {
             self.remove_some(still_over, &[], "the fleet is above scaling.max");
             let removed = self.deletes.len() - before;
             if removed > 0 {
-                self.cut("max", format!("{} more deleted: at most {max} are allowed", removed));
+                self.cut("max", format!("{removed} more deleted: at most {max} are allowed"));
             }
         }
     }
@@ -147,13 +142,14 @@ impl<'a> Draft<'a> {
     fn keep_at_min(&mut self) {
         let min = self.observation.limits.min;
         let mut kept = 0;
-        while self.size_after() < min && self.deletes.pop().is_some() {
+        while self.size_after() < u64::from(min) && self.deletes.pop().is_some() {
             kept += 1;
         }
         if kept > 0 {
             self.cut("min", format!("{} kept: at least {min} are wanted", droplets(kept)));
         }
-        let missing = min.saturating_sub(self.size_after());
+        let size = u32::try_from(self.size_after()).unwrap_or(u32::MAX);
+        let missing = min.saturating_sub(size);
         if missing > 0 {
             self.add(DropletRequest::default(), missing, "the fleet is below scaling.min");
             self.cut("min", format!("{missing} more created: at least {min} are wanted"));
@@ -163,14 +159,14 @@ impl<'a> Draft<'a> {
     fn limit_deletes(&mut self) {
         let most = self.observation.limits.max_delete as usize;
         if self.deletes.len() > most {
-            let kept = self.deletes.len() - most;
+            let kept = (self.deletes.len() - most) as u64;
             self.deletes.truncate(most);
             self.cut("max_delete", format!("{} kept for now: at most {most} go in one tick", droplets(kept)));
         }
     }
 
     fn limit_creates(&mut self) {
-        let most = self.observation.limits.max_create;
+        let most = u64::from(self.observation.limits.max_create);
         let fewer = self.create_fewer(self.created().saturating_sub(most));
         if fewer > 0 {
             self.cut("max_create", format!("{fewer} fewer created for now: at most {most} come in one tick"));
@@ -214,7 +210,7 @@ impl<'a> Draft<'a> {
     fn finish(self) -> Plan {
         Plan {
             from: self.observation.size(),
-            to: self.size_after(),
+            to: u32::try_from(self.size_after()).unwrap_or(u32::MAX),
             deletes: self
                 .deletes
                 .into_iter()
@@ -233,22 +229,24 @@ impl<'a> Draft<'a> {
         self.creates.push(PlannedCreate { request: DropletRequest { count, ..request }, reason: reason.to_owned() });
     }
 
-    fn created(&self) -> u32 {
-        self.creates.iter().fold(0, |sum, create| sum.saturating_add(create.request.count))
+    /// Counted in 64 bits: a policy may ask for more than 32 bits can count.
+    fn created(&self) -> u64 {
+        self.creates.iter().fold(0, |sum, create| sum.saturating_add(create.request.count.into()))
     }
 
-    fn size_after(&self) -> u32 {
-        let leaving = u32::try_from(self.deletes.len()).unwrap_or(u32::MAX);
-        self.observation.size().saturating_sub(leaving).saturating_add(self.created())
+    fn size_after(&self) -> u64 {
+        u64::from(self.observation.size()).saturating_sub(self.deletes.len() as u64).saturating_add(self.created())
     }
 
     /// Takes up to `count` away from what is to be created, from the end, and says how many it took.
-    fn create_fewer(&mut self, count: u32) -> u32 {
+    fn create_fewer(&mut self, count: u64) -> u64 {
         let mut left = count;
-        while left > 0 && let Some(last) = self.creates.last_mut() {
-            let taken = left.min(last.request.count);
+        while left > 0
+            && let Some(last) = self.creates.last_mut()
+        {
+            let taken = u32::try_from(left).unwrap_or(u32::MAX).min(last.request.count);
             last.request.count -= taken;
-            left -= taken;
+            left -= u64::from(taken);
             if last.request.count == 0 {
                 self.creates.pop();
             }
@@ -256,21 +254,21 @@ impl<'a> Draft<'a> {
         count - left
     }
 
-    /// Chooses whom to delete: `first`, then in the order of [`victim_rank`].
-    fn remove_some(&mut self, count: u32, first: &[&'a ObservedDroplet], reason: &str) {
+    /// Chooses `count` more to delete: `first`, then in the order of [`victim_rank`].
+    fn remove_some(&mut self, count: u64, first: &[&'a ObservedDroplet], reason: &str) {
+        let wanted = count.saturating_add(self.deletes.len() as u64);
         let mut others: Vec<&ObservedDroplet> = self.deletable().collect();
         others.sort_by_key(|droplet| victim_rank(droplet, self.observation));
         for droplet in first.iter().copied().chain(others) {
-            if self.deletes.len() >= count as usize {
+            if self.deletes.len() as u64 >= wanted {
                 break;
             }
             if !self.is_leaving(&droplet.name) {
                 self.deletes.push((droplet, reason.to_owned()));
             }
         }
-        let wanted = count as usize;
-        if self.deletes.len() < wanted {
-            let short = wanted - self.deletes.len();
+        let short = wanted.saturating_sub(self.deletes.len() as u64);
+        if short > 0 {
             self.cut("protected", format!("{} kept: protected, or not yet created", droplets(short)));
         }
     }
@@ -315,6 +313,6 @@ fn victim_rank<'a>(
     )
 }
 
-fn droplets(count: usize) -> String {
+fn droplets(count: u64) -> String {
     format!("{count} droplet{}", if count == 1 { "" } else { "s" })
 }

@@ -23,8 +23,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     /// Takes droplets that were made elsewhere into the fleet: marks each with the fleet's tag, then writes it down.
     /// Answers those that were taken over and the ids that the API does not have.
     pub async fn import(&self, ids: &[DropletId]) -> Result<Imported, ControllerError> {
-        let known: HashSet<DropletId> =
-            self.load().await?.droplets.iter().filter_map(|droplet| droplet.id).collect();
+        let known: HashSet<DropletId> = self.load().await?.droplets.iter().filter_map(|droplet| droplet.id).collect();
         let mut imported = Imported::default();
         let mut index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
         let at = self.clock.now();
@@ -52,13 +51,9 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         Ok(imported)
     }
 
-    fn adopted(
-        &self,
-        found: &CloudDroplet,
-        index: u32,
-        at: Timestamp,
-    ) -> Result<Droplet, ControllerError> {
-        let name = DropletName::parse(found.name.clone()).map_err(|error| ControllerError::BadRequest(error.to_string()))?;
+    fn adopted(&self, found: &CloudDroplet, index: u32, at: Timestamp) -> Result<Droplet, ControllerError> {
+        let name =
+            DropletName::parse(found.name.clone()).map_err(|error| ControllerError::BadRequest(error.to_string()))?;
         let own = self.settings.fleet.tag();
         let address = self.settings.address.of(found);
         // It serves already: to begin with its health check would take the whole fleet out of HAProxy for a moment.

@@ -4,8 +4,8 @@
 //! operations into the inventory, and `advance` carries open operations on, one step for each droplet, from what is
 //! seen and written and not from memory. So carrying on after a crash is the same code as carrying on.
 
-mod advance;
 pub mod act;
+mod advance;
 pub mod decide;
 mod error;
 pub mod event;
@@ -20,10 +20,10 @@ mod tests;
 pub mod tick;
 pub mod user_data;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
-pub use advance::Advanced;
+pub use advance::{Advanced, servers};
 pub use error::ControllerError;
 pub use event::{Event, Reporter};
 pub use names::Names;
@@ -34,7 +34,7 @@ use crate::balancer::Balancer;
 use crate::clock::Clock;
 use crate::cloud::Cloud;
 use crate::inventory::Inventory;
-use crate::model::OperationId;
+use crate::model::{DropletId, OperationId};
 use requested::Attempt;
 
 /// The controller of one fleet. Whoever has one and changes things holds the inventory's write lock.
@@ -48,6 +48,10 @@ pub struct Controller<C, B, I> {
     names: Names,
     /// What this process knows of requests that it sent, and the journal does not: lost without harm.
     attempts: Mutex<HashMap<OperationId, Attempt>>,
+    /// Droplets that the API has shown to this process.
+    shown: Mutex<HashSet<DropletId>>,
+    /// Droplets that nobody knows and that were reported, so that they are reported once.
+    strangers: Mutex<HashSet<DropletId>>,
 }
 
 impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
@@ -61,7 +65,18 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         names: Names,
         reporter: Reporter,
     ) -> Self {
-        Self { cloud, balancer, inventory, settings, clock, reporter, names, attempts: Mutex::default() }
+        Self {
+            cloud,
+            balancer,
+            inventory,
+            settings,
+            clock,
+            reporter,
+            names,
+            attempts: Mutex::default(),
+            shown: Mutex::default(),
+            strangers: Mutex::default(),
+        }
     }
 
     /// The cloud.
@@ -79,7 +94,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         &self.inventory
     }
 
-    fn report(&self, event: Event) {
-        self.reporter.report(&event);
+    fn report(&self, event: &Event) {
+        self.reporter.report(event);
     }
 }

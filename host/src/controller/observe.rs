@@ -12,7 +12,7 @@ use crate::model::{
 
 /// The least that a droplet is billed for: 60 s or one cent, whichever is more, since 1 January 2026.
 const MINIMUM_CHARGE: HourlyPrice = HourlyPrice::from_micro_dollars(10_000);
-const MINIMUM_TIME: Duration = Duration::from_secs(60);
+const MINIMUM_TIME: Duration = Duration::from_mins(1);
 
 /// HAProxy's counters at one moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -129,12 +129,15 @@ struct Window<'a> {
 
 impl<'a> Window<'a> {
     fn between(before: &'a StatsAt, now: &StatsAt) -> Self {
-        // Counters begin anew when HAProxy is restarted or reloaded: then the only past is its own uptime.
-        let same_process = now.stats.uptime_s >= before.stats.uptime_s && now.at > before.at;
+        // Counters begin anew when HAProxy is restarted or reloaded: then the only past is its own uptime, which is
+        // shorter than it would be by now. It counts whole seconds.
+        let elapsed = now.at.since(before.at);
+        let same_process =
+            now.at > before.at && now.stats.uptime_s.saturating_add(1) >= before.stats.uptime_s + elapsed.as_secs();
         #[expect(clippy::cast_precision_loss, reason = "uptimes are far below 2^52")]
         let uptime = (now.stats.uptime_s as f64).max(1.0);
         Self {
-            seconds: if same_process { now.at.since(before.at).as_secs_f64() } else { uptime },
+            seconds: if same_process { elapsed.as_secs_f64() } else { uptime },
             before: same_process.then_some(&before.stats),
         }
     }
@@ -172,8 +175,7 @@ fn metrics(fleet: &[ObservedDroplet], stats: &Stats, window: &Window<'_>, now: T
     let requests = window.rate(stats.requests_total, window.before.map(|before| before.requests_total));
     let errors: f64 = loads.iter().map(|load| load.errors_per_second).sum();
     let busy: f64 = loads.iter().map(|load| load.requests_per_second).sum();
-    let response: f64 =
-        loads.iter().filter_map(|load| Some(load.response_time_ms? * load.requests_per_second)).sum();
+    let response: f64 = loads.iter().filter_map(|load| Some(load.response_time_ms? * load.requests_per_second)).sum();
     let mut values = vec![
         ("haproxy.requests_per_second", "requests/s", requests),
         ("haproxy.sessions", "sessions", sessions),

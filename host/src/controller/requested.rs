@@ -50,15 +50,16 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             // In the journal "sent" is written before the request goes out; that it was refused is known to this
             // process alone, and after a crash it is looked for like any other.
             let may_exist = operation.sent_at.filter(|_| attempt.is_none());
-            if let Some(sent_at) = may_exist {
-                if self.find(droplet, seen, pass).await? || self.clock.now().since(sent_at) < self.settings.deadlines.visible
-                {
-                    continue;
-                }
+            if let Some(sent_at) = may_exist
+                && (self.find(droplet, seen, pass).await?
+                    || self.clock.now().since(sent_at) < self.settings.deadlines.visible)
+            {
+                continue;
             }
             if attempt.is_none_or(|attempt| self.clock.now() >= attempt.not_before) {
                 let params = operation.user_data_params.as_deref();
-                let user_data = self.settings.user_data(&droplet.name, droplet.index, &droplet.template, params).await?;
+                let user_data =
+                    self.settings.user_data(&droplet.name, droplet.index, &droplet.template, params).await?;
                 if operation.body_digest.as_ref().is_some_and(|before| *before != digest(&user_data)) {
                     tracing::warn!(droplet = %droplet.name, "its user data differs from what was written down: the generator or its configuration changed meanwhile");
                 }
@@ -71,37 +72,23 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// Looks for a droplet by its name, takes it over, and deletes a younger twin of it.
-    async fn find(
-        &self,
-        droplet: &Droplet,
-        seen: &[CloudDroplet],
-        pass: &mut Pass,
-    ) -> Result<bool, ControllerError> {
-        let named = |list: &[CloudDroplet]| {
-            let mut ids: Vec<DropletId> =
-                list.iter().filter(|found| self.is_ours(found, droplet)).map(|found| found.id).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            ids
+    /// Looks for a droplet by its name and takes the oldest of that name over.
+    async fn find(&self, droplet: &Droplet, seen: &[CloudDroplet], pass: &mut Pass) -> Result<bool, ControllerError> {
+        let oldest_of = |list: &[CloudDroplet]| {
+            list.iter().filter(|found| self.is_ours(found, droplet)).map(|found| found.id).min()
         };
-        let mut ids = named(seen);
-        if ids.is_empty() {
-            ids = named(&self.cloud.list(&Filter::Name(droplet.name.clone())).await?);
+        let mut found = oldest_of(seen);
+        if found.is_none() {
+            found = oldest_of(&self.cloud.list(&Filter::Name(droplet.name.clone())).await?);
         }
-        let Some((&oldest, twins)) = ids.split_first() else {
-            return Ok(false);
-        };
+        let Some(oldest) = found else { return Ok(false) };
+        // A younger one of the same name is a twin: from the next pass on it is a stranger with our name.
         self.created(vec![(droplet.clone(), oldest)], true, pass).await?;
-        for &twin in twins {
-            self.report(Event::Twin { droplet: droplet.name.clone(), id: twin });
-            self.cloud.delete(twin).await?;
-        }
         Ok(true)
     }
 
     /// Whether a droplet at the API is the one that we asked for: our name **and** our tag.
-    fn is_ours(&self, found: &CloudDroplet, droplet: &Droplet) -> bool {
+    pub(super) fn is_ours(&self, found: &CloudDroplet, droplet: &Droplet) -> bool {
         let tag = self.settings.fleet.tag();
         found.name == droplet.name.as_str() && found.tags.iter().any(|other| other.eq_ignore_ascii_case(tag.as_str()))
     }
@@ -111,8 +98,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let Some(first) = batch.first() else { return Ok(()) };
         let operations: Vec<OperationId> = batch.iter().map(|unsent| unsent.operation.id).collect();
         let names: Vec<_> = batch.iter().map(|unsent| unsent.droplet.name.clone()).collect();
-        let template =
-            Template { tags: self.settings.tags(&first.droplet.template), ..first.droplet.template.clone() };
+        let template = Template { tags: self.settings.tags(&first.droplet.template), ..first.droplet.template.clone() };
         let request = CreateRequest {
             names: names.clone(),
             template,
@@ -123,7 +109,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         };
         self.record(&Step::Sending { operations: operations.clone() }).await?;
         self.forget(&operations);
-        self.report(Event::Requesting { droplets: names.clone() });
+        self.report(&Event::Requesting { droplets: names.clone() });
         match self.cloud.create(&request).await {
             Ok(created) => {
                 let pairs = batch
@@ -136,7 +122,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 self.created(pairs, false, pass).await
             }
             Err(error) if error.outcome_unknown() => {
-                self.report(Event::OutcomeUnknown { droplets: names, why: error.to_string() });
+                self.report(&Event::OutcomeUnknown { droplets: names, why: error.to_string() });
                 Ok(())
             }
             Err(error) if error.is_passing() => {
@@ -164,7 +150,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         self.record(&Step::Created { droplets: pairs }).await?;
         pass.progressed = true;
         for (droplet, id) in droplets {
-            self.report(Event::Created { droplet: droplet.name, id, found });
+            self.report(&Event::Created { droplet: droplet.name, id, found });
         }
         Ok(())
     }
@@ -187,7 +173,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let pause = asked_to_wait.max(FIRST_PAUSE * 2_u32.pow(tries - 1));
         let attempt = Attempt { tries, not_before: self.clock.now().plus(pause) };
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).insert(unsent.operation.id, attempt);
-        self.report(Event::Retrying { droplet: unsent.droplet.name.clone(), why: error.to_string() });
+        self.report(&Event::Retrying { droplet: unsent.droplet.name.clone(), why: error.to_string() });
         Ok(())
     }
 
@@ -200,7 +186,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let why = format!("{error}; {}", error.remedy());
         self.record(&Step::NeverCreated { operation: unsent.operation.id, reason: why.clone() }).await?;
         pass.gave_up(&unsent.droplet.name, why.clone());
-        self.report(Event::GaveUp { droplet: unsent.droplet.name.clone(), why });
+        self.report(&Event::GaveUp { droplet: unsent.droplet.name.clone(), why });
         Ok(())
     }
 

@@ -49,11 +49,11 @@ pub struct Deadlines {
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
-            visible: Duration::from_secs(120),
-            boot: Duration::from_secs(600),
-            warm_up: Duration::from_secs(600),
-            drain: Duration::from_secs(60),
-            delete: Duration::from_secs(600),
+            visible: Duration::from_mins(2),
+            boot: Duration::from_mins(10),
+            warm_up: Duration::from_mins(10),
+            drain: Duration::from_mins(1),
+            delete: Duration::from_mins(10),
             poll: Duration::from_secs(5),
         }
     }
@@ -72,7 +72,7 @@ pub struct Settings {
     pub ssh_keys: Vec<String>,
     /// The private network; the region's default where it is `None`.
     pub vpc_uuid: Option<String>,
-    /// Whether `DigitalOcean`'s metrics agent is installed.
+    /// Whether DigitalOcean's metrics agent is installed.
     pub monitoring: bool,
     /// Which address HAProxy uses.
     pub address: AddressKind,

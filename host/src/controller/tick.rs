@@ -38,7 +38,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let now = self.stats().await?;
         let memory = self.inventory.policy_state(&policy.name).await.map_err(ControllerError::inventory)?;
         // Another component, or the same with another configuration, would not understand the old one's memory.
-        let memory = memory.filter(|memory| memory.policy == self.identity(policy)).unwrap_or_default();
+        let memory = memory.filter(|memory| memory.policy == identity(policy)).unwrap_or_default();
         let snapshot = self.load().await?;
         let observation = observe(&Inputs {
             tick: memory.ticks,
@@ -58,7 +58,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     /// Carries out what a tick planned, and keeps what the policy wants to remember.
     pub async fn commit(&self, policy: &ConfiguredPolicy, tick: &Tick) -> Result<Acted, ControllerError> {
         let memory = PolicyState {
-            policy: self.identity(policy),
+            policy: identity(policy),
             ticks: tick.observation.tick + 1,
             state: tick.decided.decision.state.clone(),
         };
@@ -70,8 +70,9 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
         Ok(StatsAt { at: self.clock.now(), stats })
     }
+}
 
-    fn identity(&self, policy: &ConfiguredPolicy) -> String {
-        format!("{} {}", policy.policy.digest(), policy.config)
-    }
+/// What tells apart the components and configurations whose memory a state can be.
+fn identity(policy: &ConfiguredPolicy) -> String {
+    format!("{} {}", policy.policy.digest(), policy.config)
 }

@@ -42,7 +42,11 @@ pub trait Inventory: Send + Sync {
     fn policy_state(&self, policy: &str) -> impl Future<Output = Result<Option<PolicyState>, Self::Error>> + Send;
 
     /// Keeps what a policy remembers.
-    fn set_policy_state(&self, policy: &str, state: &PolicyState) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn set_policy_state(
+        &self,
+        policy: &str,
+        state: &PolicyState,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// The number that the next droplet gets.
     fn next_index(&self) -> impl Future<Output = Result<u32, Self::Error>> + Send;

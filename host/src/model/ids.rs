@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The id that `DigitalOcean` gives a droplet.
+/// The id that DigitalOcean gives a droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DropletId(pub u64);
@@ -26,7 +26,7 @@ impl fmt::Display for OperationId {
     }
 }
 
-/// A name that does not have the form that `DigitalOcean` or HAProxy asks of it.
+/// A name that does not have the form that DigitalOcean or HAProxy asks of it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {value:?} is not valid: {rule}")]
 pub struct InvalidName {
@@ -101,7 +101,7 @@ checked_name!(
 );
 
 checked_name!(
-    /// A tag at `DigitalOcean`: `^[a-zA-Z0-9_\-\:]+$`, at most 255 bytes.
+    /// A tag at DigitalOcean: `^[a-zA-Z0-9_\-\:]+$`, at most 255 bytes.
     Tag,
     "the tag",
     "letters, digits, '_', '-' and ':', at most 255",
@@ -121,6 +121,13 @@ checked_name!(
 );
 
 impl FleetName {
+    /// A fleet name made of other text: what a fleet name may not hold becomes `-`.
+    pub fn coerced(text: &str) -> Self {
+        let kept = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+        let name: String = text.chars().map(kept).take(64).collect();
+        Self(if name.is_empty() { "-".to_owned() } else { name })
+    }
+
     /// The tag that every droplet of this fleet bears, and no other droplet may.
     pub fn tag(&self) -> Tag {
         Tag(format!("doproxy:{}", self.0))

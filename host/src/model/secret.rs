@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// A `DigitalOcean` API token. `Debug` and `Display` show that there is one, never what it is.
+/// A DigitalOcean API token. `Debug` and `Display` show that there is one, never what it is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 

@@ -73,12 +73,10 @@ pub enum LoadError {
     #[error("the component is larger than {0}")]
     TooLarge(Limit),
     /// It is something else.
-    #[error("the file is not WebAssembly; a plugin is a component, such as `doproxy plugin build` writes")]
+    #[error("the file is not WebAssembly; a plugin is a WebAssembly component")]
     NotWasm,
     /// It is WebAssembly, and not a component.
-    #[error(
-        "the file is a core module, not a component; `wasm-tools component new` or `doproxy plugin build` makes one"
-    )]
+    #[error("the file is a core module, not a component; `wasm-tools component new` makes one")]
     CoreModule,
     /// It is broken.
     #[error("the component is broken: {0}")]

@@ -63,11 +63,11 @@ impl Shape {
             _ => return Err(LoadError::NotWasm),
         }
         let (imports, exports) = names(bytes).map_err(|error| LoadError::Malformed(error.to_string()))?;
-        let kind = kind(&exports)?;
+        // What it wants comes before what it is: that it wants the wrong thing is what its user must know.
         if let Some(foreign) = imports.iter().find(|import| !may_be_imported(import)) {
             return Err(LoadError::ForeignImport(super::text::line(foreign, 200)));
         }
-        Ok(Self { kind, imports })
+        Ok(Self { kind: kind(&exports)?, imports })
     }
 }
 

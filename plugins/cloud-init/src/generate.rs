@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::mime;
 use crate::template::{Fields, NoParam};
 
-/// Most bytes that `DigitalOcean` takes.
+/// Most bytes that DigitalOcean takes.
 pub const MAX_BYTES: usize = 64 * 1024;
 
 /// Why there is no user data.
@@ -15,7 +15,7 @@ pub const MAX_BYTES: usize = 64 * 1024;
 pub enum GenerateError {
     /// A template asks for what was not given.
     NoParam(NoParam),
-    /// More than `DigitalOcean` takes.
+    /// More than DigitalOcean takes.
     TooLarge(usize),
 }
 

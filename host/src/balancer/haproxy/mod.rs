@@ -1,1 +1,228 @@
-//! To come.
+//! HAProxy as the balancer: the file is the truth, and the running process is made equal to it.
+//!
+//! A change goes: render (Tera) → our own checks → `haproxy -c` → the file is put in its place, with the last good one
+//! beside it → reload → ask the new worker what it serves. Where that fails, the last good file comes back.
+//! Nothing is done when file and process are so already. A droplet that warms up or drains is in the file with
+//! weight 0: it is checked, and gets no new sessions.
+//!
+//! What a template is given is said at the top of [`BUILT_IN_TEMPLATE`]. Statistics and reloads are in `runtime`,
+//! `stats` and `reload`; [`Process`] runs an HAProxy for the demo and for tests.
+
+mod command;
+mod error;
+mod escape;
+#[cfg(test)]
+mod fixtures;
+mod install;
+mod lint;
+mod options;
+mod process;
+mod reload;
+mod runtime;
+mod state;
+mod stats;
+mod table;
+mod template;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod wanted;
+
+use std::io::ErrorKind;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::{Applied, Balancer, Server, Stats};
+use install::Place;
+use options::Setup;
+use runtime::{Command, Socket};
+use template::Template;
+use wanted::Wanted;
+
+pub use error::{HaProxyError, Live, ReloadError, SocketError};
+pub use lint::Problem;
+pub use options::{Deadlines, Options, Reload, RunAs, Timeouts};
+pub use process::Process;
+pub use template::BUILT_IN_TEMPLATE;
+
+/// The name of the fleet's backend in every configuration.
+pub const BACKEND: &str = "droplets";
+
+/// HAProxy on this machine.
+#[derive(Debug)]
+pub struct HaProxy {
+    options: Options,
+    setup: Setup,
+    template: Template,
+    /// Changes are made one at a time.
+    changing: Mutex<()>,
+}
+
+/// When a reload is due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum When {
+    /// When file or process are not as wanted.
+    Needed,
+    /// In any case.
+    Always,
+}
+
+impl HaProxy {
+    /// Checks the options, and reads and parses the template.
+    pub fn new(options: Options) -> Result<Self, HaProxyError> {
+        let setup = Setup::new(&options, &options.state_file)?;
+        let template = Template::load(options.template.as_deref())?;
+        Ok(Self { options, setup, template, changing: Mutex::new(()) })
+    }
+
+    /// The configuration of `servers`, as it would be installed.
+    pub fn render(&self, servers: &[Server]) -> Result<String, HaProxyError> {
+        Ok(self.rendered(&self.setup, servers)?.1)
+    }
+
+    /// Whether HAProxy accepts the configuration of `servers`. Changes nothing.
+    pub async fn check(&self, servers: &[Server]) -> Result<(), HaProxyError> {
+        let scratch = tempfile::tempdir().map_err(|source| HaProxyError::File {
+            action: "write",
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        // The real state file may not be there yet, which HAProxy would warn about.
+        let state_file = scratch.path().join("state");
+        install::write_state(&state_file, state::EMPTY)?;
+        let (_, text) = self.rendered(&Setup::new(&self.options, &state_file)?, servers)?;
+        let file = scratch.path().join("haproxy.cfg");
+        std::fs::write(&file, &text).map_err(|source| HaProxyError::File {
+            action: "write",
+            path: file.clone(),
+            source,
+        })?;
+        validate::validate(&self.options, &file, &text, self.template.name()).await
+    }
+
+    /// As [`Balancer::apply`], with a reload even when nothing differs.
+    pub async fn reload(&self, servers: &[Server]) -> Result<(), HaProxyError> {
+        self.make_so(servers, When::Always).await.map(drop)
+    }
+
+    fn rendered(&self, setup: &Setup, servers: &[Server]) -> Result<(Vec<Wanted>, String), HaProxyError> {
+        let wanted = Wanted::all(servers, self.options.server_port)?;
+        let text = self.template.render(setup, &wanted)?;
+        lint::check(&text, &wanted)
+            .map_err(|problem| HaProxyError::Lint { file: self.template.name().to_owned(), problem })?;
+        Ok((wanted, text))
+    }
+
+    async fn make_so(&self, servers: &[Server], when: When) -> Result<Applied, HaProxyError> {
+        let _one_at_a_time = self.changing.lock().await;
+        let (wanted, text) = self.rendered(&self.setup, servers)?;
+        let place = Place::new(&self.options.config_file);
+        let on_disk = place.read()?.is_some_and(|bytes| bytes == text.as_bytes());
+        let pending = place.is_pending();
+        let running = match self.running().await {
+            // What came of the reload could not be seen.
+            Err(SocketError::Unreachable { path, source }) if source.kind() == ErrorKind::PermissionDenied => {
+                return Err(SocketError::Unreachable { path, source }.into());
+            }
+            running => running.ok(),
+        };
+        let live = running.as_ref().is_some_and(|state| state::difference(state, &wanted).is_none());
+        if on_disk && live && !pending && when == When::Needed {
+            return Ok(Applied::Unchanged);
+        }
+        reload::is_possible(&self.options).await?;
+        self.put_in_place(&place, &text, on_disk).await?;
+        let carried = running.map_or_else(|| state::EMPTY.to_owned(), |state| state::carried_over(&state, &wanted));
+        install::write_state(&self.options.state_file, &carried)?;
+        match self.take(&wanted).await {
+            Ok(()) => {
+                // It was for that one worker: a later start must not find servers as they are now.
+                install::write_state(&self.options.state_file, state::EMPTY)?;
+                place.settle()?;
+                Ok(Applied::Reloaded)
+            }
+            Err(why) => {
+                let live = if on_disk && !pending { Live::Unchanged } else { self.roll_back(&place).await };
+                if matches!(live, Live::Unchanged | Live::Previous) {
+                    place.settle()?;
+                }
+                Err(HaProxyError::NotTaken { file: self.options.config_file.clone(), why: Box::new(why), live })
+            }
+        }
+    }
+
+    /// What the running worker says of the fleet's servers.
+    async fn running(&self) -> Result<String, SocketError> {
+        let [state] = self.stats_socket().ask([Command::ShowServersState]).await?;
+        Ok(state)
+    }
+
+    async fn put_in_place(&self, place: &Place, text: &str, on_disk: bool) -> Result<(), HaProxyError> {
+        install::write_state(&self.options.state_file, state::EMPTY)?;
+        let candidate = place.write_candidate(text)?;
+        validate::validate(&self.options, candidate.path(), text, self.template.name()).await?;
+        if on_disk { place.mark_pending() } else { place.install(&candidate) }
+    }
+
+    /// Reloads, and holds the new worker against what is wanted.
+    async fn take(&self, wanted: &[Wanted]) -> Result<(), ReloadError> {
+        reload::reload(&self.options).await?;
+        match state::difference(&self.running().await?, wanted) {
+            None => Ok(()),
+            Some(difference) => Err(ReloadError::Mismatch(difference)),
+        }
+    }
+
+    async fn roll_back(&self, place: &Place) -> Live {
+        match place.roll_back() {
+            Ok(true) => match reload::reload(&self.options).await {
+                Ok(()) => Live::Previous,
+                Err(why) => Live::PreviousOnDisk(why.into()),
+            },
+            Ok(false) => Live::NothingBefore,
+            Err(why) => Live::NotRolledBack(Box::new(why)),
+        }
+    }
+
+    fn stats_socket(&self) -> Socket {
+        Socket::new(&self.options.stats_socket, self.options.deadlines.answer)
+    }
+
+    /// What workers of before say of their servers, where there is a master to ask.
+    async fn old_workers(&self) -> Result<Vec<String>, SocketError> {
+        let Reload::MasterSocket(path) = &self.options.reload else { return Ok(Vec::new()) };
+        let deadline = self.options.deadlines.answer;
+        let master = Socket::new(path, deadline);
+        let mut answers = Vec::new();
+        for pid in reload::processes(&master, Instant::now() + deadline).await?.old_workers {
+            match master.ask_master(Command::ShowStatOf(pid)).await {
+                Ok(answer) => answers.push(answer),
+                Err(error) => {
+                    let now = reload::processes(&master, Instant::now() + deadline).await?;
+                    // It may have ended in between, with its last session.
+                    if now.old_workers.contains(&pid) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(answers)
+    }
+}
+
+impl Balancer for HaProxy {
+    type Error = HaProxyError;
+
+    async fn apply(&self, servers: &[Server]) -> Result<Applied, HaProxyError> {
+        self.make_so(servers, When::Needed).await
+    }
+
+    async fn stats(&self) -> Result<Stats, HaProxyError> {
+        // Sessions that move from the present to the past in between are seen twice rather than not at all.
+        let socket = self.stats_socket();
+        let [info, stat] = socket.ask([Command::ShowInfo, Command::ShowStat]).await?;
+        let old_workers = self.old_workers().await?;
+        Ok(stats::read(&info, &stat, &old_workers).ok_or_else(|| socket.nonsense(Command::ShowStat, &stat))?)
+    }
+}

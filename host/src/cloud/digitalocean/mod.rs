@@ -1,1 +1,224 @@
-//! To come.
+//! DigitalOcean's API over HTTPS: the real [`Cloud`].
+//!
+//! Here are the calls. `http` carries one out, `retry` says when it is repeated, `error` tells what an answer
+//! that is no success means, `wire` reads what the API writes, and `url` says where the API is.
+//!
+//! The facts about the API are those of its `OpenAPI` description (`digitalocean/openapi`).
+
+mod error;
+mod http;
+mod retry;
+mod url;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+pub use self::http::SetupError;
+pub use self::retry::Retry;
+pub use self::url::{ApiUrl, InvalidApiUrl};
+
+use self::http::{Call, Http};
+use super::{Account, Cloud, CloudDroplet, CloudError, CreateRequest, ErrorClass, Filter, Image, Region, Size, SshKey};
+use crate::model::{DropletId, Tag, Token};
+
+/// Most items that the API puts on a page.
+const PER_PAGE: usize = 200;
+
+/// A list with more pages than this is an error of the other side: 100,000 items.
+const MAX_PAGES: usize = 500;
+
+/// How to talk to the API.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it is.
+    pub url: ApiUrl,
+    /// Who is asking.
+    pub token: Token,
+    /// How long a request may take.
+    pub timeouts: Timeouts,
+    /// How often a call is tried.
+    pub retry: Retry,
+}
+
+impl Options {
+    /// The usual time-outs and attempts.
+    pub fn new(url: ApiUrl, token: Token) -> Self {
+        Self { url, token, timeouts: Timeouts::default(), retry: Retry::default() }
+    }
+}
+
+/// How long a request may take. Each attempt has them anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To look up the name, connect and agree on TLS.
+    pub connect: Duration,
+    /// Without a byte from the other side.
+    pub read: Duration,
+    /// From the start to the last byte of the answer.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    /// Five seconds, twenty and sixty.
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), read: Duration::from_secs(20), total: Duration::from_mins(1) }
+    }
+}
+
+/// A client of the API. Clones are cheap and share their connections.
+#[derive(Clone)]
+pub struct DigitalOcean {
+    http: Arc<Http>,
+}
+
+impl fmt::Debug for DigitalOcean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DigitalOcean").field("url", self.http.url()).finish_non_exhaustive()
+    }
+}
+
+impl DigitalOcean {
+    /// A client. Nothing is sent yet.
+    pub fn new(options: Options) -> Result<Self, SetupError> {
+        Ok(Self { http: Arc::new(Http::new(options)?) })
+    }
+
+    /// All items of a list, page by page.
+    ///
+    /// Pages are asked for by number: an address in an answer may be on another host, which must not see the
+    /// token. Items may move between pages while they are read: one that shows up twice is taken once, and one
+    /// that moves to a page that was read already is missed, so that nothing is gone because one list lacks it.
+    async fn all<T, K>(
+        &self,
+        path: &str,
+        filter: Option<(&'static str, &str)>,
+        key: impl Fn(&T) -> K + Send,
+    ) -> Result<Vec<T>, CloudError>
+    where
+        T: DeserializeOwned + Send,
+        K: Hash + Eq + Send,
+    {
+        let mut items: Vec<T> = Vec::new();
+        let mut known = HashSet::new();
+        let mut seen = 0;
+        for number in 1..=MAX_PAGES {
+            let mut call = Call::get(path);
+            call.query.push(("per_page", PER_PAGE.to_string()));
+            call.query.push(("page", number.to_string()));
+            call.query.extend(filter.map(|(name, value)| (name, value.to_owned())));
+
+            let page: wire::Page<T> = self.http.send(&call, wire::read).await?;
+            let on_page = page.items.len();
+            seen += on_page;
+            let before = items.len();
+            items.extend(page.items.into_iter().filter(|item| known.insert(key(item))));
+
+            if on_page == 0 || !page.meta.goes_on_after(seen, on_page, PER_PAGE) {
+                return Ok(items);
+            }
+            if items.len() == before {
+                return Err(call.failed(ErrorClass::Server, format!("page {number} repeats the pages before it")));
+            }
+        }
+        Err(Call::get(path).failed(ErrorClass::Server, format!("the list does not end within {MAX_PAGES} pages")))
+    }
+}
+
+impl Cloud for DigitalOcean {
+    async fn create(&self, request: &CreateRequest) -> Result<Vec<CloudDroplet>, CloudError> {
+        let call = Call::create("/v2/droplets", wire::create_body(request));
+        let wanted = request.names.len();
+        if wanted == 0 || wanted > CreateRequest::MAX_NAMES {
+            let message = format!("{wanted} names in one request; it takes 1 to {}", CreateRequest::MAX_NAMES);
+            return Err(call.failed(ErrorClass::InvalidRequest, message));
+        }
+
+        let created: wire::Created = self.http.send(&call, wire::read).await?;
+        let mut droplets = created.into_droplets();
+        if droplets.len() != wanted {
+            // Which of them are there is for the caller to find out.
+            let message = format!("the answer has {} droplets instead of {wanted}", droplets.len());
+            return Err(call.failed(ErrorClass::Server, message));
+        }
+        let place = |name: &str| request.names.iter().position(|wanted| wanted.as_str().eq_ignore_ascii_case(name));
+        droplets.sort_by_key(|droplet| place(&droplet.name).unwrap_or(usize::MAX));
+        Ok(droplets)
+    }
+
+    async fn get(&self, id: DropletId) -> Result<CloudDroplet, CloudError> {
+        let answer: wire::OneDroplet = self.http.send(&Call::get(format!("/v2/droplets/{id}")), wire::read).await?;
+        Ok(answer.droplet.into())
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Vec<CloudDroplet>, CloudError> {
+        let parameter = match filter {
+            Filter::Tag(tag) => ("tag_name", tag.as_str()),
+            Filter::Name(name) => ("name", name.as_str()),
+        };
+        let found: Vec<wire::Droplet> = self.all("/v2/droplets", Some(parameter), wire::Droplet::id).await?;
+        let mut droplets: Vec<CloudDroplet> = found.into_iter().map(CloudDroplet::from).collect();
+        if let Filter::Name(name) = filter {
+            // Adopting a stranger would be worse than finding none.
+            droplets.retain(|droplet| droplet.name.eq_ignore_ascii_case(name.as_str()));
+        }
+        Ok(droplets)
+    }
+
+    async fn delete(&self, id: DropletId) -> Result<(), CloudError> {
+        match self.http.send(&Call::delete(format!("/v2/droplets/{id}")), |_| Ok(())).await {
+            Err(error) if error.class == ErrorClass::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn tag(&self, id: DropletId, tag: &Tag) -> Result<(), CloudError> {
+        // A tag that cannot be made may be there already; if it is not, the second call says so.
+        match self.http.send(&Call::post("/v2/tags", wire::tag_body(tag)), |_| Ok(())).await {
+            Err(error) if error.class != ErrorClass::InvalidRequest => return Err(error),
+            _ => {}
+        }
+        let call = Call::post(format!("/v2/tags/{tag}/resources"), wire::tagged_body(id));
+        self.http.send(&call, |_| Ok(())).await
+    }
+
+    async fn account(&self) -> Result<Account, CloudError> {
+        let answer: wire::OneAccount = self.http.send(&Call::get("/v2/account"), wire::read).await?;
+        Ok(answer.account.into())
+    }
+
+    async fn sizes(&self) -> Result<Vec<Size>, CloudError> {
+        let sizes: Vec<wire::Size> = self.all("/v2/sizes", None, wire::Size::slug).await?;
+        Ok(sizes.into_iter().map(Size::from).collect())
+    }
+
+    async fn regions(&self) -> Result<Vec<Region>, CloudError> {
+        let regions: Vec<wire::Region> = self.all("/v2/regions", None, wire::Region::slug).await?;
+        Ok(regions.into_iter().map(Region::from).collect())
+    }
+
+    async fn image(&self, slug_or_id: &str) -> Result<Image, CloudError> {
+        // Anything else in a path would be another call.
+        let plain = slug_or_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && slug_or_id.bytes().any(|byte| byte.is_ascii_alphanumeric());
+        if !plain {
+            let message = format!("{slug_or_id:?} is no image: a slug has letters, digits, '-', '_' and '.'");
+            return Err(Call::get("/v2/images").failed(ErrorClass::InvalidRequest, message));
+        }
+        let answer: wire::OneImage = self.http.send(&Call::get(format!("/v2/images/{slug_or_id}")), wire::read).await?;
+        Ok(answer.image.into())
+    }
+
+    async fn ssh_keys(&self) -> Result<Vec<SshKey>, CloudError> {
+        let keys: Vec<wire::SshKey> = self.all("/v2/account/keys", None, wire::SshKey::id).await?;
+        Ok(keys.into_iter().map(SshKey::from).collect())
+    }
+}

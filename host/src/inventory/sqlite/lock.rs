@@ -16,11 +16,22 @@ use super::InventoryError;
 /// How often the lock is tried while another process has it.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
 
+/// How long a holder may take to note its name.
+const NOTE_GRACE: Duration = Duration::from_millis(500);
+/// What a holder without a name is called.
+const ANOTHER: &str = "another process";
+
 /// The right to change the inventory; it ends when this is dropped.
 #[derive(Debug)]
 pub struct WriteLock {
-    // Held for its lock.
-    _file: File,
+    file: File,
+}
+
+impl Drop for WriteLock {
+    fn drop(&mut self) {
+        // So that the next holder is not taken for this one. The kernel frees the lock itself.
+        let _ = self.file.set_len(0);
+    }
 }
 
 impl WriteLock {
@@ -50,11 +61,14 @@ impl WriteLock {
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
                 Err(TryLockError::WouldBlock) => {
                     let holder = holder(&mut file);
-                    if started.elapsed() >= patience {
+                    let waited = started.elapsed();
+                    if waited >= patience {
+                        let holder = holder.unwrap_or_else(|| ANOTHER.to_owned());
                         return Err(InventoryError::Locked { path: inventory.to_owned(), holder, waited: patience });
                     }
-                    if !told {
-                        waiting_for(&holder);
+                    // Between the other's lock and its note is a moment.
+                    if !told && (holder.is_some() || waited >= NOTE_GRACE) {
+                        waiting_for(holder.as_deref().unwrap_or(ANOTHER));
                         told = true;
                     }
                     tokio::time::sleep(RETRY_EVERY).await;
@@ -68,7 +82,7 @@ impl WriteLock {
         if let Err(error) = written {
             tracing::debug!(%error, "cannot note the holder in the lock file");
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
@@ -78,9 +92,10 @@ fn lock_path(inventory: &Path) -> PathBuf {
     path.into()
 }
 
-fn holder(file: &mut File) -> String {
+/// Who holds the lock, where that is noted.
+fn holder(file: &mut File) -> Option<String> {
     let mut note = String::new();
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(200).read_to_string(&mut note));
     let note: String = note.trim().chars().filter(|c| !c.is_control()).collect();
-    if read.is_ok() && !note.is_empty() { note } else { "another process".to_owned() }
+    (read.is_ok() && !note.is_empty()).then_some(note)
 }

@@ -33,7 +33,7 @@ pub enum InventoryError {
     },
     /// It is no database, or a damaged one.
     #[error(
-        "the inventory {path} is damaged or not an inventory ({detail}); restore a copy, or move it away and let `doproxy import` or `doproxy recover` find the droplets again"
+        "the inventory {path} is damaged or not an inventory ({detail}); restore a copy, or move it away and let `doproxy import` take the droplets over again"
     )]
     Corrupt {
         /// The database file.
@@ -284,9 +284,11 @@ impl Inventory for SqliteInventory {
     async fn adopt(&self, droplet: &Droplet) -> Result<Option<Droplet>, InventoryError> {
         self.write(|transaction| {
             let known = |condition: &str, value: &dyn rusqlite::ToSql| {
-                transaction.query_row(&format!("SELECT EXISTS (SELECT 1 FROM droplets WHERE {condition})"), [value], |row| {
-                    row.get::<_, bool>(0)
-                })
+                transaction.query_row(
+                    &format!("SELECT EXISTS (SELECT 1 FROM droplets WHERE {condition})"),
+                    [value],
+                    |row| row.get::<_, bool>(0),
+                )
             };
             if known("cloud_id = ?1", &droplet.id.map(|id| id.0))? {
                 return Ok(None);

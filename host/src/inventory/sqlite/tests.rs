@@ -1,1 +1,237 @@
+//! The inventory's rules, on a real file.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::model::{HourlyPrice, OperationId, Template};
+
+struct File {
+    dir: TempDir,
+}
+
+impl File {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("doproxy.db")
+    }
+
+    fn open(&self) -> SqliteInventory {
+        SqliteInventory::open(self.path()).unwrap()
+    }
+}
+
+fn name(index: u32) -> DropletName {
+    DropletName::parse(format!("www-{index}")).unwrap()
+}
+
+fn template() -> Template {
+    Template { size: "s-1vcpu-1gb".into(), region: "nyc3".into(), image: "debian-12-x64".into(), tags: vec![] }
+}
+
+fn draft(index: u32) -> CreateDraft {
+    CreateDraft {
+        name: name(index),
+        index,
+        template: template(),
+        hourly_price: HourlyPrice::from_micro_dollars(7440),
+        body_digest: "00".into(),
+        user_data_params: None,
+        at: Timestamp(1000),
+    }
+}
+
+fn adopted(index: u32, id: u64) -> Droplet {
+    Droplet {
+        name: name(index),
+        index,
+        id: Some(DropletId(id)),
+        phase: Phase::Serving,
+        phase_since: Timestamp(1),
+        created_at: Timestamp(1),
+        template: template(),
+        hourly_price: HourlyPrice::default(),
+        address: Some("10.0.0.1".parse().unwrap()),
+        protected: false,
+    }
+}
+
+/// Carries a droplet to `serving`.
+async fn serve(inventory: &SqliteInventory, index: u32, id: u64) {
+    inventory.begin_create(&[draft(index)]).await.unwrap();
+    let steps = [
+        Step::Created { droplets: vec![(name(index), DropletId(id))] },
+        Step::Addressed { droplet: name(index), address: "10.0.0.1".parse().unwrap() },
+        Step::Phase { droplet: name(index), phase: Phase::Serving },
+    ];
+    for step in steps {
+        inventory.record(&step, Timestamp(2000)).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_opening_again() {
+    let file = File::new();
+    let inventory = file.open();
+    let operations = inventory.begin_create(&[draft(0), draft(1)]).await.unwrap();
+    inventory.record(&Step::Sending { operations: vec![operations[0].id] }, Timestamp(1500)).await.unwrap();
+    let before = inventory.load().await.unwrap();
+    drop(inventory);
+
+    let after = file.open().load().await.unwrap();
+
+    assert_eq!(after, before);
+    assert_eq!(after.operations[0].sent_at, Some(Timestamp(1500)));
+    assert_eq!(after.operations[1].sent_at, None);
+}
+
+#[tokio::test]
+async fn a_droplet_keeps_its_history() {
+    let file = File::new();
+    let inventory = file.open();
+
+    serve(&inventory, 0, 7).await;
+
+    let phases: Vec<Phase> = inventory.history(&name(0)).unwrap().into_iter().map(|(phase, _)| phase).collect();
+    assert_eq!(phases, [Phase::Requested, Phase::Booting, Phase::Warming, Phase::Serving]);
+    assert_eq!(inventory.load().await.unwrap().operations, []);
+}
+
+#[tokio::test]
+async fn a_step_that_goes_backwards_is_refused_and_changes_nothing() {
+    let file = File::new();
+    let inventory = file.open();
+    serve(&inventory, 0, 7).await;
+    let before = inventory.load().await.unwrap();
+
+    let refused = inventory.record(&Step::Created { droplets: vec![(name(0), DropletId(8))] }, Timestamp(9)).await;
+
+    assert!(matches!(refused, Err(InventoryError::Refused(_))), "{refused:?}");
+    assert_eq!(inventory.load().await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn intents_are_written_all_or_none() {
+    let file = File::new();
+    let inventory = file.open();
+
+    let same_name_twice = inventory.begin_create(&[draft(0), draft(0)]).await;
+
+    assert!(same_name_twice.is_err());
+    assert_eq!(inventory.load().await.unwrap(), Snapshot::default());
+}
+
+#[tokio::test]
+async fn a_number_is_never_given_twice() {
+    let file = File::new();
+    let inventory = file.open();
+    serve(&inventory, 0, 7).await;
+    serve(&inventory, 1, 8).await;
+    inventory.begin_delete(&name(1), Phase::Draining, "test", Timestamp(3000)).await.unwrap();
+    for phase in [Phase::Deleting, Phase::Gone] {
+        inventory.record(&Step::Phase { droplet: name(1), phase }, Timestamp(3000)).await.unwrap();
+    }
+
+    assert_eq!(inventory.next_index().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn deleting_twice_is_one_operation() {
+    let file = File::new();
+    let inventory = file.open();
+    serve(&inventory, 0, 7).await;
+
+    let first = inventory.begin_delete(&name(0), Phase::Draining, "test", Timestamp(3000)).await.unwrap();
+    let second = inventory.begin_delete(&name(0), Phase::Draining, "again", Timestamp(4000)).await.unwrap();
+
+    assert_eq!(first, second);
+}
+
+#[tokio::test]
+async fn a_create_that_never_was_is_closed_with_its_reason() {
+    let file = File::new();
+    let inventory = file.open();
+    inventory.begin_create(&[draft(0)]).await.unwrap();
+
+    let step = Step::NeverCreated { operation: OperationId(1), reason: "refused".into() };
+    inventory.record(&step, Timestamp(2000)).await.unwrap();
+
+    let after = inventory.load().await.unwrap();
+    assert_eq!((after.droplets, after.operations), (vec![], vec![]));
+    let state = inventory.closed_operations().unwrap().remove(0).state;
+    assert_eq!(state, OperationState::Failed { reason: "refused".into() });
+}
+
+#[tokio::test]
+async fn an_adopted_droplet_is_taken_once_and_keeps_its_name_apart() {
+    let file = File::new();
+    let inventory = file.open();
+    inventory.adopt(&adopted(0, 7)).await.unwrap();
+
+    let same_droplet = inventory.adopt(&adopted(0, 7)).await.unwrap();
+    let same_name = inventory.adopt(&Droplet { index: 1, ..adopted(0, 8) }).await.unwrap();
+
+    assert_eq!(same_droplet, None);
+    assert_eq!(same_name.unwrap().name.as_str(), "www-0-8");
+}
+
+#[tokio::test]
+async fn a_policy_remembers() {
+    let file = File::new();
+    let state = PolicyState { policy: "digest".into(), ticks: 3, state: vec![1, 2, 3] };
+
+    file.open().set_policy_state("tracking", &state).await.unwrap();
+
+    assert_eq!(file.open().policy_state("tracking").await.unwrap(), Some(state));
+    assert_eq!(file.open().policy_state("other").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_second_writer_is_told_who_the_first_is_and_gives_up_in_time() {
+    let file = File::new();
+    let _first = WriteLock::acquire(&file.path(), Duration::ZERO, "create", |_| {}).await.unwrap();
+    let mut told = String::new();
+
+    // A file opened anew is another process to the kernel.
+    let second =
+        WriteLock::acquire(&file.path(), Duration::from_millis(60), "delete", |holder| holder.clone_into(&mut told))
+            .await;
+
+    assert_eq!(told, format!("doproxy create (process {})", std::process::id()));
+    assert!(matches!(second, Err(InventoryError::Locked { .. })), "{second:?}");
+}
+
+#[tokio::test]
+async fn the_lock_is_free_when_its_holder_is_done() {
+    let file = File::new();
+    drop(WriteLock::acquire(&file.path(), Duration::ZERO, "create", |_| {}).await.unwrap());
+
+    assert!(WriteLock::acquire(&file.path(), Duration::ZERO, "delete", |_| {}).await.is_ok());
+}
+
+#[test]
+fn what_is_no_inventory_is_refused_and_left_alone() {
+    let file = File::new();
+    std::fs::write(file.path(), "3164445\n3164446\n".repeat(100)).unwrap();
+
+    let refused = SqliteInventory::open(file.path());
+
+    assert!(matches!(refused, Err(InventoryError::Corrupt { .. })), "{refused:?}");
+    assert!(std::fs::read_to_string(file.path()).unwrap().starts_with("3164445\n"));
+}
+
+#[test]
+fn an_inventory_of_a_newer_version_is_refused() {
+    let file = File::new();
+    drop(file.open());
+    rusqlite::Connection::open(file.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+
+    let refused = SqliteInventory::open(file.path());
+
+    assert!(matches!(refused, Err(InventoryError::Newer { found: 99, .. })), "{refused:?}");
+}

@@ -151,9 +151,9 @@ async fn the_error_that_a_guest_answers_is_handed_on() {
 async fn what_is_no_plugin_is_refused_each_with_its_own_words() {
     let host = host();
 
-    assert_snapshot!(refused(&host, &Planted::bytes(b"#!/bin/sh\necho hello\n")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a component, such as `doproxy plugin build` writes");
-    assert_snapshot!(refused(&host, &Planted::bytes(b"")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a component, such as `doproxy plugin build` writes");
-    assert_snapshot!(refused(&host, &Planted::text("(module)")).await, @"plugin file:FILE: the file is a core module, not a component; `wasm-tools component new` or `doproxy plugin build` makes one");
+    assert_snapshot!(refused(&host, &Planted::bytes(b"#!/bin/sh\necho hello\n")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a WebAssembly component");
+    assert_snapshot!(refused(&host, &Planted::bytes(b"")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a WebAssembly component");
+    assert_snapshot!(refused(&host, &Planted::text("(module)")).await, @"plugin file:FILE: the file is a core module, not a component; `wasm-tools component new` makes one");
     assert_snapshot!(refused(&host, &Planted::text("(component)")).await, @"plugin file:FILE: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data");
     assert_snapshot!(refused(&host, &Planted::text(r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#)).await, @"plugin file:FILE: the component is no plugin: it exports wasi:cli/run@0.2.0, and neither doproxy:plugin/policy nor doproxy:plugin/user-data");
     assert_snapshot!(refused(&host, &Planted::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.9.0" (instance $i)))"#)).await, @"plugin file:FILE: the component is written for doproxy:plugin/policy@0.9.0; this doproxy supports version 0.1.0");

@@ -1,0 +1,32 @@
+//! What a change costs before HAProxy is asked.
+
+use std::net::IpAddr;
+
+use divan::Bencher;
+use doproxy::balancer::haproxy::{HaProxy, Options};
+use doproxy::balancer::{Server, ServerState};
+use doproxy::model::{DropletId, DropletName};
+
+fn main() {
+    divan::main();
+}
+
+fn servers(count: u32) -> Vec<Server> {
+    (0..count)
+        .map(|index| Server {
+            id: DropletId(500_000_000 + u64::from(index)),
+            hostname: DropletName::parse(format!("auto-nginx-{index}-k3f9tq")).expect("a droplet name"),
+            address: IpAddr::from((0x0a00_0001 + index).to_be_bytes()),
+            state: ServerState::Serving,
+        })
+        .collect()
+}
+
+/// Template, filters and our own checks.
+#[divan::bench(args = [100, 1000, 10_000])]
+fn render(bencher: Bencher, count: u32) {
+    let haproxy = HaProxy::new(Options::new("/etc/haproxy/haproxy.cfg")).expect("the built-in template");
+    let servers = servers(count);
+
+    bencher.bench(|| haproxy.render(&servers).expect("a configuration"));
+}

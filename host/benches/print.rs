@@ -1,0 +1,114 @@
+//! `doproxy print` as a person meets it: a whole process, from cold, against the emulator.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use divan::Bencher;
+use doproxy::emulator::{Emulator, Options};
+use doproxy::inventory::Inventory;
+use doproxy::inventory::sqlite::SqliteInventory;
+use doproxy::model::{Droplet, DropletName, HourlyPrice, Phase, Template, Timestamp};
+use doproxy::simulation::cloud::{NewDroplets, Settings};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+fn main() {
+    let fleet = Fleet::of(1000);
+    fleet.emulator().with_world(|world, _| world.reset_calls());
+    fleet.print();
+    let calls: u64 = fleet.emulator().with_world(|world, _| world.calls().values().sum());
+    println!("print with 1,000 droplets: {calls} API calls");
+    drop(fleet);
+    divan::main();
+}
+
+/// From cold, and with the answer of the API.
+#[divan::bench(args = [10, 1000], sample_count = 50, sample_size = 1)]
+fn print(bencher: Bencher, droplets: usize) {
+    let fleet = Fleet::of(droplets);
+    bencher.bench_local(|| fleet.print());
+}
+
+/// An emulator with droplets, and an inventory that knows them.
+struct Fleet {
+    runtime: Runtime,
+    emulator: Option<Emulator>,
+    dir: TempDir,
+}
+
+const CONFIGURATION: &str = "\
+fleet: bench
+droplet_options: {hostname_prefix: www, region: nyc3, size: s-1vcpu-1gb, image: debian-12-x64}
+";
+
+impl Fleet {
+    fn of(count: usize) -> Self {
+        let runtime = Runtime::new().expect("a runtime");
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::write(dir.path().join("doproxy.yml"), CONFIGURATION).expect("a configuration");
+        let settings = Settings { droplet_limit: 10_000, rate_limits: None, ..Settings::default() };
+        let emulator =
+            runtime.block_on(Emulator::start(Options { settings, ..Options::default() })).expect("an emulator");
+        let inventory = SqliteInventory::open(dir.path().join("doproxy.db")).expect("an inventory");
+        for index in 0..count {
+            let droplet = make(&emulator, index);
+            runtime.block_on(inventory.adopt(&droplet)).expect("room in the inventory");
+        }
+        Self { runtime, emulator: Some(emulator), dir }
+    }
+
+    fn emulator(&self) -> &Emulator {
+        self.emulator.as_ref().expect("it runs until the end")
+    }
+
+    fn print(&self) {
+        let status = Command::new(env!("CARGO_BIN_EXE_doproxy"))
+            .arg("print")
+            .current_dir(self.dir.path())
+            .env("DIGITALOCEAN_TOKEN", "bench")
+            .env("DIGITALOCEAN_API_URL", self.emulator().url())
+            .stdout(Stdio::null())
+            .status()
+            .expect("the program");
+        assert!(status.success(), "{status} in {}", Path::new(self.dir.path()).display());
+    }
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if let Some(emulator) = self.emulator.take() {
+            self.runtime.block_on(emulator.stop());
+        }
+    }
+}
+
+/// One droplet at the API, as the inventory keeps it.
+fn make(emulator: &Emulator, index: usize) -> Droplet {
+    let name = format!("www-{index}");
+    let request = NewDroplets {
+        names: vec![name.clone()],
+        region: Some("nyc3".into()),
+        size: "s-1vcpu-1gb".into(),
+        image: "debian-12-x64".into(),
+        tags: vec!["doproxy:bench".into()],
+        ..NewDroplets::default()
+    };
+    let created = emulator.with_world(|world, now| world.create(now, &request).expect("a droplet"));
+    Droplet {
+        name: DropletName::parse(name).expect("a name"),
+        index: u32::try_from(index).expect("a number"),
+        id: Some(created[0].droplet),
+        phase: Phase::Serving,
+        phase_since: Timestamp(0),
+        created_at: Timestamp(0),
+        template: Template {
+            size: "s-1vcpu-1gb".into(),
+            region: "nyc3".into(),
+            image: "debian-12-x64".into(),
+            tags: vec![],
+        },
+        hourly_price: HourlyPrice::default(),
+        address: Some("10.0.0.1".parse().expect("an address")),
+        protected: false,
+    }
+}

@@ -1,0 +1,255 @@
+//! What can go wrong between doproxy and HAProxy, said with the place, what is live now, and what to do.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::model::{DropletId, InvalidName};
+
+/// What went wrong. Unless an error says otherwise, nothing was changed: neither the file nor the running process.
+#[derive(Debug, thiserror::Error)]
+pub enum HaProxyError {
+    /// An option has a value that must not reach HAProxy's configuration.
+    #[error(transparent)]
+    Option(#[from] InvalidName),
+    /// A file cannot be read or written.
+    #[error("cannot {action} {path}: {source}{}", hint(source))]
+    File {
+        /// What was tried: `read`, `write`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The template cannot be parsed or rendered.
+    #[error("{file}{}: {message}", at_line(*line))]
+    Template {
+        /// The template.
+        file: String,
+        /// Where in it, from 1, where that is known.
+        line: Option<usize>,
+        /// What is wrong.
+        message: String,
+    },
+    /// What the template gave is not a configuration of these servers.
+    #[error("{file} does not give a configuration of this fleet: {problem}")]
+    Lint {
+        /// The template.
+        file: String,
+        /// What is wrong.
+        problem: super::lint::Problem,
+    },
+    /// Two servers of one droplet.
+    #[error("droplet {0} is there twice; a droplet is one server")]
+    Twice(DropletId),
+    /// An address that no droplet can have.
+    #[error("droplet {id} has the address {address}, which is no host's")]
+    Address {
+        /// The droplet.
+        id: DropletId,
+        /// Its address.
+        address: std::net::IpAddr,
+    },
+    /// HAProxy is not installed.
+    #[error("there is no HAProxy at {}; install it (`apt-get install haproxy`) or configure where it is", .0.display())]
+    BinaryMissing(PathBuf),
+    /// A program cannot be run.
+    #[error("cannot run {program}: {source}{}", hint(source))]
+    Run {
+        /// The program.
+        program: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A program did not end in time, and was killed.
+    #[error("`{command}` did not end within {after:?} and was killed")]
+    TimedOut {
+        /// The program and its arguments.
+        command: String,
+        /// How long it was given.
+        after: Duration,
+    },
+    /// `haproxy -c` does not accept the configuration.
+    #[error("HAProxy refuses the configuration made by {template}:{}\n{output}", source_line(*line, text.as_deref()))]
+    Refused {
+        /// The template that made it.
+        template: String,
+        /// The first line that HAProxy names, from 1.
+        line: Option<usize>,
+        /// That line.
+        text: Option<String>,
+        /// HAProxy's own words.
+        output: String,
+    },
+    /// HAProxy's socket does not answer as it should.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// The configuration was installed, and HAProxy did not take it.
+    #[error("HAProxy did not take the new {}: {why}; {live}", file.display())]
+    NotTaken {
+        /// The configuration file.
+        file: PathBuf,
+        /// What happened.
+        why: Box<ReloadError>,
+        /// What is live now.
+        live: Live,
+    },
+    /// HAProxy was started and ended at once.
+    #[error("{binary} ended at once ({status}):\n{output}")]
+    Ended {
+        /// The program.
+        binary: PathBuf,
+        /// Its exit status.
+        status: String,
+        /// Its last words.
+        output: String,
+    },
+}
+
+/// Why a reload did not lead to the wanted process.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The new worker did not start.
+    #[error("the reload failed{}", colon(.0))]
+    Failed(String),
+    /// The reload command failed.
+    #[error("`{command}` failed ({status}){}", colon(output))]
+    Command {
+        /// The command.
+        command: String,
+        /// Its exit status.
+        status: String,
+        /// What it said.
+        output: String,
+    },
+    /// No new worker came up.
+    #[error("no new worker came up within {0:?}")]
+    NoNewWorker(Duration),
+    /// The new worker serves something else.
+    #[error("the new worker does not have the servers of the file: {0}; was HAProxy started with `-f` another file?")]
+    Mismatch(String),
+    /// A file around the configuration cannot be written.
+    #[error("{0}")]
+    Other(Box<HaProxyError>),
+    /// The socket does not answer as it should.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+}
+
+/// What is live after a failed change.
+#[derive(Debug)]
+pub enum Live {
+    /// The configuration of before, on disk and in the process.
+    Previous,
+    /// The configuration of before is on disk; the process keeps what it has.
+    PreviousOnDisk(Box<dyn std::error::Error + Send + Sync>),
+    /// The file is as it was before; the process keeps what it has.
+    Unchanged,
+    /// There was no configuration before; the new one stays on disk.
+    NothingBefore,
+    /// The configuration of before cannot be put back.
+    NotRolledBack(Box<HaProxyError>),
+}
+
+impl fmt::Display for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Previous => f.write_str("the configuration of before is back on disk and live"),
+            Self::PreviousOnDisk(why) => write!(
+                f,
+                "the configuration of before is back on disk, the process keeps what it had, since it could not be \
+                 reloaded: {why}"
+            ),
+            Self::Unchanged => f.write_str("the file is as it was and the process keeps what it had"),
+            Self::NothingBefore => f.write_str(
+                "there was no configuration before, so the new one stays on disk; the process keeps what it had",
+            ),
+            Self::NotRolledBack(why) => {
+                write!(f, "the new file is on disk and could not be rolled back ({why}); the process keeps what it had")
+            }
+        }
+    }
+}
+
+/// HAProxy's stats or master socket does not answer as it should.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// Nobody answers.
+    #[error("HAProxy does not answer on {}: {source}; {}", path.display(), remedy(source))]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The answer did not end in time.
+    #[error("HAProxy did not answer `{command}` on {} within {after:?}", path.display())]
+    TimedOut {
+        /// The socket.
+        path: PathBuf,
+        /// The question.
+        command: String,
+        /// How long it was given.
+        after: Duration,
+    },
+    /// The answer is longer than any that makes sense.
+    #[error("HAProxy's answer to `{command}` on {} is over {limit} bytes", path.display())]
+    TooLong {
+        /// The socket.
+        path: PathBuf,
+        /// The question.
+        command: String,
+        /// The most that is read.
+        limit: u64,
+    },
+    /// The answer is an error, or makes no sense.
+    #[error("HAProxy answered `{command}` on {} with {answer:?}", path.display())]
+    Answer {
+        /// The socket.
+        path: PathBuf,
+        /// The question.
+        command: String,
+        /// The beginning of the answer.
+        answer: String,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; run doproxy as a user who may, such as root",
+        io::ErrorKind::StorageFull => "; make room on that disk",
+        _ => "",
+    }
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "run doproxy as root or as a member of the socket's group",
+        io::ErrorKind::NotFound => "is HAProxy running (`systemctl start haproxy`), and is its socket there?",
+        io::ErrorKind::ConnectionRefused => "HAProxy is not running: start it (`systemctl start haproxy`)",
+        _ => "is HAProxy running?",
+    }
+}
+
+fn at_line(line: Option<usize>) -> String {
+    line.map(|line| format!(":{line}")).unwrap_or_default()
+}
+
+fn source_line(line: Option<usize>, text: Option<&str>) -> String {
+    match (line, text) {
+        (Some(line), Some(text)) => format!(" line {line} is `{}`", text.trim()),
+        (Some(line), None) => format!(" line {line}"),
+        (None, _) => String::new(),
+    }
+}
+
+/// What a program said, after a colon: beside it when it is one line, below it when it is more.
+fn colon(text: &str) -> String {
+    match text.lines().count() {
+        0 => String::new(),
+        1 => format!(": {}", text.trim_end()),
+        _ => format!(":\n{}\n", text.trim_end()),
+    }
+}

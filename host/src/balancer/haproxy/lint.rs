@@ -1,0 +1,168 @@
+//! What HAProxy's own check does not find: a file that was cut at the end of a line is valid to it, and so is one
+//! that has other servers than ours.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use super::BACKEND;
+use super::wanted::Wanted;
+
+/// The line that tells a whole file from a truncated one.
+pub(super) const END_MARKER: &str = "# doproxy: end";
+
+/// What begins a section (HAProxy's configuration manual, chapter 2 and on).
+fn is_section(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "global"
+            | "defaults"
+            | "frontend"
+            | "backend"
+            | "listen"
+            | "peers"
+            | "mailers"
+            | "resolvers"
+            | "userlist"
+            | "program"
+            | "cache"
+            | "http-errors"
+            | "ring"
+            | "log-forward"
+            | "fcgi-app"
+            | "crt-list"
+            | "crt-store"
+            | "traces"
+            | "log-profile"
+    )
+}
+
+/// Why a text is not the configuration of the wanted servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The line of the rendered text, from 1, and what stands there.
+    pub line: Option<(usize, String)>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)?;
+        match &self.line {
+            Some((number, text)) => write!(f, " (line {number} of what it gives: `{}`)", text.trim()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Checks that `text` is whole, and has exactly the servers of `wanted` in the fleet's backend.
+pub(super) fn check(text: &str, wanted: &[Wanted]) -> Result<(), Problem> {
+    check_whole(text)?;
+    let mut missing: HashMap<&str, &Wanted> = wanted.iter().map(|server| (server.name.as_str(), server)).collect();
+    let mut backends = 0;
+    let mut in_fleet = false;
+    for (index, line) in text.lines().enumerate() {
+        let at = |message: String| Problem { line: Some((index + 1, line.to_owned())), message };
+        let mut words = line.split_ascii_whitespace();
+        let Some(keyword) = words.next() else { continue };
+        if is_section(keyword) {
+            in_fleet = keyword == "backend" && words.next() == Some(BACKEND);
+            backends += usize::from(in_fleet);
+        } else if in_fleet && keyword == "server" {
+            let name = words.next().unwrap_or_default();
+            let Some(server) = missing.remove(name) else {
+                return Err(at(format!("{name:?} is not a server of the fleet, or is there twice")));
+            };
+            check_server(server, words).map_err(at)?;
+        } else if in_fleet && keyword == "server-template" {
+            return Err(at(format!("`server-template` has no place in `backend {BACKEND}`")));
+        }
+    }
+    if backends != 1 {
+        return Err(nowhere(format!("there must be one `backend {BACKEND}`, and there are {backends}")));
+    }
+    // The first by name, so that the same mistake gives the same message.
+    match missing.keys().min() {
+        Some(name) => {
+            Err(nowhere(format!("{} of {} servers are missing, such as {name}", missing.len(), wanted.len())))
+        }
+        None => Ok(()),
+    }
+}
+
+fn check_whole(text: &str) -> Result<(), Problem> {
+    if let Some((index, line)) =
+        text.lines().enumerate().find(|(_, line)| line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t'))
+    {
+        let line = line.escape_default().to_string();
+        return Err(Problem { line: Some((index + 1, line)), message: "there is a control character".into() });
+    }
+    if !text.ends_with('\n') {
+        return Err(nowhere("the last line does not end: it may be truncated".into()));
+    }
+    if text.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim) != Some(END_MARKER) {
+        return Err(nowhere(format!("the last line must be `{END_MARKER}`: it may be truncated")));
+    }
+    Ok(())
+}
+
+fn check_server<'a>(server: &Wanted, mut words: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let address = words.next().unwrap_or_default();
+    let parsed = address.rsplit_once(':').and_then(|(host, port)| {
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Some((host.parse().ok()?, port.parse::<u16>().ok()?))
+    });
+    if parsed != Some((server.ip, server.port)) {
+        return Err(format!("{} is at {}:{}, not at {address:?}", server.name, server.address, server.port));
+    }
+    let weight: Option<u32> = words.skip_while(|word| *word != "weight").nth(1).and_then(|weight| weight.parse().ok());
+    // HAProxy's own weight is 1 where none is given.
+    let gets_traffic = weight.unwrap_or(1) > 0;
+    if gets_traffic != server.serves() {
+        return Err(format!("{} is {} and must have `weight {}`", server.name, server.state, server.weight));
+    }
+    Ok(())
+}
+
+fn nowhere(message: String) -> Problem {
+    Problem { line: None, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balancer::ServerState;
+    use crate::balancer::haproxy::fixtures::{server, server_that_is};
+
+    const GOOD: &str = "global\n\nbackend droplets\n  balance leastconn\n  server web-7 10.0.0.7:80 check weight 100\n  \
+                        server web-8 10.0.0.8:80 check weight 0\n\nbackend other\n  server blog 10.1.0.1:80\n# doproxy: end\n";
+
+    fn problem(text: &str) -> String {
+        let wanted = Wanted::all(&[server(7), server_that_is(ServerState::Warming, 8)], 80).unwrap();
+        check(text, &wanted).map_or_else(|problem| problem.to_string(), |()| "none".into())
+    }
+
+    #[test]
+    fn a_whole_configuration_of_the_wanted_servers_passes() {
+        assert_eq!(problem(GOOD), "none");
+    }
+
+    #[test]
+    fn a_configuration_cut_at_any_byte_is_found() {
+        for end in 0..GOOD.len() {
+            assert_ne!(problem(&GOOD[..end]), "none", "{end}");
+        }
+    }
+
+    #[test]
+    fn another_set_of_servers_is_found() {
+        insta::assert_snapshot!(problem(&GOOD.replace("web-8", "web-9")), @r#""web-9" is not a server of the fleet, or is there twice (line 6 of what it gives: `server web-9 10.0.0.8:80 check weight 0`)"#);
+        insta::assert_snapshot!(problem(&GOOD.replace("web-8 10.0.0.8", "web-7 10.0.0.7")), @r#""web-7" is not a server of the fleet, or is there twice (line 6 of what it gives: `server web-7 10.0.0.7:80 check weight 0`)"#);
+        insta::assert_snapshot!(problem(&GOOD.replace("  server web-8", "  # server web-8")), @"1 of 2 servers are missing, such as web-8");
+        insta::assert_snapshot!(problem(&GOOD.replace("10.0.0.8", "10.0.8")), @r#"web-8 is at 10.0.0.8:80, not at "10.0.8:80" (line 6 of what it gives: `server web-8 10.0.8:80 check weight 0`)"#);
+        insta::assert_snapshot!(problem(&GOOD.replace("weight 0", "weight 100")), @"web-8 is warming and must have `weight 0` (line 6 of what it gives: `server web-8 10.0.0.8:80 check weight 100`)");
+        insta::assert_snapshot!(problem(&GOOD.replace("backend droplets", "backend web")), @"there must be one `backend droplets`, and there are 0");
+        insta::assert_snapshot!(problem(&GOOD.replace("balance", "server-template x 1-3 10.0.0.1:80\n  balance")), @"`server-template` has no place in `backend droplets` (line 4 of what it gives: `server-template x 1-3 10.0.0.1:80`)");
+        insta::assert_snapshot!(problem(&GOOD.replace("blog", "bl\rog")), @r#"there is a control character (line 9 of what it gives: `server bl\rog 10.1.0.1:80`)"#);
+    }
+}

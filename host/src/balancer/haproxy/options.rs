@@ -1,0 +1,370 @@
+//! What the user chooses about HAProxy, and the rules of those values.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::escape;
+use crate::model::{FleetName, InvalidName};
+
+/// How HAProxy is set up. The values are checked by [`HaProxy::new`](super::HaProxy::new).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// The file that HAProxy reads; doproxy writes it.
+    pub config_file: PathBuf,
+    /// The user's own template; the built-in one where it is `None`.
+    pub template: Option<PathBuf>,
+    /// The program, as a path or as a name that `PATH` knows.
+    pub binary: PathBuf,
+    /// The fleet's name, for people who read the file.
+    pub fleet: Option<FleetName>,
+    /// Where the frontend listens: `*:80`, `127.0.0.1:8080`, `[::1]:8080`.
+    pub bind: Vec<String>,
+    /// The port of every droplet.
+    pub server_port: u16,
+    /// The path of the health check; 200 to 399 is healthy.
+    pub health_path: String,
+    /// The time between two health checks of a droplet.
+    pub check_interval: Duration,
+    /// Most requests that one droplet works on at a time; the others wait in HAProxy.
+    pub max_sessions: u32,
+    /// How long a droplet that comes back takes to get its full share.
+    pub slow_start: Duration,
+    /// The socket that statistics are read from.
+    pub stats_socket: PathBuf,
+    /// Where the health of the servers is left for the next worker.
+    pub state_file: PathBuf,
+    /// Where Prometheus scrapes HAProxy, in the form of `bind`.
+    pub metrics: Option<String>,
+    /// The syslog socket; no log where it is `None`.
+    pub log: Option<PathBuf>,
+    /// Whom HAProxy becomes after it was started as root.
+    pub run_as: Option<RunAs>,
+    /// How a running HAProxy is told to read its file again.
+    pub reload: Reload,
+    /// HAProxy's own timeouts.
+    pub timeouts: Timeouts,
+    /// How long doproxy waits for HAProxy.
+    pub deadlines: Deadlines,
+}
+
+impl Options {
+    /// What Debian's package sets up, with its configuration in `config_file`.
+    pub fn new(config_file: impl Into<PathBuf>) -> Self {
+        let config_file = config_file.into();
+        Self {
+            state_file: beside(&config_file, "state"),
+            config_file,
+            template: None,
+            // Not by `PATH`, in which users other than root do not have it.
+            binary: "/usr/sbin/haproxy".into(),
+            fleet: None,
+            bind: vec!["*:80".into()],
+            server_port: 80,
+            health_path: "/".into(),
+            check_interval: Duration::from_secs(2),
+            max_sessions: 200,
+            slow_start: Duration::from_secs(30),
+            stats_socket: "/run/haproxy/admin.sock".into(),
+            metrics: None,
+            log: Some("/dev/log".into()),
+            run_as: Some(RunAs {
+                user: "haproxy".into(),
+                group: "haproxy".into(),
+                chroot: Some("/var/lib/haproxy".into()),
+            }),
+            reload: Reload::MasterSocket("/run/haproxy-master.sock".into()),
+            timeouts: Timeouts::default(),
+            deadlines: Deadlines::default(),
+        }
+    }
+}
+
+/// The file beside `file` whose name has `.suffix` after it.
+pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    name.into()
+}
+
+/// Whom HAProxy becomes after it was started as root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunAs {
+    /// The user.
+    pub user: String,
+    /// The group; its members may use the stats socket.
+    pub group: String,
+    /// The directory that the workers are locked into.
+    pub chroot: Option<PathBuf>,
+}
+
+/// How a running HAProxy is told to read its file again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reload {
+    /// By the master's own socket (`haproxy -W -S PATH`): says whether it worked, and shows workers of before.
+    MasterSocket(PathBuf),
+    /// By a program and its arguments, such as `systemctl reload haproxy`; no shell is between.
+    Command(Vec<String>),
+}
+
+/// HAProxy's own timeouts; see its configuration manual, section 4.2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To connect to a droplet.
+    pub connect: Duration,
+    /// Silence of a client.
+    pub client: Duration,
+    /// Silence of a droplet.
+    pub server: Duration,
+    /// Until a client has sent its request's header.
+    pub http_request: Duration,
+    /// Between two requests of a client. Short, since workers of before wait for it.
+    pub http_keep_alive: Duration,
+    /// In the queue for a droplet.
+    pub queue: Duration,
+    /// Silence of a WebSocket.
+    pub tunnel: Duration,
+    /// Of a client that has closed its side.
+    pub client_fin: Duration,
+    /// Of a health check.
+    pub check: Duration,
+    /// The longest life of a worker after a reload.
+    pub hard_stop_after: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(5),
+            client: Duration::from_mins(1),
+            server: Duration::from_mins(1),
+            http_request: Duration::from_secs(10),
+            http_keep_alive: Duration::from_secs(10),
+            queue: Duration::from_secs(10),
+            tunnel: Duration::from_hours(1),
+            client_fin: Duration::from_secs(30),
+            check: Duration::from_secs(3),
+            hard_stop_after: Duration::from_mins(10),
+        }
+    }
+}
+
+/// How long doproxy waits for HAProxy. Validating and reloading 10,000 servers takes seconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For `haproxy -c`.
+    pub check: Duration,
+    /// For a reload, from the order to a new worker that answers.
+    pub reload: Duration,
+    /// For an answer on a socket.
+    pub answer: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { check: Duration::from_secs(30), reload: Duration::from_secs(30), answer: Duration::from_secs(5) }
+    }
+}
+
+/// The options as the template sees them: all of them are known to be harmless in a configuration file.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Setup {
+    fleet: String,
+    backend: &'static str,
+    bind: Vec<String>,
+    health_path: String,
+    check_interval: String,
+    slow_start: String,
+    max_sessions: u32,
+    timeouts: WrittenTimeouts,
+    stats_socket: String,
+    state_file: String,
+    metrics: String,
+    log: String,
+    run_as: Option<WrittenRunAs>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct WrittenRunAs {
+    user: String,
+    group: String,
+    chroot: String,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct WrittenTimeouts {
+    connect: String,
+    client: String,
+    server: String,
+    http_request: String,
+    http_keep_alive: String,
+    queue: String,
+    tunnel: String,
+    client_fin: String,
+    check: String,
+    hard_stop_after: String,
+}
+
+impl Setup {
+    /// Checks the options, with another state file where `state_file` says so.
+    pub(super) fn new(options: &Options, state_file: &Path) -> Result<Self, InvalidName> {
+        if options.bind.is_empty() {
+            return Err(invalid("the list of bind addresses", "", "at least one address such as *:80"));
+        }
+        if options.server_port == 0 {
+            return Err(invalid("the server port", "0", "from 1 to 65535"));
+        }
+        if options.max_sessions == 0 {
+            return Err(invalid("the most sessions of a server", "0", "at least 1"));
+        }
+        if let Reload::Command(words) = &options.reload
+            && words.is_empty()
+        {
+            return Err(invalid("the reload command", "", "a program and its arguments"));
+        }
+        let timeouts = &options.timeouts;
+        Ok(Self {
+            fleet: options.fleet.as_ref().map(ToString::to_string).unwrap_or_default(),
+            backend: super::BACKEND,
+            bind: options.bind.iter().map(|text| bind(text)).collect::<Result<_, _>>()?,
+            health_path: health_path(&options.health_path)?,
+            check_interval: time("the check interval", options.check_interval)?,
+            slow_start: time("the slow start", options.slow_start)?,
+            max_sessions: options.max_sessions,
+            timeouts: WrittenTimeouts {
+                connect: time("the timeout `connect`", timeouts.connect)?,
+                client: time("the timeout `client`", timeouts.client)?,
+                server: time("the timeout `server`", timeouts.server)?,
+                http_request: time("the timeout `http_request`", timeouts.http_request)?,
+                http_keep_alive: time("the timeout `http_keep_alive`", timeouts.http_keep_alive)?,
+                queue: time("the timeout `queue`", timeouts.queue)?,
+                tunnel: time("the timeout `tunnel`", timeouts.tunnel)?,
+                client_fin: time("the timeout `client_fin`", timeouts.client_fin)?,
+                check: time("the timeout `check`", timeouts.check)?,
+                hard_stop_after: time("the timeout `hard_stop_after`", timeouts.hard_stop_after)?,
+            },
+            stats_socket: path("the stats socket", &options.stats_socket)?,
+            state_file: path("the state file", state_file)?,
+            metrics: options.metrics.as_deref().map(bind).transpose()?.unwrap_or_default(),
+            log: options.log.as_deref().map(|log| path("the syslog socket", log)).transpose()?.unwrap_or_default(),
+            run_as: options.run_as.as_ref().map(run_as).transpose()?,
+        })
+    }
+}
+
+fn run_as(run_as: &RunAs) -> Result<WrittenRunAs, InvalidName> {
+    Ok(WrittenRunAs {
+        user: account("the user of HAProxy", &run_as.user)?,
+        group: account("the group of HAProxy", &run_as.group)?,
+        chroot: run_as.chroot.as_deref().map(|dir| path("the chroot", dir)).transpose()?.unwrap_or_default(),
+    })
+}
+
+fn invalid(what: &'static str, value: &str, rule: &'static str) -> InvalidName {
+    InvalidName { what, value: value.to_owned(), rule }
+}
+
+/// An address and a port, written the one way.
+fn bind(text: &str) -> Result<String, InvalidName> {
+    let wrong = || invalid("the bind address", text, "an IP address or *, a colon and a port: *:80, 127.0.0.1:8080");
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let port: u16 = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
+    if host.is_empty() || host == "*" {
+        return Ok(format!("*:{port}"));
+    }
+    let host: IpAddr = host.trim_start_matches('[').trim_end_matches(']').parse().map_err(|_| wrong())?;
+    Ok(SocketAddr::new(host, port).to_string())
+}
+
+fn health_path(text: &str) -> Result<String, InvalidName> {
+    if text.starts_with('/') && text.len() <= 1024 && escape::is_harmless(text) {
+        return Ok(text.to_owned());
+    }
+    Err(invalid("the health path", text, "begins with / and is made of letters, digits and ._:-/%?=&~+,@"))
+}
+
+fn account(what: &'static str, text: &str) -> Result<String, InvalidName> {
+    if escape::is_name(text) {
+        return Ok(text.to_owned());
+    }
+    Err(invalid(what, text, "made of letters, digits and ._:-"))
+}
+
+fn path(what: &'static str, path: &Path) -> Result<String, InvalidName> {
+    match path.to_str().filter(|text| escape::is_path(text)) {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(invalid(
+            what,
+            &path.to_string_lossy(),
+            "an absolute path made of letters, digits and ._-/: HAProxy's configuration has it",
+        )),
+    }
+}
+
+/// A time as HAProxy writes it, in the largest unit that is exact. HAProxy counts milliseconds in 31 bits.
+fn time(what: &'static str, duration: Duration) -> Result<String, InvalidName> {
+    let ms = u32::try_from(duration.as_millis()).ok().filter(|ms| (1..1 << 31).contains(ms));
+    let Some(ms) = ms else {
+        return Err(invalid(what, &format!("{duration:?}"), "from a millisecond to 24 days"));
+    };
+    Ok(match ms {
+        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
+        ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
+        ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
+        ms => format!("{ms}ms"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setup(options: &Options) -> Result<Setup, InvalidName> {
+        Setup::new(options, &options.state_file)
+    }
+
+    #[test]
+    fn what_is_harmful_in_a_configuration_is_no_option() {
+        let harmful: [fn(&mut Options); 9] = [
+            |o| o.bind = vec!["*:80 ssl\nbind :81".into()],
+            |o| o.bind = vec!["${SECRET}:80".into()],
+            |o| o.bind = vec!["127.0.0.1:0".into()],
+            |o| o.bind = vec![],
+            |o| o.health_path = "/ HTTP/1.0\r\nX: y".into(),
+            |o| o.health_path = "/#".into(),
+            |o| o.stats_socket = "/run/a b".into(),
+            |o| o.stats_socket = "abns@x".into(),
+            |o| o.run_as = Some(RunAs { user: "root #".into(), group: "g".into(), chroot: None }),
+        ];
+
+        for (index, change) in harmful.iter().enumerate() {
+            let mut options = Options::new("/etc/haproxy/haproxy.cfg");
+            change(&mut options);
+
+            assert!(setup(&options).is_err(), "case {index}");
+        }
+        assert!(setup(&Options::new("/etc/haproxy/haproxy.cfg")).is_ok());
+    }
+
+    #[test]
+    fn a_bind_address_is_written_one_way() {
+        let written: Vec<String> =
+            ["*:80", ":80", "127.0.0.1:8080", "[::1]:81", "::1:81"].map(bind).map(Result::unwrap).into();
+
+        assert_eq!(written, ["*:80", "*:80", "127.0.0.1:8080", "[::1]:81", "[::1]:81"]);
+    }
+
+    #[test]
+    fn a_time_is_written_in_the_largest_exact_unit() {
+        let written = |ms| time("it", Duration::from_millis(ms)).unwrap();
+
+        assert_eq!(
+            [written(7_200_000), written(90_000), written(60_000), written(1500)],
+            ["2h", "90s", "1m", "1500ms"]
+        );
+        assert!(time("it", Duration::ZERO).is_err());
+    }
+}

@@ -1,0 +1,128 @@
+//! An HAProxy of our own, for the demo and for tests. In production its own service starts it.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::Instant;
+
+use super::command::cleaned;
+use super::reload::processes;
+use super::runtime::{Backoff, Socket};
+use super::{HaProxyError, SocketError};
+
+/// How long a start and an end may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many of its last words are kept for an error.
+const KEPT_LINES: usize = 50;
+
+/// A running HAProxy: a master and its workers. They end with this value.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts HAProxy in master-worker mode with its master socket at `master_socket`, and waits until that answers.
+    pub async fn start(binary: &Path, config_file: &Path, master_socket: &Path) -> Result<Self, HaProxyError> {
+        let mut listen = master_socket.as_os_str().to_owned();
+        listen.push(",mode,600");
+        let mut command = Command::new(binary);
+        command.arg("-W").arg("-S").arg(listen).arg("-f").arg(config_file);
+        // In a group of its own, so that Ctrl-C is for us, and we end it when we are done with it.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        let child = command.spawn().map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => HaProxyError::BinaryMissing(binary.to_owned()),
+            _ => HaProxyError::Run { program: binary.display().to_string(), source },
+        })?;
+        let mut process = Self { child };
+        let last_words = Arc::new(Mutex::new(VecDeque::new()));
+        let listener = process.child.stderr.take().map(|pipe| tokio::spawn(listen_to(pipe, Arc::clone(&last_words))));
+        let until = Instant::now() + DEADLINE;
+        let mut backoff = Backoff::until(until);
+        loop {
+            if let Ok(Some(status)) = process.child.try_wait() {
+                if let Some(listener) = listener {
+                    // Ends with the pipe.
+                    let _ = listener.await;
+                }
+                let words: Vec<String> = last_words.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+                return Err(HaProxyError::Ended {
+                    binary: PathBuf::from(binary),
+                    status: status.to_string(),
+                    output: cleaned(&words.join("\n")),
+                });
+            }
+            match processes(&Socket::new(master_socket, DEADLINE), Instant::now()).await {
+                Ok(processes) if processes.is_up() => return Ok(process),
+                answer => {
+                    if !backoff.wait().await {
+                        let after = DEADLINE;
+                        let starting = SocketError::TimedOut {
+                            path: master_socket.to_owned(),
+                            command: "show proc".into(),
+                            after,
+                        };
+                        return Err(answer.err().unwrap_or(starting).into());
+                    }
+                }
+            }
+        }
+    }
+
+    /// The process id of the master; `None` once it has ended.
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Ends HAProxy: asks it to, and kills it when it does not.
+    pub async fn stop(mut self) {
+        self.signal(Signal::SIGTERM);
+        if tokio::time::timeout(DEADLINE, self.child.wait()).await.is_err() {
+            // The error would be that it ended in this moment.
+            let _ = self.child.kill().await;
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // The id is there until the child was waited for, so it can be nobody else's.
+        if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::SIGTERM);
+        let until = std::time::Instant::now() + Duration::from_secs(2);
+        while matches!(self.child.try_wait(), Ok(None)) {
+            if std::time::Instant::now() >= until {
+                // Its workers end when they see that the master has.
+                let _ = self.child.start_kill();
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Keeps the last lines that HAProxy says, so that its pipe never fills.
+async fn listen_to(pipe: impl AsyncRead + Unpin, last_words: Arc<Mutex<VecDeque<String>>>) {
+    let mut lines = BufReader::new(pipe).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        tracing::debug!(target: "haproxy", "{line}");
+        let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT_LINES {
+            kept.pop_front();
+        }
+        kept.push_back(line);
+    }
+}

@@ -1,0 +1,213 @@
+//! Getting the running HAProxy to read its file, and knowing that it did.
+//!
+//! The master's own `reload` is used and never a signal: of two signals in quick succession one is lost. From 2.7 on
+//! its answer says whether it worked; before, the reload counter and the failures in `show proc` do. While the
+//! master executes itself anew, its socket refuses connections.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::command;
+use super::error::{ReloadError, SocketError};
+use super::runtime::{Backoff, Command, Socket, fact};
+use super::{HaProxyError, Options, Reload};
+
+/// What `show proc` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Processes {
+    master: u32,
+    reloads: u64,
+    failed: u64,
+    workers: Vec<u32>,
+    /// Workers of before a reload, which still have connections.
+    pub(super) old_workers: Vec<u32>,
+}
+
+impl Processes {
+    /// Reads `show proc` (management guide, section 9.4); `None` where the text is none.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let mut found = Self { master: 0, reloads: 0, failed: 0, workers: Vec::new(), old_workers: Vec::new() };
+        let mut old = false;
+        for line in text.lines() {
+            if let Some(title) = line.strip_prefix("# ") {
+                old = title.starts_with("old");
+                continue;
+            }
+            let mut words = line.split_ascii_whitespace();
+            let Some(pid) = words.next().and_then(|pid| pid.parse().ok()) else { continue };
+            match words.next() {
+                Some("master") => {
+                    found.master = pid;
+                    found.reloads = words.next()?.parse().ok()?;
+                    // `[failed: 1]`, from 2.5 on.
+                    found.failed = line
+                        .split_once("[failed: ")
+                        .and_then(|(_, rest)| rest.split_once(']')?.0.parse().ok())
+                        .unwrap_or(0);
+                }
+                Some("worker") if old => found.old_workers.push(pid),
+                Some("worker") => found.workers.push(pid),
+                _ => {}
+            }
+        }
+        (found.master != 0).then_some(found)
+    }
+
+    /// Whether there is a worker of the present configuration.
+    pub(super) fn is_up(&self) -> bool {
+        !self.workers.is_empty()
+    }
+
+    /// What became of a reload that was ordered when the processes were `before`; `None` while it is under way.
+    fn outcome(&self, before: &Self) -> Option<Result<(), ReloadError>> {
+        if self.master == before.master && self.reloads <= before.reloads {
+            return None;
+        }
+        if self.failed > 0 {
+            let why = "the new worker could not start, for example since an address is in use; HAProxy's log says more";
+            return Some(Err(ReloadError::Failed(why.into())));
+        }
+        self.workers.iter().any(|pid| !before.workers.contains(pid)).then_some(Ok(()))
+    }
+}
+
+/// Whether the processes can be asked to reload at all: what to find out before anything is changed.
+pub(super) async fn is_possible(options: &Options) -> Result<(), SocketError> {
+    if let Reload::MasterSocket(path) = &options.reload {
+        let until = Instant::now() + options.deadlines.answer;
+        processes(&Socket::new(path, options.deadlines.answer), until).await?;
+    }
+    Ok(())
+}
+
+/// Orders a reload, and waits until a new worker answers on the stats socket.
+pub(super) async fn reload(options: &Options) -> Result<(), ReloadError> {
+    let until = Instant::now() + options.deadlines.reload;
+    let stats = Socket::new(&options.stats_socket, options.deadlines.answer);
+    let worker_before = worker(&stats).await;
+    match &options.reload {
+        Reload::MasterSocket(path) => by_master(&Socket::new(path, options.deadlines.answer), until).await?,
+        Reload::Command(words) => by_command(words, options.deadlines.reload).await?,
+    }
+    let mut backoff = Backoff::until(until);
+    loop {
+        let now = worker(&stats).await;
+        match now {
+            Ok(pid) if worker_before.as_ref().ok() != Some(&pid) => return Ok(()),
+            now => {
+                if !backoff.wait().await {
+                    return Err(now.map_or_else(Into::into, |_| ReloadError::NoNewWorker(options.deadlines.reload)));
+                }
+            }
+        }
+    }
+}
+
+/// The processes; patient with a master that is executing itself anew.
+pub(super) async fn processes(master: &Socket, until: Instant) -> Result<Processes, SocketError> {
+    let mut backoff = Backoff::until(until);
+    loop {
+        let answer = master.ask_master(Command::ShowProc).await;
+        let read =
+            answer.and_then(|text| Processes::read(&text).ok_or_else(|| master.nonsense(Command::ShowProc, &text)));
+        match read {
+            Err(error) if !is_final(&error) && backoff.wait().await => {}
+            read => return read,
+        }
+    }
+}
+
+/// Whether waiting cannot help: there is no such socket, or it is not for us.
+fn is_final(error: &SocketError) -> bool {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    matches!(error, SocketError::Unreachable { source, .. } if matches!(source.kind(), NotFound | PermissionDenied))
+}
+
+/// The process id of the worker that answers on the stats socket.
+async fn worker(stats: &Socket) -> Result<u32, SocketError> {
+    let [info] = stats.ask([Command::ShowInfo]).await?;
+    fact(&info, "Pid").and_then(|pid| pid.parse().ok()).ok_or_else(|| stats.nonsense(Command::ShowInfo, &info))
+}
+
+async fn by_master(master: &Socket, until: Instant) -> Result<(), ReloadError> {
+    let before = processes(master, until).await?;
+    let left = until.saturating_duration_since(Instant::now());
+    match master.within(left).ask_master(Command::Reload).await {
+        Ok(answer) if answer.starts_with("Success=1") => return Ok(()),
+        Ok(answer) if answer.starts_with("Success=0") => {
+            let log = answer.split_once("--\n").map_or("", |(_, log)| log);
+            return Err(ReloadError::Failed(command::cleaned(log)));
+        }
+        // 2.6 says nothing, and may reset the connection while it executes itself.
+        Ok(_) | Err(SocketError::Unreachable { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut backoff = Backoff::until(until);
+    loop {
+        let now = processes(master, until).await?;
+        if let Some(outcome) = now.outcome(&before) {
+            return outcome;
+        }
+        if !backoff.wait().await {
+            return Err(ReloadError::NoNewWorker(backoff.given()));
+        }
+    }
+}
+
+async fn by_command(words: &[String], deadline: Duration) -> Result<(), ReloadError> {
+    let Some((program, arguments)) = words.split_first() else { return Ok(()) };
+    let (program, arguments) = (Path::new(program), arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    let ended =
+        command::run(program, &arguments, deadline).await.map_err(|error| ReloadError::Other(Box::new(error)))?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    Err(ReloadError::Command {
+        command: command::written(program, &arguments),
+        status: ended.status.to_string(),
+        output: command::cleaned(&ended.output),
+    })
+}
+
+impl From<HaProxyError> for ReloadError {
+    fn from(error: HaProxyError) -> Self {
+        Self::Other(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(reloads: &str, workers: &str) -> Processes {
+        let head = "#<PID>          <type>          <reloads>       <uptime>        <version>      \n";
+        Processes::read(&format!("{head}10 master {reloads} 0d00h02m07s 2.6.12\n# workers\n{workers}# programs\n\n"))
+            .unwrap()
+    }
+
+    #[test]
+    fn processes_are_read_with_their_age() {
+        let processes = shown("5 [failed: 2]", "12 worker 0 0d 2.6\n# old workers\n11 worker 1 0d 2.6\n");
+
+        assert_eq!(
+            processes,
+            Processes { master: 10, reloads: 5, failed: 2, workers: vec![12], old_workers: vec![11] }
+        );
+        assert_eq!(Processes::read("Unknown command"), None);
+    }
+
+    #[test]
+    fn a_reload_has_worked_when_the_counter_moved_and_a_new_worker_is_there() {
+        let before = shown("0 [failed: 0]", "11 worker 0 0d 2.6\n");
+
+        let under_way = shown("0 [failed: 0]", "11 worker 0 0d 2.6\n").outcome(&before);
+        let worked = shown("1 [failed: 0]", "12 worker 0 0d 2.6\n# old workers\n11 worker 1 0d 2.6\n").outcome(&before);
+        let failed = shown("1 [failed: 1]", "11 worker 1 0d 2.6\n").outcome(&before);
+
+        assert!(under_way.is_none());
+        assert!(matches!(worked, Some(Ok(()))));
+        assert!(matches!(failed, Some(Err(ReloadError::Failed(_)))));
+    }
+}

@@ -1,0 +1,175 @@
+//! From HAProxy's statistics to what the controller reads. Functions of text.
+
+use std::collections::HashMap;
+
+use super::runtime::fact;
+use super::table::{Row, Table};
+use super::wanted::droplet_of;
+use crate::balancer::{ServerStats, Stats};
+use crate::model::{DropletId, Load};
+
+/// The name of the row that sums up a backend.
+const BACKEND_ROW: &str = "BACKEND";
+
+/// Reads `show info` and `show stat` of the worker, and `show stat` of workers of before; `None` where the text is
+/// not of that form.
+pub(super) fn read(info: &str, stat: &str, old_workers: &[String]) -> Option<Stats> {
+    let uptime_s = fact(info, "Uptime_sec")?.parse().ok()?;
+    let old = old_sessions(old_workers);
+    let table = Table::csv(stat)?;
+    let mut stats = Stats { uptime_s, ..Stats::default() };
+    for row in table.rows() {
+        match row.text("svname") {
+            Some(BACKEND_ROW) => {
+                stats.queued = row.number("qcur").unwrap_or(0);
+                stats.requests_total = row.number("req_tot").or_else(|| row.number("stot")).unwrap_or(0);
+            }
+            Some(name) => {
+                let Some(id) = droplet_of(name) else { continue };
+                stats.servers.push(server(id, &row, old.get(&id).copied().unwrap_or(0)));
+            }
+            None => {}
+        }
+    }
+    Some(stats)
+}
+
+/// The sessions that workers of before still have, of each droplet.
+fn old_sessions(old_workers: &[String]) -> HashMap<DropletId, u32> {
+    let mut sessions: HashMap<DropletId, u32> = HashMap::new();
+    // A worker whose configuration had no such backend answers with a message.
+    for table in old_workers.iter().filter_map(|text| Table::csv(text)) {
+        for row in table.rows() {
+            if let (Some(id), Some(more)) = (row.text("svname").and_then(droplet_of), row.number::<u32>("scur")) {
+                let sum = sessions.entry(id).or_default();
+                *sum = sum.saturating_add(more);
+            }
+        }
+    }
+    sessions
+}
+
+fn server(id: DropletId, row: &Row<'_>, old_sessions: u32) -> ServerStats {
+    let status = row.text("status").unwrap_or_default();
+    // A check that is running right now has `* ` before the result of the one before it.
+    let check = row.text("check_status").map(|check| check.trim_start_matches("* ")).unwrap_or_default();
+    let up = status.starts_with("UP") || status.starts_with("DRAIN");
+    let sessions = row.number::<u32>("scur").unwrap_or(0).saturating_add(old_sessions);
+    let requests_total = row.number("stot").unwrap_or(0);
+    let sum =
+        |columns: [&str; 3]| columns.iter().filter_map(|name| row.number::<u64>(name)).fold(0, u64::saturating_add);
+    ServerStats {
+        id,
+        healthy: up && matches!(check, "L7OK" | "L7OKC" | "L6OK" | "L4OK"),
+        check_passed: up && matches!(check, "L7OK" | "L7OKC"),
+        status: if check.is_empty() { status.to_owned() } else { format!("{status}, {}", words_of(check, row)) },
+        sessions,
+        load: Load {
+            sessions,
+            max_sessions: row.number("slim"),
+            queued: row.number("qcur").unwrap_or(0),
+            requests_per_second: 0.0,
+            // A mean over the last 1024 requests: without any there is none.
+            response_time_ms: row.number("rtime").filter(|_| requests_total > 0),
+            errors_per_second: 0.0,
+        },
+        requests_total,
+        errors_total: sum(["hrsp_5xx", "econ", "eresp"]),
+    }
+}
+
+/// The result of a check with what explains it: `L7STS 503`, `L4CON Connection refused`.
+fn words_of(check: &str, row: &Row<'_>) -> String {
+    let mut words = check.to_owned();
+    for column in ["check_code", "last_chk"] {
+        if let Some(text) = row.text(column).filter(|text| *text != "-1") {
+            words.push(' ');
+            words.extend(text.chars().filter(|c| !c.is_control()).take(100));
+        }
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "# pxname,svname,qcur,scur,slim,stot,econ,eresp,status,weight,check_status,check_code,hrsp_5xx,req_tot,rtime,last_chk,\n";
+
+    fn of(rows: &str, old: &[&str]) -> Stats {
+        let old: Vec<String> = old.iter().map(|rows| format!("{HEADER}{rows}")).collect();
+        read("Name: HAProxy\nUptime_sec: 42\nPid: 7", &format!("{HEADER}{rows}"), &old).unwrap()
+    }
+
+    #[test]
+    fn the_load_of_the_fleet_is_read_and_other_servers_are_left_out() {
+        let stats = of(
+            "droplets,web-7,1,3,200,500,2,3,UP,100,L7OK,200,4,,12,,\ndroplets,blog,9,9,,9,,,UP,1,,,,,,,\n\
+             droplets,BACKEND,5,12,1000,600,0,0,UP,100,,,0,700,9,,\n",
+            &[],
+        );
+
+        let load =
+            Load { sessions: 3, max_sessions: Some(200), queued: 1, response_time_ms: Some(12.0), ..Load::default() };
+        let server = ServerStats {
+            id: DropletId(7),
+            healthy: true,
+            check_passed: true,
+            status: "UP, L7OK 200".into(),
+            sessions: 3,
+            load,
+            requests_total: 500,
+            errors_total: 9,
+        };
+        assert_eq!(stats, Stats { servers: vec![server], queued: 5, requests_total: 700, uptime_s: 42 });
+    }
+
+    #[test]
+    fn sessions_that_workers_of_before_still_have_count() {
+        let old = [
+            "droplets,web-7,0,2,,9,,,UP,1,,,,,,,\ndroplets,web-8,0,1,,9,,,UP,1,,,,,,,\n",
+            "droplets,web-7,0,3,,9,,,UP,1,,,,,,,\n",
+        ];
+
+        let stats = of("droplets,web-7,0,1,200,5,,,UP,100,L7OK,,,,,,\n", &old);
+
+        assert_eq!((stats.servers[0].sessions, stats.servers[0].load.sessions), (6, 6));
+    }
+
+    #[test]
+    fn a_check_has_passed_when_the_server_is_up_by_layer_7() {
+        let cases = [
+            ("UP", "L7OK", (true, true)),
+            ("UP", "* L7OK", (true, true)),
+            ("UP 2/3", "L7OK", (true, true)),
+            ("DRAIN", "L7OK", (true, true)),
+            ("UP", "L4OK", (true, false)),
+            ("UP 1/3", "INI", (false, false)),
+            ("UP 1/3", "L7TOUT", (false, false)),
+            ("DOWN 1/2", "L7OK", (false, false)),
+            ("DOWN", "L7STS", (false, false)),
+            ("MAINT", "L7OK", (false, false)),
+            ("MAINT (via x)", "", (false, false)),
+            ("no check", "", (false, false)),
+            ("NOLB", "L7OK", (false, false)),
+        ];
+        for (status, check, expected) in cases {
+            let stats = of(&format!("droplets,web-7,0,1,200,5,,,{status},100,{check},,,,,,\n"), &[]);
+
+            assert_eq!((stats.servers[0].healthy, stats.servers[0].check_passed), expected, "{status} {check}");
+        }
+    }
+
+    #[test]
+    fn the_status_of_a_sick_server_says_why() {
+        let stats = of("droplets,web-7,0,1,200,5,,,DOWN,100,L4CON,,,,,Connection refused,\n", &[]);
+
+        assert_eq!(stats.servers[0].status, "DOWN, L4CON Connection refused");
+    }
+
+    #[test]
+    fn text_that_is_no_statistics_is_none() {
+        assert_eq!(read("Uptime_sec: 1", "[3]: No such proxy.", &[]), None);
+        assert_eq!(read("Uptime_sec: soon", HEADER, &[]), None);
+    }
+}

@@ -1,0 +1,150 @@
+//! From servers to the text of the configuration, by a Tera template.
+//!
+//! What a template is given stands at the top of the built-in one, `templates/haproxy.cfg.tera`. A template cannot
+//! read files or the environment, and what it prints goes through [`escape`], which fails on anything that could mean
+//! something to HAProxy.
+
+use std::error::Error as _;
+use std::path::Path;
+
+use tera::{Context, ErrorKind, Kwargs, State, Tera, Value};
+
+use super::options::Setup;
+use super::wanted::Wanted;
+use super::{HaProxyError, escape};
+
+/// The template that is used where the user has none; also the start for one's own.
+pub const BUILT_IN_TEMPLATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../templates/haproxy.cfg.tera"));
+
+/// What errors call the built-in template.
+const BUILT_IN_NAME: &str = "the built-in template";
+
+/// More than any configuration template needs.
+const MAX_TEMPLATE_BYTES: u64 = 4 << 20;
+
+/// A template that has been parsed.
+#[derive(Debug)]
+pub(super) struct Template {
+    tera: Tera,
+    name: String,
+}
+
+impl Template {
+    /// Reads and parses the template at `path`, or the built-in one.
+    pub(super) fn load(path: Option<&Path>) -> Result<Self, HaProxyError> {
+        let Some(path) = path else { return Self::parse(BUILT_IN_NAME, BUILT_IN_TEMPLATE) };
+        let name = path.display().to_string();
+        let cannot_read = |source| HaProxyError::File { action: "read", path: path.to_owned(), source };
+        let size = std::fs::metadata(path).map_err(cannot_read)?.len();
+        if size > MAX_TEMPLATE_BYTES {
+            let message = format!("{size} bytes are too many for a template; at most {MAX_TEMPLATE_BYTES}");
+            return Err(HaProxyError::Template { file: name, line: None, message });
+        }
+        let bytes = std::fs::read(path).map_err(cannot_read)?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = before.split(|byte| *byte == b'\n').count();
+            HaProxyError::Template { file: name.clone(), line: Some(line), message: "this is not UTF-8".into() }
+        })?;
+        Self::parse(&name, &text)
+    }
+
+    fn parse(name: &str, text: &str) -> Result<Self, HaProxyError> {
+        let mut tera = Tera::new();
+        // Every name ends in nothing: all output is checked.
+        tera.autoescape_on([""]);
+        tera.set_escape_fn(escape::print);
+        tera.register_filter("haproxy_name", |text: &str, _: Kwargs, _: &State<'_>| {
+            fail_closed(text, escape::is_name(text), "a name: letters, digits and ._:-")
+        });
+        tera.register_filter("haproxy_path", |text: &str, _: Kwargs, _: &State<'_>| {
+            fail_closed(text, escape::is_path(text), "an absolute path of letters, digits and ._-/")
+        });
+        tera.register_filter("haproxy_address", |text: &str, _: Kwargs, _: &State<'_>| {
+            escape::address(text).map_err(tera::Error::message)
+        });
+        tera.register_filter("haproxy_comment", |text: &str, _: Kwargs, _: &State<'_>| escape::comment(text));
+        tera.add_raw_template(name, text).map_err(|error| template_error(name, &error))?;
+        Ok(Self { tera, name: name.to_owned() })
+    }
+
+    /// What errors call this template.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The configuration of `servers`.
+    pub(super) fn render(&self, setup: &Setup, servers: &[Wanted]) -> Result<String, HaProxyError> {
+        let failed = |error| template_error(&self.name, &error);
+        let mut context = Context::from_serialize(setup).map_err(failed)?;
+        context.insert_value("servers", Value::try_from_serializable(servers).map_err(failed)?);
+        self.tera.render(&self.name, &context).map_err(failed)
+    }
+}
+
+fn fail_closed(text: &str, passes: bool, what: &str) -> Result<String, tera::Error> {
+    if passes { Ok(text.to_owned()) } else { Err(tera::Error::message(format!("{text:?} is not {what}"))) }
+}
+
+fn template_error(name: &str, error: &tera::Error) -> HaProxyError {
+    let (line, message) = match error.kind() {
+        ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
+            (Some(report.span().start_line), report.message().to_owned())
+        }
+        // What the escape function says: Tera knows no place for it.
+        ErrorKind::Io(_) => (None, error.source().map_or_else(|| error.to_string(), ToString::to_string)),
+        _ => (None, error.to_string()),
+    };
+    HaProxyError::Template { file: name.to_owned(), line, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::balancer::haproxy::Options;
+    use crate::balancer::haproxy::fixtures::server;
+
+    fn render(template: &str) -> Result<String, HaProxyError> {
+        let options = Options::new("/etc/haproxy/haproxy.cfg");
+        let setup = Setup::new(&options, &options.state_file)?;
+        Template::parse("own.cfg.tera", template)?.render(&setup, &Wanted::all(&[server(7)], 80)?)
+    }
+
+    fn message(template: &str) -> String {
+        render(template).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_template_that_cannot_be_parsed_says_where() {
+        insta::assert_snapshot!(message("global\n{% for x in %}\n"), @"own.cfg.tera:2: Found `%}` but expected one of: integer, float, string, bool, ident, `-`, `not`, `<`, `{`, `[` or `(`");
+    }
+
+    #[test]
+    fn a_value_that_does_not_exist_is_an_error_at_its_line() {
+        insta::assert_snapshot!(message("global\n\n  {{ secret }}\n"), @"own.cfg.tera:3: Variable `secret` is not defined. Available variables: backend, bind, check_interval, fleet, health_path, log, max_sessions, metrics, run_as, servers, slow_start, state_file, stats_socket, timeouts");
+    }
+
+    #[test]
+    fn filters_fail_closed_at_their_line() {
+        insta::assert_snapshot!(message("\n{{ 'web 10.9.9.9:1 backup #' | haproxy_name }}"), @r#"own.cfg.tera:2: "web 10.9.9.9:1 backup #" is not a name: letters, digits and ._:-"#);
+        insta::assert_snapshot!(message("{{ '0.0.0.0' | haproxy_address }}"), @r#"own.cfg.tera:1: "0.0.0.0" is not the IP address of a host"#);
+        insta::assert_snapshot!(message("{{ '../x' | haproxy_path }}"), @r#"own.cfg.tera:1: "../x" is not an absolute path of letters, digits and ._-/"#);
+    }
+
+    #[test]
+    fn what_is_printed_without_a_filter_is_checked_too() {
+        insta::assert_snapshot!(message("{{ 'x\nhttp-request return' }}"), @r#"own.cfg.tera: "x\nhttp-request return" must not stand in HAProxy's configuration"#);
+        insta::assert_snapshot!(message("{% set a = '${SECRET}' %}{{ a }}"), @r#"own.cfg.tera: "${SECRET}" must not stand in HAProxy's configuration"#);
+    }
+
+    #[test]
+    fn a_comment_is_made_harmless() {
+        assert_eq!(render("# {{ 'a\nb ${c}' | haproxy_comment }}").unwrap(), "# a_b___c_");
+    }
+
+    #[test]
+    fn a_template_cannot_read_the_environment() {
+        assert!(render("{{ get_env(name='PATH') }}").is_err());
+        assert!(render("{% include '/etc/hostname' %}").is_err());
+    }
+}

@@ -1,0 +1,167 @@
+//! An HAProxy in a directory of its own, with droplets that are small HTTP servers on 127.0.1.x.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::balancer::haproxy::fixtures::server_that_is;
+use crate::balancer::haproxy::{HaProxy, Options, Process, Reload};
+use crate::balancer::{Balancer, Server, ServerState, ServerStats, Stats};
+
+/// Far more than anything here takes: it only ends a test that has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Rig {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) options: Options,
+    pub(super) haproxy: HaProxy,
+    pub(super) process: Process,
+    /// Ends the answers that are held.
+    pub(super) release: Arc<Notify>,
+    front: u16,
+}
+
+impl Rig {
+    /// A running HAProxy without servers.
+    pub(super) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// The same, after `change` to its options.
+    pub(super) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
+        let (dir, mut options) = options().await;
+        let front = free_port().await;
+        options.bind = vec![format!("127.0.0.1:{front}")];
+        change(&mut options);
+        let haproxy = HaProxy::new(options.clone()).unwrap();
+        std::fs::write(&options.config_file, haproxy.render(&[]).unwrap()).unwrap();
+        std::fs::write(&options.state_file, "1\n").unwrap();
+        let process =
+            Process::start(&options.binary, &options.config_file, &dir.path().join("master.sock")).await.unwrap();
+        Self { dir, options, haproxy, process, release: Arc::default(), front }
+    }
+
+    /// An HTTP server as droplet `id`, at 127.0.1.ID. It answers with its number; `/hold` has an answer that begins
+    /// and does not end before it is released.
+    pub(super) async fn boot(&self, id: u8) {
+        let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 1, id), self.options.server_port)).await.unwrap();
+        let release = Arc::clone(&self.release);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(answer(stream, id, Arc::clone(&release)));
+            }
+        });
+    }
+
+    /// What a client gets: the status and the body.
+    pub(super) async fn get(&self) -> (u16, String) {
+        let mut client = self.send("/").await;
+        let mut response = String::new();
+        client.read_to_string(&mut response).await.unwrap();
+        let status = response.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, response.rsplit("\r\n\r\n").next().unwrap().to_owned())
+    }
+
+    /// A client whose request is being answered until the answer is released.
+    pub(super) async fn hold(&self) -> TcpStream {
+        let mut client = self.send("/hold").await;
+        client.read_exact(&mut [0; 12]).await.unwrap();
+        client
+    }
+
+    async fn send(&self, path: &str) -> TcpStream {
+        let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, self.front)).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: www\r\nConnection: close\r\n\r\n");
+        client.write_all(request.as_bytes()).await.unwrap();
+        client
+    }
+
+    /// The statistics, once they are as `wanted`.
+    pub(super) async fn stats_when(&self, wanted: impl Fn(&Stats) -> bool) -> Stats {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let stats = self.haproxy.stats().await.unwrap();
+            if wanted(&stats) {
+                return stats;
+            }
+            assert!(Instant::now() < until, "never came: {stats:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(super) fn config(&self) -> String {
+        std::fs::read_to_string(&self.options.config_file).unwrap()
+    }
+
+    /// The text of an error without what differs from run to run.
+    pub(super) fn told(&self, error: &impl std::fmt::Display) -> String {
+        let dir = self.dir.path().to_string_lossy();
+        error.to_string().replace(&*dir, "DIR").replace(&self.front.to_string(), "FRONT")
+    }
+}
+
+/// The options of an HAProxy in a directory of its own, which is not running.
+pub(super) async fn options() -> (tempfile::TempDir, Options) {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options {
+        bind: vec!["127.0.0.1:9".into()],
+        server_port: free_port().await,
+        check_interval: Duration::from_millis(100),
+        stats_socket: dir.path().join("stats.sock"),
+        log: None,
+        run_as: None,
+        reload: Reload::MasterSocket(dir.path().join("master.sock")),
+        ..Options::new(dir.path().join("haproxy.cfg"))
+    };
+    (dir, options)
+}
+
+/// Droplet `id` at the address where [`Rig::boot`] puts it.
+pub(super) fn local(state: ServerState, id: u8) -> Server {
+    Server { address: Ipv4Addr::new(127, 0, 1, id).into(), ..server_that_is(state, u64::from(id)) }
+}
+
+/// What the statistics say of droplet `id`.
+pub(super) fn of(stats: &Stats, id: u64) -> Option<&ServerStats> {
+    stats.servers.iter().find(|server| server.id.0 == id)
+}
+
+/// A port that nobody listens on, on any address of loopback, and that no other test is given. Below the ports that
+/// Linux gives to outgoing connections, so that no health check takes it away.
+pub(super) async fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    // Tests of other builds may run at the same time.
+    let own = u16::try_from(std::process::id() % 11_000).unwrap();
+    loop {
+        let port = 20_000 + (own + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.is_ok() {
+            return port;
+        }
+    }
+}
+
+async fn answer(mut stream: TcpStream, id: u8, release: Arc<Notify>) {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        match stream.read_u8().await {
+            Ok(byte) => request.push(byte),
+            Err(_) => return,
+        }
+    }
+    // A client or HAProxy may have gone: then there is nobody to answer.
+    if request.starts_with(b"GET /hold") {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n").await;
+        release.notified().await;
+    } else {
+        let body = id.to_string();
+        let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+        let _ = stream.write_all((head + &body).as_bytes()).await;
+    }
+}

@@ -1,0 +1,142 @@
+//! What the commands are built from: the configuration, and the parts that it describes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::output::{self, Progress};
+use super::{Global, Usage};
+use crate::balancer::haproxy::HaProxy;
+use crate::clock::Clock;
+use crate::cloud::digitalocean::{self, DigitalOcean};
+use crate::config::{Config, Environment, TokenSource, UserDataConfig};
+use crate::controller::{Controller, Names, Settings, UserDataSource};
+use crate::inventory::sqlite::{SqliteInventory, WriteLock};
+use crate::model::UserData;
+use crate::plugin::PluginHost;
+
+/// The controller of the real world.
+pub(super) type RealController = Controller<DigitalOcean, HaProxy, SqliteInventory>;
+
+/// The configuration of this run.
+pub(super) struct App {
+    pub(super) config: Config,
+    environment: Environment,
+    inventory: PathBuf,
+    wait: Duration,
+}
+
+impl App {
+    /// Reads the configuration.
+    pub(super) fn load(global: &Global) -> anyhow::Result<Self> {
+        let config = Config::load(&global.config)?;
+        let inventory = global.inventory.clone().unwrap_or_else(|| config.inventory.clone());
+        Ok(Self { config, environment: global.environment.clone(), inventory, wait: global.wait.0 })
+    }
+
+    /// Reads the configuration and says what it would rather say.
+    pub(super) fn load_with_advice(global: &Global) -> anyhow::Result<Self> {
+        let app = Self::load(global)?;
+        for advice in &app.config.advice {
+            output::warn(format_args!("{}: {advice}", app.config.path.display()));
+        }
+        Ok(app)
+    }
+
+    /// The client of the API.
+    pub(super) fn cloud(&self) -> anyhow::Result<(DigitalOcean, TokenSource)> {
+        let (token, source) = self.config.token(&self.environment)?;
+        let url = self.environment.api_url()?.unwrap_or_else(|| self.config.api_url.clone());
+        Ok((DigitalOcean::new(digitalocean::Options::new(url, token))?, source))
+    }
+
+    /// HAProxy.
+    pub(super) fn balancer(&self) -> anyhow::Result<HaProxy> {
+        Ok(HaProxy::new(self.config.haproxy.clone())?)
+    }
+
+    /// The plugin host.
+    pub(super) fn plugins(&self) -> anyhow::Result<PluginHost> {
+        Ok(PluginHost::new(self.config.plugins.clone())?)
+    }
+
+    /// The inventory.
+    pub(super) fn inventory(&self) -> anyhow::Result<SqliteInventory> {
+        Ok(SqliteInventory::open(&self.inventory)?)
+    }
+
+    /// The inventory, where there is one already.
+    pub(super) fn existing_inventory(&self) -> anyhow::Result<Option<SqliteInventory>> {
+        Ok(SqliteInventory::open_existing(&self.inventory)?)
+    }
+
+    /// The right to change the fleet; `command` is what others are told while they wait.
+    pub(super) async fn lock(&self, command: &str, progress: &Progress) -> anyhow::Result<WriteLock> {
+        let told = |holder: &str| progress.say(format_args!("waiting for {holder}, which is changing the inventory"));
+        Ok(WriteLock::acquire(&self.inventory, self.wait, command, told).await?)
+    }
+
+    /// Where user data comes from, with its plugin loaded and its configuration checked.
+    async fn user_data(&self) -> anyhow::Result<UserDataSource> {
+        match &self.config.user_data {
+            UserDataConfig::None => Ok(UserDataSource::Fixed(UserData::parse("")?)),
+            UserDataConfig::File(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Usage(format!("cannot read userdata_file {}: {error}", path.display())))?;
+                let data = UserData::parse(text).with_context(|| format!("userdata_file {}", path.display()))?;
+                Ok(UserDataSource::Fixed(data))
+            }
+            UserDataConfig::Plugin { plugin, config } => {
+                let generator = self.plugins()?.generator(plugin).await?;
+                generator.validate(config).await?;
+                Ok(UserDataSource::Plugin { generator: Box::new(generator), config: config.clone() })
+            }
+        }
+    }
+
+    /// What the controller is told.
+    pub(super) async fn settings(&self) -> anyhow::Result<Settings> {
+        let config = &self.config;
+        Ok(Settings {
+            fleet: config.fleet.clone(),
+            hostname_prefix: config.hostname_prefix.clone(),
+            template: config.template.clone(),
+            ssh_keys: config.ssh_keys.clone(),
+            vpc_uuid: config.vpc_uuid.clone(),
+            monitoring: config.monitoring,
+            address: config.address,
+            user_data: self.user_data().await?,
+            deadlines: config.deadlines.clone(),
+        })
+    }
+
+    /// The controller with everything that it needs.
+    pub(super) async fn controller(&self, progress: &Progress) -> anyhow::Result<RealController> {
+        let (cloud, _) = self.cloud()?;
+        Ok(Controller::new(
+            cloud,
+            self.balancer()?,
+            self.inventory()?,
+            self.settings().await?,
+            Clock::from_wall_clock(),
+            Names::random(),
+            progress.reporter(),
+        ))
+    }
+}
+
+/// Carries on what an earlier command left behind.
+pub(super) async fn carry_on(controller: &RealController, progress: &Progress) -> anyhow::Result<()> {
+    let acted = controller
+        .carry_on(|snapshot| {
+            let open = output::count(snapshot.operations.len(), "operation");
+            progress.say(format_args!("carrying on {open} of an earlier command"));
+        })
+        .await?;
+    // It is the earlier command's failure, and what it left is cleaned up now.
+    for (_, why) in &acted.gave_up {
+        output::warn(why);
+    }
+    Ok(())
+}

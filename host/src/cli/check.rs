@@ -1,0 +1,249 @@
+//! `doproxy check`: would it work? Everything is looked at, whatever fails; nothing is changed.
+
+use std::fmt;
+
+use super::app::App;
+use super::{Global, Reported, output};
+use crate::cloud::digitalocean::DigitalOcean;
+use crate::cloud::{Cloud, CloudError, ErrorClass, Filter};
+use crate::config::{Mode, UserDataConfig};
+use crate::inventory::Inventory;
+
+/// The list of what was looked at.
+struct List {
+    failed: usize,
+    coloured: bool,
+}
+
+impl List {
+    fn good(&self, what: &str, detail: impl fmt::Display) {
+        self.line("✓", "32", what, detail);
+    }
+
+    fn note(&self, what: &str, detail: impl fmt::Display) {
+        self.line("!", "33", what, detail);
+    }
+
+    fn bad(&mut self, what: &str, detail: impl fmt::Display) {
+        self.failed += 1;
+        self.line("✗", "31", what, detail);
+    }
+
+    fn either(&mut self, what: &str, result: Result<impl fmt::Display, impl fmt::Display>) {
+        match result {
+            Ok(detail) => self.good(what, detail),
+            Err(detail) => self.bad(what, detail),
+        }
+    }
+
+    fn line(&self, mark: &str, colour: &str, what: &str, detail: impl fmt::Display) {
+        // What follows the first line of a detail is put under it.
+        let detail = detail.to_string().replace('\n', "\n                 ");
+        if self.coloured {
+            println!("\x1b[{colour}m{mark}\x1b[0m {what:13}  {detail}");
+        } else {
+            println!("{mark} {what:13}  {detail}");
+        }
+    }
+}
+
+pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
+    let app = App::load(global)?;
+    let mut list = List { failed: 0, coloured: output::is_stdout_coloured() };
+    list.good("configuration", format_args!("{}, fleet {}", app.config.path.display(), app.config.fleet));
+    for advice in &app.config.advice {
+        list.note(advice.key, &advice.text);
+    }
+    match app.cloud() {
+        Err(error) => list.bad("token", output::explain(&error)),
+        Ok((cloud, source)) => {
+            if let Some(room) = account(&cloud, &source.to_string(), &mut list).await {
+                droplet_options(&app, &cloud, &mut list).await;
+                fleet(&app, &cloud, room, &mut list).await;
+            }
+        }
+    }
+    user_data(&app, &mut list).await;
+    policies(&app, &mut list).await;
+    haproxy(&app, &mut list).await;
+    inventory(&app, &mut list).await;
+    if list.failed == 0 {
+        println!("all is well");
+        return Ok(());
+    }
+    println!("{} to mend", output::count(list.failed, "thing"));
+    Err(Reported.into())
+}
+
+fn explain(error: &CloudError) -> String {
+    format!("{error}; {}", error.remedy())
+}
+
+/// Answers the droplet limit, or nothing when asking on makes no sense.
+async fn account(cloud: &DigitalOcean, source: &str, list: &mut List) -> Option<u32> {
+    match cloud.account().await {
+        Ok(account) => {
+            list.good(
+                "token",
+                format_args!(
+                    "from {source}; the account is {}, at most {} droplets",
+                    account.status, account.droplet_limit
+                ),
+            );
+            Some(account.droplet_limit)
+        }
+        // A token without the scope account:read can do all the rest.
+        Err(error) if error.status == Some(403) => {
+            list.note(
+                "token",
+                format_args!("from {source}; it may not read the account, so the droplet limit is not known"),
+            );
+            Some(u32::MAX)
+        }
+        Err(error) => {
+            list.bad("token", format_args!("from {source}; {}", explain(&error)));
+            None
+        }
+    }
+}
+
+async fn droplet_options(app: &App, cloud: &DigitalOcean, list: &mut List) {
+    let wanted = &app.config.template;
+    match cloud.sizes().await {
+        Err(error) => list.bad("size", explain(&error)),
+        Ok(sizes) => match sizes.iter().find(|size| size.slug == wanted.size) {
+            None => list.bad("size", format_args!("there is no size {:?}", wanted.size)),
+            Some(size) if !size.available => {
+                list.bad("size", format_args!("{} cannot be had at the moment", size.slug));
+            }
+            Some(size) if !size.regions.contains(&wanted.region) => list.bad(
+                "size",
+                format_args!("{} cannot be had in {}; it can in {}", size.slug, wanted.region, size.regions.join(", ")),
+            ),
+            Some(size) => list.good("size", format_args!("{} at {}", size.slug, size.hourly_price)),
+        },
+    }
+    match cloud.regions().await {
+        Err(error) => list.bad("region", explain(&error)),
+        Ok(regions) => match regions.iter().find(|region| region.slug == wanted.region) {
+            None => list.bad("region", format_args!("there is no region {:?}", wanted.region)),
+            Some(region) if !region.available => {
+                list.bad("region", format_args!("{} takes no new droplets", region.slug));
+            }
+            Some(region) => list.good("region", &region.slug),
+        },
+    }
+    match cloud.image(&wanted.image).await {
+        Err(error) if error.class == ErrorClass::NotFound => {
+            list.bad("image", format_args!("there is no image {:?}", wanted.image));
+        }
+        Err(error) => list.bad("image", explain(&error)),
+        Ok(image) if !image.regions.contains(&wanted.region) => {
+            list.bad("image", format_args!("{} is not in {}; transfer it there", wanted.image, wanted.region));
+        }
+        Ok(_) => list.good("image", &wanted.image),
+    }
+    if app.config.ssh_keys.is_empty() {
+        list.note("ssh_key_ids", "none: DigitalOcean mails a root password for each droplet");
+        return;
+    }
+    match cloud.ssh_keys().await {
+        Err(error) => list.bad("ssh_key_ids", explain(&error)),
+        Ok(keys) => {
+            let is_there =
+                |wanted: &String| keys.iter().any(|key| key.id.to_string() == *wanted || key.fingerprint == *wanted);
+            let missing: Vec<&str> =
+                app.config.ssh_keys.iter().filter(|key| !is_there(key)).map(String::as_str).collect();
+            if missing.is_empty() {
+                list.good("ssh_key_ids", output::count(app.config.ssh_keys.len(), "key"));
+            } else {
+                list.bad("ssh_key_ids", format_args!("the account has no {}", missing.join(", ")));
+            }
+        }
+    }
+}
+
+async fn fleet(app: &App, cloud: &DigitalOcean, droplet_limit: u32, list: &mut List) {
+    let max = app.config.limits.max;
+    if max > droplet_limit {
+        list.note("scaling.max", format_args!("{max} is more than the account's {droplet_limit} droplets"));
+    }
+    let tag = app.config.fleet.tag();
+    match cloud.list(&Filter::Tag(tag.clone())).await {
+        Err(error) => list.bad("fleet", explain(&error)),
+        Ok(seen) => list.good("fleet", format_args!("{} with the tag {tag}", output::count(seen.len(), "droplet"))),
+    }
+}
+
+async fn user_data(app: &App, list: &mut List) {
+    let written = match app.settings().await {
+        Ok(settings) => settings.sample_user_data().await.map_err(anyhow::Error::from),
+        Err(error) => Err(error),
+    };
+    let from = match &app.config.user_data {
+        UserDataConfig::None => String::new(),
+        UserDataConfig::File(path) => format!(" from {}", path.display()),
+        UserDataConfig::Plugin { plugin, .. } => format!(" from {plugin}"),
+    };
+    match written {
+        Ok(data) => list.good("user data", format_args!("{}, {} bytes{from}", data.kind(), data.as_str().len())),
+        Err(error) => list.bad("user data", output::explain(&error)),
+    }
+}
+
+async fn policies(app: &App, list: &mut List) {
+    let host = match app.plugins() {
+        Ok(host) => host,
+        Err(error) => return list.bad("plugins", output::explain(&error)),
+    };
+    if app.config.policies.is_empty() {
+        list.note("policy", "none: the fleet changes by hand only");
+    }
+    for policy in &app.config.policies {
+        let mode = if policy.mode == Mode::Shadow { ", in shadow" } else { "" };
+        let checked = match host.policy(&policy.plugin).await {
+            Ok(loaded) => loaded
+                .validate(&policy.config)
+                .await
+                .map(|()| format!("{} {}{mode}", policy.plugin, loaded.manifest().version)),
+            Err(error) => Err(error),
+        };
+        list.either("policy", checked);
+    }
+}
+
+async fn haproxy(app: &App, list: &mut List) {
+    let options = &app.config.haproxy;
+    let template =
+        options.template.as_ref().map_or("the built-in template".to_owned(), |path| path.display().to_string());
+    let checked = match app.balancer() {
+        Ok(balancer) => balancer.check(&[]).await.map_err(anyhow::Error::from),
+        Err(error) => Err(error),
+    };
+    match checked {
+        Ok(()) => {
+            list.good("haproxy", format_args!("takes {template}; installed at {}", options.config_file.display()));
+        }
+        Err(error) => list.bad("haproxy", output::explain(&error)),
+    }
+}
+
+async fn inventory(app: &App, list: &mut List) {
+    let found = match app.existing_inventory() {
+        Err(error) => return list.bad("inventory", output::explain(&error)),
+        Ok(found) => found,
+    };
+    let Some(inventory) = found else {
+        return list.good("inventory", "not there yet; the first create makes it");
+    };
+    match inventory.load().await {
+        Err(error) => list.bad("inventory", error),
+        Ok(snapshot) => {
+            let droplets = output::count(snapshot.droplets.len(), "droplet");
+            list.good(
+                "inventory",
+                format_args!("{droplets}, {}", output::count(snapshot.operations.len(), "open operation")),
+            );
+        }
+    }
+}

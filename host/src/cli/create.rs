@@ -1,0 +1,46 @@
+//! `doproxy create`: droplets, and HAProxy over them.
+
+use super::app::{App, carry_on};
+use super::output::Progress;
+use super::{Global, Usage};
+use crate::model::{Droplet, DropletRequest};
+
+/// Most droplets that one command asks for: a typing error should not buy a thousand.
+const MOST: u32 = 100;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  doproxy create\n  doproxy create --count 3")]
+pub(super) struct Args {
+    /// How many.
+    #[arg(long, short = 'n', default_value_t = 1, value_name = "N")]
+    count: u32,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    if args.count == 0 || args.count > MOST {
+        return Err(
+            Usage(format!("--count {}: between 1 and {MOST} droplets can be created at a time", args.count)).into()
+        );
+    }
+    let app = App::load_with_advice(global)?;
+    let progress = Progress::new();
+    let _lock = app.lock("create", &progress).await?;
+    let controller = app.controller(&progress).await?;
+    carry_on(&controller, &progress).await?;
+    let request = DropletRequest { count: args.count, ..DropletRequest::default() };
+    let acted = controller.create(&request).await;
+    progress.finish();
+    let acted = acted?;
+    for droplet in &acted.created {
+        println!("{}", created(droplet));
+    }
+    acted.into_result()?;
+    Ok(())
+}
+
+/// What is said of a droplet that was created.
+pub(super) fn created(droplet: &Droplet) -> String {
+    let id = droplet.id.map(|id| format!(" (id {id})")).unwrap_or_default();
+    let address = droplet.address.map(|address| format!(" at {address}")).unwrap_or_default();
+    format!("created {}{id}, serving{address}", droplet.name)
+}

@@ -1,0 +1,73 @@
+//! `doproxy demo`: the whole tutorial on this machine. The API is the emulator; HAProxy, plugins and commands are real.
+
+mod load;
+mod stage;
+
+use std::path::PathBuf;
+
+use crate::cloud::Cloud;
+use load::Load;
+use stage::Stage;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  doproxy demo")]
+pub(super) struct Args {
+    /// The HAProxy program.
+    #[arg(long, default_value = "/usr/sbin/haproxy", value_name = "FILE")]
+    haproxy: PathBuf,
+    /// The port of the droplets' pages, each on its own address 127.x.y.z.
+    #[arg(long, default_value_t = 8080, value_name = "PORT")]
+    droplet_port: u16,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
+    let stage = Stage::set(&args.haproxy, args.droplet_port).await?;
+    let played = play(&stage).await;
+    stage.strike().await;
+    played
+}
+
+/// How many clients wait for an answer at the same time: more than two droplets are meant to have, and not more than
+/// three are.
+const CLIENTS: usize = 25;
+
+async fn play(stage: &Stage) -> anyhow::Result<()> {
+    Stage::say("A fleet is one file.");
+    stage.show_configuration()?;
+    Stage::say("Would it work? Asks the API, loads the plugins, lets HAProxy read its configuration.");
+    stage.doproxy(&["check"]).await?;
+
+    Stage::say("Three droplets. Each gets traffic after HAProxy's health check has passed.");
+    stage.doproxy(&["create", "--count", "3"]).await?;
+    stage.doproxy(&["print"]).await?;
+    Stage::say("What the first one booted with was written by a WebAssembly component.");
+    stage.show_user_data().await?;
+    Stage::say("Behind HAProxy the page rotates.");
+    stage.show_rotation(6).await?;
+
+    Stage::say("Line 1 goes: it drains, leaves HAProxy, and is deleted.");
+    stage.doproxy(&["delete", "1", "--yes"]).await?;
+    stage.doproxy(&["print"]).await?;
+    Stage::say("The end of HAProxy's configuration:");
+    stage.show_configuration_tail(6)?;
+    stage.show_rotation(4).await?;
+
+    Stage::say(&format!(
+        "Load: {CLIENTS} clients that wait for answers. The policy, another component, is asked once."
+    ));
+    let load = Load::start(stage.http(), stage.site(), CLIENTS);
+    load.flows().await?;
+    stage.doproxy(&["run", "--once", "--window", "1s"]).await?;
+    load.stop().await;
+    Stage::say("Quiet again. It is asked once more.");
+    stage.doproxy(&["run", "--once", "--window", "1s"]).await?;
+    stage.doproxy(&["print"]).await?;
+
+    Stage::say("Everything is cleaned up.");
+    while stage.has_droplets().await? {
+        stage.doproxy(&["delete", "0", "--yes"]).await?;
+    }
+    let left = stage.cloud()?.list(&Stage::filter()).await?.len();
+    Stage::say(&format!("The API has {left} droplets left. Now with an account of your own: doproxy init"));
+    Ok(())
+}

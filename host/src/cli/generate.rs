@@ -1,0 +1,52 @@
+//! `doproxy generate`: HAProxy's configuration beside `doproxy.yml`, to look at.
+
+use std::io::Write;
+
+use anyhow::Context;
+
+use super::app::App;
+use super::{Global, Usage, output};
+use crate::controller;
+use crate::inventory::Inventory;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  doproxy generate\n  doproxy generate --stdout | tail")]
+pub(super) struct Args {
+    /// Print it, and write no file.
+    #[arg(long)]
+    stdout: bool,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let app = App::load_with_advice(global)?;
+    let droplets = match app.existing_inventory()? {
+        Some(inventory) => inventory.load().await?.droplets,
+        None => Vec::new(),
+    };
+    let servers = controller::servers(&droplets);
+    let text = app.balancer()?.render(&servers)?;
+    if args.stdout {
+        std::io::stdout().write_all(text.as_bytes())?;
+        return Ok(());
+    }
+    let path = &app.config.generated_file;
+    if *path == app.config.haproxy.config_file {
+        return Err(Usage(format!(
+            "{} is the file that HAProxy runs with; `doproxy reload` installs it safely, `doproxy generate --stdout` shows it",
+            path.display()
+        ))
+        .into());
+    }
+    write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("wrote {} with {}", path.display(), output::count(servers.len(), "server"));
+    Ok(())
+}
+
+/// All of it or none of it.
+fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    let dir = path.parent().unwrap_or(std::path::Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,122 @@
+//! How things look: progress on a terminal and elsewhere, colours, questions.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::controller::{Event, Reporter};
+
+/// Whether stderr is coloured: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
+pub(super) fn is_coloured() -> bool {
+    std::io::stderr().is_terminal() && wants_colour()
+}
+
+/// Whether stdout is coloured.
+pub(super) fn is_stdout_coloured() -> bool {
+    std::io::stdout().is_terminal() && wants_colour()
+}
+
+fn wants_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// What stands before an error.
+pub(super) fn error_prefix() -> &'static str {
+    if is_coloured() { "\x1b[1;31merror:\x1b[0m" } else { "error:" }
+}
+
+/// What stands before a warning.
+fn warning_prefix() -> &'static str {
+    if is_coloured() { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" }
+}
+
+/// Says something that the user should know, on stderr.
+pub(super) fn warn(text: impl std::fmt::Display) {
+    eprintln!("{} {text}", warning_prefix());
+}
+
+/// An error and what caused it, each said once: many errors say their cause themselves.
+pub(super) fn explain(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.contains(&cause) {
+            text += ": ";
+            text += &cause;
+        }
+    }
+    text
+}
+
+/// `1 droplet`, `2 droplets`.
+pub(super) fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// What happens, for whoever watches: on a terminal lines above one that moves, elsewhere plain lines. Always stderr.
+#[derive(Debug, Clone)]
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+}
+
+impl Progress {
+    /// Shows progress as stderr allows it.
+    pub(super) fn new() -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            // Both placeholders are known to indicatif, so the plain style is never needed.
+            let style = ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        Self { bar }
+    }
+
+    /// Shows one line.
+    pub(super) fn say(&self, line: impl std::fmt::Display) {
+        match &self.bar {
+            None => eprintln!("{line}"),
+            Some(bar) => {
+                bar.println(line.to_string());
+                bar.set_message("waiting…");
+            }
+        }
+    }
+
+    /// Where the controller's events go.
+    pub(super) fn reporter(&self) -> Reporter {
+        let progress = self.clone();
+        Reporter::new(move |event: &Event| progress.say(event))
+    }
+
+    /// Runs something that talks to the user itself, without the moving line.
+    pub(super) fn suspend<T>(&self, talk: impl FnOnce() -> T) -> T {
+        match &self.bar {
+            None => talk(),
+            Some(bar) => bar.suspend(talk),
+        }
+    }
+
+    /// Takes the moving line away.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Whether somebody is there to answer a question.
+pub(super) fn can_ask() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Asks a question that is answered with y or n; anything but y is no.
+pub(super) fn confirm(question: &str) -> std::io::Result<bool> {
+    let mut stderr = std::io::stderr();
+    write!(stderr, "{question} [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

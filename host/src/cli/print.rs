@@ -1,0 +1,197 @@
+//! `doproxy print`: the fleet, a line a droplet, with one list call.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::app::App;
+use super::{Global, Reported, output};
+use crate::cloud::{Cloud, CloudDroplet, Filter};
+use crate::inventory::{Inventory, Snapshot};
+use crate::model::{Droplet, DropletId, DropletName, Phase};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  doproxy print\n  doproxy print --json | jq -r '.[].address'")]
+pub(super) struct Args {
+    /// As a JSON array, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is shown of a droplet.
+#[derive(Debug, Serialize)]
+struct Row<'a> {
+    line: usize,
+    name: &'a DropletName,
+    id: Option<DropletId>,
+    phase: Phase,
+    phase_since: String,
+    /// The API's word; `gone` where it has no such droplet, `None` where it was not asked.
+    status: Option<String>,
+    address: Option<IpAddr>,
+    size: &'a str,
+    region: &'a str,
+    image: &'a str,
+    hourly_price: f64,
+    created_at: String,
+}
+
+impl fmt::Display for Row<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}) {}  (pvt ip: ", self.line, self.name)?;
+        match self.address {
+            Some(address) => write!(f, "{address}")?,
+            None => f.write_str("-")?,
+        }
+        write!(f, ", status: {}", self.status.as_deref().unwrap_or("?"))?;
+        match self.id {
+            Some(id) => write!(f, ", id: {id}")?,
+            None => f.write_str(", id: -")?,
+        }
+        if self.phase != Phase::Serving {
+            write!(f, ", {}", self.phase)?;
+        }
+        f.write_str(")")
+    }
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let app = App::load_with_advice(global)?;
+    let snapshot = match app.existing_inventory()? {
+        Some(inventory) => inventory.load().await?,
+        None => Snapshot::default(),
+    };
+    let seen = if snapshot.droplets.is_empty() { Ok(Vec::new()) } else { list(&app).await };
+    let rows = rows(&snapshot, seen.as_deref().ok());
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+    } else if rows.is_empty() {
+        println!("The fleet is empty: `doproxy create` makes its first droplet.");
+        if let Some(old) = &app.config.old_inventory {
+            println!("`doproxy import {}` takes DOProxy's droplets over.", old.display());
+        }
+    }
+    if !args.json {
+        for row in &rows {
+            println!("{row}");
+        }
+    }
+    match seen {
+        Ok(seen) => {
+            warn_of_differences(&snapshot, &seen);
+            Ok(())
+        }
+        Err(error) => {
+            output::warn(format_args!(
+                "this is what the inventory knows; the API could not be asked: {}",
+                output::explain(&error)
+            ));
+            Err(Reported.into())
+        }
+    }
+}
+
+async fn list(app: &App) -> anyhow::Result<Vec<CloudDroplet>> {
+    let (cloud, _) = app.cloud()?;
+    let listed = cloud.list(&Filter::Tag(app.config.fleet.tag())).await;
+    listed.map_err(|error| {
+        let remedy = error.remedy();
+        anyhow::Error::new(error).context(remedy)
+    })
+}
+
+fn rows<'a>(snapshot: &'a Snapshot, seen: Option<&[CloudDroplet]>) -> Vec<Row<'a>> {
+    let by_id: Option<HashMap<DropletId, &CloudDroplet>> =
+        seen.map(|seen| seen.iter().map(|droplet| (droplet.id, droplet)).collect());
+    let row = |(line, droplet): (usize, &'a Droplet)| Row {
+        line,
+        name: &droplet.name,
+        id: droplet.id,
+        phase: droplet.phase,
+        phase_since: droplet.phase_since.to_string(),
+        status: by_id.as_ref().map(|by_id| status(droplet, by_id)),
+        address: droplet.address,
+        size: &droplet.template.size,
+        region: &droplet.template.region,
+        image: &droplet.template.image,
+        hourly_price: droplet.hourly_price.dollars(),
+        created_at: droplet.created_at.to_string(),
+    };
+    snapshot.droplets.iter().enumerate().map(row).collect()
+}
+
+fn status(droplet: &Droplet, by_id: &HashMap<DropletId, &CloudDroplet>) -> String {
+    match droplet.id.map(|id| by_id.get(&id)) {
+        None => "not created yet".to_owned(),
+        Some(Some(found)) => found.status.to_string(),
+        Some(None) => "not listed".to_owned(),
+    }
+}
+
+fn warn_of_differences(snapshot: &Snapshot, seen: &[CloudDroplet]) {
+    let ids: Vec<DropletId> = seen.iter().map(|droplet| droplet.id).collect();
+    for droplet in &snapshot.droplets {
+        if let Some(id) = droplet.id.filter(|id| !ids.contains(id) && droplet.phase != Phase::Deleting) {
+            output::warn(format_args!(
+                "{} (id {id}) is not in DigitalOcean's list of this fleet; the next create, delete or reload finds out whether it is gone",
+                droplet.name
+            ));
+        }
+    }
+    for found in seen.iter().filter(|found| snapshot.droplets.iter().all(|known| known.id != Some(found.id))) {
+        let is_asked_for = snapshot.droplets.iter().any(|d| d.id.is_none() && d.name.as_str() == found.name);
+        if !is_asked_for {
+            output::warn(format_args!(
+                "a droplet with the id {} bears this fleet's tag and is not in the inventory; it is left alone",
+                found.id
+            ));
+        }
+    }
+}
+
+/// For a test of what a person sees, without an API.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{HourlyPrice, Template, Timestamp};
+
+    fn droplet(index: u32, id: Option<u64>, phase: Phase) -> Droplet {
+        Droplet {
+            name: DropletName::parse(format!("auto-nginx-{index}")).unwrap(),
+            index,
+            id: id.map(DropletId),
+            phase,
+            phase_since: Timestamp(0),
+            created_at: Timestamp(0),
+            template: Template {
+                size: "s-1vcpu-1gb".into(),
+                region: "nyc3".into(),
+                image: "debian-12-x64".into(),
+                tags: vec![],
+            },
+            hourly_price: HourlyPrice::default(),
+            address: id.map(|_| "10.128.0.65".parse().unwrap()),
+            protected: false,
+        }
+    }
+
+    #[test]
+    fn a_line_says_where_its_droplet_is() {
+        let droplets = vec![
+            droplet(0, Some(3_164_445), Phase::Serving),
+            droplet(1, Some(7), Phase::Draining),
+            droplet(2, None, Phase::Requested),
+        ];
+        let snapshot = Snapshot { droplets, ..Snapshot::default() };
+
+        let lines: Vec<String> = rows(&snapshot, None).iter().map(ToString::to_string).collect();
+
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        0) auto-nginx-0  (pvt ip: 10.128.0.65, status: ?, id: 3164445)
+        1) auto-nginx-1  (pvt ip: 10.128.0.65, status: ?, id: 7, draining)
+        2) auto-nginx-2  (pvt ip: -, status: ?, id: -, requested)
+        ");
+    }
+}

@@ -1,0 +1,118 @@
+//! `doproxy run --once`: one whole tick.
+
+use std::time::Duration;
+
+use super::app::{App, carry_on};
+use super::create::created;
+use super::output::Progress;
+use super::{Global, Usage, output};
+use crate::config::{Mode, PolicyConfig, Span};
+use crate::controller::decide::ConfiguredPolicy;
+use crate::controller::tick::Tick;
+use crate::model::{Outcome, Plan};
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  doproxy run --once\n  doproxy run --once --window 30s")]
+pub(super) struct Args {
+    /// One tick, and no more.
+    #[arg(long, required = true)]
+    once: bool,
+    /// How long HAProxy is looked at before the policy is asked.
+    #[arg(long, default_value = "5s", value_name = "TIME")]
+    window: Span,
+}
+
+/// A rate needs two looks that differ.
+const SHORTEST_WINDOW: Duration = Duration::from_millis(100);
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    if args.window.0 < SHORTEST_WINDOW {
+        return Err(Usage("--window is at least 100ms: rates need some time between two looks".to_owned()).into());
+    }
+    let app = App::load_with_advice(global)?;
+    let Some(config) = app.config.policies.iter().find(|policy| policy.mode == Mode::Active) else {
+        return Err(Usage(format!(
+            "{} names no active policy; add one under scaling.policies, `doproxy plugin list` shows what there is",
+            app.config.path.display()
+        ))
+        .into());
+    };
+    let progress = Progress::new();
+    let policy = load(&app, config).await?;
+    let _lock = app.lock("run --once", &progress).await?;
+    let controller = app.controller(&progress).await?;
+    carry_on(&controller, &progress).await?;
+    for shadow in app.config.policies.iter().filter(|policy| policy.mode == Mode::Shadow) {
+        let policy = load(&app, shadow).await?;
+        let tick = controller.plan(&policy, app.config.limits, args.window.0).await?;
+        progress.suspend(|| println!("{} (shadow, not acted upon)\n{}", shadow.name, describe(&tick)));
+    }
+    let tick = controller.plan(&policy, app.config.limits, args.window.0).await?;
+    progress.suspend(|| println!("{}\n{}", config.name, describe(&tick)));
+    let acted = controller.commit(&policy, &tick).await;
+    progress.finish();
+    let acted = acted?;
+    for droplet in &acted.created {
+        println!("{}", created(droplet));
+    }
+    for name in &acted.deleted {
+        println!("deleted {name}");
+    }
+    acted.into_result()?;
+    // The fleet was held and kept within its bounds; that the policy failed is a failure all the same.
+    tick.decided.failure.map_or(Ok(()), |failure| Err(anyhow::anyhow!("{failure}")))
+}
+
+async fn load(app: &App, config: &PolicyConfig) -> anyhow::Result<ConfiguredPolicy> {
+    let policy = app.plugins()?.policy(&config.plugin).await?;
+    policy.validate(&config.config).await?;
+    Ok(ConfiguredPolicy { name: config.name.clone(), policy, config: config.config.clone() })
+}
+
+/// The decision, its reason and its numbers, and what the guard left of it.
+fn describe(tick: &Tick) -> String {
+    let decision = &tick.decided.decision;
+    let wanted = match &decision.outcome {
+        Outcome::Hold => "hold".to_owned(),
+        Outcome::ScaleTo(to) => format!("scale to {}", to.count),
+        Outcome::Change(change) => format!(
+            "create {}, delete {}",
+            change.create.iter().fold(0_u32, |sum, request| sum.saturating_add(request.count)),
+            change.delete.len()
+        ),
+    };
+    let mut lines = vec![format!("  decision  {wanted}: {}", decision.reason)];
+    for signal in &decision.signals {
+        let target = signal.target.map(|target| format!(", target {target}")).unwrap_or_default();
+        let wants = signal
+            .wants
+            .map(|wants| format!(", wants {}", output::count(wants as usize, "droplet")))
+            .unwrap_or_default();
+        lines.push(format!("  signal    {} {}{target}{wants}", signal.name, rounded(signal.value)));
+    }
+    lines.extend(tick.decided.log.iter().map(|line| format!("  log       {line}")));
+    lines.extend(tick.plan.cuts.iter().map(|cut| format!("  guard     {}: {}", cut.rule, cut.detail)));
+    lines.push(format!("  plan      {}", describe_plan(&tick.plan)));
+    lines.join("\n")
+}
+
+fn describe_plan(plan: &Plan) -> String {
+    if plan.is_empty() {
+        return format!("nothing to do, {}", output::count(plan.from as usize, "droplet"));
+    }
+    let mut parts = Vec::new();
+    let creates = plan.creates.iter().fold(0_u32, |sum, create| sum.saturating_add(create.request.count));
+    if creates > 0 {
+        parts.push(format!("create {creates}"));
+    }
+    if !plan.deletes.is_empty() {
+        let names: Vec<&str> = plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect();
+        parts.push(format!("delete {}", names.join(", ")));
+    }
+    format!("{} → {}: {}", plan.from, plan.to, parts.join("; "))
+}
+
+/// Two decimals are enough to see why.
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

@@ -1,0 +1,231 @@
+//! What an answer that is no success means, and how it is put into words.
+//!
+//! The class is told by the HTTP status, never by the API's `id` strings, whose spelling has changed over the
+//! years; only 422 needs the message, because one status stands for four kinds of refusal.
+
+use std::error::Error;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::Timeouts;
+use crate::cloud::ErrorClass;
+
+/// Most characters of a message that somebody else wrote.
+const MAX_MESSAGE: usize = 300;
+
+/// The class of an HTTP status that is no success. `asked` is how long the API asks to wait.
+pub(super) fn classify(status: u16, message: &str, asked: Option<Duration>) -> ErrorClass {
+    match status {
+        401 | 403 => ErrorClass::Unauthorized,
+        404 => ErrorClass::NotFound,
+        422 => classify_refusal(message),
+        429 => ErrorClass::RateLimited { after: asked },
+        // A server that gave up waiting (408) may have acted on what it had.
+        408 | 500.. => ErrorClass::Server,
+        _ => ErrorClass::InvalidRequest,
+    }
+}
+
+/// Refusals as they were seen: "creating this/these droplet(s) will exceed your droplet limit", "Size is not
+/// available in this region", "Region is not available", "Please try again", "Droplet already has a pending
+/// event."
+fn classify_refusal(message: &str) -> ErrorClass {
+    let message = message.to_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
+    if says(&["droplet limit"]) || (says(&["exceed"]) && says(&["limit"])) {
+        ErrorClass::LimitExceeded
+    } else if says(&["size", "region", "capacity"])
+        && says(&["not available", "not currently available", "unavailable", "sold out", "out of stock", "no capacity"])
+    {
+        ErrorClass::Unavailable
+    } else if says(&["try again", "pending event"]) {
+        ErrorClass::TryAgain
+    } else {
+        ErrorClass::InvalidRequest
+    }
+}
+
+/// What the body of an error says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Told {
+    /// Its words; empty when there are none.
+    pub(super) message: String,
+    /// The request id, where the body has it.
+    pub(super) request_id: Option<String>,
+}
+
+/// Reads the body of an error: `{id, message, request_id?}`, or `{error, messages, root_causes}` as the tags
+/// have it, or whatever stands between here and the API.
+pub(super) fn told(body: &[u8]) -> Told {
+    let text = String::from_utf8_lossy(body);
+    let text = text.trim();
+    let Ok(json) = serde_json::from_str::<Value>(text) else {
+        return Told { message: summary(text), request_id: None };
+    };
+    let string = |key: &str| json.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
+    let several = || {
+        let messages = json.get("messages").and_then(Value::as_array)?;
+        let messages: Vec<&str> = messages.iter().filter_map(Value::as_str).collect();
+        (!messages.is_empty()).then(|| messages.join("; "))
+    };
+    let message = string("message")
+        .map(str::to_owned)
+        .or_else(several)
+        .or_else(|| string("error").map(str::to_owned))
+        .or_else(|| string("id").map(str::to_owned));
+    Told { message: message.unwrap_or_default(), request_id: string("request_id").map(str::to_owned) }
+}
+
+/// A page that is not the API's: its title if it is HTML, else how it begins.
+fn summary(text: &str) -> String {
+    if !text.starts_with('<') {
+        return text.chars().take(MAX_MESSAGE).collect();
+    }
+    // ASCII lower case keeps every byte in its place.
+    let lower = text.to_ascii_lowercase();
+    let title = lower.find("<title").and_then(|tag| {
+        let start = tag + lower.get(tag..)?.find('>')? + 1;
+        let end = start + lower.get(start..)?.find('<')?;
+        text.get(start..end).map(str::trim).filter(|title| !title.is_empty())
+    });
+    match title {
+        Some(title) => format!("an HTML page, {title:?}"),
+        None => "an HTML page".to_owned(),
+    }
+}
+
+/// Text from outside as it may be shown: on one line, without control characters, bounded, and without `hidden`.
+pub(super) fn clean(text: &str, hidden: &[&str]) -> String {
+    let mut text = text.to_owned();
+    for hidden in hidden.iter().filter(|hidden| !hidden.is_empty()) {
+        text = text.replace(hidden, "…");
+    }
+    let visible: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut words = visible.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = words.char_indices().nth(MAX_MESSAGE) {
+        words.truncate(end);
+        words.push('…');
+    }
+    words
+}
+
+/// A request id as it may be shown; what does not look like one is none.
+pub(super) fn plain_id(text: &str) -> Option<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
+    (!text.is_empty() && text.len() <= 128 && text.bytes().all(plain)).then(|| text.to_owned())
+}
+
+/// No answer: why not. Only the innermost cause is told; the layers around it repeat it, or the address.
+pub(super) fn transport(error: &reqwest::Error, timeouts: Timeouts) -> (ErrorClass, String) {
+    let sent = !(error.is_connect() || error.is_builder());
+    let Timeouts { connect, read, total } = timeouts;
+    let message = match (error.is_timeout(), sent) {
+        (true, false) => format!("no connection within {connect:?}"),
+        (true, true) => format!("no answer in time (at most {read:?} of silence, {total:?} in all)"),
+        (false, false) if error.is_dns() => format!("the host name was not resolved: {}", innermost(error)),
+        (false, false) => format!("no connection: {}", innermost(error)),
+        (false, true) => format!("the connection broke before the answer was complete: {}", innermost(error)),
+    };
+    (ErrorClass::Transport { sent }, message)
+}
+
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_status_tells_the_class_and_422_the_message() {
+        let after = Some(Duration::from_secs(3));
+        for (status, message, class) in [
+            (400, "", ErrorClass::InvalidRequest),
+            (401, "", ErrorClass::Unauthorized),
+            (403, "", ErrorClass::Unauthorized),
+            (404, "", ErrorClass::NotFound),
+            (408, "", ErrorClass::Server),
+            (409, "", ErrorClass::InvalidRequest),
+            (429, "", ErrorClass::RateLimited { after }),
+            (500, "", ErrorClass::Server),
+            (503, "please try again", ErrorClass::Server),
+            (302, "", ErrorClass::InvalidRequest),
+            (422, "creating this/these droplet(s) will exceed your droplet limit", ErrorClass::LimitExceeded),
+            (422, "Size is not available in this region.", ErrorClass::Unavailable),
+            (422, "Region is not available", ErrorClass::Unavailable),
+            (422, "The image you specified is not available in the selected region", ErrorClass::Unavailable),
+            (422, "Region is unavailable, try again later", ErrorClass::Unavailable),
+            (422, "Droplet create event failed, please try again", ErrorClass::TryAgain),
+            (422, "Droplet already has a pending event.", ErrorClass::TryAgain),
+            (422, "You specified an invalid size for Droplet creation.", ErrorClass::InvalidRequest),
+            (422, "1, 2 are invalid key identifiers for Droplet creation.", ErrorClass::InvalidRequest),
+        ] {
+            assert_eq!(classify(status, message, after), class, "{status} {message}");
+        }
+    }
+
+    #[test]
+    fn every_shape_of_an_error_body_gives_its_words() {
+        for (body, message, request_id) in [
+            (
+                r#"{"id":"not_found","message":"The resource was not found.","request_id":"a-1"}"#,
+                "The resource was not found.",
+                Some("a-1"),
+            ),
+            (
+                r#"{"error":"bad request","messages":["name is invalid","name is too long"],"root_causes":[]}"#,
+                "name is invalid; name is too long",
+                None,
+            ),
+            (r#"{"error":"bad request","messages":null,"root_causes":null}"#, "bad request", None),
+            (r#"{"id":"server_error","message":null}"#, "server_error", None),
+            ("<!DOCTYPE html><TITLE>502 Bad Gateway</TITLE><h1>x</h1>", "an HTML page, \"502 Bad Gateway\"", None),
+            ("<html>oops</html>", "an HTML page", None),
+            ("upstream connect error", "upstream connect error", None),
+            ("[1]", "", None),
+            ("", "", None),
+        ] {
+            let expected = Told { message: message.to_owned(), request_id: request_id.map(str::to_owned) };
+
+            assert_eq!(told(body.as_bytes()), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_must_not_be_shown_is_taken_out() {
+        let text = clean("token dop_v1_secret\r\nis\u{1b}[31m bad for api.example", &["dop_v1_secret", "api.example"]);
+
+        assert_eq!(text, "token … is [31m bad for …");
+    }
+
+    #[test]
+    fn what_does_not_look_like_a_request_id_is_none() {
+        assert_eq!(
+            plain_id("515850a0-a812-50bf-aa3c-d0d21d287e40").as_deref(),
+            Some("515850a0-a812-50bf-aa3c-d0d21d287e40")
+        );
+        assert_eq!(plain_id("a\u{1b}[2J"), None);
+        assert_eq!(plain_id(""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_gives_one_bounded_line(body in any::<Vec<u8>>(), markup in "<[a-z/<>= ]{0,40}(<title>)?.{0,400}") {
+            for body in [body.as_slice(), markup.as_bytes()] {
+                let line = clean(&told(body).message, &["secret"]);
+
+                prop_assert!(line.chars().count() <= MAX_MESSAGE + 1);
+                prop_assert!(!line.chars().any(char::is_control));
+                prop_assert!(!line.contains("secret"));
+            }
+        }
+    }
+}

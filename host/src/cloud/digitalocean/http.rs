@@ -1,0 +1,276 @@
+//! One call: built, sent, timed, its answer read up to a bound, and repeated where that is safe.
+//!
+//! A create goes through a client of its own that keeps no connection open. A connection that has been used may
+//! be closed by the other side at any moment, and the HTTP library then sends the request anew on another; on a
+//! fresh connection it has no reason to, so what is sent once is sent once.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Client, Method, Response, StatusCode};
+use rustls_platform_verifier::BuilderVerifierExt;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::error::{classify, clean, plain_id, told, transport};
+use super::retry::{Backoff, asked};
+use super::{ApiUrl, Options, Retry, Timeouts};
+use crate::cloud::{CloudError, ErrorClass};
+use crate::model::{Timestamp, Token};
+
+/// Largest answer that is read. A page of 200 droplets is about half a megabyte.
+pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;
+
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// No TLS: most often a machine without certificates.
+    #[error("TLS cannot be set up: {0}; install the package ca-certificates, or set SSL_CERT_FILE")]
+    Tls(#[from] rustls::Error),
+    /// The HTTP client itself.
+    #[error("the HTTP client cannot be set up")]
+    Http(#[from] reqwest::Error),
+    /// The token cannot stand in a header.
+    #[error("the token holds characters that no token has")]
+    Token,
+}
+
+/// A call, as it is sent.
+#[derive(Debug)]
+pub(super) struct Call {
+    method: Method,
+    path: String,
+    pub(super) query: Vec<(&'static str, String)>,
+    body: Option<Value>,
+    once: bool,
+}
+
+impl Call {
+    fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), body: None, once: false }
+    }
+
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(super) fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
+    /// A POST that may be repeated, because doing it twice is as good as once.
+    pub(super) fn post(path: impl Into<String>, body: Value) -> Self {
+        Self { body: Some(body), ..Self::new(Method::POST, path) }
+    }
+
+    /// A POST that is sent at most once.
+    pub(super) fn create(path: impl Into<String>, body: Value) -> Self {
+        Self { once: true, ..Self::post(path, body) }
+    }
+
+    /// An error of this call that has no HTTP status.
+    pub(super) fn failed(&self, class: ErrorClass, message: String) -> CloudError {
+        let call = format!("{} {}", self.method, self.path);
+        CloudError { class, call, status: None, message, request_id: None, attempts: 1 }
+    }
+}
+
+/// What came back, whatever it means.
+struct Answer {
+    status: StatusCode,
+    request_id: Option<String>,
+    /// How long the API asks to wait before the next request.
+    asked: Option<Duration>,
+    body: Result<Vec<u8>, (ErrorClass, String)>,
+}
+
+/// What became of one attempt.
+struct Outcome<T> {
+    result: Result<T, CloudError>,
+    status: Option<u16>,
+    request_id: Option<String>,
+    asked: Option<Duration>,
+}
+
+/// The connections, and who is asking.
+pub(super) struct Http {
+    repeating: Client,
+    once: Client,
+    url: ApiUrl,
+    token: Token,
+    timeouts: Timeouts,
+    retry: Retry,
+}
+
+impl Http {
+    pub(super) fn new(options: Options) -> Result<Self, SetupError> {
+        let Options { url, token, timeouts, retry } = options;
+        let mut authorization =
+            HeaderValue::from_str(&format!("Bearer {}", token.reveal())).map_err(|_| SetupError::Token)?;
+        authorization.set_sensitive(true);
+        let headers = HeaderMap::from_iter([
+            (AUTHORIZATION, authorization),
+            (ACCEPT, HeaderValue::from_static("application/json")),
+        ]);
+        let tls = tls(&url)?;
+        let builder = || {
+            let builder = Client::builder()
+                .tls_backend_preconfigured(tls.clone())
+                .https_only(url.is_tls())
+                .default_headers(headers.clone())
+                .user_agent(concat!("doproxy/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .retry(reqwest::retry::never())
+                .connect_timeout(timeouts.connect)
+                .read_timeout(timeouts.read)
+                .timeout(timeouts.total);
+            // A proxy (HTTPS_PROXY, NO_PROXY) sees a TLS tunnel, but would see the token of a plain request.
+            if url.is_tls() { builder } else { builder.no_proxy() }
+        };
+        let repeating = builder().build()?;
+        let once = builder().pool_max_idle_per_host(0).build()?;
+        Ok(Self { repeating, once, url, token, timeouts, retry })
+    }
+
+    pub(super) fn url(&self) -> &ApiUrl {
+        &self.url
+    }
+
+    /// Carries out a call and reads its answer with `read`; repeats it on passing faults unless it is sent once.
+    pub(super) async fn send<T>(
+        &self,
+        call: &Call,
+        read: impl Fn(&[u8]) -> Result<T, serde_json::Error> + Send,
+    ) -> Result<T, CloudError> {
+        let started = Instant::now();
+        let mut backoff = Backoff::new(self.retry);
+        loop {
+            backoff.attempt();
+            let attempts = backoff.attempts();
+            let Outcome { result, status, request_id, asked } = self.attempt(call, &read).await;
+            let result = result.map_err(|error| CloudError { attempts, ..error });
+
+            let repeat = !call.once && result.as_ref().is_err_and(CloudError::is_passing);
+            let pause = if repeat { backoff.pause(asked, rand::random()) } else { None };
+            tracing::debug!(
+                method = %call.method,
+                path = call.path,
+                status,
+                request_id,
+                attempts,
+                duration = ?started.elapsed(),
+                error = result.as_ref().err().map(tracing::field::display),
+                again_after = pause.map(tracing::field::debug),
+                "API call"
+            );
+            match pause {
+                Some(pause) => sleep(pause).await,
+                None => return result,
+            }
+        }
+    }
+
+    /// Sends a call once and reads its answer.
+    async fn attempt<T>(&self, call: &Call, read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> Outcome<T> {
+        let Answer { status, mut request_id, asked, body } = match self.exchange(call).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let (class, message) = transport(&error, self.timeouts);
+                let result = Err(call.failed(class, self.shown(&message)));
+                return Outcome { result, status: None, request_id: None, asked: None };
+            }
+        };
+        let result = match body {
+            Ok(body) if status.is_success() => {
+                read(&body).map_err(|error| (ErrorClass::Server, format!("the answer cannot be understood: {error}")))
+            }
+            Err(broken) if status.is_success() => Err(broken),
+            // Without its words a refusal is still the refusal that its status says.
+            body => {
+                let told = told(&body.unwrap_or_default());
+                request_id = request_id.or(told.request_id);
+                let class = classify(status.as_u16(), &told.message, asked);
+                Err((class, refusal(status, told.message)))
+            }
+        };
+        let request_id = request_id.as_deref().and_then(plain_id);
+        let status = Some(status.as_u16());
+        let result = result.map_err(|(class, message)| CloudError {
+            status,
+            request_id: request_id.clone(),
+            ..call.failed(class, self.shown(&message))
+        });
+        Outcome { result, status, request_id, asked }
+    }
+
+    /// Sends a request; an error means that there is no answer at all.
+    async fn exchange(&self, call: &Call) -> Result<Answer, reqwest::Error> {
+        let client = if call.once { &self.once } else { &self.repeating };
+        let mut request = client.request(call.method.clone(), self.url.join(&call.path));
+        if !call.query.is_empty() {
+            request = request.query(&call.query);
+        }
+        if let Some(body) = &call.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_string());
+        }
+        let mut response = request.send().await?;
+
+        let status = response.status();
+        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let reset = (status == StatusCode::TOO_MANY_REQUESTS).then(|| header("ratelimit-reset")).flatten();
+        let asked = asked(header("retry-after"), reset, now());
+        let request_id = header("x-request-id").map(str::to_owned);
+        let body = match read_body(&mut response).await {
+            Ok(Some(body)) => Ok(body),
+            Ok(None) => Err((ErrorClass::Server, format!("the answer is larger than {MAX_BODY} bytes"))),
+            Err(error) => Err(transport(&error, self.timeouts)),
+        };
+        Ok(Answer { status, request_id, asked, body })
+    }
+
+    /// A message from outside as it may be shown.
+    fn shown(&self, message: &str) -> String {
+        clean(message, &[self.token.reveal(), self.url.host()])
+    }
+}
+
+/// The body; `None` when it is too large.
+async fn read_body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_BODY {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+fn refusal(status: StatusCode, message: String) -> String {
+    if status.is_redirection() {
+        "a redirect, which is not followed because it would carry the token elsewhere".to_owned()
+    } else if message.trim().is_empty() {
+        status.canonical_reason().unwrap_or("no reason given").to_owned()
+    } else {
+        message
+    }
+}
+
+/// The system's certificates, checked by rustls with the ring provider. For plain `http` there are none to load,
+/// so that a machine without certificates can talk to itself.
+fn tls(url: &ApiUrl) -> Result<rustls::ClientConfig, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    let builder = if url.is_tls() {
+        builder.with_platform_verifier()?
+    } else {
+        builder.with_root_certificates(rustls::RootCertStore::empty())
+    };
+    Ok(builder.with_no_client_auth())
+}
+
+fn now() -> Timestamp {
+    Timestamp(0).plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}

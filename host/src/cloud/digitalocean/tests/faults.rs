@@ -1,0 +1,157 @@
+//! Faults: which calls are repeated, which never, and what is known afterwards.
+
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::server::{Play, Server, answer};
+use super::{client, droplet, options, request};
+use crate::cloud::digitalocean::{ApiUrl, DigitalOcean, Options};
+use crate::cloud::{Cloud, ErrorClass};
+use crate::model::DropletId;
+
+fn told(message: &str) -> String {
+    json!({ "id": "x", "message": message }).to_string()
+}
+
+/// What a server may do to a create, and what is then known of it.
+fn mishaps() -> [(Play, ErrorClass); 10] {
+    let large = format!("{{\"droplet\":\"{}\"}}", "x".repeat(crate::cloud::digitalocean::http::MAX_BODY));
+    [
+        (Play::Close, ErrorClass::Transport { sent: true }),
+        (Play::Cut, ErrorClass::Transport { sent: true }),
+        (Play::Silence, ErrorClass::Transport { sent: true }),
+        (answer(500, told("oops")), ErrorClass::Server),
+        (answer(202, "<html>"), ErrorClass::Server),
+        (answer(202, json!({ "droplets": [] })), ErrorClass::Server),
+        (answer(202, large), ErrorClass::Server),
+        (answer(429, "").with("retry-after", "0"), ErrorClass::RateLimited { after: Some(Duration::ZERO) }),
+        (answer(422, told("Please try again")), ErrorClass::TryAgain),
+        (answer(307, "").with("location", "/v2/droplets"), ErrorClass::InvalidRequest),
+    ]
+}
+
+#[tokio::test]
+async fn a_create_is_sent_once_whatever_happens_to_it() {
+    for (play, class) in mishaps() {
+        let account = json!({ "account": { "droplet_limit": 25, "status": "active" } });
+        for warm_up in [None, Some(answer(200, account.clone())), Some(Play::AnswerAndClose(account.to_string()))] {
+            let used = warm_up.is_some();
+            let server = Server::playing(warm_up.into_iter().chain([play.clone()])).await;
+            let mut options = options(&server);
+            if matches!(play, Play::Silence) {
+                options.timeouts.read = Duration::from_millis(200);
+            }
+            let client = DigitalOcean::new(options).unwrap();
+            if used {
+                client.account().await.unwrap();
+            }
+
+            let error = client.create(&request(&["web-1"])).await.unwrap_err();
+
+            assert_eq!((error.class, error.attempts), (class.clone(), 1), "{play:?}");
+            assert_eq!(server.creates(), 1, "{play:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_create_never_travels_on_a_connection_that_was_used() {
+    let created = answer(202, json!({ "droplet": droplet(1, "web-1") }));
+    let server = Server::playing([created.clone(), created]).await;
+    let client = client(&server);
+
+    client.create(&request(&["web-1"])).await.unwrap();
+    client.create(&request(&["web-1"])).await.unwrap();
+
+    assert_eq!(server.seen().iter().map(|seen| seen.connection).collect::<Vec<_>>(), [0, 1]);
+}
+
+#[tokio::test]
+async fn only_a_connection_that_was_never_made_is_known_not_to_have_sent_anything() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let server = Server::playing([]).await;
+    let client = DigitalOcean::new(Options { url: ApiUrl::parse(&nobody).unwrap(), ..options(&server) }).unwrap();
+
+    let created = client.create(&request(&["web-1"])).await.unwrap_err();
+    let got = client.get(DropletId(1)).await.unwrap_err();
+
+    assert_eq!(created.class, ErrorClass::Transport { sent: false });
+    insta::assert_snapshot!(format!("{created}\n{got}"), @r"
+    POST /v2/droplets failed: no connection: Connection refused (os error 111)
+    GET /v2/droplets/1 failed: no connection: Connection refused (os error 111) (after 4 attempts)
+    ");
+}
+
+#[tokio::test]
+async fn a_call_that_may_be_repeated_outlives_passing_faults() {
+    let server = Server::playing([
+        answer(500, told("oops")),
+        Play::Close,
+        answer(429, told("slow down")).with("retry-after", "0"),
+        answer(200, json!({ "droplet": droplet(7, "web-7") })),
+    ])
+    .await;
+
+    let found = client(&server).get(DropletId(7)).await.unwrap();
+
+    assert_eq!(found.name, "web-7");
+    assert_eq!(server.lines().len(), 4);
+}
+
+#[tokio::test]
+async fn a_fault_that_does_not_pass_is_told_after_the_last_attempt() {
+    let server = Server::answering(|_, _| answer(503, told("down")).with("x-request-id", "4f-9")).await;
+
+    let error = client(&server).delete(DropletId(7)).await.unwrap_err();
+
+    assert_eq!(server.lines().len(), 4);
+    insta::assert_snapshot!(error, @"DELETE /v2/droplets/7 failed with status 503: down (after 4 attempts) [request id 4f-9]");
+}
+
+#[tokio::test]
+async fn what_will_be_refused_again_is_asked_once() {
+    for (status, message, class) in [
+        (400, "", ErrorClass::InvalidRequest),
+        (401, "Unable to authenticate you", ErrorClass::Unauthorized),
+        (404, "", ErrorClass::NotFound),
+        (422, "Region is not available", ErrorClass::Unavailable),
+    ] {
+        let server = Server::answering(move |_, _| answer(status, told(message))).await;
+
+        let error = client(&server).get(DropletId(7)).await.unwrap_err();
+
+        assert_eq!((error.class, error.status), (class, Some(status)));
+        assert_eq!(server.lines().len(), 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_wait_that_is_too_long_is_told_and_not_slept() {
+    for (header, value) in [("retry-after", "3600"), ("ratelimit-reset", "4000000000")] {
+        let limited = json!({ "id": "too_many_requests", "message": "API Rate limit exceeded." });
+        let server = Server::playing([answer(429, limited).with(header, value)]).await;
+
+        let error = client(&server).get(DropletId(7)).await.unwrap_err();
+
+        let ErrorClass::RateLimited { after: Some(after) } = error.class else { panic!("{error:?}") };
+        assert!(after >= Duration::from_hours(1), "{header} {after:?}");
+        assert_eq!(server.lines().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_without_words_is_still_a_refusal() {
+    let server = Server::playing([answer(401, ""), answer(404, "<html><title>nginx</title>")]).await;
+    let client = client(&server);
+
+    let errors = [client.account().await.unwrap_err(), client.get(DropletId(7)).await.unwrap_err()];
+
+    insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"), @r#"
+    GET /v2/account failed with status 401: Unauthorized
+    GET /v2/droplets/7 failed with status 404: an HTML page, "nginx"
+    "#);
+}

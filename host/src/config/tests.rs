@@ -1,0 +1,201 @@
+//! What may stand in `doproxy.yml`, and what is said of what may not.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use super::*;
+
+/// As DOProxy's own documentation lists its keys.
+const DOPROXY: &str = "\
+token: 878a490235d53e34b44369b8e78
+ssh_key_ids:
+  - 163420
+userdata_file: user-data.yml
+haproxy_cfg_file: haproxy.cfg
+haproxy_cfg_path: /etc/haproxy
+haproxy_template_file: haproxy.cfg.erb
+inventory_file: inventory
+droplet_options:
+  hostname_prefix: auto-nginx
+  region: nyc3
+  size: 1gb
+  image: ubuntu-14-04-x64
+";
+
+const LEAST: &str = "droplet_options: {hostname_prefix: www, region: nyc3, size: s-1vcpu-1gb, image: debian-12-x64}\n";
+
+fn parse(text: &str) -> Result<Config, ConfigError> {
+    Config::parse(text, Path::new("doproxy.yml"), Path::new("/srv/doproxy.yml"))
+}
+
+fn refusal(text: &str) -> String {
+    parse(text).expect_err("this configuration is wrong").to_string()
+}
+
+#[test]
+fn an_unmodified_doproxy_yml_works_and_says_what_it_would_rather_see() {
+    let config = parse(DOPROXY).unwrap();
+
+    assert_eq!(config.fleet.as_str(), "auto-nginx");
+    assert_eq!(config.ssh_keys, ["163420"]);
+    assert_eq!(config.user_data, UserDataConfig::File(PathBuf::from("/srv/user-data.yml")));
+    assert_eq!(config.haproxy.config_file, PathBuf::from("/etc/haproxy/haproxy.cfg"));
+    assert_eq!(config.haproxy.template, None);
+    assert_eq!(config.generated_file, PathBuf::from("/srv/haproxy.cfg"));
+    assert_eq!(config.inventory, PathBuf::from("/srv/doproxy.db"));
+    let advice: Vec<String> = config.advice.iter().map(ToString::to_string).collect();
+    insta::assert_snapshot!(advice.join("\n"), @r"
+    token: put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file
+    haproxy_template_file: haproxy.cfg.erb is an ERB template, which only DOProxy can render (and HAProxy refuses its directives since 2.1); the built-in template is used. Remove the key, or name a Tera template: `doproxy init` writes one
+    ");
+}
+
+#[test]
+fn four_keys_are_enough() {
+    let config = parse(LEAST).unwrap();
+
+    assert_eq!((config.limits.min, config.limits.max), (1, 10));
+    assert_eq!(config.user_data, UserDataConfig::None);
+    assert!(config.policies.is_empty() && config.advice.is_empty());
+}
+
+#[test]
+fn the_starter_file_is_valid() {
+    let config = parse(include_str!("../../../templates/init/doproxy.yml")).unwrap();
+
+    assert_eq!(config.policies.len(), 1);
+    assert_eq!(config.advice, []);
+}
+
+#[test]
+fn the_examples_are_valid() {
+    let config = parse(include_str!("../../../examples/nginx/doproxy.yml")).unwrap();
+
+    assert_eq!(config.plugins_used().count(), 2);
+    assert_eq!(config.advice, []);
+}
+
+#[test]
+fn malformed_yaml_is_refused_with_its_place() {
+    insta::assert_snapshot!(refusal("droplet_options: {region: nyc3\nfleet: www\n"), @"doproxy.yml:2:6: did not find expected ',' or '}' at line 2 column 6, while parsing a flow mapping");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
+    insta::assert_snapshot!(refusal(&format!("{LEAST}haproxy:\n  bnd: ['*:80']\n")), @"doproxy.yml:3:3: haproxy: unknown field `bnd`, expected one of `bind`, `port`, `health_path`, `max_sessions`, `address`, `stats_socket`, `master_socket`, `reload_command`, `binary`, `run_as`; did you mean `bind`?");
+    insta::assert_snapshot!(refusal(&format!("{LEAST}droplet_optoins: 1\n")), @"doproxy.yml:2:1: unknown field `droplet_optoins`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `plugins`; did you mean `droplet_options`?");
+}
+
+#[test]
+fn a_wrong_type_is_refused_with_its_place() {
+    insta::assert_snapshot!(refusal(&format!("{LEAST}scaling:\n  max: many\n")), @r#"doproxy.yml:3:8: scaling.max: invalid type: string "many", expected u32"#);
+}
+
+#[test]
+fn a_missing_key_is_named() {
+    insta::assert_snapshot!(refusal("droplet_options: {hostname_prefix: www, region: nyc3, image: debian-12-x64}\n"), @"doproxy.yml:1:18: droplet_options: missing field `size`");
+}
+
+#[test]
+fn values_that_cannot_work_are_refused_where_they_stand() {
+    let refused = [
+        "scaling: {min: 5, max: 2}",
+        "scaling: {timeouts: {boot: soon}}",
+        "api: {url: 'http://example.com'}",
+        "fleet: 'a b'",
+        "scaling: {policies: [{plugin: 'builtin:a'}, {plugin: 'builtin:b'}]}",
+        "scaling: {policies: [{plugin: 'builtin:a', mode: shadwo}]}",
+    ]
+    .map(|line| refusal(&format!("{LEAST}{line}\n")));
+
+    insta::assert_snapshot!(refused.join("\n"), @r#"
+    doproxy.yml:2:1: scaling.min (5) is more than scaling.max (2)
+    doproxy.yml:2:22: scaling.timeouts: "soon" is no length of time; write `90s`, `10m`, `1m 30s` or a number of seconds
+    doproxy.yml:2:7: api: the API URL is plain http to another machine, which would show the token to the network; use https, or a loopback address
+    doproxy.yml:2:1: the fleet name "a b" is not valid: letters, digits, '_' and '-', at most 64
+    doproxy.yml:2:1: scaling.policies has 2 active policies; one can be acted upon, give the others `mode: shadow`
+    doproxy.yml:2:50: scaling.policies[0].mode: unknown variant `shadwo`, expected `active` or `shadow`; did you mean `shadow`?
+    "#);
+}
+
+#[test]
+fn a_hostname_prefix_that_no_droplet_may_bear_is_refused() {
+    let refused = refusal("droplet_options: {hostname_prefix: 'a;b', region: nyc3, size: s, image: i}\n");
+
+    assert!(refused.contains(r#""a;b" cannot begin the name of a droplet"#), "{refused}");
+}
+
+#[test]
+fn lengths_of_time_are_read_as_people_write_them() {
+    let config = parse(&format!("{LEAST}scaling: {{timeouts: {{boot: 1m 30s, drain: 250ms, delete: 45}}}}\n")).unwrap();
+
+    assert_eq!(config.deadlines.boot.as_secs(), 90);
+    assert_eq!(config.deadlines.drain.as_millis(), 250);
+    assert_eq!(config.deadlines.delete.as_secs(), 45);
+}
+
+#[test]
+fn the_configuration_of_a_plugin_reaches_it_as_json_in_the_order_of_the_file() {
+    let policy = "scaling: {policies: [{plugin: 'builtin:target-tracking', config: {z: 1, a: [true, x]}}]}";
+
+    let config = parse(&format!("{LEAST}{policy}\n")).unwrap();
+
+    assert_eq!(config.policies[0].config, r#"{"z":1,"a":[true,"x"]}"#);
+}
+
+mod token {
+    use super::*;
+
+    fn with_token_file(mode: u32, text: &str) -> (tempfile::TempDir, Config) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("token");
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let config = parse(&format!("{LEAST}token_file: {}\ntoken: inline\n", path.display())).unwrap();
+        (dir, config)
+    }
+
+    #[test]
+    fn the_environment_goes_before_a_file_and_a_file_before_the_configuration() {
+        let (_dir, both) = with_token_file(0o600, "from-file\n");
+        let inline = parse(&format!("{LEAST}token: inline\n")).unwrap();
+
+        let found = |config: &Config, environment| config.token(&environment).unwrap().0.reveal().to_owned();
+
+        assert_eq!(found(&both, Environment::with_token("from-environment")), "from-environment");
+        assert_eq!(found(&both, Environment::default()), "from-file");
+        assert_eq!(found(&inline, Environment::default()), "inline");
+    }
+
+    #[test]
+    fn a_token_file_that_everybody_may_read_is_refused() {
+        let (dir, config) = with_token_file(0o644, "secret");
+
+        let error = config.token(&Environment::default()).unwrap_err().to_string();
+
+        let error = error.replace(dir.path().to_str().unwrap(), "DIR");
+        insta::assert_snapshot!(error, @"the token file DIR/token can be read by everybody on this machine: `chmod 600 DIR/token`");
+    }
+
+    #[test]
+    fn a_token_file_that_is_not_there_is_named() {
+        let config = parse(&format!("{LEAST}token_file: nowhere\n")).unwrap();
+
+        insta::assert_snapshot!(config.token(&Environment::default()).unwrap_err(), @"the token file /srv/nowhere cannot be read: No such file or directory (os error 2)");
+    }
+
+    #[test]
+    fn no_token_at_all_says_where_to_put_one() {
+        let config = parse(LEAST).unwrap();
+
+        insta::assert_snapshot!(config.token(&Environment::default()).unwrap_err(), @"no API token: set DIGITALOCEAN_TOKEN, or name a token_file in doproxy.yml");
+    }
+
+    #[test]
+    fn nothing_that_holds_the_token_shows_it() {
+        let config = parse(&format!("{LEAST}token: very-secret\n")).unwrap();
+        let environment = Environment::with_token("very-secret");
+
+        assert!(!format!("{config:?} {environment:?}").contains("very-secret"));
+    }
+}

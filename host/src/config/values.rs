@@ -1,0 +1,140 @@
+//! Values of the configuration that are more than text or numbers.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, Visitor};
+
+use crate::model::{DropletName, FleetName};
+
+/// Reads what has a form of its own, so that its error has a place in the file.
+pub(super) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr,
+    T::Err: fmt::Display,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(de::Error::custom)
+}
+
+/// Reads the word `caller`.
+pub(super) fn caller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "caller" => Ok(()),
+        _ => Err(de::Error::custom("expected `caller`, or a user and a group")),
+    }
+}
+
+/// Text that YAML may take for a number: an id, a slug.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Text(String);
+
+impl From<Text> for String {
+    fn from(text: Text) -> Self {
+        text.0
+    }
+}
+
+impl Text {
+    /// The text.
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Text {
+    // The token is one of these.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Text(…)")
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextOrNumber;
+        impl Visitor<'_> for TextOrNumber {
+            type Value = Text;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text or a whole number")
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Text, E> {
+                Ok(Text(number.to_string()))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
+                if text.trim().is_empty() { Err(E::custom("it is empty")) } else { Ok(Text(text.to_owned())) }
+            }
+        }
+        deserializer.deserialize_any(TextOrNumber)
+    }
+}
+
+/// What names of droplets begin with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostnamePrefix(String);
+
+impl HostnamePrefix {
+    /// Room for the number and the random part of a name.
+    const MAX_LENGTH: usize = 200;
+
+    /// The fleet name where none is given: the prefix, with `-` for each `.`.
+    pub(super) fn fleet_name(&self) -> FleetName {
+        FleetName::coerced(&self.0)
+    }
+}
+
+impl From<HostnamePrefix> for String {
+    fn from(prefix: HostnamePrefix) -> Self {
+        prefix.0
+    }
+}
+
+impl<'de> Deserialize<'de> for HostnamePrefix {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::from(Text::deserialize(deserializer)?);
+        if text.len() > Self::MAX_LENGTH || DropletName::parse(text.clone()).is_err() {
+            return Err(de::Error::custom(format!(
+                "{text:?} cannot begin the name of a droplet: letters, digits, '.' and '-', ending in a letter or digit, at most {}",
+                Self::MAX_LENGTH
+            )));
+        }
+        Ok(Self(text))
+    }
+}
+
+/// A length of time: `90s`, `1m 30s`, `250ms`, or a number of seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok()).map(Self).ok_or_else(
+            || format!("{text:?} is no length of time; write `90s`, `10m`, `1m 30s` or a number of seconds"),
+        )
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::from(Text::deserialize(deserializer)?);
+        match text.parse::<u64>() {
+            Ok(seconds) => Ok(Self(Duration::from_secs(seconds))),
+            Err(_) => text.parse().map_err(de::Error::custom),
+        }
+    }
+}
+
+/// The folder for compiled plugins where none is given; `None` where the user has no cache folder.
+pub fn user_cache() -> Option<PathBuf> {
+    let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    // systemd gives a service its own with CacheDirectory=.
+    let base = from("CACHE_DIRECTORY")
+        .or_else(|| from("XDG_CACHE_HOME").map(|path| path.join("doproxy")))
+        .or_else(|| from("HOME").map(|path| path.join(".cache/doproxy")))?;
+    Some(base.join("plugins"))
+}

@@ -1,0 +1,71 @@
+//! Reading YAML, with errors that say where, and what was probably meant.
+
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
+
+use super::ConfigError;
+
+/// How alike two words have to be for one to be the other misspelt.
+const ALIKE: f64 = 0.75;
+
+/// Line and column, from 1.
+type At = (usize, usize);
+
+pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
+    serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
+        let reported = error.inner().location().map(|location| (location.line(), location.column()));
+        // For a value that has the right type and is wrong all the same, the parser names the mapping around it.
+        let at = reported.max(place_of(error.path(), text));
+        let whole = error.inner().to_string();
+        let message = without_place(&whole);
+        ConfigError::Invalid { path: path.to_owned(), at, hint: hint(message), message: message.to_owned() }
+    })
+}
+
+/// Where the last key of a path that can be found stands.
+fn place_of(path: &serde_path_to_error::Path, text: &str) -> Option<At> {
+    let keys = path.iter().filter_map(|segment| match segment {
+        Segment::Map { key } => Some(key.as_str()),
+        Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    let mut offset = None;
+    for key in keys {
+        let from = offset.unwrap_or(0);
+        offset = position_of_key(&text[from..], key).map(|found| from + found).or(offset);
+    }
+    let before = &text[..offset?];
+    let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
+}
+
+/// The first place where `key` is followed by a colon and stands where a key may.
+fn position_of_key(text: &str, key: &str) -> Option<usize> {
+    text.match_indices(key).map(|(position, _)| position).find(|&position| {
+        let line_before = text[..position].rsplit('\n').next().unwrap_or_default().trim_end();
+        let may_begin = line_before.is_empty() || line_before.ends_with(['{', ',', '-']);
+        may_begin && text[position + key.len()..].starts_with(':')
+    })
+}
+
+/// The place is in front of the message already.
+fn without_place(message: &str) -> &str {
+    message.rsplit_once(" at line ").map_or(message, |(before, after)| {
+        let is_place = after.chars().all(|c| c.is_ascii_digit() || c == ' ' || "column".contains(c));
+        if is_place { before } else { message }
+    })
+}
+
+/// For serde's "unknown field `a`, expected one of `b`, `c`": the nearest of what was expected.
+fn hint(message: &str) -> String {
+    let is_unknown = message.contains("unknown field `") || message.contains("unknown variant `");
+    let mut words = message.split('`').skip(1).step_by(2);
+    let Some(unknown) = words.next().filter(|_| is_unknown) else { return String::new() };
+    words
+        .map(|word| (strsim::jaro_winkler(word, unknown), word))
+        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, word)| format!("; did you mean `{word}`?"))
+        .unwrap_or_default()
+}

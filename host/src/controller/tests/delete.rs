@@ -1,0 +1,104 @@
+//! A delete drains, ends with the droplet gone at the API, and touches no other.
+
+use std::time::Duration;
+
+use super::world::{World, fault_of};
+use crate::controller::{ControllerError, Event};
+use crate::model::Phase;
+use crate::simulation::cloud::{Effect, Faults, Frequency};
+
+#[tokio::test(start_paused = true)]
+async fn a_droplet_leaves_haproxy_before_it_is_deleted() {
+    let world = World::with_fleet(2).await;
+    let (goes, stays) = (&world.droplets().await[0], &world.droplets().await[1]);
+
+    let acted = world.controller().delete(std::slice::from_ref(&goes.name), "test").await.unwrap();
+
+    assert_eq!(acted.deleted, std::slice::from_ref(&goes.name));
+    let left = world.billed().await;
+    assert_eq!(left.iter().map(|droplet| Some(droplet.id)).collect::<Vec<_>>(), [stays.id]);
+    assert_eq!(world.balancer.servers().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn open_sessions_are_waited_for() {
+    let world = World::with_fleet(1).await;
+    let droplet = world.droplets().await.remove(0);
+    world.balancer.set_sessions(droplet.id.unwrap(), 2);
+    let controller = world.controller();
+    let names = [droplet.name.clone()];
+    let delete = controller.delete(&names, "test");
+    tokio::pin!(delete);
+
+    assert!(tokio::time::timeout(Duration::from_secs(30), &mut delete).await.is_err(), "it did not wait");
+    let meanwhile = world.droplets().await.remove(0).phase;
+    world.balancer.set_sessions(droplet.id.unwrap(), 0);
+    delete.await.unwrap();
+
+    assert_eq!(meanwhile, Phase::Draining);
+    assert_eq!(world.billed().await.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_that_never_end_do_not_keep_a_droplet() {
+    let world = World::with_fleet(1).await;
+    let droplet = world.droplets().await.remove(0);
+    world.balancer.set_sessions(droplet.id.unwrap(), 2);
+
+    world.controller().delete(&[droplet.name], "test").await.unwrap();
+
+    assert_eq!(world.billed().await.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_is_accepted_and_not_done_is_asked_for_again() {
+    let world = World::with_fleet(1).await;
+    world.set_faults(Faults { ignored_deletes: Frequency::Next(2), ..Faults::default() });
+    let droplet = world.droplets().await.remove(0);
+
+    world.controller().delete(&[droplet.name], "test").await.unwrap();
+
+    assert_eq!(world.calls("DELETE /v2/droplets/{id}"), 3);
+    assert_eq!(world.billed().await.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delete_that_fails_stays_in_the_journal_and_the_next_command_carries_it_on() {
+    let world = World::with_fleet(1).await;
+    let forbidden = Effect::Status { code: 401, message: None, retry_after_s: None, acted: false };
+    world.set_faults(fault_of("DELETE", Frequency::Always, forbidden));
+    let droplet = world.droplets().await.remove(0);
+
+    let failed = world.controller().delete(&[droplet.name], "test").await;
+    assert!(matches!(failed, Err(ControllerError::Cloud(_))), "{failed:?}");
+    assert_eq!(world.droplets().await[0].phase, Phase::Deleting);
+    world.set_faults(Faults::default());
+    world.controller().carry_on(|_| {}).await.unwrap();
+
+    assert_eq!((world.droplets().await, world.billed().await), (vec![], vec![]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_droplet_that_was_deleted_elsewhere_is_gone_and_that_is_no_failure() {
+    let world = World::with_fleet(1).await;
+    let droplet = world.droplets().await.remove(0);
+    world.cloud.with_world(|world, now| world.delete(now, droplet.id.unwrap())).unwrap();
+
+    let acted = world.controller().delete(std::slice::from_ref(&droplet.name), "test").await.unwrap();
+
+    assert_eq!(acted.deleted, [droplet.name]);
+    assert!(acted.gave_up.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_droplet_that_vanished_leaves_the_fleet_while_another_command_runs() {
+    let world = World::with_fleet(2).await;
+    let vanished = world.droplets().await.remove(0);
+    world.cloud.with_world(|world, now| world.delete(now, vanished.id.unwrap())).unwrap();
+
+    world.controller().create(&super::world::some(1)).await.unwrap().into_result().unwrap();
+
+    assert_eq!(world.said(|event| matches!(event, Event::Vanished { .. })), 1);
+    assert_eq!(world.balancer.servers().len(), 2);
+    assert_eq!(world.droplets().await.len(), 2);
+}

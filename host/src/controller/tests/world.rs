@@ -1,0 +1,140 @@
+//! A fleet in a simulated world, and what is asked of it.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::super::{AddressKind, Controller, Deadlines, Event, Names, Reporter, Settings, UserDataSource};
+use crate::clock::Clock;
+use crate::cloud::{Cloud, CloudDroplet, CreateRequest, Filter};
+use crate::inventory::sqlite::SqliteInventory;
+use crate::inventory::{Inventory, Snapshot};
+use crate::model::{Droplet, DropletId, DropletName, DropletRequest, FleetName, Tag, Template, Timestamp, UserData};
+use crate::simulation::balancer::SimulatedBalancer;
+use crate::simulation::cloud::{self, CallFault, Effect, Faults, Frequency, SimulatedCloud};
+
+pub(super) type SimulatedController = Controller<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
+
+/// What outlives a process: the cloud, HAProxy, the inventory's file. And what was said meanwhile.
+pub(super) struct World {
+    pub(super) cloud: SimulatedCloud,
+    pub(super) balancer: SimulatedBalancer,
+    clock: Clock,
+    dir: TempDir,
+    events: Arc<Mutex<Vec<Event>>>,
+}
+
+impl World {
+    pub(super) fn new() -> Self {
+        let clock = Clock::starting_at(Timestamp(1_800_000_000_000));
+        let settings =
+            cloud::Settings { boot_time: Duration::from_secs(20), rate_limits: None, ..cloud::Settings::default() };
+        Self {
+            cloud: SimulatedCloud::new(cloud::World::new(settings), clock),
+            balancer: SimulatedBalancer::default(),
+            clock,
+            dir: tempfile::tempdir().unwrap(),
+            events: Arc::default(),
+        }
+    }
+
+    pub(super) fn with_faults(faults: Faults) -> Self {
+        let world = Self::new();
+        world.set_faults(faults);
+        world
+    }
+
+    pub(super) fn set_faults(&self, faults: Faults) {
+        self.cloud.with_world(|world, _| world.set_faults(faults));
+    }
+
+    /// A process that is started anew: it knows what is on disk, and nothing else.
+    pub(super) fn controller(&self) -> SimulatedController {
+        let events = Arc::clone(&self.events);
+        Controller::new(
+            self.cloud.clone(),
+            self.balancer.clone(),
+            SqliteInventory::open(self.dir.path().join("doproxy.db")).unwrap(),
+            settings(),
+            self.clock,
+            Names::random(),
+            Reporter::new(move |event| events.lock().unwrap().push(event.clone())),
+        )
+    }
+
+    /// A fleet of `count` that serves.
+    pub(super) async fn with_fleet(count: u32) -> Self {
+        let world = Self::new();
+        world.controller().create(&some(count)).await.unwrap();
+        world.cloud.with_world(|world, _| world.reset_calls());
+        world
+    }
+
+    pub(super) async fn inventory(&self) -> Snapshot {
+        self.controller().inventory().load().await.unwrap()
+    }
+
+    pub(super) async fn droplets(&self) -> Vec<Droplet> {
+        self.inventory().await.droplets
+    }
+
+    /// The droplets that cost money, whether the fleet knows them or not.
+    pub(super) async fn billed(&self) -> Vec<CloudDroplet> {
+        self.set_faults(Faults::default());
+        self.cloud.list(&Filter::Tag(tag())).await.unwrap()
+    }
+
+    /// How often a call was made.
+    pub(super) fn calls(&self, call: &str) -> u64 {
+        self.cloud.with_world(|world, _| world.calls().get(call).copied().unwrap_or_default())
+    }
+
+    pub(super) fn said(&self, is_it: impl Fn(&Event) -> bool) -> usize {
+        self.events.lock().unwrap().iter().filter(|event| is_it(event)).count()
+    }
+
+    /// A droplet that some other program makes.
+    pub(super) async fn make_elsewhere(&self, name: &str, tags: &[Tag]) -> DropletId {
+        let request = CreateRequest {
+            names: vec![DropletName::parse(name).unwrap()],
+            template: Template { tags: tags.to_vec(), ..template() },
+            ssh_keys: vec![],
+            user_data: UserData::parse("").unwrap(),
+            vpc_uuid: None,
+            monitoring: false,
+        };
+        self.cloud.create(&request).await.unwrap()[0].id
+    }
+}
+
+pub(super) fn some(count: u32) -> DropletRequest {
+    DropletRequest { count, ..DropletRequest::default() }
+}
+
+pub(super) fn fault_of(method: &str, when: Frequency, effect: Effect) -> Faults {
+    let call = CallFault { method: Some(method.to_owned()), path: None, when, effect };
+    Faults { calls: vec![call], ..Faults::default() }
+}
+
+pub(super) fn tag() -> Tag {
+    FleetName::coerced("test").tag()
+}
+
+pub(super) fn template() -> Template {
+    Template { size: "s-1vcpu-1gb".into(), region: "nyc3".into(), image: "debian-12-x64".into(), tags: vec![] }
+}
+
+fn settings() -> Settings {
+    Settings {
+        fleet: FleetName::coerced("test"),
+        hostname_prefix: "www".into(),
+        template: template(),
+        ssh_keys: vec![],
+        vpc_uuid: None,
+        monitoring: false,
+        address: AddressKind::Private,
+        user_data: UserDataSource::Fixed(UserData::parse("#!/bin/sh\ntrue\n").unwrap()),
+        deadlines: Deadlines::default(),
+    }
+}

@@ -1,0 +1,86 @@
+//! Keeps one server running for each droplet that is powered on: started when it boots, ended when it is deleted.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::api::Shared;
+use super::serve::{Ending, serve};
+use super::site::{self, Site};
+use crate::model::DropletId;
+
+/// How long to wait before a server that could not be started is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Makes the running servers equal to what the world says, whenever that changes, until `stop`.
+pub(super) async fn run(shared: Arc<Shared>, port: u16, stop: CancellationToken) {
+    // Dropping a server's set ends the server and its connections.
+    let mut servers: HashMap<DropletId, JoinSet<()>> = HashMap::new();
+    while !stop.is_cancelled() {
+        let (machines, now) = shared.with_world(|world, now| (world.machines(now), now));
+        let wanted: HashSet<DropletId> = machines.running.iter().copied().collect();
+        servers.retain(|id, _| wanted.contains(id));
+        let mut next = machines.next_change.map(|at| at.since(now));
+        for id in wanted {
+            if servers.contains_key(&id) {
+                continue;
+            }
+            match start(&shared, id, port, &stop).await {
+                Ok(server) => {
+                    servers.extend(server.map(|server| (id, server)));
+                }
+                Err(error) => {
+                    tracing::error!(%id, %error, "the droplet's server cannot listen on port {port}; trying again");
+                    next = Some(next.unwrap_or(RETRY).min(RETRY));
+                }
+            }
+        }
+        let change = async {
+            match next {
+                Some(next) => tokio::time::sleep(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = change => {}
+            () = shared.machines_changed.notified() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// `None` when the droplet has gone meanwhile.
+async fn start(
+    shared: &Arc<Shared>,
+    id: DropletId,
+    port: u16,
+    stop: &CancellationToken,
+) -> io::Result<Option<JoinSet<()>>> {
+    let found = shared.with_world(|world, now| {
+        world.machine(now, id).map(|droplet| (droplet.name.clone(), droplet.private_address)).ok()
+    });
+    let Some((name, address)) = found else { return Ok(None) };
+    let address = SocketAddr::from((address, port));
+    let listener = TcpListener::bind(address).await?;
+    let router = site::router(Arc::new(Site { shared: Arc::clone(shared), id, name, address }));
+    let mut server = JoinSet::new();
+    server.spawn(serve(listener, router, stop.clone(), Ending::Abrupt));
+    Ok(Some(server))
+}
+
+/// A thousand droplets are a thousand listening sockets, and most systems begin with a limit near that.
+pub(super) fn raise_open_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+}

@@ -1,0 +1,108 @@
+//! A small HTTP/1.1 server that can end connections badly on purpose.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::GRACE;
+
+/// How open connections end when the server stops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Calls that have begun are answered.
+    Graceful,
+    /// At once, as when a machine is switched off.
+    Abrupt,
+}
+
+/// Put into a response's extensions, it is what happens in place of the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Abort {
+    /// The connection is closed.
+    #[error("the connection is closed on purpose")]
+    Close,
+    /// The connection is reset (RST).
+    #[error("the connection is reset on purpose")]
+    Reset,
+}
+
+/// How long to wait when the system has no more connections to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `router` until `stop`. Dropping the future ends all connections at once.
+pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, ending: Ending) {
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(connection(stream, router.clone(), stop.clone()));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    if ending == Ending::Graceful {
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+            tracing::warn!("connections that would not end are cut");
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
+    // Answers are small and come in one piece: waiting for more to send would only add latency.
+    let _best_effort = stream.set_nodelay(true);
+    let reset = Arc::new(AtomicBool::new(false));
+    let router = TowerToHyperService::new(router);
+    let reset_wanted = Arc::clone(&reset);
+    let service = service_fn(move |request: hyper::Request<Incoming>| {
+        let answer = router.call(request);
+        let reset_wanted = Arc::clone(&reset_wanted);
+        async move { abort_or_answer(answer.await, &reset_wanted) }
+    });
+    let mut connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = stop.cancelled() => {
+            std::pin::Pin::new(&mut connection).graceful_shutdown();
+            (&mut connection).await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "connection ended");
+    }
+    if reset.load(Ordering::Relaxed) {
+        let _best_effort = connection.into_parts().io.into_inner().set_zero_linger();
+    }
+}
+
+fn abort_or_answer(answer: Result<Response, Infallible>, reset_wanted: &AtomicBool) -> Result<Response, Abort> {
+    let Ok(response) = answer;
+    match response.extensions().get::<Abort>() {
+        None => Ok(response),
+        Some(abort) => {
+            reset_wanted.store(*abort == Abort::Reset, Ordering::Relaxed);
+            Err(*abort)
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The emulator over real HTTP on the loopback network.
+
+mod api;
+mod schemas;
+mod seam;
+mod servers;
+mod wire;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Emulator, Options};
+use crate::simulation::cloud::Settings;
+
+/// An emulator and a client of it.
+struct Running {
+    emulator: Emulator,
+    client: Client,
+    droplet_port: u16,
+}
+
+/// Options with which tests can run side by side: each has a network and a port of its own.
+fn options() -> Options {
+    static SEEDS: AtomicU64 = AtomicU64::new(0);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    Options {
+        droplet_port: free.local_addr().unwrap().port(),
+        settings: Settings {
+            seed: SEEDS.fetch_add(1, Ordering::Relaxed),
+            boot_time: Duration::from_millis(20),
+            ..Settings::default()
+        },
+        ..Options::default()
+    }
+}
+
+fn client() -> Client {
+    static PROVIDER: Once = Once::new();
+    PROVIDER.call_once(|| {
+        // An error means that another test was quicker.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+    });
+    Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
+}
+
+async fn start(options: Options) -> Running {
+    let droplet_port = options.droplet_port;
+    Running { emulator: Emulator::start(options).await.unwrap(), client: client(), droplet_port }
+}
+
+/// An answer's status, headers and body.
+struct Answer {
+    status: StatusCode,
+    headers: reqwest::header::HeaderMap,
+    body: Value,
+}
+
+impl Running {
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, format!("{}{path}", self.emulator.url())).bearer_auth("any")
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        let request = self.request(method, path);
+        let request = if let Some(body) = body { request.json(&body) } else { request };
+        answer(request.send().await.unwrap()).await
+    }
+
+    async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    async fn set_faults(&self, faults: Value) {
+        assert_eq!(self.send(Method::PUT, "/_emulator/faults", Some(faults)).await.status, StatusCode::NO_CONTENT);
+    }
+
+    /// Creates a droplet; answers its id.
+    async fn create(&self, name: &str) -> u64 {
+        let answer = self.post("/v2/droplets", droplet(name)).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        answer.body["droplet"]["id"].as_u64().unwrap()
+    }
+
+    /// The private address of a droplet, once it has booted.
+    async fn booted(&self, id: u64) -> SocketAddr {
+        let address = eventually(async || {
+            let body = self.get(&format!("/v2/droplets/{id}")).await.body;
+            body["droplet"]["networks"]["v4"][0]["ip_address"].as_str().map(str::to_owned)
+        });
+        SocketAddr::from((address.await.parse::<Ipv4Addr>().unwrap(), self.droplet_port))
+    }
+
+    /// A page of a droplet's own server, once that is running.
+    async fn page(&self, address: SocketAddr, path: &str) -> reqwest::Response {
+        eventually(async || self.client.get(format!("http://{address}{path}")).send().await.ok()).await
+    }
+}
+
+async fn answer(response: reqwest::Response) -> Answer {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = response.bytes().await.unwrap();
+    let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+    Answer { status, headers, body }
+}
+
+/// Asks again until there is an answer.
+async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let asking = async {
+        loop {
+            if let Some(found) = ask().await {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("it did not happen")
+}
+
+fn droplet(name: &str) -> Value {
+    json!({ "name": name, "region": "nyc3", "size": "s-1vcpu-1gb", "image": "ubuntu-22-04-x64", "tags": ["www"] })
+}

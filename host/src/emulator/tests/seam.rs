@@ -1,0 +1,148 @@
+//! The two clouds behind the seam, the client over HTTP and the simulated one, must not be told apart.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use super::super::Emulator;
+use super::{Options, client, options};
+use crate::clock::Clock;
+use crate::cloud::digitalocean::{self, ApiUrl, DigitalOcean, Retry};
+use crate::cloud::{Cloud, CloudDroplet, CloudError, CreateRequest, Filter};
+use crate::model::{DropletId, DropletName, Tag, Template, Token, UserData};
+use crate::simulation::cloud::{CallFault, Effect, Faults, Frequency, Settings, SimulatedCloud, World};
+
+fn request(names: &[&str], size: &str) -> CreateRequest {
+    CreateRequest {
+        names: names.iter().map(|name| DropletName::parse(*name).unwrap()).collect(),
+        template: Template {
+            size: size.to_owned(),
+            region: "nyc3".to_owned(),
+            image: "ubuntu-22-04-x64".to_owned(),
+            tags: vec![Tag::parse("www").unwrap()],
+        },
+        ssh_keys: vec!["512189".to_owned()],
+        user_data: UserData::parse("#!/bin/sh\n").unwrap(),
+        vpc_uuid: None,
+        monitoring: true,
+    }
+}
+
+/// What both must agree on: all of a success but the time, the kind and the words of a failure.
+fn note<T: Debug>(what: &str, result: Result<T, CloudError>) -> String {
+    match result {
+        Ok(value) => format!("{what}: {value:?}"),
+        Err(CloudError { class, status: None, .. }) => format!("{what}: {class:?}"),
+        Err(CloudError { class, status, message, .. }) => format!("{what}: {class:?} {status:?} {message}"),
+    }
+}
+
+fn timeless(droplet: CloudDroplet) -> CloudDroplet {
+    CloudDroplet { created_at: None, ..droplet }
+}
+
+fn all_timeless(droplets: Vec<CloudDroplet>) -> Vec<CloudDroplet> {
+    droplets.into_iter().map(timeless).collect()
+}
+
+/// One call of each kind, and those that go wrong.
+async fn story(cloud: &impl Cloud) -> Vec<String> {
+    let first = DropletId(3_164_444);
+    let (www, blue) = (Tag::parse("www").unwrap(), Tag::parse("blue").unwrap());
+    vec![
+        note("create", cloud.create(&request(&["web-0", "web-1"], "s-1vcpu-1gb")).await.map(all_timeless)),
+        note("create one", cloud.create(&request(&["web-2"], "1gb")).await.map(all_timeless)),
+        note("create nonsense", cloud.create(&request(&["web-3"], "huge")).await),
+        note("get", cloud.get(first).await.map(timeless)),
+        note("get nothing", cloud.get(DropletId(1)).await),
+        note("tag", cloud.tag(first, &blue).await),
+        note("tag nothing", cloud.tag(DropletId(1), &blue).await),
+        note("list by tag", cloud.list(&Filter::Tag(blue)).await.map(all_timeless)),
+        note("list by name", cloud.list(&Filter::Name(DropletName::parse("web-1").unwrap())).await.map(all_timeless)),
+        note("delete", cloud.delete(first).await),
+        note("delete again", cloud.delete(first).await),
+        note("list", cloud.list(&Filter::Tag(www)).await.map(all_timeless)),
+        note("account", cloud.account().await),
+        note("sizes", cloud.sizes().await),
+        note("regions", cloud.regions().await),
+        note("image", cloud.image("debian-12-x64").await),
+        note("image nothing", cloud.image("none").await),
+        note("SSH keys", cloud.ssh_keys().await),
+    ]
+}
+
+/// The same story, told by both clouds.
+async fn both(faults: Faults) -> (Vec<String>, Vec<String>) {
+    // Droplets boot at once, so that the story does not depend on how fast it is told.
+    let settings = Settings { boot_time: Duration::ZERO, ..options().settings };
+    let mut world = World::new(settings.clone());
+    world.set_faults(faults.clone());
+    let simulated = SimulatedCloud::new(world, Clock::from_wall_clock());
+    client();
+    let emulator = Emulator::start(Options { settings, faults, ..options() }).await.unwrap();
+    let token = Token::parse("any").unwrap();
+    let retry = Retry { attempts: 1, ..Retry::default() };
+    let real =
+        digitalocean::Options { retry, ..digitalocean::Options::new(ApiUrl::parse(&emulator.url()).unwrap(), token) };
+    let real = DigitalOcean::new(real).unwrap();
+
+    let stories = (story(&real).await, story(&simulated).await);
+    emulator.stop().await;
+    stories
+}
+
+#[tokio::test]
+async fn the_client_and_the_simulated_cloud_tell_the_same_story() {
+    let (real, simulated) = both(Faults::default()).await;
+
+    assert_eq!(real, simulated);
+    let failed = real.iter().filter(|line| line.contains("InvalidRequest") || line.contains("NotFound")).count();
+    assert_eq!(failed, 4, "{real:#?}");
+}
+
+#[tokio::test]
+async fn they_also_fail_alike() {
+    let status = |code, message: &str, retry_after_s| Effect::Status {
+        code,
+        message: (!message.is_empty()).then(|| message.to_owned()),
+        retry_after_s,
+        acted: code == 500,
+    };
+    for effect in [
+        status(401, "", None),
+        status(403, "", None),
+        status(404, "", None),
+        status(409, "", None),
+        status(422, "this will exceed your droplet limit", None),
+        status(422, "Size is not available in this region.", None),
+        status(422, "Please try again.", None),
+        status(422, "Droplet already has a pending event.", None),
+        status(422, "Nonsense.", None),
+        status(429, "", Some(30)),
+        status(500, "", None),
+        status(503, "", None),
+        Effect::DropResponse,
+        Effect::Reset,
+    ] {
+        let fault = CallFault { method: None, path: None, when: Frequency::Always, effect: effect.clone() };
+
+        let (real, simulated) = both(Faults { calls: vec![fault], ..Faults::default() }).await;
+
+        assert_eq!(real, simulated, "{effect:?}");
+    }
+}
+
+#[tokio::test]
+async fn and_what_goes_wrong_with_droplets_looks_alike() {
+    for faults in [
+        Faults { stuck_in_new: Frequency::Next(1), ..Faults::default() },
+        Faults { active_without_address: Frequency::Always, ..Faults::default() },
+        Faults { lost_creates: Frequency::Next(1), ..Faults::default() },
+        Faults { ignored_deletes: Frequency::Always, ..Faults::default() },
+        Faults { list_lag_ms: 3_600_000, not_found_after_create_ms: 3_600_000, ..Faults::default() },
+        Faults { droplet_limit: Some(2), sold_out_sizes: vec!["1gb".to_owned()], ..Faults::default() },
+    ] {
+        let (real, simulated) = both(faults.clone()).await;
+
+        assert_eq!(real, simulated, "{faults:?}");
+    }
+}

@@ -1,0 +1,78 @@
+//! A balancer in memory: it takes every change at once, and says of each server what it was told to say.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::balancer::{Applied, Balancer, Server, ServerStats, Stats};
+use crate::model::{DropletId, Load};
+
+/// A simulated balancer. Clones are the same one.
+#[derive(Debug, Clone, Default)]
+pub struct SimulatedBalancer(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    servers: Vec<Server>,
+    sick: Vec<DropletId>,
+    all_sick: bool,
+    sessions: HashMap<DropletId, u32>,
+}
+
+impl SimulatedBalancer {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The servers that it has.
+    pub fn servers(&self) -> Vec<Server> {
+        self.state().servers.clone()
+    }
+
+    /// From now on no health check passes, or each does.
+    pub fn set_all_sick(&self, all_sick: bool) {
+        self.state().all_sick = all_sick;
+    }
+
+    /// From now on the health check of one droplet fails.
+    pub fn make_sick(&self, id: DropletId) {
+        self.state().sick.push(id);
+    }
+
+    /// The sessions that a droplet has from now on, also while it drains.
+    pub fn set_sessions(&self, id: DropletId, sessions: u32) {
+        self.state().sessions.insert(id, sessions);
+    }
+}
+
+impl Balancer for SimulatedBalancer {
+    type Error = Infallible;
+
+    async fn apply(&self, servers: &[Server]) -> Result<Applied, Infallible> {
+        let mut state = self.state();
+        if state.servers == servers {
+            return Ok(Applied::Unchanged);
+        }
+        state.servers = servers.to_vec();
+        Ok(Applied::Reloaded)
+    }
+
+    async fn stats(&self) -> Result<Stats, Infallible> {
+        let state = self.state();
+        let servers = state.servers.iter().map(|server| {
+            let healthy = !state.all_sick && !state.sick.contains(&server.id);
+            let sessions = state.sessions.get(&server.id).copied().unwrap_or_default();
+            ServerStats {
+                id: server.id,
+                healthy,
+                check_passed: healthy,
+                status: if healthy { "UP, L7OK" } else { "DOWN, L4CON" }.to_owned(),
+                sessions,
+                load: Load { sessions, ..Load::default() },
+                requests_total: 0,
+                errors_total: 0,
+            }
+        });
+        Ok(Stats { servers: servers.collect(), ..Stats::default() })
+    }
+}

@@ -1,0 +1,109 @@
+//! What happens to a call before, or instead of, being carried out: counted, limited, struck by faults.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{Effect, Quota, RateLimits, Refusal, World};
+use crate::model::Timestamp;
+
+/// A call as far as limits and faults look at it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Call {
+    /// In capitals.
+    pub method: String,
+    /// The path with names in place of ids, such as `/v2/droplets/{id}`.
+    pub path: String,
+}
+
+impl Call {
+    /// A call from its two parts.
+    pub fn new(method: impl Into<String>, path: impl Into<String>) -> Self {
+        Self { method: method.into(), path: path.into() }
+    }
+
+    fn is_key_list(&self) -> bool {
+        self.method == "GET" && self.path == "/v2/account/keys"
+    }
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+/// What is to be done with a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// What is left of the rate limit.
+    pub quota: Quota,
+    /// How long the answer, or the lack of one, is held back after the server has acted.
+    pub latency: Duration,
+    /// Whether it is carried out, and what is answered.
+    pub verdict: Verdict,
+}
+
+/// How a call ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is carried out and answered.
+    Proceed,
+    /// It is not carried out.
+    Refuse(Refusal),
+    /// It is carried out, and answered as if it was not.
+    ActAndRefuse(Refusal),
+    /// It is carried out, and the connection ends without an answer.
+    DropResponse,
+    /// It is not carried out, and the connection is reset.
+    Reset,
+}
+
+impl World {
+    /// Counts a call, whatever becomes of it.
+    pub fn count(&mut self, call: &Call) {
+        *self.calls.entry(call.to_string()).or_default() += 1;
+    }
+
+    /// Says what is to be done with a call: the rate limits first, then the faults.
+    pub fn admit(&mut self, now: Timestamp, call: &Call) -> Admission {
+        let (quota, refusal) = if let Some(limits) = &self.settings.rate_limits {
+            self.meter.spend(limits, now, call.is_key_list())
+        } else {
+            let limit = RateLimits::default().per_hour;
+            (Quota { limit, remaining: limit, reset: now }, None)
+        };
+        if let Some(refusal) = refusal {
+            return Admission { quota, latency: Duration::ZERO, verdict: Verdict::Refuse(refusal) };
+        }
+        let (latency, verdict) = self.strike(call);
+        Admission { quota, latency, verdict }
+    }
+
+    fn strike(&mut self, call: &Call) -> (Duration, Verdict) {
+        let mut latency = Duration::ZERO;
+        let mut verdict = Verdict::Proceed;
+        for fault in &mut self.faults.calls {
+            let method_matches = fault.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(&call.method));
+            let matches = method_matches && fault.path.as_ref().is_none_or(|path| *path == call.path);
+            let is_latency = matches!(fault.effect, Effect::LatencyMs(_));
+            // A counted fault that comes too late to matter keeps its count for a later call.
+            if !matches || (verdict != Verdict::Proceed && !is_latency) || !fault.when.strikes(&mut self.state.chance) {
+                continue;
+            }
+            match &fault.effect {
+                Effect::LatencyMs(ms) => latency = latency.saturating_add(Duration::from_millis(*ms)),
+                Effect::DropResponse => verdict = Verdict::DropResponse,
+                Effect::Reset => verdict = Verdict::Reset,
+                Effect::Status { code, message, retry_after_s, acted } => {
+                    let refusal = Refusal::Injected {
+                        status: *code,
+                        message: message.clone().unwrap_or_else(|| Refusal::usual_message(*code).to_owned()),
+                        retry_after: retry_after_s.map(Duration::from_secs),
+                    };
+                    verdict = if *acted { Verdict::ActAndRefuse(refusal) } else { Verdict::Refuse(refusal) };
+                }
+            }
+        }
+        (latency, verdict)
+    }
+}

@@ -1,0 +1,456 @@
+//! The world and the seam over it, in virtual time.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::clock::Clock;
+use crate::cloud::{Cloud, CloudError, CreateRequest, ErrorClass, Filter, Status};
+use crate::model::{DropletId, DropletName, Tag, Template, Timestamp, UserData};
+
+const START: Timestamp = Timestamp(1_795_000_000_000);
+
+fn after(ms: u64) -> Timestamp {
+    START.plus(Duration::from_millis(ms))
+}
+
+fn world() -> World {
+    World::new(Settings { boot_time: Duration::from_secs(1), ..Settings::default() })
+}
+
+fn world_with(faults: Faults) -> World {
+    let mut world = world();
+    world.set_faults(faults);
+    world
+}
+
+fn droplets(names: &[&str]) -> NewDroplets {
+    NewDroplets {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        region: Some("nyc3".to_owned()),
+        size: "s-1vcpu-1gb".to_owned(),
+        image: "ubuntu-22-04-x64".to_owned(),
+        ..NewDroplets::default()
+    }
+}
+
+fn create_one(world: &mut World, at: Timestamp) -> DropletId {
+    world.create(at, &droplets(&["web"])).unwrap()[0].droplet
+}
+
+fn listed(world: &World, at: Timestamp) -> usize {
+    world.list(at, Selection::All).droplets.len()
+}
+
+#[test]
+fn a_droplet_is_new_without_addresses_until_it_has_booted() {
+    let mut world = world();
+
+    let created = world.create(START, &droplets(&["web"])).unwrap()[0];
+
+    let droplet = world.droplet(START, created.droplet).unwrap();
+    assert_eq!((droplet.status_at(START), droplet.has_addresses_at(START)), (Status::New, false));
+    assert_eq!((droplet.status_at(after(1000)), droplet.has_addresses_at(after(1000))), (Status::Active, true));
+    let action = world.action(created.action).unwrap();
+    assert_eq!(action.status_at(after(999)), ActionStatus::InProgress);
+    assert_eq!(action.status_at(after(1000)), ActionStatus::Completed(after(1000)));
+    assert_eq!(world.machines(START), Machines { running: vec![], next_change: Some(after(1000)) });
+    assert_eq!(world.machines(after(1000)), Machines { running: vec![created.droplet], next_change: None });
+}
+
+#[test]
+fn what_the_api_would_not_take_is_refused_in_its_words() {
+    let base = droplets(&["web"]);
+    let named = |names: &[&str]| NewDroplets { names: droplets(names).names, ..base.clone() };
+    let in_region = |region: &str| NewDroplets { region: Some(region.to_owned()), ..base.clone() };
+    for (request, status, words) in [
+        (named(&[]), 422, "Name can't be blank."),
+        (named(&["a_b"]), 422, "Only valid hostname characters are allowed. (a-z, A-Z, 0-9, . and -)"),
+        (named(&["a"; 11]), 422, "At most 10 Droplets can be created at once."),
+        (
+            NewDroplets { size: "huge".to_owned(), ..base.clone() },
+            422,
+            "You specified an invalid size for Droplet creation.",
+        ),
+        (
+            NewDroplets { image: "1".to_owned(), ..base.clone() },
+            422,
+            "You specified an invalid image for Droplet creation.",
+        ),
+        (in_region("mars1"), 422, "You specified an invalid region for Droplet creation."),
+        (in_region("sfo1"), 422, "Region is not available"),
+        (NewDroplets { size: "c-2".to_owned(), ..in_region("lon1") }, 422, "Size is not available in this region."),
+        (
+            NewDroplets { ssh_keys: vec!["512189".to_owned(), "7".to_owned()], ..base.clone() },
+            422,
+            "7 are invalid key identifiers for Droplet creation.",
+        ),
+        (
+            NewDroplets { user_data: Some("#".repeat(64 * 1024 + 1)), ..base.clone() },
+            422,
+            "User data may not exceed 64 KiB.",
+        ),
+        (NewDroplets { tags: vec!["a b".to_owned()], ..base.clone() }, 422, "Tag \"a b\" contains invalid characters."),
+        (NewDroplets { private_only: true, ipv6: true, ..base.clone() }, 422, "IPv6 needs public networking."),
+    ] {
+        let mut world = world();
+
+        let refusal = world.create(START, &request).unwrap_err();
+
+        assert_eq!((refusal.status(), refusal.to_string().as_str()), (status, words));
+        assert_eq!(listed(&world, START), 0);
+    }
+}
+
+#[test]
+fn a_region_may_be_left_open_and_an_image_may_be_an_id() {
+    let mut world = world();
+    for (region, image) in [(None, "ubuntu-14-04-x64"), (Some("nyc"), "6918990")] {
+        let request = NewDroplets {
+            region: region.map(str::to_owned),
+            size: "c-2".to_owned(),
+            image: image.to_owned(),
+            ..droplets(&["web"])
+        };
+
+        let created = world.create(START, &request).unwrap()[0];
+
+        let droplet = world.just_created(created).unwrap();
+        assert!(droplet.size.regions.contains(&droplet.region.slug));
+        assert!(droplet.region.slug.starts_with(region.unwrap_or_default()));
+        assert_eq!(droplet.image.slug, "ubuntu-14-04-x64");
+    }
+}
+
+#[test]
+fn the_droplet_limit_lets_in_all_of_a_request_or_nothing() {
+    let mut world = world_with(Faults { droplet_limit: Some(2), ..Faults::default() });
+    let first = create_one(&mut world, START);
+
+    assert_eq!(world.create(START, &droplets(&["a", "b"])), Err(Refusal::DropletLimit));
+    assert_eq!(listed(&world, START), 1);
+
+    world.delete(START, first).unwrap();
+    assert!(world.create(START, &droplets(&["a", "b"])).is_ok());
+}
+
+#[test]
+fn a_size_that_is_sold_out_can_be_had_nowhere() {
+    let mut world = world_with(Faults { sold_out_sizes: vec!["s-1vcpu-1gb".to_owned()], ..Faults::default() });
+
+    let refusal = world.create(START, &droplets(&["web"])).unwrap_err();
+
+    assert_eq!(refusal, Refusal::Unavailable("Size is not available in this region."));
+    let sold_out: Vec<_> = world.sizes().filter(|offered| offered.regions.is_empty()).collect();
+    assert_eq!(sold_out.iter().map(|offered| offered.size.slug).collect::<Vec<_>>(), ["s-1vcpu-1gb"]);
+}
+
+#[test]
+fn a_lagging_list_shows_the_world_as_it_was() {
+    let mut world = world_with(Faults { list_lag_ms: 3000, ..Faults::default() });
+    let id = create_one(&mut world, START);
+
+    assert_eq!(listed(&world, after(2999)), 0);
+    let listing = world.list(after(3500), Selection::All);
+    assert_eq!(listing.droplets[0].status_at(listing.as_of), Status::New);
+
+    world.delete(after(5000), id).unwrap();
+    assert_eq!(world.droplet(after(5000), id), Err(Refusal::NotFound));
+    assert_eq!(listed(&world, after(7999)), 1);
+    assert_eq!(listed(&world, after(8000)), 0);
+}
+
+#[test]
+fn a_new_droplet_can_be_hidden_from_get_for_a_while() {
+    let mut world = world_with(Faults { not_found_after_create_ms: 2000, ..Faults::default() });
+    let id = create_one(&mut world, START);
+
+    assert_eq!(world.droplet(after(1999), id), Err(Refusal::NotFound));
+    assert!(world.droplet(after(2000), id).is_ok());
+}
+
+#[test]
+fn droplets_go_wrong_as_often_as_asked_and_then_no_more() {
+    let mut world = world_with(Faults {
+        stuck_in_new: Frequency::Next(1),
+        active_without_address: Frequency::Next(2),
+        lost_creates: Frequency::Next(1),
+        ignored_deletes: Frequency::Next(1),
+        ..Faults::default()
+    });
+    let late = after(1_000_000);
+
+    let created = world.create(START, &droplets(&["stuck-and-lost", "hidden", "good"])).unwrap();
+
+    assert_eq!(world.droplet(late, created[0].droplet), Err(Refusal::NotFound));
+    assert_eq!(world.just_created(created[0]).unwrap().status_at(late), Status::New);
+    let hidden = world.droplet(late, created[1].droplet).unwrap();
+    assert_eq!((hidden.status_at(late), hidden.has_addresses_at(late)), (Status::Active, false));
+    let good = world.droplet(late, created[2].droplet).unwrap();
+    assert!(good.has_addresses_at(late));
+
+    let good = good.id;
+    assert_eq!(world.delete(late, good), Ok(()));
+    assert!(world.droplet(late, good).is_ok());
+    assert_eq!(world.delete(late, good), Ok(()));
+    assert_eq!(world.delete(late, good), Err(Refusal::NotFound));
+}
+
+#[test]
+fn a_fault_strikes_only_the_calls_that_it_names_and_keeps_its_count_for_them() {
+    let fault = |method: &str, path: &str, effect| CallFault {
+        method: Some(method.to_owned()),
+        path: Some(path.to_owned()),
+        when: Frequency::Next(1),
+        effect,
+    };
+    let latency = CallFault { method: None, path: None, when: Frequency::Always, effect: Effect::LatencyMs(40) };
+    let mut world = world_with(Faults {
+        calls: vec![
+            fault("post", "/v2/droplets", Effect::Reset),
+            fault("POST", "/v2/droplets", Effect::DropResponse),
+            latency.clone(),
+            latency,
+        ],
+        ..Faults::default()
+    });
+    let mut verdict = |method: &str| {
+        let admission = world.admit(START, &Call::new(method, "/v2/droplets"));
+        (admission.verdict, admission.latency.as_millis())
+    };
+
+    assert_eq!(verdict("GET"), (Verdict::Proceed, 80));
+    assert_eq!(verdict("POST"), (Verdict::Reset, 80));
+    assert_eq!(verdict("POST"), (Verdict::DropResponse, 80));
+    assert_eq!(verdict("POST"), (Verdict::Proceed, 80));
+}
+
+#[test]
+fn luck_is_the_seeds() {
+    let verdicts = |seed| {
+        let mut world = World::new(Settings { seed, rate_limits: None, ..Settings::default() });
+        let when = Frequency::Rate(Rate::new(0.5).unwrap());
+        let fault = CallFault { method: None, path: None, when, effect: Effect::Reset };
+        world.set_faults(Faults { calls: vec![fault], ..Faults::default() });
+        let call = Call::new("GET", "/v2/account");
+        (0..1000).map(|_| world.admit(START, &call).verdict == Verdict::Reset).collect::<Vec<_>>()
+    };
+
+    assert_eq!(verdicts(1), verdicts(1));
+    assert_ne!(verdicts(1), verdicts(2));
+    let struck = verdicts(1).into_iter().filter(|struck| *struck).count();
+    assert!((400..600).contains(&struck), "{struck} of 1000");
+}
+
+#[test]
+fn each_call_expires_alone_from_the_limits() {
+    let limits = RateLimits { per_hour: 3, per_minute: 2, keys_per_minute: 1 };
+    let mut world = World::new(Settings { rate_limits: Some(limits), ..Settings::default() });
+    let mut admit = |seconds: u64, path: &str| {
+        let admission = world.admit(after(seconds * 1000), &Call::new("GET", path));
+        let wait = match admission.verdict {
+            Verdict::Refuse(Refusal::RateLimited { after, burst }) => Some((after.as_secs(), burst)),
+            _ => None,
+        };
+        (wait, admission.quota.remaining)
+    };
+
+    assert_eq!(admit(0, "/v2/account/keys"), (None, 2));
+    assert_eq!(admit(5, "/v2/account/keys"), (Some((55, true)), 2));
+    assert_eq!(admit(10, "/v2/account"), (None, 1));
+    assert_eq!(admit(20, "/v2/account"), (Some((40, true)), 1));
+    assert_eq!(admit(60, "/v2/account"), (None, 0));
+    assert_eq!(admit(61, "/v2/account"), (Some((3539, false)), 0));
+    assert_eq!(admit(3600, "/v2/account"), (None, 0));
+}
+
+#[test]
+fn a_tag_keeps_the_capitals_of_its_first_use() {
+    let mut world = world();
+    let request = NewDroplets { tags: vec!["Web".to_owned(), "web".to_owned()], ..droplets(&["a"]) };
+    let tagged = world.create(START, &request).unwrap()[0].droplet;
+    let other = create_one(&mut world, START);
+
+    world.tag_droplets(START, "WEB", &[other]).unwrap();
+
+    assert_eq!(world.droplet(START, tagged).unwrap().tags, ["Web"]);
+    assert_eq!(world.list(START, Selection::Tag("web")).droplets.len(), 2);
+    let count = TagCount { name: "Web".to_owned(), droplets: 2, last: Some(other) };
+    assert_eq!(world.create_tag(START, "web"), Ok(count));
+    assert_eq!(world.tag_droplets(START, "none", &[other]), Err(Refusal::NotFound));
+
+    world.untag_droplets(START, "web", &[other]).unwrap();
+    world.delete_tagged(START, "web");
+    assert_eq!(listed(&world, START), 1);
+    world.delete_tag("wEb").unwrap();
+    assert_eq!(world.tags(START), []);
+}
+
+#[test]
+fn a_droplet_is_left_alone_while_its_power_is_being_switched() {
+    let mut world = world();
+    let id = create_one(&mut world, START);
+    assert_eq!(world.command(after(500), id, &Command::PowerOff), Err(Refusal::PendingEvent));
+
+    world.command(after(2000), id, &Command::Shutdown).unwrap();
+
+    assert_eq!(world.delete(after(2500), id), Err(Refusal::PendingEvent));
+    assert_eq!(world.machines(after(2500)), Machines { running: vec![id], next_change: Some(after(3000)) });
+    assert_eq!(world.droplet(after(3000), id).unwrap().status_at(after(3000)), Status::Off);
+    assert_eq!(world.delete(after(3000), id), Ok(()));
+}
+
+#[test]
+fn a_world_carries_on_from_its_state() {
+    let mut world = world();
+    world.create(START, &NewDroplets { tags: vec!["www".to_owned()], ..droplets(&["a", "b"]) }).unwrap();
+    let written = serde_json::to_string(world.state()).unwrap();
+
+    let mut restored = World::restore(Settings::default(), serde_json::from_str(&written).unwrap()).unwrap();
+
+    assert_eq!(restored.state(), world.state());
+    assert_eq!(create_one(&mut restored, after(1)), create_one(&mut world, after(1)));
+    let unknown = written.replace("s-1vcpu-1gb", "gone");
+    let error = serde_json::from_str::<State>(&unknown).unwrap_err().to_string();
+    assert!(error.starts_with("\"gone\" is not in the catalogue"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn no_two_droplets_share_an_address_and_none_has_that_of_the_machine(
+        seed in any::<u64>(), first in 0_u64..15_000_000, second in 0_u64..15_000_000,
+    ) {
+        let (one, public, _) = SimulatedDroplet::addresses(seed, first);
+        let (other, _, _) = SimulatedDroplet::addresses(seed, second);
+
+        prop_assert_eq!(one == other, first == second);
+        prop_assert!(one.is_loopback() && one.octets()[1] != 0 && one.octets()[3] != 0);
+        prop_assert_eq!(public.octets()[0], 198);
+    }
+
+    #[test]
+    fn a_rate_is_a_probability(value in any::<f64>()) {
+        prop_assert_eq!(Rate::new(value).is_ok(), (0.0..=1.0).contains(&value));
+    }
+}
+
+#[test]
+fn faults_read_as_they_are_written() {
+    let text = r#"{
+        "calls": [
+            {"method": "POST", "path": "/v2/droplets", "when": {"next": 1}, "effect": "drop_response"},
+            {"when": {"rate": 0.25}, "effect": {"status": {"code": 503, "retry_after_s": 2, "acted": true}}},
+            {"when": "always", "effect": {"latency_ms": 50}}
+        ],
+        "stuck_in_new": {"next": 2},
+        "list_lag_ms": 5000,
+        "sold_out_sizes": ["1gb"]
+    }"#;
+
+    let faults: Faults = serde_json::from_str(text).unwrap();
+
+    let again = serde_json::to_string(&faults).unwrap();
+    assert_eq!(serde_json::from_str::<Faults>(&again).unwrap(), faults);
+    assert_eq!(faults.calls[0].effect, Effect::DropResponse);
+    assert_eq!(faults.stuck_in_new, Frequency::Next(2));
+    for bad in [r#"{"stuck": 1}"#, r#"{"stuck_in_new": {"rate": 1.5}}"#] {
+        assert!(serde_json::from_str::<Faults>(bad).is_err(), "{bad}");
+    }
+}
+
+// The seam.
+
+fn cloud(faults: Faults) -> SimulatedCloud {
+    SimulatedCloud::new(world_with(faults), Clock::starting_at(START))
+}
+
+fn www() -> Tag {
+    Tag::parse("doproxy:www").unwrap()
+}
+
+fn request(names: &[&str]) -> CreateRequest {
+    CreateRequest {
+        names: names.iter().map(|name| DropletName::parse(*name).unwrap()).collect(),
+        template: Template {
+            size: "s-1vcpu-1gb".to_owned(),
+            region: "nyc3".to_owned(),
+            image: "ubuntu-22-04-x64".to_owned(),
+            tags: vec![www()],
+        },
+        ssh_keys: Vec::new(),
+        user_data: UserData::parse("#!/bin/sh\n").unwrap(),
+        vpc_uuid: None,
+        monitoring: false,
+    }
+}
+
+fn on_every_call(effect: Effect) -> Faults {
+    let fault = CallFault { method: None, path: None, when: Frequency::Always, effect };
+    Faults { calls: vec![fault], ..Faults::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_droplet_lives_its_life_in_virtual_time() {
+    let cloud = cloud(on_every_call(Effect::LatencyMs(100)));
+
+    let created = cloud.create(&request(&["web-0", "web-1"])).await.unwrap();
+    assert_eq!(created.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["web-0", "web-1"]);
+    assert_eq!((&created[0].status, created[0].private_addresses.len()), (&Status::New, 0));
+
+    // Ten answers later the second of booting is over.
+    for _ in 0..9 {
+        assert_eq!(cloud.get(created[0].id).await.unwrap().status, Status::New);
+    }
+    let booted = cloud.get(created[0].id).await.unwrap();
+    assert_eq!((&booted.status, booted.private_addresses.len()), (&Status::Active, 1));
+
+    let blue = Tag::parse("blue").unwrap();
+    cloud.tag(created[0].id, &blue).await.unwrap();
+    assert_eq!(cloud.list(&Filter::Tag(blue)).await.unwrap().len(), 1);
+    cloud.delete(created[0].id).await.unwrap();
+    cloud.delete(created[0].id).await.unwrap();
+    assert_eq!(cloud.list(&Filter::Tag(www())).await.unwrap().len(), 1);
+    assert_eq!(cloud.with_world(|world, _| world.calls()["DELETE /v2/droplets/{id}"]), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_have_the_class_that_the_real_client_gives_them() {
+    let status = |code, message: &str| Effect::Status {
+        code,
+        message: (!message.is_empty()).then(|| message.to_owned()),
+        retry_after_s: Some(3),
+        acted: false,
+    };
+    for (effect, class) in [
+        (status(401, ""), ErrorClass::Unauthorized),
+        (status(403, ""), ErrorClass::Unauthorized),
+        (status(404, ""), ErrorClass::NotFound),
+        (status(429, ""), ErrorClass::RateLimited { after: Some(Duration::from_secs(3)) }),
+        (status(422, "this will exceed your droplet limit"), ErrorClass::LimitExceeded),
+        (status(422, "Size is not available in this region."), ErrorClass::Unavailable),
+        (status(422, "Please try again."), ErrorClass::TryAgain),
+        (status(422, "Nonsense."), ErrorClass::InvalidRequest),
+        (status(400, ""), ErrorClass::InvalidRequest),
+        (status(503, ""), ErrorClass::Server),
+        (Effect::DropResponse, ErrorClass::Transport { sent: true }),
+        (Effect::Reset, ErrorClass::Transport { sent: true }),
+    ] {
+        let error = cloud(on_every_call(effect.clone())).account().await.unwrap_err();
+
+        assert_eq!(error.class, class, "{effect:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_create_that_failed_has_happened_or_not_as_the_fault_says() {
+    let failed = |acted| Effect::Status { code: 500, message: None, retry_after_s: None, acted };
+    for (effect, made) in [(Effect::DropResponse, 1), (failed(true), 1), (Effect::Reset, 0), (failed(false), 0)] {
+        let cloud = cloud(on_every_call(effect.clone()));
+
+        let error: CloudError = cloud.create(&request(&["web-0"])).await.unwrap_err();
+
+        assert!(error.outcome_unknown(), "{effect:?}");
+        assert_eq!(cloud.with_world(|world, now| listed(world, now)), made, "{effect:?}");
+    }
+}

@@ -1,0 +1,307 @@
+//! What an end-to-end test plays on: the program itself, an emulator, a real HAProxy, and a folder of its own.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use doproxy::balancer::Balancer;
+use doproxy::balancer::haproxy::{HaProxy, Process};
+use doproxy::config::Config;
+use doproxy::emulator::{Emulator, Options};
+use doproxy::model::{DropletId, Timestamp};
+use doproxy::simulation::cloud::{Faults, NewDroplets, Selection, Settings, World};
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+/// The longest that anything may take here.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Emulators with different seeds give their droplets different addresses, so that tests can run at the same time.
+static NEXT_SEED: AtomicU64 = AtomicU64::new(1);
+
+pub struct Stage {
+    dir: TempDir,
+    emulator: Emulator,
+    haproxy: Process,
+    port: u16,
+    droplet_port: u16,
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Stage {
+    pub async fn set() -> Self {
+        Self::with(Duration::from_millis(50), 25).await
+    }
+
+    /// With another boot time and droplet limit.
+    pub async fn with(boot_time: Duration, droplet_limit: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let droplet_port = free_port();
+        let seed = NEXT_SEED.fetch_add(1, Ordering::Relaxed);
+        let settings = Settings { boot_time, seed, droplet_limit, rate_limits: None, ..Settings::default() };
+        let emulator = Emulator::start(Options { droplet_port, settings, ..Options::default() }).await.unwrap();
+        let port = free_port();
+        let stage_dir = dir.path().join("haproxy");
+        std::fs::create_dir(&stage_dir).unwrap();
+        write(&dir.path().join("doproxy.yml"), &configuration(port, droplet_port, ""));
+        // As on a fresh load balancer: HAProxy runs with the configuration of an empty fleet.
+        let ended = run(command(dir.path(), &emulator.url()).args(["generate", "--stdout"])).await;
+        assert_eq!(ended.code, 0, "{}", ended.err);
+        let file = stage_dir.join("haproxy.cfg");
+        write(&file, &ended.out);
+        let haproxy =
+            Process::start(Path::new("/usr/sbin/haproxy"), &file, &dir.path().join("master.sock")).await.unwrap();
+        Self { dir, emulator, haproxy, port, droplet_port }
+    }
+
+    /// More lines at the end of `doproxy.yml`.
+    pub fn configure(&self, more: &str) -> &Self {
+        self.write("doproxy.yml", &configuration(self.port, self.droplet_port, more));
+        self
+    }
+
+    /// Other timeouts in `doproxy.yml`.
+    pub fn configure_timeouts(&self, timeouts: &str) -> &Self {
+        let text = configuration(self.port, self.droplet_port, "").replace("poll: 50ms, drain: 10s", timeouts);
+        self.write("doproxy.yml", &text);
+        self
+    }
+
+    /// The program, about to run in this stage's folder and environment.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = command(self.dir.path(), &self.emulator.url());
+        command.args(arguments);
+        command
+    }
+
+    pub async fn doproxy(&self, arguments: &[&str]) -> Ended {
+        run(&mut self.command(arguments)).await
+    }
+
+    /// Runs a command that has to work, and answers what it printed.
+    pub async fn works(&self, arguments: &[&str]) -> String {
+        let ended = self.doproxy(arguments).await;
+        assert_eq!(ended.code, 0, "doproxy {arguments:?}\n{}{}", ended.out, ended.err);
+        ended.out
+    }
+
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        write(&self.path(name), text);
+    }
+
+    pub fn write_with_mode(&self, name: &str, text: &str, mode: u32) {
+        self.write(name, text);
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    pub fn installed(&self) -> String {
+        std::fs::read_to_string(self.path("haproxy/haproxy.cfg")).unwrap()
+    }
+
+    /// The lines of the installed configuration that are servers.
+    pub fn servers(&self) -> usize {
+        self.installed().lines().filter(|line| line.trim_start().starts_with("server ")).count()
+    }
+
+    pub fn with_world<T>(&self, look: impl FnOnce(&mut World, Timestamp) -> T) -> T {
+        self.emulator.with_world(look)
+    }
+
+    pub fn set_faults(&self, faults: Faults) {
+        self.with_world(|world, _| world.set_faults(faults));
+    }
+
+    /// The names of the droplets that cost money.
+    pub fn billed(&self) -> Vec<String> {
+        self.with_world(|world, now| {
+            world.list(now, Selection::All).droplets.iter().map(|one| one.name.clone()).collect()
+        })
+    }
+
+    /// What the one droplet boots with.
+    pub fn user_data(&self) -> String {
+        self.with_world(|world, now| world.list(now, Selection::All).droplets[0].user_data.clone().unwrap_or_default())
+    }
+
+    /// Droplets that another program makes; answers their ids.
+    pub fn make_elsewhere(&self, count: usize) -> Vec<DropletId> {
+        let names: Vec<String> = (0..count).map(|number| format!("auto-nginx-{number}")).collect();
+        names
+            .chunks(10)
+            .flat_map(|names| {
+                let request = NewDroplets {
+                    names: names.to_vec(),
+                    region: Some("nyc3".into()),
+                    size: "s-1vcpu-1gb".into(),
+                    image: "debian-12-x64".into(),
+                    ..NewDroplets::default()
+                };
+                self.with_world(|world, now| world.create(now, &request).unwrap())
+            })
+            .map(|created| created.droplet)
+            .collect()
+    }
+
+    /// Deletes a droplet as somebody does in the control panel.
+    pub fn delete_by_hand(&self, index: usize) {
+        self.with_world(|world, now| {
+            let id = world.list(now, Selection::All).droplets[index].id;
+            world.delete(now, id).unwrap();
+        });
+    }
+
+    /// Waits until that many requests are in HAProxy.
+    pub async fn wait_for_sessions(&self, wanted: u32) {
+        let config = Config::load(&self.path("doproxy.yml")).unwrap();
+        let balancer = HaProxy::new(config.haproxy).unwrap();
+        until("the sessions in HAProxy", async || {
+            let stats = balancer.stats().await.unwrap();
+            stats.queued + stats.servers.iter().map(|server| server.sessions).sum::<u32>() == wanted
+        })
+        .await;
+    }
+
+    /// What the fleet is, as `print --json` says it.
+    pub async fn fleet(&self) -> Vec<serde_json::Value> {
+        let ended = self.doproxy(&["print", "--json"]).await;
+        serde_json::from_str(&ended.out).unwrap()
+    }
+
+    pub fn site(&self) -> String {
+        format!("http://127.0.0.1:{}/", self.port)
+    }
+
+    /// The names in the answers to some requests, each on a connection of its own.
+    pub async fn answers(&self, times: usize) -> Vec<String> {
+        let mut names = Vec::new();
+        for _ in 0..times {
+            let answer = http().get(self.site()).send().await.unwrap().error_for_status().unwrap();
+            names.push(answer.headers()["x-droplet-name"].to_str().unwrap().to_owned());
+        }
+        names
+    }
+
+    /// Text without what differs from run to run.
+    pub fn normal(&self, text: &str) -> String {
+        text.replace(self.dir.path().to_str().unwrap(), "DIR")
+            .replace(&self.emulator.url(), "API")
+            .replace(&format!(":{}", self.droplet_port), ":DROPLET_PORT")
+            .replace(&format!(":{}", self.port), ":PORT")
+    }
+
+    pub async fn strike(self) {
+        self.haproxy.stop().await;
+        self.emulator.stop().await;
+    }
+}
+
+/// A snapshot of what a person reads, without what differs from run to run.
+#[macro_export]
+macro_rules! assert_said {
+    ($stage:expr, $text:expr, @$snapshot:literal) => {
+        let text = $stage.normal(&$text);
+        insta::with_settings!({filters => vec![
+            (r"(\w-\d+)-[2-9a-z]{6}\b", "$1-RANDOM"),
+            (r"127\.\d+\.\d+\.\d+", "ADDRESS"),
+            (r"id:? \d{7}\b", "id ID"),
+            (r"[0-9a-f]{64}", "DIGEST"),
+            (r"size       \d+ bytes", "size       SOME bytes"),
+            (r"process \d+", "process PID"),
+            (r"request id [0-9a-f-]+", "request id UUID"),
+        ]}, {
+            insta::assert_snapshot!(text, @$snapshot);
+        });
+    };
+}
+
+fn configuration(port: u16, droplet_port: u16, more: &str) -> String {
+    format!(
+        "\
+fleet: test
+droplet_options: {{hostname_prefix: www, region: nyc3, size: s-1vcpu-1gb, image: debian-12-x64}}
+haproxy_cfg_path: haproxy
+haproxy:
+  bind: [\"127.0.0.1:{port}\"]
+  port: {droplet_port}
+  health_path: /health
+  check_interval: 100ms
+  stats_socket: admin.sock
+  master_socket: master.sock
+  run_as: caller
+  log: none
+scaling:
+  timeouts: {{poll: 50ms, drain: 10s}}
+{more}"
+    )
+}
+
+fn command(dir: &Path, api: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doproxy"));
+    command
+        .current_dir(dir)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        // Compiled plugins are kept here; the folder is shared by all tests.
+        .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
+        .env("DIGITALOCEAN_API_URL", api)
+        .env("DIGITALOCEAN_TOKEN", "dop_v1_very_secret")
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs a command to its end. Whatever it does, it never shows the token.
+pub async fn run(command: &mut Command) -> Ended {
+    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("the command did not end").unwrap();
+    let ended = Ended {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    };
+    assert!(!ended.out.contains("very_secret") && !ended.err.contains("very_secret"), "{ended:?}");
+    ended
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        let mut again = tokio::time::interval(Duration::from_millis(10));
+        while !is_so().await {
+            again.tick().await;
+        }
+    });
+    waited.await.unwrap_or_else(|_| panic!("{what}: waited in vain"));
+}
+
+pub fn http() -> reqwest::Client {
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}

@@ -1,0 +1,249 @@
+//! What the tutorial teaches, and what came after it.
+
+use std::collections::BTreeSet;
+
+use crate::assert_said;
+use crate::stage::{Stage, http};
+
+const TRACKING: &str = "  min: 2
+  max: 4
+  policies:
+    - plugin: builtin:target-tracking
+      config: {metric: haproxy.sessions, target_per_droplet: 4, scale_in_stabilisation_s: 0}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn droplets_are_created_behind_haproxy_and_one_is_deleted_by_its_line() {
+    let stage = Stage::set().await;
+
+    stage.works(&["create", "--count", "3"]).await;
+    let of_three: BTreeSet<String> = stage.answers(6).await.into_iter().collect();
+    let deleted = stage.works(&["delete", "1", "--yes"]).await;
+    let of_two: BTreeSet<String> = stage.answers(6).await.into_iter().collect();
+
+    assert_eq!((of_three.len(), of_two.len()), (3, 2));
+    assert!(of_two.iter().all(|name| deleted.trim() != format!("deleted {name}") && of_three.contains(name)));
+    assert_eq!(stage.billed().len(), 2);
+    assert_said!(stage, stage.works(&["print"]).await, @r"
+    0) www-0-RANDOM  (pvt ip: ADDRESS, status: active, id ID)
+    1) www-2-RANDOM  (pvt ip: ADDRESS, status: active, id ID)
+    ");
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_fleet_says_how_to_begin() {
+    let stage = Stage::set().await;
+
+    assert_said!(stage, stage.works(&["print"]).await, @"The fleet is empty: `doproxy create` makes its first droplet.");
+    assert_eq!(stage.works(&["print", "--json"]).await.trim(), "[]");
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_droplet_boots_with_is_written_by_a_component() {
+    let stage = Stage::set().await;
+    stage.configure("user_data:\n  plugin: builtin:cloud-init\n  config: {template: \"#!/bin/sh\\necho {{ hostname }} {{ index }}\\n\"}\n");
+
+    stage.works(&["create"]).await;
+
+    let name = stage.billed().remove(0);
+    assert_eq!(stage.user_data(), format!("#!/bin/sh\necho {name} 0\n"));
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_two_hundred_makes_a_thousand_droplets_five_calls() {
+    let stage = Stage::with(std::time::Duration::from_millis(1), 1000).await;
+    let ids = stage.make_elsewhere(1000);
+    let list: String = ids.iter().map(|id| format!("{id}\n")).collect();
+    stage.write("inventory", &list);
+    stage.works(&["import", "inventory"]).await;
+    stage.with_world(|world, _| world.reset_calls());
+
+    let printed = stage.works(&["print"]).await;
+
+    let calls = stage.with_world(|world, _| world.calls().clone());
+    assert_eq!(printed.lines().count(), 1000);
+    assert_eq!(calls.into_iter().collect::<Vec<_>>(), [("GET /v2/droplets".to_owned(), 5)]);
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn load_makes_the_policy_create_a_droplet_and_quiet_makes_it_delete_one() {
+    let stage = Stage::set().await;
+    stage.configure(TRACKING.trim_end());
+    stage.works(&["create", "--count", "2"]).await;
+
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..12 {
+        let url = format!("{}?delay_ms=10000", stage.site());
+        clients.spawn(async move { http().get(url).send().await });
+    }
+    stage.wait_for_sessions(12).await;
+    let grown = stage.works(&["run", "--once", "--window", "200ms"]).await;
+    clients.shutdown().await;
+    stage.wait_for_sessions(0).await;
+    let shrunk = stage.works(&["run", "--once", "--window", "200ms"]).await;
+
+    assert_said!(stage, grown, @r"
+    builtin:target-tracking
+      decision  scale to 3: haproxy.sessions is 12 over 2 droplets, 6 each for a target of 4: 3 are needed
+      signal    haproxy.sessions per droplet 6, target 4, wants 3 droplets
+      plan      2 → 3: create 1
+    created www-2-RANDOM (id ID), serving at ADDRESS
+    ");
+    assert_said!(stage, shrunk, @r"
+    builtin:target-tracking
+      decision  scale to 2: haproxy.sessions is 0 over 3 droplets, 0 each for a target of 4: 2 are needed
+      signal    haproxy.sessions per droplet 0, target 4, wants 2 droplets
+      plan      3 → 2: delete www-2-RANDOM
+    deleted www-2-RANDOM
+    ");
+    assert_eq!(stage.billed().len(), 2);
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_lists_what_would_work_and_what_would_not() {
+    let stage = Stage::set().await;
+    let good = stage.works(&["check"]).await;
+    stage.configure("ssh_key_ids: [999]\nuserdata_file: nowhere\n");
+    let bad = stage.doproxy(&["check"]).await;
+
+    assert_said!(stage, good, @r"
+    ✓ configuration  doproxy.yml, fleet test
+    ✓ token          from DIGITALOCEAN_TOKEN; the account is active, at most 25 droplets
+    ✓ size           s-1vcpu-1gb at $0.00893/h
+    ✓ region         nyc3
+    ✓ image          debian-12-x64
+    ! ssh_key_ids    none: DigitalOcean mails a root password for each droplet
+    ✓ fleet          0 droplets with the tag doproxy:test
+    ✓ user data      empty, 0 bytes
+    ! policy         none: the fleet changes by hand only
+    ✓ haproxy        takes the built-in template; installed at DIR/haproxy/haproxy.cfg
+    ✓ inventory      not there yet; the first create makes it
+    all is well
+    ");
+    assert_said!(stage, bad.out, @r"
+    ✓ configuration  doproxy.yml, fleet test
+    ✓ token          from DIGITALOCEAN_TOKEN; the account is active, at most 25 droplets
+    ✓ size           s-1vcpu-1gb at $0.00893/h
+    ✓ region         nyc3
+    ✓ image          debian-12-x64
+    ✗ ssh_key_ids    the account has no 999
+    ✓ fleet          0 droplets with the tag doproxy:test
+    ✗ user data      cannot read userdata_file DIR/nowhere: No such file or directory (os error 2)
+    ! policy         none: the fleet changes by hand only
+    ✓ haproxy        takes the built-in template; installed at DIR/haproxy/haproxy.cfg
+    ✓ inventory      not there yet; the first create makes it
+    2 things to mend
+    ");
+    assert_eq!(bad.code, 1);
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn init_writes_what_check_accepts_and_overwrites_nothing() {
+    let stage = Stage::set().await;
+    let first = stage.works(&["init", "new"]).await;
+    stage.write("new/user-data.sh", "#!/bin/sh\n# mine\n");
+
+    let second = stage.works(&["init", "new"]).await;
+    let checked = stage.doproxy(&["--config", "new/doproxy.yml", "check"]).await;
+
+    assert_said!(stage, first, @r"
+    wrote new/doproxy.yml
+    wrote new/user-data.sh
+    wrote new/haproxy.cfg.tera
+    Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.
+    ");
+    assert_said!(stage, second, @r"
+    kept new/doproxy.yml, which is there already
+    kept new/user-data.sh, which is there already
+    kept new/haproxy.cfg.tera, which is there already
+    Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.
+    ");
+    assert_eq!(std::fs::read_to_string(stage.path("new/user-data.sh")).unwrap(), "#!/bin/sh\n# mine\n");
+    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_pass_their_check() {
+    let stage = Stage::set().await;
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/nginx/doproxy.yml");
+    stage.write("example.yml", &std::fs::read_to_string(example).unwrap());
+
+    let checked = stage.doproxy(&["--config", "example.yml", "check"]).await;
+
+    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn generate_writes_beside_the_configuration_and_installs_nothing() {
+    let stage = Stage::set().await;
+    stage.works(&["create"]).await;
+    let installed = stage.installed();
+
+    let said = stage.works(&["generate"]).await;
+
+    assert_said!(stage, said, @"wrote DIR/haproxy.cfg with 1 server");
+    assert_eq!(std::fs::read_to_string(stage.path("haproxy.cfg")).unwrap(), installed);
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reload_puts_a_file_right_that_somebody_changed() {
+    let stage = Stage::set().await;
+    stage.works(&["create"]).await;
+    let before = stage.installed();
+    stage.write("haproxy/haproxy.cfg", "# by hand\n");
+
+    let said = stage.works(&["reload"]).await;
+
+    assert_said!(stage, said, @"installed DIR/haproxy/haproxy.cfg with 1 server and reloaded HAProxy");
+    assert_eq!(stage.installed(), before);
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plugins_say_what_they_are() {
+    let stage = Stage::set().await;
+
+    assert_said!(stage, stage.works(&["plugin", "list"]).await, @r"
+    builtin:cloud-init       user-data-generator  0.1.0    User-data generator that fills in templates for cloud-init.
+    builtin:target-tracking  scaling-policy       0.1.0    Scaling policy that keeps a metric at its target, by the rules of the Kubernetes HPA.
+    ");
+    assert_said!(stage, stage.works(&["plugin", "inspect", "builtin:target-tracking"]).await, @r"
+    target-tracking 0.1.0 (scaling-policy)
+    Scaling policy that keeps a metric at its target, by the rules of the Kubernetes HPA.
+
+    reference  builtin:target-tracking
+    digest     DIGEST
+    size       SOME bytes
+    imports    doproxy:plugin/types@0.1.0
+
+    configuration
+      metric: string (required)
+          The series to follow, such as haproxy.requests_per_second. Several of one name are added up, or averaged with target_average.
+      target_per_droplet: number
+          What one droplet should carry, in the unit of a series that is a total over the fleet: requests/s, sessions.
+      target_average: number
+          What a series that is an average over the droplets should be: 0.6 for haproxy.utilisation, milliseconds for haproxy.response_time_ms.
+      tolerance: number (default 0.1)
+          How far from the target counts as on it, as a share of the target; 0.1 is 10 %.
+      scale_in_stabilisation_s: integer (default 300)
+          The fleet shrinks only to the largest size that was needed within this many seconds.
+      max_scale_out_percent: integer
+          Most that the fleet grows in one decision, in percent of its size. The larger of this and max_scale_out_droplets counts; without either, 100 % or 4 droplets.
+      max_scale_out_droplets: integer
+          Most droplets that are added in one decision.
+      max_scale_in_percent: integer
+          Most that the fleet shrinks in one decision, in percent of its size. The larger of this and max_scale_in_droplets counts; without either, there is no limit.
+      max_scale_in_droplets: integer
+          Most droplets that are removed in one decision.
+    ");
+    stage.strike().await;
+}

@@ -1,0 +1,41 @@
+#!/bin/sh
+# Installs what demo and tests need and this machine lacks: HAProxy, Python's venv. Leaves alone what is there.
+#
+#   tests/prerequisites.sh haproxy python3-venv
+set -eu
+
+is_there() {
+    case $1 in
+        haproxy) [ -x /usr/sbin/haproxy ] ;;
+        python3-venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
+        *) echo "prerequisites: what is $1?" >&2; exit 2 ;;
+    esac
+}
+
+missing=
+for package in "$@"; do
+    is_there "$package" || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "prerequisites: please install$missing; this machine has no apt-get" >&2
+    exit 1
+fi
+as_root=
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || { echo "prerequisites: please install$missing as root; this machine has no sudo" >&2; exit 1; }
+    as_root=sudo
+fi
+
+echo "prerequisites: installing$missing with apt-get"
+export DEBIAN_FRONTEND=noninteractive
+# shellcheck disable=SC2086
+$as_root apt-get install -qq -y --no-install-recommends $missing >/dev/null 2>&1 || {
+    $as_root apt-get update -qq
+    # shellcheck disable=SC2086
+    $as_root apt-get install -qq -y --no-install-recommends $missing >/dev/null
+}
+for package in "$@"; do
+    is_there "$package" || { echo "prerequisites: $package was installed and cannot be found" >&2; exit 1; }
+done
