@@ -27,7 +27,7 @@ const TABLES: u32 = 20;
 
 /// The engine, and what every component is linked with.
 pub(super) struct Engine {
-    engine: wasmtime::Engine,
+    wasmtime: wasmtime::Engine,
     linker: Linker<Guest>,
     calls: Semaphore,
 }
@@ -53,11 +53,11 @@ impl Engine {
                 thread::sleep(EPOCH);
             }
         })?;
-        Ok(Self { engine, linker, calls: Semaphore::new(CALLS as usize) })
+        Ok(Self { wasmtime: engine, linker, calls: Semaphore::new(CALLS as usize) })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
-        &self.engine
+        &self.wasmtime
     }
 
     pub(super) fn linker(&self) -> &Linker<Guest> {
@@ -73,7 +73,7 @@ impl Engine {
     /// Tells apart engines that cannot run each other's code: other versions, settings and processors.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.engine.precompile_compatibility_hash().hash(&mut hasher);
+        self.wasmtime.precompile_compatibility_hash().hash(&mut hasher);
         hasher.finish()
     }
 }

@@ -49,7 +49,7 @@ pub enum PluginError {
         /// The function of the contract.
         function: &'static str,
         /// Why not.
-        source: CallError,
+        source: Box<CallError>,
         /// What it logged until then.
         log: Vec<LogLine>,
     },

@@ -122,7 +122,7 @@ impl PluginHost {
                 return Err(LoadError::TooLarge(Limit::Component(most)));
             }
             let shape = Shape::of(&bytes)?;
-            let digest = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let digest = hexadecimal(&Sha256::digest(&bytes));
             Ok((bytes, shape, digest))
         })
         .await
@@ -211,4 +211,9 @@ async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => Err(LoadError::Malformed(format!("reading it broke off: {error}"))),
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
+    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
 }

@@ -117,7 +117,7 @@ impl Call<'_> {
             Err(source) => Err(PluginError::Call {
                 reference: self.loaded.reference.clone(),
                 function: self.function,
-                source,
+                source: Box::new(source),
                 log,
             }),
         }

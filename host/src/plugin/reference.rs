@@ -29,7 +29,7 @@ impl FromStr for Reference {
             Some(("builtin", name)) if !name.is_empty() => Ok(Self::Builtin(name.to_owned())),
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(PathBuf::from(path))),
             _ => {
-                let is_path = text.contains('/') || Path::new(text).extension().is_some();
+                let is_path = text.contains('/') || Path::new(text).extension().is_some_and(|end| end == "wasm");
                 let suggestion = match text {
                     path if is_path && !path.contains(':') => format!("file:{path}"),
                     name if super::builtins().any(|builtin| builtin == name) => format!("builtin:{name}"),

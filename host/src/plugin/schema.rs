@@ -69,9 +69,15 @@ impl<'a> Walk<'a> {
         match value {
             Value::Object(members) => {
                 self.in_place(value, 0);
-                members.values().for_each(|member| self.everywhere(member));
+                for member in members.values() {
+                    self.everywhere(member);
+                }
             }
-            Value::Array(items) => items.iter().for_each(|item| self.everywhere(item)),
+            Value::Array(items) => {
+                for item in items {
+                    self.everywhere(item);
+                }
+            }
             _ => {}
         }
     }
@@ -102,7 +108,9 @@ impl<'a> Walk<'a> {
                 }
                 ("not" | "if" | "then" | "else", schema) => self.in_place(schema, depth + 1),
                 ("dependentSchemas" | "dependencies", Value::Object(schemas)) => {
-                    schemas.values().for_each(|schema| self.in_place(schema, depth + 1));
+                    for schema in schemas.values() {
+                        self.in_place(schema, depth + 1);
+                    }
                 }
                 _ => {}
             }
@@ -122,15 +130,17 @@ mod tests {
 
     #[test]
     fn a_schema_that_could_never_be_checked_is_refused() {
-        let doubling: String = (0..30)
+        let doubling: Vec<String> = (0..30)
             .map(|n| {
-                format!(r##""d{n}": {{"allOf": [{{"$ref": "#/$defs/d{0}"}}, {{"$ref": "#/$defs/d{0}"}}]}},"##, n + 1)
+                let next = format!(r##"{{"$ref": "#/$defs/d{}"}}"##, n + 1);
+                format!(r#""d{n}": {{"allOf": [{next}, {next}]}}"#)
             })
             .collect();
+        let doubling = doubling.join(",");
         for schema in [
             r##"{"$ref": "#"}"##.to_owned(),
             r##"{"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"anyOf": [{"$ref": "#"}]}}}"##.to_owned(),
-            format!(r##"{{"$ref": "#/$defs/d0", "$defs": {{{doubling} "d30": {{}}}}}}"##),
+            format!(r##"{{"$ref": "#/$defs/d0", "$defs": {{{doubling}, "d30": {{}}}}}}"##),
             r#"{"type": "no such type"}"#.to_owned(),
             r#"{"$ref": "https://example.com/schema.json"}"#.to_owned(),
             r##"{"$ref": "#%2F"}"##.to_owned(),

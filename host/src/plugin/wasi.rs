@@ -80,8 +80,8 @@ impl TryRng for SplitMix {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let number = (self.next() >> 32) as u32;
-        Ok(number)
+        // The upper half.
+        Ok((self.next() >> 32) as u32)
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {

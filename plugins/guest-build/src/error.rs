@@ -12,7 +12,7 @@ pub enum GuestBuildError {
          install one with: plugins/guest-build/install-toolchain.sh\n\
          or by hand with:  rustup target add wasm32-unknown-unknown\n\
          or on Debian:     apt-get install rustc-web cargo-web rust-web-src lld",
-        .lacking.iter().map(|lack| format!("\n  - {lack}")).collect::<String>()
+        if .lacking.is_empty() { String::new() } else { format!(":\n  - {}", .lacking.join("\n  - ")) }
     )]
     NoToolchain {
         /// What each way to one lacks.

@@ -196,14 +196,10 @@ fn reason(config: &Config, fleet: &Fleet, value: f64, sizes: &Sizes) -> String {
     if wanted == fleet.size {
         return format!("{found}: {needed} are needed, and the step limits allow no change");
     }
-    let mut text = format!("{found}: {needed} {} needed", if needed == 1 { "is" } else { "are" });
-    if stable != needed {
-        text += &format!(", {stable} within the last {window} s");
-    }
-    if wanted != stable {
-        text += &format!(", {wanted} is as far as one step goes");
-    }
-    text
+    let are = if needed == 1 { "is" } else { "are" };
+    let held = if stable == needed { String::new() } else { format!(", {stable} within the last {window} s") };
+    let step = if wanted == stable { String::new() } else { format!(", {wanted} is as far as one step goes") };
+    format!("{found}: {needed} {are} needed{held}{step}")
 }
 
 fn plural(count: u32) -> String {

@@ -20,7 +20,7 @@ async fn decided(host: &PluginHost, guest: &GuestText) -> Result<Called<crate::m
 
 async fn failure(host: &PluginHost, decide: &str) -> CallError {
     match decided(host, &GuestText::deciding(decide)).await.unwrap_err() {
-        PluginError::Call { source, .. } => source,
+        PluginError::Call { source, .. } => *source,
         other => panic!("{other}"),
     }
 }
@@ -91,9 +91,8 @@ async fn a_trap_shows_where_in_the_guest_it_was_and_what_was_logged_before() {
 
     let error = policy.decide("{}", &observation(2, "m", 1.0), b"").await.unwrap_err();
 
-    let PluginError::Call { function, source: CallError::Trapped { reason, backtrace }, log, .. } = &error else {
-        panic!("{error}")
-    };
+    let PluginError::Call { function, source, log, .. } = &error else { panic!("{error}") };
+    let CallError::Trapped { reason, backtrace } = &**source else { panic!("{error}") };
     assert_eq!((*function, reason.as_str()), ("decide", "integer divide by zero"));
     assert_eq!(log[0].to_string(), "warn: about to \u{fffd}[31mfa");
     let GuestTrace(frames) = backtrace;
