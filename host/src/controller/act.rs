@@ -80,8 +80,18 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         if !snapshot.operations.is_empty() {
             announce(&snapshot);
         }
-        let under_way = snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving);
-        self.drive(&snapshot.operations, under_way.map(|droplet| droplet.name.clone()).collect()).await
+        let mut wanted = HashSet::new();
+        let mut overdue = Vec::new();
+        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving) {
+            match self.overdue(droplet) {
+                // It is asked for again in each pass, and must not keep every other command from its work.
+                Some(why) => overdue.push((droplet.name.clone(), why.to_string())),
+                None => drop(wanted.insert(droplet.name.clone())),
+            }
+        }
+        let mut acted = self.drive(&snapshot.operations, wanted).await?;
+        acted.gave_up.extend(overdue);
+        Ok(acted)
     }
 
     async fn begin_create(&self, request: &DropletRequest, sizes: &[Size]) -> Result<Vec<Operation>, ControllerError> {
@@ -141,12 +151,13 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             let Advanced { snapshot, gave_up, progressed } = self.advance().await?;
             // What befell other droplets meanwhile was reported, and is no failure of this command.
             acted.gave_up.extend(gave_up.into_iter().filter(|(name, _)| wanted.contains(name)));
-            let is_under_way = |droplet: &Droplet| droplet.phase != Phase::Serving && wanted.contains(&droplet.name);
-            if !snapshot.droplets.iter().any(is_under_way) {
+            let is_under_way = |droplet: &&Droplet| droplet.phase != Phase::Serving && wanted.contains(&droplet.name);
+            let mut under_way = snapshot.droplets.iter().filter(is_under_way).peekable();
+            if under_way.peek().is_none() {
                 acted.collect(operations, &snapshot);
                 return Ok(acted);
             }
-            if let Some(overdue) = self.overdue(&snapshot) {
+            if let Some(overdue) = under_way.find_map(|droplet| self.overdue(droplet)) {
                 return Err(overdue);
             }
             if !progressed {
@@ -155,13 +166,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         }
     }
 
-    /// A delete that the API has not carried out in time: the operation stays open, the command does not wait on.
-    fn overdue(&self, snapshot: &Snapshot) -> Option<ControllerError> {
-        snapshot.droplets.iter().find_map(|droplet| {
-            let waited = self.time_in_phase(droplet);
-            (droplet.phase == Phase::Deleting && waited >= self.settings.deadlines.delete)
-                .then(|| ControllerError::Overdue { droplet: droplet.name.clone(), phase: droplet.phase, waited })
-        })
+    /// A delete that the API has not carried out in time: the operation stays open, and nobody waits for it any more.
+    fn overdue(&self, droplet: &Droplet) -> Option<ControllerError> {
+        let waited = self.time_in_phase(droplet);
+        (droplet.phase == Phase::Deleting && waited >= self.settings.deadlines.delete)
+            .then(|| ControllerError::Overdue { droplet: droplet.name.clone(), phase: droplet.phase, waited })
     }
 
     /// The fleet's template with what the request changes.

@@ -231,7 +231,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             // A delete may be accepted and not happen, so it is asked for until the API says 404.
             match self.cloud.delete(id).await {
                 Ok(()) => {}
-                Err(error) if error.is_passing() => {
+                // One that cannot be deleted now must not keep the others from going on; its deadline runs.
+                Err(error) if error.class != ErrorClass::Unauthorized => {
                     self.report(&Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() });
                     continue;
                 }
@@ -244,7 +245,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                         self.enter(droplet, Phase::Gone, pass).await?;
                     }
                 }
-                Err(error) if error.is_passing() => {}
+                Err(error) if error.class != ErrorClass::Unauthorized => {}
                 Err(error) => return Err(error.into()),
             }
         }

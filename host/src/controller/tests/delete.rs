@@ -79,6 +79,23 @@ async fn a_delete_that_fails_stays_in_the_journal_and_the_next_command_carries_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delete_that_never_happens_ends_in_time_and_stops_no_other_command() {
+    let world = World::with_fleet(1).await;
+    world.set_faults(Faults { ignored_deletes: Frequency::Always, ..Faults::default() });
+    let droplet = world.droplets().await.remove(0);
+
+    let overdue = world.controller().delete(std::slice::from_ref(&droplet.name), "test").await;
+    let carried_on = world.controller().carry_on(|_| {}).await.unwrap();
+    world.controller().create(&super::world::some(1)).await.unwrap().into_result().unwrap();
+    world.set_faults(Faults::default());
+    world.controller().carry_on(|_| {}).await.unwrap();
+
+    assert!(matches!(overdue, Err(ControllerError::Overdue { .. })), "{overdue:?}");
+    assert_eq!(carried_on.gave_up.len(), 1);
+    assert_eq!((world.droplets().await.len(), world.billed().await.len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_droplet_that_was_deleted_elsewhere_is_gone_and_that_is_no_failure() {
     let world = World::with_fleet(1).await;
     let droplet = world.droplets().await.remove(0);
