@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::assert_said;
-use crate::stage::{Stage, http};
+use crate::stage::{Stage, http, run};
 
 const TRACKING: &str = "  min: 2
   max: 4
@@ -245,5 +245,17 @@ async fn plugins_say_what_they_are() {
       max_scale_in_droplets: integer
           Most droplets that are removed in one decision.
     ");
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_reads_the_output_may_stop_reading() {
+    let stage = Stage::set().await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+
+    let ended = run(stage.command(&["generate", "--stdout"]).stdout(writer)).await;
+
+    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
     stage.strike().await;
 }

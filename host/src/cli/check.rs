@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::app::App;
+use super::output::say;
 use super::{Global, Reported, output};
 use crate::cloud::digitalocean::DigitalOcean;
 use crate::cloud::{Cloud, CloudError, ErrorClass, Filter};
@@ -40,9 +41,9 @@ impl List {
         // What follows the first line of a detail is put under it.
         let detail = detail.to_string().replace('\n', "\n                 ");
         if self.coloured {
-            println!("\x1b[{colour}m{mark}\x1b[0m {what:13}  {detail}");
+            say!("\x1b[{colour}m{mark}\x1b[0m {what:13}  {detail}");
         } else {
-            println!("{mark} {what:13}  {detail}");
+            say!("{mark} {what:13}  {detail}");
         }
     }
 }
@@ -68,10 +69,10 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     haproxy(&app, &mut list).await;
     inventory(&app, &mut list).await;
     if list.failed == 0 {
-        println!("all is well");
+        say!("all is well");
         return Ok(());
     }
-    println!("{} to mend", output::count(list.failed, "thing"));
+    say!("{} to mend", output::count(list.failed, "thing"));
     Err(Reported.into())
 }
 

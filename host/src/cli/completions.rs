@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::Cli;
+use super::{Cli, output};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -14,8 +14,9 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "every command answers a Result")]
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "doproxy", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "doproxy", &mut script);
+    output::write(format_args!("{}", String::from_utf8(script)?));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! `doproxy create`: droplets, and HAProxy over them.
 
 use super::app::{App, carry_on};
-use super::output::Progress;
+use super::output::{Progress, say};
 use super::{Global, Usage};
 use crate::model::{Droplet, DropletRequest};
 
@@ -32,7 +32,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     progress.finish();
     let acted = acted?;
     for droplet in &acted.created {
-        println!("{}", created(droplet));
+        say!("{}", created(droplet));
     }
     acted.into_result()?;
     Ok(())

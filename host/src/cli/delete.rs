@@ -1,7 +1,7 @@
 //! `doproxy delete`: drain, take out of HAProxy, delete. It takes a line, an id or a name, and nothing else.
 
 use super::app::{App, carry_on};
-use super::output::{self, Progress};
+use super::output::{self, Progress, say};
 use super::{Global, Usage};
 use crate::inventory::Snapshot;
 use crate::model::{Droplet, DropletId, Phase};
@@ -31,14 +31,14 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let snapshot = controller.load().await?;
     let droplet = find(&snapshot, args)?;
     if !args.yes && !progress.suspend(|| agreed(droplet, &snapshot))? {
-        println!("nothing was deleted");
+        say!("nothing was deleted");
         return Ok(());
     }
     carry_on(&controller, &progress).await?;
     let acted = controller.delete(std::slice::from_ref(&droplet.name), "deleted by hand").await;
     progress.finish();
     acted?.into_result()?;
-    println!("deleted {}", describe(droplet));
+    say!("deleted {}", describe(droplet));
     Ok(())
 }
 

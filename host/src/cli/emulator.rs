@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 
 use super::Usage;
+use super::output::say;
 use super::signals;
 use crate::config::Span;
 use crate::emulator::{Emulator, Options};
@@ -60,8 +61,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
     })
     .await
     .context("cannot start the emulator")?;
-    println!("listening on {}", emulator.url());
-    println!("  DIGITALOCEAN_API_URL={} DIGITALOCEAN_TOKEN=any doproxy print", emulator.url());
+    say!("listening on {}", emulator.url());
+    say!("  DIGITALOCEAN_API_URL={} DIGITALOCEAN_TOKEN=any doproxy print", emulator.url());
     let by = signals::interrupted().await?;
     emulator.stop().await;
     eprintln!("stopped by {by}");

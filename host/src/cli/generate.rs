@@ -5,6 +5,7 @@ use std::io::Write;
 use anyhow::Context;
 
 use super::app::App;
+use super::output::say;
 use super::{Global, Usage, output};
 use crate::controller;
 use crate::inventory::Inventory;
@@ -26,7 +27,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let servers = controller::servers(&droplets);
     let text = app.balancer()?.render(&servers)?;
     if args.stdout {
-        std::io::stdout().write_all(text.as_bytes())?;
+        output::write(format_args!("{text}"));
         return Ok(());
     }
     let path = &app.config.generated_file;
@@ -38,7 +39,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         .into());
     }
     write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-    println!("wrote {} with {}", path.display(), output::count(servers.len(), "server"));
+    say!("wrote {} with {}", path.display(), output::count(servers.len(), "server"));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::app::{App, carry_on};
-use super::output::{self, Progress};
+use super::output::{self, Progress, say};
 use super::{Global, Usage};
 use crate::model::DropletId;
 
@@ -20,7 +20,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let text = std::fs::read_to_string(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let ids = parse(&text, &args.file)?;
     if ids.is_empty() {
-        println!("{} names no droplet; nothing to import", args.file.display());
+        say!("{} names no droplet; nothing to import", args.file.display());
         return Ok(());
     }
     let app = App::load(global)?;
@@ -33,15 +33,15 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let imported = imported?;
     for droplet in &imported.droplets {
         let id = droplet.id.map(|id| id.to_string()).unwrap_or_default();
-        println!("took over {} (id {id})", droplet.name);
+        say!("took over {} (id {id})", droplet.name);
     }
     for id in &imported.known {
-        println!("{id} is in the inventory already");
+        say!("{id} is in the inventory already");
     }
     for id in &imported.missing {
         output::warn(format_args!("droplet {id} is not at DigitalOcean any more; left out"));
     }
-    println!(
+    say!(
         "{} taken over; each bears the tag {} now. `doproxy reload` puts them behind HAProxy",
         output::count(imported.droplets.len(), "droplet"),
         app.config.fleet.tag()

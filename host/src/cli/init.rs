@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
+use super::output::say;
 use crate::balancer::haproxy;
 
 #[derive(Debug, clap::Args)]
@@ -33,12 +34,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
             Ok(mut file) => {
                 file.write_all(text.as_bytes()).with_context(|| format!("cannot write {shown}"))?;
-                println!("wrote {shown}");
+                say!("wrote {shown}");
             }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => println!("kept {shown}, which is there already"),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => say!("kept {shown}, which is there already"),
             Err(error) => return Err(error).with_context(|| format!("cannot write {shown}")),
         }
     }
-    println!("Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.");
+    say!("Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.");
     Ok(())
 }

@@ -1,11 +1,33 @@
 //! How things look: progress on a terminal and elsewhere, colours, questions.
 
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::controller::{Event, Reporter};
+
+/// Prints a line of the result.
+macro_rules! say {
+    () => { $crate::cli::output::line(format_args!("")) };
+    ($($text:tt)*) => { $crate::cli::output::line(format_args!($($text)*)) };
+}
+pub(super) use say;
+
+/// Prints a line to stdout. Whoever reads it may stop reading, as `head` does: that is no reason to stop working.
+pub(super) fn line(text: std::fmt::Arguments<'_>) {
+    write(format_args!("{text}\n"));
+}
+
+/// Prints to stdout.
+pub(super) fn write(text: std::fmt::Arguments<'_>) {
+    let mut stdout = std::io::stdout().lock();
+    if let Err(error) = stdout.write_fmt(text).and_then(|()| stdout.flush())
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        warn(format_args!("cannot write to stdout: {error}"));
+    }
+}
 
 /// Whether stderr is coloured: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
 pub(super) fn is_coloured() -> bool {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::Global;
 use super::app::App;
+use super::output::say;
 use crate::config::{Config, user_cache};
 use crate::model::{Manifest, PluginKind};
 use crate::plugin::{PluginHost, PluginSettings, Reference, builtins};
@@ -83,19 +84,16 @@ async fn list(global: &Global, json: bool) -> anyhow::Result<()> {
         });
     }
     if json {
-        println!("{}", serde_json::to_string_pretty(&listed)?);
+        say!("{}", serde_json::to_string_pretty(&listed)?);
         return Ok(());
     }
     let width = listed.iter().map(|plugin| plugin.reference.len()).max().unwrap_or_default();
     for plugin in &listed {
         let mark = if plugin.used { "*" } else { " " };
-        println!(
-            "{mark} {:width$}  {:19}  {:7}  {}",
-            plugin.reference, plugin.kind, plugin.version, plugin.description
-        );
+        say!("{mark} {:width$}  {:19}  {:7}  {}", plugin.reference, plugin.kind, plugin.version, plugin.description);
     }
     if listed.iter().any(|plugin| plugin.used) {
-        println!("* used by {}", global.config.display());
+        say!("* used by {}", global.config.display());
     }
     Ok(())
 }
@@ -126,25 +124,25 @@ async fn inspect(global: &Global, reference: &Reference, json: bool) -> anyhow::
             manifest,
             config_schema,
         };
-        println!("{}", serde_json::to_string_pretty(&shown)?);
+        say!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
     }
-    println!("{} {} ({})", manifest.name, manifest.version, inspected.kind);
-    println!("{}", manifest.description);
-    println!();
-    println!("reference  {reference}");
-    println!("digest     {}", inspected.digest);
-    println!("size       {} bytes", inspected.size);
-    println!(
+    say!("{} {} ({})", manifest.name, manifest.version, inspected.kind);
+    say!("{}", manifest.description);
+    say!();
+    say!("reference  {reference}");
+    say!("digest     {}", inspected.digest);
+    say!("size       {} bytes", inspected.size);
+    say!(
         "imports    {}",
         if inspected.imports.is_empty() { "nothing".to_owned() } else { inspected.imports.join(", ") }
     );
     for metric in &manifest.metrics {
         let needed = if metric.required { "required" } else { "optional" };
-        println!("metric     {} over {} s, {needed}", metric.name, metric.window_ms / 1000);
+        say!("metric     {} over {} s, {needed}", metric.name, metric.window_ms / 1000);
     }
-    println!();
-    println!("configuration");
+    say!();
+    say!("configuration");
     print_schema(&config_schema);
     Ok(())
 }
@@ -152,7 +150,7 @@ async fn inspect(global: &Global, reference: &Reference, json: bool) -> anyhow::
 /// The properties of an object schema, a line each; anything else as it is.
 fn print_schema(schema: &serde_json::Value) {
     let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) else {
-        println!("  {schema}");
+        say!("  {schema}");
         return;
     };
     let required: Vec<&str> = schema
@@ -166,9 +164,9 @@ fn print_schema(schema: &serde_json::Value) {
         let text = |key: &str| property.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
         let default = property.get("default").map(|value| format!(" (default {value})")).unwrap_or_default();
         let needed = if required.contains(&name.as_str()) { " (required)" } else { "" };
-        println!("  {name}: {}{needed}{default}", text("type"));
+        say!("  {name}: {}{needed}{default}", text("type"));
         if !text("description").is_empty() {
-            println!("      {}", text("description"));
+            say!("      {}", text("description"));
         }
     }
 }

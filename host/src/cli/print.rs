@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::app::App;
+use super::output::say;
 use super::{Global, Reported, output};
 use crate::cloud::{Cloud, CloudDroplet, Filter};
 use crate::inventory::{Inventory, Snapshot};
@@ -66,16 +67,16 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let seen = if snapshot.droplets.is_empty() { Ok(Vec::new()) } else { list(&app).await };
     let rows = rows(&snapshot, seen.as_deref().ok());
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        say!("{}", serde_json::to_string_pretty(&rows)?);
     } else if rows.is_empty() {
-        println!("The fleet is empty: `doproxy create` makes its first droplet.");
+        say!("The fleet is empty: `doproxy create` makes its first droplet.");
         if let Some(old) = &app.config.old_inventory {
-            println!("`doproxy import {}` takes DOProxy's droplets over.", old.display());
+            say!("`doproxy import {}` takes DOProxy's droplets over.", old.display());
         }
     }
     if !args.json {
         for row in &rows {
-            println!("{row}");
+            say!("{row}");
         }
     }
     match seen {

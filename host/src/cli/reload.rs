@@ -2,7 +2,7 @@
 
 use super::Global;
 use super::app::{App, carry_on};
-use super::output::{self, Progress};
+use super::output::{self, Progress, say};
 use crate::cloud::CloudError;
 use crate::controller::servers;
 
@@ -23,7 +23,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     let reloaded = controller.balancer().reload(&servers).await;
     progress.finish();
     reloaded?;
-    println!(
+    say!(
         "installed {} with {} and reloaded HAProxy",
         app.config.haproxy.config_file.display(),
         output::count(servers.len(), "server")

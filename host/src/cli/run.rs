@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::app::{App, carry_on};
 use super::create::created;
-use super::output::Progress;
+use super::output::{Progress, say};
 use super::{Global, Usage, output};
 use crate::config::{Mode, PolicyConfig, Span};
 use crate::controller::decide::ConfiguredPolicy;
@@ -45,18 +45,18 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     for shadow in app.config.policies.iter().filter(|policy| policy.mode == Mode::Shadow) {
         let policy = load(&app, shadow).await?;
         let tick = controller.plan(&policy, app.config.limits, args.window.0).await?;
-        progress.suspend(|| println!("{} (shadow, not acted upon)\n{}", shadow.name, describe(&tick)));
+        progress.suspend(|| say!("{} (shadow, not acted upon)\n{}", shadow.name, describe(&tick)));
     }
     let tick = controller.plan(&policy, app.config.limits, args.window.0).await?;
-    progress.suspend(|| println!("{}\n{}", config.name, describe(&tick)));
+    progress.suspend(|| say!("{}\n{}", config.name, describe(&tick)));
     let acted = controller.commit(&policy, &tick).await;
     progress.finish();
     let acted = acted?;
     for droplet in &acted.created {
-        println!("{}", created(droplet));
+        say!("{}", created(droplet));
     }
     for name in &acted.deleted {
-        println!("deleted {name}");
+        say!("deleted {name}");
     }
     acted.into_result()?;
     // The fleet was held and kept within its bounds; that the policy failed is a failure all the same.

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use tempfile::TempDir;
 
 use super::super::app::App;
+use super::super::output::say;
 use super::super::{Cli, output, run};
 use crate::balancer::haproxy::Process;
 use crate::cloud::Filter;
@@ -79,17 +80,17 @@ impl Stage {
     /// What the next step is about.
     pub(super) fn say(text: &str) {
         if output::is_stdout_coloured() {
-            println!("\n\x1b[1;36m# {text}\x1b[0m");
+            say!("\n\x1b[1;36m# {text}\x1b[0m");
         } else {
-            println!("\n# {text}");
+            say!("\n# {text}");
         }
     }
 
     fn command(line: &str) {
         if output::is_stdout_coloured() {
-            println!("\x1b[1m$ {line}\x1b[0m");
+            say!("\x1b[1m$ {line}\x1b[0m");
         } else {
-            println!("$ {line}");
+            say!("$ {line}");
         }
     }
 
@@ -105,7 +106,7 @@ impl Stage {
     /// Shows the configuration.
     pub(super) fn show_configuration(&self) -> anyhow::Result<()> {
         Self::command("cat doproxy.yml");
-        print!("{}", std::fs::read_to_string(self.path("doproxy.yml"))?);
+        say!("{}", std::fs::read_to_string(self.path("doproxy.yml"))?.trim_end());
         Ok(())
     }
 
@@ -115,7 +116,7 @@ impl Stage {
         let text = std::fs::read_to_string(self.path("haproxy/haproxy.cfg"))?;
         let all: Vec<&str> = text.lines().collect();
         for line in &all[all.len().saturating_sub(lines)..] {
-            println!("{line}");
+            say!("{line}");
         }
         Ok(())
     }
@@ -128,7 +129,7 @@ impl Stage {
         };
         let url = format!("http://{address}:{}/metadata/v1/user-data", self.droplet_port);
         Self::command(&format!("curl {url}"));
-        println!("{}", self.get(&url).await?.trim_end());
+        say!("{}", self.get(&url).await?.trim_end());
         Ok(())
     }
 
@@ -137,7 +138,7 @@ impl Stage {
         Self::command(&format!("for i in $(seq {times}); do curl -s {} | grep h1; done", self.site));
         for _ in 0..times {
             let page = self.get(&self.site).await?;
-            println!("{}", heading_of(&page));
+            say!("{}", heading_of(&page));
         }
         Ok(())
     }
