@@ -18,16 +18,19 @@ const NAME_PREFIX: &str = "web-";
 /// The largest number that HAProxy takes for the `id` keyword.
 const MAX_NUMBER: u64 = i32::MAX as u64;
 
-/// A server line.
+/// A server line. What a template sees of it is kept to six fields: Tera looks them up without hashing then, which
+/// counts with thousands of servers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Wanted {
     pub(super) name: String,
+    #[serde(skip)]
     pub(super) id: u64,
     pub(super) hostname: String,
     #[serde(skip)]
     pub(super) ip: IpAddr,
     /// The same as HAProxy reads it before `:port`: IPv6 in brackets.
     pub(super) address: String,
+    #[serde(skip)]
     pub(super) port: u16,
     pub(super) state: &'static str,
     pub(super) weight: u32,
