@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::{Controller, ControllerError, Event};
 use crate::balancer::{Applied, Balancer, Server, ServerState, Stats};
-use crate::cloud::{Cloud, CloudDroplet, ErrorClass, Filter, Status};
+use crate::cloud::{Cloud, CloudDroplet, CloudError, ErrorClass, Filter, Status};
 use crate::inventory::{Inventory, Snapshot, Step};
 use crate::model::{Droplet, DropletId, DropletName, OperationId, OperationKind, Phase};
 
@@ -22,6 +22,16 @@ pub struct Advanced {
     pub gave_up: Vec<(DropletName, String)>,
     /// Whether the inventory changed, so that another pass at once may do more.
     pub progressed: bool,
+}
+
+/// How far the deletion of a droplet is at the API.
+enum Deletion {
+    /// It was asked for.
+    Ordered,
+    /// The droplet is gone.
+    Gone,
+    /// The droplet is not of this fleet any more, and was left alone.
+    NotOurs,
 }
 
 /// What a pass collects on its way.
@@ -228,28 +238,45 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     async fn advance_deleting(&self, snapshot: &Snapshot, pass: &mut Pass) -> Result<(), ControllerError> {
         for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Deleting) {
             let Some(id) = droplet.id else { continue };
-            // A delete may be accepted and not happen, so it is asked for until the API says 404.
-            match self.cloud.delete(id).await {
-                Ok(()) => {}
+            match self.delete_at_the_api(droplet, id).await {
+                Ok(Deletion::Ordered) => {}
+                Ok(Deletion::Gone) => self.enter(droplet, Phase::Gone, pass).await?,
+                Ok(Deletion::NotOurs) => {
+                    let why = format!(
+                        "{} (id {id}) does not bear the fleet's tag any more, so it is not deleted; it left the fleet",
+                        droplet.name
+                    );
+                    self.report(&Event::GaveUp { droplet: droplet.name.clone(), why: why.clone() });
+                    pass.gave_up(&droplet.name, why);
+                    self.enter(droplet, Phase::Gone, pass).await?;
+                }
+                Err(error) if error.class == ErrorClass::Unauthorized => return Err(error.into()),
                 // One that cannot be deleted now must not keep the others from going on; its deadline runs.
-                Err(error) if error.class != ErrorClass::Unauthorized => {
-                    self.report(&Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() });
-                    continue;
-                }
-                Err(error) => return Err(error.into()),
-            }
-            match self.cloud.get(id).await {
-                Ok(_) => {}
-                Err(error) if error.class == ErrorClass::NotFound => {
-                    if self.was_visible(droplet) {
-                        self.enter(droplet, Phase::Gone, pass).await?;
-                    }
-                }
-                Err(error) if error.class != ErrorClass::Unauthorized => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => self.report(&Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() }),
             }
         }
         Ok(())
+    }
+
+    /// Deletes one droplet at the API. A delete may be accepted and not happen, so it is asked for until the API says 404.
+    async fn delete_at_the_api(&self, droplet: &Droplet, id: DropletId) -> Result<Deletion, CloudError> {
+        match self.cloud.get(id).await {
+            Ok(found) if !self.bears_our_tag(&found) => return Ok(Deletion::NotOurs),
+            Err(error) if error.class != ErrorClass::NotFound => return Err(error),
+            // One that does not show yet is deleted too: the order may reach it.
+            _ => self.cloud.delete(id).await?,
+        }
+        match self.cloud.get(id).await {
+            Err(error) if error.class == ErrorClass::NotFound && self.was_visible(droplet) => Ok(Deletion::Gone),
+            Err(error) if error.class != ErrorClass::NotFound => Err(error),
+            _ => Ok(Deletion::Ordered),
+        }
+    }
+
+    /// Whether a droplet at the API belongs to the fleet. No other is ever deleted.
+    pub(super) fn bears_our_tag(&self, found: &CloudDroplet) -> bool {
+        let tag = self.settings.fleet.tag();
+        found.tags.iter().any(|other| other.eq_ignore_ascii_case(tag.as_str()))
     }
 
     async fn enter(&self, droplet: &Droplet, phase: Phase, pass: &mut Pass) -> Result<(), ControllerError> {

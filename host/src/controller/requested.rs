@@ -89,8 +89,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
 
     /// Whether a droplet at the API is the one that we asked for: our name **and** our tag.
     pub(super) fn is_ours(&self, found: &CloudDroplet, droplet: &Droplet) -> bool {
-        let tag = self.settings.fleet.tag();
-        found.name == droplet.name.as_str() && found.tags.iter().any(|other| other.eq_ignore_ascii_case(tag.as_str()))
+        found.name == droplet.name.as_str() && self.bears_our_tag(found)
     }
 
     /// Sends one request for up to ten droplets, once.

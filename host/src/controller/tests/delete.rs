@@ -96,6 +96,20 @@ async fn a_delete_that_never_happens_ends_in_time_and_stops_no_other_command() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_droplet_that_lost_the_fleets_tag_is_not_deleted() {
+    let world = World::with_fleet(2).await;
+    let droplet = world.droplets().await.remove(0);
+    let id = droplet.id.unwrap();
+    world.cloud.with_world(|world, now| world.untag_droplets(now, super::world::tag().as_str(), &[id])).unwrap();
+
+    let acted = world.controller().delete(&[droplet.name], "test").await.unwrap();
+
+    assert!(acted.gave_up[0].1.contains("does not bear the fleet's tag any more"), "{:?}", acted.gave_up);
+    assert!(world.cloud.with_world(|world, now| world.droplet(now, id).is_ok()));
+    assert_eq!(world.droplets().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_droplet_that_was_deleted_elsewhere_is_gone_and_that_is_no_failure() {
     let world = World::with_fleet(1).await;
     let droplet = world.droplets().await.remove(0);
