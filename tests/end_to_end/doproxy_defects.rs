@@ -37,7 +37,7 @@ async fn defect_1_a_droplet_deleted_by_hand_kills_no_command() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_2_a_blank_line_in_an_old_inventory_does_not_matter() {
-    let stage = Stage::set().await;
+    let stage = Stage::with(Duration::from_millis(1), 25).await;
     let ids = stage.make_elsewhere(2);
     stage.write("inventory", &format!("{}\n\n{}\n\n", ids[0], ids[1]));
 

@@ -63,12 +63,18 @@ impl App {
 
     /// The inventory.
     pub(super) fn inventory(&self) -> anyhow::Result<SqliteInventory> {
-        Ok(SqliteInventory::open(&self.inventory)?)
+        let inventory = SqliteInventory::open(&self.inventory)?;
+        inventory.belong_to(&self.config.fleet)?;
+        Ok(inventory)
     }
 
     /// The inventory, where there is one already.
     pub(super) fn existing_inventory(&self) -> anyhow::Result<Option<SqliteInventory>> {
-        Ok(SqliteInventory::open_existing(&self.inventory)?)
+        let existing = SqliteInventory::open_existing(&self.inventory)?;
+        if let Some(inventory) = &existing {
+            inventory.belong_to(&self.config.fleet)?;
+        }
+        Ok(existing)
     }
 
     /// The right to change the fleet; `command` is what others are told while they wait.

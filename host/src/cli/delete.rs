@@ -3,7 +3,7 @@
 use super::app::{App, carry_on};
 use super::output::{self, Progress, say};
 use super::{Global, Usage};
-use crate::inventory::Snapshot;
+use crate::inventory::{Inventory, Snapshot};
 use crate::model::{Droplet, DropletId, Phase};
 
 #[derive(Debug, clap::Args)]
@@ -24,12 +24,16 @@ pub(super) struct Args {
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let app = App::load_with_advice(global)?;
+    // The line is that of the fleet as it was printed. Waiting for another command, or carrying on what one left, may
+    // take a droplet away, and then the line would mean another one.
+    let snapshot = match app.existing_inventory()? {
+        Some(inventory) => inventory.load().await?,
+        None => Snapshot::default(),
+    };
+    let droplet = find(&snapshot, args)?;
     let progress = Progress::new();
     let _lock = app.lock("delete", &progress).await?;
     let controller = app.controller(&progress).await?;
-    // Found before anything is carried on: that may take a droplet away, and then a line would mean another droplet.
-    let snapshot = controller.load().await?;
-    let droplet = find(&snapshot, args)?;
     if !args.yes && !progress.suspend(|| agreed(droplet, &snapshot))? {
         say!("nothing was deleted");
         return Ok(());
@@ -49,12 +53,16 @@ fn find<'a>(snapshot: &'a Snapshot, args: &Args) -> Result<&'a Droplet, Usage> {
             .ok_or_else(|| Usage(format!("no droplet of this fleet has the id {id}; `doproxy print` shows them")));
     }
     let which = args.which.as_deref().unwrap_or_default();
+    let line = which.parse::<usize>().ok().and_then(|line| snapshot.droplets.get(line));
     if let Some(named) = snapshot.droplets.iter().find(|droplet| droplet.name.as_str() == which) {
+        // A droplet that was taken over may have a number for a name.
+        if line.is_some_and(|line| line.name != named.name) {
+            return Err(Usage(format!("{which:?} is a line and the name of another droplet; say --id")));
+        }
         return Ok(named);
     }
     let lines = snapshot.droplets.len();
     if which.bytes().all(|byte| byte.is_ascii_digit()) {
-        let line = which.parse::<usize>().ok().and_then(|line| snapshot.droplets.get(line));
         return line.ok_or_else(|| match lines {
             0 => Usage(format!("there is no line {which}: the inventory is empty")),
             1 => Usage(format!("there is no line {which}: `doproxy print` shows line 0 only")),

@@ -41,6 +41,12 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     for id in &imported.missing {
         output::warn(format_args!("droplet {id} is not at DigitalOcean any more; left out"));
     }
+    for id in &imported.without_address {
+        output::warn(format_args!(
+            "droplet {id} has no {:?} address that HAProxy could use; left out. See haproxy.address in doproxy.yml",
+            app.config.address
+        ));
+    }
     say!(
         "{} taken over; each bears the tag {} now. `doproxy reload` puts them behind HAProxy",
         output::count(imported.droplets.len(), "droplet"),

@@ -27,6 +27,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::balancer::haproxy::HaProxyError;
 use crate::config::{self, ConfigError, Environment};
+use crate::inventory::sqlite::InventoryError;
 use crate::model::user_data::UserDataError;
 use crate::plugin::PluginError;
 
@@ -201,7 +202,9 @@ fn is_configuration(error: &(dyn std::error::Error + 'static)) -> bool {
                 | HaProxyError::Refused { .. }
         )
     });
-    plugin || haproxy || error.is::<ConfigError>() || error.is::<Usage>() || error.is::<UserDataError>()
+    let inventory =
+        error.downcast_ref().is_some_and(|error: &InventoryError| matches!(error, InventoryError::OtherFleet { .. }));
+    plugin || haproxy || inventory || error.is::<ConfigError>() || error.is::<Usage>() || error.is::<UserDataError>()
 }
 
 fn log_to_stderr(global: &Global) {

@@ -102,25 +102,34 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         pass: &mut Pass,
     ) -> Result<(), ControllerError> {
         let listed: HashSet<DropletId> = seen.iter().map(|droplet| droplet.id).collect();
+        let mut gone: Vec<(&Droplet, DropletId)> = Vec::new();
         for droplet in &snapshot.droplets {
             let Some(id) = droplet.id.filter(|id| droplet.phase != Phase::Deleting && !listed.contains(id)) else {
                 continue;
             };
             // One list proves nothing: lists lag, and a droplet that has lost its tag is still there.
-            let gone = match self.cloud.get(id).await {
-                Ok(_) => false,
-                Err(error) if error.class == ErrorClass::NotFound => self.was_visible(droplet),
-                Err(error) => return Err(error.into()),
-            };
-            if gone {
-                self.record(&Step::Phase { droplet: droplet.name.clone(), phase: Phase::Gone }).await?;
-                self.report(&Event::Vanished { droplet: droplet.name.clone(), id: Some(id) });
-                // Of one that was to be deleted anyway, this is good news.
-                if droplet.phase.counts() {
-                    pass.gave_up(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
+            match self.cloud.get(id).await {
+                Ok(_) => {}
+                Err(error) if error.class == ErrorClass::NotFound => {
+                    if self.was_visible(droplet) {
+                        gone.push((droplet, id));
+                    }
                 }
-                pass.progressed = true;
+                Err(error) => return Err(error.into()),
             }
+        }
+        // The token of another account sees none of them either, and the fleet must not be forgotten for that.
+        if seen.is_empty() && gone.len() > 1 && gone.len() == snapshot.droplets.len() {
+            return Err(ControllerError::AllVanished(gone.len()));
+        }
+        for (droplet, id) in gone {
+            self.record(&Step::Phase { droplet: droplet.name.clone(), phase: Phase::Gone }).await?;
+            self.report(&Event::Vanished { droplet: droplet.name.clone(), id: Some(id) });
+            // Of one that was to be deleted anyway, this is good news.
+            if droplet.phase.counts() {
+                pass.gave_up(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
+            }
+            pass.progressed = true;
         }
         Ok(())
     }
@@ -130,7 +139,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     async fn notice_strangers(&self, snapshot: &Snapshot, seen: &[CloudDroplet]) -> Result<(), ControllerError> {
         let known: HashSet<DropletId> = snapshot.droplets.iter().filter_map(|droplet| droplet.id).collect();
         for stranger in seen.iter().filter(|found| !known.contains(&found.id)) {
-            let namesake = snapshot.droplets.iter().find(|droplet| droplet.name.as_str() == stranger.name);
+            let namesake =
+                snapshot.droplets.iter().find(|droplet| droplet.name.as_str().eq_ignore_ascii_case(&stranger.name));
             let is_being_created = |droplet: &Droplet| {
                 snapshot.operations.iter().any(|operation| {
                     operation.kind == OperationKind::Create
@@ -170,7 +180,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         droplet.address.is_some()
             || droplet.id.is_some_and(|id| shown.contains(&id))
-            || self.clock.now().since(droplet.created_at) >= self.settings.deadlines.visible
+            || self.clock.now().since(droplet.created_at.max(droplet.phase_since)) >= self.settings.deadlines.visible
     }
 
     async fn advance_booting(

@@ -55,6 +55,11 @@ pub enum ControllerError {
         /// How long it has been there.
         waited: Duration,
     },
+    /// Not one droplet of the inventory is at the API.
+    #[error(
+        "not one of the {0} droplets of the inventory is at DigitalOcean: is this the token of the right account, and the right API? Nothing was changed. If all were really deleted elsewhere, move the inventory away"
+    )]
+    AllVanished(usize),
     /// What was asked for cannot be asked of the API.
     #[error("{0}")]
     BadRequest(String),

@@ -1,6 +1,7 @@
 //! Taking droplets over that were made elsewhere, by DOProxy for one.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
 use super::{Controller, ControllerError};
 use crate::balancer::Balancer;
@@ -17,6 +18,8 @@ pub struct Imported {
     pub known: Vec<DropletId>,
     /// Not at the API.
     pub missing: Vec<DropletId>,
+    /// Without an address that HAProxy could use.
+    pub without_address: Vec<DropletId>,
 }
 
 impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
@@ -40,8 +43,12 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 }
                 Err(error) => return Err(error.into()),
             };
+            let Some(address) = self.settings.address.of(&found) else {
+                imported.without_address.push(id);
+                continue;
+            };
             self.cloud.tag(id, &self.settings.fleet.tag()).await?;
-            let droplet = self.adopted(&found, index, at)?;
+            let droplet = self.adopted(&found, index, address, at)?;
             match self.inventory.adopt(&droplet).await.map_err(ControllerError::inventory)? {
                 Some(adopted) => imported.droplets.push(adopted),
                 None => imported.known.push(id),
@@ -51,13 +58,18 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         Ok(imported)
     }
 
-    fn adopted(&self, found: &CloudDroplet, index: u32, at: Timestamp) -> Result<Droplet, ControllerError> {
+    fn adopted(
+        &self,
+        found: &CloudDroplet,
+        index: u32,
+        address: IpAddr,
+        at: Timestamp,
+    ) -> Result<Droplet, ControllerError> {
         let name =
             DropletName::parse(found.name.clone()).map_err(|error| ControllerError::BadRequest(error.to_string()))?;
         let own = self.settings.fleet.tag();
-        let address = self.settings.address.of(found);
         // It serves already: to begin with its health check would take the whole fleet out of HAProxy for a moment.
-        let phase = if address.is_some() { Phase::Serving } else { Phase::Booting };
+        let phase = Phase::Serving;
         Ok(Droplet {
             name,
             index,
@@ -77,7 +89,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                     .collect(),
             },
             hourly_price: found.hourly_price,
-            address,
+            address: Some(address),
             protected: false,
         })
     }

@@ -56,6 +56,14 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             {
                 continue;
             }
+            if may_exist.is_some() && self.clock.now().since(operation.started_at) >= self.settings.deadlines.boot {
+                let why = format!(
+                    "it is not known whether {} was made, and it did not show up; look for it at DigitalOcean",
+                    droplet.name
+                );
+                self.close_as_never_created(operation, droplet, why, pass).await?;
+                continue;
+            }
             if attempt.is_none_or(|attempt| self.clock.now() >= attempt.not_before) {
                 let params = operation.user_data_params.as_deref();
                 let user_data =
@@ -89,7 +97,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
 
     /// Whether a droplet at the API is the one that we asked for: our name **and** our tag.
     pub(super) fn is_ours(&self, found: &CloudDroplet, droplet: &Droplet) -> bool {
-        found.name == droplet.name.as_str() && self.bears_our_tag(found)
+        found.name.eq_ignore_ascii_case(droplet.name.as_str()) && self.bears_our_tag(found)
     }
 
     /// Sends one request for up to ten droplets, once.
@@ -114,7 +122,9 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 let pairs = batch
                     .iter()
                     .filter_map(|unsent| {
-                        let found = created.iter().find(|found| found.name == unsent.droplet.name.as_str())?;
+                        let found = created
+                            .iter()
+                            .find(|found| found.name.eq_ignore_ascii_case(unsent.droplet.name.as_str()))?;
                         Some((unsent.droplet.clone(), found.id))
                     })
                     .collect();
@@ -162,13 +172,13 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         pass: &mut Pass,
     ) -> Result<(), ControllerError> {
         let tries = pass.tries_before.get(&unsent.operation.id).copied().unwrap_or(0) + 1;
-        if tries >= MAX_TRIES {
-            return self.never_created(unsent, error, pass).await;
-        }
         let asked_to_wait = match error.class {
             ErrorClass::RateLimited { after } => after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
+        if tries >= MAX_TRIES || asked_to_wait > self.settings.deadlines.boot {
+            return self.never_created(unsent, error, pass).await;
+        }
         let pause = asked_to_wait.max(FIRST_PAUSE * 2_u32.pow(tries - 1));
         let attempt = Attempt { tries, not_before: self.clock.now().plus(pause) };
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).insert(unsent.operation.id, attempt);
@@ -183,9 +193,19 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         pass: &mut Pass,
     ) -> Result<(), ControllerError> {
         let why = format!("{error}; {}", error.remedy());
-        self.record(&Step::NeverCreated { operation: unsent.operation.id, reason: why.clone() }).await?;
-        pass.gave_up(&unsent.droplet.name, why.clone());
-        self.report(&Event::GaveUp { droplet: unsent.droplet.name.clone(), why });
+        self.close_as_never_created(unsent.operation, unsent.droplet, why, pass).await
+    }
+
+    async fn close_as_never_created(
+        &self,
+        operation: &Operation,
+        droplet: &Droplet,
+        why: String,
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        self.record(&Step::NeverCreated { operation: operation.id, reason: why.clone() }).await?;
+        pass.gave_up(&droplet.name, why.clone());
+        self.report(&Event::GaveUp { droplet: droplet.name.clone(), why });
         Ok(())
     }
 

@@ -160,3 +160,14 @@ async fn a_droplet_that_nobody_knows_is_reported_once_and_left_alone() {
     assert_eq!(world.said(|event| matches!(event, Event::Unknown { id, .. } if *id == unknown)), 1);
     assert_eq!(world.billed().await.len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_create_whose_outcome_stays_unknown_ends_in_time() {
+    let broken = Effect::Status { code: 500, message: None, retry_after_s: None, acted: false };
+    let world = World::with_faults(fault_of("POST", Frequency::Always, broken));
+
+    let acted = world.controller().create(&some(1)).await.unwrap();
+
+    assert!(acted.gave_up[0].1.starts_with("it is not known whether"), "{:?}", acted.gave_up);
+    assert_eq!(world.inventory().await.operations, []);
+}

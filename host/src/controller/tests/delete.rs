@@ -133,3 +133,14 @@ async fn a_droplet_that_vanished_leaves_the_fleet_while_another_command_runs() {
     assert_eq!(world.balancer.servers().len(), 2);
     assert_eq!(world.droplets().await.len(), 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fleet_that_is_not_there_at_all_is_not_forgotten() {
+    let world = World::with_fleet(2).await;
+    world.cloud.with_world(|world, now| world.delete_tagged(now, super::world::tag().as_str()));
+
+    let error = world.controller().carry_on(|_| {}).await.unwrap_err();
+
+    assert!(matches!(error, ControllerError::AllVanished(2)), "{error}");
+    assert_eq!(world.droplets().await.len(), 2);
+}

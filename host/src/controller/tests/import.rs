@@ -23,6 +23,7 @@ async fn droplets_are_marked_and_serve_on() {
 async fn two_droplets_of_one_name_are_both_taken_over() {
     let world = World::new();
     let ids = [world.make_elsewhere("auto-nginx-2", &[]).await, world.make_elsewhere("auto-nginx-2", &[]).await];
+    tokio::time::sleep(std::time::Duration::from_mins(1)).await;
 
     let imported = world.controller().import(&ids).await.unwrap();
 
@@ -39,4 +40,15 @@ async fn what_is_gone_or_known_is_named_and_stops_nothing() {
     let imported = world.controller().import(&[missing, known]).await.unwrap();
 
     assert_eq!((imported.droplets, imported.known, imported.missing), (vec![], vec![known], vec![missing]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_droplet_without_an_address_for_haproxy_is_left_out_and_not_marked() {
+    let world = World::new();
+    let id = world.make_elsewhere("auto-nginx-0", &[]).await;
+
+    let imported = world.controller().import(&[id]).await.unwrap();
+
+    assert_eq!((imported.droplets, imported.without_address), (vec![], vec![id]));
+    assert_eq!(world.billed().await, []);
 }

@@ -18,7 +18,9 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 pub use lock::WriteLock;
 
 use super::{CreateDraft, Inventory, PolicyState, Snapshot, Step};
-use crate::model::{Droplet, DropletId, DropletName, Operation, OperationKind, OperationState, Phase, Timestamp};
+use crate::model::{
+    Droplet, DropletId, DropletName, FleetName, Operation, OperationKind, OperationState, Phase, Timestamp,
+};
 
 /// Why the inventory cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,18 @@ pub enum InventoryError {
         found: i64,
         /// The newest that this program knows.
         known: i64,
+    },
+    /// It is the inventory of another fleet.
+    #[error(
+        "the inventory {path} is that of fleet {theirs}, and this is fleet {ours}: name another `inventory`, or set `fleet: {theirs}`"
+    )]
+    OtherFleet {
+        /// The database file.
+        path: PathBuf,
+        /// The fleet whose inventory it is.
+        theirs: String,
+        /// The fleet of the configuration.
+        ours: String,
     },
     /// Another process writes to it.
     #[error("the inventory {path} is being changed by {holder}; waited {waited:?}, try again when it is done")]
@@ -105,6 +119,19 @@ impl SqliteInventory {
     pub fn open_existing(path: impl Into<PathBuf>) -> Result<Option<Self>, InventoryError> {
         let path = path.into();
         if path.exists() { Self::open(path).map(Some) } else { Ok(None) }
+    }
+
+    /// Makes this the inventory of `fleet`, or refuses where it is another's.
+    pub fn belong_to(&self, fleet: &FleetName) -> Result<(), InventoryError> {
+        let owner = self.write(|transaction| {
+            transaction.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('fleet', ?1)", [fleet.as_str()])?;
+            Ok(transaction
+                .query_row("SELECT value FROM meta WHERE key = 'fleet'", [], |row| row.get::<_, String>(0))?)
+        })?;
+        if owner == fleet.as_str() {
+            return Ok(());
+        }
+        Err(InventoryError::OtherFleet { path: self.path.clone(), theirs: owner, ours: fleet.to_string() })
     }
 
     /// The phases that a droplet went through, oldest first. For people and tests.
@@ -290,9 +317,12 @@ impl Inventory for SqliteInventory {
                     |row| row.get::<_, bool>(0),
                 )
             };
-            if known("cloud_id = ?1", &droplet.id.map(|id| id.0))? {
+            if known("phase <> 'gone' AND cloud_id = ?1", &droplet.id.map(|id| id.0))? {
                 return Ok(None);
             }
+            // One that left the fleet may come back; its history keeps its name.
+            transaction
+                .execute("UPDATE droplets SET cloud_id = NULL WHERE cloud_id = ?1", [droplet.id.map(|id| id.0)])?;
             let mut droplet = droplet.clone();
             if let Some(id) = droplet.id
                 && known("name = ?1", &droplet.name.as_str())?

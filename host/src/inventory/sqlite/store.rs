@@ -44,6 +44,10 @@ const MIGRATIONS: [&str; 1] = ["
         ended_at INTEGER
     ) STRICT;
     CREATE UNIQUE INDEX one_open_operation_of_a_kind ON operations (droplet, kind) WHERE state = 'open';
+    CREATE TABLE meta (
+        key TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT;
     CREATE TABLE policies (
         name TEXT PRIMARY KEY,
         identity TEXT NOT NULL,

@@ -235,3 +235,15 @@ fn an_inventory_of_a_newer_version_is_refused() {
 
     assert!(matches!(refused, Err(InventoryError::Newer { found: 99, .. })), "{refused:?}");
 }
+
+#[test]
+fn an_inventory_belongs_to_one_fleet() {
+    let file = File::new();
+    let (www, api) = (FleetName::coerced("www"), FleetName::coerced("api"));
+    file.open().belong_to(&www).unwrap();
+
+    let refused = file.open().belong_to(&api);
+
+    assert!(matches!(refused, Err(InventoryError::OtherFleet { .. })), "{refused:?}");
+    assert!(file.open().belong_to(&www).is_ok());
+}
