@@ -7,7 +7,7 @@ use super::app::App;
 use super::output::say;
 use crate::config::{Config, user_cache};
 use crate::model::{Manifest, PluginKind};
-use crate::plugin::{PluginHost, PluginSettings, Reference, builtins};
+use crate::plugin::{PluginHost, PluginSettings, Reference, builtins, text};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -147,10 +147,13 @@ async fn inspect(global: &Global, reference: &Reference, json: bool) -> anyhow::
     Ok(())
 }
 
+/// Most characters of one thing that a plugin says.
+const LONGEST: usize = 2000;
+
 /// The properties of an object schema, a line each; anything else as it is.
 fn print_schema(schema: &serde_json::Value) {
     let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) else {
-        say!("  {schema}");
+        say!("  {}", text::line(&schema.to_string(), LONGEST));
         return;
     };
     let required: Vec<&str> = schema
@@ -161,12 +164,16 @@ fn print_schema(schema: &serde_json::Value) {
         .filter_map(|name| name.as_str())
         .collect();
     for (name, property) in properties {
-        let text = |key: &str| property.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+        let word = |key: &str| {
+            let written = property.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
+            text::line(written, LONGEST)
+        };
         let default = property.get("default").map(|value| format!(" (default {value})")).unwrap_or_default();
         let needed = if required.contains(&name.as_str()) { " (required)" } else { "" };
-        say!("  {name}: {}{needed}{default}", text("type"));
-        if !text("description").is_empty() {
-            say!("      {}", text("description"));
+        say!("  {}", text::line(&format!("{name}: {}{needed}{default}", word("type")), LONGEST));
+        let description = word("description");
+        if !description.is_empty() {
+            say!("      {description}");
         }
     }
 }

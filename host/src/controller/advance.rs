@@ -153,7 +153,13 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 Some(droplet) if droplet.id.is_none() => {}
                 Some(droplet) if is_being_created(droplet) && self.is_ours(stranger, droplet) => {
                     self.report(&Event::Twin { droplet: droplet.name.clone(), id: stranger.id });
-                    self.cloud.delete(stranger.id).await?;
+                    // It may have an event pending; the next pass asks again.
+                    if let Err(error) = self.cloud.delete(stranger.id).await {
+                        if error.class == ErrorClass::Unauthorized {
+                            return Err(error.into());
+                        }
+                        self.report(&Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() });
+                    }
                 }
                 _ if self.told_of(stranger.id) => {}
                 _ => {

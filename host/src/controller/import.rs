@@ -47,8 +47,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 imported.without_address.push(id);
                 continue;
             };
-            self.cloud.tag(id, &self.settings.fleet.tag()).await?;
             let droplet = self.adopted(&found, index, address, at)?;
+            self.cloud.tag(id, &self.settings.fleet.tag()).await?;
             match self.inventory.adopt(&droplet).await.map_err(ControllerError::inventory)? {
                 Some(adopted) => imported.droplets.push(adopted),
                 None => imported.known.push(id),

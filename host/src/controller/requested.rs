@@ -66,8 +66,19 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             }
             if attempt.is_none_or(|attempt| self.clock.now() >= attempt.not_before) {
                 let params = operation.user_data_params.as_deref();
-                let user_data =
-                    self.settings.user_data(&droplet.name, droplet.index, &droplet.template, params).await?;
+                let written = self.settings.user_data(&droplet.name, droplet.index, &droplet.template, params).await;
+                let user_data = match written {
+                    Ok(user_data) => user_data,
+                    // One whose user data cannot be written must not keep the others from going on.
+                    Err(error) if operation.sent_at.is_none() => {
+                        self.close_as_never_created(operation, droplet, error.to_string(), pass).await?;
+                        continue;
+                    }
+                    Err(error) => {
+                        self.report(&Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() });
+                        continue;
+                    }
+                };
                 if operation.body_digest.as_ref().is_some_and(|before| *before != digest(&user_data)) {
                     tracing::warn!(droplet = %droplet.name, "its user data differs from what was written down: the generator or its configuration changed meanwhile");
                 }

@@ -31,7 +31,8 @@ impl Cache {
     /// The compiled form of the component with this digest, if it is there and fits this engine.
     pub(super) fn get(&self, engine: &Engine, digest: &str) -> Option<Component> {
         let path = self.path(engine, digest);
-        if !path.is_file() {
+        // Also each file: a directory that was open to others once may hold what they put there.
+        if !fs::symlink_metadata(&path).is_ok_and(|metadata| is_own(&metadata)) {
             return None;
         }
         #[expect(unsafe_code, reason = "the one place that trusts compiled code")]
@@ -68,6 +69,12 @@ impl Cache {
     }
 }
 
+/// Whether nobody but this user could have written a file.
+fn is_own(metadata: &fs::Metadata) -> bool {
+    let owner = nix::unistd::geteuid().as_raw();
+    metadata.is_file() && metadata.uid() == owner && metadata.mode() & 0o022 == 0 && metadata.nlink() == 1
+}
+
 fn unfit(directory: &Path) -> io::Result<Option<String>> {
     let metadata = fs::symlink_metadata(directory)?;
     let owner = nix::unistd::geteuid().as_raw();
@@ -77,10 +84,7 @@ fn unfit(directory: &Path) -> io::Result<Option<String>> {
     } else if metadata.uid() != owner {
         Some(format!("belongs to user {}, not to {owner} who runs doproxy; name another one", metadata.uid()))
     } else if mode & 0o077 != 0 {
-        Some(format!(
-            "can be used by others (mode {mode:03o}); its code would be run: chmod 700 {}",
-            directory.display()
-        ))
+        Some(format!("can be used by others (mode {mode:03o}); its code would be run: remove {}", directory.display()))
     } else {
         None
     })

@@ -194,7 +194,8 @@ pub(super) fn manifest(from: types::Manifest) -> Manifest {
         name: text::line(&from.name, NAME),
         version: text::line(&from.version, NAME),
         description: text::line(&from.description, SENTENCE),
-        config_schema: text::lines(&from.config_schema, usize::MAX),
+        // As it is: cleaning could change its meaning. It is JSON, and shown as such.
+        config_schema: from.config_schema,
         metrics: from
             .metrics
             .into_iter()

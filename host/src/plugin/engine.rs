@@ -96,8 +96,8 @@ fn config(strategy: InstanceAllocationStrategy) -> Config {
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
         .relaxed_simd_deterministic(true)
-        // Not what an environment variable says, so that an error reads the same everywhere.
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
+        // Names come from the name section. Debug information is the guest's to write, and reading it has no limit.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .allocation_strategy(strategy);
     config
 }

@@ -15,6 +15,9 @@ use super::{CallError, GuestTrace, Limit, Limits, text};
 /// Most frames of a backtrace.
 const FRAMES: usize = 20;
 
+/// The longest function name that is taken apart.
+const LONGEST_NAME: usize = 256;
+
 /// What a store holds.
 pub(super) struct Guest {
     wasi: WasiCtx,
@@ -44,7 +47,7 @@ pub(super) fn store(engine: &Engine, limits: &Limits, moment: &Moment) -> wasmti
     let (wasi, printed) = super::wasi::empty(moment);
     let guest = Guest {
         wasi,
-        resources: ResourceTable::new(),
+        resources: resources(),
         printed,
         log: Log::new(limits.log_lines),
         meter: Meter::new(limits.memory_bytes),
@@ -113,7 +116,22 @@ fn reason(error: &wasmtime::Error) -> String {
 
 fn backtrace(error: &wasmtime::Error) -> GuestTrace {
     let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return GuestTrace::default() };
-    // Its own text has the names demangled, under a heading of one line.
-    let frames = trace.to_string();
-    GuestTrace(frames.lines().skip(1).take(FRAMES).map(|frame| text::line(frame.trim_start(), 300)).collect())
+    let frames = trace.frames().iter().take(FRAMES).enumerate();
+    GuestTrace(frames.map(|(depth, frame)| format!("{depth}: {}", function_name(frame.func_name()))).collect())
+}
+
+/// A function's name as its source has it. A name is the guest's to choose: a long one could mean a text without end.
+fn function_name(mangled: Option<&str>) -> String {
+    match mangled {
+        None => "<unknown>".to_owned(),
+        Some(name) if name.len() <= LONGEST_NAME => text::line(&format!("{:#}", rustc_demangle::demangle(name)), 300),
+        Some(name) => text::line(name, 300),
+    }
+}
+
+/// Handles of WASI that one call may hold; wasmtime's own limit is a million.
+fn resources() -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(1000);
+    table
 }

@@ -140,16 +140,23 @@ impl PluginHost {
 
     /// The compiled component: from the cache, else from the compiler.
     async fn component(&self, bytes: Vec<u8>, digest: &str) -> Result<Component, LoadError> {
-        let Ok(permit) = self.inner.compiler.clone().acquire_owned().await else {
-            return Err(LoadError::Compile("the compiler is gone".to_owned()));
+        let (inner, key) = (self.inner.clone(), digest.to_owned());
+        let cached =
+            blocking(move || Ok(inner.cache.as_ref().and_then(|cache| cache.get(&inner.engine, &key)))).await?;
+        if let Some(component) = cached {
+            return Ok(component);
+        }
+        let limit = self.inner.limits.compile_time;
+        // One that took too long holds the permit until it ends, and must not keep the others waiting without a word.
+        let turn = tokio::time::timeout(limit, self.inner.compiler.clone().acquire_owned()).await;
+        let permit = match turn {
+            Ok(Ok(permit)) => permit,
+            Ok(Err(_)) => return Err(LoadError::Compile("the compiler is gone".to_owned())),
+            Err(_) => return Err(LoadError::CompileTime(Limit::CompileTime(limit))),
         };
         let inner = self.inner.clone();
         let digest = digest.to_owned();
         blocking(move || {
-            if let Some(component) = inner.cache.as_ref().and_then(|cache| cache.get(&inner.engine, &digest)) {
-                return Ok(component);
-            }
-            let limit = inner.limits.compile_time;
             let (compiled, waiting) = mpsc::sync_channel(1);
             // A thread of its own, since a compilation cannot be stopped: one that takes too long is left to itself,
             // and holds the permit until it ends.

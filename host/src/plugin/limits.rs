@@ -48,6 +48,6 @@ impl Default for Limits {
 impl Limits {
     /// Bytes that a guest may make the host copy in one call across the border: the largest answer and its structure.
     pub(super) fn crossing_bytes(&self) -> usize {
-        4 * self.decision_bytes.max(self.user_data_bytes).max(self.state_bytes)
+        self.decision_bytes.max(self.user_data_bytes).max(self.state_bytes).saturating_mul(4)
     }
 }

@@ -26,7 +26,7 @@ mod reference;
 mod schema;
 mod shape;
 mod source;
-mod text;
+pub mod text;
 mod wasi;
 
 #[cfg(test)]

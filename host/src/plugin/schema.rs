@@ -21,13 +21,16 @@ const MOST: usize = 50;
 /// Checks the JSON text `config` against the JSON text `schema`.
 pub(super) fn check(schema: &str, config: &str) -> Result<(), SchemaError> {
     let broken = |error: &dyn std::fmt::Display| SchemaError::Schema(text::line(&error.to_string(), 500));
+    if schema.len() > BYTES {
+        return Err(SchemaError::Schema(format!("it has {} bytes; at most {BYTES} are allowed", schema.len())));
+    }
     let schema: Value = serde_json::from_str(schema).map_err(|error| broken(&error))?;
     if let Some(reason) = unfit(&schema) {
         return Err(SchemaError::Schema(reason.to_owned()));
     }
     let validator = jsonschema::options()
         // Patterns of a plugin must not be able to take for ever.
-        .with_pattern_options(PatternOptions::regex())
+        .with_pattern_options(PatternOptions::regex().size_limit(PATTERN).dfa_size_limit(PATTERN))
         .build(&schema)
         .map_err(|error| broken(&error))?;
     let config: Value = serde_json::from_str(config).map_err(|error| {
@@ -52,7 +55,13 @@ fn unfit(schema: &Value) -> Option<&'static str> {
 }
 
 /// Most schemas that are applied to one value, counted over the whole document.
-const STEPS: usize = 20_000;
+const STEPS: usize = 1000;
+
+/// Most bytes of a schema.
+const BYTES: usize = 64 * 1024;
+
+/// Most bytes of a compiled pattern.
+const PATTERN: usize = 64 * 1024;
 
 /// Most schemas between a value and the one that is applied to it in the end.
 const DEPTH: usize = 64;
@@ -68,6 +77,11 @@ impl<'a> Walk<'a> {
     fn everywhere(&mut self, value: &'a Value) {
         match value {
             Value::Object(members) => {
+                // It would give references another root than the one that they are followed from here.
+                if members.contains_key("$id") || members.contains_key("id") && members.contains_key("$ref") {
+                    self.unfit =
+                        Some("$id is not supported: a $ref points into the schema itself, as #/$defs/NAME does");
+                }
                 self.in_place(value, 0);
                 for member in members.values() {
                     self.everywhere(member);

@@ -2,22 +2,12 @@
 
 /// The first `most` characters of `text` on one line, with what a terminal would obey or a reader would be misled by
 /// replaced: control characters, and those that turn the direction of writing or are invisible.
-pub(super) fn line(text: &str, most: usize) -> String {
-    clean(text, most, false)
-}
-
-/// As [`line()`], with the line breaks and tabs left in.
-pub(super) fn lines(text: &str, most: usize) -> String {
-    clean(text, most, true)
-}
-
-fn clean(text: &str, most: usize, keep_lines: bool) -> String {
+pub fn line(text: &str, most: usize) -> String {
     let mut characters = text.trim_end().chars();
     let mut cleaned: String = characters
         .by_ref()
         .take(most)
         .map(|character| match character {
-            '\n' | '\t' if keep_lines => character,
             '\n' | '\t' => ' ',
             character if is_unfit(character) => char::REPLACEMENT_CHARACTER,
             character => character,
@@ -44,7 +34,6 @@ mod tests {
     fn what_a_terminal_would_obey_is_replaced() {
         assert_eq!(line("\x1b[2Jred\u{202e}der\r\u{9b}31m", 100), "\u{fffd}[2Jred\u{fffd}der\u{fffd}\u{fffd}31m");
         assert_eq!(line("two\nlines ü", 100), "two lines ü");
-        assert_eq!(lines("two\nlines\n", 100), "two\nlines");
     }
 
     #[test]

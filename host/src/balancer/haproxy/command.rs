@@ -27,6 +27,8 @@ pub(super) struct Ended {
 /// Runs a program with an empty standard input, and kills it when it takes longer than `deadline`.
 pub(super) async fn run(program: &Path, arguments: &[&str], deadline: Duration) -> Result<Ended, HaProxyError> {
     let mut command = process::Command::new(program);
+    // The API token is nobody's but ours.
+    command.env_remove("DIGITALOCEAN_TOKEN").env_remove("DIGITALOCEAN_ACCESS_TOKEN");
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     match tokio::time::timeout(deadline, collect(command)).await {
         Ok(Ok(ended)) => Ok(ended),

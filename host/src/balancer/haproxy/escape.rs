@@ -36,6 +36,7 @@ pub(super) fn is_path(text: &str) -> bool {
 
 /// Whether a droplet can have the address. `0.0.0.0` would mean the client's own destination: a loop.
 pub(super) fn is_host(address: IpAddr) -> bool {
+    let address = address.to_canonical();
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !address.is_unspecified() && !address.is_multicast() && !broadcast
 }

@@ -36,6 +36,8 @@ impl Process {
         listen.push(",mode,600");
         let mut command = Command::new(binary);
         command.arg("-W").arg("-S").arg(listen).arg("-f").arg(config_file);
+        // The API token is nobody's but ours.
+        command.env_remove("DIGITALOCEAN_TOKEN").env_remove("DIGITALOCEAN_ACCESS_TOKEN");
         // In a group of its own, so that Ctrl-C is for us, and we end it when we are done with it.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let child = command.spawn().map_err(|source| match source.kind() {
