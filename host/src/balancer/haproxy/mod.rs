@@ -125,6 +125,9 @@ impl HaProxy {
             Err(SocketError::Unreachable { path, source }) if source.kind() == ErrorKind::PermissionDenied => {
                 return Err(SocketError::Unreachable { path, source }.into());
             }
+            Err(SocketError::Unreachable { .. }) => None,
+            // HAProxy is there and slow. What is installed is as wanted, and a reload would only add to its load.
+            Err(error) if on_disk && !pending && when == When::Needed => return Err(error.into()),
             running => running.ok(),
         };
         let live = running.as_ref().is_some_and(|state| state::difference(state, &wanted).is_none());
@@ -144,6 +147,10 @@ impl HaProxy {
             }
             Err(why) => {
                 let live = if on_disk && !pending { Live::Unchanged } else { self.roll_back(&place).await };
+                // A start much later must not find the servers as they are now.
+                if let Err(error) = install::write_state(&self.options.state_file, state::EMPTY) {
+                    tracing::warn!("{error}");
+                }
                 if matches!(live, Live::Unchanged | Live::Previous) {
                     place.settle()?;
                 }
