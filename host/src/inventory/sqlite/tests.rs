@@ -247,3 +247,16 @@ fn an_inventory_belongs_to_one_fleet() {
     assert!(matches!(refused, Err(InventoryError::OtherFleet { .. })), "{refused:?}");
     assert!(file.open().belong_to(&www).is_ok());
 }
+
+#[tokio::test]
+async fn a_droplet_that_left_the_fleet_can_be_adopted_again() {
+    let file = File::new();
+    let inventory = file.open();
+    inventory.adopt(&adopted(0, 7)).await.unwrap();
+    inventory.record(&Step::Phase { droplet: name(0), phase: Phase::Gone }, Timestamp(2000)).await.unwrap();
+
+    let again = inventory.adopt(&Droplet { index: 1, ..adopted(0, 7) }).await.unwrap();
+
+    assert_eq!(again.unwrap().name.as_str(), "www-0-7");
+    assert_eq!(inventory.load().await.unwrap().droplets.len(), 1);
+}
