@@ -6,7 +6,7 @@ use super::app::App;
 use super::output::say;
 use super::{Global, Reported, output};
 use crate::cloud::digitalocean::DigitalOcean;
-use crate::cloud::{Cloud, CloudError, ErrorClass, Filter};
+use crate::cloud::{Cloud, ErrorClass, Filter};
 use crate::config::{Mode, UserDataConfig};
 use crate::inventory::Inventory;
 
@@ -76,10 +76,6 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     Err(Reported.into())
 }
 
-fn explain(error: &CloudError) -> String {
-    format!("{error}; {}", error.remedy())
-}
-
 /// Answers the droplet limit, or nothing when asking on makes no sense.
 async fn account(cloud: &DigitalOcean, source: &str, list: &mut List) -> Option<u32> {
     match cloud.account().await {
@@ -102,7 +98,7 @@ async fn account(cloud: &DigitalOcean, source: &str, list: &mut List) -> Option<
             Some(u32::MAX)
         }
         Err(error) => {
-            list.bad("token", format_args!("from {source}; {}", explain(&error)));
+            list.bad("token", format_args!("from {source}; {}", error.with_remedy()));
             None
         }
     }
@@ -111,7 +107,7 @@ async fn account(cloud: &DigitalOcean, source: &str, list: &mut List) -> Option<
 async fn droplet_options(app: &App, cloud: &DigitalOcean, list: &mut List) {
     let wanted = &app.config.template;
     match cloud.sizes().await {
-        Err(error) => list.bad("size", explain(&error)),
+        Err(error) => list.bad("size", error.with_remedy()),
         Ok(sizes) => match sizes.iter().find(|size| size.slug == wanted.size) {
             None => list.bad("size", format_args!("there is no size {:?}", wanted.size)),
             Some(size) if !size.available => {
@@ -125,7 +121,7 @@ async fn droplet_options(app: &App, cloud: &DigitalOcean, list: &mut List) {
         },
     }
     match cloud.regions().await {
-        Err(error) => list.bad("region", explain(&error)),
+        Err(error) => list.bad("region", error.with_remedy()),
         Ok(regions) => match regions.iter().find(|region| region.slug == wanted.region) {
             None => list.bad("region", format_args!("there is no region {:?}", wanted.region)),
             Some(region) if !region.available => {
@@ -138,7 +134,7 @@ async fn droplet_options(app: &App, cloud: &DigitalOcean, list: &mut List) {
         Err(error) if error.class == ErrorClass::NotFound => {
             list.bad("image", format_args!("there is no image {:?}", wanted.image));
         }
-        Err(error) => list.bad("image", explain(&error)),
+        Err(error) => list.bad("image", error.with_remedy()),
         Ok(image) if !image.regions.contains(&wanted.region) => {
             list.bad("image", format_args!("{} is not in {}; transfer it there", wanted.image, wanted.region));
         }
@@ -149,7 +145,7 @@ async fn droplet_options(app: &App, cloud: &DigitalOcean, list: &mut List) {
         return;
     }
     match cloud.ssh_keys().await {
-        Err(error) => list.bad("ssh_key_ids", explain(&error)),
+        Err(error) => list.bad("ssh_key_ids", error.with_remedy()),
         Ok(keys) => {
             let is_there =
                 |wanted: &String| keys.iter().any(|key| key.id.to_string() == *wanted || key.fingerprint == *wanted);
@@ -171,7 +167,7 @@ async fn fleet(app: &App, cloud: &DigitalOcean, droplet_limit: u32, list: &mut L
     }
     let tag = app.config.fleet.tag();
     match cloud.list(&Filter::Tag(tag.clone())).await {
-        Err(error) => list.bad("fleet", explain(&error)),
+        Err(error) => list.bad("fleet", error.with_remedy()),
         Ok(seen) => list.good("fleet", format_args!("{} with the tag {tag}", output::count(seen.len(), "droplet"))),
     }
 }

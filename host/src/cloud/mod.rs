@@ -264,6 +264,11 @@ impl CloudError {
         }
     }
 
+    /// What went wrong, and what the operator can do.
+    pub fn with_remedy(&self) -> String {
+        format!("{self}; {}", self.remedy())
+    }
+
     fn describe(&self) -> String {
         let mut text = format!("{} failed", self.call);
         if let Some(status) = self.status {

@@ -10,7 +10,7 @@ use crate::model::{DropletName, Phase};
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
     /// The cloud refused, or cannot be reached.
-    #[error("{0}; {remedy}", remedy = .0.remedy())]
+    #[error("{}", .0.with_remedy())]
     Cloud(#[from] CloudError),
     /// The balancer could not be changed or read.
     #[error("{0}")]
@@ -40,9 +40,6 @@ pub enum ControllerError {
     /// A droplet that does not exist yet cannot be deleted.
     #[error("{0} is still being asked for; try again when it has an id")]
     NotCreatedYet(DropletName),
-    /// The droplet is protected.
-    #[error("{0} is protected")]
-    Protected(DropletName),
     /// A wait took longer than the configuration allows.
     #[error(
         "{droplet} is still {phase} after {waited:?}; the operation stays in the journal, and the next command carries it on"

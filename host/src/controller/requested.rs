@@ -203,8 +203,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         error: &CloudError,
         pass: &mut Pass,
     ) -> Result<(), ControllerError> {
-        let why = format!("{error}; {}", error.remedy());
-        self.close_as_never_created(unsent.operation, unsent.droplet, why, pass).await
+        self.close_as_never_created(unsent.operation, unsent.droplet, error.with_remedy(), pass).await
     }
 
     async fn close_as_never_created(

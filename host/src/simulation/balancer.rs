@@ -14,7 +14,6 @@ pub struct SimulatedBalancer(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     servers: Vec<Server>,
-    sick: Vec<DropletId>,
     all_sick: bool,
     sessions: HashMap<DropletId, u32>,
 }
@@ -32,11 +31,6 @@ impl SimulatedBalancer {
     /// From now on no health check passes, or each does.
     pub fn set_all_sick(&self, all_sick: bool) {
         self.state().all_sick = all_sick;
-    }
-
-    /// From now on the health check of one droplet fails.
-    pub fn make_sick(&self, id: DropletId) {
-        self.state().sick.push(id);
     }
 
     /// The sessions that a droplet has from now on, also while it drains.
@@ -60,7 +54,7 @@ impl Balancer for SimulatedBalancer {
     async fn stats(&self) -> Result<Stats, Infallible> {
         let state = self.state();
         let servers = state.servers.iter().map(|server| {
-            let healthy = !state.all_sick && !state.sick.contains(&server.id);
+            let healthy = !state.all_sick;
             let sessions = state.sessions.get(&server.id).copied().unwrap_or_default();
             ServerStats {
                 id: server.id,
