@@ -18,6 +18,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 pub use lock::WriteLock;
 
 use super::{CreateDraft, Inventory, PolicyState, Snapshot, Step};
+use crate::crash;
 use crate::model::{
     Droplet, DropletId, DropletName, FleetName, Operation, OperationKind, OperationState, Phase, Timestamp,
 };
@@ -163,7 +164,7 @@ impl SqliteInventory {
             .map_err(Refusal::from)
             .and_then(|transaction| {
                 let value = change(&transaction)?;
-                transaction.commit()?;
+                crash::around("inventory commit", || transaction.commit())?;
                 Ok(value)
             });
         result.map_err(|refusal| match refusal {
