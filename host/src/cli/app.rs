@@ -25,6 +25,8 @@ pub(super) struct App {
     environment: Environment,
     inventory: PathBuf,
     wait: Duration,
+    /// Whether an inventory of which nothing is at the API may be emptied.
+    pub(super) may_forget_all: bool,
 }
 
 impl App {
@@ -32,7 +34,13 @@ impl App {
     pub(super) fn load(global: &Global) -> anyhow::Result<Self> {
         let config = Config::load(&global.config)?;
         let inventory = global.inventory.clone().unwrap_or_else(|| config.inventory.clone());
-        Ok(Self { config, environment: global.environment.clone(), inventory, wait: global.wait.0 })
+        Ok(Self {
+            config,
+            environment: global.environment.clone(),
+            inventory,
+            wait: global.wait.0,
+            may_forget_all: false,
+        })
     }
 
     /// Reads the configuration and says what it would rather say.
@@ -114,6 +122,8 @@ impl App {
             address: config.address,
             user_data: self.user_data().await?,
             deadlines: config.deadlines.clone(),
+            max_create_per_hour: config.max_create_per_hour,
+            may_forget_all: self.may_forget_all,
         })
     }
 

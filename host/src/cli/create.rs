@@ -14,6 +14,9 @@ pub(super) struct Args {
     /// How many.
     #[arg(long, short = 'n', default_value_t = 1, value_name = "N")]
     count: u32,
+    /// Create even where a breaker would stop it: too many in an hour, or the last ones did not come up.
+    #[arg(long)]
+    force: bool,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
@@ -27,6 +30,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let _lock = app.lock("create", &progress).await?;
     let controller = app.controller(&progress).await?;
     carry_on(&controller, &progress).await?;
+    if !args.force {
+        controller.check_breakers(args.count).await?;
+    }
     let request = DropletRequest { count: args.count, ..DropletRequest::default() };
     let acted = controller.create(&request).await;
     progress.finish();

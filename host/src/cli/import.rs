@@ -47,6 +47,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
             app.config.address
         ));
     }
+    for (id, tag) in &imported.of_other_fleets {
+        output::warn(format_args!(
+            "droplet {id} bears the tag {tag} of another fleet; left out. Take that tag off it first"
+        ));
+    }
     say!(
         "{} taken over; each bears the tag {} now. `doproxy reload` puts them behind HAProxy",
         output::count(imported.droplets.len(), "droplet"),

@@ -9,12 +9,14 @@ mod create;
 mod delete;
 mod demo;
 mod emulator;
+mod freeze;
 mod generate;
 mod import;
 mod init;
 mod output;
 mod plugin;
 mod print;
+mod recover;
 mod reload;
 mod run;
 mod signals;
@@ -101,6 +103,12 @@ enum Command {
     Reload,
     /// Let the policy decide on the size of the fleet, and carry it out.
     Run(run::Args),
+    /// Finish what an earlier command left, and name what does not belong together.
+    Recover(recover::Args),
+    /// Change nothing until `unfreeze`, whatever asks for it.
+    Freeze(freeze::Args),
+    /// Lift `freeze`.
+    Unfreeze,
     /// Take over the droplets of a DOProxy inventory.
     Import(import::Args),
     /// Show plugins.
@@ -173,6 +181,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Generate(args) => generate::run(&global, &args).await,
         Command::Reload => reload::run(&global).await,
         Command::Run(args) => run::run(&global, &args).await,
+        Command::Recover(args) => recover::run(&global, &args).await,
+        Command::Freeze(args) => freeze::freeze(&global, &args).await,
+        Command::Unfreeze => freeze::unfreeze(&global).await,
         Command::Import(args) => import::run(&global, &args).await,
         Command::Plugin(args) => plugin::run(&global, &args).await,
         Command::Emulator(args) => emulator::run(&args).await,

@@ -19,6 +19,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
         carried_on => carried_on?,
     }
     // Who says reload means it: a certificate may have changed that doproxy does not know of.
+    controller.refuse_when_frozen().await?;
     let servers = servers(&controller.load().await?.droplets);
     let reloaded = controller.balancer().reload(&servers).await;
     progress.finish();

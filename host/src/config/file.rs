@@ -135,6 +135,8 @@ pub struct Scaling {
     pub max_create: u32,
     /// Most deleted in one tick. Default 1.
     pub max_delete: u32,
+    /// Most created in an hour, by hand and by the policies. Default 120.
+    pub max_create_per_hour: u32,
     /// Most that the fleet may cost an hour, in dollars. Default: no cap.
     pub max_hourly_cost: Option<f64>,
     /// The policies that decide.
@@ -157,6 +159,7 @@ struct UncheckedScaling {
     max: u32,
     max_create: u32,
     max_delete: u32,
+    max_create_per_hour: u32,
     max_hourly_cost: Option<f64>,
     policies: Vec<Policy>,
     timeouts: Timeouts,
@@ -169,6 +172,7 @@ impl Default for UncheckedScaling {
             max: 10,
             max_create: 5,
             max_delete: 1,
+            max_create_per_hour: 120,
             max_hourly_cost: None,
             policies: Vec::new(),
             timeouts: Timeouts::default(),
@@ -178,8 +182,8 @@ impl Default for UncheckedScaling {
 
 impl UncheckedScaling {
     fn into_scaling(self) -> Scaling {
-        let Self { min, max, max_create, max_delete, max_hourly_cost, policies, timeouts } = self;
-        Scaling { min, max, max_create, max_delete, max_hourly_cost, policies, timeouts }
+        let Self { min, max, max_create, max_delete, max_create_per_hour, max_hourly_cost, policies, timeouts } = self;
+        Scaling { min, max, max_create, max_delete, max_create_per_hour, max_hourly_cost, policies, timeouts }
     }
 }
 
@@ -193,6 +197,11 @@ impl TryFrom<UncheckedScaling> for Scaling {
         }
         if max_hourly_cost.is_some_and(|cost| !cost.is_finite() || cost <= 0.0) {
             return Err("scaling.max_hourly_cost is to be more than 0, in dollars; leave it out for no cap".to_owned());
+        }
+        if unchecked.timeouts.visible.as_ref().is_some_and(|visible| visible.0.is_zero()) {
+            return Err(
+                "scaling.timeouts.visible is to be more than 0: lists lag, and a create would be sent twice".to_owned()
+            );
         }
         let active = unchecked.policies.iter().filter(|policy| policy.mode == Mode::Active).count();
         if active > 1 {

@@ -55,6 +55,8 @@ pub struct Config {
     pub user_data: UserDataConfig,
     /// The bounds of the fleet.
     pub limits: Limits,
+    /// Most droplets that are created in an hour.
+    pub max_create_per_hour: u32,
     /// The policies.
     pub policies: Vec<PolicyConfig>,
     /// How long things may take.
@@ -166,6 +168,7 @@ impl Config {
                 (None, None) => UserDataConfig::None,
             },
             limits: limits(&file.scaling),
+            max_create_per_hour: file.scaling.max_create_per_hour,
             policies: file.scaling.policies.into_iter().map(|policy| policy_config(policy, dir)).collect(),
             deadlines: deadlines(&file.scaling.timeouts),
             haproxy: haproxy_options(file.haproxy, fleet, installed, template_file, dir),

@@ -2,14 +2,25 @@
 
 use std::collections::HashSet;
 
+use super::breakers::{Tripped, WINDOW, allowed};
 use super::user_data::digest;
 use super::{Advanced, Controller, ControllerError, Event};
 use crate::balancer::Balancer;
 use crate::cloud::{Cloud, Size};
 use crate::inventory::{CreateDraft, Inventory, Snapshot};
 use crate::model::{
-    Droplet, DropletName, DropletRequest, HourlyPrice, Operation, OperationKind, Phase, Plan, Tag, Template,
+    Droplet, DropletId, DropletName, DropletRequest, HourlyPrice, Operation, OperationKind, Phase, Plan, Tag, Template,
+    Timestamp,
 };
+
+/// How far open operations are carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    /// Until those that were asked for are done.
+    Done,
+    /// Until nothing is there any more that should not be.
+    Settled,
+}
 
 /// What became of what was asked for.
 #[derive(Debug, Default)]
@@ -20,9 +31,29 @@ pub struct Acted {
     pub deleted: Vec<DropletName>,
     /// Droplets that were given up, and why.
     pub gave_up: Vec<(DropletName, String)>,
+    /// Droplets that left the inventory meanwhile, since they are not at the API any more.
+    pub vanished: Vec<DropletName>,
+    /// Droplets that requests of ours had made too much of; condemned.
+    pub twins: Vec<DropletId>,
 }
 
 impl Acted {
+    /// Whether nothing happened.
+    pub(super) fn is_nothing(&self) -> bool {
+        let Self { created, deleted, gave_up, vanished, twins } = self;
+        created.is_empty() && deleted.is_empty() && gave_up.is_empty() && vanished.is_empty() && twins.is_empty()
+    }
+
+    /// What this and then `later` did.
+    pub(super) fn and(mut self, later: Self) -> Self {
+        self.created.extend(later.created);
+        self.deleted.extend(later.deleted);
+        self.gave_up.extend(later.gave_up);
+        self.vanished.extend(later.vanished);
+        self.twins.extend(later.twins);
+        self
+    }
+
     fn collect(&mut self, operations: &[Operation], snapshot: &Snapshot) {
         for operation in operations {
             match (operation.kind, snapshot.droplet(&operation.droplet)) {
@@ -47,9 +78,23 @@ impl Acted {
 impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     /// Creates droplets and waits until they serve.
     pub async fn create(&self, request: &DropletRequest) -> Result<Acted, ControllerError> {
+        self.refuse_when_frozen().await?;
         let sizes = self.cloud.sizes().await?;
         let operations = self.begin_create(request, &sizes).await?;
         self.finish(&operations).await
+    }
+
+    /// Whether so many more may be created; an error where a breaker is open.
+    pub async fn check_breakers(&self, wanted: u32) -> Result<(), ControllerError> {
+        let (_, tripped) = self.allowed(wanted).await?;
+        tripped.map_or(Ok(()), |tripped| Err(ControllerError::Breaker(tripped)))
+    }
+
+    /// How many of `wanted` more may be created now, and what holds the others back.
+    pub(super) async fn allowed(&self, wanted: u32) -> Result<(u32, Option<Tripped>), ControllerError> {
+        let since = Timestamp(self.clock.now().0.saturating_sub(u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX)));
+        let history = self.inventory.creates_since(since).await.map_err(ControllerError::inventory)?;
+        Ok(allowed(wanted, &history, self.settings.max_create_per_hour))
     }
 
     /// Drains and deletes droplets, and waits until the API says that they are gone.
@@ -89,7 +134,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 None => drop(wanted.insert(droplet.name.clone())),
             }
         }
-        let mut acted = self.drive(&snapshot.operations, wanted).await?;
+        let mut acted = self.drive(&snapshot.operations, wanted, Until::Settled).await?;
         acted.gave_up.extend(overdue);
         Ok(acted)
     }
@@ -141,19 +186,32 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
 
     /// Advances until the droplets of `operations` serve or are gone.
     async fn finish(&self, operations: &[Operation]) -> Result<Acted, ControllerError> {
-        self.drive(operations, operations.iter().map(|operation| operation.droplet.clone()).collect()).await
+        let wanted = operations.iter().map(|operation| operation.droplet.clone()).collect();
+        self.drive(operations, wanted, Until::Done).await
     }
 
     /// Advances until each droplet of `wanted` serves or is gone. Every wait has a deadline, so this ends.
-    async fn drive(&self, operations: &[Operation], wanted: HashSet<DropletName>) -> Result<Acted, ControllerError> {
+    async fn drive(
+        &self,
+        operations: &[Operation],
+        mut wanted: HashSet<DropletName>,
+        until: Until,
+    ) -> Result<Acted, ControllerError> {
         let mut acted = Acted::default();
         loop {
-            let Advanced { snapshot, gave_up, progressed } = self.advance().await?;
+            let Advanced { snapshot, gave_up, progressed, unsettled, vanished, twins, .. } = self.advance().await?;
+            acted.vanished.extend(vanished);
+            acted.twins.extend(twins);
+            let is_unsettled = unsettled && until == Until::Settled;
+            if until == Until::Settled {
+                let is_twin = |droplet: &&Droplet| droplet.id.is_some_and(|id| acted.twins.contains(&id));
+                wanted.extend(snapshot.droplets.iter().filter(is_twin).map(|droplet| droplet.name.clone()));
+            }
             // What befell other droplets meanwhile was reported, and is no failure of this command.
             acted.gave_up.extend(gave_up.into_iter().filter(|(name, _)| wanted.contains(name)));
             let is_under_way = |droplet: &&Droplet| droplet.phase != Phase::Serving && wanted.contains(&droplet.name);
             let mut under_way = snapshot.droplets.iter().filter(is_under_way).peekable();
-            if under_way.peek().is_none() {
+            if under_way.peek().is_none() && !is_unsettled {
                 acted.collect(operations, &snapshot);
                 return Ok(acted);
             }

@@ -3,15 +3,16 @@
 //! Level-triggered: the pass starts from the inventory, the API and HAProxy as they are, so it does not matter how
 //! things came to be so, and doing it twice changes nothing.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::{Controller, ControllerError, Event};
+use super::waits::Wait;
+use super::{Controller, ControllerError, Event, Stranger};
 use crate::balancer::{Applied, Balancer, Server, ServerState, Stats};
 use crate::cloud::{Cloud, CloudDroplet, CloudError, ErrorClass, Filter, Status};
 use crate::inventory::{Inventory, Snapshot, Step};
-use crate::model::{Droplet, DropletId, DropletName, OperationId, OperationKind, Phase};
+use crate::model::{Droplet, DropletId, DropletName, Phase};
 
 /// What a pass did and what is left.
 #[derive(Debug)]
@@ -22,6 +23,14 @@ pub struct Advanced {
     pub gave_up: Vec<(DropletName, String)>,
     /// Whether the inventory changed, so that another pass at once may do more.
     pub progressed: bool,
+    /// Whether something is there that should not be, and is condemned when it is seen again.
+    pub unsettled: bool,
+    /// Droplets that bear the fleet's tag, and that nobody knows.
+    pub strangers: Vec<Stranger>,
+    /// Droplets that left the inventory, since they are not at the API any more.
+    pub vanished: Vec<DropletName>,
+    /// Droplets that requests of ours had made too much of; condemned in this pass.
+    pub twins: Vec<DropletId>,
 }
 
 /// How far the deletion of a droplet is at the API.
@@ -38,7 +47,10 @@ enum Deletion {
 #[derive(Default)]
 pub(super) struct Pass {
     pub(super) progressed: bool,
-    pub(super) tries_before: HashMap<OperationId, u32>,
+    pub(super) unsettled: bool,
+    pub(super) strangers: Vec<Stranger>,
+    pub(super) twins: Vec<DropletId>,
+    vanished: Vec<DropletName>,
     gave_up: Vec<(DropletName, String)>,
 }
 
@@ -52,12 +64,13 @@ impl Pass {
 impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     /// Carries each open operation one step further, where it can go further now.
     pub async fn advance(&self) -> Result<Advanced, ControllerError> {
-        let mut pass = Pass { tries_before: self.tries(), ..Pass::default() };
+        let mut pass = Pass::default();
         let mut snapshot = self.load().await?;
+        self.refuse_when_frozen().await?;
         let seen = self.cloud.list(&Filter::Tag(self.settings.fleet.tag())).await?;
-        self.remember_shown(&seen);
+        self.remember(&snapshot, &seen);
         self.notice_vanished(&snapshot, &seen, &mut pass).await?;
-        self.notice_strangers(&snapshot, &seen).await?;
+        self.notice_strangers(&snapshot, &seen, &mut pass).await?;
         self.advance_requested(&snapshot, &seen, &mut pass).await?;
         snapshot = self.load().await?;
         self.advance_booting(&snapshot, &seen, &mut pass).await?;
@@ -72,7 +85,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         }
         self.advance_deleting(&snapshot, &mut pass).await?;
         snapshot = self.load().await?;
-        Ok(Advanced { snapshot, gave_up: pass.gave_up, progressed: pass.progressed })
+        let Pass { progressed, unsettled, strangers, twins, vanished, gave_up } = pass;
+        Ok(Advanced { snapshot, gave_up, progressed, unsettled, strangers, vanished, twins })
     }
 
     /// Makes HAProxy serve what the inventory says.
@@ -119,12 +133,14 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             }
         }
         // The token of another account sees none of them either, and the fleet must not be forgotten for that.
-        if seen.is_empty() && gone.len() > 1 && gone.len() == snapshot.droplets.len() {
+        if seen.is_empty() && !gone.is_empty() && gone.len() == snapshot.droplets.len() && !self.settings.may_forget_all
+        {
             return Err(ControllerError::AllVanished(gone.len()));
         }
         for (droplet, id) in gone {
             self.record(&Step::Phase { droplet: droplet.name.clone(), phase: Phase::Gone }).await?;
             self.report(&Event::Vanished { droplet: droplet.name.clone(), id: Some(id) });
+            pass.vanished.push(droplet.name.clone());
             // Of one that was to be deleted anyway, this is good news.
             if droplet.phase.counts() {
                 pass.gave_up(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
@@ -134,51 +150,19 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// A droplet that bears the fleet's tag and that the inventory does not know: the second of one that is being
-    /// created is deleted, since its name is ours and random; any other is reported and left alone.
-    async fn notice_strangers(&self, snapshot: &Snapshot, seen: &[CloudDroplet]) -> Result<(), ControllerError> {
-        let known: HashSet<DropletId> = snapshot.droplets.iter().filter_map(|droplet| droplet.id).collect();
-        for stranger in seen.iter().filter(|found| !known.contains(&found.id)) {
-            let namesake =
-                snapshot.droplets.iter().find(|droplet| droplet.name.as_str().eq_ignore_ascii_case(&stranger.name));
-            let is_being_created = |droplet: &Droplet| {
-                snapshot.operations.iter().any(|operation| {
-                    operation.kind == OperationKind::Create
-                        && operation.sent_at.is_some()
-                        && operation.droplet == droplet.name
-                })
-            };
-            match namesake {
-                // Looked for by its name in a moment.
-                Some(droplet) if droplet.id.is_none() => {}
-                Some(droplet) if is_being_created(droplet) && self.is_ours(stranger, droplet) => {
-                    self.report(&Event::Twin { droplet: droplet.name.clone(), id: stranger.id });
-                    // It may have an event pending; the next pass asks again.
-                    if let Err(error) = self.cloud.delete(stranger.id).await {
-                        if error.class == ErrorClass::Unauthorized {
-                            return Err(error.into());
-                        }
-                        self.report(&Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() });
-                    }
-                }
-                _ if self.told_of(stranger.id) => {}
-                _ => {
-                    let name = stranger.name.chars().filter(|c| !c.is_control()).take(255).collect();
-                    self.report(&Event::Unknown { name, id: stranger.id });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether this process has spoken of that droplet before.
-    fn told_of(&self, id: DropletId) -> bool {
-        !self.strangers.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
-    }
-
-    fn remember_shown(&self, seen: &[CloudDroplet]) {
+    /// What the API has shown, and since when each thing is waited for.
+    fn remember(&self, snapshot: &Snapshot, seen: &[CloudDroplet]) {
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.retain(|id| snapshot.droplets.iter().any(|droplet| droplet.id == Some(*id)));
         shown.extend(seen.iter().map(|droplet| droplet.id));
+        self.waits.retain(|wait| match wait {
+            Wait::Phase(name, phase) => snapshot.droplet(name).is_some_and(|droplet| droplet.phase == *phase),
+            Wait::Sent(operation) => snapshot.operations.iter().any(|open| open.id == *operation),
+            Wait::Stranger(id) => seen.iter().any(|found| found.id == *id),
+        });
+        for droplet in &snapshot.droplets {
+            self.waits.waited(Wait::Phase(droplet.name.clone(), droplet.phase));
+        }
     }
 
     /// Whether the API has shown the droplet, or has had the time to: only then does a 404 say that it is gone.
@@ -186,7 +170,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         droplet.address.is_some()
             || droplet.id.is_some_and(|id| shown.contains(&id))
-            || self.clock.now().since(droplet.created_at.max(droplet.phase_since)) >= self.settings.deadlines.visible
+            || self.waits.waited(Wait::Phase(droplet.name.clone(), droplet.phase)) >= self.settings.deadlines.visible
     }
 
     async fn advance_booting(
@@ -324,8 +308,19 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
+    /// How long a droplet has been in its phase, by the journal or by this process' own clock, whichever is longer: a
+    /// wall clock that was put back must not make a wait endless.
     pub(super) fn time_in_phase(&self, droplet: &Droplet) -> Duration {
-        self.clock.now().since(droplet.phase_since)
+        let by_the_journal = self.clock.now().since(droplet.phase_since);
+        by_the_journal.max(self.waits.waited(Wait::Phase(droplet.name.clone(), droplet.phase)))
+    }
+
+    /// Nothing is changed while somebody holds the fleet frozen.
+    pub async fn refuse_when_frozen(&self) -> Result<(), ControllerError> {
+        match self.inventory.freeze().await.map_err(ControllerError::inventory)? {
+            None => Ok(()),
+            Some(freeze) => Err(ControllerError::Frozen(freeze)),
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::error::Error;
 use std::time::Duration;
 
+use super::breakers::Tripped;
 use crate::cloud::CloudError;
+use crate::inventory::Freeze;
 use crate::model::{DropletName, Phase};
 
 /// What stops the controller.
@@ -54,9 +56,15 @@ pub enum ControllerError {
     },
     /// Not one droplet of the inventory is at the API.
     #[error(
-        "not one of the {0} droplets of the inventory is at DigitalOcean: is this the token of the right account, and the right API? Nothing was changed. If all were really deleted elsewhere, move the inventory away"
+        "nothing of what the inventory has ({0} droplets) is at DigitalOcean: is this the token of the right account, and the right API? Nothing was changed. If they were really deleted elsewhere, `doproxy recover --forget` takes them out of the inventory"
     )]
     AllVanished(usize),
+    /// Somebody froze the fleet.
+    #[error("the fleet is frozen since {}: {}; `doproxy unfreeze` lifts it", .0.since, .0.reason)]
+    Frozen(Freeze),
+    /// Too much was created, or too little came of it.
+    #[error("{0}; `--force` creates all the same")]
+    Breaker(Tripped),
     /// What was asked for cannot be asked of the API.
     #[error("{0}")]
     BadRequest(String),

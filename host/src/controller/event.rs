@@ -60,7 +60,7 @@ pub enum Event {
         /// Its id.
         id: Option<DropletId>,
     },
-    /// A second droplet of one name is deleted.
+    /// A request of ours made a droplet too much, or too late; it is deleted.
     Twin {
         /// The name that both have.
         droplet: DropletName,
@@ -71,6 +71,15 @@ pub enum Event {
     Unknown {
         /// Its name at the API, cleaned.
         name: String,
+        /// Its id.
+        id: DropletId,
+        /// It was in the fleet before.
+        came_back: bool,
+    },
+    /// A droplet that bears the fleet's tag was taken into the fleet.
+    Adopted {
+        /// Its name.
+        droplet: DropletName,
         /// Its id.
         id: DropletId,
     },
@@ -120,10 +129,17 @@ impl fmt::Display for Event {
                 }
                 f.write_str(" is not at DigitalOcean any more, and not by our doing; taken out of the fleet")
             }
-            Self::Twin { droplet, id } => write!(f, "a second {droplet} (id {id}) exists; deleting it"),
-            Self::Unknown { name, id } => {
-                write!(f, "{name} (id {id}) bears the fleet's tag, and the inventory does not know it; left alone")
+            Self::Twin { droplet, id } => {
+                write!(f, "{droplet} was made twice or too late; deleting the one with id {id}")
             }
+            Self::Unknown { name, id, came_back } => {
+                let why = if *came_back { "left the inventory before" } else { "is not in the inventory" };
+                write!(
+                    f,
+                    "{name} (id {id}) bears the fleet's tag and {why}; left alone. `doproxy recover` takes it in (--adopt) or deletes it (--delete-unknown)"
+                )
+            }
+            Self::Adopted { droplet, id } => write!(f, "{droplet} (id {id}) is of the fleet now"),
             Self::Reloaded { servers } => {
                 write!(f, "HAProxy reloaded with {servers} server{}", if *servers == 1 { "" } else { "s" })
             }

@@ -14,6 +14,7 @@ use crate::model::{
 /// What is left of `decision`.
 pub fn guard(observation: &Observation, decision: &Decision) -> Plan {
     let mut draft = Draft::of(observation, decision);
+    draft.hold_when_many_are_unhealthy();
     draft.hold_scale_in();
     draft.keep_below_max();
     draft.keep_enough_healthy();
@@ -23,6 +24,12 @@ pub fn guard(observation: &Observation, decision: &Decision) -> Plan {
     draft.limit_cost();
     draft.finish()
 }
+
+/// So many unhealthy at once are no accident of theirs: the network is broken, or HAProxy, and creating and deleting
+/// would make it worse. The figures are those of the Kubernetes Cluster Autoscaler (`max-total-unready-percentage`,
+/// `ok-total-unready-count`).
+const UNHEALTHY_PERCENT: usize = 45;
+const UNHEALTHY_COUNT: usize = 3;
 
 struct Draft<'a> {
     observation: &'a Observation,
@@ -73,6 +80,25 @@ impl<'a> Draft<'a> {
             } else if droplet.phase.counts() && !self.is_leaving(&droplet.name) {
                 self.deletes.push((droplet, self.reason.to_owned()));
             }
+        }
+    }
+
+    /// When most are unhealthy at once, nothing is done.
+    fn hold_when_many_are_unhealthy(&mut self) {
+        let serving = self.observation.fleet.iter().filter(|droplet| droplet.phase == Phase::Serving);
+        let (mut all, mut unhealthy) = (0, 0);
+        for droplet in serving {
+            all += 1;
+            unhealthy += usize::from(!droplet.healthy);
+        }
+        if unhealthy <= UNHEALTHY_COUNT || unhealthy * 100 <= all * UNHEALTHY_PERCENT {
+            return;
+        }
+        let asked = self.deletes.len() as u64 + self.created();
+        self.deletes.clear();
+        self.creates.clear();
+        if asked > 0 {
+            self.cut("unhealthy", format!("nothing changed: {unhealthy} of {all} are unhealthy at once"));
         }
     }
 

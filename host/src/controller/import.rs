@@ -7,7 +7,7 @@ use super::{Controller, ControllerError};
 use crate::balancer::Balancer;
 use crate::cloud::{Cloud, CloudDroplet, ErrorClass};
 use crate::inventory::Inventory;
-use crate::model::{Droplet, DropletId, DropletName, Phase, Tag, Template, Timestamp};
+use crate::model::{Droplet, DropletId, DropletName, FleetName, Phase, Tag, Template};
 
 /// What [`Controller::import`] found.
 #[derive(Debug, Default)]
@@ -20,6 +20,8 @@ pub struct Imported {
     pub missing: Vec<DropletId>,
     /// Without an address that HAProxy could use.
     pub without_address: Vec<DropletId>,
+    /// With the tag of another fleet, whose doproxy would miss them.
+    pub of_other_fleets: Vec<(DropletId, String)>,
 }
 
 impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
@@ -29,7 +31,6 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let known: HashSet<DropletId> = self.load().await?.droplets.iter().filter_map(|droplet| droplet.id).collect();
         let mut imported = Imported::default();
         let mut index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
-        let at = self.clock.now();
         for &id in ids {
             if known.contains(&id) || imported.droplets.iter().any(|droplet| droplet.id == Some(id)) {
                 imported.known.push(id);
@@ -47,7 +48,13 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 imported.without_address.push(id);
                 continue;
             };
-            let droplet = self.adopted(&found, index, address, at)?;
+            if let Some(other) = self.other_fleet(&found) {
+                imported.of_other_fleets.push((id, other));
+                continue;
+            }
+            // It serves already: to begin with its health check would take the whole fleet out of HAProxy for a moment.
+            let droplet = self.adopted(&found, index, Some(address), Phase::Serving)?;
+            self.refuse_when_frozen().await?;
             self.cloud.tag(id, &self.settings.fleet.tag()).await?;
             match self.inventory.adopt(&droplet).await.map_err(ControllerError::inventory)? {
                 Some(adopted) => imported.droplets.push(adopted),
@@ -58,18 +65,25 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         Ok(imported)
     }
 
-    fn adopted(
+    /// The tag of another fleet, where a droplet bears one.
+    fn other_fleet(&self, found: &CloudDroplet) -> Option<String> {
+        let own = self.settings.fleet.tag();
+        let is_other = |tag: &&String| FleetName::is_tag(tag) && !tag.eq_ignore_ascii_case(own.as_str());
+        found.tags.iter().find(is_other).map(|tag| tag.chars().filter(|c| !c.is_control()).collect())
+    }
+
+    /// A droplet of the API as one of the inventory, in `phase` from now on.
+    pub(super) fn adopted(
         &self,
         found: &CloudDroplet,
         index: u32,
-        address: IpAddr,
-        at: Timestamp,
+        address: Option<IpAddr>,
+        phase: Phase,
     ) -> Result<Droplet, ControllerError> {
         let name =
             DropletName::parse(found.name.clone()).map_err(|error| ControllerError::BadRequest(error.to_string()))?;
         let own = self.settings.fleet.tag();
-        // It serves already: to begin with its health check would take the whole fleet out of HAProxy for a moment.
-        let phase = Phase::Serving;
+        let at = self.clock.now();
         Ok(Droplet {
             name,
             index,
@@ -89,7 +103,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                     .collect(),
             },
             hourly_price: found.hourly_price,
-            address: Some(address),
+            address,
             protected: false,
         })
     }

@@ -6,6 +6,7 @@
 
 pub mod act;
 mod advance;
+mod breakers;
 pub mod decide;
 mod error;
 pub mod event;
@@ -13,12 +14,15 @@ pub mod guard;
 pub mod import;
 pub mod names;
 pub mod observe;
+pub mod recover;
 mod requested;
 pub mod settings;
+mod strangers;
 #[cfg(test)]
 mod tests;
 pub mod tick;
 pub mod user_data;
+mod waits;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
@@ -28,6 +32,7 @@ pub use error::ControllerError;
 pub use event::{Event, Reporter};
 pub use names::Names;
 pub use settings::{AddressKind, Deadlines, Settings};
+pub use strangers::Stranger;
 pub use user_data::UserDataSource;
 
 use crate::balancer::Balancer;
@@ -36,6 +41,7 @@ use crate::cloud::Cloud;
 use crate::inventory::Inventory;
 use crate::model::{DropletId, OperationId};
 use requested::Attempt;
+use waits::Waits;
 
 /// The controller of one fleet. Whoever has one and changes things holds the inventory's write lock.
 pub struct Controller<C, B, I> {
@@ -51,7 +57,8 @@ pub struct Controller<C, B, I> {
     /// Droplets that the API has shown to this process.
     shown: Mutex<HashSet<DropletId>>,
     /// Droplets that nobody knows and that were reported, so that they are reported once.
-    strangers: Mutex<HashSet<DropletId>>,
+    told: Mutex<HashSet<DropletId>>,
+    waits: Waits,
 }
 
 impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
@@ -75,7 +82,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             names,
             attempts: Mutex::default(),
             shown: Mutex::default(),
-            strangers: Mutex::default(),
+            told: Mutex::default(),
+            waits: Waits::default(),
         }
     }
 

@@ -34,6 +34,15 @@ impl Names {
         let suffix: String = (0..6).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect();
         DropletName::parse(format!("{prefix}-{index}-{suffix}"))
     }
+
+    /// Whether `name` could be one of these: prefix, number, six characters of the alphabet.
+    pub fn is_ours(prefix: &str, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let rest = name.strip_prefix(&prefix.to_ascii_lowercase()).and_then(|rest| rest.strip_prefix('-'));
+        rest.and_then(|rest| rest.split_once('-')).is_some_and(|(index, suffix)| {
+            index.parse::<u32>().is_ok() && suffix.len() == 6 && suffix.bytes().all(|byte| ALPHABET.contains(&byte))
+        })
+    }
 }
 
 #[cfg(test)]
@@ -48,6 +57,10 @@ mod tests {
 
         let made: HashSet<_> = (0..100).map(|_| names.next("web", 3).unwrap()).collect();
 
+        assert!(made.iter().all(|name| Names::is_ours("web", name.as_str()) && !Names::is_ours("api", name.as_str())));
+        assert!(
+            !Names::is_ours("web", "web-1") && !Names::is_ours("web", "web-1-blog") && !Names::is_ours("web", "web")
+        );
         assert_eq!(made.len(), 100);
         assert!(made.iter().all(|name| name.as_str().starts_with("web-3-")));
     }

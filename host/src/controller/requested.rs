@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::advance::Pass;
 use super::user_data::digest;
+use super::waits::Wait;
 use super::{Controller, ControllerError, Event};
 use crate::balancer::Balancer;
 use crate::cloud::{Cloud, CloudDroplet, CloudError, CreateRequest, ErrorClass, Filter};
@@ -47,22 +48,23 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 continue;
             };
             let attempt = self.attempt(operation.id);
-            // In the journal "sent" is written before the request goes out; that it was refused is known to this
-            // process alone, and after a crash it is looked for like any other.
-            let may_exist = operation.sent_at.filter(|_| attempt.is_none());
-            if let Some(sent_at) = may_exist
-                && (self.find(droplet, seen, pass).await?
-                    || self.clock.now().since(sent_at) < self.settings.deadlines.visible)
-            {
-                continue;
-            }
-            if may_exist.is_some() && self.clock.now().since(operation.started_at) >= self.settings.deadlines.boot {
-                let why = format!(
-                    "it is not known whether {} was made, and it did not show up; look for it at DigitalOcean",
-                    droplet.name
-                );
-                self.close_as_never_created(operation, droplet, why, pass).await?;
-                continue;
+            // Whether the request reached the API is not known: the droplet is looked for, and for as long as lists may
+            // lag nothing is sent again. What counts is what this process has waited, since clocks can be set.
+            if operation.sent_at.is_some() {
+                let waited = self.waits.waited(Wait::Sent(operation.id));
+                let has_had_its_time = waited >= self.settings.deadlines.visible;
+                if self.find(droplet, seen, has_had_its_time, pass).await? || !has_had_its_time {
+                    continue;
+                }
+                let age = self.clock.now().since(operation.started_at).max(waited);
+                if age >= self.settings.deadlines.boot {
+                    let why = format!(
+                        "it is not known whether {} was made, and it did not show up; look for it at DigitalOcean",
+                        droplet.name
+                    );
+                    self.close_as_never_created(operation, droplet, why, pass).await?;
+                    continue;
+                }
             }
             if attempt.is_none_or(|attempt| self.clock.now() >= attempt.not_before) {
                 let params = operation.user_data_params.as_deref();
@@ -91,17 +93,24 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// Looks for a droplet by its name and takes the oldest of that name over.
-    async fn find(&self, droplet: &Droplet, seen: &[CloudDroplet], pass: &mut Pass) -> Result<bool, ControllerError> {
+    /// Looks for a droplet by its name and takes the oldest of that name over. The list by tag is at hand; that by name is
+    /// asked for when something depends on it.
+    async fn find(
+        &self,
+        droplet: &Droplet,
+        seen: &[CloudDroplet],
+        thoroughly: bool,
+        pass: &mut Pass,
+    ) -> Result<bool, ControllerError> {
         let oldest_of = |list: &[CloudDroplet]| {
             list.iter().filter(|found| self.is_ours(found, droplet)).map(|found| found.id).min()
         };
         let mut found = oldest_of(seen);
-        if found.is_none() {
+        if found.is_none() && thoroughly {
             found = oldest_of(&self.cloud.list(&Filter::Name(droplet.name.clone())).await?);
         }
         let Some(oldest) = found else { return Ok(false) };
-        // A younger one of the same name is a twin: from the next pass on it is a stranger with our name.
+        // A younger one of the same name is a twin: from the next pass on it is a stranger that we asked for.
         self.created(vec![(droplet.clone(), oldest)], true, pass).await?;
         Ok(true)
     }
@@ -126,7 +135,9 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             monitoring: self.settings.monitoring,
         };
         self.record(&Step::Sending { operations: operations.clone() }).await?;
-        self.forget(&operations);
+        for operation in &operations {
+            self.waits.begin(Wait::Sent(*operation));
+        }
         self.report(&Event::Requesting { droplets: names.clone() });
         match self.cloud.create(&request).await {
             Ok(created) => {
@@ -145,15 +156,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 self.report(&Event::OutcomeUnknown { droplets: names, why: error.to_string() });
                 Ok(())
             }
-            Err(error) if error.is_passing() => {
-                for unsent in batch {
-                    self.refused_for_now(unsent, &error, pass).await?;
-                }
-                Ok(())
-            }
             Err(error) => {
+                let sent_before = batch.iter().map(|unsent| (unsent.operation.id, unsent.operation.sent_at)).collect();
+                self.record(&Step::Refused { operations: sent_before }).await?;
                 for unsent in batch {
-                    self.never_created(unsent, &error, pass).await?;
+                    self.refused(unsent, &error, pass).await?;
                 }
                 Ok(())
             }
@@ -175,35 +182,26 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// The request was certainly not carried out, and may be later: it is sent again after a pause, some times.
-    async fn refused_for_now(
-        &self,
-        unsent: &Unsent<'_>,
-        error: &CloudError,
-        pass: &mut Pass,
-    ) -> Result<(), ControllerError> {
-        let tries = pass.tries_before.get(&unsent.operation.id).copied().unwrap_or(0) + 1;
+    /// The request was certainly not carried out. Where that may change it is sent again after a pause, some times.
+    async fn refused(&self, unsent: &Unsent<'_>, error: &CloudError, pass: &mut Pass) -> Result<(), ControllerError> {
+        let tries = self.attempt(unsent.operation.id).map_or(0, |attempt| attempt.tries) + 1;
         let asked_to_wait = match error.class {
             ErrorClass::RateLimited { after } => after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
-        if tries >= MAX_TRIES || asked_to_wait > self.settings.deadlines.boot {
-            return self.never_created(unsent, error, pass).await;
+        if !error.is_passing() || tries >= MAX_TRIES || asked_to_wait > self.settings.deadlines.boot {
+            let why = error.with_remedy();
+            let why = match unsent.operation.sent_at {
+                None => why,
+                Some(_) => format!("{why}. A request before it may have been carried out, though nothing shows up"),
+            };
+            return self.close_as_never_created(unsent.operation, unsent.droplet, why, pass).await;
         }
         let pause = asked_to_wait.max(FIRST_PAUSE * 2_u32.pow(tries - 1));
         let attempt = Attempt { tries, not_before: self.clock.now().plus(pause) };
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).insert(unsent.operation.id, attempt);
         self.report(&Event::Retrying { droplet: unsent.droplet.name.clone(), why: error.to_string() });
         Ok(())
-    }
-
-    async fn never_created(
-        &self,
-        unsent: &Unsent<'_>,
-        error: &CloudError,
-        pass: &mut Pass,
-    ) -> Result<(), ControllerError> {
-        self.close_as_never_created(unsent.operation, unsent.droplet, error.with_remedy(), pass).await
     }
 
     async fn close_as_never_created(
@@ -214,6 +212,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         pass: &mut Pass,
     ) -> Result<(), ControllerError> {
         self.record(&Step::NeverCreated { operation: operation.id, reason: why.clone() }).await?;
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&operation.id);
         pass.gave_up(&droplet.name, why.clone());
         self.report(&Event::GaveUp { droplet: droplet.name.clone(), why });
         Ok(())
@@ -221,18 +220,6 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
 
     fn attempt(&self, operation: OperationId) -> Option<Attempt> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).get(&operation).copied()
-    }
-
-    /// From here on the request may have been carried out.
-    fn forget(&self, operations: &[OperationId]) {
-        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.retain(|operation, _| !operations.contains(operation));
-    }
-
-    /// How often each open operation was refused so far.
-    pub(super) fn tries(&self) -> std::collections::HashMap<OperationId, u32> {
-        let attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        attempts.iter().map(|(operation, attempt)| (*operation, attempt.tries)).collect()
     }
 }
 

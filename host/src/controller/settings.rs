@@ -80,6 +80,10 @@ pub struct Settings {
     pub user_data: UserDataSource,
     /// How long things may take.
     pub deadlines: Deadlines,
+    /// Most droplets that are created in an hour.
+    pub max_create_per_hour: u32,
+    /// Whether an inventory of which nothing is at the API may be emptied: somebody said that this is so.
+    pub may_forget_all: bool,
 }
 
 impl Settings {

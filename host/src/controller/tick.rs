@@ -51,7 +51,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             now: &now,
         });
         let decided = decide(policy, &observation, &memory.state).await;
-        let plan = guard(&observation, &decided.decision);
+        let mut plan = guard(&observation, &decided.decision);
+        let wanted = plan.created();
+        if let (allowed, Some(tripped)) = self.allowed(wanted).await? {
+            plan.create_at_most(allowed, tripped.rule(), &tripped.to_string());
+        }
         Ok(Tick { observation, decided, plan, sizes })
     }
 

@@ -38,6 +38,26 @@ pub trait Inventory: Send + Sync {
     /// or was another's, the id is put behind the name. Answers the droplet as it was written.
     fn adopt(&self, droplet: &Droplet) -> impl Future<Output = Result<Option<Droplet>, Self::Error>> + Send;
 
+    /// As [`Inventory::adopt`], in order to delete it: droplet and operation are written as one, so that it never counts
+    /// towards the fleet.
+    fn condemn(
+        &self,
+        droplet: &Droplet,
+        reason: &str,
+    ) -> impl Future<Output = Result<Option<Operation>, Self::Error>> + Send;
+
+    /// What is remembered of a droplet at the API that is not in the fleet now.
+    fn remembered(&self, id: DropletId, name: &str) -> impl Future<Output = Result<Remembered, Self::Error>> + Send;
+
+    /// How creates went since `since`.
+    fn creates_since(&self, since: Timestamp) -> impl Future<Output = Result<Creates, Self::Error>> + Send;
+
+    /// Whether the fleet is frozen.
+    fn freeze(&self) -> impl Future<Output = Result<Option<Freeze>, Self::Error>> + Send;
+
+    /// Freezes the fleet, or lifts that. While it is frozen, no intent to create or delete is taken.
+    fn set_freeze(&self, freeze: Option<&Freeze>) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
     /// What a policy remembered last.
     fn policy_state(&self, policy: &str) -> impl Future<Output = Result<Option<PolicyState>, Self::Error>> + Send;
 
@@ -70,6 +90,43 @@ impl Snapshot {
     pub fn droplet(&self, name: &DropletName) -> Option<&Droplet> {
         self.droplets.iter().find(|droplet| droplet.name == *name)
     }
+}
+
+/// Nothing is to be changed until somebody lifts it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freeze {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why, in the operator's words.
+    pub reason: String,
+}
+
+/// What the history of a fleet says of a droplet that is not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remembered {
+    /// Neither its id nor its name was ever in it.
+    Nothing,
+    /// The id left the fleet then: it was deleted, or had vanished.
+    Left {
+        /// When.
+        at: Timestamp,
+    },
+    /// A request for a droplet of this name was sent, and this id is not the one that was taken.
+    Asked {
+        /// The name as it was asked for.
+        name: DropletName,
+    },
+}
+
+/// How creates went since some time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Creates {
+    /// How many were begun.
+    pub begun: u32,
+    /// How many of the last ones in a row ended with a droplet that did not come up.
+    pub failed_in_a_row: u32,
+    /// When the last of those began.
+    pub last_failed: Option<Timestamp>,
 }
 
 /// What a policy remembers from one tick to the next.
@@ -109,6 +166,12 @@ pub enum Step {
     Sending {
         /// The operations whose droplets one request asks for.
         operations: Vec<OperationId>,
+    },
+    /// The request was certainly not carried out: for each operation, when a request before it was sent of which that
+    /// is not known.
+    Refused {
+        /// The operations, and their `sent_at` of before.
+        operations: Vec<(OperationId, Option<Timestamp>)>,
     },
     /// The droplets exist: each goes to `booting` with its id.
     Created {

@@ -120,6 +120,9 @@ checked_name!(
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 );
 
+/// What the tag of a fleet begins with.
+const FLEET_TAG: &str = "doproxy:";
+
 impl FleetName {
     /// A fleet name made of other text: what a fleet name may not hold becomes `-`.
     pub fn coerced(text: &str) -> Self {
@@ -130,7 +133,12 @@ impl FleetName {
 
     /// The tag that every droplet of this fleet bears, and no other droplet may.
     pub fn tag(&self) -> Tag {
-        Tag(format!("doproxy:{}", self.0))
+        Tag(format!("{FLEET_TAG}{}", self.0))
+    }
+
+    /// Whether a tag is that of some fleet.
+    pub fn is_tag(tag: &str) -> bool {
+        tag.get(..FLEET_TAG.len()).is_some_and(|start| start.eq_ignore_ascii_case(FLEET_TAG))
     }
 }
 

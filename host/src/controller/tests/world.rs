@@ -136,5 +136,7 @@ fn settings() -> Settings {
         address: AddressKind::Private,
         user_data: UserDataSource::Fixed(UserData::parse("#!/bin/sh\ntrue\n").unwrap()),
         deadlines: Deadlines::default(),
+        max_create_per_hour: 120,
+        may_forget_all: false,
     }
 }

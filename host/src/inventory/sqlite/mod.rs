@@ -17,7 +17,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 pub use lock::WriteLock;
 
-use super::{CreateDraft, Inventory, PolicyState, Snapshot, Step};
+use super::{CreateDraft, Creates, Freeze, Inventory, PolicyState, Remembered, Snapshot, Step};
 use crate::crash;
 use crate::model::{
     Droplet, DropletId, DropletName, FleetName, Operation, OperationKind, OperationState, Phase, Timestamp,
@@ -78,6 +78,9 @@ pub enum InventoryError {
         /// How long this process waited.
         waited: Duration,
     },
+    /// Somebody froze the fleet.
+    #[error("the fleet is frozen since {}: {}; `doproxy unfreeze` lifts it", .0.since, .0.reason)]
+    Frozen(Freeze),
     /// The lock file cannot be used.
     #[error("cannot lock the inventory with {path}: {source}")]
     Lock {
@@ -169,6 +172,7 @@ impl SqliteInventory {
             });
         result.map_err(|refusal| match refusal {
             Refusal::Precondition(why) => InventoryError::Refused(why),
+            Refusal::Frozen(freeze) => InventoryError::Frozen(freeze),
             Refusal::Sqlite(source) => self.failed("write", source),
         })
     }
@@ -177,6 +181,7 @@ impl SqliteInventory {
 /// Why a change is rolled back.
 enum Refusal {
     Precondition(String),
+    Frozen(Freeze),
     Sqlite(rusqlite::Error),
 }
 
@@ -211,6 +216,7 @@ impl Inventory for SqliteInventory {
 
     async fn begin_create(&self, drafts: &[CreateDraft]) -> Result<Vec<Operation>, InventoryError> {
         self.write(|transaction| {
+            refuse_when_frozen(transaction)?;
             drafts
                 .iter()
                 .map(|draft| {
@@ -250,6 +256,7 @@ impl Inventory for SqliteInventory {
         at: Timestamp,
     ) -> Result<Operation, InventoryError> {
         self.write(|transaction| {
+            refuse_when_frozen(transaction)?;
             let open = rows::open_operations_of(transaction, droplet)?;
             if let Some(delete) = open.iter().find(|operation| operation.kind == OperationKind::Delete) {
                 return Ok(delete.clone());
@@ -270,6 +277,7 @@ impl Inventory for SqliteInventory {
     async fn record(&self, step: &Step, at: Timestamp) -> Result<(), InventoryError> {
         self.write(|transaction| match step {
             Step::Sending { operations } => {
+                refuse_when_frozen(transaction)?;
                 for operation in operations {
                     let changed = transaction.execute(
                         "UPDATE operations SET sent_at = ?2 WHERE id = ?1 AND kind = 'create' AND state = 'open'",
@@ -278,6 +286,15 @@ impl Inventory for SqliteInventory {
                     if changed != 1 {
                         return refuse(format!("operation {operation} is no open create"));
                     }
+                }
+                Ok(())
+            }
+            Step::Refused { operations } => {
+                for (operation, sent_before) in operations {
+                    transaction.execute(
+                        "UPDATE operations SET sent_at = ?2 WHERE id = ?1 AND kind = 'create' AND state = 'open'",
+                        params![operation.0, sent_before.map(|at| at.0)],
+                    )?;
                 }
                 Ok(())
             }
@@ -310,30 +327,38 @@ impl Inventory for SqliteInventory {
     }
 
     async fn adopt(&self, droplet: &Droplet) -> Result<Option<Droplet>, InventoryError> {
+        self.write(|transaction| adopt(transaction, droplet))
+    }
+
+    async fn condemn(&self, droplet: &Droplet, reason: &str) -> Result<Option<Operation>, InventoryError> {
         self.write(|transaction| {
-            let known = |condition: &str, value: &dyn rusqlite::ToSql| {
-                transaction.query_row(
-                    &format!("SELECT EXISTS (SELECT 1 FROM droplets WHERE {condition})"),
-                    [value],
-                    |row| row.get::<_, bool>(0),
-                )
-            };
-            if known("phase <> 'gone' AND cloud_id = ?1", &droplet.id.map(|id| id.0))? {
+            let at = droplet.phase_since;
+            let Some(adopted) = adopt(transaction, &Droplet { phase: Phase::Deleting, ..droplet.clone() })? else {
                 return Ok(None);
-            }
-            // One that left the fleet may come back; its history keeps its name.
-            transaction
-                .execute("UPDATE droplets SET cloud_id = NULL WHERE cloud_id = ?1", [droplet.id.map(|id| id.0)])?;
-            let mut droplet = droplet.clone();
-            if let Some(id) = droplet.id
-                && known("name = ?1", &droplet.name.as_str())?
-            {
-                droplet.name = DropletName::parse(format!("{}-{id}", droplet.name))
-                    .map_err(|error| Refusal::Precondition(error.to_string()))?;
-            }
-            rows::insert_droplet(transaction, &droplet)?;
-            Ok(Some(droplet))
+            };
+            let operation = rows::insert_operation(transaction, OperationKind::Delete, &adopted.name, at, None, None)?;
+            transaction.execute("UPDATE operations SET reason = ?2 WHERE id = ?1", params![operation.id.0, reason])?;
+            Ok(Some(operation))
         })
+    }
+
+    async fn remembered(&self, id: DropletId, name: &str) -> Result<Remembered, InventoryError> {
+        let connection = self.connection();
+        rows::remembered(&connection, id, name).map_err(|source| self.failed("read", source))
+    }
+
+    async fn creates_since(&self, since: Timestamp) -> Result<Creates, InventoryError> {
+        let connection = self.connection();
+        rows::creates_since(&connection, since).map_err(|source| self.failed("read", source))
+    }
+
+    async fn freeze(&self) -> Result<Option<Freeze>, InventoryError> {
+        let connection = self.connection();
+        rows::freeze(&connection).map_err(|source| self.failed("read", source))
+    }
+
+    async fn set_freeze(&self, freeze: Option<&Freeze>) -> Result<(), InventoryError> {
+        self.write(|transaction| Ok(rows::set_freeze(transaction, freeze)?))
     }
 
     async fn policy_state(&self, policy: &str) -> Result<Option<PolicyState>, InventoryError> {
@@ -362,6 +387,34 @@ impl Inventory for SqliteInventory {
             .query_row("SELECT coalesce(max(fleet_index) + 1, 0) FROM droplets", [], |row| row.get(0))
             .map_err(|source| self.failed("read", source))
     }
+}
+
+/// No intent is taken while the fleet is frozen, whoever froze it meanwhile.
+fn refuse_when_frozen(transaction: &Transaction<'_>) -> Result<(), Refusal> {
+    rows::freeze(transaction)?.map_or(Ok(()), |freeze| Err(Refusal::Frozen(freeze)))
+}
+
+fn adopt(transaction: &Transaction<'_>, droplet: &Droplet) -> Result<Option<Droplet>, Refusal> {
+    refuse_when_frozen(transaction)?;
+    let known = |condition: &str, value: &dyn rusqlite::ToSql| {
+        transaction.query_row(&format!("SELECT EXISTS (SELECT 1 FROM droplets WHERE {condition})"), [value], |row| {
+            row.get::<_, bool>(0)
+        })
+    };
+    if known("phase <> 'gone' AND cloud_id = ?1", &droplet.id.map(|id| id.0))? {
+        return Ok(None);
+    }
+    // One that left the fleet may come back; its history keeps its name.
+    transaction.execute("UPDATE droplets SET cloud_id = NULL WHERE cloud_id = ?1", [droplet.id.map(|id| id.0)])?;
+    let mut droplet = droplet.clone();
+    if let Some(id) = droplet.id
+        && known("name = ?1", &droplet.name.as_str())?
+    {
+        droplet.name = DropletName::parse(format!("{}-{id}", droplet.name))
+            .map_err(|error| Refusal::Precondition(error.to_string()))?;
+    }
+    rows::insert_droplet(transaction, &droplet)?;
+    Ok(Some(droplet))
 }
 
 fn set_id(transaction: &Transaction<'_>, name: &DropletName, id: DropletId) -> Result<(), Refusal> {

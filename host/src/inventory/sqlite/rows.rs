@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
+use crate::inventory::{Creates, Freeze, Remembered};
 use crate::model::{
     Droplet, DropletId, DropletName, HourlyPrice, Operation, OperationId, OperationKind, OperationState, Phase,
     Template, Timestamp,
@@ -208,4 +209,66 @@ pub(super) fn last_scaled(connection: &Connection) -> Result<(Option<Timestamp>,
         [],
         |row| Ok((row.get::<_, Option<u64>>(0)?.map(Timestamp), row.get::<_, Option<u64>>(1)?.map(Timestamp))),
     )
+}
+
+/// What the history says of a droplet that is not in the fleet now.
+pub(super) fn remembered(connection: &Connection, id: DropletId, droplet: &str) -> Result<Remembered> {
+    let left = connection
+        .query_row("SELECT phase_since FROM droplets WHERE cloud_id = ?1 AND phase = 'gone'", [id.0], |row| row.get(0))
+        .optional()?;
+    if let Some(at) = left {
+        return Ok(Remembered::Left { at: Timestamp(at) });
+    }
+    let asked = connection
+        .query_row(
+            "SELECT name FROM droplets WHERE name = ?1 COLLATE NOCASE AND EXISTS (
+                 SELECT 1 FROM operations WHERE droplet = name AND kind = 'create' AND sent_at IS NOT NULL)",
+            [droplet],
+            |row| name(row, "name"),
+        )
+        .optional()?;
+    Ok(asked.map_or(Remembered::Nothing, |name| Remembered::Asked { name }))
+}
+
+/// How creates went since some time. One that failed before the droplet had an id says nothing about booting.
+pub(super) fn creates_since(connection: &Connection, since: Timestamp) -> Result<Creates> {
+    let begun = connection.query_row(
+        "SELECT count(*) FROM operations WHERE kind = 'create' AND started_at >= ?1",
+        [since.0],
+        |row| row.get(0),
+    )?;
+    let mut creates = Creates { begun, ..Creates::default() };
+    let mut ended = connection.prepare_cached(
+        "SELECT operations.state = 'failed' AS failed, started_at FROM operations
+         JOIN droplets ON droplets.name = operations.droplet
+         WHERE kind = 'create' AND state <> 'open' AND cloud_id IS NOT NULL AND started_at >= ?1
+         ORDER BY operations.id DESC",
+    )?;
+    let mut rows = ended.query([since.0])?;
+    while let Some(row) = rows.next()? {
+        if !row.get::<_, bool>("failed")? {
+            break;
+        }
+        creates.failed_in_a_row += 1;
+        creates.last_failed = creates.last_failed.or(Some(time(row, "started_at")?));
+    }
+    Ok(creates)
+}
+
+pub(super) fn freeze(connection: &Connection) -> Result<Option<Freeze>> {
+    let value = |key: &str| {
+        connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, String>(0)).optional()
+    };
+    let Some(since) = value("frozen_since")? else { return Ok(None) };
+    let since = since.parse().map(Timestamp).map_err(|error| bad_cell("frozen_since", error))?;
+    Ok(Some(Freeze { since, reason: value("frozen_because")?.unwrap_or_default() }))
+}
+
+pub(super) fn set_freeze(connection: &Connection, freeze: Option<&Freeze>) -> Result<()> {
+    connection.execute("DELETE FROM meta WHERE key IN ('frozen_since', 'frozen_because')", [])?;
+    let Some(freeze) = freeze else { return Ok(()) };
+    let mut insert = connection.prepare("INSERT INTO meta (key, value) VALUES (?1, ?2)")?;
+    insert.execute(["frozen_since", &freeze.since.0.to_string()])?;
+    insert.execute(["frozen_because", &freeze.reason])?;
+    Ok(())
 }

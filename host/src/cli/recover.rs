@@ -1,0 +1,148 @@
+//! `doproxy recover`: what an earlier command left is finished or undone, and what does not belong together is named.
+
+use serde::Serialize;
+
+use super::Global;
+use super::app::App;
+use super::output::{self, Progress, say};
+use crate::controller::Stranger;
+use crate::controller::recover::{Recovered, Strangers};
+use crate::model::{DropletId, DropletName};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Every command that changes the fleet carries on what an earlier one left; this one does nothing else, and reports.\n\nExamples:\n  doproxy recover                    finish what is open; name what nobody knows\n  doproxy recover --adopt            take droplets that bear the fleet's tag into the inventory, for one after it was lost\n  doproxy recover --delete-unknown   delete those whose name doproxy made\n  doproxy recover --json"
+)]
+pub(super) struct Args {
+    /// Take droplets that bear the fleet's tag and that the inventory does not have into the fleet.
+    #[arg(long, conflicts_with = "delete_unknown")]
+    adopt: bool,
+    /// Delete droplets that bear the fleet's tag and that the inventory does not have: only those with a name of
+    /// doproxy's making, older than scaling.timeouts.visible, and seen twice.
+    #[arg(long)]
+    delete_unknown: bool,
+    /// Believe the API when it has not one droplet of the inventory.
+    #[arg(long)]
+    forget: bool,
+    /// Do not ask before unknown droplets are deleted.
+    #[arg(long, short)]
+    yes: bool,
+    /// What was found and done, as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is said to programs.
+#[derive(Debug, Serialize)]
+struct Said<'a> {
+    open: usize,
+    created: Vec<&'a DropletName>,
+    deleted: Vec<&'a DropletName>,
+    gave_up: Vec<GaveUp<'a>>,
+    vanished: &'a [DropletName],
+    twins: &'a [DropletId],
+    servers: &'a [String],
+    unknown: Vec<Unknown>,
+    adopted: &'a [DropletName],
+    deleted_unknown: &'a [DropletId],
+}
+
+#[derive(Debug, Serialize)]
+struct GaveUp<'a> {
+    name: &'a DropletName,
+    why: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+struct Unknown {
+    id: DropletId,
+    name: String,
+    created_at: Option<String>,
+    came_back: bool,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let strangers = match (args.adopt, args.delete_unknown) {
+        (true, _) => Strangers::Adopt,
+        (_, true) => Strangers::Delete,
+        _ => Strangers::Report,
+    };
+    let mut app = App::load_with_advice(global)?;
+    app.may_forget_all = args.forget;
+    let progress = Progress::new();
+    let _lock = app.lock("recover", &progress).await?;
+    let controller = app.controller(&progress).await?;
+    if strangers == Strangers::Delete && !args.yes {
+        let question = format!("Delete what bears the tag {} and is not in the inventory?", app.config.fleet.tag());
+        if !output::can_ask() {
+            return Err(super::Usage(format!("{question} There is no terminal to ask on: say --yes")).into());
+        }
+        if !progress.suspend(|| output::confirm(&question))? {
+            say!("nothing was deleted");
+            return Ok(());
+        }
+    }
+    let recovered = controller.recover(strangers).await;
+    progress.finish();
+    let recovered = recovered?;
+    if args.json {
+        say!("{}", serde_json::to_string_pretty(&said(&recovered))?);
+    } else {
+        tell(&recovered);
+    }
+    Ok(())
+}
+
+fn said(recovered: &Recovered) -> Said<'_> {
+    let unknown = |stranger: &Stranger| Unknown {
+        id: stranger.droplet.id,
+        name: stranger.shown_name(),
+        created_at: stranger.droplet.created_at.map(|at| at.to_string()),
+        came_back: stranger.came_back,
+    };
+    let acted = &recovered.acted;
+    Said {
+        open: recovered.open,
+        created: acted.created.iter().map(|droplet| &droplet.name).collect(),
+        deleted: acted.deleted.iter().collect(),
+        gave_up: acted.gave_up.iter().map(|(name, why)| GaveUp { name, why }).collect(),
+        vanished: &acted.vanished,
+        twins: &acted.twins,
+        servers: &recovered.servers,
+        unknown: recovered.unknown.iter().map(unknown).collect(),
+        adopted: &recovered.adopted,
+        deleted_unknown: &recovered.deleted,
+    }
+}
+
+fn tell(recovered: &Recovered) {
+    if recovered.is_nothing() {
+        say!("nothing to recover: inventory, DigitalOcean and HAProxy agree");
+        return;
+    }
+    let Recovered { open, acted, servers, unknown, adopted, deleted } = recovered;
+    if *open > 0 {
+        say!("{} of an earlier command carried on", output::count(*open, "operation"));
+    }
+    acted.created.iter().for_each(|droplet| say!("  created {}, serving", droplet.name));
+    acted.deleted.iter().for_each(|name| say!("  deleted {name}"));
+    acted.gave_up.iter().for_each(|(_, why)| say!("  {why}"));
+    acted.vanished.iter().for_each(|name| say!("{name} is not at DigitalOcean any more; it left the inventory"));
+    acted.twins.iter().for_each(|id| say!("droplet {id} was made twice or too late; deleted"));
+    servers.iter().for_each(|server| say!("HAProxy had a server {server} that is no droplet of the fleet; removed"));
+    adopted.iter().for_each(|name| say!("{name} is of the fleet now"));
+    deleted.iter().for_each(|id| say!("droplet {id} was known to nobody; deleted"));
+    for stranger in unknown {
+        let made = stranger.droplet.created_at.map(|at| format!(", made at {at}")).unwrap_or_default();
+        say!(
+            "{} (id {}{made}) bears the fleet's tag and is not in the inventory; left alone",
+            stranger.shown_name(),
+            stranger.droplet.id
+        );
+    }
+    if !unknown.is_empty() {
+        say!(
+            "`doproxy recover --adopt` takes what bears the fleet's tag into the fleet; `doproxy recover --delete-unknown` deletes what bears a name of doproxy's making; anything else can be deleted at DigitalOcean"
+        );
+    }
+}

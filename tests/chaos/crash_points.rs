@@ -1,0 +1,222 @@
+//! Every point at which a process can be stopped, and every point of the recovery after it, in a real process that really
+//! aborts. Points are counted by a run that is not stopped, so that nobody has to list them.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command as Process, ExitCode, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use doproxy::controller::recover::Strangers;
+use doproxy::model::DropletId;
+use doproxy::simulation::cloud::{Faults, Selection};
+use tempfile::TempDir;
+
+use crate::fleet::{Fleet, folder, tag};
+use crate::invariants;
+use crate::steps::{Command, obey};
+
+/// The argument that makes this program its own child.
+pub const CHILD: &str = "--child";
+/// How a child says that it saw what must never happen.
+const VIOLATED: u8 = 3;
+/// How old the world is that lists show.
+const LAG_MS: u64 = 60_000;
+const SIGABRT: i32 = 6;
+
+/// What is stopped.
+#[derive(Debug, Clone, Copy)]
+struct Scenario {
+    name: &'static str,
+    /// Droplets that serve before it begins.
+    fleet: u32,
+    /// Whether another program made a droplet that bears the fleet's tag, and one that does not.
+    elsewhere: bool,
+}
+
+const SCENARIOS: [Scenario; 5] = [
+    Scenario { name: "create", fleet: 0, elsewhere: false },
+    Scenario { name: "delete", fleet: 2, elsewhere: false },
+    Scenario { name: "import", fleet: 1, elsewhere: true },
+    Scenario { name: "adopt", fleet: 0, elsewhere: true },
+    Scenario { name: "recover", fleet: 1, elsewhere: false },
+];
+
+impl Scenario {
+    fn command(name: &str) -> Command {
+        match name {
+            "create" => Command::Create(2),
+            "delete" => Command::Delete(0),
+            "import" => Command::Import(0),
+            "adopt" => Command::Recover(Strangers::Adopt),
+            _ => Command::Recover(Strangers::Report),
+        }
+    }
+
+    fn prepare(self) -> TempDir {
+        let folder = folder();
+        in_virtual_time(async {
+            let mut fleet = Fleet::saved(folder.path(), 1).await;
+            let process = fleet.process();
+            if self.fleet > 0 {
+                obey(&process, &Command::Create(self.fleet), &[]).await.unwrap();
+            }
+            if self.elsewhere {
+                fleet.make_elsewhere("somebodys", vec![]).await;
+                let tags = if self.name == "adopt" { vec![tag()] } else { vec![] };
+                fleet.make_elsewhere("another", tags).await;
+            }
+            // What lists show is as old as the lag: the beginning is to be long ago.
+            tokio::time::sleep(std::time::Duration::from_mins(10)).await;
+            fleet.cloud.save();
+        });
+        folder
+    }
+}
+
+/// Tries every point of every scenario; whether all were survived.
+pub fn enumerate() -> bool {
+    let started = Instant::now();
+    let mut points = BTreeMap::new();
+    let mut schedules: Vec<(Scenario, bool, u64)> = Vec::new();
+    let prepared: Vec<(Scenario, TempDir)> = SCENARIOS.iter().map(|one| (*one, one.prepare())).collect();
+    for (scenario, base) in &prepared {
+        for lag in [false, true] {
+            let copy = copied(base.path());
+            let passed = points_of(copy.path(), scenario.name, lag);
+            points.insert((scenario.name, lag), passed);
+            schedules.extend((1..=passed).map(|at| (*scenario, lag, at)));
+        }
+    }
+    let (next, second) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let bad: Mutex<Vec<String>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, std::num::NonZero::get) {
+            scope.spawn(|| {
+                while let Some((scenario, lag, at)) = schedules.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let base = prepared.iter().find(|(one, _)| one.name == scenario.name).unwrap().1.path();
+                    let (tried, broken) = try_point(base, scenario.name, *lag, *at);
+                    second.fetch_add(tried, Ordering::Relaxed);
+                    bad.lock().unwrap().extend(broken);
+                }
+            });
+        }
+    });
+    let bad = bad.into_inner().unwrap();
+    for line in bad.iter().take(20) {
+        println!("BAD: {line}");
+    }
+    for ((name, lag), passed) in &points {
+        println!("crash points: {passed:>3} of {name}{}", if *lag { ", with lists that lag" } else { "" });
+    }
+    println!(
+        "crash points: {} enumerated, {} schedules with a second crash in the recovery, {} bad, {:.1} s",
+        schedules.len(),
+        second.into_inner(),
+        bad.len(),
+        started.elapsed().as_secs_f64()
+    );
+    bad.is_empty() && !schedules.is_empty()
+}
+
+/// Stops at one point, and then at each of the recovery; how many second stops were tried, and what was bad.
+fn try_point(base: &Path, scenario: &str, lag: bool, at: u64) -> (usize, Vec<String>) {
+    let check = |bad: &mut Vec<String>, folder: &Path, what: String| {
+        let broken = in_virtual_time(async {
+            let mut fleet = Fleet::saved(folder, 2).await;
+            invariants::broken_after_recovery(&mut fleet).await
+        });
+        bad.extend(
+            broken
+                .into_iter()
+                .map(|broken| format!("{scenario}{}, {what}: {broken}", if lag { " with lag" } else { "" })),
+        );
+    };
+    let mut bad = Vec::new();
+    let first = copied(base);
+    if let Err(why) = stopped(first.path(), scenario, lag, at) {
+        return (0, vec![format!("{scenario} stopped at {at}: {why}")]);
+    }
+    let once = copied(first.path());
+    check(&mut bad, once.path(), format!("stopped at {at}"));
+    // Lists that lag are what makes a second crash dangerous; without them the first is enough.
+    if !lag {
+        return (0, bad);
+    }
+    let counted = copied(first.path());
+    let passed = points_of(counted.path(), "recover", lag);
+    check(&mut bad, counted.path(), format!("stopped at {at}, recovered with lists that lag"));
+    for again in 1..=passed {
+        let second = copied(first.path());
+        match stopped(second.path(), "recover", lag, again) {
+            Ok(()) => check(&mut bad, second.path(), format!("stopped at {at} and in its recovery at {again}")),
+            Err(why) => bad.push(format!("{scenario} stopped at {at}, its recovery at {again}: {why}")),
+        }
+    }
+    (usize::try_from(passed).unwrap(), bad)
+}
+
+/// How many points a command passes when it is not stopped.
+fn points_of(folder: &Path, scenario: &str, lag: bool) -> u64 {
+    let trace = folder.join("trace");
+    let status = spawn(folder, scenario, lag, |child| _ = child.env("DOPROXY_CRASH_TRACE", &trace));
+    assert!(status.success(), "{scenario} does not even work: {status}");
+    let lines = std::fs::read_to_string(&trace).unwrap_or_default().lines().count();
+    std::fs::remove_file(&trace).unwrap();
+    u64::try_from(lines).unwrap()
+}
+
+/// Runs a command that is stopped at a point.
+fn stopped(folder: &Path, scenario: &str, lag: bool, at: u64) -> Result<(), String> {
+    let status = spawn(folder, scenario, lag, |child| _ = child.env("DOPROXY_CRASH_AT", at.to_string()));
+    if status.signal() == Some(SIGABRT) {
+        Ok(())
+    } else {
+        Err(format!("it was not stopped there, and ended with {status}"))
+    }
+}
+
+fn spawn(folder: &Path, scenario: &str, lag: bool, set: impl FnOnce(&mut Process)) -> std::process::ExitStatus {
+    let mut child = Process::new(std::env::current_exe().unwrap());
+    child.arg(CHILD).arg(folder).arg(scenario).arg(if lag { LAG_MS.to_string() } else { "0".to_owned() });
+    child.env_clear().stdin(Stdio::null());
+    set(&mut child);
+    child.status().unwrap()
+}
+
+/// One process of doproxy: carries out a command on the saved world.
+pub fn child(arguments: Vec<String>) -> ExitCode {
+    let [folder, scenario, lag] = arguments.as_slice() else { return ExitCode::from(2) };
+    let violated = in_virtual_time(async {
+        let mut fleet = Fleet::saved(Path::new(folder), 3).await;
+        fleet.set_faults(Faults { list_lag_ms: lag.parse().unwrap(), ..Faults::default() });
+        let foreign: Vec<DropletId> = fleet.cloud.inner.with_world(|world, now| {
+            let all = world.list(now, Selection::All).droplets;
+            all.iter().filter(|droplet| !droplet.has_tag(tag().as_str())).map(|droplet| droplet.id).collect()
+        });
+        let process = fleet.process();
+        // A recovery that finds another's work undone may end with an error; what counts is what is left.
+        let _ = obey(&process, &Scenario::command(scenario), &foreign).await;
+        fleet.cloud.violations.all()
+    });
+    for what in &violated {
+        eprintln!("{what}");
+    }
+    if violated.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(VIOLATED) }
+}
+
+fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(work)
+}
+
+fn copied(folder: &Path) -> TempDir {
+    let copy = crate::fleet::folder();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
+    }
+    copy
+}

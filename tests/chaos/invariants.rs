@@ -1,0 +1,88 @@
+//! What holds after every crash, fault and seed, once the faults are over and recovery ran.
+
+use std::collections::{HashMap, HashSet};
+
+use doproxy::cloud::{Cloud, Filter};
+use doproxy::controller::recover::Strangers;
+use doproxy::controller::servers;
+use doproxy::model::{DropletId, OperationState};
+use doproxy::simulation::cloud::Faults;
+
+use crate::fleet::{Fleet, tag};
+
+/// Recovers without faults, and says what does not hold then.
+pub async fn broken_after_recovery(fleet: &mut Fleet) -> Vec<String> {
+    fleet.set_faults(Faults::default());
+    let process = fleet.process();
+    if let Err(error) = process.recover(Strangers::Report).await {
+        return vec![format!("without any fault, recovery failed: {error}")];
+    }
+    drop(process);
+    let mut broken = fleet.cloud.violations.all();
+    let snapshot = fleet.snapshot().await;
+    let known: HashMap<DropletId, _> =
+        snapshot.droplets.iter().filter_map(|droplet| Some((droplet.id?, droplet))).collect();
+    let at_the_api = fleet.cloud.inner.list(&Filter::Tag(tag())).await.unwrap();
+    let reported = fleet.reported();
+    let mut names = HashSet::new();
+    for found in &at_the_api {
+        if !known.contains_key(&found.id) && !reported.contains(&found.id) {
+            broken.push(format!("{} (id {}) is leaked: not in the inventory, and not reported", found.name, found.id));
+        }
+        let was_asked_for =
+            known.contains_key(&found.id) || snapshot.droplets.iter().any(|one| one.name.as_str() == found.name);
+        if was_asked_for && !names.insert(found.name.clone()) {
+            broken.push(format!("{} is there twice", found.name));
+        }
+    }
+    for droplet in snapshot.droplets.iter().filter(|droplet| droplet.id.is_some()) {
+        if !at_the_api.iter().any(|found| Some(found.id) == droplet.id) {
+            let there = fleet.cloud.inner.get(droplet.id.unwrap()).await.is_ok();
+            if !there {
+                broken.push(format!("{} is in the inventory ({}), and not at the API", droplet.name, droplet.phase));
+            }
+        }
+    }
+    if fleet
+        .balancer
+        .inner
+        .servers()
+        .iter()
+        .map(|server| (server.id, server.address, server.state))
+        .collect::<HashSet<_>>()
+        != servers(&snapshot.droplets).iter().map(|server| (server.id, server.address, server.state)).collect()
+    {
+        broken.push("HAProxy does not have the inventory's servers".to_owned());
+    }
+    for server in fleet.balancer.inner.servers() {
+        let own =
+            fleet.cloud.inner.with_world(|world, now| world.machine(now, server.id).map(|one| one.private_address));
+        if own.ok().map(Into::into) != Some(server.address) {
+            broken.push(format!("HAProxy has {} at an address that is not its own", server.id));
+        }
+    }
+    broken.extend(snapshot.operations.iter().map(|open| format!("operation {} for {} is open", open.id, open.droplet)));
+    let unowned =
+        fleet.inventory().closed_operations().unwrap().into_iter().filter(|one| one.state == OperationState::Open);
+    broken.extend(unowned.map(|one| format!("operation {} is neither open nor closed", one.id)));
+
+    let calls = changes(fleet);
+    let again = fleet.process();
+    match again.recover(Strangers::Report).await {
+        Err(error) => broken.push(format!("a second recovery failed: {error}")),
+        Ok(_) if changes(fleet) != calls => broken.push("a second recovery made changes at the API".to_owned()),
+        Ok(_) => {}
+    }
+    drop(again);
+    if fleet.snapshot().await != snapshot {
+        broken.push("a second recovery changed the inventory".to_owned());
+    }
+    broken
+}
+
+/// How many calls were made that change something.
+fn changes(fleet: &Fleet) -> u64 {
+    fleet.cloud.inner.with_world(|world, _| {
+        world.calls().iter().filter(|(call, _)| !call.starts_with("GET")).map(|(_, count)| count).sum()
+    })
+}

@@ -1,0 +1,70 @@
+//! No droplet is lost, leaked or doubled, whatever crashes: the production controller on the simulated cloud, in virtual
+//! time, stopped at every point, and driven through thousands of random histories.
+//!
+//! `cargo test --test chaos` runs everything; `-- --seed N` plays one history and tells it, `-- --seeds N` plays so many,
+//! `-- crash_points` and `-- seeds` choose one of the two. A failing history is told in its shortest form that was found.
+//!
+//! It has a `main` of its own because it is its own child: crash points are tried with a real `abort` in a real process.
+
+mod crash_points;
+mod fleet;
+mod invariants;
+mod seeds;
+mod steps;
+mod watched;
+
+use std::process::ExitCode;
+
+/// What the arguments ask for.
+#[derive(Debug, Default)]
+struct Wish {
+    seed: Option<u64>,
+    seeds: Option<u64>,
+    filters: Vec<String>,
+    list: bool,
+}
+
+impl Wish {
+    fn of(arguments: impl Iterator<Item = String>) -> Self {
+        let mut wish = Self::default();
+        let mut arguments = arguments;
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--seed" => wish.seed = arguments.next().and_then(|seed| seed.parse().ok()),
+                "--seeds" => wish.seeds = arguments.next().and_then(|seeds| seeds.parse().ok()),
+                "--list" => wish.list = true,
+                // Whatever else the test runner is told is not for us.
+                other if other.starts_with('-') => {}
+                filter => wish.filters.push(filter.to_owned()),
+            }
+        }
+        wish
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter.as_str()))
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1).peekable();
+    if arguments.peek().is_some_and(|first| first == crash_points::CHILD) {
+        return crash_points::child(arguments.skip(1).collect());
+    }
+    let wish = Wish::of(arguments);
+    if wish.list {
+        return ExitCode::SUCCESS;
+    }
+    let from_environment = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
+    if let Some(seed) = wish.seed.or_else(|| from_environment("DOPROXY_SEED")) {
+        return seeds::tell(seed);
+    }
+    let mut failed = false;
+    if wish.has("crash_points") && wish.seeds.is_none() {
+        failed |= !crash_points::enumerate();
+    }
+    if wish.has("seeds") {
+        failed |= !seeds::play(wish.seeds.or_else(|| from_environment("DOPROXY_SEEDS")).unwrap_or(2_000));
+    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,204 @@
+//! The simulated cloud and balancer with somebody who watches: what must never happen is noted the moment it does.
+//!
+//! Where a folder is given, what the other side did is on disk before the answer is heard, so that it outlives a child.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use doproxy::balancer::{Applied, Balancer, Server, ServerState, Stats};
+use doproxy::cloud::{Account, Cloud, CloudDroplet, CloudError, CreateRequest, Filter, Image, Region, Size, SshKey};
+use doproxy::crash;
+use doproxy::model::{DropletId, Tag, Timestamp};
+use doproxy::simulation::balancer::SimulatedBalancer;
+use doproxy::simulation::cloud::{Selection, SimulatedCloud};
+
+/// What was seen that must not be.
+#[derive(Debug, Clone, Default)]
+pub struct Violations(Arc<Mutex<Vec<String>>>);
+
+impl Violations {
+    pub fn note(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// HAProxy's side.
+#[derive(Debug, Clone)]
+pub struct WatchedBalancer {
+    pub inner: SimulatedBalancer,
+    saved_in: Option<PathBuf>,
+    served: Arc<Mutex<HashSet<DropletId>>>,
+    drained: Arc<Mutex<HashSet<DropletId>>>,
+}
+
+impl WatchedBalancer {
+    pub fn new(saved_in: Option<PathBuf>) -> Self {
+        let inner = SimulatedBalancer::default();
+        Self { inner, saved_in, served: Arc::default(), drained: Arc::default() }
+    }
+
+    /// The servers that HAProxy had when a child ended.
+    pub fn saved(folder: &Path) -> Vec<(DropletId, ServerState)> {
+        let text = std::fs::read_to_string(folder.join("servers")).unwrap_or_default();
+        let state = |word: &str| match word {
+            "Serving" => ServerState::Serving,
+            "Draining" => ServerState::Draining,
+            _ => ServerState::Warming,
+        };
+        text.lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(id, word)| (DropletId(id.parse().unwrap()), state(word)))
+            .collect()
+    }
+
+    pub fn serves(&self, id: DropletId) -> bool {
+        self.inner.servers().iter().any(|server| server.id == id && server.state == ServerState::Serving)
+    }
+}
+
+impl Balancer for WatchedBalancer {
+    type Error = Infallible;
+
+    async fn apply(&self, servers: &[Server]) -> Result<Applied, Infallible> {
+        for server in servers {
+            match server.state {
+                ServerState::Serving => drop(self.served.lock().unwrap().insert(server.id)),
+                ServerState::Draining => drop(self.drained.lock().unwrap().insert(server.id)),
+                ServerState::Warming => {}
+            }
+        }
+        crash::around_async("HAProxy", async {
+            let applied = self.inner.apply(servers).await;
+            if let Some(folder) = &self.saved_in {
+                let lines: String =
+                    servers.iter().map(|server| format!("{} {:?}\n", server.id, server.state)).collect();
+                std::fs::write(folder.join("servers"), lines).unwrap();
+            }
+            applied
+        })
+        .await
+    }
+
+    async fn stats(&self) -> Result<Stats, Infallible> {
+        crash::around_async("HAProxy", self.inner.stats()).await
+    }
+}
+
+/// The API's side.
+#[derive(Debug, Clone)]
+pub struct WatchedCloud {
+    pub inner: SimulatedCloud,
+    balancer: WatchedBalancer,
+    tag: Tag,
+    saved_in: Option<PathBuf>,
+    pub violations: Violations,
+}
+
+impl WatchedCloud {
+    pub fn new(inner: SimulatedCloud, balancer: WatchedBalancer, tag: Tag, saved_in: Option<PathBuf>) -> Self {
+        Self { inner, balancer, tag, saved_in, violations: Violations::default() }
+    }
+
+    /// What the world is, and when.
+    pub fn saved(folder: &Path) -> Option<(Timestamp, doproxy::simulation::cloud::State)> {
+        let text = std::fs::read_to_string(folder.join("world")).ok()?;
+        Some(serde_json::from_str(&text).unwrap())
+    }
+
+    pub fn save(&self) {
+        let Some(folder) = &self.saved_in else { return };
+        let text = self.inner.with_world(|world, now| serde_json::to_string(&(now, world.state())).unwrap());
+        std::fs::write(folder.join("world"), text).unwrap();
+    }
+
+    async fn call<T>(&self, call: impl Future<Output = T>) -> T {
+        crash::around_async("the API's side", async {
+            let answer = call.await;
+            self.save();
+            answer
+        })
+        .await
+    }
+
+    fn alive(&self, name: &str) -> usize {
+        self.inner.with_world(|world, now| {
+            let faults = world.faults().clone();
+            // As it is, not as a list that lags shows it.
+            world.set_faults(doproxy::simulation::cloud::Faults::default());
+            let ids: Vec<DropletId> =
+                world.list(now, Selection::Name(name)).droplets.iter().map(|one| one.id).collect();
+            world.set_faults(faults);
+            ids.into_iter().filter(|id| world.machine(now, *id).is_ok_and(|one| one.has_tag(self.tag.as_str()))).count()
+        })
+    }
+}
+
+impl Cloud for WatchedCloud {
+    async fn create(&self, request: &CreateRequest) -> Result<Vec<CloudDroplet>, CloudError> {
+        let before: Vec<usize> = request.names.iter().map(|name| self.alive(name.as_str())).collect();
+        self.call(async {
+            let answer = self.inner.create(request).await;
+            for (name, before) in request.names.iter().zip(&before) {
+                if *before > 0 && self.alive(name.as_str()) > *before {
+                    self.violations.note(format!("{name} was made a second time"));
+                }
+            }
+            answer
+        })
+        .await
+    }
+
+    async fn get(&self, id: DropletId) -> Result<CloudDroplet, CloudError> {
+        self.call(self.inner.get(id)).await
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Vec<CloudDroplet>, CloudError> {
+        self.call(self.inner.list(filter)).await
+    }
+
+    async fn delete(&self, id: DropletId) -> Result<(), CloudError> {
+        let foreign = self
+            .inner
+            .with_world(|world, now| world.machine(now, id).is_ok_and(|droplet| !droplet.has_tag(self.tag.as_str())));
+        if foreign {
+            self.violations.note(format!("droplet {id}, which does not bear the fleet's tag, was to be deleted"));
+        }
+        if self.balancer.serves(id) {
+            self.violations.note(format!("droplet {id} was to be deleted while HAProxy sends it new sessions"));
+        }
+        if self.balancer.served.lock().unwrap().contains(&id) && !self.balancer.drained.lock().unwrap().contains(&id) {
+            self.violations.note(format!("droplet {id} was to be deleted without a drain"));
+        }
+        self.call(self.inner.delete(id)).await
+    }
+
+    async fn tag(&self, id: DropletId, tag: &Tag) -> Result<(), CloudError> {
+        self.call(self.inner.tag(id, tag)).await
+    }
+
+    async fn account(&self) -> Result<Account, CloudError> {
+        self.call(self.inner.account()).await
+    }
+
+    async fn sizes(&self) -> Result<Vec<Size>, CloudError> {
+        self.call(self.inner.sizes()).await
+    }
+
+    async fn regions(&self) -> Result<Vec<Region>, CloudError> {
+        self.call(self.inner.regions()).await
+    }
+
+    async fn image(&self, slug_or_id: &str) -> Result<Image, CloudError> {
+        self.call(self.inner.image(slug_or_id)).await
+    }
+
+    async fn ssh_keys(&self) -> Result<Vec<SshKey>, CloudError> {
+        self.call(self.inner.ssh_keys()).await
+    }
+}
