@@ -8,7 +8,7 @@ use doproxy::controller::servers;
 use doproxy::model::{DropletId, OperationState};
 use doproxy::simulation::cloud::Faults;
 
-use crate::fleet::{Fleet, tag};
+use crate::fleet::{Fleet, PREFIX, tag};
 
 /// Recovers without faults, and says what does not hold then.
 pub async fn broken_after_recovery(fleet: &mut Fleet) -> Vec<String> {
@@ -29,9 +29,10 @@ pub async fn broken_after_recovery(fleet: &mut Fleet) -> Vec<String> {
         if !known.contains_key(&found.id) && !reported.contains(&found.id) {
             broken.push(format!("{} (id {}) is leaked: not in the inventory, and not reported", found.name, found.id));
         }
-        let was_asked_for =
-            known.contains_key(&found.id) || snapshot.droplets.iter().any(|one| one.name.as_str() == found.name);
-        if was_asked_for && !names.insert(found.name.clone()) {
+        // A child's requests are not known here; what has a name of ours was made by one.
+        let made = fleet.cloud.made();
+        let is_ours = if made.is_empty() { found.name.starts_with(PREFIX) } else { made.contains(&found.id) };
+        if is_ours && !names.insert(found.name.clone()) {
             broken.push(format!("{} is there twice", found.name));
         }
     }

@@ -12,7 +12,7 @@ use doproxy::cloud::{Account, Cloud, CloudDroplet, CloudError, CreateRequest, Fi
 use doproxy::crash;
 use doproxy::model::{DropletId, Tag, Timestamp};
 use doproxy::simulation::balancer::SimulatedBalancer;
-use doproxy::simulation::cloud::{Selection, SimulatedCloud};
+use doproxy::simulation::cloud::{Faults, Selection, SimulatedCloud};
 
 /// What was seen that must not be.
 #[derive(Debug, Clone, Default)]
@@ -97,12 +97,13 @@ pub struct WatchedCloud {
     balancer: WatchedBalancer,
     tag: Tag,
     saved_in: Option<PathBuf>,
+    made: Arc<Mutex<HashSet<DropletId>>>,
     pub violations: Violations,
 }
 
 impl WatchedCloud {
     pub fn new(inner: SimulatedCloud, balancer: WatchedBalancer, tag: Tag, saved_in: Option<PathBuf>) -> Self {
-        Self { inner, balancer, tag, saved_in, violations: Violations::default() }
+        Self { inner, balancer, tag, saved_in, made: Arc::default(), violations: Violations::default() }
     }
 
     /// What the world is, and when.
@@ -126,28 +127,35 @@ impl WatchedCloud {
         .await
     }
 
-    fn alive(&self, name: &str) -> usize {
+    /// The droplets of that name that bear the fleet's tag: as it is, not as a list that lags shows it.
+    fn alive(&self, name: &str) -> HashSet<DropletId> {
         self.inner.with_world(|world, now| {
             let faults = world.faults().clone();
-            // As it is, not as a list that lags shows it.
-            world.set_faults(doproxy::simulation::cloud::Faults::default());
-            let ids: Vec<DropletId> =
-                world.list(now, Selection::Name(name)).droplets.iter().map(|one| one.id).collect();
+            world.set_faults(Faults::default());
+            let there = world.list(now, Selection::Name(name)).droplets;
+            let alive = there.iter().filter(|one| one.has_tag(self.tag.as_str())).map(|one| one.id).collect();
             world.set_faults(faults);
-            ids.into_iter().filter(|id| world.machine(now, *id).is_ok_and(|one| one.has_tag(self.tag.as_str()))).count()
+            alive
         })
+    }
+
+    /// The droplets that requests of the fleet made.
+    pub fn made(&self) -> HashSet<DropletId> {
+        self.made.lock().unwrap().clone()
     }
 }
 
 impl Cloud for WatchedCloud {
     async fn create(&self, request: &CreateRequest) -> Result<Vec<CloudDroplet>, CloudError> {
-        let before: Vec<usize> = request.names.iter().map(|name| self.alive(name.as_str())).collect();
+        let before: Vec<_> = request.names.iter().map(|name| self.alive(name.as_str())).collect();
         self.call(async {
             let answer = self.inner.create(request).await;
             for (name, before) in request.names.iter().zip(&before) {
-                if *before > 0 && self.alive(name.as_str()) > *before {
+                let new: Vec<DropletId> = self.alive(name.as_str()).difference(before).copied().collect();
+                if !new.is_empty() && before.iter().any(|id| self.made().contains(id)) {
                     self.violations.note(format!("{name} was made a second time"));
                 }
+                self.made.lock().unwrap().extend(new);
             }
             answer
         })

@@ -1,6 +1,7 @@
 //! Writing operations into the journal, and carrying them to their end.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use super::breakers::{Tripped, WINDOW, allowed};
 use super::user_data::digest;
@@ -125,18 +126,26 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         if !snapshot.operations.is_empty() {
             announce(&snapshot);
         }
-        let mut wanted = HashSet::new();
-        let mut overdue = Vec::new();
-        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving) {
-            match self.overdue(droplet) {
-                // It is asked for again in each pass, and must not keep every other command from its work.
-                Some(why) => overdue.push((droplet.name.clone(), why.to_string())),
-                None => drop(wanted.insert(droplet.name.clone())),
-            }
-        }
+        // A delete that was not carried out in time is asked for again in each pass, and must not keep every other
+        // command from its work.
+        let under_way = snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving);
+        let (overdue, wanted): (Vec<&Droplet>, Vec<&Droplet>) =
+            under_way.partition(|droplet| self.overdue(droplet, self.time_in_phase(droplet)).is_some());
+        let wanted = wanted.into_iter().map(|droplet| droplet.name.clone()).collect();
         let mut acted = self.drive(&snapshot.operations, wanted, Until::Settled).await?;
-        acted.gave_up.extend(overdue);
+        for droplet in overdue {
+            let why = self.overdue(droplet, self.time_in_phase(droplet)).map(|why| why.to_string()).unwrap_or_default();
+            acted.gave_up.push((droplet.name.clone(), why));
+        }
         Ok(acted)
+    }
+
+    /// As [`Controller::carry_on`], and waits for what is overdue as well.
+    pub(super) async fn settle(&self) -> Result<Acted, ControllerError> {
+        let snapshot = self.load().await?;
+        let under_way = snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving);
+        let wanted = under_way.map(|droplet| droplet.name.clone()).collect();
+        self.drive(&snapshot.operations, wanted, Until::Settled).await
     }
 
     async fn begin_create(&self, request: &DropletRequest, sizes: &[Size]) -> Result<Vec<Operation>, ControllerError> {
@@ -215,7 +224,9 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 acted.collect(operations, &snapshot);
                 return Ok(acted);
             }
-            if let Some(overdue) = under_way.find_map(|droplet| self.overdue(droplet)) {
+            // Here counts what this command has waited.
+            let overdue = |droplet: &Droplet| self.overdue(droplet, self.waited_in_phase(droplet));
+            if let Some(overdue) = under_way.find_map(overdue) {
                 return Err(overdue);
             }
             if !progressed {
@@ -225,8 +236,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     }
 
     /// A delete that the API has not carried out in time: the operation stays open, and nobody waits for it any more.
-    fn overdue(&self, droplet: &Droplet) -> Option<ControllerError> {
-        let waited = self.time_in_phase(droplet);
+    fn overdue(&self, droplet: &Droplet, waited: Duration) -> Option<ControllerError> {
         (droplet.phase == Phase::Deleting && waited >= self.settings.deadlines.delete)
             .then(|| ControllerError::Overdue { droplet: droplet.name.clone(), phase: droplet.phase, waited })
     }

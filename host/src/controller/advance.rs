@@ -74,6 +74,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         self.advance_requested(&snapshot, &seen, &mut pass).await?;
         snapshot = self.load().await?;
         self.advance_booting(&snapshot, &seen, &mut pass).await?;
+        self.notice_moved(&snapshot, &seen, &mut pass).await?;
         snapshot = self.load().await?;
         self.apply(&snapshot).await?;
         if snapshot.droplets.iter().any(|d| matches!(d.phase, Phase::Warming | Phase::Draining)) {
@@ -125,8 +126,10 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             match self.cloud.get(id).await {
                 Ok(_) => {}
                 Err(error) if error.class == ErrorClass::NotFound => {
-                    if self.was_visible(droplet) {
+                    if self.is_past_its_youth(droplet) {
                         gone.push((droplet, id));
+                    } else {
+                        pass.unsettled = true;
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -165,12 +168,19 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         }
     }
 
+    /// A droplet that was made a moment ago may be missing from lists and answered with 404, also where it was shown
+    /// before: not every server of the API knows it at once.
+    fn is_past_its_youth(&self, droplet: &Droplet) -> bool {
+        let age = self.clock.now().since(droplet.created_at);
+        age.max(self.waited_in_phase(droplet)) >= self.settings.deadlines.visible
+    }
+
     /// Whether the API has shown the droplet, or has had the time to: only then does a 404 say that it is gone.
     fn was_visible(&self, droplet: &Droplet) -> bool {
         let shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         droplet.address.is_some()
             || droplet.id.is_some_and(|id| shown.contains(&id))
-            || self.waits.waited(Wait::Phase(droplet.name.clone(), droplet.phase)) >= self.settings.deadlines.visible
+            || self.waited_in_phase(droplet) >= self.settings.deadlines.visible
     }
 
     async fn advance_booting(
@@ -195,6 +205,25 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                     found.map_or("not listed yet".to_owned(), |found| format!("{} without an address", found.status));
                 let why = format!("it is {status} (id {id})");
                 self.give_up_after(self.settings.deadlines.boot, droplet, &why, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A droplet whose address changed is at the new one: HAProxy must not send to what may be somebody else's by now.
+    async fn notice_moved(
+        &self,
+        snapshot: &Snapshot,
+        seen: &[CloudDroplet],
+        pass: &mut Pass,
+    ) -> Result<(), ControllerError> {
+        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase.is_behind_balancer()) {
+            let found = seen.iter().find(|found| Some(found.id) == droplet.id && found.status == Status::Active);
+            let address = found.and_then(|found| self.settings.address.of(found));
+            if let Some(address) = address.filter(|address| droplet.address != Some(*address)) {
+                self.record(&Step::Moved { droplet: droplet.name.clone(), address }).await?;
+                self.report(&Event::Moved { droplet: droplet.name.clone(), from: droplet.address, to: address });
+                pass.progressed = true;
             }
         }
         Ok(())
@@ -312,7 +341,12 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     /// wall clock that was put back must not make a wait endless.
     pub(super) fn time_in_phase(&self, droplet: &Droplet) -> Duration {
         let by_the_journal = self.clock.now().since(droplet.phase_since);
-        by_the_journal.max(self.waits.waited(Wait::Phase(droplet.name.clone(), droplet.phase)))
+        by_the_journal.max(self.waited_in_phase(droplet))
+    }
+
+    /// How long this process has seen a droplet in its phase.
+    pub(super) fn waited_in_phase(&self, droplet: &Droplet) -> Duration {
+        self.waits.waited(Wait::Phase(droplet.name.clone(), droplet.phase))
     }
 
     /// Nothing is changed while somebody holds the fleet frozen.

@@ -46,6 +46,15 @@ pub enum Event {
         /// Its address, once it has one.
         address: Option<IpAddr>,
     },
+    /// A droplet has another address.
+    Moved {
+        /// Its name.
+        droplet: DropletName,
+        /// Where it was.
+        from: Option<IpAddr>,
+        /// Where it is.
+        to: IpAddr,
+    },
     /// A droplet is given up.
     GaveUp {
         /// Its name.
@@ -121,6 +130,8 @@ impl fmt::Display for Event {
                 write!(f, "{droplet} is draining: no new sessions, open ones may end")
             }
             Self::Phase { droplet, phase, .. } => write!(f, "{droplet} is {phase}"),
+            Self::Moved { droplet, from: Some(from), to } => write!(f, "{droplet} moved from {from} to {to}"),
+            Self::Moved { droplet, from: None, to } => write!(f, "{droplet} is at {to} now"),
             Self::GaveUp { droplet, why } => write!(f, "gave up {droplet}: {why}"),
             Self::Vanished { droplet, id } => {
                 write!(f, "{droplet}")?;

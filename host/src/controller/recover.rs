@@ -56,7 +56,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     pub async fn recover(&self, strangers: Strangers) -> Result<Recovered, ControllerError> {
         let before = self.load().await?;
         let servers = self.unknown_servers().await;
-        let acted = self.carry_on(|_| {}).await?;
+        let acted = self.settle().await?;
         let mut recovered = Recovered { open: before.operations.len(), servers, ..Recovered::default() };
         // The second look: what is acted upon was seen twice, with time in between.
         tokio::time::sleep(self.settings.deadlines.poll).await;
@@ -75,7 +75,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 Strangers::Delete => recovered.unknown.push(stranger),
             }
         }
-        recovered.acted = acted.and(self.carry_on(|_| {}).await?);
+        recovered.acted = acted.and(self.settle().await?);
         Ok(recovered)
     }
 

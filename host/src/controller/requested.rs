@@ -56,8 +56,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 if self.find(droplet, seen, has_had_its_time, pass).await? || !has_had_its_time {
                     continue;
                 }
-                let age = self.clock.now().since(operation.started_at).max(waited);
-                if age >= self.settings.deadlines.boot {
+                if self.time_in_phase(droplet) >= self.settings.deadlines.boot {
                     let why = format!(
                         "it is not known whether {} was made, and it did not show up; look for it at DigitalOcean",
                         droplet.name

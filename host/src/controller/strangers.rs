@@ -11,7 +11,7 @@ use super::advance::Pass;
 use super::waits::Wait;
 use super::{Controller, ControllerError, Event};
 use crate::balancer::Balancer;
-use crate::cloud::{Cloud, CloudDroplet};
+use crate::cloud::{Cloud, CloudDroplet, ErrorClass};
 use crate::inventory::{Inventory, Remembered, Snapshot};
 use crate::model::{DropletId, DropletName, Phase};
 
@@ -56,11 +56,10 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                         self.condemn(found, &name, pass).await?;
                     }
                 }
-                // Lists lag behind deletes too.
-                Remembered::Left { at } if self.clock.now().since(at).max(waited) < self.settings.deadlines.visible => {
-                }
+                // Lists lag behind deletes too; what can be got is really there.
+                Remembered::Left if self.is_gone(found.id).await? => {}
                 remembered => {
-                    let came_back = matches!(remembered, Remembered::Left { .. });
+                    let came_back = matches!(remembered, Remembered::Left);
                     let stranger = Stranger { droplet: found.clone(), came_back };
                     if !self.told_of(found.id) {
                         self.report(&Event::Unknown { name: stranger.shown_name(), id: found.id, came_back });
@@ -70,6 +69,14 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             }
         }
         Ok(())
+    }
+
+    async fn is_gone(&self, id: DropletId) -> Result<bool, ControllerError> {
+        match self.cloud.get(id).await {
+            Ok(_) => Ok(false),
+            Err(error) if error.class == ErrorClass::NotFound => Ok(true),
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn condemn(&self, found: &CloudDroplet, name: &DropletName, pass: &mut Pass) -> Result<(), ControllerError> {

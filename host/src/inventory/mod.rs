@@ -107,10 +107,7 @@ pub enum Remembered {
     /// Neither its id nor its name was ever in it.
     Nothing,
     /// The id left the fleet then: it was deleted, or had vanished.
-    Left {
-        /// When.
-        at: Timestamp,
-    },
+    Left,
     /// A request for a droplet of this name was sent, and this id is not the one that was taken.
     Asked {
         /// The name as it was asked for.
@@ -183,6 +180,13 @@ pub enum Step {
         /// Which droplet.
         droplet: DropletName,
         /// Where it listens.
+        address: IpAddr,
+    },
+    /// The droplet has another address.
+    Moved {
+        /// Which droplet.
+        droplet: DropletName,
+        /// Where it listens now.
         address: IpAddr,
     },
     /// The droplet goes to another phase. `serving` closes its create, `gone` closes whatever is open for it.

@@ -305,11 +305,9 @@ impl Inventory for SqliteInventory {
                 }
                 Ok(())
             }
+            Step::Moved { droplet, address } => Ok(rows::set_address(transaction, droplet, *address)?),
             Step::Addressed { droplet, address } => {
-                transaction.execute(
-                    "UPDATE droplets SET address = ?2 WHERE name = ?1",
-                    params![droplet.as_str(), address.to_string()],
-                )?;
+                rows::set_address(transaction, droplet, *address)?;
                 move_to(transaction, droplet, Phase::Warming, at)
             }
             Step::Phase { droplet, phase } => {

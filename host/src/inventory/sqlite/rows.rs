@@ -106,6 +106,12 @@ pub(super) fn set_phase(connection: &Connection, droplet: &DropletName, phase: P
     add_history(connection, droplet, phase, at)
 }
 
+pub(super) fn set_address(connection: &Connection, droplet: &DropletName, address: IpAddr) -> Result<()> {
+    connection
+        .execute("UPDATE droplets SET address = ?2 WHERE name = ?1", params![droplet.as_str(), address.to_string()])?;
+    Ok(())
+}
+
 fn add_history(connection: &Connection, droplet: &DropletName, phase: Phase, at: Timestamp) -> Result<()> {
     connection.execute("INSERT INTO phases VALUES (?1, ?2, ?3)", params![droplet.as_str(), phase.as_str(), at.0])?;
     Ok(())
@@ -213,11 +219,13 @@ pub(super) fn last_scaled(connection: &Connection) -> Result<(Option<Timestamp>,
 
 /// What the history says of a droplet that is not in the fleet now.
 pub(super) fn remembered(connection: &Connection, id: DropletId, droplet: &str) -> Result<Remembered> {
-    let left = connection
-        .query_row("SELECT phase_since FROM droplets WHERE cloud_id = ?1 AND phase = 'gone'", [id.0], |row| row.get(0))
-        .optional()?;
-    if let Some(at) = left {
-        return Ok(Remembered::Left { at: Timestamp(at) });
+    let left: bool = connection.query_row(
+        "SELECT EXISTS (SELECT 1 FROM droplets WHERE cloud_id = ?1 AND phase = 'gone')",
+        [id.0],
+        |row| row.get(0),
+    )?;
+    if left {
+        return Ok(Remembered::Left);
     }
     let asked = connection
         .query_row(
