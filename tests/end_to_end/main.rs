@@ -2,5 +2,7 @@
 
 mod bad_input;
 mod doproxy_defects;
+mod fault_matrix;
+mod fault_words;
 mod stage;
 mod tutorial;

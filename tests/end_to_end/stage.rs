@@ -11,7 +11,9 @@ use doproxy::balancer::Balancer;
 use doproxy::balancer::haproxy::{HaProxy, Process};
 use doproxy::config::Config;
 use doproxy::emulator::{Emulator, Options};
-use doproxy::model::{DropletId, Timestamp};
+use doproxy::inventory::Inventory;
+use doproxy::inventory::sqlite::SqliteInventory;
+use doproxy::model::{Droplet, DropletId, DropletName, FleetName, Phase, Template, Timestamp};
 use doproxy::simulation::cloud::{Faults, NewDroplets, Selection, Settings, World};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -161,6 +163,38 @@ impl Stage {
             .collect()
     }
 
+    /// A fleet that serves, written down at once: to take over a thousand droplets is more than the API lets in.
+    pub async fn have_fleet(&self, count: usize) {
+        let ids = self.make_elsewhere(count);
+        let tag = FleetName::parse("test").unwrap().tag();
+        let made = self.with_world(|world, now| {
+            world.create_tag(now, tag.as_str()).unwrap();
+            world.tag_droplets(now, tag.as_str(), &ids).unwrap();
+            world.list(now, Selection::All).droplets.into_iter().cloned().collect::<Vec<_>>()
+        });
+        let inventory = SqliteInventory::open(self.path("doproxy.db")).unwrap();
+        for (index, one) in (0..).zip(made) {
+            let droplet = Droplet {
+                name: DropletName::parse(one.name).unwrap(),
+                index,
+                id: Some(one.id),
+                phase: Phase::Serving,
+                phase_since: one.created_at,
+                created_at: one.created_at,
+                template: Template {
+                    size: one.size.slug.to_owned(),
+                    region: one.region.slug.to_owned(),
+                    image: one.image.slug.to_owned(),
+                    tags: vec![],
+                },
+                hourly_price: one.size.hourly_price,
+                address: Some(one.private_address.into()),
+                protected: false,
+            };
+            inventory.adopt(&droplet).await.unwrap();
+        }
+    }
+
     /// Deletes a droplet as somebody does in the control panel.
     pub fn delete_by_hand(&self, index: usize) {
         self.with_world(|world, now| {
@@ -226,6 +260,8 @@ macro_rules! assert_said {
             (r"[0-9a-f]{64}", "DIGEST"),
             (r"size       \d+ bytes", "size       SOME bytes"),
             (r"process \d+", "process PID"),
+            (r"after [\d.]+m?s;", "after SOME TIME;"),
+            (r"booting for \d+ s", "booting for SOME s"),
             (r"request id [0-9a-f-]+", "request id UUID"),
         ]}, {
             insta::assert_snapshot!(text, @$snapshot);

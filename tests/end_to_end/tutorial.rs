@@ -55,10 +55,7 @@ async fn what_a_droplet_boots_with_is_written_by_a_component() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_two_hundred_makes_a_thousand_droplets_five_calls() {
     let stage = Stage::with(std::time::Duration::from_millis(1), 1000).await;
-    let ids = stage.make_elsewhere(1000);
-    let list: String = ids.iter().map(|id| format!("{id}\n")).collect();
-    stage.write("inventory", &list);
-    stage.works(&["import", "inventory"]).await;
+    stage.have_fleet(1000).await;
     stage.with_world(|world, _| world.reset_calls());
 
     let printed = stage.works(&["print"]).await;

@@ -4,6 +4,7 @@
 
 pub mod digitalocean;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -248,12 +249,15 @@ impl CloudError {
     }
 
     /// What the operator can do.
-    pub fn remedy(&self) -> &'static str {
-        match self.class {
+    pub fn remedy(&self) -> Cow<'static, str> {
+        let remedy = match self.class {
             ErrorClass::Unauthorized => {
                 "check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read"
             }
             ErrorClass::NotFound => "it does not exist, or not any more",
+            ErrorClass::RateLimited { after: Some(after) } if after >= Duration::from_secs(1) => {
+                return format!("wait {}, and look for other programs that use the same token", rounded(after)).into();
+            }
             ErrorClass::RateLimited { .. } => "wait, and look for other programs that use the same token",
             ErrorClass::LimitExceeded => "delete droplets, or ask DigitalOcean for a higher droplet limit",
             ErrorClass::Unavailable => "choose another size or region in droplet_options",
@@ -261,7 +265,8 @@ impl CloudError {
             ErrorClass::InvalidRequest => "run `doproxy check` to find what the API refuses",
             ErrorClass::Server => "try again; see DigitalOcean's status page if it goes on",
             ErrorClass::Transport { .. } => "check the network, and DIGITALOCEAN_API_URL if it is set",
-        }
+        };
+        remedy.into()
     }
 
     /// What went wrong, and what the operator can do.
@@ -282,5 +287,36 @@ impl CloudError {
             text += &format!(" [request id {id}]");
         }
         text
+    }
+}
+
+/// A wait as a person says it.
+fn rounded(wait: Duration) -> String {
+    let seconds = wait.as_millis().div_ceil(1000);
+    if seconds <= 120 { format!("{seconds} s") } else { format!("{} min", (seconds + 30) / 60) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_says_how_long_to_wait_where_that_is_known() {
+        let wait = |after: Option<u64>| {
+            let class = ErrorClass::RateLimited { after: after.map(Duration::from_millis) };
+            let error = CloudError {
+                class,
+                call: String::new(),
+                status: None,
+                message: String::new(),
+                request_id: None,
+                attempts: 1,
+            };
+            error.remedy().split(',').next().unwrap_or_default().to_owned()
+        };
+
+        let waits = [None, Some(0), Some(29_001), Some(120_000), Some(2_999_900)].map(wait);
+
+        assert_eq!(waits, ["wait", "wait", "wait 30 s", "wait 120 s", "wait 50 min"]);
     }
 }

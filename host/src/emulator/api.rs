@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::serve::Abort;
 use super::store::Store;
-use super::{account, control, droplets, json, tags};
+use super::{account, control, droplets, garble, json, tags};
 use crate::clock::Clock;
 use crate::model::{Timestamp, Token};
 use crate::simulation::cloud::{Call, Chance, Quota, Refusal, Verdict, World};
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     clock: Clock,
     address: SocketAddr,
     token: Option<Token>,
-    store: Store,
+    pub(super) store: Store,
     calls: AtomicU64,
     /// Wakes who starts and stops the droplets' servers.
     pub(super) machines_changed: Notify,
@@ -181,6 +181,14 @@ async fn front_door(State(shared): State<Arc<Shared>>, request: Request, next: N
             aborted(Abort::Close)
         }
         Verdict::Reset => aborted(Abort::Reset),
+        Verdict::Silence { acted } => {
+            if acted {
+                act(&shared, request, next).await;
+            }
+            std::future::pending().await
+        }
+        Verdict::Garble { how, acted: true } => garble::garbled(act(&shared, request, next).await, how).await,
+        Verdict::Garble { how, acted: false } => garble::garbled(StatusCode::OK.into_response(), how).await,
     };
     if admission.latency > Duration::ZERO {
         tokio::time::sleep(admission.latency).await;
@@ -190,10 +198,10 @@ async fn front_door(State(shared): State<Arc<Shared>>, request: Request, next: N
 }
 
 /// Carries the call out, and answers when what it changed is on disk.
-async fn act(shared: &Shared, request: Request, next: Next) -> Response {
+async fn act(shared: &Arc<Shared>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     shared.machines_changed.notify_one();
-    match shared.store.save(shared).await {
+    match Store::save(shared).await {
         Ok(()) => response,
         Err(error) => {
             tracing::error!(%error, "cannot write the state file");
@@ -211,7 +219,10 @@ fn aborted(abort: Abort) -> Response {
 /// Gives a response its body, where it is a refusal, and the headers that all have.
 fn dress(mut response: Response, quota: Option<Quota>, request_id: &str) -> Response {
     if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
-        response = json_response(status_of(&refusal), &json::refusal(&refusal, request_id));
+        response = match refusal {
+            Refusal::Page { status } => garble::page(status_of(&refusal), &Refusal::page_title(status)),
+            _ => json_response(status_of(&refusal), &json::refusal(&refusal, request_id)),
+        };
         if let Some(after) = refusal.retry_after() {
             // Rounded up: who waits that long must be let in.
             let seconds = after.as_millis().div_ceil(1000).to_string();

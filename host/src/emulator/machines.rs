@@ -1,8 +1,8 @@
 //! Keeps one server running for each droplet that is powered on: started when it boots, ended when it is deleted.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,19 +21,22 @@ const RETRY: Duration = Duration::from_secs(1);
 /// Makes the running servers equal to what the world says, whenever that changes, until `stop`.
 pub(super) async fn run(shared: Arc<Shared>, port: u16, stop: CancellationToken) {
     // Dropping a server's set ends the server and its connections.
-    let mut servers: HashMap<DropletId, JoinSet<()>> = HashMap::new();
+    let mut servers: HashMap<DropletId, (Ipv4Addr, JoinSet<()>)> = HashMap::new();
     while !stop.is_cancelled() {
-        let (machines, now) = shared.with_world(|world, now| (world.machines(now), now));
-        let wanted: HashSet<DropletId> = machines.running.iter().copied().collect();
-        servers.retain(|id, _| wanted.contains(id));
-        let mut next = machines.next_change.map(|at| at.since(now));
-        for id in wanted {
+        let (wanted, mut next) = shared.with_world(|world, now| {
+            let machines = world.machines(now);
+            let address = |id: &DropletId| Some((*id, world.machine(now, *id).ok()?.private_address));
+            let wanted: HashMap<DropletId, Ipv4Addr> = machines.running.iter().filter_map(address).collect();
+            (wanted, machines.next_change.map(|at| at.since(now)))
+        });
+        servers.retain(|id, (address, _)| wanted.get(id) == Some(address));
+        for (id, address) in wanted {
             if servers.contains_key(&id) {
                 continue;
             }
-            match start(&shared, id, port, &stop).await {
+            match start(&shared, id, SocketAddr::from((address, port)), &stop).await {
                 Ok(server) => {
-                    servers.extend(server.map(|server| (id, server)));
+                    servers.extend(server.map(|server| (id, (address, server))));
                 }
                 Err(error) => {
                     tracing::error!(%id, %error, "the droplet's server cannot listen on port {port}; trying again");
@@ -59,14 +62,11 @@ pub(super) async fn run(shared: Arc<Shared>, port: u16, stop: CancellationToken)
 async fn start(
     shared: &Arc<Shared>,
     id: DropletId,
-    port: u16,
+    address: SocketAddr,
     stop: &CancellationToken,
 ) -> io::Result<Option<JoinSet<()>>> {
-    let found = shared.with_world(|world, now| {
-        world.machine(now, id).map(|droplet| (droplet.name.clone(), droplet.private_address)).ok()
-    });
-    let Some((name, address)) = found else { return Ok(None) };
-    let address = SocketAddr::from((address, port));
+    let name = shared.with_world(|world, now| world.machine(now, id).map(|droplet| droplet.name.clone()).ok());
+    let Some(name) = name else { return Ok(None) };
     let listener = TcpListener::bind(address).await?;
     let router = site::router(Arc::new(Site { shared: Arc::clone(shared), id, name, address }));
     let mut server = JoinSet::new();

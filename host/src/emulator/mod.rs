@@ -8,6 +8,7 @@ mod account;
 mod api;
 mod control;
 mod droplets;
+mod garble;
 mod json;
 mod machines;
 mod metadata;

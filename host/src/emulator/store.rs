@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::EmulatorError;
 use super::api::Shared;
@@ -13,13 +14,13 @@ use crate::simulation::cloud::State;
 pub(super) struct Store {
     path: Option<PathBuf>,
     /// The world's revision that the file has; one writer at a time.
-    written: tokio::sync::Mutex<u64>,
+    written: Mutex<u64>,
 }
 
 impl Store {
     /// Reads the state, where there is a file.
     pub(super) fn open(path: Option<PathBuf>) -> Result<(Self, Option<State>), EmulatorError> {
-        let store = Self { path, written: tokio::sync::Mutex::new(0) };
+        let store = Self { path, written: Mutex::new(0) };
         let Some(path) = &store.path else { return Ok((store, None)) };
         let state = match std::fs::read(path) {
             Ok(bytes) => Some(serde_json::from_slice(&bytes).map_err(|error| store.error(error.to_string()))?),
@@ -35,16 +36,27 @@ impl Store {
     }
 
     /// Returns when the file has everything that the world had when this was called. One write serves all who wait.
-    pub(super) async fn save(&self, shared: &Shared) -> io::Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
+    ///
+    /// The work goes on when nobody waits for it any more: a client that leaves must not keep what it changed from the
+    /// file. What is written is looked at under the lock, so that no older state follows a newer one.
+    pub(super) async fn save(shared: &Arc<Shared>) -> io::Result<()> {
+        if shared.store.path.is_none() {
+            return Ok(());
+        }
         let wanted = shared.with_world(|world, _| world.revision());
-        let mut written = self.written.lock().await;
+        let shared = Arc::clone(shared);
+        tokio::task::spawn_blocking(move || shared.store.write(&shared, wanted)).await?
+    }
+
+    /// Writes the world, unless the file has `wanted` already.
+    fn write(&self, shared: &Shared, wanted: u64) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         if *written >= wanted {
             return Ok(());
         }
         let (revision, json) = shared.with_world(|world, _| (world.revision(), serde_json::to_vec(world.state())));
-        let (json, path) = (json?, path.clone());
-        tokio::task::spawn_blocking(move || write_whole(&path, &json)).await??;
+        write_whole(path, &json?)?;
         *written = revision;
         Ok(())
     }
@@ -57,4 +69,40 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::simulation::cloud::{Settings, World};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_save_that_nobody_waits_for_is_done_and_none_takes_the_file_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cloud.json");
+        let (store, _) = Store::open(Some(path.clone())).unwrap();
+        let world = World::new(Settings::default());
+        let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
+        let shared = Arc::new(Shared::new(world, Clock::from_wall_clock(), address, None, store));
+
+        for round in 0..50 {
+            shared.with_world(|world, now| world.create_tag(now, &format!("left-{round}"))).unwrap();
+            {
+                // As when a client leaves: the save has begun, and its future is dropped.
+                let mut left = pin!(Store::save(&shared));
+                let begun = left.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                assert!(matches!(begun, Poll::Pending | Poll::Ready(Ok(()))));
+            }
+            shared.with_world(|world, now| world.create_tag(now, &format!("stayed-{round}"))).unwrap();
+            Store::save(&shared).await.unwrap();
+
+            let written: State = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            assert_eq!(written, shared.with_world(|world, _| world.state().clone()));
+        }
+    }
 }

@@ -13,6 +13,7 @@ use rustls_platform_verifier::BuilderVerifierExt;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::budget::{Budget, Heard, Permit, Purpose};
 use super::error::{classify, clean, plain_id, told, transport};
 use super::retry::{Backoff, asked};
 use super::{ApiUrl, Options, Retry, Timeouts};
@@ -70,6 +71,10 @@ impl Call {
         Self { once: true, ..Self::post(path, body) }
     }
 
+    fn purpose(&self) -> Purpose {
+        if self.method == Method::DELETE { Purpose::Delete } else { Purpose::Other }
+    }
+
     /// An error of this call that has no HTTP status.
     pub(super) fn failed(&self, class: ErrorClass, message: String) -> CloudError {
         let call = format!("{} {}", self.method, self.path);
@@ -83,6 +88,7 @@ struct Answer {
     request_id: Option<String>,
     /// How long the API asks to wait before the next request.
     asked: Option<Duration>,
+    heard: Heard,
     body: Result<Vec<u8>, (ErrorClass, String)>,
 }
 
@@ -102,6 +108,7 @@ pub(super) struct Http {
     token: Token,
     timeouts: Timeouts,
     retry: Retry,
+    budget: Budget,
 }
 
 impl Http {
@@ -132,7 +139,7 @@ impl Http {
         };
         let repeating = builder().build()?;
         let once = builder().pool_max_idle_per_host(0).build()?;
-        Ok(Self { repeating, once, url, token, timeouts, retry })
+        Ok(Self { repeating, once, url, token, timeouts, retry, budget: Budget::new() })
     }
 
     pub(super) fn url(&self) -> &ApiUrl {
@@ -147,10 +154,18 @@ impl Http {
     ) -> Result<T, CloudError> {
         let started = Instant::now();
         let mut backoff = Backoff::new(self.retry);
+        let mut held = Duration::ZERO;
         loop {
+            let wanted = Instant::now();
+            let patience = self.retry.most.saturating_sub(held);
+            let permit = self.budget.permit(call.purpose(), patience).await.map_err(|exhausted| CloudError {
+                attempts: backoff.attempts(),
+                ..call.failed(ErrorClass::RateLimited { after: exhausted.after }, exhausted.to_string())
+            })?;
+            held = held.saturating_add(wanted.elapsed());
             backoff.attempt();
             let attempts = backoff.attempts();
-            let Outcome { result, status, request_id, asked } = self.attempt(call, &read).await;
+            let Outcome { result, status, request_id, asked } = self.attempt(call, &read, permit).await;
             let result = result.map_err(|error| CloudError { attempts, ..error });
 
             let repeat = !call.once && result.as_ref().is_err_and(CloudError::is_passing);
@@ -174,19 +189,28 @@ impl Http {
     }
 
     /// Sends a call once and reads its answer.
-    async fn attempt<T>(&self, call: &Call, read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> Outcome<T> {
-        let Answer { status, mut request_id, asked, body } =
+    async fn attempt<T>(
+        &self,
+        call: &Call,
+        read: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
+        mut permit: Permit<'_>,
+    ) -> Outcome<T> {
+        let Answer { status, mut request_id, asked, heard, body } =
             match crash::around_async("API call", self.exchange(call)).await {
                 Ok(answer) => answer,
                 Err(error) => {
                     let (class, message) = transport(&error, self.timeouts);
+                    if class == (ErrorClass::Transport { sent: false }) {
+                        permit.never_arrived();
+                    }
                     let result = Err(call.failed(class, self.shown(&message)));
                     return Outcome { result, status: None, request_id: None, asked: None };
                 }
             };
+        permit.hear(heard);
         let result = match body {
             Ok(body) if status.is_success() => {
-                read(&body).map_err(|error| (ErrorClass::Server, format!("the answer cannot be understood: {error}")))
+                read(&body).map_err(|error| (ErrorClass::Server, not_understood(&body, &error)))
             }
             Err(broken) if status.is_success() => Err(broken),
             // Without its words a refusal is still the refusal that its status says.
@@ -221,15 +245,23 @@ impl Http {
 
         let status = response.status();
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let reset = (status == StatusCode::TOO_MANY_REQUESTS).then(|| header("ratelimit-reset")).flatten();
-        let asked = asked(header("retry-after"), reset, now());
+        let is_limited = status == StatusCode::TOO_MANY_REQUESTS;
+        let (retry_after, reset) = (header("retry-after"), header("ratelimit-reset"));
+        let number = |name: &str| header(name).and_then(|text| text.trim().parse::<u32>().ok());
+        let heard = Heard {
+            limit: number("ratelimit-limit"),
+            remaining: number("ratelimit-remaining"),
+            reset_after: asked(None, reset, now()),
+            closed_for: asked(retry_after.filter(|_| is_limited), None, now()),
+        };
+        let asked = asked(retry_after, reset.filter(|_| is_limited), now());
         let request_id = header("x-request-id").map(str::to_owned);
         let body = match read_body(&mut response).await {
             Ok(Some(body)) => Ok(body),
             Ok(None) => Err((ErrorClass::Server, format!("the answer is larger than {MAX_BODY} bytes"))),
             Err(error) => Err(transport(&error, self.timeouts)),
         };
-        Ok(Answer { status, request_id, asked, body })
+        Ok(Answer { status, request_id, asked, heard, body })
     }
 
     /// A message from outside as it may be shown.
@@ -248,6 +280,15 @@ async fn read_body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::
         body.extend_from_slice(&chunk);
     }
     Ok(Some(body))
+}
+
+/// A page is no answer of the API, whatever its status: somebody in between wrote it.
+fn not_understood(body: &[u8], error: &serde_json::Error) -> String {
+    if body.trim_ascii_start().starts_with(b"<") {
+        format!("the answer is {}, and not the API's", told(body).message)
+    } else {
+        format!("the answer cannot be understood: {error}")
+    }
 }
 
 fn refusal(status: StatusCode, message: String) -> String {
@@ -273,6 +314,6 @@ fn tls(url: &ApiUrl) -> Result<rustls::ClientConfig, rustls::Error> {
     Ok(builder.with_no_client_auth())
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp(0).plus(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }

@@ -1,10 +1,11 @@
 //! DigitalOcean's API over HTTPS: the real [`Cloud`].
 //!
-//! Here are the calls. `http` carries one out, `retry` says when it is repeated, `error` tells what an answer
-//! that is no success means, `wire` reads what the API writes, and `url` says where the API is.
+//! Here are the calls. `http` carries one out, `budget` says when it may be sent, `retry` when it is repeated, `error`
+//! tells what an answer that is no success means, `wire` reads what the API writes, and `url` says where the API is.
 //!
 //! The facts about the API are those of its `OpenAPI` description (`digitalocean/openapi`).
 
+mod budget;
 mod error;
 mod http;
 mod retry;
@@ -33,8 +34,8 @@ use crate::model::{DropletId, Tag, Token};
 /// Most items that the API puts on a page.
 const PER_PAGE: usize = 200;
 
-/// A list with more pages than this is an error of the other side: 100,000 items.
-const MAX_PAGES: usize = 500;
+/// A list with more pages than this is an error of the other side: 20,000 items, and under half of a minute's budget.
+const MAX_PAGES: usize = 100;
 
 /// How to talk to the API.
 #[derive(Debug, Clone)]
@@ -74,7 +75,7 @@ impl Default for Timeouts {
     }
 }
 
-/// A client of the API. Clones are cheap and share their connections.
+/// A client of the API. Clones are cheap and share their connections and the budget of requests.
 #[derive(Clone)]
 pub struct DigitalOcean {
     http: Arc<Http>,
@@ -174,7 +175,7 @@ impl Cloud for DigitalOcean {
     }
 
     async fn delete(&self, id: DropletId) -> Result<(), CloudError> {
-        match self.http.send(&Call::delete(format!("/v2/droplets/{id}")), |_| Ok(())).await {
+        match self.http.send(&Call::delete(format!("/v2/droplets/{id}")), wire::nothing).await {
             Err(error) if error.class == ErrorClass::NotFound => Ok(()),
             other => other,
         }
@@ -182,12 +183,12 @@ impl Cloud for DigitalOcean {
 
     async fn tag(&self, id: DropletId, tag: &Tag) -> Result<(), CloudError> {
         // A tag that cannot be made may be there already; if it is not, the second call says so.
-        match self.http.send(&Call::post("/v2/tags", wire::tag_body(tag)), |_| Ok(())).await {
+        match self.http.send(&Call::post("/v2/tags", wire::tag_body(tag)), wire::nothing).await {
             Err(error) if error.class != ErrorClass::InvalidRequest => return Err(error),
             _ => {}
         }
         let call = Call::post(format!("/v2/tags/{tag}/resources"), wire::tagged_body(id));
-        self.http.send(&call, |_| Ok(())).await
+        self.http.send(&call, wire::nothing).await
     }
 
     async fn account(&self) -> Result<Account, CloudError> {

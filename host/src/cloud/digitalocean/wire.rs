@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
@@ -16,6 +16,12 @@ use crate::model::{DropletId, HourlyPrice, Tag, Timestamp};
 /// Reads an answer.
 pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body)
+}
+
+/// Makes sure that an answer from which nothing is read is the API's: empty or JSON. A page that somebody in between
+/// sends with status 200 does not mean that anything was done.
+pub(super) fn nothing(body: &[u8]) -> Result<(), serde_json::Error> {
+    if body.trim_ascii().is_empty() { Ok(()) } else { read::<IgnoredAny>(body).map(drop) }
 }
 
 /// The body of a create. What is not wanted is left out, not null.

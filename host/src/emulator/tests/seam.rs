@@ -9,7 +9,7 @@ use crate::clock::Clock;
 use crate::cloud::digitalocean::{self, ApiUrl, DigitalOcean, Retry};
 use crate::cloud::{Cloud, CloudDroplet, CloudError, CreateRequest, Filter};
 use crate::model::{DropletId, DropletName, Tag, Template, Token, UserData};
-use crate::simulation::cloud::{CallFault, Effect, Faults, Frequency, Settings, SimulatedCloud, World};
+use crate::simulation::cloud::{CallFault, Effect, Faults, Frequency, Garble, Settings, SimulatedCloud, World};
 
 fn request(names: &[&str], size: &str) -> CreateRequest {
     CreateRequest {
@@ -117,11 +117,16 @@ async fn they_also_fail_alike() {
         status(422, "Please try again.", None),
         status(422, "Droplet already has a pending event.", None),
         status(422, "Nonsense.", None),
-        status(429, "", Some(30)),
+        status(429, "", Some(0)),
         status(500, "", None),
         status(503, "", None),
         Effect::DropResponse,
         Effect::Reset,
+        Effect::Page { code: 502, acted: false },
+        Effect::Page { code: 504, acted: true },
+        Effect::Garbled { how: Garble::WrongContentType, acted: true },
+        Effect::MovedAddresses,
+        Effect::Vanished,
     ] {
         let fault = CallFault { method: None, path: None, when: Frequency::Always, effect: effect.clone() };
 
@@ -144,5 +149,23 @@ async fn and_what_goes_wrong_with_droplets_looks_alike() {
         let (real, simulated) = both(faults.clone()).await;
 
         assert_eq!(real, simulated, "{faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_only_http_can_show_becomes_the_error_that_the_client_makes_of_it() {
+    for how in [Garble::Malformed, Garble::Truncated, Garble::Page] {
+        for acted in [true, false] {
+            let effect = Effect::Garbled { how, acted };
+            let fault = CallFault { method: None, path: None, when: Frequency::Always, effect: effect.clone() };
+
+            let (real, simulated) = both(Faults { calls: vec![fault], ..Faults::default() }).await;
+
+            // The words of the real one say more, and so does its status where a create was carried out.
+            let kind = |lines: Vec<String>| -> Vec<String> {
+                lines.iter().map(|line| line.split(" Some(20").next().unwrap_or_default().to_owned()).collect()
+            };
+            assert_eq!(kind(real), kind(simulated), "{effect:?}");
+        }
     }
 }

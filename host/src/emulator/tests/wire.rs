@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::sync::Arc;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -68,4 +69,74 @@ async fn a_slow_create_has_happened_long_before_its_answer() {
     eventually(async || (droplets(&running).await == 1).then_some(())).await;
     assert!(!waiting.is_finished());
     waiting.abort();
+}
+
+#[tokio::test]
+async fn a_truncated_answer_announces_more_than_it_has() {
+    let running = start(options()).await;
+    next_create(&running, json!({ "garbled": { "how": "truncated" } })).await;
+
+    let answer = create_on_the_wire(&running).await.unwrap();
+
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let announced = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    assert!(head.starts_with("HTTP/1.1 202"), "{head}");
+    assert_eq!(body.len(), announced.parse::<usize>().unwrap().div_ceil(2));
+    assert_eq!(droplets(&running).await, 1);
+}
+
+#[tokio::test]
+async fn a_silent_create_has_happened_or_not_and_is_never_answered() {
+    for acted in [true, false] {
+        let running = Arc::new(start(options()).await);
+        next_create(&running, json!({ "silence": { "acted": acted } })).await;
+
+        let waiting = tokio::spawn({
+            let running = Arc::clone(&running);
+            async move { create_on_the_wire(&running).await }
+        });
+
+        eventually(async || {
+            let calls = running.get("/_emulator/calls").await.body["calls"]["POST /v2/droplets"].clone();
+            (calls == 1 && droplets(&running).await == i32::from(acted)).then_some(())
+        })
+        .await;
+        assert!(!waiting.is_finished());
+        waiting.abort();
+    }
+}
+
+#[tokio::test]
+async fn what_only_http_can_show_looks_like_it() {
+    let running = start(options()).await;
+    let mut seen = Vec::new();
+    for effect in [
+        json!({ "page": { "code": 502 } }),
+        json!({ "garbled": { "how": "malformed" } }),
+        json!({ "garbled": { "how": "page", "acted": false } }),
+        json!({ "garbled": { "how": "wrong_content_type" } }),
+        json!({ "garbled": { "how": "unfamiliar" } }),
+        json!({ "hourly_limit": { "reset_after_s": 3000 } }),
+    ] {
+        next_create(&running, effect.clone()).await;
+        let response = running.request(Method::POST, "/v2/droplets").json(&droplet("web")).send().await.unwrap();
+        let header = |name: &str| response.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let kind = header("content-type").unwrap_or_default();
+        let limit = [header("retry-after"), header("ratelimit-remaining")];
+        let status = response.status().as_u16();
+        let body = response.text().await.unwrap();
+        let json = serde_json::from_str::<Value>(&body).map(|json| json["droplet"]["status"].clone());
+        let json = json.map_err(|error| error.classify());
+        seen.push(format!("{effect}: {status} {kind}, {limit:?}, {json:?}"));
+    }
+
+    insta::assert_snapshot!(seen.join("\n"), @r#"
+    {"page":{"code":502}}: 502 text/html; charset=utf-8, [None, Some("4999")], Err(Syntax)
+    {"garbled":{"how":"malformed"}}: 202 application/json; charset=utf-8, [None, Some("4998")], Err(Eof)
+    {"garbled":{"how":"page","acted":false}}: 200 text/html; charset=utf-8, [None, Some("4997")], Err(Syntax)
+    {"garbled":{"how":"wrong_content_type"}}: 202 text/plain, [None, Some("4996")], Ok(String("new"))
+    {"garbled":{"how":"unfamiliar"}}: 202 application/json; charset=utf-8, [None, Some("4995")], Ok(String("levitating"))
+    {"hourly_limit":{"reset_after_s":3000}}: 429 application/json; charset=utf-8, [None, Some("0")], Ok(Null)
+    "#);
+    assert_eq!(droplets(&running).await, 3);
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Effect, Quota, RateLimits, Refusal, World};
+use super::{Effect, Garble, Quota, RateLimits, Refusal, World};
 use crate::model::Timestamp;
 
 /// A call as far as limits and faults look at it.
@@ -56,6 +56,26 @@ pub enum Verdict {
     DropResponse,
     /// It is not carried out, and the connection is reset.
     Reset,
+    /// No answer ever comes.
+    Silence {
+        /// Whether it is carried out.
+        acted: bool,
+    },
+    /// It is answered with success and a body that is not right.
+    Garble {
+        /// What is wrong with the body.
+        how: Garble,
+        /// Whether it is carried out.
+        acted: bool,
+    },
+}
+
+/// What the faults do to one call.
+struct Struck {
+    latency: Duration,
+    verdict: Verdict,
+    /// In place of what is really left.
+    quota: Option<Quota>,
 }
 
 impl World {
@@ -75,25 +95,41 @@ impl World {
         if let Some(refusal) = refusal {
             return Admission { quota, latency: Duration::ZERO, verdict: Verdict::Refuse(refusal) };
         }
-        let (latency, verdict) = self.strike(call);
-        Admission { quota, latency, verdict }
+        let struck = self.strike(now, call);
+        Admission { quota: struck.quota.unwrap_or(quota), latency: struck.latency, verdict: struck.verdict }
     }
 
-    fn strike(&mut self, call: &Call) -> (Duration, Verdict) {
+    fn strike(&mut self, now: Timestamp, call: &Call) -> Struck {
         let mut latency = Duration::ZERO;
         let mut verdict = Verdict::Proceed;
+        let mut quota = None;
+        let (mut moved, mut vanished) = (false, false);
         for fault in &mut self.faults.calls {
             let method_matches = fault.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(&call.method));
             let matches = method_matches && fault.path.as_ref().is_none_or(|path| *path == call.path);
-            let is_latency = matches!(fault.effect, Effect::LatencyMs(_));
+            let is_aside = matches!(fault.effect, Effect::LatencyMs(_) | Effect::MovedAddresses | Effect::Vanished);
             // A counted fault that comes too late to matter keeps its count for a later call.
-            if !matches || (verdict != Verdict::Proceed && !is_latency) || !fault.when.strikes(&mut self.state.chance) {
+            if !matches || (verdict != Verdict::Proceed && !is_aside) || !fault.when.strikes(&mut self.state.chance) {
                 continue;
             }
             match &fault.effect {
                 Effect::LatencyMs(ms) => latency = latency.saturating_add(Duration::from_millis(*ms)),
                 Effect::DropResponse => verdict = Verdict::DropResponse,
                 Effect::Reset => verdict = Verdict::Reset,
+                Effect::Silence { acted } => verdict = Verdict::Silence { acted: *acted },
+                Effect::Garbled { how, acted } => verdict = Verdict::Garble { how: *how, acted: *acted },
+                Effect::MovedAddresses => moved = true,
+                Effect::Vanished => vanished = true,
+                Effect::HourlyLimit { reset_after_s } => {
+                    let after = Duration::from_secs(*reset_after_s);
+                    let limit = RateLimits::default().per_hour;
+                    quota = Some(Quota { limit, remaining: 0, reset: now.plus(after) });
+                    verdict = Verdict::Refuse(Refusal::RateLimited { after, burst: false });
+                }
+                Effect::Page { code, acted } => {
+                    let refusal = Refusal::Page { status: *code };
+                    verdict = if *acted { Verdict::ActAndRefuse(refusal) } else { Verdict::Refuse(refusal) };
+                }
                 Effect::Status { code, message, retry_after_s, acted } => {
                     let refusal = Refusal::Injected {
                         status: *code,
@@ -104,6 +140,12 @@ impl World {
                 }
             }
         }
-        (latency, verdict)
+        if moved {
+            self.move_addresses(now);
+        }
+        if vanished {
+            self.delete_youngest(now);
+        }
+        Struck { latency, verdict, quota }
     }
 }

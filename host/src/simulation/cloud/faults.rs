@@ -11,7 +11,7 @@ use super::Chance;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// What happens to calls. All latencies that strike add up; of the others the first that strikes counts.
+    /// What happens to calls. Latencies and what befalls droplets add up; of the others the first that strikes counts.
     pub calls: Vec<CallFault>,
     /// New droplets that never leave `new`.
     pub stuck_in_new: Frequency,
@@ -60,6 +60,14 @@ pub enum Frequency {
     Rate(Rate),
     /// The next so many times.
     Next(u32),
+    /// Not at first, and then some times.
+    Later {
+        /// How many calls are spared before.
+        after: u32,
+        /// How many it strikes then; all that follow where it is missing.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<u32>,
+    },
 }
 
 /// A probability, from 0 to 1.
@@ -97,6 +105,57 @@ pub enum Effect {
     DropResponse,
     /// The connection is reset before the server acts.
     Reset,
+    /// No answer ever comes, and the connection stays open.
+    Silence {
+        /// Whether the server does what it was asked.
+        #[serde(default)]
+        acted: bool,
+    },
+    /// It is answered with an HTML page and a status that is no success, as a proxy before the API does it.
+    Page {
+        /// The HTTP status.
+        code: u16,
+        /// Whether the server does what it was asked before the page is sent.
+        #[serde(default)]
+        acted: bool,
+    },
+    /// It is answered with success, and the body is not what it should be.
+    Garbled {
+        /// What is wrong with the body.
+        how: Garble,
+        /// Whether the server does what it was asked; where it does not, there is no right body to begin with.
+        #[serde(default = "yes")]
+        acted: bool,
+    },
+    /// The hourly limit is used up, by other programs for all that is known here: 429 without `retry-after`.
+    HourlyLimit {
+        /// How far away `ratelimit-reset` is, in seconds.
+        reset_after_s: u64,
+    },
+    /// Every droplet gets another private address; then the call goes on.
+    MovedAddresses,
+    /// Somebody else deletes the youngest droplet; then the call goes on.
+    Vanished,
+}
+
+/// What is wrong with the body of a success.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Garble {
+    /// JSON that ends in the middle; its length is as announced.
+    Malformed,
+    /// The connection ends before as much has come as was announced.
+    Truncated,
+    /// An HTML page.
+    Page,
+    /// The right body under a content type that is not JSON's.
+    WrongContentType,
+    /// The right body, in which droplets have fields and a status that no client knows.
+    Unfamiliar,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Rate {
@@ -124,11 +183,20 @@ impl Frequency {
     pub fn strikes(&mut self, chance: &mut Chance) -> bool {
         match self {
             Self::Never | Self::Next(0) => false,
-            Self::Always => true,
+            Self::Always | Self::Later { after: 0, next: None } => true,
             Self::Rate(rate) => chance.unit() < rate.0,
             Self::Next(left) => {
                 *left -= 1;
                 true
+            }
+            Self::Later { after: 0, next: Some(left) } => {
+                let strikes = *left > 0;
+                *left = left.saturating_sub(1);
+                strikes
+            }
+            Self::Later { after, .. } => {
+                *after -= 1;
+                false
             }
         }
     }

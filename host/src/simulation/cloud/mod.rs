@@ -22,7 +22,7 @@ mod world;
 pub use admission::{Admission, Call, Verdict};
 pub use chance::Chance;
 pub use droplet::{Action, ActionStatus, SimulatedDroplet, Switch};
-pub use faults::{CallFault, Effect, Faults, Frequency, InvalidRate, Rate};
+pub use faults::{CallFault, Effect, Faults, Frequency, Garble, InvalidRate, Rate};
 pub use power::Command;
 pub use rate::{Quota, RateLimits};
 pub use refusal::Refusal;

@@ -48,6 +48,12 @@ pub enum Refusal {
     /// 500: the emulator itself failed, and may have acted.
     #[error("{0}")]
     Failed(String),
+    /// A fault that was asked for: an HTML page in place of the API's own words. `Display` is what a client makes of it.
+    #[error("an HTML page, \"{}\"", Self::page_title(*.status))]
+    Page {
+        /// The HTTP status.
+        status: u16,
+    },
     /// A fault that was asked for.
     #[error("{message}")]
     Injected {
@@ -71,7 +77,7 @@ impl Refusal {
             Self::Malformed(_) | Self::InvalidTag(_) => 400,
             Self::RateLimited { .. } => 429,
             Self::Failed(_) => 500,
-            Self::Injected { status, .. } => *status,
+            Self::Injected { status, .. } | Self::Page { status } => *status,
         }
     }
 
@@ -118,6 +124,17 @@ impl Refusal {
                 _ => ErrorClass::InvalidRequest,
             },
         }
+    }
+
+    /// The title of an HTML page with this status.
+    pub fn page_title(status: u16) -> String {
+        let reason = match status {
+            502 => "Bad Gateway",
+            503 => "Service Unavailable",
+            504 => "Gateway Time-out",
+            _ => "Error",
+        };
+        format!("{status} {reason}")
     }
 
     /// The message that an injected status has where none was asked for.

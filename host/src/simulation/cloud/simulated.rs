@@ -4,8 +4,9 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{Call, NewDroplets, Refusal, Selection, SimulatedDroplet, Verdict, World, catalogue};
+use super::{Call, Garble, NewDroplets, Refusal, Selection, SimulatedDroplet, Verdict, World, catalogue};
 use crate::clock::Clock;
+use crate::cloud::digitalocean::Timeouts;
 use crate::cloud::{
     Account, Cloud, CloudDroplet, CloudError, CreateRequest, ErrorClass, Filter, Image, Region, Size, SshKey,
 };
@@ -14,7 +15,8 @@ use crate::model::{DropletId, Tag, Timestamp};
 
 /// A world and the clock that it lives by. Clones share the world.
 ///
-/// Calls are not repeated on passing faults: what a fault does to a call is what the caller sees.
+/// Calls are not repeated on passing faults: what a fault does to a call is what the caller sees. What only HTTP can
+/// show becomes the error that the real client makes of it.
 #[derive(Debug, Clone)]
 pub struct SimulatedCloud {
     world: Arc<Mutex<World>>,
@@ -43,7 +45,7 @@ impl SimulatedCloud {
         // Everything happens at once, and is heard of later.
         let happens = |world: &mut World, now| {
             world.count(&call);
-            let admission = world.admit(now, &call);
+            let mut admission = world.admit(now, &call);
             let lost = |message: &str| Err(transport_error(&call, message));
             let outcome = match admission.verdict {
                 Verdict::Proceed => act(world, now).map_err(|refusal| refused(&call, &refusal)),
@@ -57,6 +59,22 @@ impl SimulatedCloud {
                     lost("the connection ended before the answer came")
                 }
                 Verdict::Reset => lost("the connection was reset"),
+                Verdict::Silence { acted } => {
+                    if acted {
+                        let _unheard = act(world, now);
+                    }
+                    // As long as the real client listens.
+                    admission.latency = admission.latency.saturating_add(Timeouts::default().read);
+                    lost("no answer in time")
+                }
+                Verdict::Garble { how: Garble::WrongContentType | Garble::Unfamiliar, acted: true } => {
+                    act(world, now).map_err(|refusal| refused(&call, &refusal))
+                }
+                Verdict::Garble { how, acted: true } => match act(world, now) {
+                    Ok(_unheard) => Err(unreadable(&call, how)),
+                    Err(refusal) => Err(refused(&call, &refusal)),
+                },
+                Verdict::Garble { how, acted: false } => Err(unreadable(&call, how)),
             };
             (admission.latency, outcome)
         };
@@ -199,6 +217,15 @@ fn refused(call: &Call, refusal: &Refusal) -> CloudError {
         request_id: None,
         attempts: 1,
     }
+}
+
+fn unreadable(call: &Call, how: Garble) -> CloudError {
+    let error = transport_error(call, "the connection broke before the answer was complete");
+    if how == Garble::Truncated {
+        return CloudError { status: Some(200), ..error };
+    }
+    let message = "the answer cannot be understood".to_owned();
+    CloudError { class: ErrorClass::Server, status: Some(200), message, ..error }
 }
 
 fn transport_error(call: &Call, message: &str) -> CloudError {

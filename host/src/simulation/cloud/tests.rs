@@ -227,6 +227,38 @@ fn a_fault_strikes_only_the_calls_that_it_names_and_keeps_its_count_for_them() {
 }
 
 #[test]
+fn a_fault_may_begin_later_and_end_again() {
+    let strikes = |mut frequency: Frequency| {
+        let mut chance = Chance::from_seed(0);
+        (0..6).map(|_| if frequency.strikes(&mut chance) { 'x' } else { '-' }).collect::<String>()
+    };
+
+    assert_eq!(strikes(Frequency::Later { after: 2, next: None }), "--xxxx");
+    assert_eq!(strikes(Frequency::Later { after: 2, next: Some(1) }), "--x---");
+    assert_eq!(strikes(Frequency::Later { after: 0, next: Some(0) }), "------");
+}
+
+#[test]
+fn droplets_move_and_vanish_just_before_a_call_that_goes_on() {
+    let fault = |effect| CallFault { method: None, path: None, when: Frequency::Next(1), effect };
+    let calls = vec![fault(Effect::MovedAddresses), fault(Effect::Vanished), fault(Effect::LatencyMs(1))];
+    let mut world = world_with(Faults { calls, ..Faults::default() });
+    let (older, younger) = (create_one(&mut world, START), create_one(&mut world, START));
+    let before = world.droplet(START, older).unwrap().private_address;
+
+    let admission = world.admit(START, &Call::new("GET", "/v2/account"));
+
+    assert_eq!((admission.verdict, admission.latency.as_millis()), (Verdict::Proceed, 1));
+    assert_ne!(world.droplet(START, older).unwrap().private_address, before);
+    assert_eq!(world.droplet(START, younger), Err(Refusal::NotFound));
+    let next = create_one(&mut world, START);
+    assert_ne!(
+        world.droplet(START, next).unwrap().private_address,
+        world.droplet(START, older).unwrap().private_address
+    );
+}
+
+#[test]
 fn luck_is_the_seeds() {
     let verdicts = |seed| {
         let mut world = World::new(Settings { seed, rate_limits: None, ..Settings::default() });
@@ -341,7 +373,12 @@ fn faults_read_as_they_are_written() {
         "calls": [
             {"method": "POST", "path": "/v2/droplets", "when": {"next": 1}, "effect": "drop_response"},
             {"when": {"rate": 0.25}, "effect": {"status": {"code": 503, "retry_after_s": 2, "acted": true}}},
-            {"when": "always", "effect": {"latency_ms": 50}}
+            {"when": "always", "effect": {"latency_ms": 50}},
+            {"when": {"later": {"after": 3}}, "effect": {"garbled": {"how": "truncated"}}},
+            {"when": {"later": {"after": 3, "next": 2}}, "effect": {"silence": {"acted": true}}},
+            {"when": "always", "effect": {"page": {"code": 502}}},
+            {"when": "always", "effect": {"hourly_limit": {"reset_after_s": 60}}},
+            {"when": "always", "effect": "vanished"}
         ],
         "stuck_in_new": {"next": 2},
         "list_lag_ms": 5000,
@@ -353,6 +390,8 @@ fn faults_read_as_they_are_written() {
     let again = serde_json::to_string(&faults).unwrap();
     assert_eq!(serde_json::from_str::<Faults>(&again).unwrap(), faults);
     assert_eq!(faults.calls[0].effect, Effect::DropResponse);
+    assert_eq!(faults.calls[3].effect, Effect::Garbled { how: Garble::Truncated, acted: true });
+    assert_eq!(faults.calls[4].when, Frequency::Later { after: 3, next: Some(2) });
     assert_eq!(faults.stuck_in_new, Frequency::Next(2));
     for bad in [r#"{"stuck": 1}"#, r#"{"stuck_in_new": {"rate": 1.5}}"#] {
         assert!(serde_json::from_str::<Faults>(bad).is_err(), "{bad}");
@@ -433,6 +472,11 @@ async fn errors_have_the_class_that_the_real_client_gives_them() {
         (status(422, "Nonsense."), ErrorClass::InvalidRequest),
         (status(400, ""), ErrorClass::InvalidRequest),
         (status(503, ""), ErrorClass::Server),
+        (Effect::Page { code: 502, acted: false }, ErrorClass::Server),
+        (Effect::Garbled { how: Garble::Malformed, acted: true }, ErrorClass::Server),
+        (Effect::Garbled { how: Garble::Truncated, acted: true }, ErrorClass::Transport { sent: true }),
+        (Effect::Silence { acted: true }, ErrorClass::Transport { sent: true }),
+        (Effect::HourlyLimit { reset_after_s: 3000 }, ErrorClass::RateLimited { after: Some(Duration::from_mins(50)) }),
         (Effect::DropResponse, ErrorClass::Transport { sent: true }),
         (Effect::Reset, ErrorClass::Transport { sent: true }),
     ] {
@@ -445,7 +489,19 @@ async fn errors_have_the_class_that_the_real_client_gives_them() {
 #[tokio::test(start_paused = true)]
 async fn a_create_that_failed_has_happened_or_not_as_the_fault_says() {
     let failed = |acted| Effect::Status { code: 500, message: None, retry_after_s: None, acted };
-    for (effect, made) in [(Effect::DropResponse, 1), (failed(true), 1), (Effect::Reset, 0), (failed(false), 0)] {
+    let garbled = |acted| Effect::Garbled { how: Garble::Malformed, acted };
+    for (effect, made) in [
+        (Effect::DropResponse, 1),
+        (failed(true), 1),
+        (garbled(true), 1),
+        (Effect::Silence { acted: true }, 1),
+        (Effect::Page { code: 502, acted: true }, 1),
+        (Effect::Reset, 0),
+        (failed(false), 0),
+        (garbled(false), 0),
+        (Effect::Silence { acted: false }, 0),
+        (Effect::Page { code: 502, acted: false }, 0),
+    ] {
         let cloud = cloud(on_every_call(effect.clone()));
 
         let error: CloudError = cloud.create(&request(&["web-0"])).await.unwrap_err();

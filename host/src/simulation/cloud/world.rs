@@ -320,6 +320,24 @@ impl World {
         }
     }
 
+    /// Gives every droplet a private address that none has had.
+    pub(super) fn move_addresses(&mut self, now: Timestamp) {
+        for droplet in self.state.droplets.values_mut().filter(|droplet| droplet.exists_at(now)) {
+            droplet.private_address = SimulatedDroplet::addresses(self.state.seed, self.state.droplets_made).0;
+            self.state.droplets_made += 1;
+        }
+        self.touch();
+    }
+
+    /// Deletes the droplet that was made last, as somebody does in the control panel.
+    pub(super) fn delete_youngest(&mut self, now: Timestamp) {
+        let youngest = self.state.droplets.values_mut().rfind(|droplet| droplet.exists_at(now));
+        if let Some(droplet) = youngest {
+            droplet.deleted_at = Some(now);
+            self.touch();
+        }
+    }
+
     /// Which droplets run a server.
     pub fn machines(&self, now: Timestamp) -> Machines {
         let alive = || self.state.droplets.values().filter(|droplet| droplet.exists_at(now));

@@ -155,3 +155,42 @@ async fn a_refusal_without_words_is_still_a_refusal() {
     GET /v2/droplets/7 failed with status 404: an HTML page, "nginx"
     "#);
 }
+
+#[tokio::test]
+async fn a_page_with_status_200_is_no_proof_that_anything_was_done() {
+    let server = Server::answering(|_, _| answer(200, "<html><title>Please log in</title></html>")).await;
+    let client = client(&server);
+
+    let errors = [
+        client.delete(DropletId(7)).await.unwrap_err(),
+        client.tag(DropletId(7), &super::tag("www")).await.unwrap_err(),
+        client.account().await.unwrap_err(),
+    ];
+
+    insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"), @r#"
+    DELETE /v2/droplets/7 failed with status 200: the answer is an HTML page, "Please log in", and not the API's (after 4 attempts)
+    POST /v2/tags failed with status 200: the answer is an HTML page, "Please log in", and not the API's (after 4 attempts)
+    GET /v2/account failed with status 200: the answer is an HTML page, "Please log in", and not the API's (after 4 attempts)
+    "#);
+}
+
+#[tokio::test]
+async fn when_others_have_used_up_the_hour_nothing_more_is_sent() {
+    let account = json!({ "account": { "droplet_limit": 25, "status": "active" } });
+    let reset = super::super::http::now().plus(Duration::from_mins(40)).0 / 1000;
+    let last = answer(200, account).with("ratelimit-limit", "5000").with("ratelimit-remaining", "0");
+    let server = Server::playing([last.with("ratelimit-reset", &reset.to_string())]).await;
+    let client = client(&server);
+    client.account().await.unwrap();
+
+    let errors = [client.account().await.unwrap_err(), client.clone().delete(DropletId(7)).await.unwrap_err()];
+
+    assert_eq!(server.lines().len(), 1);
+    let told: Vec<String> = errors.iter().map(|error| format!("{}; {}", error.message, error.remedy())).collect();
+    insta::with_settings!({filters => vec![(r"in \d+ s", "in SOME s")]}, {
+        insta::assert_snapshot!(told.join("\n"), @r"
+        not sent: doproxy's own budget is used up: of the token's 5000 requests an hour the API has 0 left; the next can go in SOME s; wait 40 min, and look for other programs that use the same token
+        not sent: doproxy's own budget is used up: of the token's 5000 requests an hour the API has 0 left; the next can go in SOME s; wait 40 min, and look for other programs that use the same token
+        ");
+    });
+}

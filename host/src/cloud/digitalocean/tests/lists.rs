@@ -79,7 +79,7 @@ async fn a_list_that_never_ends_is_an_error() {
     assert_eq!(errors.each_ref().map(|error| &error.class), [&ErrorClass::Server; 2]);
     insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"), @r"
     GET /v2/droplets failed: page 2 repeats the pages before it
-    GET /v2/droplets failed: the list does not end within 500 pages
+    GET /v2/droplets failed: the list does not end within 100 pages
     ");
 }
 
