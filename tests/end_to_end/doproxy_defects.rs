@@ -112,6 +112,7 @@ async fn defect_6_a_configuration_that_haproxy_refuses_is_never_installed() {
     error: HAProxy refuses the configuration made by DIR/mine.tera: line 19 is `reqadd X-A:\ b`
     [ALERT] config : parsing [DIR/haproxy/haproxy.cfg:19] : The 'reqadd' directive is not supported anymore since HAProxy 2.1. Use 'http-request add-header' instead.
     [ALERT] config : Error(s) found in configuration file : DIR/haproxy/haproxy.cfg
+    nothing was changed, neither DIR/haproxy/haproxy.cfg nor what is live
     ");
     assert_eq!((ended.code, ended.out.as_str()), (2, ""));
     assert_eq!(stage.installed(), before);

@@ -5,6 +5,7 @@
 pub mod haproxy;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 use crate::model::{DropletId, DropletName, Load};
 
@@ -46,12 +47,14 @@ pub struct Server {
 }
 
 /// What [`Balancer::apply`] did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Applied {
     /// It was so already.
     Unchanged,
     /// The process was reloaded.
     Reloaded,
+    /// The process was reloaded. Somebody else had written the file that was replaced, which is kept here.
+    ReloadedOver(PathBuf),
 }
 
 /// What the running balancer says.

@@ -204,15 +204,7 @@ fn report(error: &anyhow::Error) -> u8 {
 /// Whether an error is in what the user wrote, and not in how things went.
 fn is_configuration(error: &(dyn std::error::Error + 'static)) -> bool {
     let plugin = error.downcast_ref().is_some_and(|error: &PluginError| !matches!(error, PluginError::Call { .. }));
-    let haproxy = error.downcast_ref().is_some_and(|error: &HaProxyError| {
-        matches!(
-            error,
-            HaProxyError::Option(_)
-                | HaProxyError::Template { .. }
-                | HaProxyError::Lint { .. }
-                | HaProxyError::Refused { .. }
-        )
-    });
+    let haproxy = error.downcast_ref().is_some_and(HaProxyError::is_configuration);
     let inventory =
         error.downcast_ref().is_some_and(|error: &InventoryError| matches!(error, InventoryError::OtherFleet { .. }));
     plugin || haproxy || inventory || error.is::<ConfigError>() || error.is::<Usage>() || error.is::<UserDataError>()

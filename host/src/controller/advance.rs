@@ -94,7 +94,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     pub async fn apply(&self, snapshot: &Snapshot) -> Result<Applied, ControllerError> {
         let servers = servers(&snapshot.droplets);
         let applied = self.balancer.apply(&servers).await.map_err(ControllerError::balancer)?;
-        if applied == Applied::Reloaded {
+        if applied != Applied::Unchanged {
             self.report(&Event::Reloaded { servers: servers.len() });
         }
         Ok(applied)

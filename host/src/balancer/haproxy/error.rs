@@ -5,9 +5,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::live::Live;
 use crate::model::{DropletId, InvalidName};
 
-/// What went wrong. Unless an error says otherwise, nothing was changed: neither the file nor the running process.
+/// What went wrong. Of a change only [`HaProxyError::NotApplied`] and [`HaProxyError::NotTaken`] come out, which say
+/// what is live.
 #[derive(Debug, thiserror::Error)]
 pub enum HaProxyError {
     /// An option has a value that must not reach HAProxy's configuration.
@@ -16,7 +18,7 @@ pub enum HaProxyError {
     /// A file cannot be read or written.
     #[error("cannot {action} {path}: {source}{}", hint(source))]
     File {
-        /// What was tried: `read`, `write`.
+        /// What was tried: `read`, `write`, `remove`, `sync`.
         action: &'static str,
         /// The file.
         path: PathBuf,
@@ -86,8 +88,24 @@ pub enum HaProxyError {
     /// HAProxy's socket does not answer as it should.
     #[error(transparent)]
     Socket(#[from] SocketError),
+    /// HAProxy does not accept a file that was there before.
+    #[error("HAProxy refuses {}{}", file.display(), colon(output))]
+    DoesNotBoot {
+        /// The file.
+        file: PathBuf,
+        /// HAProxy's own words.
+        output: String,
+    },
+    /// A change ended before anything was touched.
+    #[error("{}", and_then(why, &format_args!("nothing was changed, neither {} nor what is live", file.display())))]
+    NotApplied {
+        /// The configuration file.
+        file: PathBuf,
+        /// What happened.
+        why: Box<HaProxyError>,
+    },
     /// The configuration was installed, and HAProxy did not take it.
-    #[error("HAProxy did not take the new {}: {why}; {live}", file.display())]
+    #[error("HAProxy did not take the new {}: {}", file.display(), and_then(why, live))]
     NotTaken {
         /// The configuration file.
         file: PathBuf,
@@ -106,6 +124,17 @@ pub enum HaProxyError {
         /// Its last words.
         output: String,
     },
+}
+
+impl HaProxyError {
+    /// Whether what is wrong is in what the user wrote, and not in how things went.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::NotApplied { why, .. } => why.is_configuration(),
+            Self::Option(_) | Self::Template { .. } | Self::Lint { .. } | Self::Refused { .. } => true,
+            _ => false,
+        }
+    }
 }
 
 /// Why a reload did not lead to the wanted process.
@@ -136,41 +165,6 @@ pub enum ReloadError {
     /// The socket does not answer as it should.
     #[error(transparent)]
     Socket(#[from] SocketError),
-}
-
-/// What is live after a failed change.
-#[derive(Debug)]
-pub enum Live {
-    /// The configuration of before, on disk and in the process.
-    Previous,
-    /// The configuration of before is on disk; the process keeps what it has.
-    PreviousOnDisk(Box<dyn std::error::Error + Send + Sync>),
-    /// The file is as it was before; the process keeps what it has.
-    Unchanged,
-    /// There was no configuration before; the new one stays on disk.
-    NothingBefore,
-    /// The configuration of before cannot be put back.
-    NotRolledBack(Box<HaProxyError>),
-}
-
-impl fmt::Display for Live {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Previous => f.write_str("the configuration of before is back on disk and live"),
-            Self::PreviousOnDisk(why) => write!(
-                f,
-                "the configuration of before is back on disk, the process keeps what it had, since it could not be \
-                 reloaded: {why}"
-            ),
-            Self::Unchanged => f.write_str("the file is as it was and the process keeps what it had"),
-            Self::NothingBefore => f.write_str(
-                "there was no configuration before, so the new one stays on disk; the process keeps what it had",
-            ),
-            Self::NotRolledBack(why) => {
-                write!(f, "the new file is on disk and could not be rolled back ({why}); the process keeps what it had")
-            }
-        }
-    }
 }
 
 /// HAProxy's stats or master socket does not answer as it should.
@@ -243,6 +237,13 @@ fn source_line(line: Option<usize>, text: Option<&str>) -> String {
         (Some(line), None) => format!(" line {line}"),
         (None, _) => String::new(),
     }
+}
+
+/// What happened and what is live, on a line of its own where what happened is several.
+fn and_then(why: &impl fmt::Display, live: &impl fmt::Display) -> String {
+    let why = why.to_string();
+    let why = why.trim_end();
+    format!("{why}{}{live}", if why.contains('\n') { "\n" } else { "; " })
 }
 
 /// What a program said, after a colon: beside it when it is one line, below it when it is more.

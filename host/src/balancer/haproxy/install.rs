@@ -1,17 +1,33 @@
 //! Putting the configuration in its place, so that at every moment the file there is a whole one that HAProxy
 //! accepts, and the one before is at hand.
 //!
-//! Beside `haproxy.cfg` there are `haproxy.cfg.last-good`, the configuration that a process was last seen to have
-//! taken before the present one; `haproxy.cfg.pending` while it is not known whether HAProxy took the present one,
-//! also after a crash; and for a moment `haproxy.cfg.new.PID`.
+//! Beside `haproxy.cfg` there are
+//! - `haproxy.cfg.last-good`, which booted and stood there before the present one;
+//! - `haproxy.cfg.pending`, while it is not known whether HAProxy took a change, with the digest of that;
+//! - `haproxy.cfg.installed`, the digests of what doproxy put there, by which a file that somebody else changed is
+//!   found out;
+//! - `haproxy.cfg.edited`, `haproxy.cfg.edited.2` and so on, such files before they were replaced;
+//! - for a moment `….new.PID`, from which each of these is renamed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
+use sha2::{Digest as _, Sha256};
 
 use super::HaProxyError;
 use super::options::beside;
+use crate::crash::around;
+
+/// How many digests are remembered: the present configuration, the one before, and some that were not taken.
+const KEPT_DIGESTS: usize = 8;
+
+/// The mode of a configuration that replaces none. It may hold passwords.
+const MODE: u32 = 0o640;
 
 /// The configuration file and those beside it. All of its work is a few short system calls.
 #[derive(Debug)]
@@ -19,17 +35,41 @@ pub(super) struct Place {
     file: PathBuf,
     last_good: PathBuf,
     pending: PathBuf,
+    installed: PathBuf,
 }
 
 /// A file that is not in its place yet; removed when it does not get there.
 #[derive(Debug)]
-pub(super) struct Candidate(PathBuf);
+pub(super) struct Draft(PathBuf);
+
+/// Where a file that somebody else changed is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Edit {
+    pub(super) path: PathBuf,
+    /// It was not kept before, so nobody was told yet.
+    pub(super) is_new: bool,
+}
 
 impl Place {
     /// The place of `file`; where that is a link, the place that it leads to.
     pub(super) fn new(file: &Path) -> Self {
         let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-        Self { last_good: beside(&file, "last-good"), pending: beside(&file, "pending"), file }
+        Self {
+            last_good: beside(&file, "last-good"),
+            pending: beside(&file, "pending"),
+            installed: beside(&file, "installed"),
+            file,
+        }
+    }
+
+    /// The configuration file itself.
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The configuration to go back to; `None` where there is none.
+    pub(super) fn last_good(&self) -> Option<&Path> {
+        self.last_good.exists().then_some(&self.last_good)
     }
 
     /// What is there now; `None` where there is nothing.
@@ -41,93 +81,166 @@ impl Place {
         }
     }
 
-    /// Whether it is not known that HAProxy took what is there.
+    /// Whether there is a change of which it is not known that HAProxy took it.
     pub(super) fn is_pending(&self) -> bool {
-        self.pending.exists()
+        // Where it cannot be seen, one reload too many does no harm.
+        self.pending.try_exists().unwrap_or(true)
     }
 
-    /// Writes `text` beside the file, to the disk, with the owner that the file has.
-    pub(super) fn write_candidate(&self, text: &str) -> Result<Candidate, HaProxyError> {
-        let candidate = Candidate(beside(&self.file, &format!("new.{}", std::process::id())));
-        // Ours alone: left over by a process of the same id.
-        remove(&candidate.0).map_err(failed("remove", &candidate.0))?;
-        let write = || -> io::Result<()> {
-            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o640).open(&candidate.0)?;
-            if let Ok(old) = fs::metadata(&self.file) {
-                // Only root may give a file away; for others the new file is as good as they can make it.
-                let _ = fchown(&file, Some(old.uid()), Some(old.gid()));
+    /// Whether doproxy put these bytes there, and nobody has changed them since.
+    pub(super) fn is_ours(&self, bytes: &[u8]) -> bool {
+        self.digests().contains(&digest(bytes))
+    }
+
+    /// Whether doproxy ever put anything there.
+    pub(super) fn is_known(&self) -> bool {
+        !self.digests().is_empty()
+    }
+
+    /// Whether these bytes are those of which it is not known that HAProxy took them.
+    pub(super) fn is_untried(&self, bytes: &[u8]) -> bool {
+        fs::read_to_string(&self.pending).is_ok_and(|untried| untried.trim_end() == digest(bytes))
+    }
+
+    /// Writes `text` beside the file, to the disk, with the owner and the mode that the file has.
+    pub(super) fn write_candidate(&self, text: &str) -> Result<Draft, HaProxyError> {
+        self.draft(&self.file, text.as_bytes())
+    }
+
+    /// Keeps a file that somebody else changed, beside those that were kept before.
+    pub(super) fn keep_edit(&self, bytes: &[u8]) -> Result<Edit, HaProxyError> {
+        let mut number = 1;
+        loop {
+            let suffix = if number == 1 { "edited".to_owned() } else { format!("edited.{number}") };
+            let path = beside(&self.file, &suffix);
+            match fs::read(&path) {
+                Ok(kept) if kept == bytes => return Ok(Edit { path, is_new: false }),
+                Ok(_) => number += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.replace(&path, bytes)?;
+                    return Ok(Edit { path, is_new: true });
+                }
+                Err(error) => return Err(failed("read", &path)(error)),
             }
-            file.write_all(text.as_bytes())?;
-            file.sync_all()
-        };
-        write().map_err(failed("write", &candidate.0))?;
-        Ok(candidate)
-    }
-
-    /// Keeps what is there as the last good one, and puts the candidate in its place.
-    pub(super) fn install(&self, candidate: &Candidate) -> Result<(), HaProxyError> {
-        if !self.is_pending() {
-            self.keep_as_last_good()?;
         }
-        self.mark_pending()?;
-        fs::rename(&candidate.0, &self.file).map_err(failed("write", &self.file))?;
-        self.sync_directory()
     }
 
-    /// Remembers, over a crash too, that HAProxy may not have taken what is there.
+    /// Keeps what boots, and was there before, as what a failed change goes back to.
+    pub(super) fn keep_as_last_good(&self, bytes: &[u8]) -> Result<(), HaProxyError> {
+        if fs::read(&self.last_good).is_ok_and(|kept| kept == bytes) {
+            return Ok(());
+        }
+        // A copy and no link: who edits the file in its place must not change both, and others than root may not
+        // link to a file of root's.
+        self.replace(&self.last_good, bytes)
+    }
+
+    /// Puts the candidate, whose text is `text`, in its place. On an error the file is as it was.
+    pub(super) fn install(&self, candidate: &Draft, text: &str) -> Result<(), HaProxyError> {
+        self.remember(text.as_bytes())?;
+        self.replace(&self.pending, format!("{}\n", digest(text.as_bytes())).as_bytes())?;
+        self.rename(&candidate.0, &self.file)
+    }
+
+    /// Remembers, over a crash too, that HAProxy is to read once more what is there and was taken before.
     pub(super) fn mark_pending(&self) -> Result<(), HaProxyError> {
-        let marked = File::create(&self.pending).and_then(|file| file.sync_all());
-        marked.map_err(failed("write", &self.pending))?;
-        self.sync_directory()
+        self.replace(&self.pending, b"the same once more\n")
     }
 
-    /// HAProxy took what is there.
+    /// HAProxy took what is there. Where a loss of power brings the mark back, that costs one reload.
     pub(super) fn settle(&self) -> Result<(), HaProxyError> {
-        remove(&self.pending).map_err(failed("remove", &self.pending))
+        around("forget the pending change", || remove(&self.pending)).map_err(failed("remove", &self.pending))
     }
 
-    /// Puts the last good configuration back; `false` where there is none, and nothing is done.
-    pub(super) fn roll_back(&self) -> Result<bool, HaProxyError> {
-        if !self.last_good.exists() {
-            return Ok(false);
+    /// Puts the last good configuration back. Needs no room on the disk.
+    pub(super) fn roll_back(&self) -> Result<(), HaProxyError> {
+        let bytes = fs::read(&self.last_good).map_err(failed("read", &self.last_good))?;
+        self.rename(&self.last_good, &self.file)?;
+        // The good one is in its place: that there is no second one of it is no failure.
+        if let Err(error) = self.keep_as_last_good(&bytes) {
+            tracing::warn!("{error}");
         }
-        let link = beside(&self.file, &format!("new.{}", std::process::id()));
-        remove(&link)
-            .and_then(|()| fs::hard_link(&self.last_good, &link))
-            .and_then(|()| fs::rename(&link, &self.file))
-            // Renaming one link of a file over another does nothing, and leaves both.
-            .and_then(|()| remove(&link))
-            .map_err(failed("write", &self.file))?;
-        self.sync_directory()?;
-        Ok(true)
+        Ok(())
     }
 
-    fn keep_as_last_good(&self) -> Result<(), HaProxyError> {
-        let link = beside(&self.last_good, "new");
-        let kept = remove(&link).and_then(|()| match fs::hard_link(&self.file, &link) {
-            Ok(()) => fs::rename(&link, &self.last_good).and_then(|()| remove(&link)),
-            // Nothing was there before, so nothing may be rolled back to.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => remove(&self.last_good),
-            Err(error) => Err(error),
-        });
-        kept.map_err(failed("write", &self.last_good))
+    /// Removes what processes left that ended in the middle of their work.
+    pub(super) fn clean_up(&self) {
+        let Some(name) = self.file.file_name().and_then(|name| name.to_str()) else { return };
+        for entry in fs::read_dir(self.directory()).into_iter().flatten().flatten() {
+            let found = entry.file_name();
+            let rest = found.to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix('.'));
+            let pid = rest.and_then(|rest| {
+                let pid = rest.strip_prefix("new.").or_else(|| Some(rest.rsplit_once(".new.")?.1))?;
+                pid.parse::<i32>().ok().filter(|pid| *pid > 0)
+            });
+            // One of our own id is left over by a process that had it before.
+            if pid.is_some_and(|pid| pid.unsigned_abs() == std::process::id() || has_ended(pid))
+                && let Err(error) = around("remove a draft of a process that ended", || remove(&entry.path()))
+            {
+                tracing::warn!("{}", failed("remove", &entry.path())(error));
+            }
+        }
     }
 
-    fn sync_directory(&self) -> Result<(), HaProxyError> {
-        let directory = self.file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("write", directory))
+    fn digests(&self) -> Vec<String> {
+        // Where it cannot be read, a copy too many is kept.
+        fs::read_to_string(&self.installed).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    fn remember(&self, bytes: &[u8]) -> Result<(), HaProxyError> {
+        let new = digest(bytes);
+        let mut digests = self.digests();
+        digests.retain(|old| *old != new);
+        digests.insert(0, new);
+        digests.truncate(KEPT_DIGESTS);
+        self.replace(&self.installed, (digests.join("\n") + "\n").as_bytes())
+    }
+
+    fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), HaProxyError> {
+        self.rename(&self.draft(path, bytes)?.0, path)
+    }
+
+    fn draft(&self, path: &Path, bytes: &[u8]) -> Result<Draft, HaProxyError> {
+        let draft = Draft(beside(path, &format!("new.{}", std::process::id())));
+        let write = || -> io::Result<()> {
+            // Left over by a process of the same id.
+            remove(&draft.0)?;
+            let mut file = around("create a draft", || {
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft.0)
+            })?;
+            adopt(&file, &self.file)?;
+            around("write a draft", || file.write_all(bytes))?;
+            around("sync a draft", || file.sync_all())
+        };
+        write().map_err(failed("write", path))?;
+        Ok(draft)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<(), HaProxyError> {
+        around("rename into place", || fs::rename(from, to)).map_err(failed("write", to))?;
+        let directory = self.directory();
+        let synced = around("sync the directory", || File::open(directory).and_then(|directory| directory.sync_all()));
+        // It is in its place. After a loss of power it may be the one before again, which is whole as well.
+        if let Err(error) = synced {
+            tracing::warn!("{}", failed("sync", directory)(error));
+        }
+        Ok(())
+    }
+
+    fn directory(&self) -> &Path {
+        self.file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
     }
 }
 
-impl Candidate {
+impl Draft {
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
 }
 
-impl Drop for Candidate {
+impl Drop for Draft {
     fn drop(&mut self) {
-        // Gone already where it was installed.
+        // Gone already where it was put in its place.
         let _ = fs::remove_file(&self.0);
     }
 }
@@ -135,7 +248,28 @@ impl Drop for Candidate {
 /// Writes a small file whose loss does no harm.
 pub(super) fn write_state(path: &Path, text: &str) -> Result<(), HaProxyError> {
     let new = beside(path, "new");
-    fs::write(&new, text).and_then(|()| fs::rename(&new, path)).map_err(failed("write", path))
+    let written = around("write the state file", || fs::write(&new, text).and_then(|()| fs::rename(&new, path)));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&new);
+        failed("write", path)(error)
+    })
+}
+
+/// Gives `file` the owner, the group and the mode of the one at `path`, as far as that is allowed.
+fn adopt(file: &File, path: &Path) -> io::Result<()> {
+    let Ok(old) = fs::metadata(path) else { return file.set_permissions(Permissions::from_mode(MODE)) };
+    // Only root may give a file away; others may still give it to a group that they are in. Where neither is
+    // allowed, the new file is as good as they can make it.
+    let _ = fchown(file, Some(old.uid()), Some(old.gid())).or_else(|_| fchown(file, None, Some(old.gid())));
+    file.set_permissions(Permissions::from_mode(old.mode() & 0o777))
+}
+
+fn has_ended(pid: i32) -> bool {
+    kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -161,7 +295,7 @@ mod tests {
     }
 
     fn install(place: &Place, text: &str) {
-        place.install(&place.write_candidate(text).unwrap()).unwrap();
+        place.install(&place.write_candidate(text).unwrap(), text).unwrap();
     }
 
     fn names(dir: &tempfile::TempDir) -> Vec<String> {
@@ -174,40 +308,84 @@ mod tests {
     #[test]
     fn the_configuration_of_before_comes_back() {
         let (dir, place) = place();
-        for text in ["one", "two"] {
-            install(&place, text);
-            place.settle().unwrap();
-        }
-        install(&place, "three");
+        install(&place, "good");
+        place.settle().unwrap();
+        place.keep_as_last_good(b"good").unwrap();
+        install(&place, "bad");
 
-        assert!(place.roll_back().unwrap());
+        place.roll_back().unwrap();
 
-        assert_eq!(place.read().unwrap().as_deref(), Some(&b"two"[..]));
-        assert!(place.is_pending());
-        assert_eq!(names(&dir), ["haproxy.cfg", "haproxy.cfg.last-good", "haproxy.cfg.pending"]);
+        assert_eq!(place.read().unwrap().as_deref(), Some(&b"good"[..]));
+        assert!(place.is_pending() && !place.is_untried(b"good"));
+        let expected = ["haproxy.cfg", "haproxy.cfg.installed", "haproxy.cfg.last-good", "haproxy.cfg.pending"];
+        assert_eq!(names(&dir), expected);
     }
 
     #[test]
-    fn a_configuration_that_was_never_taken_does_not_become_the_last_good_one() {
+    fn an_edit_in_its_place_does_not_reach_the_last_good_one() {
+        let (dir, place) = place();
+        install(&place, "good");
+        place.keep_as_last_good(b"good").unwrap();
+        place.roll_back().unwrap();
+
+        fs::write(dir.path().join("haproxy.cfg"), "edited").unwrap();
+
+        assert_eq!(fs::read_to_string(place.last_good().unwrap()).unwrap(), "good");
+    }
+
+    #[test]
+    fn what_was_never_taken_is_told_from_what_was() {
         let (_dir, place) = place();
         install(&place, "good");
         place.settle().unwrap();
         install(&place, "crashed before the reload");
-        install(&place, "the next");
 
-        assert!(place.roll_back().unwrap());
-
-        assert_eq!(place.read().unwrap().as_deref(), Some(&b"good"[..]));
+        assert!(place.is_untried(b"crashed before the reload"));
+        assert!(!place.is_untried(b"good"));
+        assert!(place.is_ours(b"good") && place.is_ours(b"crashed before the reload") && !place.is_ours(b"edited"));
     }
 
     #[test]
-    fn the_only_configuration_is_never_removed() {
+    fn each_edit_is_kept_once() {
         let (dir, place) = place();
-        install(&place, "first");
 
-        assert!(!place.roll_back().unwrap());
+        let kept = ["first", "second", "first"].map(|edit| place.keep_edit(edit.as_bytes()).unwrap());
 
-        assert_eq!(names(&dir), ["haproxy.cfg", "haproxy.cfg.pending"]);
+        assert_eq!(kept.each_ref().map(|edit| edit.is_new), [true, true, false]);
+        assert_eq!(kept[0].path, kept[2].path);
+        assert_eq!(fs::read_to_string(&kept[1].path).unwrap(), "second");
+        assert_eq!(names(&dir), ["haproxy.cfg.edited", "haproxy.cfg.edited.2"]);
+    }
+
+    #[test]
+    fn what_a_process_left_that_ended_is_removed_and_what_is_anothers_stays() {
+        let (dir, place) = place();
+        let ended = std::process::Command::new("true").spawn().map(|mut child| {
+            child.wait().unwrap();
+            child.id()
+        });
+        let ended = ended.unwrap();
+        let left = [format!("haproxy.cfg.new.{ended}"), format!("haproxy.cfg.last-good.new.{ended}")];
+        // Process 1 always runs.
+        let others = ["haproxy.cfg.new.1", "haproxy.cfg.new.txt", "haproxy.cfg.new.0", "other.cfg.new.999"];
+        for name in left.iter().map(String::as_str).chain(others) {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+
+        place.clean_up();
+
+        assert_eq!(names(&dir), ["haproxy.cfg.new.0", "haproxy.cfg.new.1", "haproxy.cfg.new.txt", "other.cfg.new.999"]);
+    }
+
+    #[test]
+    fn the_mode_of_the_file_is_kept() {
+        let (dir, place) = place();
+        fs::write(dir.path().join("haproxy.cfg"), "old").unwrap();
+        fs::set_permissions(dir.path().join("haproxy.cfg"), Permissions::from_mode(0o604)).unwrap();
+
+        install(&place, "new");
+
+        assert_eq!(fs::metadata(dir.path().join("haproxy.cfg")).unwrap().mode() & 0o777, 0o604);
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! HAProxy as the balancer: the file is the truth, and the running process is made equal to it.
 //!
 //! A change goes: render (Tera) → our own checks → `haproxy -c` → the file is put in its place, with the last good one
-//! beside it → reload → ask the new worker what it serves. Where that fails, the last good file comes back.
+//! beside it → reload → ask the new worker what it serves. Where that fails, the last good file comes back. What
+//! somebody else wrote into the file is kept beside it.
 //! Nothing is done when file and process are so already. A droplet that warms up or drains is in the file with
 //! weight 0: it is checked, and gets no new sessions.
 //!
-//! What a template is given is said at the top of [`BUILT_IN_TEMPLATE`]. Statistics and reloads are in `runtime`,
-//! `stats` and `reload`; [`Process`] runs an HAProxy for the demo and for tests.
+//! What a template is given is said at the top of [`BUILT_IN_TEMPLATE`]. A change is in `change`, statistics and
+//! reloads are in `runtime`, `stats` and `reload`; [`Process`] runs an HAProxy for the demo and for tests.
 
+mod change;
 mod command;
 mod error;
 mod escape;
@@ -15,6 +17,7 @@ mod escape;
 mod fixtures;
 mod install;
 mod lint;
+mod live;
 mod options;
 mod process;
 mod reload;
@@ -28,20 +31,19 @@ mod tests;
 mod validate;
 mod wanted;
 
-use std::io::ErrorKind;
-
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{Applied, Balancer, Server, Stats};
-use install::Place;
+use change::When;
 use options::Setup;
 use runtime::{Command, Socket};
 use template::Template;
 use wanted::Wanted;
 
-pub use error::{HaProxyError, Live, ReloadError, SocketError};
+pub use error::{HaProxyError, ReloadError, SocketError};
 pub use lint::Problem;
+pub use live::{Live, OnDisk, Running};
 pub use options::{Deadlines, Options, Reload, RunAs, Timeouts};
 pub use process::Process;
 pub use template::BUILT_IN_TEMPLATE;
@@ -57,15 +59,6 @@ pub struct HaProxy {
     template: Template,
     /// Changes are made one at a time.
     changing: Mutex<()>,
-}
-
-/// When a reload is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
-    /// When file or process are not as wanted.
-    Needed,
-    /// In any case.
-    Always,
 }
 
 impl HaProxy {
@@ -102,8 +95,8 @@ impl HaProxy {
     }
 
     /// As [`Balancer::apply`], with a reload even when nothing differs.
-    pub async fn reload(&self, servers: &[Server]) -> Result<(), HaProxyError> {
-        self.make_so(servers, When::Always).await.map(drop)
+    pub async fn reload(&self, servers: &[Server]) -> Result<Applied, HaProxyError> {
+        self.make_so(servers, When::Always).await
     }
 
     fn rendered(&self, setup: &Setup, servers: &[Server]) -> Result<(Vec<Wanted>, String), HaProxyError> {
@@ -112,84 +105,6 @@ impl HaProxy {
         lint::check(&text, &wanted)
             .map_err(|problem| HaProxyError::Lint { file: self.template.name().to_owned(), problem })?;
         Ok((wanted, text))
-    }
-
-    async fn make_so(&self, servers: &[Server], when: When) -> Result<Applied, HaProxyError> {
-        let _one_at_a_time = self.changing.lock().await;
-        let (wanted, text) = self.rendered(&self.setup, servers)?;
-        let place = Place::new(&self.options.config_file);
-        let on_disk = place.read()?.is_some_and(|bytes| bytes == text.as_bytes());
-        let pending = place.is_pending();
-        let running = match self.running().await {
-            // What came of the reload could not be seen.
-            Err(SocketError::Unreachable { path, source }) if source.kind() == ErrorKind::PermissionDenied => {
-                return Err(SocketError::Unreachable { path, source }.into());
-            }
-            Err(SocketError::Unreachable { .. }) => None,
-            // HAProxy is there and slow. What is installed is as wanted, and a reload would only add to its load.
-            Err(error) if on_disk && !pending && when == When::Needed => return Err(error.into()),
-            running => running.ok(),
-        };
-        let live = running.as_ref().is_some_and(|state| state::difference(state, &wanted).is_none());
-        if on_disk && live && !pending && when == When::Needed {
-            return Ok(Applied::Unchanged);
-        }
-        reload::is_possible(&self.options).await?;
-        self.put_in_place(&place, &text, on_disk).await?;
-        let carried = running.map_or_else(|| state::EMPTY.to_owned(), |state| state::carried_over(&state, &wanted));
-        install::write_state(&self.options.state_file, &carried)?;
-        match self.take(&wanted).await {
-            Ok(()) => {
-                // It was for that one worker: a later start must not find servers as they are now.
-                install::write_state(&self.options.state_file, state::EMPTY)?;
-                place.settle()?;
-                Ok(Applied::Reloaded)
-            }
-            Err(why) => {
-                let live = if on_disk && !pending { Live::Unchanged } else { self.roll_back(&place).await };
-                // A start much later must not find the servers as they are now.
-                if let Err(error) = install::write_state(&self.options.state_file, state::EMPTY) {
-                    tracing::warn!("{error}");
-                }
-                if matches!(live, Live::Unchanged | Live::Previous) {
-                    place.settle()?;
-                }
-                Err(HaProxyError::NotTaken { file: self.options.config_file.clone(), why: Box::new(why), live })
-            }
-        }
-    }
-
-    /// What the running worker says of the fleet's servers.
-    async fn running(&self) -> Result<String, SocketError> {
-        let [state] = self.stats_socket().ask([Command::ShowServersState]).await?;
-        Ok(state)
-    }
-
-    async fn put_in_place(&self, place: &Place, text: &str, on_disk: bool) -> Result<(), HaProxyError> {
-        install::write_state(&self.options.state_file, state::EMPTY)?;
-        let candidate = place.write_candidate(text)?;
-        validate::validate(&self.options, candidate.path(), text, self.template.name()).await?;
-        if on_disk { place.mark_pending() } else { place.install(&candidate) }
-    }
-
-    /// Reloads, and holds the new worker against what is wanted.
-    async fn take(&self, wanted: &[Wanted]) -> Result<(), ReloadError> {
-        reload::reload(&self.options).await?;
-        match state::difference(&self.running().await?, wanted) {
-            None => Ok(()),
-            Some(difference) => Err(ReloadError::Mismatch(difference)),
-        }
-    }
-
-    async fn roll_back(&self, place: &Place) -> Live {
-        match place.roll_back() {
-            Ok(true) => match reload::reload(&self.options).await {
-                Ok(()) => Live::Previous,
-                Err(why) => Live::PreviousOnDisk(why.into()),
-            },
-            Ok(false) => Live::NothingBefore,
-            Err(why) => Live::NotRolledBack(Box::new(why)),
-        }
     }
 
     fn stats_socket(&self) -> Socket {

@@ -13,6 +13,7 @@ use super::command;
 use super::error::{ReloadError, SocketError};
 use super::runtime::{Backoff, Command, Socket, fact};
 use super::{HaProxyError, Options, Reload};
+use crate::crash::around_async;
 
 /// What `show proc` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,25 +83,84 @@ pub(super) async fn is_possible(options: &Options) -> Result<(), SocketError> {
     Ok(())
 }
 
-/// Orders a reload, and waits until a new worker answers on the stats socket.
-pub(super) async fn reload(options: &Options) -> Result<(), ReloadError> {
+/// Orders a reload, and waits until a worker answers on the stats socket that was started by it.
+pub(super) async fn reload(options: &Options) -> Result<Worker, ReloadError> {
     let until = Instant::now() + options.deadlines.reload;
     let stats = Socket::new(&options.stats_socket, options.deadlines.answer);
-    let worker_before = worker(&stats).await;
-    match &options.reload {
-        Reload::MasterSocket(path) => by_master(&Socket::new(path, options.deadlines.answer), until).await?,
-        Reload::Command(words) => by_command(words, options.deadlines.reload).await?,
-    }
+    let before = match &options.reload {
+        Reload::MasterSocket(path) => {
+            let master = Socket::new(path, options.deadlines.answer);
+            around_async("reload by the master", by_master(&master, until)).await?
+        }
+        Reload::Command(words) => {
+            let before = Before::ask(&stats).await;
+            by_command(words, options.deadlines.reload).await?;
+            before
+        }
+    };
+    around_async("wait for the new worker", first_after(&before, &stats, until, options.deadlines.reload)).await
+}
+
+/// The first worker that answers and was not there before.
+async fn first_after(before: &Before, stats: &Socket, until: Instant, given: Duration) -> Result<Worker, ReloadError> {
     let mut backoff = Backoff::until(until);
     loop {
-        let now = worker(&stats).await;
-        match now {
-            Ok(pid) if worker_before.as_ref().ok() != Some(&pid) => return Ok(()),
+        match worker(stats).await {
+            Ok(worker) if before.is_over_with(&worker) => return Ok(worker),
             now => {
                 if !backoff.wait().await {
-                    return Err(now.map_or_else(Into::into, |_| ReloadError::NoNewWorker(options.deadlines.reload)));
+                    return Err(now.map_or_else(Into::into, |_| ReloadError::NoNewWorker(given)));
                 }
             }
+        }
+    }
+}
+
+/// What a worker says of itself, all at one time.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) pid: u32,
+    /// The whole seconds since it was started.
+    uptime_s: u64,
+    /// Its servers. HAProxy says that there is no such backend where its configuration is not one of ours.
+    pub(super) state: Result<String, SocketError>,
+}
+
+/// The worker that answers on the stats socket.
+pub(super) async fn worker(stats: &Socket) -> Result<Worker, SocketError> {
+    let [facts, servers] = stats.ask_each([Command::ShowInfo, Command::ShowServersState]).await?;
+    let facts = facts?;
+    let number = |key| fact(&facts, key).and_then(|value| value.parse::<u64>().ok());
+    let pid = number("Pid").and_then(|pid| u32::try_from(pid).ok());
+    match (pid, number("Uptime_sec")) {
+        (Some(pid), Some(uptime_s)) => Ok(Worker { pid, uptime_s, state: servers }),
+        _ => Err(stats.nonsense(Command::ShowInfo, &facts)),
+    }
+}
+
+/// By what a worker that was started by a reload is told from those of before.
+#[derive(Debug)]
+enum Before {
+    /// The process ids of before.
+    Workers(Vec<u32>),
+    /// A worker was there and did not say its id; the reload was ordered then.
+    Silent(Instant),
+}
+
+impl Before {
+    async fn ask(stats: &Socket) -> Self {
+        match worker(stats).await {
+            Ok(worker) => Self::Workers(vec![worker.pid]),
+            // Nobody is there.
+            Err(SocketError::Unreachable { .. }) => Self::Workers(Vec::new()),
+            Err(_) => Self::Silent(Instant::now()),
+        }
+    }
+
+    fn is_over_with(&self, worker: &Worker) -> bool {
+        match self {
+            Self::Workers(pids) => !pids.contains(&worker.pid),
+            Self::Silent(ordered) => worker.uptime_s <= ordered.elapsed().as_secs(),
         }
     }
 }
@@ -125,17 +185,13 @@ fn is_final(error: &SocketError) -> bool {
     matches!(error, SocketError::Unreachable { source, .. } if matches!(source.kind(), NotFound | PermissionDenied))
 }
 
-/// The process id of the worker that answers on the stats socket.
-async fn worker(stats: &Socket) -> Result<u32, SocketError> {
-    let [info] = stats.ask([Command::ShowInfo]).await?;
-    fact(&info, "Pid").and_then(|pid| pid.parse().ok()).ok_or_else(|| stats.nonsense(Command::ShowInfo, &info))
-}
-
-async fn by_master(master: &Socket, until: Instant) -> Result<(), ReloadError> {
+/// Reloads, and answers the workers of before.
+async fn by_master(master: &Socket, until: Instant) -> Result<Before, ReloadError> {
     let before = processes(master, until).await?;
+    let workers = || Before::Workers(before.workers.iter().chain(&before.old_workers).copied().collect());
     let left = until.saturating_duration_since(Instant::now());
     match master.within(left).ask_master(Command::Reload).await {
-        Ok(answer) if answer.starts_with("Success=1") => return Ok(()),
+        Ok(answer) if answer.starts_with("Success=1") => return Ok(workers()),
         Ok(answer) if answer.starts_with("Success=0") => {
             let log = answer.split_once("--\n").map_or("", |(_, log)| log);
             return Err(ReloadError::Failed(command::cleaned(log)));
@@ -148,7 +204,7 @@ async fn by_master(master: &Socket, until: Instant) -> Result<(), ReloadError> {
     loop {
         let now = processes(master, until).await?;
         if let Some(outcome) = now.outcome(&before) {
-            return outcome;
+            return outcome.map(|()| workers());
         }
         if !backoff.wait().await {
             return Err(ReloadError::NoNewWorker(backoff.given()));
@@ -196,6 +252,35 @@ mod tests {
             Processes { master: 10, reloads: 5, failed: 2, workers: vec![12], old_workers: vec![11] }
         );
         assert_eq!(Processes::read("Unknown command"), None);
+    }
+
+    fn worker_that_is_up_for(uptime_s: u64) -> Worker {
+        Worker { pid: 11, uptime_s, state: Ok(String::new()) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_of_before_that_was_slow_is_not_taken_for_a_new_one() {
+        let (_dir, socket) = silent_socket();
+        let before = Before::ask(&socket).await;
+        tokio::time::advance(Duration::from_secs(3)).await;
+
+        assert!(!before.is_over_with(&worker_that_is_up_for(10)));
+        assert!(before.is_over_with(&worker_that_is_up_for(2)));
+    }
+
+    #[tokio::test]
+    async fn where_nobody_was_there_before_whoever_answers_is_new() {
+        let before = Before::ask(&Socket::new(Path::new("/nowhere/sock"), Duration::from_secs(5))).await;
+
+        assert!(before.is_over_with(&worker_that_is_up_for(10)));
+    }
+
+    /// A socket that never answers.
+    fn silent_socket() -> (impl Sized, Socket) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sock");
+        let listener = tokio::net::UnixListener::bind(&path).unwrap();
+        ((dir, listener), Socket::new(&path, Duration::from_secs(5)))
     }
 
     #[test]

@@ -78,6 +78,18 @@ impl Socket {
 
     /// Asks a worker several things, all of one worker at one time; as many answers come back.
     pub(super) async fn ask<const N: usize>(&self, commands: [Command; N]) -> Result<[String; N], SocketError> {
+        let mut out = [const { String::new() }; N];
+        for (text, answer) in out.iter_mut().zip(self.ask_each(commands).await?) {
+            *text = answer?;
+        }
+        Ok(out)
+    }
+
+    /// As [`Socket::ask`], where one thing may be answered and another not.
+    pub(super) async fn ask_each<const N: usize>(
+        &self,
+        commands: [Command; N],
+    ) -> Result<[Result<String, SocketError>; N], SocketError> {
         let mut line = String::from("set severity-output number");
         for command in commands {
             line.push(';');
@@ -86,16 +98,14 @@ impl Socket {
         let text = self.exchange(&line).await?;
         // Every answer ends with an empty line; that of `set` is nothing else.
         let mut answers = text.strip_prefix('\n').unwrap_or(&text).split("\n\n");
-        let mut out = [const { String::new() }; N];
-        for (answer, command) in out.iter_mut().zip(commands) {
+        Ok(commands.map(|command| {
             let text = answers.next().unwrap_or_default();
             // With a severity before it, it is a message and not what was asked for.
             if text.is_empty() || text.starts_with('[') {
                 return Err(self.nonsense(command, text));
             }
-            text.clone_into(answer);
-        }
-        Ok(out)
+            Ok(text.to_owned())
+        }))
     }
 
     /// Says that `answer` is none to `command`.

@@ -2,20 +2,14 @@
 
 use std::path::Path;
 
-use super::command::{self, cleaned};
+use super::command::{self, Ended, cleaned};
 use super::{HaProxyError, Options};
 
 /// Runs `haproxy -c` over `file`, whose text was made by `template`. Warnings are errors, since they become errors
 /// with a later HAProxy.
 pub(super) async fn validate(options: &Options, file: &Path, text: &str, template: &str) -> Result<(), HaProxyError> {
     let shown = file.to_string_lossy();
-    let ended = command::run(&options.binary, &["-c", "-dW", "-f", &shown], options.deadlines.check).await;
-    let ended = ended.map_err(|error| match error {
-        HaProxyError::Run { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            HaProxyError::BinaryMissing(options.binary.clone())
-        }
-        error => error,
-    })?;
+    let ended = check(options, &["-c", "-dW", "-f", &shown]).await?;
     if ended.status.success() {
         return Ok(());
     }
@@ -25,8 +19,32 @@ pub(super) async fn validate(options: &Options, file: &Path, text: &str, templat
         template: template.to_owned(),
         line,
         text: line.and_then(|line| text.lines().nth(line.checked_sub(1)?)).map(str::to_owned),
-        output: cleaned(&ended.output.replace(&*shown, &real)),
+        output: said(&ended).replace(&*shown, &real),
     })
+}
+
+/// Whether HAProxy starts with a file that is there, which may be another's: warnings do not keep it from that.
+pub(super) async fn boots(options: &Options, file: &Path) -> Result<(), HaProxyError> {
+    let ended = check(options, &["-c", "-f", &file.to_string_lossy()]).await?;
+    if ended.status.success() {
+        return Ok(());
+    }
+    Err(HaProxyError::DoesNotBoot { file: file.to_owned(), output: said(&ended) })
+}
+
+async fn check(options: &Options, arguments: &[&str]) -> Result<Ended, HaProxyError> {
+    command::run(&options.binary, arguments, options.deadlines.check).await.map_err(|error| match error {
+        HaProxyError::Run { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            HaProxyError::BinaryMissing(options.binary.clone())
+        }
+        error => error,
+    })
+}
+
+/// HAProxy's own words; how it ended where it said nothing, as when it was killed.
+fn said(ended: &Ended) -> String {
+    let said = cleaned(&ended.output);
+    if said.is_empty() { ended.status.to_string() } else { said }
 }
 
 /// The line in the first `[FILE:LINE]`.

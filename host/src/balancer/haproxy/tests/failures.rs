@@ -1,13 +1,9 @@
 //! What goes wrong is said, and what was live stays live.
 
-use std::net::Ipv4Addr;
-
-use tokio::net::TcpListener;
-
-use super::rig::{Rig, local, options};
+use super::rig::{Rig, local, options, taken};
 use crate::balancer::Balancer;
 use crate::balancer::ServerState::Serving;
-use crate::balancer::haproxy::{BUILT_IN_TEMPLATE, HaProxy, HaProxyError, Live, Options, Process, Reload};
+use crate::balancer::haproxy::{BUILT_IN_TEMPLATE, HaProxy, HaProxyError, Live, OnDisk, Options, Process, Reload};
 
 /// The user's own template in the rig's directory.
 fn with_template(rig: &Rig, text: &str) -> HaProxy {
@@ -29,11 +25,12 @@ async fn a_template_that_haproxy_refuses_changes_nothing() {
 
     let error = with_template(&rig, &old_style).apply(&[local(Serving, 1), local(Serving, 2)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.told(&error), @r#"
+    insta::assert_snapshot!(rig.told(&error), @r"
     HAProxy refuses the configuration made by DIR/own.cfg.tera: line 41 is `reqadd X-Forwarded-Proto:\ http`
     [ALERT] config : parsing [DIR/haproxy.cfg:41] : The 'reqadd' directive is not supported anymore since HAProxy 2.1. Use 'http-request add-header' instead.
     [ALERT] config : Error(s) found in configuration file : DIR/haproxy.cfg
-    "#);
+    nothing was changed, neither DIR/haproxy.cfg nor what is live
+    ");
     assert_eq!(rig.config(), before);
     assert_eq!(rig.get().await, (200, "1".into()));
 }
@@ -45,7 +42,7 @@ async fn a_template_without_the_servers_never_reaches_haproxy() {
 
     let error = with_template(&rig, truncated).apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.told(&error), @"DIR/own.cfg.tera does not give a configuration of this fleet: the last line must be `# doproxy: end`: it may be truncated");
+    insta::assert_snapshot!(rig.told(&error), @"DIR/own.cfg.tera does not give a configuration of this fleet: the last line must be `# doproxy: end`: it may be truncated; nothing was changed, neither DIR/haproxy.cfg nor what is live");
 }
 
 #[tokio::test]
@@ -54,8 +51,7 @@ async fn a_reload_that_fails_brings_the_configuration_of_before_back() {
     rig.boot(1).await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
     let before = rig.config();
-    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-    let bind = vec![taken.local_addr().unwrap().to_string()];
+    let (_listener, bind) = taken().await;
     let elsewhere = HaProxy::new(Options { bind, ..rig.options.clone() }).unwrap();
 
     let error = elsewhere.apply(&[local(Serving, 1)]).await.unwrap_err();
@@ -75,8 +71,8 @@ async fn a_reload_command_that_fails_is_quoted_and_tried_again_the_next_time() {
 
     let error = haproxy.apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.told(&error), @"HAProxy did not take the new DIR/haproxy.cfg: `sh -c echo no such unit >&2; exit 5` failed (exit status: 5): no such unit; the configuration of before is back on disk, the process keeps what it had, since it could not be reloaded: `sh -c echo no such unit >&2; exit 5` failed (exit status: 5): no such unit");
-    assert!(matches!(error, HaProxyError::NotTaken { live: Live::PreviousOnDisk(_), .. }));
+    insta::assert_snapshot!(rig.told(&error), @"HAProxy did not take the new DIR/haproxy.cfg: `sh -c echo no such unit >&2; exit 5` failed (exit status: 5): no such unit; the configuration of before is back on disk; live is the worker of before, with what it had");
+    assert!(matches!(error, HaProxyError::NotTaken { live: Live { file: OnDisk::Previous, .. }, .. }));
     assert_eq!(rig.config(), before);
     assert_eq!(rig.haproxy.apply(&[]).await.unwrap(), crate::balancer::Applied::Reloaded);
 }
@@ -88,7 +84,7 @@ async fn a_process_that_reads_another_file_is_found_out() {
 
     let error = HaProxy::new(Options { config_file, ..rig.options.clone() }).unwrap().apply(&[local(Serving, 1)]).await;
 
-    insta::assert_snapshot!(rig.told(&error.unwrap_err()), @"HAProxy did not take the new DIR/other.cfg: the new worker does not have the servers of the file: web-1 is missing; was HAProxy started with `-f` another file?; there was no configuration before, so the new one stays on disk; the process keeps what it had");
+    insta::assert_snapshot!(rig.told(&error.unwrap_err()), @"HAProxy did not take the new DIR/other.cfg: the new worker does not have the servers of the file: web-1 is missing; was HAProxy started with `-f` another file?; the new configuration stays on disk, since there was none before; live is a worker without the new servers: web-1 is missing");
 }
 
 #[tokio::test]
@@ -98,7 +94,7 @@ async fn an_haproxy_that_does_not_run_is_left_alone() {
 
     let error = haproxy.apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(error.to_string().replace(&*dir.path().to_string_lossy(), "DIR"), @"HAProxy does not answer on DIR/master.sock: No such file or directory (os error 2); is HAProxy running (`systemctl start haproxy`), and is its socket there?");
+    insta::assert_snapshot!(error.to_string().replace(&*dir.path().to_string_lossy(), "DIR"), @"HAProxy does not answer on DIR/master.sock: No such file or directory (os error 2); is HAProxy running (`systemctl start haproxy`), and is its socket there?; nothing was changed, neither DIR/haproxy.cfg nor what is live");
     assert!(!options.config_file.exists());
 }
 

@@ -1,16 +1,23 @@
 //! An HAProxy in a directory of its own, with droplets that are small HTTP servers on 127.0.1.x.
 
+use std::fs::Permissions;
 use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
+use nix::unistd::Pid;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::balancer::haproxy::fixtures::server_that_is;
+use crate::balancer::haproxy::install::Place;
+use crate::balancer::haproxy::reload::worker;
+use crate::balancer::haproxy::runtime::Socket;
 use crate::balancer::haproxy::{HaProxy, Options, Process, Reload};
 use crate::balancer::{Balancer, Server, ServerState, ServerStats, Stats};
 
@@ -35,12 +42,20 @@ impl Rig {
 
     /// The same, after `change` to its options.
     pub(super) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
-        let (dir, mut options) = options().await;
+        Self::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// The same, in a directory that is there.
+    pub(super) async fn start_in(dir: tempfile::TempDir, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = options_in(dir.path()).await;
         let front = free_port().await;
         options.bind = vec![format!("127.0.0.1:{front}")];
         change(&mut options);
         let haproxy = HaProxy::new(options.clone()).unwrap();
-        std::fs::write(&options.config_file, haproxy.render(&[]).unwrap()).unwrap();
+        // As doproxy leaves it.
+        let (place, text) = (Place::new(&options.config_file), haproxy.render(&[]).unwrap());
+        place.install(&place.write_candidate(&text).unwrap(), &text).unwrap();
+        place.settle().unwrap();
         std::fs::write(&options.state_file, "1\n").unwrap();
         let process =
             Process::start(&options.binary, &options.config_file, &dir.path().join("master.sock")).await.unwrap();
@@ -100,6 +115,47 @@ impl Rig {
         std::fs::read_to_string(&self.options.config_file).unwrap()
     }
 
+    /// What is in the file beside the configuration that ends in `suffix`.
+    pub(super) fn beside(&self, suffix: &str) -> Option<String> {
+        std::fs::read_to_string(self.dir.path().join(format!("haproxy.cfg.{suffix}"))).ok()
+    }
+
+    /// Whether HAProxy would start with the file that is there.
+    pub(super) fn boots(&self) -> bool {
+        let mut haproxy = std::process::Command::new(&self.options.binary);
+        haproxy.args(["-q", "-c", "-f"]).arg(&self.options.config_file).status().unwrap().success()
+    }
+
+    /// The process id of the worker.
+    pub(super) async fn worker(&self) -> Pid {
+        let socket = Socket::new(&self.options.stats_socket, PATIENCE);
+        Pid::from_raw(i32::try_from(worker(&socket).await.unwrap().pid).unwrap())
+    }
+
+    /// HAProxy with these options changed.
+    pub(super) fn with(&self, change: impl FnOnce(&mut Options)) -> HaProxy {
+        let mut options = self.options.clone();
+        change(&mut options);
+        HaProxy::new(options).unwrap()
+    }
+
+    /// Waits until HAProxy has no worker.
+    pub(super) async fn until_nobody_answers(&self) {
+        let until = Instant::now() + PATIENCE;
+        while std::os::unix::net::UnixStream::connect(&self.options.stats_socket).is_ok() {
+            assert!(Instant::now() < until, "it still answers");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// A program in the rig's directory, made of shell commands.
+    pub(super) fn script(&self, commands: &str) -> PathBuf {
+        let path = self.dir.path().join("script");
+        std::fs::write(&path, format!("#!/bin/sh\n{commands}\n")).unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        path
+    }
+
     /// The text of an error without what differs from run to run.
     pub(super) fn told(&self, error: &impl std::fmt::Display) -> String {
         let dir = self.dir.path().to_string_lossy();
@@ -110,17 +166,28 @@ impl Rig {
 /// The options of an HAProxy in a directory of its own, which is not running.
 pub(super) async fn options() -> (tempfile::TempDir, Options) {
     let dir = tempfile::tempdir().unwrap();
-    let options = Options {
+    let options = options_in(dir.path()).await;
+    (dir, options)
+}
+
+async fn options_in(dir: &Path) -> Options {
+    Options {
         bind: vec!["127.0.0.1:9".into()],
         server_port: free_port().await,
         check_interval: Duration::from_millis(100),
-        stats_socket: dir.path().join("stats.sock"),
+        stats_socket: dir.join("stats.sock"),
         log: None,
         run_as: None,
-        reload: Reload::MasterSocket(dir.path().join("master.sock")),
-        ..Options::new(dir.path().join("haproxy.cfg"))
-    };
-    (dir, options)
+        reload: Reload::MasterSocket(dir.join("master.sock")),
+        ..Options::new(dir.join("haproxy.cfg"))
+    }
+}
+
+/// An address that is taken, so that a reload which is to listen there fails.
+pub(super) async fn taken() -> (TcpListener, Vec<String>) {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let bind = vec![listener.local_addr().unwrap().to_string()];
+    (listener, bind)
 }
 
 /// Droplet `id` at the address where [`Rig::boot`] puts it.
