@@ -1,5 +1,9 @@
 //! The inventory's rules, on a real file.
 
+mod backups;
+mod damage;
+mod opening;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -229,7 +233,10 @@ fn what_is_no_inventory_is_refused_and_left_alone() {
 fn an_inventory_of_a_newer_version_is_refused() {
     let file = File::new();
     drop(file.open());
-    rusqlite::Connection::open(file.path()).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let connection = Connection::open(file.path()).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    sums::write(&connection).unwrap();
+    drop(connection);
 
     let refused = SqliteInventory::open(file.path());
 
