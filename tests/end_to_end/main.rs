@@ -2,5 +2,9 @@
 
 mod bad_input;
 mod doproxy_defects;
+mod invariants;
+mod inventory_faults;
+mod io_faults;
 mod stage;
 mod tutorial;
+mod wall_clock;

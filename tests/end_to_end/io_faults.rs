@@ -1,0 +1,176 @@
+//! What the disk and the kernel can do to `create` and `delete`: each system call that writes fails (ENOSPC, EIO), or the
+//! process is killed at it, and the next command carries on.
+//!
+//! The positions are found by a clean run under strace. Every so many of them are tried; `DOPROXY_EVERY=1` tries all of
+//! them, which takes half an hour. strace counts the calls of each thread on its own, so a fault may strike more than
+//! one thread at its N-th call, which is as good.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::invariants::{recovers, under};
+use crate::stage::{Ended, Stage, run};
+
+/// Of so many positions one is tried, so that it takes less than a minute.
+const EVERY: usize = 16;
+
+/// Calls that change something outside of the process.
+const CHANGES: &str = "write,writev,pwrite64,fsync,fdatasync,ftruncate,rename,linkat,unlink,openat,connect,sendto,sendmsg";
+/// What a call can fail with, and the calls that do.
+const FAILURES: [(&str, &[&str]); 2] = [
+    ("ENOSPC", &["write", "writev", "pwrite64", "openat", "rename", "linkat"]),
+    ("EIO", &["write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename"]),
+];
+
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Fault {
+    call: String,
+    /// At which call of this kind, counted from 1.
+    number: usize,
+    /// `error=EIO`, `signal=KILL`.
+    what: &'static str,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:when={}", self.call, self.what, self.number)
+    }
+}
+
+/// What a run under strace called: kind, number within its thread, and the line.
+fn calls(trace: &str) -> Vec<(String, usize, &str)> {
+    let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut calls = Vec::new();
+    for line in trace.lines().filter(|line| !line.contains(" resumed>")) {
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let Some((call, _)) = rest.trim_start().split_once('(') else { continue };
+        if call.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            let count = counts.entry((thread, call)).or_default();
+            *count += 1;
+            calls.push((call.to_owned(), *count, line));
+        }
+    }
+    calls
+}
+
+/// The positions of a clean run, and what can happen at each.
+fn faults(trace: &str, folder: &str) -> Vec<Fault> {
+    let mut faults = BTreeSet::new();
+    for (call, number, line) in calls(trace) {
+        let makes_a_file = call != "openat" || line.contains("O_CREAT");
+        let is_ours = line.contains(folder);
+        // A kill at any of them; but only files of the fleet fail: with its pipes no program does anything sensible.
+        if makes_a_file {
+            faults.insert(Fault { call: call.clone(), number, what: "signal=KILL" });
+        }
+        for (error, failing) in FAILURES {
+            if is_ours && makes_a_file && failing.contains(&call.as_str()) {
+                let what = if error == "EIO" { "error=EIO" } else { "error=ENOSPC" };
+                faults.insert(Fault { call: call.clone(), number, what });
+            }
+        }
+    }
+    faults.into_iter().collect()
+}
+
+async fn set() -> Stage {
+    let stage = Stage::with(Duration::from_millis(1), 25).await;
+    stage.configure_timeouts("poll: 20ms, drain: 1s, visible: 300ms, boot: 10s, warm_up: 10s, delete: 10s");
+    stage
+}
+
+/// Without inventory and droplets, as at the first `create`.
+fn clear(stage: &Stage) {
+    while !stage.billed().is_empty() {
+        stage.delete_by_hand(0);
+    }
+    for entry in std::fs::read_dir(stage.path("")).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_string_lossy().starts_with("doproxy.db") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+}
+
+async fn trace(stage: &Stage, arguments: &[&str]) -> Vec<Fault> {
+    let file = stage.path("trace");
+    let strace = ["-f", "-y", "--seccomp-bpf", "-e", &format!("trace={CHANGES}"), "-o", file.to_str().unwrap()];
+    let ended = run(&mut under("strace", &strace, &stage.command(arguments))).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let folder = std::fs::canonicalize(stage.path("")).unwrap();
+    faults(&std::fs::read_to_string(file).unwrap(), folder.to_str().unwrap())
+}
+
+async fn with_fault(stage: &Stage, fault: &Fault, arguments: &[&str]) -> Ended {
+    let inject = format!("inject={fault}");
+    let trace = format!("trace={}", fault.call);
+    let strace = ["-f", "--seccomp-bpf", "-qqq", "-e", &trace, "-e", &inject, "-o", "/dev/null"];
+    run(&mut under("strace", &strace, &stage.command(arguments))).await
+}
+
+/// How the commands that a fault struck ended.
+#[derive(Debug, Default)]
+struct Tally {
+    positions: usize,
+    survived: usize,
+    killed: usize,
+    failed: usize,
+}
+
+async fn strike(stage: &Stage, fault: &Fault, arguments: &[&str], tally: &Mutex<Tally>) {
+    let what = format!("{} with {fault}", arguments[0]);
+    let ended = with_fault(stage, fault, arguments).await;
+    assert!(!ended.err.contains("panicked"), "{what}: {}", ended.err);
+    assert!(ended.code <= 0 || ended.err.contains("error: "), "{what}: it failed without a word: {ended:?}");
+    recovers(stage, &what).await;
+    let mut tally = tally.lock().unwrap();
+    tally.survived += 1;
+    // strace ends as its program did: by a signal, or with its code.
+    match ended.code {
+        0 => {}
+        1..128 => tally.failed += 1,
+        _ => tally.killed += 1,
+    }
+}
+
+/// Creates in a place without an inventory, deletes one of the two, each with a fault of its own.
+async fn rounds(creates: &Mutex<Vec<Fault>>, deletes: &Mutex<Vec<Fault>>, tally: &Mutex<Tally>) {
+    let stage = set().await;
+    loop {
+        let (create, delete) = (creates.lock().unwrap().pop(), deletes.lock().unwrap().pop());
+        if create.is_none() && delete.is_none() {
+            break;
+        }
+        if let Some(fault) = create {
+            clear(&stage);
+            strike(&stage, &fault, &["create", "--count", "2"], tally).await;
+        }
+        if let Some(fault) = delete {
+            if stage.billed().is_empty() {
+                stage.works(&["create"]).await;
+            }
+            strike(&stage, &fault, &["delete", "0", "--yes"], tally).await;
+        }
+    }
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_the_disk_fails_or_the_process_dies_the_next_command_carries_on() {
+    let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(EVERY);
+    let stage = set().await;
+    let some = |faults: Vec<Fault>| Mutex::new(faults.into_iter().step_by(every).collect::<Vec<_>>());
+    let creates = some(trace(&stage, &["create", "--count", "2"]).await);
+    let deletes = some(trace(&stage, &["delete", "0", "--yes"]).await);
+    stage.strike().await;
+    let positions = creates.lock().unwrap().len() + deletes.lock().unwrap().len();
+    let tally = Mutex::new(Tally { positions, ..Tally::default() });
+
+    tokio::join!(rounds(&creates, &deletes, &tally), rounds(&creates, &deletes, &tally));
+
+    let Tally { positions, survived, killed, failed } = tally.into_inner().unwrap();
+    println!("I/O faults: {positions} positions, {survived} survived ({killed} were killed, {failed} failed with words)");
+    assert_eq!(survived, positions);
+    assert!(killed > 0 && failed > 0, "no fault struck");
+}

@@ -1,0 +1,97 @@
+//! The wall clock goes back by an hour or jumps a day ahead: in the midst of a command, and between a crash and the
+//! recovery. Nothing is lost or doubled, and nobody waits for it.
+//!
+//! libfaketime moves the clock of the program alone, and leaves the monotonic one as it is.
+
+use std::path::Path;
+
+use tokio::process::Command;
+
+use crate::invariants::recovers;
+use crate::stage::{Stage, run, until};
+
+const FAKETIME: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+const JUMPS: [&str; 2] = ["-1h", "+24h"];
+
+/// Short waits, so that one that goes by the wall clock is told from one that does not.
+const TIMEOUTS: &str = "poll: 20ms, drain: 1s, visible: 500ms, boot: 20s, warm_up: 20s, delete: 20s";
+
+fn is_there() -> bool {
+    let is_there = Path::new(FAKETIME).exists();
+    if !is_there {
+        println!("SKIPPED, the wall clock: there is no {FAKETIME}");
+    }
+    is_there
+}
+
+/// The command with a clock that goes by the file `clock`.
+fn faked(stage: &Stage, arguments: &[&str]) -> Command {
+    let mut command = stage.command(arguments);
+    command
+        .env("LD_PRELOAD", FAKETIME)
+        .env("FAKETIME_TIMESTAMP_FILE", stage.path("clock"))
+        .env("FAKETIME_NO_CACHE", "1")
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("DONT_FAKE_MONOTONIC", "1");
+    command
+}
+
+async fn set() -> Stage {
+    let stage = Stage::set().await;
+    stage.configure_timeouts(TIMEOUTS);
+    stage.write("clock", "+0");
+    stage
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_in_the_midst_of_a_command_does_not_matter() {
+    if !is_there() {
+        return;
+    }
+    for jump in JUMPS {
+        let stage = set().await;
+        let mut create = faked(&stage, &["create", "--count", "2"]).spawn().unwrap();
+        until("the droplets are asked for", async || stage.billed().len() == 2).await;
+        stage.write("clock", jump);
+
+        assert!(create.wait().await.unwrap().success(), "create with {jump}");
+        let mut delete = faked(&stage, &["delete", "0", "--yes"]);
+        stage.write("clock", "+0");
+        let deleted = run(&mut delete).await;
+
+        assert_eq!(deleted.code, 0, "delete after {jump}: {}", deleted.err);
+        let fleet = recovers(&stage, jump).await;
+        assert_eq!(fleet.billed.len(), 1, "{jump}");
+        stage.strike().await;
+    }
+}
+
+/// The moments of a create at which it is killed: before the request, after it, and when the droplet boots.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_between_a_crash_and_the_recovery_loses_and_doubles_nothing() {
+    if !is_there() {
+        return;
+    }
+    for jump in JUMPS {
+        for calls in [2, 3, 4, 6] {
+            let what = format!("killed after {calls} calls, then {jump}");
+            let stage = set().await;
+            let mut create = faked(&stage, &["create", "--count", "2"]).spawn().unwrap();
+            let called = |stage: &Stage| stage.with_world(|world, _| world.calls().values().sum::<u64>());
+            until("the calls were made", async || called(&stage) >= calls).await;
+            create.kill().await.unwrap();
+            let asked_for = stage.billed();
+            stage.write("clock", jump);
+
+            let carried_on = run(&mut faked(&stage, &["reload"])).await;
+
+            assert_eq!(carried_on.code, 0, "{what}: {}", carried_on.err);
+            stage.write("clock", "+0");
+            let fleet = recovers(&stage, &what).await;
+            for name in asked_for {
+                assert!(fleet.billed.iter().any(|(_, billed)| *billed == name), "{what}: {name} was given up");
+            }
+            stage.strike().await;
+        }
+    }
+}
