@@ -10,6 +10,7 @@ pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod controller;
+pub mod crash;
 pub mod emulator;
 pub mod inventory;
 pub mod model;

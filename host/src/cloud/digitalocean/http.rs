@@ -17,6 +17,7 @@ use super::error::{classify, clean, plain_id, told, transport};
 use super::retry::{Backoff, asked};
 use super::{ApiUrl, Options, Retry, Timeouts};
 use crate::cloud::{CloudError, ErrorClass};
+use crate::crash;
 use crate::model::{Timestamp, Token};
 
 /// Largest answer that is read. A page of 200 droplets is about half a megabyte.
@@ -174,7 +175,7 @@ impl Http {
 
     /// Sends a call once and reads its answer.
     async fn attempt<T>(&self, call: &Call, read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> Outcome<T> {
-        let Answer { status, mut request_id, asked, body } = match self.exchange(call).await {
+        let Answer { status, mut request_id, asked, body } = match crash::around_async("API call", self.exchange(call)).await {
             Ok(answer) => answer,
             Err(error) => {
                 let (class, message) = transport(&error, self.timeouts);

@@ -25,6 +25,7 @@ pub use lock::WriteLock;
 use place::Place;
 
 use super::{CreateDraft, Inventory, PolicyState, Snapshot, Step};
+use crate::crash;
 use crate::model::{
     Droplet, DropletId, DropletName, FleetName, Operation, OperationKind, OperationState, Phase, Timestamp,
 };
@@ -206,7 +207,7 @@ impl SqliteInventory {
             .map_err(Refusal::from)
             .and_then(|transaction| {
                 let value = change(&transaction)?;
-                transaction.commit()?;
+                crash::around("inventory commit", || transaction.commit())?;
                 Ok(value)
             });
         if let Some(backups) = self.backups.as_ref().filter(|_| connection.total_changes() != changes) {

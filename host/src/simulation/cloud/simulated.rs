@@ -9,6 +9,7 @@ use crate::clock::Clock;
 use crate::cloud::{
     Account, Cloud, CloudDroplet, CloudError, CreateRequest, ErrorClass, Filter, Image, Region, Size, SshKey,
 };
+use crate::crash;
 use crate::model::{DropletId, Tag, Timestamp};
 
 /// A world and the clock that it lives by. Clones share the world.
@@ -40,7 +41,7 @@ impl SimulatedCloud {
     ) -> Result<T, CloudError> {
         let call = Call::new(method, path);
         // Everything happens at once, and is heard of later.
-        let (latency, outcome) = self.with_world(|world, now| {
+        let happens = |world: &mut World, now| {
             world.count(&call);
             let admission = world.admit(now, &call);
             let lost = |message: &str| Err(transport_error(&call, message));
@@ -58,7 +59,8 @@ impl SimulatedCloud {
                 Verdict::Reset => lost("the connection was reset"),
             };
             (admission.latency, outcome)
-        });
+        };
+        let (latency, outcome) = crash::around("API call", || self.with_world(happens));
         if latency > Duration::ZERO {
             tokio::time::sleep(latency).await;
         }
