@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::InventoryError;
+use crate::crash;
 
 /// More links than this lead in a circle.
 const MOST_LINKS: usize = 40;
@@ -44,13 +45,11 @@ impl Place {
 
     /// Makes a file that is whole the one at `to`, so that a crash leaves the old one or the new one.
     pub(super) fn install(&self, new: &Path, to: &Path) -> io::Result<()> {
-        File::open(new)?.sync_all()?;
-        fs::rename(new, to)?;
-        self.sync_folder()
-    }
-
-    pub(super) fn sync_folder(&self) -> io::Result<()> {
-        File::open(&self.folder)?.sync_all()
+        crash::around("inventory install", || {
+            File::open(new)?.sync_all()?;
+            fs::rename(new, to)?;
+            File::open(&self.folder)?.sync_all()
+        })
     }
 }
 
