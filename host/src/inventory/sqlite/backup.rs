@@ -137,7 +137,9 @@ pub(super) fn warn_of_lost(place: &Place) {
     if let Found::Good { path, age, .. } = find(place.backup()) {
         let (file, path) = (place.file().display(), path.display());
         let age = words(age);
-        tracing::warn!("there is no inventory {file}, and there is a backup of it ({age} old): `cp {path} {file}` brings it back");
+        tracing::warn!(
+            "there is no inventory {file}, and there is a backup of it ({age} old): `cp {path} {file}` brings it back"
+        );
     }
 }
 

@@ -19,8 +19,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use backup::Schedule;
 pub use backup::Remedy;
+use backup::Schedule;
 pub use lock::WriteLock;
 use place::Place;
 
@@ -34,12 +34,12 @@ use crate::model::{
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
     /// The file cannot be opened or made.
-    #[error("cannot open the inventory {path}: {source}; check that the folder exists and may be written")]
+    #[error("cannot open the inventory {path}: {reason}; check that the file and its folder may be written")]
     Open {
         /// The database file.
         path: PathBuf,
-        /// What the system said.
-        source: rusqlite::Error,
+        /// What SQLite said.
+        reason: rusqlite::Error,
     },
     /// The folder that it is to be in is not there, or not to be used.
     #[error("cannot find the folder of the inventory {path}: {source}; make it, or name another `inventory`")]
@@ -104,7 +104,7 @@ pub enum InventoryError {
         waited: Duration,
     },
     /// The lock file cannot be used.
-    #[error("cannot lock the inventory with {path}: {source}")]
+    #[error("cannot lock the inventory with {path}: {source}; check that its folder may be written")]
     Lock {
         /// The lock file.
         path: PathBuf,
@@ -115,14 +115,14 @@ pub enum InventoryError {
     #[error("the inventory refused a step: {0}; this is a fault in doproxy")]
     Refused(String),
     /// Any other failure of SQLite.
-    #[error("cannot {action} the inventory {path}: {source}; check free space and permissions")]
+    #[error("cannot {action} the inventory {path}: {reason}; check free space and permissions")]
     Sqlite {
         /// `read` or `write`.
         action: &'static str,
         /// The database file.
         path: PathBuf,
         /// What SQLite said.
-        source: rusqlite::Error,
+        reason: rusqlite::Error,
     },
 }
 

@@ -12,7 +12,8 @@ use super::place::{Place, remove_database, remove_logs};
 use super::{InventoryError, backup, sums};
 
 /// Each entry brings the schema from its index to the next version; entries are never changed once released.
-const MIGRATIONS: [&str; 2] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE droplets (
         name TEXT PRIMARY KEY,
         fleet_index INTEGER NOT NULL UNIQUE,
@@ -58,13 +59,15 @@ const MIGRATIONS: [&str; 2] = ["
         ticks INTEGER NOT NULL,
         state BLOB NOT NULL
     ) STRICT;
-", "
+",
+    "
     CREATE TABLE table_sums (
         name TEXT PRIMARY KEY,
         rows INTEGER NOT NULL,
         sum INTEGER NOT NULL
     ) STRICT;
-"];
+",
+];
 
 /// The schema version that this program writes.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]
@@ -84,11 +87,9 @@ pub(super) fn open(place: &Place) -> Result<Connection, InventoryError> {
     if is_empty(place)? {
         return Err(corrupt(place, "it is empty"));
     }
-    let mut connection = Connection::open_with_flags(
-        place.file(),
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
-    .map_err(failed)?;
+    let mut connection =
+        Connection::open_with_flags(place.file(), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(failed)?;
     prepare(&connection).map_err(failed)?;
     verify(&mut connection).map_err(failed)?.map_or(Ok(()), |detail| Err(corrupt(place, detail)))?;
     migrate(&mut connection, place)?;
@@ -110,7 +111,7 @@ fn create(place: &Place) -> Result<(), InventoryError> {
     // Left over by a crash, or by somebody who moved the database away: neither belongs to the new one.
     let new = place.beside(".new");
     remove_database(&new).and_then(|()| remove_logs(place.file())).map_err(failed)?;
-    let made = make(&new).map_err(|source| InventoryError::Open { path: place.file().to_owned(), source });
+    let made = make(&new).map_err(|reason| InventoryError::Open { path: place.file().to_owned(), reason });
     let made = made.and_then(|()| place.install(&new, place.file()).map_err(failed));
     if made.is_err() {
         // It is of no use to anybody, and the disk may be full.
@@ -209,14 +210,14 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// Tells a damaged file from any other failure.
-pub(super) fn classify(place: &Place, action: &'static str, source: rusqlite::Error) -> InventoryError {
+pub(super) fn classify(place: &Place, action: &'static str, reason: rusqlite::Error) -> InventoryError {
     let path = place.file().to_owned();
-    if is_damage(place, &source) {
-        corrupt(place, source)
+    if is_damage(place, &reason) {
+        corrupt(place, reason)
     } else if action == "open" {
-        InventoryError::Open { path, source }
+        InventoryError::Open { path, reason }
     } else {
-        InventoryError::Sqlite { action, path, source }
+        InventoryError::Sqlite { action, path, reason }
     }
 }
 

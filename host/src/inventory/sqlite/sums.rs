@@ -100,7 +100,10 @@ pub(super) fn rows_of(connection: &Connection, table: &str) -> Result<Option<i64
 }
 
 fn count(connection: &Connection) -> Result<Vec<(String, Sum)>> {
-    let mut sums = vec![(SCHEMA.to_owned(), count_rows(connection, "SELECT sql, user_version FROM main.sqlite_schema, pragma_user_version")?)];
+    let mut sums = vec![(
+        SCHEMA.to_owned(),
+        count_rows(connection, "SELECT sql, user_version FROM main.sqlite_schema, pragma_user_version")?,
+    )];
     for table in tables(connection)? {
         let sum = count_rows(connection, &format!("SELECT * FROM main.\"{table}\""))?;
         sums.push((table, sum));
@@ -131,7 +134,10 @@ fn tables(connection: &Connection) -> Result<Vec<String>> {
 }
 
 fn columns(connection: &Connection, table: &str) -> Result<Vec<String>> {
-    connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?.query_map([table], |row| row.get(0))?.collect()
+    connection
+        .prepare("SELECT name FROM pragma_table_info(?1) ORDER BY cid")?
+        .query_map([table], |row| row.get(0))?
+        .collect()
 }
 
 /// A function of SQL: the sum in the first argument, and the row in the others.

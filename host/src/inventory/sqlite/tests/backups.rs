@@ -125,7 +125,8 @@ async fn a_backup_brought_back_as_the_error_says_works() {
     let before = file.open().load().await.unwrap();
     damage(&file.path());
     let refusal = SqliteInventory::open(file.path()).unwrap_err().to_string();
-    let commands: Vec<&str> = refusal.split('`').skip(1).step_by(2).filter(|words| !words.contains("recover")).collect();
+    let commands: Vec<&str> =
+        refusal.split('`').skip(1).step_by(2).filter(|words| !words.contains("recover")).collect();
 
     for command in commands {
         assert!(std::process::Command::new("sh").args(["-ec", command]).status().unwrap().success(), "{command}");
