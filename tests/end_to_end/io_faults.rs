@@ -14,7 +14,7 @@ use crate::invariants::{recovers, under};
 use crate::stage::{Ended, Stage, run};
 
 /// Of so many positions one is tried, so that it takes less than a minute.
-const EVERY: usize = 16;
+const EVERY: usize = 23;
 
 /// Calls that change something outside of the process.
 const CHANGES: &str =
