@@ -60,13 +60,12 @@ fn resolve(path: &Path) -> io::Result<Place> {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no name of a file"));
         };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        match fs::read_link(&path) {
-            Ok(target) => path = folder.join(target),
+        if let Ok(target) = fs::read_link(&path) {
+            path = folder.join(target);
+        } else {
             // It is no link, or not there yet.
-            Err(_) => {
-                let folder = fs::canonicalize(folder)?;
-                return Ok(Place { file: folder.join(name), folder });
-            }
+            let folder = fs::canonicalize(folder)?;
+            return Ok(Place { file: folder.join(name), folder });
         }
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, "its links lead in a circle"))

@@ -213,7 +213,7 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 pub(super) fn classify(place: &Place, action: &'static str, reason: rusqlite::Error) -> InventoryError {
     let path = place.file().to_owned();
     if is_damage(place, &reason) {
-        corrupt(place, reason)
+        corrupt(place, reason.to_string())
     } else if action == "open" {
         InventoryError::Open { path, reason }
     } else {
@@ -223,9 +223,10 @@ pub(super) fn classify(place: &Place, action: &'static str, reason: rusqlite::Er
 
 fn is_damage(place: &Place, source: &rusqlite::Error) -> bool {
     match source.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => true,
-        // Our statements are right, so it is the schema or the format of the file that is not what it was.
-        Some(ErrorCode::Unknown | ErrorCode::TypeMismatch) => true,
+        // Our statements are right: where SQLite has no other word, the schema or the format is not what it was.
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown | ErrorCode::TypeMismatch) => {
+            true
+        }
         // A header that speaks of a format to come makes SQLite refuse to write, whoever may.
         Some(ErrorCode::ReadOnly) => may_write(place.file()) && may_write(place.folder()),
         Some(_) => false,
@@ -246,10 +247,10 @@ fn may_write(path: &Path) -> bool {
     access(path, AccessFlags::W_OK).is_ok()
 }
 
-fn corrupt(place: &Place, detail: impl ToString) -> InventoryError {
+fn corrupt(place: &Place, detail: impl Into<String>) -> InventoryError {
     InventoryError::Corrupt {
         path: place.file().to_owned(),
-        detail: detail.to_string(),
+        detail: detail.into(),
         remedy: Box::new(backup::remedy(place)),
     }
 }

@@ -167,6 +167,5 @@ fn digest<'value>(row: impl Iterator<Item = ValueRef<'value>>) -> i64 {
         }
     }
     let digest: [u8; 32] = digest.finalize().into();
-    let [a, b, c, d, e, f, g, h, ..] = digest;
-    i64::from_le_bytes([a, b, c, d, e, f, g, h])
+    digest.first_chunk().map_or(0, |start| i64::from_le_bytes(*start))
 }
