@@ -1,6 +1,7 @@
 //! What holds after every crash and fault, once the next command has carried on.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::path::Path;
 
 use doproxy::inventory::sqlite::SqliteInventory;
@@ -70,4 +71,9 @@ pub fn under(program: &str, arguments: &[impl AsRef<str>], command: &Command) ->
     outer.current_dir(inner.get_current_dir().unwrap_or(Path::new("."))).stdin(std::process::Stdio::null());
     outer.kill_on_drop(true);
     outer
+}
+
+/// Prints a line that is wanted of a test that passes too: the harness keeps only what `println!` prints to itself.
+pub fn say(line: &str) {
+    std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }

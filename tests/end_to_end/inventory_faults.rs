@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use nix::unistd::Uid;
 
 use crate::assert_said;
-use crate::invariants::{Fleet, recovers, under};
+use crate::invariants::{Fleet, recovers, say, under};
 use crate::stage::{Stage, run};
 
 /// Whether the kernel lets this user mount a file system of its own; says so where it does not.
@@ -16,7 +16,7 @@ fn may_mount() -> bool {
     let tried = Command::new("unshare").args(["-m", "sh", "-c", mount]).stderr(Stdio::null()).status();
     let may = tried.is_ok_and(|status| status.success());
     if !may {
-        println!("SKIPPED, a full disk: this kernel or user may not mount a tmpfs in a namespace of its own");
+        say("SKIPPED, a full disk: this kernel or user may not mount a tmpfs in a namespace of its own");
     }
     may
 }
@@ -58,7 +58,7 @@ async fn on_a_full_disk_nothing_is_lost_and_room_is_all_it_takes() {
         recovers(&stage, &what).await;
     }
 
-    println!("full disk: {} amounts of room, {failed} creates failed, and all were carried on", amounts.len());
+    say(&format!("full disk: {} amounts of room, {failed} creates failed, and all were carried on", amounts.len()));
     assert!(failed > 0 && failed < amounts.len());
     stage.strike().await;
 }
@@ -66,7 +66,7 @@ async fn on_a_full_disk_nothing_is_lost_and_room_is_all_it_takes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_write_is_told_so_and_changes_nothing() {
     if !Uid::effective().is_root() {
-        println!("SKIPPED, a folder that is read-only: only root can become somebody who may not write");
+        say("SKIPPED, a folder that is read-only: only root can become somebody who may not write");
         return;
     }
     let stage = Stage::set().await;

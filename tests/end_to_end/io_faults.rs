@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::invariants::{recovers, under};
+use crate::invariants::{recovers, say, under};
 use crate::stage::{Ended, Stage, run};
 
 /// Of so many positions one is tried, so that it takes less than a minute.
@@ -193,9 +193,9 @@ async fn wherever_the_disk_fails_or_the_process_dies_the_next_command_carries_on
     tokio::join!(rounds(&creates, &deletes, &tally), rounds(&creates, &deletes, &tally));
 
     let Tally { survived, killed, failed } = tally.into_inner().unwrap();
-    println!(
+    say(&format!(
         "I/O faults: {positions} positions, {survived} survived (of {all}; {killed} were killed, {failed} failed with words)"
-    );
+    ));
     assert_eq!(survived, positions);
     assert!(killed > 0 && failed > 0, "no fault struck");
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-use crate::invariants::recovers;
+use crate::invariants::{recovers, say};
 use crate::stage::{Stage, run, until};
 
 const JUMPS: [&str; 2] = ["-1h", "+24h"];
@@ -29,7 +29,7 @@ fn libfaketime() -> Option<PathBuf> {
 fn is_there() -> bool {
     let is_there = libfaketime().is_some();
     if !is_there {
-        println!("SKIPPED, the wall clock: libfaketime is not there; tests/prerequisites.sh faketime installs it");
+        say("SKIPPED, the wall clock: libfaketime is not there; tests/prerequisites.sh faketime installs it");
     }
     is_there
 }

@@ -73,7 +73,7 @@ async fn a_file_that_is_cut_short_is_refused() {
 
     let outcomes = try_each(cut, &file).await;
 
-    println!("inventory cut short: {} lengths, all refused", outcomes.refused);
+    say(&format!("inventory cut short: {} lengths, all refused", outcomes.refused));
     assert_eq!(outcomes, Outcomes { refused: bytes.len() / 512, same: 0 });
 }
 
@@ -93,6 +93,6 @@ async fn a_bit_that_flips_is_noticed_or_does_not_matter() {
 
     let outcomes = try_each(flipped, &file).await;
 
-    println!("inventory with a bit flipped: {} refused, {} the same", outcomes.refused, outcomes.same);
+    say(&format!("inventory with a bit flipped: {} refused, {} the same", outcomes.refused, outcomes.same));
     assert!(outcomes.refused > 100, "{outcomes:?}");
 }

@@ -30,6 +30,12 @@ impl File {
     }
 }
 
+/// Prints a line that is wanted of a test that passes too: the harness keeps only what `println!` prints to itself.
+fn say(line: &str) {
+    use std::io::Write;
+    std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
+}
+
 fn name(index: u32) -> DropletName {
     DropletName::parse(format!("www-{index}")).unwrap()
 }

@@ -127,6 +127,6 @@ async fn a_long_history_opens_and_is_backed_up() {
     drop(inventory);
     let backed_up = started.elapsed().saturating_sub(opened);
 
-    println!("inventory of 1,000 droplets, {} KiB: {opened:?} to open, {backed_up:?} to back up", bytes / 1024);
+    say(&format!("inventory of 1,000 droplets, {} KiB: {opened:?} to open, {backed_up:?} to back up", bytes / 1024));
     assert!(file.dir.path().join("doproxy.db.backup").exists());
 }
