@@ -22,4 +22,4 @@ prerequisites-demo:
 	@tests/prerequisites.sh haproxy
 
 prerequisites-test: prerequisites-demo
-	@tests/prerequisites.sh python3-venv
+	@tests/prerequisites.sh python3-venv strace faketime

@@ -1,12 +1,15 @@
 #!/bin/sh
-# Installs what demo and tests need and this machine lacks: HAProxy, Python's venv. Leaves alone what is there.
+# Installs what demo and tests need and this machine lacks: HAProxy, Python's venv, strace, libfaketime. Leaves alone
+# what is there.
 #
-#   tests/prerequisites.sh haproxy python3-venv
+#   tests/prerequisites.sh haproxy python3-venv strace faketime
 set -eu
 
 is_there() {
     case $1 in
         haproxy) [ -x /usr/sbin/haproxy ] ;;
+        strace) command -v strace >/dev/null ;;
+        faketime) ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 ;;
         python3-venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
         *) echo "prerequisites: what is $1?" >&2; exit 2 ;;
     esac

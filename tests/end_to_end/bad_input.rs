@@ -246,7 +246,7 @@ async fn an_inventory_that_is_damaged_or_in_use_is_left_alone() {
     assert_said!(stage, said.0, @r"
     1 waiting for doproxy create (process PID), which is changing the inventory
     error: the inventory DIR/doproxy.db is being changed by doproxy create (process PID); waited 100ms, try again when it is done
-    1 error: the inventory broken.db is damaged or not an inventory (file is not a database); restore a copy, or move it away and let `doproxy import` take the droplets over again
+    1 error: the inventory DIR/broken.db is damaged or not an inventory (file is not a database), and nothing was done; there is no backup. Move the file away with `mv DIR/broken.db DIR/broken.db.damaged; rm -f DIR/broken.db-wal DIR/broken.db-shm` and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag
     ");
     assert!(std::fs::read_to_string(stage.path("broken.db")).unwrap().starts_with("3164445\n"));
     stage.strike().await;

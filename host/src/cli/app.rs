@@ -69,9 +69,9 @@ impl App {
         Ok(PluginHost::new(self.config.plugins.clone())?)
     }
 
-    /// The inventory.
+    /// The inventory, to be changed by whoever has its lock.
     pub(super) fn inventory(&self) -> anyhow::Result<SqliteInventory> {
-        let inventory = SqliteInventory::open(&self.inventory)?;
+        let inventory = SqliteInventory::open_with_backup(&self.inventory)?;
         inventory.belong_to(&self.config.fleet)?;
         Ok(inventory)
     }

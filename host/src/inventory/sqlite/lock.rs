@@ -6,12 +6,13 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::InventoryError;
+use super::place::Place;
 
 /// How often the lock is tried while another process has it.
 const RETRY_EVERY: Duration = Duration::from_millis(50);
@@ -43,7 +44,8 @@ impl WriteLock {
         command: &str,
         mut waiting_for: impl FnMut(&str),
     ) -> Result<Self, InventoryError> {
-        let path = lock_path(inventory);
+        let place = Place::of(inventory)?;
+        let path = place.beside(".lock");
         let failed = |source| InventoryError::Lock { path: path.clone(), source };
         let mut file = OpenOptions::new()
             .create(true)
@@ -64,7 +66,7 @@ impl WriteLock {
                     let waited = started.elapsed();
                     if waited >= patience {
                         let holder = holder.unwrap_or_else(|| ANOTHER.to_owned());
-                        return Err(InventoryError::Locked { path: inventory.to_owned(), holder, waited: patience });
+                        return Err(InventoryError::Locked { path: place.file().to_owned(), holder, waited: patience });
                     }
                     // Between the other's lock and its note is a moment.
                     if !told && (holder.is_some() || waited >= NOTE_GRACE) {
@@ -84,12 +86,6 @@ impl WriteLock {
         }
         Ok(Self { file })
     }
-}
-
-fn lock_path(inventory: &Path) -> PathBuf {
-    let mut path = inventory.as_os_str().to_owned();
-    path.push(".lock");
-    path.into()
 }
 
 /// Who holds the lock, where that is noted.

@@ -1,21 +1,28 @@
 //! The inventory in one SQLite file: droplets with their history, and the journal of operations.
 //!
-//! `store` opens the file and keeps its schema, `lock` lets one process write at a time, `rows` reads and
-//! writes rows. What the steps mean for a droplet's phase is decided here; which step to take is not.
+//! `place` finds the file, `store` opens it, keeps its schema and looks for damage, `sums` tells rows from what
+//! was written, `backup` copies it, `lock` lets one process write at a time, `rows` reads and writes rows. What the
+//! steps mean for a droplet's phase is decided here; which step to take is not.
 
+mod backup;
 mod lock;
+mod place;
 mod rows;
 mod store;
+mod sums;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+pub use backup::Remedy;
+use backup::Schedule;
 pub use lock::WriteLock;
+use place::Place;
 
 use super::{CreateDraft, Creates, Freeze, Inventory, PolicyState, Remembered, Snapshot, Step};
 use crate::crash;
@@ -27,22 +34,40 @@ use crate::model::{
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
     /// The file cannot be opened or made.
-    #[error("cannot open the inventory {path}: {source}; check that the folder exists and may be written")]
+    #[error("cannot open the inventory {path}: {reason}; check that the file and its folder may be written")]
     Open {
         /// The database file.
         path: PathBuf,
+        /// What SQLite said.
+        reason: rusqlite::Error,
+    },
+    /// The folder that it is to be in is not there, or not to be used.
+    #[error("cannot find the folder of the inventory {path}: {source}; make it, or name another `inventory`")]
+    Folder {
+        /// The database file, as it was named.
+        path: PathBuf,
         /// What the system said.
-        source: rusqlite::Error,
+        source: std::io::Error,
+    },
+    /// The file cannot be made or looked at.
+    #[error("cannot {action} the inventory {path}: {source}; check free space and permissions")]
+    File {
+        /// `make` or `read`.
+        action: &'static str,
+        /// The database file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// It is no database, or a damaged one.
-    #[error(
-        "the inventory {path} is damaged or not an inventory ({detail}); restore a copy, or move it away and let `doproxy import` take the droplets over again"
-    )]
+    #[error("the inventory {path} is damaged or not an inventory ({detail}), and nothing was done; {remedy}")]
     Corrupt {
         /// The database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// What is wrong with it.
         detail: String,
+        /// What can be done about it.
+        remedy: Box<Remedy>,
     },
     /// A newer doproxy wrote it.
     #[error(
@@ -82,7 +107,7 @@ pub enum InventoryError {
     #[error("the fleet is frozen since {}: {}; `doproxy unfreeze` lifts it", .0.since, .0.reason)]
     Frozen(Freeze),
     /// The lock file cannot be used.
-    #[error("cannot lock the inventory with {path}: {source}")]
+    #[error("cannot lock the inventory with {path}: {source}; check that its folder may be written")]
     Lock {
         /// The lock file.
         path: PathBuf,
@@ -93,36 +118,53 @@ pub enum InventoryError {
     #[error("the inventory refused a step: {0}; this is a fault in doproxy")]
     Refused(String),
     /// Any other failure of SQLite.
-    #[error("cannot {action} the inventory {path}: {source}; check free space and permissions")]
+    #[error("cannot {action} the inventory {path}: {reason}; check free space and permissions")]
     Sqlite {
         /// `read` or `write`.
         action: &'static str,
         /// The database file.
         path: PathBuf,
         /// What SQLite said.
-        source: rusqlite::Error,
+        reason: rusqlite::Error,
     },
 }
 
 /// The fleet's inventory in a SQLite file.
 #[derive(Debug)]
 pub struct SqliteInventory {
-    path: PathBuf,
+    place: Place,
     connection: Mutex<Connection>,
+    /// Of a process that has the write lock; only such a one makes backups.
+    backups: Option<Mutex<Schedule>>,
 }
 
 impl SqliteInventory {
     /// Opens the inventory at `path`, and makes it or brings its schema up to date where needed.
-    pub fn open(path: impl Into<PathBuf>) -> Result<Self, InventoryError> {
-        let path = path.into();
-        let connection = store::open(&path)?;
-        Ok(Self { path, connection: Mutex::new(connection) })
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, InventoryError> {
+        let place = Place::of(path.as_ref())?;
+        let connection = store::open(&place)?;
+        Ok(Self { place, connection: Mutex::new(connection), backups: None })
     }
 
-    /// Opens the inventory at `path` only for reading; `None` where there is none yet.
-    pub fn open_existing(path: impl Into<PathBuf>) -> Result<Option<Self>, InventoryError> {
-        let path = path.into();
-        if path.exists() { Self::open(path).map(Some) } else { Ok(None) }
+    /// Opens the inventory at `path` as [`open`](Self::open) does, and keeps a backup beside it: made when this is
+    /// dropped after a change, and every few minutes in a process that goes on. For holders of the [`WriteLock`].
+    pub fn open_with_backup(path: impl AsRef<Path>) -> Result<Self, InventoryError> {
+        let mut inventory = Self::open(path)?;
+        let schedule = Schedule::of(&inventory.connection(), &inventory.place);
+        inventory.backups = Some(Mutex::new(schedule));
+        Ok(inventory)
+    }
+
+    /// Opens the inventory at `path`; `None` where there is none yet.
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Option<Self>, InventoryError> {
+        let path = path.as_ref();
+        if path.exists() {
+            return Self::open(path).map(Some);
+        }
+        if let Ok(place) = Place::of(path) {
+            backup::warn_of_lost(&place);
+        }
+        Ok(None)
     }
 
     /// Makes this the inventory of `fleet`, or refuses where it is another's.
@@ -135,7 +177,7 @@ impl SqliteInventory {
         if owner == fleet.as_str() {
             return Ok(());
         }
-        Err(InventoryError::OtherFleet { path: self.path.clone(), theirs: owner, ours: fleet.to_string() })
+        Err(InventoryError::OtherFleet { path: self.place.file().to_owned(), theirs: owner, ours: fleet.to_string() })
     }
 
     /// The phases that a droplet went through, oldest first. For people and tests.
@@ -156,12 +198,13 @@ impl SqliteInventory {
     }
 
     fn failed(&self, action: &'static str, source: rusqlite::Error) -> InventoryError {
-        store::classify(&self.path, action, source)
+        store::classify(&self.place, action, source)
     }
 
     /// Runs `change` in one transaction that is on disk when this returns `Ok`, or not there at all.
     fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal>) -> Result<T, InventoryError> {
         let mut connection = self.connection();
+        let changes = connection.total_changes();
         let result = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(Refusal::from)
@@ -170,11 +213,23 @@ impl SqliteInventory {
                 crash::around("inventory commit", || transaction.commit())?;
                 Ok(value)
             });
+        if let Some(backups) = self.backups.as_ref().filter(|_| connection.total_changes() != changes) {
+            backups.lock().unwrap_or_else(PoisonError::into_inner).changed(&connection, &self.place);
+        }
         result.map_err(|refusal| match refusal {
             Refusal::Precondition(why) => InventoryError::Refused(why),
             Refusal::Frozen(freeze) => InventoryError::Frozen(freeze),
             Refusal::Sqlite(source) => self.failed("write", source),
         })
+    }
+}
+
+impl Drop for SqliteInventory {
+    fn drop(&mut self) {
+        if let Some(backups) = &self.backups {
+            let connection = self.connection();
+            backups.lock().unwrap_or_else(PoisonError::into_inner).catch_up(&connection, &self.place);
+        }
     }
 }
 

@@ -1,14 +1,19 @@
-//! Opening the database file: pragmas, schema migrations, and telling damage from other failures.
+//! Opening the database file: making it whole, pragmas, schema migrations, and looking for damage.
 
+use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use nix::unistd::{AccessFlags, access};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use super::InventoryError;
+use super::place::{Place, remove_database, remove_logs};
+use super::{InventoryError, backup, sums};
 
 /// Each entry brings the schema from its index to the next version; entries are never changed once released.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [
+    "
     CREATE TABLE droplets (
         name TEXT PRIMARY KEY,
         fleet_index INTEGER NOT NULL UNIQUE,
@@ -54,39 +59,125 @@ const MIGRATIONS: [&str; 1] = ["
         ticks INTEGER NOT NULL,
         state BLOB NOT NULL
     ) STRICT;
-"];
+",
+    "
+    CREATE TABLE table_sums (
+        name TEXT PRIMARY KEY,
+        rows INTEGER NOT NULL,
+        sum INTEGER NOT NULL
+    ) STRICT;
+",
+];
 
 /// The schema version that this program writes.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]
 const SCHEMA: i64 = MIGRATIONS.len() as i64;
 
-/// Opens the database at `path` with full durability, and brings its schema up to date.
-pub(super) fn open(path: &Path) -> Result<Connection, InventoryError> {
+/// `PRAGMA synchronous` as a number: a commit is on disk when it returns.
+const SYNCHRONOUS_FULL: i64 = 2;
+
+/// Opens the database with full durability, looks whether it is whole, and brings its schema up to date. Makes it
+/// where there is none.
+pub(super) fn open(place: &Place) -> Result<Connection, InventoryError> {
+    if !is_there(place)? {
+        create(place)?;
+    }
+    let failed = |source| classify(place, "open", source);
+    // SQLite takes an empty file for a new database; ours never are empty, so somebody lost one.
+    if is_empty(place)? {
+        return Err(corrupt(place, "it is empty"));
+    }
     let mut connection =
-        Connection::open(path).map_err(|source| InventoryError::Open { path: path.to_owned(), source })?;
-    prepare(&mut connection).map_err(|source| classify(path, "open", source))?;
-    migrate(&mut connection, path)?;
+        Connection::open_with_flags(place.file(), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
+            .map_err(failed)?;
+    prepare(&connection).map_err(failed)?;
+    verify(&mut connection).map_err(failed)?.map_or(Ok(()), |detail| Err(corrupt(place, detail)))?;
+    migrate(&mut connection, place)?;
+    sums::keep(&connection).map_err(failed)?;
     Ok(connection)
 }
 
-fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(Duration::from_secs(10))?;
-    // Opening a database in WAL mode that is not one yet can fail silently: what is there is asked for, and checked.
-    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
-    if mode != "wal" {
-        return Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
-            Some(format!("the file system does not support a write-ahead log (journal mode is {mode})")),
-        ));
+/// Makes a new database under another name, whole and on disk, and only then gives it its own: no crash leaves half of
+/// one.
+fn create(place: &Place) -> Result<(), InventoryError> {
+    let failed = |source| InventoryError::File { action: "make", path: place.file().to_owned(), source };
+    // Two processes may find none at the same time; the lock ends with the value.
+    let folder = File::open(place.folder()).map_err(failed)?;
+    folder.lock().map_err(failed)?;
+    if is_there(place)? {
+        return Ok(());
     }
-    // A commit is on disk when it returns.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    Ok(())
+    backup::warn_of_lost(place);
+    // Left over by a crash, or by somebody who moved the database away: neither belongs to the new one.
+    let new = place.beside(".new");
+    remove_database(&new).and_then(|()| remove_logs(place.file())).map_err(failed)?;
+    let made = make(&new).map_err(|reason| InventoryError::Open { path: place.file().to_owned(), reason });
+    let made = made.and_then(|()| place.install(&new, place.file()).map_err(failed));
+    if made.is_err() {
+        // It is of no use to anybody, and the disk may be full.
+        let _ = remove_database(&new);
+    }
+    made
 }
 
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), InventoryError> {
-    let failed = |source| classify(path, "write", source);
+fn make(new: &Path) -> rusqlite::Result<()> {
+    let mut connection = Connection::open_with_flags(
+        new,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    bring_up_to_date(&transaction, 0)?;
+    transaction.commit()?;
+    connection.close().map_err(|(_, source)| source)
+}
+
+fn is_there(place: &Place) -> Result<bool, InventoryError> {
+    place.file().try_exists().map_err(unreadable(place))
+}
+
+fn is_empty(place: &Place) -> Result<bool, InventoryError> {
+    std::fs::metadata(place.file()).map(|found| found.is_file() && found.len() == 0).map_err(unreadable(place))
+}
+
+fn unreadable(place: &Place) -> impl FnOnce(io::Error) -> InventoryError {
+    |source| InventoryError::File { action: "read", path: place.file().to_owned(), source }
+}
+
+fn prepare(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_secs(10))?;
+    // Damage is found where it is first met, and not as a wrong row.
+    connection.pragma_update(None, "cell_size_check", true)?;
+    // Opening a database in WAL mode that is not one yet can fail silently: what is there is asked for, and checked.
+    connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    if mode != "wal" {
+        return Err(cannot(format!("the file system does not support a write-ahead log (journal mode is {mode})")));
+    }
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    let synchronous: i64 = connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+    if synchronous != SYNCHRONOUS_FULL {
+        return Err(cannot(format!("commits would not be on disk (synchronous is {synchronous})")));
+    }
+    connection.pragma_update(None, "foreign_keys", true)
+}
+
+fn cannot(why: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), Some(why))
+}
+
+/// What is wrong with the file, looked at as a whole; `None` when nothing is.
+pub(super) fn verify(connection: &mut Connection) -> rusqlite::Result<Option<String>> {
+    // One transaction, so that rows and sums are of the same moment.
+    let transaction = connection.transaction()?;
+    let answer: String = transaction.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if answer != "ok" {
+        return Ok(Some(answer.replace('\n', "; ")));
+    }
+    sums::difference(&transaction)
+}
+
+fn migrate(connection: &mut Connection, place: &Place) -> Result<(), InventoryError> {
+    let failed = |source| classify(place, "write", source);
     if version(connection).map_err(failed)? == SCHEMA {
         return Ok(());
     }
@@ -94,13 +185,24 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), InventoryErro
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let found = version(&transaction).map_err(failed)?;
     if found > SCHEMA {
-        return Err(InventoryError::Newer { path: path.to_owned(), found, known: SCHEMA });
+        return Err(InventoryError::Newer { path: place.file().to_owned(), found, known: SCHEMA });
+    }
+    if found < 1 {
+        return Err(corrupt(place, "it is a database, and holds no inventory"));
+    }
+    bring_up_to_date(&transaction, found).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+fn bring_up_to_date(connection: &Connection, found: i64) -> rusqlite::Result<()> {
+    if found == SCHEMA {
+        return Ok(());
     }
     for migration in MIGRATIONS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        transaction.execute_batch(migration).map_err(failed)?;
+        connection.execute_batch(migration)?;
     }
-    transaction.pragma_update(None, "user_version", SCHEMA).map_err(failed)?;
-    transaction.commit().map_err(failed)
+    connection.pragma_update(None, "user_version", SCHEMA)?;
+    sums::write(connection)
 }
 
 fn version(connection: &Connection) -> rusqlite::Result<i64> {
@@ -108,16 +210,47 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// Tells a damaged file from any other failure.
-pub(super) fn classify(path: &Path, action: &'static str, source: rusqlite::Error) -> InventoryError {
-    let path = path.to_owned();
-    let damaged = matches!(source.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-        || matches!(source, rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..))
-        || source.to_string().contains("no such table");
-    if damaged {
-        InventoryError::Corrupt { path, detail: source.to_string() }
+pub(super) fn classify(place: &Place, action: &'static str, reason: rusqlite::Error) -> InventoryError {
+    let path = place.file().to_owned();
+    if is_damage(place, &reason) {
+        corrupt(place, reason.to_string())
     } else if action == "open" {
-        InventoryError::Open { path, source }
+        InventoryError::Open { path, reason }
     } else {
-        InventoryError::Sqlite { action, path, source }
+        InventoryError::Sqlite { action, path, reason }
+    }
+}
+
+fn is_damage(place: &Place, source: &rusqlite::Error) -> bool {
+    match source.sqlite_error_code() {
+        // Our statements are right: where SQLite has no other word, the schema or the format is not what it was.
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown | ErrorCode::TypeMismatch) => {
+            true
+        }
+        // A header that speaks of a format to come makes SQLite refuse to write, whoever may.
+        Some(ErrorCode::ReadOnly) => may_write(place.file()) && may_write(place.folder()),
+        Some(_) => false,
+        None => matches!(
+            source,
+            rusqlite::Error::SqlInputError { .. }
+                | rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnName(_)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::QueryReturnedNoRows
+                | rusqlite::Error::Utf8Error(..)
+        ),
+    }
+}
+
+fn may_write(path: &Path) -> bool {
+    access(path, AccessFlags::W_OK).is_ok()
+}
+
+fn corrupt(place: &Place, detail: impl Into<String>) -> InventoryError {
+    InventoryError::Corrupt {
+        path: place.file().to_owned(),
+        detail: detail.into(),
+        remedy: Box::new(backup::remedy(place)),
     }
 }

@@ -1,0 +1,132 @@
+//! Finding and making the file.
+
+use std::os::unix::fs::symlink;
+
+use super::*;
+
+fn names(file: &File) -> Vec<String> {
+    let mut names: Vec<String> = std::fs::read_dir(file.dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_new_inventory_is_alone_in_its_folder() {
+    let file = File::new();
+
+    drop(file.open());
+
+    assert_eq!(names(&file), ["doproxy.db"]);
+}
+
+#[tokio::test]
+async fn two_links_are_one_inventory_with_one_lock() {
+    let file = File::new();
+    for link in ["one.db", "two.db"] {
+        symlink("doproxy.db", file.dir.path().join(link)).unwrap();
+    }
+    let (one, two) = (file.dir.path().join("one.db"), file.dir.path().join("two.db"));
+
+    let _lock = WriteLock::acquire(&one, Duration::ZERO, "create", |_| {}).await.unwrap();
+    SqliteInventory::open(&one).unwrap().begin_create(&[draft(0)]).await.unwrap();
+    let locked = WriteLock::acquire(&two, Duration::ZERO, "delete", |_| {}).await;
+    let through_the_other = SqliteInventory::open(&two).unwrap().load().await.unwrap();
+
+    assert!(matches!(locked, Err(InventoryError::Locked { .. })), "{locked:?}");
+    assert_eq!(through_the_other.droplets.len(), 1);
+    assert_eq!(names(&file), ["doproxy.db", "doproxy.db.lock", "one.db", "two.db"]);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let refused = SqliteInventory::open("/nowhere/at/all/doproxy.db").unwrap_err();
+
+    insta::assert_snapshot!(refused, @"cannot find the folder of the inventory /nowhere/at/all/doproxy.db: No such file or directory (os error 2); make it, or name another `inventory`");
+}
+
+#[test]
+fn what_a_crash_left_of_a_new_inventory_is_cleaned_up() {
+    let file = File::new();
+    for half in ["doproxy.db.new", "doproxy.db.new-journal", "doproxy.db-wal", "doproxy.db-shm"] {
+        std::fs::write(file.dir.path().join(half), "half a database").unwrap();
+    }
+
+    drop(file.open());
+
+    assert_eq!(names(&file), ["doproxy.db"]);
+}
+
+#[test]
+fn an_empty_file_is_no_empty_fleet() {
+    let file = File::new();
+    std::fs::write(file.path(), "").unwrap();
+
+    let refused = SqliteInventory::open(file.path());
+
+    assert!(matches!(refused, Err(InventoryError::Corrupt { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_database_of_something_else_is_no_empty_fleet() {
+    let file = File::new();
+    Connection::open(file.path()).unwrap().execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
+
+    let refused = SqliteInventory::open(file.path());
+
+    assert!(matches!(refused, Err(InventoryError::Corrupt { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn an_inventory_of_the_first_schema_is_brought_up_to_date() {
+    let file = File::new();
+    serve(&file.open(), 0, 7).await;
+    let connection = Connection::open(file.path()).unwrap();
+    connection.execute_batch("DROP TABLE table_sums; PRAGMA user_version = 1").unwrap();
+    drop(connection);
+
+    let brought = file.open();
+
+    assert_eq!(brought.load().await.unwrap().droplets.len(), 1);
+    serve(&brought, 1, 8).await;
+    drop(brought);
+    assert_eq!(file.open().load().await.unwrap().droplets.len(), 2);
+}
+
+#[test]
+fn many_that_open_a_new_inventory_at_once_get_the_same() {
+    let file = File::new();
+
+    std::thread::scope(|threads| {
+        for _ in 0..8 {
+            threads.spawn(|| file.open().belong_to(&FleetName::coerced("www")).unwrap());
+        }
+    });
+
+    assert_eq!(names(&file), ["doproxy.db"]);
+}
+
+/// Prints what it costs to open and to back up an inventory with a long history.
+#[tokio::test]
+async fn a_long_history_opens_and_is_backed_up() {
+    let file = File::new();
+    let inventory = file.open();
+    let drafts: Vec<CreateDraft> = (0..1000).map(draft).collect();
+    for operation in inventory.begin_create(&drafts).await.unwrap() {
+        let step = Step::NeverCreated { operation: operation.id, reason: "test".into() };
+        inventory.record(&step, Timestamp(2000)).await.unwrap();
+    }
+    drop(inventory);
+    let bytes = std::fs::metadata(file.path()).unwrap().len();
+
+    let started = std::time::Instant::now();
+    let inventory = SqliteInventory::open_with_backup(file.path()).unwrap();
+    let opened = started.elapsed();
+    drop(inventory);
+    let backed_up = started.elapsed().saturating_sub(opened);
+
+    say(&format!("inventory of 1,000 droplets, {} KiB: {opened:?} to open, {backed_up:?} to back up", bytes / 1024));
+    assert!(file.dir.path().join("doproxy.db.backup").exists());
+}

@@ -1,0 +1,79 @@
+//! What holds after every crash and fault, once the next command has carried on.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+use std::path::Path;
+
+use doproxy::inventory::sqlite::SqliteInventory;
+use doproxy::inventory::{Inventory, Snapshot};
+use doproxy::model::{DropletId, Operation, OperationKind, Phase};
+use doproxy::simulation::cloud::Selection;
+use tokio::process::Command;
+
+use crate::stage::Stage;
+
+/// The world, as the inventory, the API and HAProxy's file each have it.
+#[derive(Debug, PartialEq)]
+pub struct Fleet {
+    pub inventory: Snapshot,
+    pub closed: Vec<Operation>,
+    pub billed: Vec<(DropletId, String)>,
+    pub installed: String,
+}
+
+impl Fleet {
+    pub async fn of(stage: &Stage) -> Self {
+        let inventory = SqliteInventory::open(stage.path("doproxy.db")).unwrap();
+        let billed = stage.with_world(|world, now| {
+            world.list(now, Selection::All).droplets.iter().map(|one| (one.id, one.name.clone())).collect()
+        });
+        Self {
+            inventory: inventory.load().await.unwrap(),
+            closed: inventory.closed_operations().unwrap(),
+            billed,
+            installed: stage.installed(),
+        }
+    }
+}
+
+/// Lets a command that changes nothing by itself carry on, twice, and looks whether everything is in order.
+pub async fn recovers(stage: &Stage, what: &str) -> Fleet {
+    let first = stage.doproxy(&["reload"]).await;
+    assert_eq!(first.code, 0, "{what}: the next command does not get through:\n{}", first.err);
+    let fleet = Fleet::of(stage).await;
+    let second = stage.doproxy(&["reload"]).await;
+    assert_eq!(second.code, 0, "{what}: the second command does not get through:\n{}", second.err);
+    assert_eq!(Fleet::of(stage).await, fleet, "{what}: the second recovery changed something");
+
+    let known: BTreeSet<_> = fleet.inventory.droplets.iter().filter_map(|droplet| droplet.id).collect();
+    for (id, name) in &fleet.billed {
+        assert!(known.contains(id), "{what}: nobody knows of {name} (id {id})\n{fleet:#?}");
+        let is_intended = |operation: &&Operation| {
+            operation.kind == OperationKind::Create && operation.droplet.as_str().eq_ignore_ascii_case(name)
+        };
+        assert!(fleet.closed.iter().any(|one| is_intended(&one)), "{what}: no operation owns {name}\n{fleet:#?}");
+    }
+    let names: BTreeSet<&str> = fleet.billed.iter().map(|(_, name)| name.as_str()).collect();
+    assert_eq!(names.len(), fleet.billed.len(), "{what}: a droplet was doubled\n{fleet:#?}");
+    assert_eq!(fleet.inventory.operations, [], "{what}: an operation stays open");
+    assert!(fleet.inventory.droplets.iter().all(|droplet| droplet.phase == Phase::Serving), "{what}: {fleet:#?}");
+    assert_eq!(known.len(), fleet.billed.len(), "{what}: the inventory knows droplets that are not there");
+    assert_eq!(stage.servers(), fleet.billed.len(), "{what}: HAProxy has other servers");
+    fleet
+}
+
+/// The same command as the child of another program: `program arguments… doproxy …`.
+pub fn under(program: &str, arguments: &[impl AsRef<str>], command: &Command) -> Command {
+    let inner = command.as_std();
+    let mut outer = Command::new(program);
+    outer.args(arguments.iter().map(AsRef::as_ref)).arg(inner.get_program()).args(inner.get_args());
+    outer.env_clear().envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    outer.current_dir(inner.get_current_dir().unwrap_or(Path::new("."))).stdin(std::process::Stdio::null());
+    outer.kill_on_drop(true);
+    outer
+}
+
+/// Prints a line that is wanted of a test that passes too: the harness keeps only what `println!` prints to itself.
+pub fn say(line: &str) {
+    std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
+}

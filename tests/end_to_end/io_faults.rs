@@ -1,0 +1,201 @@
+//! What the disk and the kernel can do to `create` and `delete`: each system call that writes fails (ENOSPC, EIO), or the
+//! process is killed at it, and the next command carries on.
+//!
+//! The positions are found by a clean run under strace. Every so many of them are tried; `DOPROXY_EVERY=1` tries all of
+//! them, which takes half an hour. strace counts the calls of each thread on its own, so a kill strikes whichever thread
+//! is the first to get there, which is as good.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::invariants::{recovers, say, under};
+use crate::stage::{Ended, Stage, run};
+
+/// Of so many positions one is tried, so that it takes less than a minute.
+const EVERY: usize = 23;
+
+/// Calls that change something outside of the process.
+const CHANGES: &str =
+    "write,writev,pwrite64,fsync,fdatasync,ftruncate,rename,linkat,unlink,openat,connect,sendto,sendmsg";
+/// What a call can fail with, and the calls that do.
+const FAILURES: [(&str, &[&str]); 2] = [
+    ("error=ENOSPC", &["write", "writev", "pwrite64", "openat", "rename", "linkat"]),
+    ("error=EIO", &["write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename"]),
+];
+
+/// One thing that goes wrong.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Fault {
+    call: String,
+    /// At which call of this kind, on this file where there is one; counted from 1.
+    number: usize,
+    /// In the fleet's folder.
+    file: Option<String>,
+    /// `error=EIO`, `signal=KILL`.
+    what: &'static str,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { call, number, file, what } = self;
+        write!(
+            f,
+            "{what} at {call} number {number}{}",
+            file.as_ref().map(|file| format!(" of {file}")).unwrap_or_default()
+        )
+    }
+}
+
+/// The positions of a clean run, and what can happen at each.
+fn faults(trace: &str, folder: &str) -> Vec<Fault> {
+    let mut counts: BTreeMap<(&str, &str, Option<&str>), usize> = BTreeMap::new();
+    let mut faults = BTreeSet::new();
+    for line in trace.lines().filter(|line| !line.contains(" resumed>")) {
+        let Some((thread, call)) = line.split_once(' ').map(|(thread, rest)| (thread, rest.trim_start())) else {
+            continue;
+        };
+        let Some((call, _)) = call.split_once('(').filter(|(call, _)| CHANGES.split(',').any(|one| one == *call))
+        else {
+            continue;
+        };
+        let mut count = |file| {
+            let count = counts.entry((thread, call, file)).or_default();
+            *count += 1;
+            *count
+        };
+        let file = file_of(line, folder);
+        let (number, number_of_file) = (count(None), file.map(|file| count(Some(file))));
+        if call == "openat" && !line.contains("O_CREAT") {
+            continue;
+        }
+        faults.insert(Fault { call: call.to_owned(), number, file: None, what: "signal=KILL" });
+        // Files fail, and not pipes and sockets: with those of its own runtime no program does anything sensible.
+        for (error, failing) in FAILURES {
+            if let (Some(file), Some(number)) = (file, number_of_file)
+                && failing.contains(&call)
+            {
+                faults.insert(Fault { call: call.to_owned(), number, file: Some(file.to_owned()), what: error });
+            }
+        }
+    }
+    faults.into_iter().collect()
+}
+
+/// The file of the fleet's folder that a call is about: the last that it names. A file with a process id in its name is
+/// another in the next run.
+fn file_of<'line>(line: &'line str, folder: &str) -> Option<&'line str> {
+    let (_, rest) = line.rsplit_once(folder)?;
+    let file = rest.split(['"', '>', '<']).next()?.strip_prefix('/')?;
+    (!file.is_empty() && !file.contains(".new.")).then_some(file)
+}
+
+async fn set() -> Stage {
+    let stage = Stage::with(Duration::from_millis(1), 25).await;
+    stage.configure_timeouts("poll: 20ms, drain: 1s, visible: 300ms, boot: 10s, warm_up: 10s, delete: 10s");
+    stage
+}
+
+/// Without inventory and droplets, as at the first `create`.
+fn clear(stage: &Stage) {
+    while !stage.billed().is_empty() {
+        stage.delete_by_hand(0);
+    }
+    for entry in std::fs::read_dir(stage.path("")).unwrap().map(Result::unwrap) {
+        if entry.file_name().to_string_lossy().starts_with("doproxy.db") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+}
+
+async fn trace(stage: &Stage, arguments: &[&str]) -> Vec<Fault> {
+    let file = stage.path("trace");
+    let strace = ["-f", "-y", "--seccomp-bpf", "-e", &format!("trace={CHANGES}"), "-o", file.to_str().unwrap()];
+    let ended = run(&mut under("strace", &strace, &stage.command(arguments))).await;
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let folder = std::fs::canonicalize(stage.path("")).unwrap();
+    faults(&std::fs::read_to_string(file).unwrap(), folder.to_str().unwrap())
+}
+
+async fn with_fault(stage: &Stage, fault: &Fault, arguments: &[&str]) -> Ended {
+    let Fault { call, number, file, what } = fault;
+    let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{what}:when={number}"));
+    let mut strace = vec!["-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    let file = file.as_ref().map(|file| stage.path(file));
+    if let Some(file) = &file {
+        // Only calls on this file are counted.
+        // With the filter in the kernel it is faster; but then strace 6.1 sends no signals.
+        strace.extend(["-P", file.to_str().unwrap(), "--seccomp-bpf"]);
+    }
+    run(&mut under("strace", &strace, &stage.command(arguments))).await
+}
+
+/// How the commands that a fault struck ended.
+#[derive(Debug, Default)]
+struct Tally {
+    survived: usize,
+    killed: usize,
+    failed: usize,
+}
+
+async fn strike(stage: &Stage, fault: &Fault, arguments: &[&str], tally: &Mutex<Tally>) {
+    let what = format!("{} with {fault}", arguments[0]);
+    let ended = with_fault(stage, fault, arguments).await;
+    assert!(!ended.err.contains("panicked"), "{what}: {}", ended.err);
+    assert!(ended.code <= 0 || ended.err.contains("error: "), "{what}: it failed without a word: {ended:?}");
+    recovers(stage, &what).await;
+    let mut tally = tally.lock().unwrap();
+    tally.survived += 1;
+    // strace ends as its program did: by a signal, or with its code.
+    match ended.code {
+        0 => {}
+        1..128 => tally.failed += 1,
+        _ => tally.killed += 1,
+    }
+}
+
+/// Creates in a place without an inventory, deletes one of the two, each with a fault of its own.
+async fn rounds(creates: &Mutex<Vec<Fault>>, deletes: &Mutex<Vec<Fault>>, tally: &Mutex<Tally>) {
+    let stage = set().await;
+    loop {
+        let (create, delete) = (creates.lock().unwrap().pop(), deletes.lock().unwrap().pop());
+        if create.is_none() && delete.is_none() {
+            break;
+        }
+        if let Some(fault) = create {
+            clear(&stage);
+            strike(&stage, &fault, &["create", "--count", "2"], tally).await;
+        }
+        if let Some(fault) = delete {
+            if stage.billed().is_empty() {
+                stage.works(&["create"]).await;
+            }
+            strike(&stage, &fault, &["delete", "0", "--yes"], tally).await;
+        }
+    }
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wherever_the_disk_fails_or_the_process_dies_the_next_command_carries_on() {
+    let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(EVERY);
+    let stage = set().await;
+    let creates = trace(&stage, &["create", "--count", "2"]).await;
+    let deletes = trace(&stage, &["delete", "0", "--yes"]).await;
+    stage.strike().await;
+    let all = creates.len() + deletes.len();
+    let some = |faults: Vec<Fault>| faults.into_iter().step_by(every).collect::<Vec<_>>();
+    let (creates, deletes) = (some(creates), some(deletes));
+    let positions = creates.len() + deletes.len();
+    let (creates, deletes, tally) = (Mutex::new(creates), Mutex::new(deletes), Mutex::default());
+
+    tokio::join!(rounds(&creates, &deletes, &tally), rounds(&creates, &deletes, &tally));
+
+    let Tally { survived, killed, failed } = tally.into_inner().unwrap();
+    say(&format!(
+        "I/O faults: {positions} positions, {survived} survived (of {all}; {killed} were killed, {failed} failed with words)"
+    ));
+    assert_eq!(survived, positions);
+    assert!(killed > 0 && failed > 0, "no fault struck");
+}
