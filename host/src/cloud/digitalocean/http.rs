@@ -175,14 +175,15 @@ impl Http {
 
     /// Sends a call once and reads its answer.
     async fn attempt<T>(&self, call: &Call, read: impl Fn(&[u8]) -> Result<T, serde_json::Error>) -> Outcome<T> {
-        let Answer { status, mut request_id, asked, body } = match crash::around_async("API call", self.exchange(call)).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let (class, message) = transport(&error, self.timeouts);
-                let result = Err(call.failed(class, self.shown(&message)));
-                return Outcome { result, status: None, request_id: None, asked: None };
-            }
-        };
+        let Answer { status, mut request_id, asked, body } =
+            match crash::around_async("API call", self.exchange(call)).await {
+                Ok(answer) => answer,
+                Err(error) => {
+                    let (class, message) = transport(&error, self.timeouts);
+                    let result = Err(call.failed(class, self.shown(&message)));
+                    return Outcome { result, status: None, request_id: None, asked: None };
+                }
+            };
         let result = match body {
             Ok(body) if status.is_success() => {
                 read(&body).map_err(|error| (ErrorClass::Server, format!("the answer cannot be understood: {error}")))
