@@ -38,14 +38,13 @@ fn no_way_through_the_model_goes_in_a_circle() {
             way.pop();
             continue;
         };
-        match known.get(&next) {
-            Some(on_the_way) => assert!(!on_the_way, "a circle leads back to {next:#?}"),
-            None => {
-                known.insert(next.clone(), true);
-                let further = protocol.next_states(&next);
-                way.push((next, further));
-            }
+        if let Some(on_the_way) = known.get(&next) {
+            assert!(!on_the_way, "a circle leads back to {next:#?}");
+            continue;
         }
+        known.insert(next.clone(), true);
+        let further = protocol.next_states(&next);
+        way.push((next, further));
     }
 }
 
