@@ -2,5 +2,6 @@
 
 mod bad_input;
 mod doproxy_defects;
+mod secrets;
 mod stage;
 mod tutorial;
