@@ -7,6 +7,8 @@
 mod advice;
 mod error;
 pub mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 pub mod token;

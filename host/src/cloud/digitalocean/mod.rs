@@ -6,6 +6,8 @@
 //! The facts about the API are those of its `OpenAPI` description (`digitalocean/openapi`).
 
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod http;
 mod retry;
 mod url;
