@@ -1,5 +1,7 @@
 //! Configuration files, for the fuzzer.
 
+#![expect(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says what it found")]
+
 use std::path::Path;
 
 use super::Config;

@@ -1,5 +1,7 @@
 //! Components, for the fuzzer: what is looked at before anything is compiled.
 
+#![expect(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says what it found")]
+
 use super::shape::Shape;
 
 /// Bytes are a plugin, or no plugin for a reason.

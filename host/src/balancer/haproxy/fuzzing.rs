@@ -1,5 +1,7 @@
 //! HAProxy's answers, and what its configuration is made of, for the fuzzer.
 
+#![expect(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says what it found")]
+
 use std::net::IpAddr;
 
 use super::reload::Processes;
@@ -50,7 +52,7 @@ fn rendered(bytes: &[u8]) -> Option<(Vec<Server>, String)> {
     let mut options = Options::new("/etc/haproxy/haproxy.cfg");
     options.fleet = FleetName::parse(word()).ok();
     options.bind = vec![word().to_owned()];
-    options.health_path = word().to_owned();
+    word().clone_into(&mut options.health_path);
     options.stats_socket = word().into();
     options.state_file = word().into();
     options.log = Some(word().into());
