@@ -1,6 +1,6 @@
 # Each line is a command that a person could type. Missing tools are installed, and what is installed is said.
 
-.PHONY: demo test lint bench
+.PHONY: demo test lint bench fuzz
 
 demo: prerequisites-demo
 	cargo run --quiet --locked -p doproxy -- demo
@@ -15,6 +15,18 @@ lint: prerequisites-demo
 # Prints the figures of docs/benchmarks.md; takes a while, most of it to build with optimisation.
 bench: prerequisites-demo
 	cargo bench --locked -p doproxy --benches
+
+# Each target for so long; what is found lies in tests/fuzz/artifacts, and belongs into tests/fuzz/corpus once mended.
+FUZZ_SECONDS ?= 60
+FUZZ = cargo +nightly fuzz
+fuzz: prerequisites-demo
+	@tests/prerequisites.sh g++ cargo-fuzz
+	@for target in $$($(FUZZ) list --fuzz-dir tests/fuzz); do \
+		echo "fuzz: $$target, $(FUZZ_SECONDS) s" && mkdir -p tests/fuzz/target/found/$$target && \
+		$(FUZZ) run --fuzz-dir tests/fuzz --sanitizer none $$target \
+			tests/fuzz/target/found/$$target tests/fuzz/corpus/$$target \
+			-- -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 || exit 1; \
+	done
 
 .PHONY: prerequisites-demo prerequisites-test
 prerequisites-demo:

@@ -10,6 +10,8 @@ is_there() {
         haproxy) [ -x /usr/sbin/haproxy ] ;;
         strace) command -v strace >/dev/null ;;
         faketime) ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 ;;
+        g++) command -v c++ >/dev/null ;;
+        cargo-fuzz) command -v cargo-fuzz >/dev/null ;;
         python3-venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
         *) echo "prerequisites: what is $1?" >&2; exit 2 ;;
     esac
@@ -19,6 +21,17 @@ missing=
 for package in "$@"; do
     is_there "$package" || missing="$missing $package"
 done
+[ -n "$missing" ] || exit 0
+
+# What is no package of Debian's.
+case $missing in
+    *cargo-fuzz*)
+        cargo +nightly --version >/dev/null 2>&1 || { echo "prerequisites: fuzzing needs nightly Rust: rustup toolchain install nightly" >&2; exit 1; }
+        echo "prerequisites: installing cargo-fuzz with cargo"
+        cargo install --quiet --locked cargo-fuzz
+        missing=$(echo "$missing" | sed 's/ cargo-fuzz//')
+        ;;
+esac
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then

@@ -12,6 +12,9 @@ pub mod config;
 pub mod controller;
 pub mod crash;
 pub mod emulator;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod inventory;
 pub mod model;
 pub mod plugin;

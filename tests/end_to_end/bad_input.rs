@@ -156,10 +156,10 @@ async fn user_data_that_would_be_ignored_or_refused_is_never_sent() {
     said.add(&stage.doproxy(&["create"]).await);
 
     assert_said!(stage, said.0, @r#"
-    2 error: userdata_file DIR/unknown: user data begins with "packages: [nginx]", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows
+    2 error: userdata_file DIR/unknown: user data begins with "packages", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows
     2 error: userdata_file DIR/large: user data is 65546 bytes; DigitalOcean takes at most 65536: load the rest from the droplet, with #include or curl
     2 error: cannot read userdata_file DIR/missing: No such file or directory (os error 2)
-    1 error: the user data of www-0-RANDOM cannot be sent: user data begins with "hello www-0-RANDOM", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows (written by builtin:cloud-init)
+    1 error: the user data of www-0-RANDOM cannot be sent: user data begins with "hello", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows (written by builtin:cloud-init)
     "#);
     assert_eq!(stage.billed(), [""; 0]);
     stage.strike().await;

@@ -205,7 +205,7 @@ async fn defect_10_a_token_that_others_can_read_is_not_used_or_warned_of() {
     assert_eq!((file.code, inline.code), (2, 0));
     assert_said!(stage, file.err + &inline.err, @r"
     error: the token file DIR/token can be read by everybody on this machine: `chmod 600 DIR/token`
-    warning: doproxy.yml: token: put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file
+    warning: doproxy.yml: token: EVERYBODY on this machine can read it, and with it delete every droplet of the account: put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file; then make a new token and revoke this one
     ");
     stage.strike().await;
 }

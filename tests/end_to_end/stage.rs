@@ -1,10 +1,12 @@
 //! What an end-to-end test plays on: the program itself, an emulator, a real HAProxy, and a folder of its own.
 
+use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use doproxy::balancer::Balancer;
@@ -24,8 +26,19 @@ pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Emulators with different seeds give their droplets different addresses, so that tests can run at the same time.
 static NEXT_SEED: AtomicU64 = AtomicU64::new(1);
 
+/// The token that every command is given.
+const TOKEN: &str = "dop_v1_very_secret";
+
+/// What gives it away: itself, and what base64 makes of it.
+const SECRETS: [&str; 2] = ["very_secret", "ZG9wX3YxX3Zlcnlfc2VjcmV0"];
+
+/// How many outputs and files were searched for it so far.
+static PLACES: AtomicUsize = AtomicUsize::new(0);
+
 pub struct Stage {
     dir: TempDir,
+    /// Files into which a test itself wrote the token.
+    planted: Mutex<HashSet<PathBuf>>,
     emulator: Emulator,
     haproxy: Process,
     port: u16,
@@ -63,7 +76,7 @@ impl Stage {
         write(&file, &ended.out);
         let haproxy =
             Process::start(Path::new("/usr/sbin/haproxy"), &file, &dir.path().join("master.sock")).await.unwrap();
-        Self { dir, emulator, haproxy, port, droplet_port }
+        Self { dir, planted: Mutex::default(), emulator, haproxy, port, droplet_port }
     }
 
     /// More lines at the end of `doproxy.yml`.
@@ -107,7 +120,31 @@ impl Stage {
     }
 
     pub fn write(&self, name: &str, text: &str) {
+        if text.contains(TOKEN) {
+            self.planted.lock().unwrap().insert(self.path(name));
+        }
         write(&self.path(name), text);
+    }
+
+    /// Other words in `doproxy.yml`.
+    pub fn edit(&self, from: &str, to: &str) -> &Self {
+        let text = std::fs::read_to_string(self.path("doproxy.yml")).unwrap();
+        assert!(text.contains(from), "no {from:?} in {text}");
+        self.write("doproxy.yml", &text.replace(from, to));
+        self
+    }
+
+    pub fn haproxy_pid(&self) -> u32 {
+        self.haproxy.pid().unwrap()
+    }
+
+    /// The files of this stage that hold a text, whatever else they hold.
+    pub fn files_with(&self, text: &str) -> Vec<PathBuf> {
+        let holds = |path: &PathBuf| {
+            let bytes = std::fs::read(path).unwrap();
+            bytes.windows(text.len()).any(|window| window == text.as_bytes())
+        };
+        files_under(self.dir.path()).into_iter().filter(holds).collect()
     }
 
     pub fn write_with_mode(&self, name: &str, text: &str, mode: u32) {
@@ -243,8 +280,20 @@ impl Stage {
     }
 
     pub async fn strike(self) {
+        self.search();
         self.haproxy.stop().await;
         self.emulator.stop().await;
+    }
+
+    /// Whatever was left behind, the token is not in it: database, write-ahead log, HAProxy's files, caches.
+    fn search(&self) {
+        let planted = self.planted.lock().unwrap();
+        for secret in SECRETS {
+            let left: Vec<PathBuf> =
+                self.files_with(secret).into_iter().filter(|path| !planted.contains(path)).collect();
+            assert!(left.is_empty(), "the token is in {left:?}");
+        }
+        PLACES.fetch_add(files_under(self.dir.path()).len(), Ordering::Relaxed);
     }
 }
 
@@ -299,7 +348,7 @@ fn command(dir: &Path, api: &str) -> Command {
         // Compiled plugins are kept here; the folder is shared by all tests.
         .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
         .env("DIGITALOCEAN_API_URL", api)
-        .env("DIGITALOCEAN_TOKEN", "dop_v1_very_secret")
+        .env("DIGITALOCEAN_TOKEN", TOKEN)
         .stdin(Stdio::null())
         .kill_on_drop(true);
     command
@@ -313,8 +362,31 @@ pub async fn run(command: &mut Command) -> Ended {
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
     };
-    assert!(!ended.out.contains("very_secret") && !ended.err.contains("very_secret"), "{ended:?}");
+    for secret in SECRETS {
+        assert!(!ended.out.contains(secret) && !ended.err.contains(secret), "{ended:?}");
+    }
+    PLACES.fetch_add(2, Ordering::Relaxed);
     ended
+}
+
+/// How many outputs and files were searched for the token so far.
+pub fn places_searched() -> usize {
+    PLACES.load(Ordering::Relaxed)
+}
+
+/// The files in a folder and in those in it; neither sockets nor links.
+fn files_under(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
+            files.extend(files_under(&entry.path()));
+        } else if kind.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files
 }
 
 /// Waits until something is so.

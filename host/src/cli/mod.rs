@@ -19,6 +19,7 @@ mod print;
 mod recover;
 mod reload;
 mod run;
+mod secrecy;
 mod signals;
 
 use std::path::PathBuf;
@@ -133,6 +134,8 @@ struct Reported;
 
 /// Runs what the arguments of this process say.
 pub fn main() -> ExitCode {
+    secrecy::close_process();
+    secrecy::redact_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // clap prints help to stdout and errors to stderr, and knows the exit code.
@@ -218,7 +221,7 @@ fn log_to_stderr(global: &Global) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| secrecy::RedactedStderr);
     match global.log_format {
         LogFormat::Text => logs.with_ansi(output::is_coloured()).with_target(false).without_time().init(),
         LogFormat::Json => logs.json().init(),

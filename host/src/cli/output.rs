@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::controller::{Event, Reporter};
+use crate::model::secret::redacted;
 
 /// Prints a line of the result.
 macro_rules! say {
@@ -21,8 +22,9 @@ pub(super) fn line(text: std::fmt::Arguments<'_>) {
 
 /// Prints to stdout.
 pub(super) fn write(text: std::fmt::Arguments<'_>) {
+    let text = text.to_string();
     let mut stdout = std::io::stdout().lock();
-    if let Err(error) = stdout.write_fmt(text).and_then(|()| stdout.flush())
+    if let Err(error) = stdout.write_all(redacted(&text).as_bytes()).and_then(|()| stdout.flush())
         && error.kind() != ErrorKind::BrokenPipe
     {
         warn(format_args!("cannot write to stdout: {error}"));
@@ -55,7 +57,7 @@ fn warning_prefix() -> &'static str {
 
 /// Says something that the user should know, on stderr.
 pub(super) fn warn(text: impl std::fmt::Display) {
-    eprintln!("{} {text}", warning_prefix());
+    eprintln!("{} {}", warning_prefix(), redacted(&text.to_string()));
 }
 
 /// An error and what caused it, each said once: many errors say their cause themselves.
@@ -67,7 +69,7 @@ pub(super) fn explain(error: &anyhow::Error) -> String {
             text += &cause;
         }
     }
-    text
+    redacted(&text).into_owned()
 }
 
 /// `1 droplet`, `2 droplets`.
@@ -97,10 +99,12 @@ impl Progress {
 
     /// Shows one line.
     pub(super) fn say(&self, line: impl std::fmt::Display) {
+        let line = line.to_string();
+        let line = redacted(&line);
         match &self.bar {
             None => eprintln!("{line}"),
             Some(bar) => {
-                bar.println(line.to_string());
+                bar.println(line);
                 bar.set_message("waiting…");
             }
         }

@@ -26,14 +26,23 @@ pub(super) fn is_erb(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("erb"))
 }
 
-pub(super) fn advice(file: &File, dir: &Path) -> Vec<Advice> {
+/// `path` is where the file is.
+pub(super) fn advice(file: &File, path: &Path) -> Vec<Advice> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
     let mut advice = Vec::new();
     let mut say = |key, text: String| advice.push(Advice { key, text });
     if file.token.is_some() {
-        say(
-            "token",
-            "put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file".to_owned(),
-        );
+        let elsewhere = "put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file";
+        if std::fs::metadata(path).is_ok_and(|metadata| is_world_readable(&metadata)) {
+            say(
+                "token",
+                format!(
+                    "EVERYBODY on this machine can read it, and with it delete every droplet of the account: {elsewhere}; then make a new token and revoke this one"
+                ),
+            );
+        } else {
+            say("token", elsewhere.to_owned());
+        }
     }
     if let Some(path) = file.haproxy_template_file.as_ref().filter(|path| is_erb(path)) {
         say(

@@ -13,7 +13,8 @@ use crate::plugin::{Limits, PluginSettings, Reference};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// The API token; a `token_file` or `DIGITALOCEAN_TOKEN` is better.
+    /// The API token; `DIGITALOCEAN_TOKEN`, systemd's credential `doproxy-token` and a `token_file` are better, and go
+    /// before it in this order.
     pub token: Option<Text>,
     /// A file that holds the token and nothing else, readable by its owner alone.
     pub token_file: Option<PathBuf>,

@@ -7,6 +7,8 @@
 mod advice;
 mod error;
 pub mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 #[cfg(test)]
 mod tests;
 pub mod token;
@@ -118,8 +120,7 @@ impl Config {
     /// `shown` is the path as the user wrote it, for messages.
     fn parse(text: &str, shown: &Path, absolute: &Path) -> Result<Self, ConfigError> {
         let file: file::File = yaml::parse(text, shown)?;
-        let dir = absolute.parent().unwrap_or(Path::new("/"));
-        Ok(Self::from_file(file, shown, dir))
+        Ok(Self::from_file(file, shown, absolute))
     }
 
     /// The API token, and where it was found.
@@ -136,8 +137,9 @@ impl Config {
         generator.into_iter().chain(self.policies.iter().map(|policy| &policy.plugin))
     }
 
-    fn from_file(file: file::File, shown: &Path, dir: &Path) -> Self {
-        let advice = advice::advice(&file, dir);
+    fn from_file(file: file::File, shown: &Path, absolute: &Path) -> Self {
+        let advice = advice::advice(&file, absolute);
+        let dir = absolute.parent().unwrap_or(Path::new("/"));
         let own = file.droplet_options;
         let fleet = file.fleet.unwrap_or_else(|| own.hostname_prefix.fleet_name());
         let cfg_file = file.haproxy_cfg_file.unwrap_or_else(|| PathBuf::from("haproxy.cfg"));

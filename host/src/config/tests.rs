@@ -168,6 +168,22 @@ mod token {
     }
 
     #[test]
+    fn a_token_in_a_configuration_that_everybody_may_read_is_warned_of_loudly() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("doproxy.yml");
+        std::fs::write(&path, format!("{LEAST}token: inline\n")).unwrap();
+        let advice = |mode: u32| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            Config::load(&path).unwrap().advice[0].to_string()
+        };
+
+        insta::assert_snapshot!([advice(0o640), advice(0o644)].join("\n"), @r"
+        token: put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file
+        token: EVERYBODY on this machine can read it, and with it delete every droplet of the account: put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file; then make a new token and revoke this one
+        ");
+    }
+
+    #[test]
     fn a_token_file_that_everybody_may_read_is_refused() {
         let (dir, config) = with_token_file(0o644, "secret");
 

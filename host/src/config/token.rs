@@ -1,4 +1,4 @@
-//! Where the API token comes from: the environment, a file, or `doproxy.yml`, in that order.
+//! Where the API token comes from: the environment, systemd, a file, or `doproxy.yml`, in that order.
 
 use std::fmt;
 use std::io::Read;
@@ -12,6 +12,8 @@ use crate::model::Token;
 
 /// The variables that may hold the token, the first that is set counts.
 const VARIABLES: [&str; 2] = ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"];
+/// The name of the credential in which systemd hands the token to a service: `LoadCredential=doproxy-token:FILE`.
+const CREDENTIAL: &str = "doproxy-token";
 /// No token is longer; whoever names a large file by mistake gets an answer at once.
 const MAX_BYTES: u64 = 4096;
 
@@ -19,6 +21,7 @@ const MAX_BYTES: u64 = 4096;
 #[derive(Clone, Default)]
 pub struct Environment {
     tokens: [Option<String>; 2],
+    credentials: Option<PathBuf>,
     api_url: Option<String>,
 }
 
@@ -26,12 +29,20 @@ impl Environment {
     /// That of this process.
     pub fn of_process() -> Self {
         let read = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
-        Self { tokens: VARIABLES.map(read), api_url: read("DIGITALOCEAN_API_URL") }
+        let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+        Self { tokens: VARIABLES.map(read), credentials, api_url: read("DIGITALOCEAN_API_URL") }
     }
 
     /// One with this token and nothing else, for tests and for the demo.
     pub fn with_token(token: &str) -> Self {
-        Self { tokens: [Some(token.to_owned()), None], api_url: None }
+        Self { tokens: [Some(token.to_owned()), None], credentials: None, api_url: None }
+    }
+
+    /// The credential that systemd gave, where it gave one.
+    fn credential(&self) -> Option<PathBuf> {
+        let path = self.credentials.as_ref()?.join(CREDENTIAL);
+        // One that is there and cannot be looked at is read all the same, so that the error says why.
+        path.try_exists().unwrap_or(true).then_some(path)
     }
 
     /// The API that `DIGITALOCEAN_API_URL` names, where it is set.
@@ -52,6 +63,8 @@ impl fmt::Debug for Environment {
 pub enum TokenSource {
     /// A variable.
     Variable(&'static str),
+    /// A credential of systemd's.
+    Credential(PathBuf),
     /// A token file.
     File(PathBuf),
     /// `token` in the configuration.
@@ -62,7 +75,7 @@ impl fmt::Display for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Variable(name) => f.write_str(name),
-            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Credential(path) | Self::File(path) => write!(f, "{}", path.display()),
             Self::Inline(path) => write!(f, "token in {}", path.display()),
         }
     }
@@ -84,6 +97,8 @@ pub(super) fn find(
         VARIABLES.into_iter().zip(&environment.tokens).find_map(|(name, text)| text.clone().map(|text| (name, text)))
     {
         (text, TokenSource::Variable(name))
+    } else if let Some(path) = environment.credential() {
+        (read(&path)?, TokenSource::Credential(path))
     } else if let Some(path) = &configured.file {
         (read(path)?, TokenSource::File(path.clone()))
     } else if let Some(text) = &configured.inline {

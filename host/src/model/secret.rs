@@ -1,6 +1,10 @@
-//! The API token, as a type that cannot be printed.
+//! The API token, as a type that cannot be printed; and taking tokens out of text that somebody else wrote.
 
+use std::borrow::Cow;
 use std::fmt;
+
+/// How tokens of DigitalOcean begin: personal ones, those of applications, and those that make new ones.
+const STARTS: [&str; 3] = ["dop_v1_", "doo_v1_", "dor_v1_"];
 
 /// A DigitalOcean API token. `Debug` and `Display` show that there is one, never what it is.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,6 +36,21 @@ impl fmt::Display for Token {
     }
 }
 
+/// Text as it may be shown, written down or logged: without anything that looks like a token. The last line of defence,
+/// for text from outside that has one in it, such as a doproxy.yml that is wrong at just that place.
+pub fn redacted(text: &str) -> Cow<'_, str> {
+    let mut shown = String::new();
+    let mut rest = text;
+    while let Some(start) = STARTS.iter().filter_map(|start| rest.find(start)).min() {
+        let (before, token) = rest.split_at(start);
+        let (prefix, secret) = token.split_at(STARTS[0].len());
+        let end = secret.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-').unwrap_or(secret.len());
+        shown.extend([before, prefix, if end > 0 { "…" } else { "" }]);
+        rest = &secret[end..];
+    }
+    if rest.len() == text.len() { Cow::Borrowed(text) } else { Cow::Owned(shown + rest) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +61,19 @@ mod tests {
 
         assert_eq!(token.reveal(), "dop_v1_secret");
         assert!(!format!("{token} {token:?}").contains("secret"));
+    }
+
+    #[test]
+    fn what_looks_like_a_token_is_taken_out_of_text() {
+        for (text, shown) in [
+            ("nothing of the kind", "nothing of the kind"),
+            ("token: dop_v1_0a1b.", "token: dop_v1_…."),
+            ("dop_v1_aa\"doo_v1_bb,dor_v1_cc", "dop_v1_…\"doo_v1_…,dor_v1_…"),
+            ("dop_v1_dor_v1_é", "dop_v1_…é"),
+            ("tokens begin with dop_v1_ as in `dop_v1_`", "tokens begin with dop_v1_ as in `dop_v1_`"),
+        ] {
+            assert_eq!(redacted(text), shown);
+        }
     }
 
     #[test]

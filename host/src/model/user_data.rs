@@ -60,7 +60,7 @@ pub enum UserDataError {
         "user data is {0} bytes; DigitalOcean takes at most {MAX_BYTES}: load the rest from the droplet, with #include or curl"
     )]
     TooLarge(usize),
-    /// cloud-init would silently ignore it.
+    /// cloud-init would silently ignore it. Only its first word is shown, for the rest may be secret.
     #[error(
         "user data begins with {0:?}, which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows"
     )]
@@ -140,7 +140,8 @@ fn kind_of(text: &str) -> Result<UserDataKind, UserDataError> {
     {
         return Ok(UserDataKind::Multipart);
     }
-    Err(UserDataError::UnknownKind(first_line.chars().take(60).collect()))
+    let first_word = first_line.split([' ', '\t', '=', ':']).next().unwrap_or_default();
+    Err(UserDataError::UnknownKind(first_word.chars().take(20).collect()))
 }
 
 /// What a user-data generator is told of the droplet that it writes for.
@@ -196,6 +197,13 @@ mod tests {
 
         assert!(UserData::parse(most.clone()).is_ok());
         assert_eq!(UserData::parse(most + "x"), Err(UserDataError::TooLarge(MAX_BYTES + 1)));
+    }
+
+    #[test]
+    fn what_is_refused_shows_no_more_than_its_first_word() {
+        let error = UserData::parse("PASSWORD=secret\necho").unwrap_err();
+
+        insta::assert_snapshot!(error, @r#"user data begins with "PASSWORD", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows"#);
     }
 
     #[test]

@@ -14,6 +14,8 @@ mod cache;
 mod convert;
 mod engine;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod generator;
 mod guest;
 mod host;

@@ -15,6 +15,8 @@ mod error;
 mod escape;
 #[cfg(test)]
 mod fixtures;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod install;
 mod lint;
 mod live;

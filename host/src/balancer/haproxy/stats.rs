@@ -62,7 +62,7 @@ fn server(id: DropletId, row: &Row<'_>, old_sessions: u32) -> ServerStats {
         id,
         healthy: up && matches!(check, "L7OK" | "L7OKC" | "L6OK" | "L4OK"),
         check_passed: up && matches!(check, "L7OK" | "L7OKC"),
-        status: if check.is_empty() { status.to_owned() } else { format!("{status}, {}", words_of(check, row)) },
+        status: if check.is_empty() { plain(status) } else { plain(&format!("{status}, {}", words_of(check, row))) },
         sessions,
         load: Load {
             sessions,
@@ -84,10 +84,15 @@ fn words_of(check: &str, row: &Row<'_>) -> String {
     for column in ["check_code", "last_chk"] {
         if let Some(text) = row.text(column).filter(|text| *text != "-1") {
             words.push(' ');
-            words.extend(text.chars().filter(|c| !c.is_control()).take(100));
+            words.extend(text.chars().take(100));
         }
     }
     words
+}
+
+/// Text without what could command a terminal.
+fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
 }
 
 #[cfg(test)]
@@ -165,6 +170,13 @@ mod tests {
         let stats = of("droplets,web-7,0,1,200,5,,,DOWN,100,L4CON,,,,,Connection refused,\n", &[]);
 
         assert_eq!(stats.servers[0].status, "DOWN, L4CON Connection refused");
+    }
+
+    #[test]
+    fn no_cell_of_a_status_can_command_the_terminal() {
+        let stats = of("droplets,web-7,0,1,200,5,,,DO\x0cWN,100,L4\x1b[2JCON,\x0c7,,,,re\x1bfused,\n", &[]);
+
+        assert_eq!(stats.servers[0].status, "DOWN, L4[2JCON 7 refused");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::Timeouts;
 use crate::cloud::ErrorClass;
+use crate::model::secret::redacted;
 
 /// Most characters of a message that somebody else wrote.
 const MAX_MESSAGE: usize = 300;
@@ -101,7 +102,7 @@ pub(super) fn clean(text: &str, hidden: &[&str]) -> String {
     for hidden in hidden.iter().filter(|hidden| !hidden.is_empty()) {
         text = text.replace(hidden, "…");
     }
-    let visible: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let visible: String = redacted(&text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut words = visible.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((end, _)) = words.char_indices().nth(MAX_MESSAGE) {
         words.truncate(end);

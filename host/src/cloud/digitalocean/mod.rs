@@ -7,6 +7,8 @@
 
 mod budget;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod http;
 mod retry;
 mod url;

@@ -8,6 +8,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
 use crate::inventory::{Creates, Freeze, Remembered};
+use crate::model::secret::redacted;
 use crate::model::{
     Droplet, DropletId, DropletName, HourlyPrice, Operation, OperationId, OperationKind, OperationState, Phase,
     Template, Timestamp,
@@ -198,7 +199,7 @@ pub(super) fn close_operation(
     let (word, reason) = match state {
         OperationState::Open => ("open", None),
         OperationState::Done => ("done", None),
-        OperationState::Failed { reason } => ("failed", Some(reason)),
+        OperationState::Failed { reason } => ("failed", Some(redacted(reason))),
     };
     connection.execute(
         "UPDATE operations SET state = ?2, reason = ?3, ended_at = ?4 WHERE id = ?1 AND state = 'open'",

@@ -1,0 +1,53 @@
+//! What `tests/fuzz` throws bytes at: each way by which text from outside comes in, with what must always be so.
+//!
+//! Built for the fuzzer and for tests only. A test goes through every seed of `tests/fuzz/corpus`, where cases that were
+//! found stay for good.
+
+pub use crate::balancer::haproxy::fuzzing::{haproxy_answers, template_context};
+pub use crate::cloud::digitalocean::fuzzing::api_bodies;
+pub use crate::config::fuzzing::config;
+pub use crate::plugin::fuzzing::component;
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A fuzz target.
+    type Target = fn(&[u8]);
+
+    const TARGETS: [(&str, Target); 5] = [
+        ("api_bodies", api_bodies),
+        ("component", component),
+        ("config", config),
+        ("haproxy_answers", haproxy_answers),
+        ("template_context", template_context),
+    ];
+
+    #[test]
+    fn every_case_of_the_corpora_is_read_without_harm() {
+        for (name, target) in TARGETS {
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(name);
+            let cases: Vec<_> = std::fs::read_dir(&corpus).unwrap().map(|case| case.unwrap().path()).collect();
+
+            assert!(!cases.is_empty(), "no case in {}", corpus.display());
+            for case in cases {
+                target(&std::fs::read(case).unwrap());
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn bytes_that_mean_nothing_are_read_without_harm(bytes in any::<Vec<u8>>(), text in any::<String>()) {
+            for (_, target) in TARGETS {
+                target(&bytes);
+                target(text.as_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What must never be seen: the token anywhere, and user data in logs.
+//!
+//! Every test of this suite takes part: what a command says and what a stage leaves behind is searched in [`stage`].
+//! Here are the commands that say the most, and the places that the others do not come by.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use crate::assert_said;
+use crate::stage::{Stage, places_searched, run, until};
+
+const POLICY: &str =
+    "  policies: [{plugin: builtin:target-tracking, config: {metric: haproxy.sessions, target_per_droplet: 4}}]
+user_data: {plugin: builtin:cloud-init, config: {template: \"#!/bin/sh\\necho {{ hostname }} MARKER\\n\"}}
+";
+
+/// What the operator types in a day.
+const COMMANDS: [&[&str]; 9] = [
+    &["check"],
+    &["plugin", "inspect", "builtin:cloud-init"],
+    &["create", "--count", "2"],
+    &["print"],
+    &["print", "--json"],
+    &["generate"],
+    &["reload"],
+    &["run", "--once", "--window", "100ms"],
+    &["delete", "0", "--yes"],
+];
+
+/// A program in the place of another, which writes down what it is told before it does the same.
+fn record(stage: &Stage, name: &str, then: &str) -> String {
+    let file = stage.path(name).display().to_string();
+    let script = format!(
+        "#!/bin/sh\n{{ env; tr '\\0' ' ' <\"/proc/$$/cmdline\"; tr '\\0' ' ' <\"/proc/$PPID/cmdline\"; echo; }} >>{file}.seen\n{then}\n"
+    );
+    stage.write_with_mode(name, &script, 0o755);
+    file
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_command_shows_the_token_to_anybody_however_much_it_says() {
+    let stage = Stage::set().await;
+    let haproxy = record(&stage, "haproxy.sh", "exec /usr/sbin/haproxy \"$@\"");
+    let reload = record(&stage, "reload.sh", &format!("kill -USR2 {}", stage.haproxy_pid()));
+    stage
+        .configure(POLICY)
+        .edit("master_socket: master.sock", &format!("binary: {haproxy}\n  reload_command: [{reload}]"));
+
+    let mut logged = String::new();
+    for says_more in [&["-vvv"] as &[&str], &["-vvv", "--log-format", "json"]] {
+        for command in COMMANDS {
+            let mut command = stage.command(&[command, says_more].concat());
+            let ended = run(command.env("RUST_LOG", "trace")).await;
+            assert_eq!(ended.code, 0, "{command:?}\n{}", ended.err);
+            logged += &ended.err;
+        }
+    }
+
+    assert!(logged.contains(" TRACE ") || logged.contains("\"TRACE\""), "nothing was logged, so nothing was searched");
+    let seen = |name: &str| std::fs::read_to_string(stage.path(name)).unwrap();
+    assert!(seen("haproxy.sh.seen").contains(" -c ") && seen("haproxy.sh.seen").contains("PATH="));
+    assert!(seen("reload.sh.seen").contains(" create --count 2"));
+    stage.strike().await;
+    // Past the test runner, which keeps what passing tests print.
+    writeln!(std::io::stdout(), "secrets found: 0 in {} places", places_searched()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_process_that_compiles_a_plugin_is_not_given_the_token() {
+    let stage = Stage::set().await;
+    let mut command = stage.command(&["plugin", "inspect", "builtin:cloud-init"]);
+    let cold = stage.path("cold");
+    let mut doproxy = command.env("XDG_CACHE_HOME", cold).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let pid = doproxy.id().unwrap();
+
+    let mut seen = Vec::new();
+    until("the end of the command", async || {
+        seen.extend(of_children(pid, "cmdline"));
+        seen.extend(of_children(pid, "environ"));
+        doproxy.try_wait().unwrap().is_some()
+    })
+    .await;
+
+    assert!(!seen.iter().any(|bytes| String::from_utf8_lossy(bytes).contains("very_secret")));
+    stage.strike().await;
+}
+
+/// What the system knows of the processes that one has started.
+fn of_children(pid: u32, what: &str) -> Vec<Vec<u8>> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let pids: Vec<String> =
+        children.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
+    pids.iter().filter_map(|pid| std::fs::read(Path::new("/proc").join(pid).join(what)).ok()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_holds_the_token_leaves_no_core() {
+    let stage = Stage::with(Duration::from_hours(1), 25).await;
+    let mut waiting = stage.start(&["create"]);
+    until("a droplet", async || stage.billed().len() == 1).await;
+
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", waiting.id().unwrap())).unwrap();
+
+    let core: Vec<&str> = limits.lines().filter(|line| line.starts_with("Max core file size")).collect();
+    insta::assert_snapshot!(core.join("\n").trim_end(), @"Max core file size        0                    0                    bytes");
+    waiting.kill().await.unwrap();
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_in_the_wrong_place_is_not_repeated() {
+    let stage = Stage::set().await;
+    let of = async |arguments: &[&str]| run(stage.command(arguments).env_remove("DIGITALOCEAN_TOKEN")).await;
+
+    let no_key = {
+        stage.write("wrong.yml", "token dop_v1_very_secret\n");
+        of(&["check", "--config", "wrong.yml"]).await
+    };
+    let wrong_key = {
+        stage.write("wrong.yml", "droplet_options: dop_v1_very_secret\n");
+        of(&["check", "--config", "wrong.yml"]).await
+    };
+    let as_a_file = of(&["check", "--config", "dop_v1_very_secret"]).await;
+
+    assert_said!(stage, [no_key.err, wrong_key.err, as_a_file.err].concat(), @r#"
+    error: wrong.yml:1:1: invalid type: string "token dop_v1_…", expected struct File
+    error: wrong.yml:1:18: droplet_options: invalid type: string "dop_v1_…", expected struct DropletOptions
+    error: cannot read dop_v1_…: No such file or directory (os error 2); `doproxy init` writes one, `--config FILE` names another
+    "#);
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_gets_the_token_from_systemd_before_any_file() {
+    let stage = Stage::set().await;
+    stage.write_with_mode("doproxy-token", "dop_v1_very_secret\n", 0o400);
+    let mut command = stage.configure("token_file: nowhere\n").command(&["check"]);
+
+    let checked = run(command.env_remove("DIGITALOCEAN_TOKEN").env("CREDENTIALS_DIRECTORY", stage.path("."))).await;
+
+    let line = checked.out.lines().find(|line| line.contains("token")).unwrap_or_default();
+    assert_said!(stage, line.replace("/./", "/"), @"✓ token          from DIR/doproxy-token; the account is active, at most 25 droplets");
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn user_data_is_in_no_log_and_in_no_file_but_a_digest_is() {
+    let stage = Stage::set().await;
+    stage.configure(POLICY);
+
+    let created = run(stage.command(&["create", "-vvv"]).env("RUST_LOG", "trace")).await;
+
+    assert!(stage.user_data().contains("MARKER"));
+    assert!(!created.err.contains("MARKER") && !created.out.contains("MARKER"), "{}", created.err);
+    let left = stage.files_with("MARKER");
+    assert_eq!(left, [stage.path("doproxy.yml")]);
+    stage.strike().await;
+}

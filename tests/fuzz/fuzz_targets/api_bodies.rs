@@ -1,0 +1,5 @@
+//! See `doproxy::fuzzing::api_bodies`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| doproxy::fuzzing::api_bodies(bytes));

@@ -1,0 +1,5 @@
+//! See `doproxy::fuzzing::haproxy_answers`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| doproxy::fuzzing::haproxy_answers(bytes));
