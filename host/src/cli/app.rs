@@ -58,7 +58,7 @@ impl App {
 
     /// The plugin host.
     pub(super) fn plugins(&self) -> anyhow::Result<PluginHost> {
-        Ok(PluginHost::new(self.config.plugins.clone())?)
+        super::plugin::host(self.config.plugins.clone())
     }
 
     /// The inventory.

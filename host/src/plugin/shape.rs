@@ -112,12 +112,16 @@ fn kind(exports: &[String]) -> Result<PluginKind, LoadError> {
         let (_, kind) = worlds.into_iter().find(|(world, _)| *world == interface)?;
         Some((name, version, kind))
     });
-    let mut other = None;
+    let (mut found, mut other) = (None, None);
     for (name, version, kind) in ours {
-        if version == CONTRACT {
-            return Ok(kind);
+        if version != CONTRACT {
+            other = Some(name);
+        } else if found.replace(kind).is_some_and(|before| before != kind) {
+            return Err(LoadError::BothWorlds);
         }
-        other = Some(name);
+    }
+    if let Some(kind) = found {
+        return Ok(kind);
     }
     Err(match other {
         Some(theirs) => LoadError::OtherVersion { theirs: super::text::line(theirs, 200), ours: CONTRACT },

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::guests::GuestText;
 use super::observation;
-use crate::model::Outcome;
-use crate::plugin::{PluginHost, PluginSettings};
+use doproxy::model::Outcome;
+use doproxy::plugin::{PluginHost, PluginSettings};
 
 fn host_with_cache(directory: &Path) -> PluginHost {
     PluginHost::new(PluginSettings { cache_dir: Some(directory.to_owned()), ..PluginSettings::default() }).unwrap()
@@ -86,6 +86,6 @@ fn what_others_build_on_can_be_shared_between_threads() {
     fn shared<T: std::fmt::Debug + Send + Sync>() {}
 
     shared::<PluginHost>();
-    shared::<crate::plugin::Policy>();
-    shared::<crate::plugin::Generator>();
+    shared::<doproxy::plugin::Policy>();
+    shared::<doproxy::plugin::Generator>();
 }

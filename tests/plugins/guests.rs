@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::plugin::Reference;
+use doproxy::plugin::Reference;
 
 /// A component in a file that lives as long as this.
 pub(super) struct Planted(NamedTempFile);

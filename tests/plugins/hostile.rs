@@ -6,14 +6,14 @@ use insta::assert_snapshot;
 
 use super::guests::{GuestText, HOLD, Planted};
 use super::{host, observation};
-use crate::plugin::{CallError, Called, GuestTrace, Limit, Limits, PluginError, PluginHost, PluginSettings};
+use doproxy::plugin::{CallError, Called, GuestTrace, Limit, Limits, PluginError, PluginHost, PluginSettings};
 
 fn limited(limits: Limits) -> PluginHost {
     PluginHost::new(PluginSettings { limits, cache_dir: None }).unwrap()
 }
 
 /// What `decide` of this guest comes to.
-async fn decided(host: &PluginHost, guest: &GuestText) -> Result<Called<crate::model::Decision>, PluginError> {
+async fn decided(host: &PluginHost, guest: &GuestText) -> Result<Called<doproxy::model::Decision>, PluginError> {
     let policy = host.policy(&guest.plant().reference()).await.unwrap();
     policy.decide("{}", &observation(2, "haproxy.sessions", 1.0), b"").await
 }
@@ -42,7 +42,7 @@ async fn refused(host: &PluginHost, planted: &Planted) -> String {
 async fn a_guest_that_does_as_it_should_holds_the_fleet() {
     let called = decided(&host(), &GuestText::deciding(HOLD)).await.unwrap();
 
-    assert_eq!(called.value.outcome, crate::model::Outcome::Hold);
+    assert_eq!(called.value.outcome, doproxy::model::Outcome::Hold);
 }
 
 #[tokio::test]

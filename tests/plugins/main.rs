@@ -5,11 +5,11 @@ mod first_party;
 mod guests;
 mod hostile;
 
-use crate::model::{
+use doproxy::model::{
     DropletName, HourlyPrice, Limits as FleetLimits, Observation, ObservedDroplet, ObservedTemplate, Phase, Sample,
     Series, Timestamp, UserDataRequest,
 };
-use crate::plugin::{PluginHost, PluginSettings};
+use doproxy::plugin::{PluginHost, PluginSettings};
 
 fn host() -> PluginHost {
     PluginHost::new(PluginSettings::default()).unwrap()
@@ -31,7 +31,7 @@ fn observation(size: u64, metric: &str, value: f64) -> Observation {
         }],
         fleet: (0..size)
             .map(|index| ObservedDroplet {
-                id: Some(crate::model::DropletId(index)),
+                id: Some(doproxy::model::DropletId(index)),
                 name: DropletName::parse(format!("web-{index}")).unwrap(),
                 phase: Phase::Serving,
                 phase_since: now,
