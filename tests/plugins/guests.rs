@@ -76,7 +76,7 @@ impl GuestText {
         Planted::bytes(&self.component())
     }
 
-    fn component(&self) -> Vec<u8> {
+    pub(super) fn component(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.module()).unwrap();
         let mut resolve = Resolve::default();
         let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/doproxy-plugin@0.1.0");

@@ -1,5 +1,7 @@
 //! The plugin host against real components: the first-party ones, and hand-made ones that mean no good.
 
+mod compiler;
+mod contained;
 mod contract;
 mod first_party;
 mod guests;
@@ -9,10 +11,17 @@ use doproxy::model::{
     DropletName, HourlyPrice, Limits as FleetLimits, Observation, ObservedDroplet, ObservedTemplate, Phase, Sample,
     Series, Timestamp, UserDataRequest,
 };
-use doproxy::plugin::{PluginHost, PluginSettings};
+use doproxy::plugin::{Limits, PluginHost, PluginSettings};
 
+/// A host that compiles in this process, which is quicker.
 fn host() -> PluginHost {
     PluginHost::new(PluginSettings::default()).unwrap()
+}
+
+/// A host that compiles as `doproxy` does.
+fn confined(limits: Limits) -> PluginHost {
+    let compiler = Some(env!("CARGO_BIN_EXE_doproxy").into());
+    PluginHost::new(PluginSettings { limits, cache_dir: None, compiler }).unwrap()
 }
 
 /// A fleet of `size` serving droplets with one metric.

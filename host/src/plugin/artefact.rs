@@ -67,8 +67,7 @@ pub(super) fn read(frame: Vec<u8>) -> Option<Answer> {
     let (length, rest) = rest.split_first_chunk::<{ size_of::<u64>() }>()?;
     let (digest, content) = rest.split_first_chunk::<DIGEST>()?;
     let kind = Kind::ALL.into_iter().find(|kind| kind.byte() == *byte)?;
-    if u64::try_from(content.len()).ok()? != u64::from_le_bytes(*length)
-        || Sha256::digest(content).as_slice() != digest
+    if u64::try_from(content.len()).ok()? != u64::from_le_bytes(*length) || Sha256::digest(content).as_slice() != digest
     {
         return None;
     }

@@ -123,9 +123,13 @@ fn unfit_parent(parent: &Path) -> io::Result<Option<String>> {
     let (owner, mode) = (metadata.uid(), metadata.mode() & 0o1777);
     let shown = parent.display();
     Ok(if owner != 0 && owner != own_id() {
-        Some(format!("lies in {shown}, whose owner (user {owner}) could replace it; its code would be run: name another one with plugins.cache"))
+        Some(format!(
+            "lies in {shown}, whose owner (user {owner}) could replace it; its code would be run: name another one with plugins.cache"
+        ))
     } else if mode & 0o022 != 0 && mode & STICKY == 0 {
-        Some(format!("lies in {shown}, where others could replace it (mode {mode:03o}); its code would be run: `chmod go-w {shown}`, or name another one with plugins.cache"))
+        Some(format!(
+            "lies in {shown}, where others could replace it (mode {mode:03o}); its code would be run: `chmod go-w {shown}`, or name another one with plugins.cache"
+        ))
     } else {
         None
     })

@@ -104,7 +104,9 @@ pub enum LoadError {
     )]
     OtherWorld(Vec<String>),
     /// It is both kinds of plugin at once.
-    #[error("the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; a plugin is one of them: make two components of it")]
+    #[error(
+        "the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; a plugin is one of them: make two components of it"
+    )]
     BothWorlds,
     /// It is the other kind of plugin.
     #[error("this is a {is}, and a {wanted} is wanted here")]

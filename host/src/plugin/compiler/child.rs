@@ -41,7 +41,7 @@ pub(super) fn precompile(component: &[u8]) -> (Kind, Vec<u8>) {
 }
 
 fn is_lack_of_memory(error: &wasmtime::Error) -> bool {
-    error.chain().any(|cause| {
-        cause.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory)
-    })
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref().is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::OutOfMemory))
 }
