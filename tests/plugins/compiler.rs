@@ -51,7 +51,13 @@ fn what_compiles_can_do_nothing_else() {
         .filter(|line| ["cpu", "file size", "core", "open files", "address"].iter().any(|word| line.contains(word)))
         .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
         .collect();
-    assert_snapshot!(held.join("\n"), @"");
+    assert_snapshot!(held.join("\n"), @r"
+    Max cpu time 7 8 seconds
+    Max file size 0 0 bytes
+    Max core file size 0 0 bytes
+    Max open files 16 16 files
+    Max address space 1000000000 1000000000 bytes
+    ");
     // What it was given, nothing, is no component.
     assert!(output.status.success());
     assert!(output.stdout.starts_with(b"dxpluginR"), "{output:?}");
@@ -95,7 +101,10 @@ async fn what_compiles_is_started_without_environment_and_at_the_root() {
 
     failure_with(compiler, Limits::default()).await;
 
-    assert_snapshot!(fs::read_to_string(seen).unwrap(), @"");
+    assert_snapshot!(fs::read_to_string(seen).unwrap(), @r"
+    /
+    compile-plugin --cpu-seconds=60 --memory-bytes=2147483648
+    ");
 }
 
 #[tokio::test]
@@ -108,7 +117,7 @@ async fn a_compiler_that_takes_too_long_is_ended_and_gone() {
 
     let error = failure_with(compiler, limits).await;
 
-    assert_snapshot!(error, @"");
+    assert_snapshot!(error, @"plugin file:FILE: compiling the component goes over the compile limit of 1s (plugins.limits.compile_time)");
     let pid = fs::read_to_string(pid).unwrap();
     assert!(!Path::new("/proc").join(pid.trim()).exists());
 }
@@ -117,9 +126,9 @@ async fn a_compiler_that_takes_too_long_is_ended_and_gone() {
 async fn a_compiler_that_does_not_answer_as_it_should_is_told_with_its_last_words() {
     let small = || Limits { component_bytes: 64 * 1024, ..Limits::default() };
 
-    assert_snapshot!(failure("echo first >&2; echo oh no >&2; exit 3", small()).await, @"");
-    assert_snapshot!(failure("echo dxplugin", small()).await, @"");
-    assert_snapshot!(failure("exec cat /dev/zero", small()).await, @"");
-    assert_snapshot!(failure("kill -s XCPU $$", small()).await, @"");
-    assert_snapshot!(failure_with(Some("/no/such/doproxy".into()), small()).await, @"");
+    assert_snapshot!(failure("echo first >&2; echo oh no >&2; exit 3", small()).await, @"plugin file:FILE: the component does not compile: the compiler broke off (exit status: 3): oh no");
+    assert_snapshot!(failure("echo dxplugin", small()).await, @"plugin file:FILE: the component does not compile: the compiler broke off (exit status: 0): it said nothing");
+    assert_snapshot!(failure("exec cat /dev/zero", small()).await, @"plugin file:FILE: compiling the component goes over the limit of 256 KiB of machine code, four times plugins.limits.component_bytes");
+    assert_snapshot!(failure("kill -s XCPU $$", small()).await, @"plugin file:FILE: compiling the component goes over the compile limit of 60s of CPU (plugins.limits.compile_cpu)");
+    assert_snapshot!(failure_with(Some("/no/such/doproxy".into()), small()).await, @"plugin file:FILE: the compiler /no/such/doproxy does not start: No such file or directory (os error 2)");
 }

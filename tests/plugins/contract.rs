@@ -155,7 +155,7 @@ fn a_cache_below_a_directory_that_others_can_write_to_is_refused() {
     let settings = PluginSettings { cache_dir: Some(open.join("own/cache")), ..PluginSettings::default() };
     let error = PluginHost::new(settings).unwrap_err().to_string();
 
-    assert_snapshot!(error.replace(&home.path().display().to_string(), "HOME"), @"");
+    assert_snapshot!(error.replace(&home.path().display().to_string(), "HOME"), @"the plugin cache HOME/open/own/cache lies in HOME/open, where others could replace it (mode 775); its code would be run: `chmod go-w HOME/open`, or name another one with plugins.cache");
     // Where names stay with their owners, as in /tmp, it is no harm that others may write.
     fs::set_permissions(&open, Permissions::from_mode(0o1777)).unwrap();
     host_with_cache(&open.join("own/cache"));
