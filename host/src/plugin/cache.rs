@@ -43,13 +43,11 @@ impl Cache {
                 return None;
             }
         };
-        match artefact::read(frame) {
-            Some(Answer::Code(compiled)) => Some(compiled),
-            _ => {
-                tracing::warn!("{} is not what was written there; the plugin is compiled again", path.display());
-                None
-            }
+        if let Some(Answer::Code(compiled)) = artefact::read(frame) {
+            return Some(compiled);
         }
+        tracing::warn!("{} is not what was written there; the plugin is compiled again", path.display());
+        None
     }
 
     /// Keeps a compiled component. That this fails costs time, not correctness.
