@@ -66,7 +66,7 @@ impl App {
 
     /// The plugin host.
     pub(super) fn plugins(&self) -> anyhow::Result<PluginHost> {
-        Ok(PluginHost::new(self.config.plugins.clone())?)
+        super::plugin::host(self.config.plugins.clone())
     }
 
     /// The inventory, to be changed by whoever has its lock.

@@ -4,6 +4,7 @@
 
 mod app;
 mod check;
+mod compile_plugin;
 mod completions;
 mod create;
 mod delete;
@@ -120,6 +121,9 @@ enum Command {
     Demo(demo::Args),
     /// Print completions for a shell.
     Completions(completions::Args),
+    /// Compile the plugin on stdin; started by doproxy itself.
+    #[command(hide = true)]
+    CompilePlugin(compile_plugin::Args),
 }
 
 /// A command that was used wrongly: exit code 2.
@@ -141,6 +145,9 @@ pub fn main() -> ExitCode {
         // clap prints help to stdout and errors to stderr, and knows the exit code.
         Err(error) => error.exit(),
     };
+    if let Command::CompilePlugin(args) = &cli.command {
+        return compile_plugin::run(args);
+    }
     log_to_stderr(&cli.global);
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
@@ -192,6 +199,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Emulator(args) => emulator::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Completions(args) => completions::run(&args),
+        Command::CompilePlugin(_) => Err(Usage("it needs a process of its own".to_owned()).into()),
     }
 }
 

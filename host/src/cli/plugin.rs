@@ -44,14 +44,22 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
 }
 
+/// The program that runs: also after its file was replaced by another version or removed.
+const THIS_PROGRAM: &str = "/proc/self/exe";
+
+/// The plugin host of a command, which compiles in a process of its own.
+pub(super) fn host(settings: PluginSettings) -> anyhow::Result<PluginHost> {
+    Ok(PluginHost::new(PluginSettings { compiler: Some(THIS_PROGRAM.into()), ..settings })?)
+}
+
 /// Plugins can be looked at where there is no configuration.
-fn host(global: &Global) -> anyhow::Result<(PluginHost, Option<Config>)> {
+fn configured(global: &Global) -> anyhow::Result<(PluginHost, Option<Config>)> {
     if global.config.exists() {
         let app = App::load(global)?;
         return Ok((app.plugins()?, Some(app.config)));
     }
     let settings = PluginSettings { cache_dir: user_cache(), ..PluginSettings::default() };
-    Ok((PluginHost::new(settings)?, None))
+    Ok((host(settings)?, None))
 }
 
 #[derive(Debug, Serialize)]
@@ -64,7 +72,7 @@ struct Listed {
 }
 
 async fn list(global: &Global, json: bool) -> anyhow::Result<()> {
-    let (host, config) = host(global)?;
+    let (host, config) = configured(global)?;
     let used: Vec<Reference> = config.iter().flat_map(Config::plugins_used).cloned().collect();
     let mut references: Vec<Reference> = builtins().map(|name| Reference::Builtin(name.to_owned())).collect();
     for reference in &used {
@@ -110,7 +118,7 @@ struct Shown<'a> {
 }
 
 async fn inspect(global: &Global, reference: &Reference, json: bool) -> anyhow::Result<()> {
-    let (host, _) = host(global)?;
+    let (host, _) = configured(global)?;
     let inspected = host.inspect(reference).await?;
     let manifest = &inspected.manifest;
     let config_schema: serde_json::Value = serde_json::from_str(&manifest.config_schema)?;

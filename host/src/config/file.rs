@@ -311,6 +311,10 @@ pub struct PluginLimits {
     pub component_bytes: Option<usize>,
     /// Compiling a component. Default 60s.
     pub compile_time: Option<Span>,
+    /// Processor time to compile a component, in whole seconds. Default 60s.
+    pub compile_cpu: Option<Span>,
+    /// The process that compiles: itself and what it allocates. Default 2 GiB.
+    pub compile_memory_bytes: Option<usize>,
     /// All linear memories in one call. Default 64 MiB.
     pub memory_bytes: Option<usize>,
     /// Fuel in one call: about one unit an instruction. Default 100,000,000.
@@ -334,6 +338,8 @@ impl Plugins {
         let limits = Limits {
             component_bytes: given.component_bytes.unwrap_or(default.component_bytes),
             compile_time: given.compile_time.map_or(default.compile_time, |span| span.0),
+            compile_cpu: given.compile_cpu.map_or(default.compile_cpu, |span| span.0),
+            compile_memory_bytes: given.compile_memory_bytes.unwrap_or(default.compile_memory_bytes),
             memory_bytes: given.memory_bytes.unwrap_or(default.memory_bytes),
             fuel: given.fuel.unwrap_or(default.fuel),
             deadline: given.deadline.map_or(default.deadline, |span| span.0),
@@ -342,6 +348,7 @@ impl Plugins {
             user_data_bytes: given.user_data_bytes.unwrap_or(default.user_data_bytes),
             log_lines: given.log_lines.unwrap_or(default.log_lines),
         };
-        PluginSettings { limits, cache_dir: self.cache.map(|path| dir.join(path)).or_else(values::user_cache) }
+        let cache_dir = self.cache.map(|path| dir.join(path)).or_else(values::user_cache);
+        PluginSettings { limits, cache_dir, ..PluginSettings::default() }
     }
 }

@@ -70,15 +70,24 @@ impl<'a> Draft<'a> {
         for request in change.create.iter().filter(|request| request.count > 0) {
             self.add(request.clone(), request.count, self.reason);
         }
+        let mut unknown = Vec::new();
         for id in &change.delete {
             let Some(droplet) = self.observation.fleet.iter().find(|droplet| droplet.id == Some(*id)) else {
-                self.cut("fleet", format!("droplet {id} is not in this fleet"));
+                unknown.push(*id);
                 continue;
             };
             if droplet.protected {
                 self.cut("protected", format!("{} is protected", droplet.name));
             } else if droplet.phase.counts() && !self.is_leaving(&droplet.name) {
                 self.deletes.push((droplet, self.reason.to_owned()));
+            }
+        }
+        // A policy may name as many as fit into a decision, and each is a line in the record.
+        match unknown.as_slice() {
+            [] => {}
+            [id] => self.cut("fleet", format!("droplet {id} is not in this fleet")),
+            [id, others @ ..] => {
+                self.cut("fleet", format!("droplet {id} and {} more are not in this fleet", others.len()));
             }
         }
     }

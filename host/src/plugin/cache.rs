@@ -1,14 +1,15 @@
 //! Compiled components on disk. What lies here is run as machine code, so nobody else may write here, and nothing from
 //! elsewhere is ever loaded as compiled.
 
-use std::fs::{self, DirBuilder};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use wasmtime::component::Component;
+use nix::fcntl::OFlag;
 
 use super::PluginError;
+use super::artefact::{self, Answer, Compiled};
 use super::engine::Engine;
 
 /// A directory that only this user can read or write.
@@ -22,42 +23,43 @@ impl Cache {
     pub(super) fn open(directory: PathBuf) -> Result<Self, PluginError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
         match made.and_then(|()| unfit(&directory)) {
-            Ok(None) => Ok(Self { directory }),
+            // Not by a name that could lead elsewhere tomorrow.
+            Ok(None) => match directory.canonicalize() {
+                Ok(directory) => Ok(Self { directory }),
+                Err(error) => Err(PluginError::Cache { directory, reason: format!("cannot be used: {error}") }),
+            },
             Ok(Some(reason)) => Err(PluginError::Cache { directory, reason }),
             Err(error) => Err(PluginError::Cache { directory, reason: format!("cannot be used: {error}") }),
         }
     }
 
-    /// The compiled form of the component with this digest, if it is there and fits this engine.
-    pub(super) fn get(&self, engine: &Engine, digest: &str) -> Option<Component> {
+    /// The compiled form of the component with this digest, if it is there and whole; at most `most` bytes.
+    pub(super) fn get(&self, engine: &Engine, digest: &str, most: usize) -> Option<Compiled> {
         let path = self.path(engine, digest);
-        // Also each file: a directory that was open to others once may hold what they put there.
-        if !fs::symlink_metadata(&path).is_ok_and(|metadata| is_own(&metadata)) {
-            return None;
+        let frame = match read(&path, most) {
+            Ok(frame) => frame,
+            Err(error) => {
+                tracing::debug!("{} is not used: {error}", path.display());
+                return None;
+            }
+        };
+        if let Some(Answer::Code(compiled)) = artefact::read(frame) {
+            return Some(compiled);
         }
-        #[expect(unsafe_code, reason = "the one place that trusts compiled code")]
-        // SAFETY: the file was written by `put` of an engine with the same fingerprint: the directory belongs to this
-        // user alone, as `open` has seen to, and a file gets its name only when it is whole.
-        let component = unsafe { Component::deserialize_file(engine.wasmtime(), &path) };
-        component
-            .inspect_err(|error| {
-                tracing::debug!("cannot use {}, so the plugin is compiled again: {error:#}", path.display());
-            })
-            .ok()
+        tracing::warn!("{} is not what was written there; the plugin is compiled again", path.display());
+        None
     }
 
     /// Keeps a compiled component. That this fails costs time, not correctness.
-    pub(super) fn put(&self, engine: &Engine, digest: &str, component: &Component) {
-        let path = self.path(engine, digest);
-        let written = component.serialize().map_err(io::Error::other).and_then(|code| self.write(&path, &code));
-        if let Err(error) = written {
+    pub(super) fn put(&self, engine: &Engine, digest: &str, compiled: &Compiled) {
+        if let Err(error) = self.write(&self.path(engine, digest), compiled.frame()) {
             tracing::warn!("cannot keep a compiled plugin in {}: {error}", self.directory.display());
         }
     }
 
-    fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+    fn write(&self, path: &Path, frame: &[u8]) -> io::Result<()> {
         let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(code)?;
+        file.write_all(frame)?;
         // Or a name could outlive a power cut that its bytes did not.
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -65,26 +67,67 @@ impl Cache {
     }
 
     fn path(&self, engine: &Engine, digest: &str) -> PathBuf {
-        self.directory.join(format!("{digest}-{:016x}.cwasm", engine.fingerprint()))
+        self.directory.join(format!("{digest}-{:016x}.code", engine.fingerprint()))
     }
+}
+
+/// The bytes of a file that nobody but this user could have written. Not mapped: it could be changed while it runs.
+fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    let metadata = file.metadata()?;
+    // Also each file: a directory that was open to others once may hold what they put there.
+    if !is_own(&metadata) {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others could have written it"));
+    }
+    let most = u64::try_from(most.saturating_add(artefact::HEADER)).unwrap_or(u64::MAX);
+    if metadata.len() > most {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large"));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Whether nobody but this user could have written a file.
 fn is_own(metadata: &fs::Metadata) -> bool {
-    let owner = nix::unistd::geteuid().as_raw();
-    metadata.is_file() && metadata.uid() == owner && metadata.mode() & 0o022 == 0 && metadata.nlink() == 1
+    metadata.is_file() && metadata.uid() == own_id() && metadata.mode() & 0o022 == 0 && metadata.nlink() == 1
+}
+
+fn own_id() -> u32 {
+    nix::unistd::geteuid().as_raw()
 }
 
 fn unfit(directory: &Path) -> io::Result<Option<String>> {
     let metadata = fs::symlink_metadata(directory)?;
-    let owner = nix::unistd::geteuid().as_raw();
     let mode = metadata.mode() & 0o777;
     Ok(if !metadata.is_dir() {
         Some("is not a directory; remove it, or name another one".to_owned())
-    } else if metadata.uid() != owner {
-        Some(format!("belongs to user {}, not to {owner} who runs doproxy; name another one", metadata.uid()))
+    } else if metadata.uid() != own_id() {
+        Some(format!("belongs to user {}, not to {} who runs doproxy; name another one", metadata.uid(), own_id()))
     } else if mode & 0o077 != 0 {
         Some(format!("can be used by others (mode {mode:03o}); its code would be run: remove {}", directory.display()))
+    } else {
+        let whole = directory.canonicalize()?;
+        let mut parents = whole.ancestors().skip(1);
+        parents.find_map(|parent| unfit_parent(parent).transpose()).transpose()?
+    })
+}
+
+/// Whoever may write to a directory above may put another one in the place of the cache.
+fn unfit_parent(parent: &Path) -> io::Result<Option<String>> {
+    const STICKY: u32 = 0o1000;
+    let metadata = fs::metadata(parent)?;
+    let (owner, mode) = (metadata.uid(), metadata.mode() & 0o1777);
+    let shown = parent.display();
+    Ok(if owner != 0 && owner != own_id() {
+        Some(format!(
+            "lies in {shown}, whose owner (user {owner}) could replace it; its code would be run: name another one with plugins.cache"
+        ))
+    } else if mode & 0o022 != 0 && mode & STICKY == 0 {
+        Some(format!(
+            "lies in {shown}, where others could replace it (mode {mode:03o}); its code would be run: `chmod go-w {shown}`, or name another one with plugins.cache"
+        ))
     } else {
         None
     })

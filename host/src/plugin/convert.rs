@@ -122,8 +122,18 @@ pub(super) fn request(from: &UserDataRequest) -> user_data::Request {
     }
 }
 
-pub(super) fn decision(from: policy::Decision) -> Decision {
-    Decision {
+/// A decision; or what of it is nonsense.
+pub(super) fn decision(from: policy::Decision) -> Result<Decision, CallError> {
+    // What is no number cannot be kept in the record, nor compared with anything.
+    for signal in &from.signals {
+        for (field, value) in [("value", Some(signal.value)), ("target", signal.target)] {
+            if let Some(value) = value.filter(|value| !value.is_finite()) {
+                let name = text::line(&signal.name, NAME);
+                return Err(CallError::Nonsense(format!("the {field} of its signal {name:?} is {value}")));
+            }
+        }
+    }
+    Ok(Decision {
         outcome: match from.outcome {
             policy::Outcome::Hold => Outcome::Hold,
             policy::Outcome::ScaleTo(to) => Outcome::ScaleTo(ScaleTo {
@@ -149,7 +159,7 @@ pub(super) fn decision(from: policy::Decision) -> Decision {
             .collect(),
         state: from.state,
         next_check_ms: from.next_check_ms,
-    }
+    })
 }
 
 fn droplet_request(from: policy::DropletRequest) -> DropletRequest {

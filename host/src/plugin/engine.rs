@@ -41,7 +41,7 @@ impl Engine {
             wasmtime::Engine::new(&config(InstanceAllocationStrategy::OnDemand))
         })?;
         let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+        super::wasi::add_to_linker(&mut linker)?;
         log::add_to_linker::<Guest, wasmtime::component::HasSelf<Guest>>(&mut linker, |guest| guest)?;
         types::add_to_linker::<Guest, wasmtime::component::HasSelf<Guest>>(&mut linker, |guest| guest)?;
 
@@ -84,6 +84,11 @@ impl fmt::Debug for Engine {
     }
 }
 
+/// An engine that makes code for [`Engine`] and runs none, so it needs no room for instances.
+pub(super) fn for_compiling() -> wasmtime::Result<wasmtime::Engine> {
+    wasmtime::Engine::new(&config(InstanceAllocationStrategy::OnDemand))
+}
+
 fn config(strategy: InstanceAllocationStrategy) -> Config {
     let mut config = Config::new();
     config
@@ -122,4 +127,20 @@ fn pool(calls: u32) -> PoolingAllocationConfig {
         .linear_memory_keep_resident(512 * 1024)
         .table_keep_resident(64 * 1024);
     pool
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_compiles_and_what_runs_agree_on_the_code() {
+        let hash = |engine: &wasmtime::Engine| {
+            let mut hasher = DefaultHasher::new();
+            engine.precompile_compatibility_hash().hash(&mut hasher);
+            hasher.finish()
+        };
+
+        assert_eq!(hash(&for_compiling().unwrap()), Engine::start().unwrap().fingerprint());
+    }
 }

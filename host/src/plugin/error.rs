@@ -69,6 +69,9 @@ pub enum LoadError {
     /// The file cannot be read.
     #[error("the file cannot be read: {0}")]
     Read(#[from] io::Error),
+    /// It is a device, a pipe or a directory.
+    #[error("it is no regular file")]
+    NoFile,
     /// It is larger than allowed.
     #[error("the component is larger than {0}")]
     TooLarge(Limit),
@@ -100,6 +103,11 @@ pub enum LoadError {
         if .0.is_empty() { "nothing".to_owned() } else { .0.join(", ") }
     )]
     OtherWorld(Vec<String>),
+    /// It is both kinds of plugin at once.
+    #[error(
+        "the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; a plugin is one of them: make two components of it"
+    )]
+    BothWorlds,
     /// It is the other kind of plugin.
     #[error("this is a {is}, and a {wanted} is wanted here")]
     OtherKind {
@@ -111,9 +119,20 @@ pub enum LoadError {
     /// The compiler refused it.
     #[error("the component does not compile: {0}")]
     Compile(String),
-    /// The compiler takes too long.
-    #[error("compiling the component takes longer than {0}")]
-    CompileTime(Limit),
+    /// Compiling it goes over a limit.
+    #[error("compiling the component goes over {0}")]
+    Compiling(Limit),
+    /// The compiler cannot be started.
+    #[error("the compiler {} does not start: {source}", .program.display())]
+    Compiler {
+        /// The program.
+        program: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// It compiles, and is made of more parts than one instance may have.
+    #[error("the component is more than this host holds: {0}")]
+    TooManyParts(String),
     /// Its functions are not those of the contract.
     #[error("the component does not fit the contract: {0}")]
     Contract(String),
@@ -141,6 +160,9 @@ pub enum CallError {
         /// Where in the guest.
         backtrace: GuestTrace,
     },
+    /// Its answer cannot be meant.
+    #[error("answered nonsense: {0}")]
+    Nonsense(String),
     /// It says that its configuration is wrong.
     #[error("cannot work with its configuration:{}", Problems(.0))]
     InvalidConfig(Vec<Problem>),
@@ -161,6 +183,15 @@ pub enum Limit {
     /// Time to compile.
     #[error("the compile limit of {0:?} (plugins.limits.compile_time)")]
     CompileTime(Duration),
+    /// Processor time to compile.
+    #[error("the compile limit of {0:?} of CPU (plugins.limits.compile_cpu)")]
+    CompileCpu(Duration),
+    /// Memory to compile.
+    #[error("the compile limit of {} of memory (plugins.limits.compile_memory_bytes)", Bytes(*.0))]
+    CompileMemory(usize),
+    /// Machine code; follows from the size of a component.
+    #[error("the limit of {} of machine code, four times plugins.limits.component_bytes", Bytes(*.0))]
+    Artefact(usize),
     /// Linear memory.
     #[error("the memory limit of {} (plugins.limits.memory_bytes)", Bytes(*.0))]
     Memory(usize),

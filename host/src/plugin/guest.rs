@@ -135,3 +135,30 @@ fn resources() -> ResourceTable {
     table.set_max_capacity(1000);
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_shown_as_its_source_has_it() {
+        assert_eq!(function_name(Some("_ZN6policy6decide17h0123456789abcdefE")), "policy::decide");
+        assert_eq!(function_name(Some("spin\u{1b}[2J")), "spin\u{fffd}[2J");
+        assert_eq!(function_name(None), "<unknown>");
+    }
+
+    #[test]
+    fn a_name_that_means_a_text_without_end_is_cut_before_it_is_taken_apart() {
+        // Each back reference stands for the whole of the type before it, twice.
+        let endless = format!("_RMC0{}u{}", "TB_".repeat(100_000), "E".repeat(100_000));
+        let started = Instant::now();
+
+        let shown = function_name(Some(&endless));
+
+        assert_eq!(shown.chars().count(), 301, "{shown}");
+        assert!(shown.starts_with("_RMC0TB_") && shown.ends_with('…'), "{shown}");
+        assert!(started.elapsed() < Duration::from_millis(100));
+    }
+}

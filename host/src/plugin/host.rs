@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 use wasmtime::component::{Component, InstancePre};
 
 use super::bindings::{ScalingPolicyPre, UserDataGeneratorPre};
 use super::cache::Cache;
+use super::compiler::Compiler;
 use super::engine::Engine;
 use super::guest::Guest;
 use super::loaded::Loaded;
@@ -25,6 +24,10 @@ pub struct PluginSettings {
     pub limits: Limits,
     /// Where compiled plugins are kept; `None` to compile them every time.
     pub cache_dir: Option<PathBuf>,
+    /// The `doproxy` program, which compiles plugins in a process of its own: only so do the limits of CPU and memory
+    /// hold, and what is compiled for too long can be ended. `None` compiles in this process, for a program that has
+    /// doproxy as a library and knows its plugins: its own executable has no subcommand that could be started.
+    pub compiler: Option<PathBuf>,
 }
 
 /// What a component is.
@@ -52,8 +55,7 @@ struct Inner {
     engine: Engine,
     cache: Option<Cache>,
     limits: Limits,
-    /// One compilation at a time: it uses every processor by itself.
-    compiler: Arc<Semaphore>,
+    compiler: Compiler,
 }
 
 impl fmt::Debug for PluginHost {
@@ -76,10 +78,10 @@ struct Opened {
 impl PluginHost {
     /// Starts the engine and opens the cache.
     pub fn new(settings: PluginSettings) -> Result<Self, PluginError> {
-        let PluginSettings { limits, cache_dir } = settings;
+        let PluginSettings { limits, cache_dir, compiler } = settings;
         let engine = Engine::start().map_err(|error| PluginError::Engine(format!("{error:#}")))?;
         let cache = cache_dir.map(Cache::open).transpose()?;
-        Ok(Self { inner: Arc::new(Inner { engine, cache, limits, compiler: Arc::new(Semaphore::new(1)) }) })
+        Ok(Self { inner: Arc::new(Inner { engine, cache, limits, compiler: Compiler::new(compiler) }) })
     }
 
     /// Loads a plugin of either kind, and says what it is.
@@ -138,45 +140,28 @@ impl PluginHost {
         Ok(Opened { loaded, shape, size, pre })
     }
 
-    /// The compiled component: from the cache, else from the compiler.
+    /// The component, ready to be linked: from the cache, else from the compiler.
     async fn component(&self, bytes: Vec<u8>, digest: &str) -> Result<Component, LoadError> {
         let (inner, key) = (self.inner.clone(), digest.to_owned());
-        let cached =
-            blocking(move || Ok(inner.cache.as_ref().and_then(|cache| cache.get(&inner.engine, &key)))).await?;
+        let cached = blocking(move || {
+            let most = inner.limits.artefact_bytes();
+            let compiled = inner.cache.as_ref().and_then(|cache| cache.get(&inner.engine, &key, most));
+            Ok(compiled.and_then(|compiled| compiled.load(inner.engine.wasmtime()).ok()))
+        })
+        .await?;
         if let Some(component) = cached {
             return Ok(component);
         }
-        let limit = self.inner.limits.compile_time;
-        // One that took too long holds the permit until it ends, and must not keep the others waiting without a word.
-        let turn = tokio::time::timeout(limit, self.inner.compiler.clone().acquire_owned()).await;
-        let permit = match turn {
-            Ok(Ok(permit)) => permit,
-            Ok(Err(_)) => return Err(LoadError::Compile("the compiler is gone".to_owned())),
-            Err(_) => return Err(LoadError::CompileTime(Limit::CompileTime(limit))),
-        };
-        let inner = self.inner.clone();
-        let digest = digest.to_owned();
+        let compiled = self.inner.compiler.compile(bytes, &self.inner.limits).await?;
+        let (inner, key) = (self.inner.clone(), digest.to_owned());
         blocking(move || {
-            let (compiled, waiting) = mpsc::sync_channel(1);
-            // A thread of its own, since a compilation cannot be stopped: one that takes too long is left to itself,
-            // and holds the permit until it ends.
-            thread::Builder::new().name("plugin-compiler".to_owned()).spawn(move || {
-                let component = Component::from_binary(inner.engine.wasmtime(), &bytes);
-                if let (Ok(component), Some(cache)) = (&component, &inner.cache) {
-                    cache.put(&inner.engine, &digest, component);
-                }
-                drop(permit);
-                // Nobody waits for one that took too long.
-                let _ = compiled.send(component);
-            })?;
-            match waiting.recv_timeout(limit) {
-                Ok(Ok(component)) => Ok(component),
-                Ok(Err(error)) => Err(LoadError::Compile(text::line(&format!("{error:#}"), 500))),
-                Err(mpsc::RecvTimeoutError::Timeout) => Err(LoadError::CompileTime(Limit::CompileTime(limit))),
-                Err(mpsc::RecvTimeoutError::Disconnected) => {
-                    Err(LoadError::Compile("the compiler panicked over it".to_owned()))
-                }
+            let component = compiled
+                .load(inner.engine.wasmtime())
+                .map_err(|error| LoadError::TooManyParts(text::line(&format!("{error:#}"), 500)))?;
+            if let Some(cache) = &inner.cache {
+                cache.put(&inner.engine, &key, &compiled);
             }
+            Ok(component)
         })
         .await
     }

@@ -7,8 +7,12 @@ use std::time::Duration;
 pub struct Limits {
     /// Bytes of a component.
     pub component_bytes: usize,
-    /// Time to compile a component.
+    /// Wall-clock time to compile a component.
     pub compile_time: Duration,
+    /// Processor time to compile a component, rounded up to seconds.
+    pub compile_cpu: Duration,
+    /// Bytes of address space of the process that compiles.
+    pub compile_memory_bytes: usize,
     /// Bytes of linear memory in one call, all memories together.
     pub memory_bytes: usize,
     /// Fuel in one call: about one for each instruction. The same call uses the same fuel on every machine.
@@ -33,6 +37,8 @@ impl Default for Limits {
         Self {
             component_bytes: 64 * MIB,
             compile_time: Duration::from_mins(1),
+            compile_cpu: Duration::from_mins(1),
+            compile_memory_bytes: 2 * 1024 * MIB,
             memory_bytes: 64 * MIB,
             // A policy in JavaScript used 13 million; a loop without end uses this up well before the deadline.
             fuel: 100_000_000,
@@ -49,5 +55,10 @@ impl Limits {
     /// Bytes that a guest may make the host copy in one call across the border: the largest answer and its structure.
     pub(super) fn crossing_bytes(&self) -> usize {
         self.decision_bytes.max(self.user_data_bytes).max(self.state_bytes).saturating_mul(4)
+    }
+
+    /// Bytes of machine code of one component.
+    pub(super) fn artefact_bytes(&self) -> usize {
+        self.component_bytes.saturating_mul(4)
     }
 }

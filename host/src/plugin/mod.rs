@@ -4,13 +4,16 @@
 //! then it comes from the cache), really instantiates it and asks it to describe itself. A [`Policy`] or [`Generator`]
 //! then answers each call with a fresh instance in a fresh store, within [`Limits`].
 //!
-//! The rooms: [`reference`], `source` and `shape` say what a component is and where it comes from; `engine`, `cache` and
+//! The rooms: [`reference`], `source` and `shape` say what a component is and where it comes from; `compiler` makes
+//! machine code of it in a process of its own, `artefact` is how that travels, `cache` where it stays; `engine` and
 //! `meter` hold wasmtime; `wasi` is the emptiness behind WASI; `bindings` is the contract as wasmtime sees it and
 //! `convert` the way between it and [`crate::model`]; `guest` is one call's state. Nothing outside of this module names
 //! a type of wasmtime.
 
+mod artefact;
 mod bindings;
 mod cache;
+mod compiler;
 mod convert;
 mod engine;
 mod error;
@@ -31,9 +34,7 @@ mod source;
 pub mod text;
 mod wasi;
 
-#[cfg(test)]
-mod tests;
-
+pub use compiler::{Confinement, compile_plugin};
 pub use error::{CallError, GuestTrace, Limit, LoadError, PluginError};
 pub use generator::Generator;
 pub use host::{Inspected, PluginHost, PluginSettings};

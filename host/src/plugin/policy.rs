@@ -92,7 +92,7 @@ impl Policy {
             if convert::bytes_of(&decision) > limits.decision_bytes {
                 return over(Limit::Decision(limits.decision_bytes));
             }
-            Ok(convert::decision(decision))
+            convert::decision(decision)
         })
     }
 }

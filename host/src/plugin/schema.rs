@@ -36,6 +36,11 @@ pub(super) fn check(schema: &str, config: &str) -> Result<(), SchemaError> {
     let config: Value = serde_json::from_str(config).map_err(|error| {
         SchemaError::Config(vec![Problem { path: String::new(), message: format!("is not JSON: {error}") }])
     })?;
+    if !is_affordable(&schema, &config) {
+        return Err(SchemaError::Schema(format!(
+            "checking this configuration against it takes more than {WORK} steps: its parts apply to one value again and again"
+        )));
+    }
     let problems: Vec<Problem> = validator
         .iter_errors(&config)
         .take(MOST)
@@ -105,41 +110,158 @@ impl<'a> Walk<'a> {
             return;
         }
         self.steps -= 1;
-        let Some(members) = schema.as_object() else { return };
-        for (keyword, value) in members {
-            match (keyword.as_str(), value) {
-                ("$ref", Value::String(reference)) => match self.target(reference) {
-                    Some(target) => self.in_place(target, depth + 1),
-                    None => self.unfit = Some("a $ref must point into the schema itself, as #/$defs/NAME does"),
-                },
-                ("$dynamicRef" | "$recursiveRef", Value::String(_)) => {
-                    self.unfit = Some("$dynamicRef and $recursiveRef are not supported");
-                }
-                ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => {
-                    for schema in schemas {
-                        self.in_place(schema, depth + 1);
-                    }
-                }
-                ("not" | "if" | "then" | "else", schema) => self.in_place(schema, depth + 1),
-                ("dependentSchemas" | "dependencies", Value::Object(schemas)) => {
-                    for schema in schemas.values() {
-                        self.in_place(schema, depth + 1);
-                    }
-                }
-                _ => {}
+        match applied_in_place(self.root, schema) {
+            Ok(schemas) => schemas.into_iter().for_each(|schema| self.in_place(schema, depth + 1)),
+            Err(reason) => self.unfit = Some(reason),
+        }
+    }
+}
+
+/// The schemas that a schema applies to the same value as itself.
+fn applied_in_place<'a>(root: &'a Value, schema: &'a Value) -> Result<Vec<&'a Value>, &'static str> {
+    let mut applied = Vec::new();
+    for (keyword, value) in schema.as_object().into_iter().flatten() {
+        match (keyword.as_str(), value) {
+            ("$ref", Value::String(reference)) => {
+                let outside = "a $ref must point into the schema itself, as #/$defs/NAME does";
+                applied.push(target(root, reference).ok_or(outside)?);
             }
+            ("$dynamicRef" | "$recursiveRef", Value::String(_)) => {
+                return Err("$dynamicRef and $recursiveRef are not supported");
+            }
+            ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => applied.extend(schemas),
+            ("not" | "if" | "then" | "else", schema) => applied.push(schema),
+            ("dependentSchemas" | "dependencies", Value::Object(schemas)) => applied.extend(schemas.values()),
+            _ => {}
+        }
+    }
+    Ok(applied)
+}
+
+fn target<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
+    let pointer = reference.strip_prefix('#')?;
+    // A pointer in a URI may be percent-encoded; nobody does, and decoding must not differ from the validator's.
+    if pointer.contains('%') { None } else { root.pointer(pointer) }
+}
+
+/// Most steps of one check. They take the validator less than a second; the schemas of the plugins that come with
+/// doproxy take some hundreds.
+const WORK: u64 = 200_000;
+
+/// Most schemas between the whole configuration and the innermost one that is applied: each takes stack.
+const NESTED: usize = 256;
+
+/// Whether `config` can be checked against `schema` in bounded time. No deadline could stop the validator, and a schema
+/// that applies itself 240 times to each member costs 240 to the power of the configuration's depth; so the steps are
+/// counted first, as if every part applied.
+fn is_affordable(schema: &Value, config: &Value) -> bool {
+    let mut work = Work { root: schema, left: WORK };
+    work.apply(schema, config, 0);
+    work.left > 0
+}
+
+struct Work<'a> {
+    root: &'a Value,
+    left: u64,
+}
+
+impl<'a> Work<'a> {
+    fn apply(&mut self, schema: &'a Value, value: &Value, depth: usize) {
+        if depth > NESTED {
+            self.left = 0;
+        }
+        self.spend(1 + length(value));
+        let Some(members) = schema.as_object() else { return };
+        if self.left == 0 {
+            return;
+        }
+        for (keyword, given) in members {
+            match (keyword.as_str(), given) {
+                ("properties", Value::Object(schemas)) => {
+                    self.spend(schemas.len() as u64);
+                    for (name, schema) in schemas {
+                        if let Some(child) = value.get(name) {
+                            self.apply(schema, child, depth + 1);
+                        }
+                    }
+                }
+                ("patternProperties", Value::Object(schemas)) => {
+                    schemas.values().for_each(|schema| self.apply_to_children(schema, value, depth));
+                }
+                ("items" | "prefixItems", Value::Array(schemas)) => {
+                    for (schema, child) in schemas.iter().zip(children(value)) {
+                        self.apply(schema, child, depth + 1);
+                    }
+                }
+                (
+                    "items"
+                    | "additionalItems"
+                    | "unevaluatedItems"
+                    | "contains"
+                    | "additionalProperties"
+                    | "unevaluatedProperties"
+                    | "propertyNames",
+                    schema,
+                ) => self.apply_to_children(schema, value, depth),
+                ("$defs" | "definitions" | "title" | "description" | "default" | "examples" | "$comment", _) => {}
+                // Such as `required` and `enum`.
+                (_, given) => self.spend(size(given)),
+            }
+        }
+        for schema in applied_in_place(self.root, schema).unwrap_or_default() {
+            self.apply(schema, value, depth + 1);
+        }
+        if members.contains_key("unevaluatedProperties") || members.contains_key("unevaluatedItems") {
+            self.mark(schema, value, depth);
         }
     }
 
-    fn target(&self, reference: &str) -> Option<&'a Value> {
-        let pointer = reference.strip_prefix('#')?;
-        // A pointer in a URI may be percent-encoded; nobody does, and decoding must not differ from the validator's.
-        if pointer.contains('%') { None } else { self.root.pointer(pointer) }
+    fn apply_to_children(&mut self, schema: &'a Value, value: &Value, depth: usize) {
+        for child in children(value) {
+            self.apply(schema, child, depth + 1);
+        }
     }
+
+    /// What was evaluated already is found by checking all that applies once more, on each level.
+    fn mark(&mut self, schema: &'a Value, value: &Value, depth: usize) {
+        if self.left == 0 {
+            return;
+        }
+        for schema in applied_in_place(self.root, schema).unwrap_or_default() {
+            self.apply(schema, value, depth + 1);
+            self.mark(schema, value, depth + 1);
+        }
+    }
+
+    fn spend(&mut self, steps: u64) {
+        self.left = self.left.saturating_sub(steps);
+    }
+}
+
+fn children(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
+    match value {
+        Value::Array(items) => Box::new(items.iter()),
+        Value::Object(members) => Box::new(members.values()),
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+/// What a keyword costs that looks at the whole value: patterns read 16 bytes in a step.
+fn length(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => text.len() as u64 / 16,
+        value => children(value).count() as u64,
+    }
+}
+
+fn size(value: &Value) -> u64 {
+    1 + children(value).map(size).sum::<u64>()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -171,5 +293,65 @@ mod tests {
         assert!(check(schema, r#"{"child": {"child": {}}}"#).is_ok());
         let Err(SchemaError::Config(problems)) = check(schema, r#"{"child": {"child": 7}}"#) else { panic!() };
         assert_eq!(problems[0].path, "/child/child");
+    }
+
+    /// Checks, and says how long it took.
+    fn timed(schema: &str, config: &str) -> (Result<(), SchemaError>, Duration) {
+        let started = Instant::now();
+        let result = check(schema, config);
+        (result, started.elapsed())
+    }
+
+    #[test]
+    fn a_schema_that_multiplies_with_each_level_of_the_configuration_is_refused_at_once() {
+        let itself = vec![r##"{"$ref": "#"}"##; 240].join(",");
+        let fan_out = format!(r#"{{"additionalProperties": {{"allOf": [{itself}]}}}}"#);
+
+        let (result, took) = timed(&fan_out, r#"{"parts": {"first": {"template": "x"}}}"#);
+
+        let Err(SchemaError::Schema(reason)) = result else { panic!("{result:?}") };
+        assert!(reason.starts_with("checking this configuration against it takes more than 200000 steps"), "{reason}");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+
+    #[test]
+    fn a_schema_that_looks_twice_at_each_of_its_levels_is_refused_at_once() {
+        let levels: Vec<String> = (0..31)
+            .map(|n| {
+                let next = n + 1;
+                format!(r##""d{n}": {{"allOf": [{{"$ref": "#/$defs/d{next}"}}], "unevaluatedProperties": false}}"##)
+            })
+            .collect();
+        let levels = levels.join(",");
+        let doubling = format!(r##"{{"$ref": "#/$defs/d0", "$defs": {{{levels}, "d31": {{}}}}}}"##);
+
+        let (result, took) = timed(&doubling, r#"{"a": 1}"#);
+
+        assert!(matches!(result, Err(SchemaError::Schema(_))), "{result:?}");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+
+    #[test]
+    fn the_dearest_check_that_is_allowed_takes_no_second() {
+        // 40 times itself on three levels, each with a list of names that are all missing.
+        let itself = vec![r##"{"$ref": "#"}"##; 40].join(",");
+        let names: Vec<String> = (0..10).map(|n| format!(r#""missing{n}""#)).collect();
+        let schema =
+            format!(r#"{{"required": [{}], "additionalProperties": {{"anyOf": [{itself}]}}}}"#, names.join(","));
+
+        let (result, took) = timed(&schema, r#"{"a": {"b": 1}}"#);
+
+        assert!(matches!(result, Err(SchemaError::Config(_))), "{result:?}");
+        assert!(took < Duration::from_secs(1), "{took:?}");
+    }
+
+    #[test]
+    fn a_long_template_passes_a_schema_with_several_forms_of_it() {
+        let schema = r#"{"properties": {"template": {"oneOf": [{"type": "string", "minLength": 1, "pattern": "^#"},
+            {"type": "object"}]}, "parts": {"type": "array", "items": {"properties": {"template": {"type": "string"}}}}}}"#;
+        let template = "#".repeat(64 * 1024);
+        let config = format!(r#"{{"template": "{template}", "parts": [{{"template": "{template}"}}]}}"#);
+
+        assert!(check(schema, &config).is_ok());
     }
 }

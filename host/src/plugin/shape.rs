@@ -62,7 +62,7 @@ impl Shape {
             }
             _ => return Err(LoadError::NotWasm),
         }
-        let (imports, exports) = names(bytes).map_err(|error| LoadError::Malformed(error.to_string()))?;
+        let (imports, exports) = names(bytes)?;
         // What it wants comes before what it is: that it wants the wrong thing is what its user must know.
         if let Some(foreign) = imports.iter().find(|import| !may_be_imported(import)) {
             return Err(LoadError::ForeignImport(super::text::line(foreign, 200)));
@@ -71,12 +71,13 @@ impl Shape {
     }
 }
 
-fn names(bytes: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
+fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadError> {
+    let broken = |error: wasmparser::BinaryReaderError| LoadError::Malformed(error.to_string());
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let mut parser = Parser::new(0);
     let mut rest = bytes;
     loop {
-        let (consumed, payload) = match parser.parse(rest, true)? {
+        let (consumed, payload) = match parser.parse(rest, true).map_err(broken)? {
             Chunk::Parsed { consumed, payload } => (consumed, payload),
             // Cannot be: the parser is told that there is no more, and says what is missing as an error.
             Chunk::NeedMoreData(_) => return Ok((imports, exports)),
@@ -85,12 +86,12 @@ fn names(bytes: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
         match payload {
             Payload::ComponentImportSection(section) => {
                 for import in section {
-                    imports.push(import?.name.name.to_owned());
+                    imports.push(import.map_err(broken)?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) => {
                 for export in section {
-                    exports.push(export?.name.name.to_owned());
+                    exports.push(export.map_err(broken)?.name.name.to_owned());
                 }
             }
             // What is nested is skipped: it may be megabytes, and the compiler checks it.
@@ -101,7 +102,7 @@ fn names(bytes: &[u8]) -> wasmparser::Result<(Vec<String>, Vec<String>)> {
             Payload::End(_) => return Ok((imports, exports)),
             _ => {}
         }
-        rest = rest.get(next..).unwrap_or_default();
+        rest = rest.get(next..).ok_or_else(|| LoadError::Malformed("it ends within a section".to_owned()))?;
     }
 }
 
@@ -112,12 +113,16 @@ fn kind(exports: &[String]) -> Result<PluginKind, LoadError> {
         let (_, kind) = worlds.into_iter().find(|(world, _)| *world == interface)?;
         Some((name, version, kind))
     });
-    let mut other = None;
+    let (mut found, mut other) = (None, None);
     for (name, version, kind) in ours {
-        if version == CONTRACT {
-            return Ok(kind);
+        if version != CONTRACT {
+            other = Some(name);
+        } else if found.replace(kind).is_some_and(|before| before != kind) {
+            return Err(LoadError::BothWorlds);
         }
-        other = Some(name);
+    }
+    if let Some(kind) = found {
+        return Ok(kind);
     }
     Err(match other {
         Some(theirs) => LoadError::OtherVersion { theirs: super::text::line(theirs, 200), ours: CONTRACT },

@@ -1,9 +1,12 @@
 //! Reading a component from where its reference points.
 
 use std::borrow::Cow;
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+
+use nix::fcntl::OFlag;
 
 use super::{Limit, LoadError, Reference};
 
@@ -25,10 +28,16 @@ pub(super) fn read(reference: &Reference, most: usize) -> Result<Cow<'static, [u
 }
 
 fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, LoadError> {
+    // A pipe that nobody writes to would block already when it is opened.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(LoadError::NoFile);
+    }
     let mut bytes = Vec::new();
-    // One byte more than allowed tells a file that is too large, however large, and a device without end.
+    // One byte more than allowed tells a file that is too large, however large, and one that grows meanwhile.
     let one_more = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-    File::open(path)?.take(one_more).read_to_end(&mut bytes)?;
+    file.take(one_more).read_to_end(&mut bytes)?;
     if bytes.len() > most { Err(LoadError::TooLarge(Limit::Component(most))) } else { Ok(bytes) }
 }
 

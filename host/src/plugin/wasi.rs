@@ -7,10 +7,15 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use rand::TryRng;
+use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime_wasi::clocks::{WasiClocksCtxView, WasiClocksView as _};
+use wasmtime_wasi::p2::DynPollable;
+use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
 
 use super::convert::Moment;
+use super::guest::Guest;
 use crate::model::Timestamp;
 
 /// Bytes that a call may print; then its stdout and stderr are closed.
@@ -18,6 +23,15 @@ const PRINTED: usize = 64 * 1024;
 
 /// Bytes of random numbers in one request of a guest.
 const RANDOM: u64 = 64 * 1024;
+
+/// Links WASI.
+pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    monotonic_clock::add_to_linker::<Guest, Alarms<'static>>(linker, |guest| Alarms(guest.clocks()))?;
+    linker.allow_shadowing(false);
+    Ok(())
+}
 
 /// An empty WASI at `moment`, and where what is printed ends up.
 pub(super) fn empty(moment: &Moment) -> (WasiCtx, MemoryOutputPipe) {
@@ -60,6 +74,32 @@ impl HostMonotonicClock for StoppedClock {
 
     fn now(&self) -> u64 {
         self.0.0.saturating_mul(1_000_000)
+    }
+}
+
+/// The monotonic clock whose every alarm has rung already. Waiting for one would be waiting on the clock of the machine:
+/// it costs the deadline, not fuel, and so replays differently.
+struct Alarms<'a>(WasiClocksCtxView<'a>);
+
+impl HasData for Alarms<'static> {
+    type Data<'a> = Alarms<'a>;
+}
+
+impl monotonic_clock::Host for Alarms<'_> {
+    fn now(&mut self) -> wasmtime::Result<u64> {
+        self.0.now()
+    }
+
+    fn resolution(&mut self) -> wasmtime::Result<u64> {
+        self.0.resolution()
+    }
+
+    fn subscribe_instant(&mut self, _: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.0.subscribe_duration(0)
+    }
+
+    fn subscribe_duration(&mut self, _: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.0.subscribe_duration(0)
     }
 }
 

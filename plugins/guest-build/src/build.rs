@@ -47,7 +47,7 @@ impl GuestBuild<'_> {
                 output: String::from_utf8_lossy(&output.stderr).into_owned(),
             });
         }
-        let modules = self.target_dir.join("wasm32-unknown-unknown").join(self.profile);
+        let modules = self.target_dir.join("wasm32-unknown-unknown").join(directory_of(self.profile));
         self.packages
             .iter()
             .map(|package| {
@@ -56,6 +56,15 @@ impl GuestBuild<'_> {
                 Ok(Guest { name: (*package).to_owned(), component: componentize(package, &module)? })
             })
             .collect()
+    }
+}
+
+/// Where cargo puts what it builds with a profile: the built-in ones are older than their names.
+fn directory_of(profile: &str) -> &str {
+    match profile {
+        "dev" | "test" => "debug",
+        "bench" => "release",
+        other => other,
     }
 }
 
@@ -90,6 +99,13 @@ mod tests {
         let message = error.to_string();
         assert!(message.starts_with("building broken failed"), "{message}");
         assert!(message.contains("src/lib.rs:1"), "{message}");
+    }
+
+    #[test]
+    fn what_is_built_with_a_profile_is_looked_for_where_cargo_puts_it() {
+        for (profile, directory) in [("dev", "debug"), ("test", "debug"), ("bench", "release"), ("guest", "guest")] {
+            assert_eq!(directory_of(profile), directory);
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub enum Toolchain {
     Installed {
         /// Its cargo.
         cargo: PathBuf,
+        /// Its compiler: the one that was seen to have the target.
+        rustc: PathBuf,
     },
     /// Debian's, which has no standard library for the target but its source: it is built along.
     Debian {
@@ -37,7 +39,7 @@ pub enum Toolchain {
 impl fmt::Display for Toolchain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Installed { cargo } => write!(f, "{}", cargo.display()),
+            Self::Installed { cargo, .. } => write!(f, "{}", cargo.display()),
             Self::Debian { linker } => write!(f, "{DEBIAN_CARGO} -Zbuild-std, linked by {}", linker.display()),
         }
     }
@@ -55,7 +57,7 @@ impl Toolchain {
         let usual = Sysroot::of(Path::new(&rustc));
         match &usual {
             Some(sysroot) if sysroot.library(TARGET).is_dir() => {
-                return Ok(Self::Installed { cargo: cargo.into() });
+                return Ok(Self::Installed { cargo: cargo.into(), rustc: rustc.into() });
             }
             Some(sysroot) => lacking.push(format!("{} is not there", sysroot.library(TARGET).display())),
             None => lacking.push(format!("{} does not tell its sysroot", Path::new(&rustc).display())),
@@ -79,7 +81,7 @@ impl Toolchain {
     /// A `cargo build` for the target, in an environment that the caller's own flags do not reach.
     pub(crate) fn cargo_build(&self) -> Command {
         let mut command = match self {
-            Self::Installed { cargo } => Command::new(cargo),
+            Self::Installed { cargo, .. } => Command::new(cargo),
             Self::Debian { .. } => Command::new(DEBIAN_CARGO),
         };
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(must_not_reach_guests)) {
@@ -87,7 +89,8 @@ impl Toolchain {
         }
         command.args(["build", "--target", TARGET]);
         match self {
-            Self::Installed { .. } => command.env(RUSTFLAGS, STACK),
+            // The outer build's was taken away with all else that speaks of it, and the path may have another one.
+            Self::Installed { rustc, .. } => command.env("RUSTC", rustc).env(RUSTFLAGS, STACK),
             Self::Debian { linker } => command
                 .arg("-Zbuild-std=std,panic_abort")
                 // Debian's compiler is a stable one; building std is open to nightly only.
@@ -158,6 +161,16 @@ mod tests {
         for name in ["PATH", "HOME", "CARGO_HOME", "CARGO_NET_OFFLINE", "RUSTUP_TOOLCHAIN", "HTTPS_PROXY"] {
             assert!(!must_not_reach_guests(name), "{name}");
         }
+    }
+
+    #[test]
+    fn guests_are_built_by_the_compiler_that_was_seen_to_have_the_target() {
+        let toolchain = Toolchain::Installed { cargo: "/opt/cargo".into(), rustc: "/opt/rustc".into() };
+
+        let command = toolchain.cargo_build();
+
+        let rustc = command.get_envs().find(|(name, _)| *name == "RUSTC").and_then(|(_, value)| value);
+        assert_eq!(rustc, Some("/opt/rustc".as_ref()));
     }
 
     #[test]

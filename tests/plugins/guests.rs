@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use crate::plugin::Reference;
+use doproxy::plugin::Reference;
 
 /// A component in a file that lives as long as this.
 pub(super) struct Planted(NamedTempFile);
@@ -76,7 +76,7 @@ impl GuestText {
         Planted::bytes(&self.component())
     }
 
-    fn component(&self) -> Vec<u8> {
+    pub(super) fn component(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.module()).unwrap();
         let mut resolve = Resolve::default();
         let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/doproxy-plugin@0.1.0");

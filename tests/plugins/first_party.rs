@@ -3,8 +3,8 @@
 use insta::assert_snapshot;
 
 use super::{host, observation, request};
-use crate::model::{Outcome, PluginKind, ScaleTo, UserData, UserDataKind};
-use crate::plugin::{PluginError, Reference};
+use doproxy::model::{Outcome, PluginKind, ScaleTo, UserData, UserDataKind};
+use doproxy::plugin::{PluginError, Reference};
 
 fn target_tracking() -> Reference {
     "builtin:target-tracking".parse().unwrap()

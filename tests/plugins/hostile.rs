@@ -6,14 +6,16 @@ use insta::assert_snapshot;
 
 use super::guests::{GuestText, HOLD, Planted};
 use super::{host, observation};
-use crate::plugin::{CallError, Called, GuestTrace, Limit, Limits, PluginError, PluginHost, PluginSettings};
+use doproxy::plugin::{
+    CallError, Called, GuestTrace, Limit, Limits, PluginError, PluginHost, PluginSettings, Reference,
+};
 
 fn limited(limits: Limits) -> PluginHost {
-    PluginHost::new(PluginSettings { limits, cache_dir: None }).unwrap()
+    PluginHost::new(PluginSettings { limits, ..PluginSettings::default() }).unwrap()
 }
 
 /// What `decide` of this guest comes to.
-async fn decided(host: &PluginHost, guest: &GuestText) -> Result<Called<crate::model::Decision>, PluginError> {
+async fn decided(host: &PluginHost, guest: &GuestText) -> Result<Called<doproxy::model::Decision>, PluginError> {
     let policy = host.policy(&guest.plant().reference()).await.unwrap();
     policy.decide("{}", &observation(2, "haproxy.sessions", 1.0), b"").await
 }
@@ -42,7 +44,7 @@ async fn refused(host: &PluginHost, planted: &Planted) -> String {
 async fn a_guest_that_does_as_it_should_holds_the_fleet() {
     let called = decided(&host(), &GuestText::deciding(HOLD)).await.unwrap();
 
-    assert_eq!(called.value.outcome, crate::model::Outcome::Hold);
+    assert_eq!(called.value.outcome, doproxy::model::Outcome::Hold);
 }
 
 #[tokio::test]
@@ -201,4 +203,59 @@ async fn a_schema_that_leads_the_host_astray_is_the_plugins_fault() {
         ),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn a_component_that_is_both_kinds_of_plugin_is_refused() {
+    let both = r#"(component (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)) (export "doproxy:plugin/user-data@0.1.0" (instance $i)))"#;
+
+    assert_snapshot!(refused(&host(), &Planted::text(both)).await, @"plugin file:FILE: the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; a plugin is one of them: make two components of it");
+}
+
+#[tokio::test]
+async fn what_is_no_file_is_refused_and_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = directory.path().join("policy.wasm");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let host = host();
+
+    for path in [pipe.as_path(), directory.path(), "/dev/zero".as_ref()] {
+        let reference = Reference::File(path.to_owned());
+        let error = host.policy(&reference).await.unwrap_err().to_string();
+        assert_eq!(error, format!("plugin {reference}: it is no regular file"));
+    }
+}
+
+#[tokio::test]
+async fn a_component_with_any_byte_flipped_is_refused_or_runs_within_its_limits() {
+    let whole = GuestText::deciding(HOLD).component();
+    let host = limited(Limits { fuel: 1_000_000, ..Limits::default() });
+
+    for at in 0..whole.len() {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x11;
+        let Ok(policy) = host.policy(&Planted::bytes(&flipped).reference()).await else { continue };
+        let _ = policy.decide("{}", &observation(2, "m", 1.0), b"").await;
+    }
+
+    assert!(decided(&host, &GuestText::deciding(HOLD)).await.is_ok());
+}
+
+#[tokio::test]
+async fn debug_information_is_not_read_nor_carried_along() {
+    let home = tempfile::tempdir().unwrap();
+    let compiled_size = async |name: &str, sections: &str| {
+        let directory = home.path().join(name);
+        let settings = PluginSettings { cache_dir: Some(directory.clone()), ..PluginSettings::default() };
+        let planted = GuestText::deciding(HOLD).with(sections).plant();
+        PluginHost::new(settings).unwrap().policy(&planted.reference()).await.unwrap();
+        std::fs::read_dir(directory).unwrap().next().unwrap().unwrap().metadata().unwrap().len()
+    };
+    let megabyte = "x".repeat(1024 * 1024);
+    let sections = format!(r#"(@custom ".debug_info" "{megabyte}") (@custom ".debug_line" "{megabyte}")"#);
+
+    let without = compiled_size("without", "").await;
+    let with = compiled_size("with", &sections).await;
+
+    assert!(with < without + 4096, "{with} bytes, {without} without");
 }

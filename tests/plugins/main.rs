@@ -1,18 +1,27 @@
 //! The plugin host against real components: the first-party ones, and hand-made ones that mean no good.
 
+mod compiler;
+mod contained;
 mod contract;
 mod first_party;
 mod guests;
 mod hostile;
 
-use crate::model::{
+use doproxy::model::{
     DropletName, HourlyPrice, Limits as FleetLimits, Observation, ObservedDroplet, ObservedTemplate, Phase, Sample,
     Series, Timestamp, UserDataRequest,
 };
-use crate::plugin::{PluginHost, PluginSettings};
+use doproxy::plugin::{Limits, PluginHost, PluginSettings};
 
+/// A host that compiles in this process, which is quicker.
 fn host() -> PluginHost {
     PluginHost::new(PluginSettings::default()).unwrap()
+}
+
+/// A host that compiles as `doproxy` does.
+fn confined(limits: Limits) -> PluginHost {
+    let compiler = Some(env!("CARGO_BIN_EXE_doproxy").into());
+    PluginHost::new(PluginSettings { limits, cache_dir: None, compiler }).unwrap()
 }
 
 /// A fleet of `size` serving droplets with one metric.
@@ -31,7 +40,7 @@ fn observation(size: u64, metric: &str, value: f64) -> Observation {
         }],
         fleet: (0..size)
             .map(|index| ObservedDroplet {
-                id: Some(crate::model::DropletId(index)),
+                id: Some(doproxy::model::DropletId(index)),
                 name: DropletName::parse(format!("web-{index}")).unwrap(),
                 phase: Phase::Serving,
                 phase_since: now,

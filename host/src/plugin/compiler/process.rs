@@ -1,0 +1,120 @@
+//! The host's side of the process that compiles: it is started with an empty environment, fed, listened to, and ended
+//! when its time is over. All of it runs in a thread that may block, so that it holds under a clock that stands still.
+
+use std::io::{self, Read, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread;
+
+use nix::sys::signal::Signal;
+
+use super::super::artefact::{self, Compiled};
+use crate::plugin::{Limit, Limits, LoadError, text};
+
+/// Most bytes of what the process says on stderr that are kept.
+const SAID: u64 = 16 * 1024;
+
+/// Compiles `component` by the subcommand of `program`.
+pub(super) fn compile(program: &Path, component: &[u8], limits: &Limits) -> Result<Compiled, LoadError> {
+    let mut child = command(program, limits)
+        .spawn()
+        .map_err(|source| LoadError::Compiler { program: program.to_owned(), source })?;
+    let Heard { wrote, said, status } = converse(&mut child, component, limits)?;
+    for line in said.lines() {
+        tracing::debug!("plugin compiler: {}", text::line(line, 500));
+    }
+    match wrote {
+        Wrote::Frame(frame) => match artefact::read(frame) {
+            Some(answer) => super::heard(answer, limits),
+            None => Err(broken_off(status, &said, limits)),
+        },
+        Wrote::TooLate => Err(LoadError::Compiling(Limit::CompileTime(limits.compile_time))),
+        Wrote::TooMuch => Err(LoadError::Compiling(Limit::Artefact(limits.artefact_bytes()))),
+    }
+}
+
+fn command(program: &Path, limits: &Limits) -> Command {
+    let seconds = limits.compile_cpu.as_secs() + u64::from(limits.compile_cpu.subsec_nanos() > 0);
+    let mut command = Command::new(program);
+    command
+        .arg0("doproxy")
+        .arg("compile-plugin")
+        .arg(format!("--cpu-seconds={seconds}"))
+        .arg(format!("--memory-bytes={}", limits.compile_memory_bytes))
+        // The token may stand in the environment, and where the user is at home.
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// What came out of the process.
+struct Heard {
+    wrote: Wrote,
+    said: String,
+    status: ExitStatus,
+}
+
+enum Wrote {
+    /// All of it, up to its end.
+    Frame(Vec<u8>),
+    TooLate,
+    TooMuch,
+}
+
+/// Feeds the process and listens to it; in the end it is gone, whatever happened.
+fn converse(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<Heard> {
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    thread::scope(|threads| {
+        let feeding = thread::Builder::new().spawn_scoped(threads, move || {
+            // One that ends before it has read everything tells why itself.
+            let _ = stdin.map(|mut stdin| stdin.write_all(component));
+        });
+        let listening = thread::Builder::new().spawn_scoped(threads, move || {
+            let mut said = Vec::new();
+            if let Some(mut stderr) = stderr {
+                let _ = stderr.by_ref().take(SAID).read_to_end(&mut said);
+                let _ = io::copy(&mut stderr, &mut io::sink());
+            }
+            String::from_utf8_lossy(&said).into_owned()
+        });
+        let most = limits.artefact_bytes().saturating_add(artefact::HEADER);
+        let (done, waiting) = mpsc::sync_channel(1);
+        let reading = thread::Builder::new().spawn_scoped(threads, move || {
+            let mut frame = Vec::new();
+            let one_more = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+            let read = stdout.map_or(Ok(0), |stdout| stdout.take(one_more).read_to_end(&mut frame));
+            let _ = done.send(read.map(|_| frame));
+        });
+        let frame = waiting.recv_timeout(limits.compile_time).ok();
+        // Where it closed its stdout by itself it is ending already, and this changes nothing.
+        let ended = child.kill().and_then(|()| child.wait());
+        let said = listening.map(|thread| thread.join().unwrap_or_default());
+        feeding?;
+        reading?;
+        let wrote = match frame.transpose()? {
+            None => Wrote::TooLate,
+            Some(frame) if frame.len() > most => Wrote::TooMuch,
+            Some(frame) => Wrote::Frame(frame),
+        };
+        Ok(Heard { wrote, said: said?, status: ended? })
+    })
+}
+
+/// Why a process ended without an answer.
+fn broken_off(status: ExitStatus, said: &str, limits: &Limits) -> LoadError {
+    let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
+    if signal == Some(Signal::SIGXCPU) {
+        return LoadError::Compiling(Limit::CompileCpu(limits.compile_cpu));
+    }
+    // The words of Rust's standard library, which ends a process that way.
+    if signal == Some(Signal::SIGABRT) && said.contains("memory allocation of") {
+        return LoadError::Compiling(Limit::CompileMemory(limits.compile_memory_bytes));
+    }
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
+    LoadError::Compile(format!("the compiler broke off ({status}): {}", text::line(last, 300)))
+}

@@ -1,0 +1,376 @@
+//! Every kind of plugin that means no good, one after the other on one host: each ends with its own words, in bounded time
+//! and memory, and the call of a good plugin that follows works.
+
+use std::io::Write as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use std::{env, fs, io};
+
+use doproxy::controller::guard::guard;
+use doproxy::model::{Decision, Plan};
+use doproxy::plugin::{Limits, PluginError, PluginHost};
+
+use super::guests::{GuestText, HOLD, Planted};
+use super::{confined, observation};
+
+/// What a hostile plugin comes to.
+enum End {
+    /// The error says this among other things.
+    Says(&'static str),
+    /// A decision, of which the guard leaves this.
+    Leaves(fn(&Plan) -> bool),
+}
+use End::{Leaves, Says};
+
+/// The droplets of the fleet that is decided on; ten more may be created or deleted in one tick.
+const FLEET: u64 = 5;
+
+struct Hostile {
+    what: &'static str,
+    plugin: Planted,
+    end: End,
+}
+
+fn hostile(what: &'static str, guest: &GuestText, end: End) -> Hostile {
+    Hostile { what, plugin: guest.plant(), end }
+}
+
+fn deciding(what: &'static str, decide: &str, end: End) -> Hostile {
+    hostile(what, &GuestText::deciding(decide), end)
+}
+
+/// Fills the memory behind 1 MiB up to 33 MiB, which are zeros, and answers the decision that `stores` writes.
+fn answering(stores: &str) -> String {
+    format!("(drop (memory.grow (i32.const 512))) {stores} {HOLD}")
+}
+
+fn store(at: u32, value: i64) -> String {
+    format!("(i32.store (i32.const {at}) (i32.const {value}))")
+}
+
+/// Asks for the fleet to be scaled to `count`.
+fn scaling_to(count: i64) -> String {
+    answering(&(store(264, 1) + &store(268, count)))
+}
+
+/// Asks for `count` droplets to be deleted, whose ids begin with `id`.
+fn deleting(count: u32, id: u64) -> String {
+    let list = store(264, 2) + &store(276, 1 << 20) + &store(280, count.into());
+    format!(
+        "(local $i i32) (drop (memory.grow (i32.const 512)))
+         (loop $next
+            (i64.store (i32.add (i32.const 1048576) (i32.shl (local.get $i) (i32.const 3)))
+                (i64.add (i64.extend_i32_u (local.get $i)) (i64.const {id})))
+            (local.set $i (i32.add (local.get $i) (i32.const 1)))
+            (br_if $next (i32.lt_u (local.get $i) (i32.const {count}))))
+         {list} {HOLD}"
+    )
+}
+
+/// Answers one signal whose value is `value`.
+fn signalling(value: &str) -> String {
+    let name = store(2048, 1024) + &store(2052, 9);
+    let list = store(352, 2048) + &store(356, 1);
+    answering(&format!("{name} (f64.store (i32.const 2056) (f64.const {value})) {list}"))
+}
+
+/// Prints until it is stopped.
+fn printing(stream: &str, blocks: u32, then: &str) -> GuestText {
+    GuestText::deciding(&format!(
+        "(local $i i32) (local $to i32) (local.set $to (call $stream))
+         (drop (memory.grow (i32.const 512)))
+         (loop $next
+            (call $print (local.get $to) (i32.const 1048576) (i32.const 4096) (i32.const 2048))
+            (local.set $i (i32.add (local.get $i) (i32.const 1)))
+            (br_if $next (i32.lt_u (local.get $i) (i32.const {blocks}))))
+         {then}"
+    ))
+    .with(&format!(
+        r#"(import "wasi:cli/{stream}@0.2.0" "get-{stream}" (func $stream (result i32)))
+           (import "wasi:io/streams@0.2.0" "[method]output-stream.blocking-write-and-flush"
+                (func $print (param i32 i32 i32 i32)))"#
+    ))
+    .importing(
+        "import wasi:cli/stdout@0.2.0; import wasi:cli/stderr@0.2.0; import wasi:io/streams@0.2.0;",
+        "package wasi:io@0.2.0 {
+            interface error { resource error; }
+            interface streams {
+                use error.{error};
+                variant stream-error { last-operation-failed(error), closed }
+                resource output-stream {
+                    blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+                }
+            }
+         }
+         package wasi:cli@0.2.0 {
+            interface stdout { use wasi:io/streams@0.2.0.{output-stream}; get-stdout: func() -> output-stream; }
+            interface stderr { use wasi:io/streams@0.2.0.{output-stream}; get-stderr: func() -> output-stream; }
+         }",
+    )
+}
+
+fn exiting() -> GuestText {
+    GuestText::deciding("(call $exit (i32.const 0)) unreachable")
+        .with(r#"(import "wasi:cli/exit@0.2.0" "exit" (func $exit (param i32)))"#)
+        .importing(
+            "import wasi:cli/exit@0.2.0;",
+            "package wasi:cli@0.2.0 { interface exit { exit: func(status: result); } }",
+        )
+}
+
+/// A thousand requests, each with the same thousand tags, each of them the same 32 KiB: 32 GB to whoever copies it.
+fn exploding() -> String {
+    let fill = |at: u32, count: u32, step: u32, address: u32, length: u32| {
+        format!(
+            "(local.set $i (i32.const {at}))
+             (loop $next{at}
+                (i32.store (local.get $i) (i32.const {address}))
+                (i32.store offset=4 (local.get $i) (i32.const {length}))
+                (local.set $i (i32.add (local.get $i) (i32.const {step})))
+                (br_if $next{at} (i32.lt_u (local.get $i) (i32.const {}))))",
+            at + count * step
+        )
+    };
+    let tags = fill(2 << 20, 1000, 8, 4 << 20, 32 * 1024);
+    // Of each request of 60 bytes, the list of tags stands at 40.
+    let requests = fill((3 << 20) + 40, 1000, 60, 2 << 20, 1000);
+    let list = store(264, 2) + &store(268, 3 << 20) + &store(272, 1000);
+    format!("(local $i i32) (drop (memory.grow (i32.const 512))) {tags} {requests} {list} {HOLD}")
+}
+
+/// Functions with `tables` jumps to one of a hundred places each, to each of which a thousand values are handed on.
+fn costly(functions: usize, tables: usize) -> GuestText {
+    let results = "i32 ".repeat(1000);
+    let values = "(i32.const 7)".repeat(1000);
+    let labels: String = (1..=100).map(|label| format!("{label} ")).collect();
+    let (open, close) = ("block (type $many) ".repeat(100), "end ".repeat(100));
+    let drops = "drop ".repeat(1000);
+    let jumps = format!("local.get 0 if call $values local.get 0 br_table {labels} end ").repeat(tables);
+    let function = format!("(func (param i32) {open} {jumps} call $values {close} {drops})");
+    GuestText::deciding(HOLD).with(&format!(
+        "(type $many (func (result {results}))) (func $values (type $many) {values}) {}",
+        function.repeat(functions)
+    ))
+}
+
+/// As many instances as that of one core module.
+fn crowd(instances: usize) -> Planted {
+    let crowd = "(core instance (instantiate $m))".repeat(instances);
+    Planted::text(&format!(
+        r#"(component (core module $m (memory 1)) {crowd} (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#
+    ))
+}
+
+/// Those that take all that they can get, or break off.
+fn greedy() -> Vec<Hostile> {
+    let grow = |what: &str| format!("(if (i32.eq {what} (i32.const -1)) (then unreachable)) {HOLD}");
+    vec![
+        deciding("a loop without end", "(loop (br 0)) unreachable", Says("the fuel limit of")),
+        deciding("memory without end", &grow("(memory.grow (i32.const 40000))"), Says("the memory limit of")),
+        hostile(
+            "recursion without end",
+            &GuestText::deciding("(call $deep) unreachable").with("(func $deep (call $deep) (call $deep))"),
+            Says("trapped: call stack exhausted"),
+        ),
+        hostile("1 GiB on stdout", &printing("stdout", 1 << 18, HOLD), Says("the deadline of 2s")),
+        hostile("a panic message of 10 MB", &printing("stderr", 2560, "unreachable"), Says("trapped: ")),
+        deciding(
+            "a log line of 10 MB",
+            &answering("(call $log (i32.const 2) (i32.const 1048576) (i32.const 10000000))"),
+            Says("from plugin to host in one call"),
+        ),
+        deciding(
+            "a flood of log lines",
+            "(loop (call $log (i32.const 2) (i32.const 1024) (i32.const 9)) (br 0)) unreachable",
+            Says("the log limit of 100 lines"),
+        ),
+        hostile(
+            "a table without end",
+            &GuestText::deciding(&grow("(table.grow (ref.null func) (i32.const 10000000))")).with("(table 1 funcref)"),
+            Says("the limit of 200000 table elements"),
+        ),
+        deciding("a trap", "unreachable", Says("trapped: ")),
+        hostile("an exit", &exiting(), Says("trapped: ")),
+    ]
+}
+
+/// Those whose answers are too large, or cannot be meant.
+fn nonsensical() -> Vec<Hostile> {
+    vec![
+        deciding("a reason of 1 GiB", &answering(&(store(344, 1 << 20) + &store(348, 1 << 30))), Says("trapped: ")),
+        deciding(
+            "a reason of 16 MiB",
+            &answering(&(store(344, 1 << 20) + &store(348, 16 << 20))),
+            Says("from plugin to host in one call"),
+        ),
+        deciding("lists that explode", &exploding(), Says("from plugin to host in one call")),
+        deciding(
+            "millions of strings",
+            // One request whose tags are four million strings of no length.
+            &answering(
+                &(store(264, 2) + &store(268, 2048) + &store(272, 1) + &store(2088, 1 << 20) + &store(2092, 4_000_000)),
+            ),
+            Says("from plugin to host in one call"),
+        ),
+        deciding(
+            "state over the limit",
+            &answering(&(store(360, 1 << 20) + &store(364, 65537))),
+            Says("the state limit of 64 KiB"),
+        ),
+        deciding("a value that is NaN", &signalling("nan"), Says("signal \"hand-made\" is NaN")),
+        deciding("a value without end", &signalling("-inf"), Says("signal \"hand-made\" is -inf")),
+        hostile(
+            "a reason that is no UTF-8",
+            &GuestText::deciding(&answering(&(store(344, 2048) + &store(348, 4))))
+                .with(r#"(data (i32.const 2048) "a\ff\fe\80")"#),
+            Says("trapped: "),
+        ),
+        hostile(
+            "a log line that is no UTF-8",
+            &GuestText::deciding("(call $log (i32.const 2) (i32.const 2048) (i32.const 4)) unreachable")
+                .with(r#"(data (i32.const 2048) "a\ff\fe\80")"#),
+            Says("trapped: "),
+        ),
+        deciding(
+            "a level that there is not",
+            "(call $log (i32.const 9) (i32.const 1024) (i32.const 4)) unreachable",
+            Says("trapped: "),
+        ),
+        deciding("a negative size", &scaling_to(-1), Leaves(|plan| plan.to == 15 && plan.deletes.is_empty())),
+        deciding("a size of two thousand million", &scaling_to(2_000_000_000), Leaves(|plan| plan.to == 15)),
+        deciding("an empty fleet", &scaling_to(0), Leaves(|plan| plan.to >= 1 && plan.creates.is_empty())),
+        deciding(
+            "every droplet deleted by its id",
+            &deleting(5, 0),
+            Leaves(|plan| plan.to >= 1 && plan.deletes.len() <= 4),
+        ),
+        deciding(
+            "a hundred thousand droplets that are not there",
+            &deleting(100_000, 77_777),
+            Leaves(|plan| plan.deletes.is_empty() && plan.cuts.len() < 10),
+        ),
+    ]
+}
+
+/// Those that are not fit to be loaded.
+fn unusable() -> Vec<Hostile> {
+    let whole = GuestText::deciding(HOLD).component();
+    vec![
+        hostile(
+            "a schema that multiplies",
+            &GuestText::deciding(HOLD).schema(&format!(
+                r#"{{"additionalProperties": {{"allOf": [{}]}}}}"#,
+                vec![r##"{"$ref": "#"}"##; 240].join(",")
+            )),
+            Says("its config-schema is not valid: checking this configuration against it takes more than"),
+        ),
+        Hostile {
+            what: "an import beyond its world",
+            plugin: Planted::text(
+                r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance $i)) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#,
+            ),
+            end: Says("the component imports wasi:http/outgoing-handler@0.2.0, which a plugin does not get"),
+        },
+        Hostile { what: "hundreds of instances", plugin: crowd(900), end: Says("more than this host holds: ") },
+        Hostile {
+            what: "a thousand instances",
+            plugin: crowd(1000),
+            end: Says("instances count exceeds limit of 1000"),
+        },
+        Hostile {
+            what: "half a file",
+            plugin: Planted::bytes(&whole[..whole.len() / 2]),
+            end: Says("the component is broken: "),
+        },
+        hostile("a module that takes seconds to compile", &costly(100, 3), Says("(plugins.limits.compile_cpu)")),
+        hostile(
+            "a module that takes gigabytes to compile",
+            &costly(1, 400),
+            Says("(plugins.limits.compile_memory_bytes)"),
+        ),
+    ]
+}
+
+/// Loads it, has its configuration checked and asks for a decision.
+async fn used(host: &PluginHost, plugin: &Planted) -> Result<Decision, PluginError> {
+    let config = r#"{"parts": {"first": {"template": "x"}}}"#;
+    let policy = host.policy(&plugin.reference()).await?;
+    policy.validate(config).await?;
+    Ok(policy.decide(config, &observation(FLEET, "m", 1.0), b"").await?.value)
+}
+
+/// The most memory that this process had since that was last forgotten, in MiB.
+fn memory_high_water() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
+}
+
+fn forget_memory_high_water() {
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+}
+
+/// Run by the test below, in a process of its own: its memory is measured.
+#[tokio::test]
+#[ignore = "another test runs it alone"]
+async fn alone() {
+    let limits = Limits {
+        fuel: 20_000_000,
+        deadline: Duration::from_secs(2),
+        compile_cpu: Duration::from_secs(2),
+        compile_memory_bytes: 1024 * 1024 * 1024,
+        ..Limits::default()
+    };
+    let host = confined(limits);
+    let good = host.policy(&"builtin:target-tracking".parse().unwrap()).await.unwrap();
+    let config = r#"{"metric": "haproxy.sessions", "target_per_droplet": 10}"#;
+    let cases: Vec<Hostile> = greedy().into_iter().chain(nonsensical()).chain(unusable()).collect();
+    let (mut worst, mut slowest, mut most) = (Duration::ZERO, "", 0);
+
+    for Hostile { what, plugin, end } in &cases {
+        forget_memory_high_water();
+        let before = memory_high_water();
+        let started = Instant::now();
+        let result = used(&host, plugin).await;
+        let took = started.elapsed();
+        let grown = memory_high_water().saturating_sub(before);
+
+        match (end, &result) {
+            (Says(words), Err(error)) => assert!(error.to_string().contains(words), "{what}: {error}"),
+            (Leaves(is_left), Ok(decision)) => {
+                let plan = guard(&observation(FLEET, "m", 1.0), decision);
+                assert!(is_left(&plan), "{what}: {plan:?}");
+            }
+            _ => panic!("{what}: {result:?}"),
+        }
+        let next = good.decide(config, &observation(3, "haproxy.sessions", 60.0), b"").await.unwrap();
+        assert_eq!(next.value.outcome.size(3), 6, "after {what}");
+        println!("  {what}: {} ms, +{grown} MiB", took.as_millis());
+        if took > worst {
+            (worst, slowest) = (took, what);
+        }
+        most = most.max(grown);
+    }
+
+    println!(
+        "hostile plugins: {} contained, worst {} ms ({slowest}), host memory at most +{most} MiB",
+        cases.len(),
+        worst.as_millis()
+    );
+    assert!(worst < Duration::from_secs(30), "{slowest}");
+    assert!(most < 256, "+{most} MiB");
+}
+
+#[test]
+fn every_hostile_plugin_is_contained_and_the_next_call_of_a_good_one_works() {
+    let output = Command::new(env::current_exe().unwrap())
+        .args(["contained::alone", "--exact", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
+    let summary = said.lines().find(|line| line.starts_with("hostile plugins: ")).unwrap();
+    // Past the harness, which shows what is printed only of tests that fail.
+    writeln!(io::stderr(), "{summary}").unwrap();
+}

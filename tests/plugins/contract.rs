@@ -1,0 +1,201 @@
+//! What the contract promises besides answers: a cache that is safe, a WASI that is empty.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use insta::assert_snapshot;
+
+use super::guests::{GuestText, HOLD};
+use super::observation;
+use doproxy::model::Outcome;
+use doproxy::plugin::{PluginHost, PluginSettings};
+
+fn host_with_cache(directory: &Path) -> PluginHost {
+    PluginHost::new(PluginSettings { cache_dir: Some(directory.to_owned()), ..PluginSettings::default() }).unwrap()
+}
+
+fn cached(directory: &Path) -> Vec<std::path::PathBuf> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test]
+async fn a_compiled_plugin_is_kept_and_a_spoilt_one_is_compiled_again() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("cache");
+    let reference = "builtin:target-tracking".parse().unwrap();
+
+    host_with_cache(&directory).policy(&reference).await.unwrap();
+    let files = cached(&directory);
+    assert_eq!(files.len(), 1, "{files:?}");
+    assert_eq!(fs::metadata(&directory).unwrap().permissions().mode() & 0o777, 0o700);
+
+    let kept = fs::metadata(&files[0]).unwrap().modified().unwrap();
+    host_with_cache(&directory).policy(&reference).await.unwrap();
+    assert_eq!(fs::metadata(&files[0]).unwrap().modified().unwrap(), kept);
+
+    fs::write(&files[0], "").unwrap();
+    host_with_cache(&directory).policy(&reference).await.unwrap();
+    assert!(fs::metadata(&files[0]).unwrap().len() > 0);
+}
+
+#[test]
+fn a_cache_that_others_can_write_to_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
+
+    let settings = PluginSettings { cache_dir: Some(directory.path().to_owned()), ..PluginSettings::default() };
+    let error = PluginHost::new(settings).unwrap_err().to_string();
+
+    assert!(error.contains("can be used by others (mode 777)"), "{error}");
+    assert!(error.contains("its code would be run: remove"), "{error}");
+}
+
+#[tokio::test]
+async fn the_clock_of_a_component_stands_at_the_tick_and_its_random_numbers_come_from_it() {
+    // The size that it wants is the time in seconds, and when to ask again is a random number.
+    let decide = "(call $now (i32.const 2048)) (i32.store8 (i32.const 264) (i32.const 1))
+        (i32.store (i32.const 268) (i32.wrap_i64 (i64.load (i32.const 2048))))
+        (i32.store8 (i32.const 368) (i32.const 1)) (i64.store (i32.const 376) (call $random)) (i32.const 256)";
+    let guest = GuestText::deciding(decide)
+        .with(
+            r#"(import "wasi:clocks/wall-clock@0.2.0" "now" (func $now (param i32)))
+               (import "wasi:random/random@0.2.0" "get-random-u64" (func $random (result i64)))"#,
+        )
+        .importing(
+            "import wasi:clocks/wall-clock@0.2.0; import wasi:random/random@0.2.0;",
+            "package wasi:clocks@0.2.0 {
+                interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }
+             }
+             package wasi:random@0.2.0 { interface random { get-random-u64: func() -> u64; } }",
+        );
+    let planted = guest.plant();
+    let host = PluginHost::new(PluginSettings::default()).unwrap();
+    let policy = host.policy(&planted.reference()).await.unwrap();
+    let observation = observation(2, "m", 1.0);
+
+    let first = policy.decide("{}", &observation, b"").await.unwrap().value;
+    let again = policy.decide("{}", &observation, b"").await.unwrap().value;
+
+    let Outcome::ScaleTo(to) = &first.outcome else { panic!("{first:?}") };
+    assert_eq!(u64::from(to.count), observation.now.0 / 1000);
+    assert!(first.next_check_ms.is_some());
+    assert_eq!(first, again);
+}
+
+#[test]
+fn what_others_build_on_can_be_shared_between_threads() {
+    fn shared<T: std::fmt::Debug + Send + Sync>() {}
+
+    shared::<PluginHost>();
+    shared::<doproxy::plugin::Policy>();
+    shared::<doproxy::plugin::Generator>();
+}
+
+#[tokio::test]
+async fn a_spoilt_cache_entry_is_compiled_again_whichever_byte_was_flipped() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("cache");
+    let planted = GuestText::deciding(HOLD).plant();
+    let host = host_with_cache(&directory);
+    host.policy(&planted.reference()).await.unwrap();
+    let entry = cached(&directory).remove(0);
+    let whole = fs::read(&entry).unwrap();
+
+    for at in (0..64).chain((64..whole.len()).step_by(whole.len() / 40)) {
+        let mut flipped = whole.clone();
+        flipped[at] ^= 0x10;
+        fs::write(&entry, &flipped).unwrap();
+        let policy = host.policy(&planted.reference()).await.unwrap();
+        assert_eq!(policy.decide("{}", &observation(2, "m", 1.0), b"").await.unwrap().value.outcome, Outcome::Hold);
+        assert_ne!(fs::read(&entry).unwrap(), flipped, "byte {at}");
+    }
+}
+
+#[tokio::test]
+async fn a_cache_entry_that_others_could_have_written_is_not_used() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join("cache");
+    let reference = "builtin:target-tracking".parse().unwrap();
+    let host = host_with_cache(&directory);
+    host.policy(&reference).await.unwrap();
+    let entry = cached(&directory).remove(0);
+    let elsewhere = home.path().join("elsewhere");
+
+    let spoil: [(&str, &dyn Fn()); 4] = [
+        // Only root can give a file away; for others the entry stays as it is.
+        ("another owner", &|| {
+            if nix::unistd::geteuid().is_root() {
+                std::os::unix::fs::chown(&entry, Some(65_534), None).unwrap();
+            }
+        }),
+        ("a mode for others", &|| fs::set_permissions(&entry, Permissions::from_mode(0o622)).unwrap()),
+        ("a second name", &|| fs::hard_link(&entry, &elsewhere).unwrap()),
+        ("a link", &|| {
+            fs::rename(&entry, &elsewhere).unwrap();
+            std::os::unix::fs::symlink(&elsewhere, &entry).unwrap();
+        }),
+    ];
+    for (what, spoil) in spoil {
+        spoil();
+        host.policy(&reference).await.unwrap();
+        let metadata = fs::symlink_metadata(&entry).unwrap();
+        assert!(metadata.is_file() && metadata.permissions().mode() & 0o777 == 0o600, "{what}: {metadata:?}");
+        assert_eq!(metadata.uid(), nix::unistd::geteuid().as_raw(), "{what}");
+    }
+}
+
+#[test]
+fn a_cache_below_a_directory_that_others_can_write_to_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let open = home.path().join("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, Permissions::from_mode(0o775)).unwrap();
+
+    let settings = PluginSettings { cache_dir: Some(open.join("own/cache")), ..PluginSettings::default() };
+    let error = PluginHost::new(settings).unwrap_err().to_string();
+
+    assert_snapshot!(error.replace(&home.path().display().to_string(), "HOME"), @"the plugin cache HOME/open/own/cache lies in HOME/open, where others could replace it (mode 775); its code would be run: `chmod go-w HOME/open`, or name another one with plugins.cache");
+    // Where names stay with their owners, as in /tmp, it is no harm that others may write.
+    fs::set_permissions(&open, Permissions::from_mode(0o1777)).unwrap();
+    host_with_cache(&open.join("own/cache"));
+}
+
+#[tokio::test]
+async fn waiting_for_the_clock_takes_no_time_and_replays() {
+    // It waits for an hour, twice: by duration and by instant. How often it was ready is the size that it wants.
+    let decide = "(i32.store (i32.const 2048) (call $after (i64.const 3600000000000)))
+        (i32.store (i32.const 2052) (call $at (i64.const -1)))
+        (call $poll (i32.const 2048) (i32.const 2) (i32.const 2056))
+        (i32.store8 (i32.const 264) (i32.const 1))
+        (i32.store (i32.const 268) (i32.load (i32.const 2060))) (i32.const 256)";
+    let guest = GuestText::deciding(decide)
+        .with(
+            r#"(import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $after (param i64) (result i32)))
+               (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-instant" (func $at (param i64) (result i32)))
+               (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))"#,
+        )
+        .importing(
+            "import wasi:clocks/monotonic-clock@0.2.0; import wasi:io/poll@0.2.0;",
+            "package wasi:io@0.2.0 {
+                interface poll { resource pollable; poll: func(in: list<borrow<pollable>>) -> list<u32>; }
+             }
+             package wasi:clocks@0.2.0 {
+                interface monotonic-clock {
+                    use wasi:io/poll@0.2.0.{pollable};
+                    subscribe-duration: func(when: u64) -> pollable;
+                    subscribe-instant: func(when: u64) -> pollable;
+                }
+             }",
+        );
+    let planted = guest.plant();
+    let policy = PluginHost::new(PluginSettings::default()).unwrap().policy(&planted.reference()).await.unwrap();
+    let observation = observation(2, "m", 1.0);
+
+    let first = policy.decide("{}", &observation, b"").await.unwrap();
+    let again = policy.decide("{}", &observation, b"").await.unwrap();
+
+    let Outcome::ScaleTo(to) = &first.value.outcome else { panic!("{first:?}") };
+    assert_eq!(to.count, 2);
+    assert_eq!((&first.value, first.stats.fuel), (&again.value, again.stats.fuel));
+}
