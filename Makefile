@@ -1,12 +1,17 @@
 # Each line is a command that a person could type. Missing tools are installed, and what is installed is said.
 
-.PHONY: demo test lint bench fuzz
+.PHONY: demo test lint bench fuzz chaos
 
 demo: prerequisites-demo
 	cargo run --quiet --locked -p doproxy -- demo
 
 test: prerequisites-test
 	cargo test --workspace --locked
+
+# Random histories of the fleet, as many as you like; a failing one is told in its shortest form.
+SEEDS ?= 20000
+chaos: prerequisites-demo
+	cargo test --locked -p doproxy --test chaos -- --seeds $(SEEDS)
 
 lint: prerequisites-demo
 	cargo fmt --all --check

@@ -87,7 +87,8 @@ impl Stage {
 
     /// Other timeouts in `doproxy.yml`.
     pub fn configure_timeouts(&self, timeouts: &str) -> &Self {
-        let text = configuration(self.port, self.droplet_port, "").replace("poll: 50ms, drain: 10s", timeouts);
+        let text =
+            configuration(self.port, self.droplet_port, "").replace("visible: 1s, poll: 50ms, drain: 10s", timeouts);
         self.write("doproxy.yml", &text);
         self
     }
@@ -334,7 +335,7 @@ haproxy:
   run_as: caller
   log: none
 scaling:
-  timeouts: {{poll: 50ms, drain: 10s}}
+  timeouts: {{visible: 1s, poll: 50ms, drain: 10s}}
 {more}"
     )
 }

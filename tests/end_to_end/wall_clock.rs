@@ -109,8 +109,6 @@ async fn carried_on_after_a_jump(jump: &str) {
     }
 }
 
-// These two are to be enabled when waits are measured from when a process first saw them, and not by the wall clock.
-#[ignore = "the controller waits until the clock has caught up, when a request was written down and not sent"]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_goes_back_between_a_crash_and_the_recovery_loses_and_doubles_nothing() {
     if is_there() {
@@ -118,7 +116,6 @@ async fn a_clock_that_goes_back_between_a_crash_and_the_recovery_loses_and_doubl
     }
 }
 
-#[ignore = "the controller takes the jump for time that was waited, and gives up a droplet that boots"]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_jumps_ahead_between_a_crash_and_the_recovery_loses_and_doubles_nothing() {
     if is_there() {

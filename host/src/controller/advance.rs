@@ -135,9 +135,10 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 Err(error) => return Err(error.into()),
             }
         }
-        // The token of another account sees none of them either, and the fleet must not be forgotten for that.
-        if seen.is_empty() && !gone.is_empty() && gone.len() == snapshot.droplets.len() && !self.settings.may_forget_all
-        {
+        // The token of another account sees none of them either, and a fleet that serves must not be forgotten for that.
+        let all_are = seen.is_empty() && gone.len() == snapshot.droplets.len();
+        let served = gone.iter().any(|(droplet, _)| droplet.phase == Phase::Serving);
+        if all_are && served && !self.settings.may_forget_all {
             return Err(ControllerError::AllVanished(gone.len()));
         }
         for (droplet, id) in gone {
@@ -323,7 +324,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         why: &str,
         pass: &mut Pass,
     ) -> Result<(), ControllerError> {
-        let waited = self.time_in_phase(droplet);
+        // What this process has waited: a clock that was set meanwhile is no reason to delete what is about to come up.
+        let waited = self.waited_in_phase(droplet);
         if waited < deadline {
             return Ok(());
         }

@@ -56,7 +56,7 @@ pub enum ControllerError {
     },
     /// Not one droplet of the inventory is at the API.
     #[error(
-        "nothing of what the inventory has ({0} droplets) is at DigitalOcean: is this the token of the right account, and the right API? Nothing was changed. If they were really deleted elsewhere, `doproxy recover --forget` takes them out of the inventory"
+        "nothing that the inventory has (droplets: {0}) is at DigitalOcean: is this the token of the right account, and the right API? Nothing was changed. If they were really deleted elsewhere, `doproxy recover --forget` takes them out of the inventory"
     )]
     AllVanished(usize),
     /// Somebody froze the fleet.

@@ -332,6 +332,8 @@ impl Scene {
             self.balancer.clone(),
             SqliteInventory::open(Path::new(self.dir.path()).join("doproxy.db")).unwrap(),
             Settings {
+                max_create_per_hour: 1_000,
+                may_forget_all: true,
                 fleet: fleet(),
                 hostname_prefix: "www".to_owned(),
                 template: Template {

@@ -125,6 +125,7 @@ async fn a_droplet_that_was_deleted_elsewhere_is_gone_and_that_is_no_failure() {
 async fn a_droplet_that_vanished_leaves_the_fleet_while_another_command_runs() {
     let world = World::with_fleet(2).await;
     let vanished = world.droplets().await.remove(0);
+    tokio::time::sleep(std::time::Duration::from_mins(10)).await;
     world.cloud.with_world(|world, now| world.delete(now, vanished.id.unwrap())).unwrap();
 
     world.controller().create(&super::world::some(1)).await.unwrap().into_result().unwrap();

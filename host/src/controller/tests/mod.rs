@@ -5,4 +5,5 @@ mod delete;
 mod guard;
 mod import;
 mod interrupted;
+mod safety;
 mod world;

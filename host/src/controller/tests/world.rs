@@ -85,6 +85,13 @@ impl World {
         self.cloud.list(&Filter::Tag(tag())).await.unwrap()
     }
 
+    /// As when the disk was lost.
+    pub(super) fn lose_the_inventory(&self) {
+        for entry in std::fs::read_dir(self.dir.path()).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+
     /// How often a call was made.
     pub(super) fn calls(&self, call: &str) -> u64 {
         self.cloud.with_world(|world, _| world.calls().get(call).copied().unwrap_or_default())

@@ -1,0 +1,143 @@
+//! What stops a fleet from growing by mistake, and what finds a droplet that nobody knows.
+
+use std::time::Duration;
+
+use super::world::{World, fault_of, some, tag};
+use crate::controller::recover::Strangers;
+use crate::controller::{ControllerError, Event};
+use crate::inventory::{Freeze, Inventory};
+use crate::model::{DropletId, Timestamp};
+use crate::simulation::cloud::{Effect, Faults, Frequency};
+
+fn freeze() -> Freeze {
+    Freeze { since: Timestamp(1), reason: "maintenance".to_owned() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_created_deleted_or_taken_in_while_the_fleet_is_frozen() {
+    let world = World::with_fleet(1).await;
+    let stranger = world.make_elsewhere("blog", &[]).await;
+    let controller = world.controller();
+    controller.inventory().set_freeze(Some(&freeze())).await.unwrap();
+    let name = world.droplets().await[0].name.clone();
+
+    let frozen = [
+        controller.create(&some(1)).await.unwrap_err().to_string(),
+        controller.delete(&[name], "test").await.unwrap_err().to_string(),
+        controller.import(&[stranger]).await.unwrap_err().to_string(),
+        controller.recover(Strangers::Report).await.unwrap_err().to_string(),
+        controller.carry_on(|_| {}).await.unwrap_err().to_string(),
+    ];
+
+    for said in frozen {
+        assert!(said.contains("frozen since 1970-01-01T00:00:00Z: maintenance"), "{said}");
+    }
+    assert_eq!((world.calls("POST /v2/droplets"), world.calls("DELETE /v2/droplets/{id}")), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_freeze_stops_a_create_that_is_under_way_and_unfreezing_carries_it_on() {
+    let world = World::new();
+    let controller = world.controller();
+    let request = some(1);
+    let create = controller.create(&request);
+    tokio::pin!(create);
+    assert!(tokio::time::timeout(Duration::from_secs(3), &mut create).await.is_err());
+    world.controller().inventory().set_freeze(Some(&freeze())).await.unwrap();
+
+    let stopped = create.await;
+    world.controller().inventory().set_freeze(None).await.unwrap();
+    world.controller().carry_on(|_| {}).await.unwrap().into_result().unwrap();
+
+    assert!(matches!(stopped, Err(ControllerError::Frozen(_))), "{stopped:?}");
+    assert_eq!(world.billed().await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn droplets_that_do_not_come_up_trip_a_breaker_for_an_hour() {
+    let world = World::with_faults(Faults { stuck_in_new: Frequency::Always, ..Faults::default() });
+    let controller = world.controller();
+    controller.create(&some(3)).await.unwrap();
+
+    let tripped = controller.check_breakers(1).await.unwrap_err().to_string();
+    tokio::time::sleep(Duration::from_hours(1)).await;
+
+    assert!(tripped.starts_with("the last 3 droplets that were created did not come up"), "{tripped}");
+    assert!(controller.check_breakers(1).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_has_room_for_so_many_creates() {
+    let world = World::with_fleet(2).await;
+
+    let tripped = world.controller().check_breakers(119).await.unwrap_err();
+
+    insta::assert_snapshot!(tripped, @"2 droplets were created in the last hour, and scaling.max_create_per_hour is 120; `--force` creates all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_droplet_that_nobody_knows_is_reported_and_adopted_or_deleted_only_when_told() {
+    for (strangers, left, known) in [(Strangers::Report, 2, 1), (Strangers::Adopt, 2, 2), (Strangers::Delete, 2, 1)] {
+        let world = World::with_fleet(1).await;
+        let stranger = world.make_elsewhere("somebodys", &[tag()]).await;
+        tokio::time::sleep(Duration::from_mins(10)).await;
+
+        world.controller().recover(strangers).await.unwrap();
+
+        assert!(world.said(|event| matches!(event, Event::Unknown { id, .. } if *id == stranger)) > 0);
+        assert_eq!((world.billed().await.len(), world.droplets().await.len()), (left, known), "{strangers:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_droplet_is_deleted_only_with_a_name_of_our_making_and_past_the_grace() {
+    let world = World::with_fleet(1).await;
+    world.make_elsewhere("www-7-abcdef", &[tag()]).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    let young = world.make_elsewhere("www-8-abcdef", &[tag()]).await;
+
+    let recovered = world.controller().recover(Strangers::Delete).await.unwrap();
+
+    assert_eq!(recovered.deleted.len(), 1);
+    assert_eq!(recovered.unknown.iter().map(|stranger| stranger.droplet.id).collect::<Vec<DropletId>>(), [young]);
+    assert_eq!(world.billed().await.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_inventory_is_rebuilt_from_the_api() {
+    let lost = World::with_fleet(3).await;
+
+    lost.lose_the_inventory();
+    let recovered = lost.controller().recover(Strangers::Adopt).await.unwrap();
+
+    assert_eq!(recovered.adopted.len(), 3);
+    assert!(lost.droplets().await.iter().all(|droplet| droplet.phase == crate::model::Phase::Serving));
+    assert_eq!(lost.billed().await.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_droplet_that_comes_of_a_request_that_was_given_up_is_deleted() {
+    let world = World::with_faults(fault_of("POST", Frequency::Always, Effect::Reset));
+    world.controller().create(&some(1)).await.unwrap();
+    let name = world.controller().inventory().closed_operations().unwrap().remove(0).droplet;
+    world.set_faults(Faults::default());
+    let late = world.make_elsewhere(name.as_str(), &[tag()]).await;
+
+    let recovered = world.controller().recover(Strangers::Report).await.unwrap();
+
+    assert_eq!(recovered.acted.twins, [late]);
+    assert_eq!(world.billed().await.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_recovery_finds_nothing() {
+    let world = World::with_fleet(2).await;
+    world.cloud.with_world(|world, now| world.delete(now, DropletId(3_164_444))).unwrap();
+    tokio::time::sleep(Duration::from_mins(10)).await;
+
+    let first = world.controller().recover(Strangers::Report).await.unwrap();
+    let second = world.controller().recover(Strangers::Report).await.unwrap();
+
+    assert_eq!(first.acted.vanished.len(), 1);
+    assert!(second.is_nothing(), "{second:?}");
+}
