@@ -28,6 +28,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     /// Takes droplets that were made elsewhere into the fleet: marks each with the fleet's tag, then writes it down.
     /// Answers those that were taken over and the ids that the API does not have.
     pub async fn import(&self, ids: &[DropletId]) -> Result<Imported, ControllerError> {
+        self.refuse_when_frozen().await?;
         let known: HashSet<DropletId> = self.load().await?.droplets.iter().filter_map(|droplet| droplet.id).collect();
         let mut imported = Imported::default();
         let mut index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;

@@ -32,7 +32,11 @@ async fn nothing_is_created_deleted_or_taken_in_while_the_fleet_is_frozen() {
     for said in frozen {
         assert!(said.contains("frozen since 1970-01-01T00:00:00Z: maintenance"), "{said}");
     }
-    assert_eq!((world.calls("POST /v2/droplets"), world.calls("DELETE /v2/droplets/{id}")), (1, 0));
+    assert_eq!(
+        (world.calls("POST /v2/droplets"), world.calls("DELETE /v2/droplets/{id}")),
+        (1, 0),
+        "the stranger is all that was made"
+    );
 }
 
 #[tokio::test(start_paused = true)]
