@@ -150,7 +150,7 @@ fn try_point(base: &Path, scenario: &str, lag: bool, at: u64) -> (usize, Vec<Str
     check(&mut bad, counted.path(), format!("stopped at {at}, recovered with lists that lag"));
     // Over all first points each point of the recovery comes up, whatever the stride.
     let mut tried = 0;
-    for again in (1..=passed).filter(|again| (again + at) % stride() == 0) {
+    for again in (1..=passed).filter(|again| (again + at).is_multiple_of(stride())) {
         tried += 1;
         let second = copied(first.path());
         match stopped(second.path(), "recover", lag, again) {

@@ -6,6 +6,8 @@
 //!
 //! It has a `main` of its own because it is its own child: crash points are tried with a real `abort` in a real process.
 
+#![allow(clippy::pedantic, reason = "small numbers are cast and chances are drawn, in a test")]
+
 mod crash_points;
 mod fleet;
 mod invariants;

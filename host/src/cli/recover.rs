@@ -10,6 +10,7 @@ use crate::controller::recover::{Recovered, Strangers};
 use crate::model::{DropletId, DropletName};
 
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(
     after_help = "Every command that changes the fleet carries on what an earlier one left; this one does nothing else, and reports.\n\nExamples:\n  doproxy recover                    finish what is open; name what nobody knows\n  doproxy recover --adopt            take droplets that bear the fleet's tag into the inventory, for one after it was lost\n  doproxy recover --delete-unknown   delete those whose name doproxy made\n  doproxy recover --json"
 )]
@@ -124,14 +125,30 @@ fn tell(recovered: &Recovered) {
     if *open > 0 {
         say!("{} of an earlier command carried on", output::count(*open, "operation"));
     }
-    acted.created.iter().for_each(|droplet| say!("  created {}, serving", droplet.name));
-    acted.deleted.iter().for_each(|name| say!("  deleted {name}"));
-    acted.gave_up.iter().for_each(|(_, why)| say!("  {why}"));
-    acted.vanished.iter().for_each(|name| say!("{name} is not at DigitalOcean any more; it left the inventory"));
-    acted.twins.iter().for_each(|id| say!("droplet {id} was made twice or too late; deleted"));
-    servers.iter().for_each(|server| say!("HAProxy had a server {server} that is no droplet of the fleet; removed"));
-    adopted.iter().for_each(|name| say!("{name} is of the fleet now"));
-    deleted.iter().for_each(|id| say!("droplet {id} was known to nobody; deleted"));
+    for droplet in &acted.created {
+        say!("  created {}, serving", droplet.name);
+    }
+    for name in &acted.deleted {
+        say!("  deleted {name}");
+    }
+    for (_, why) in &acted.gave_up {
+        say!("  {why}");
+    }
+    for name in &acted.vanished {
+        say!("{name} is not at DigitalOcean any more; it left the inventory");
+    }
+    for id in &acted.twins {
+        say!("droplet {id} was made twice or too late; deleted");
+    }
+    for server in servers {
+        say!("HAProxy had a server {server} that is no droplet of the fleet; removed");
+    }
+    for name in adopted {
+        say!("{name} is of the fleet now");
+    }
+    for id in deleted {
+        say!("droplet {id} was known to nobody; deleted");
+    }
     for stranger in unknown {
         let made = stranger.droplet.created_at.map(|at| format!(", made at {at}")).unwrap_or_default();
         say!(

@@ -63,7 +63,6 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let seen = self.advance().await?;
         for stranger in seen.strangers {
             match strangers {
-                Strangers::Report => recovered.unknown.push(stranger),
                 Strangers::Adopt => match self.take_in(&stranger).await? {
                     Some(name) => recovered.adopted.push(name),
                     None => recovered.unknown.push(stranger),
@@ -72,7 +71,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                     self.take_in_to_delete(&stranger.droplet, "deleted by hand: the inventory did not know it").await?;
                     recovered.deleted.push(stranger.droplet.id);
                 }
-                Strangers::Delete => recovered.unknown.push(stranger),
+                Strangers::Report | Strangers::Delete => recovered.unknown.push(stranger),
             }
         }
         recovered.acted = acted.and(self.settle().await?);
