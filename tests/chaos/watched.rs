@@ -194,6 +194,10 @@ impl Cloud for WatchedCloud {
         self.call(self.inner.account()).await
     }
 
+    async fn count(&self) -> Result<u32, CloudError> {
+        self.call(self.inner.count()).await
+    }
+
     async fn sizes(&self) -> Result<Vec<Size>, CloudError> {
         self.call(self.inner.sizes()).await
     }

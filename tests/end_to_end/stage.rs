@@ -336,6 +336,8 @@ haproxy:
   log: none
 scaling:
   timeouts: {{visible: 1s, poll: 50ms, drain: 10s}}
+  cooldown: {{in: 0s}}
+  stabilisation: 0s
 {more}"
     )
 }

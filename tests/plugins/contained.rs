@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io};
 
 use doproxy::controller::guard::guard;
-use doproxy::model::{Decision, Plan};
+use doproxy::model::{Decision, GuardFacts, GuardRules, Plan};
 use doproxy::plugin::{Limits, PluginError, PluginHost};
 
 use super::guests::{GuestText, HOLD, Planted};
@@ -338,7 +338,8 @@ async fn alone() {
         match (end, &result) {
             (Says(words), Err(error)) => assert!(error.to_string().contains(words), "{what}: {error}"),
             (Leaves(is_left), Ok(decision)) => {
-                let plan = guard(&observation(FLEET, "m", 1.0), decision);
+                let rules = GuardRules::wide_open();
+                let plan = guard(&observation(FLEET, "m", 1.0), decision, &rules, &GuardFacts::default());
                 assert!(is_left(&plan), "{what}: {plan:?}");
             }
             _ => panic!("{what}: {result:?}"),

@@ -10,8 +10,9 @@ use super::{Global, Usage};
 use crate::balancer::haproxy::HaProxy;
 use crate::clock::Clock;
 use crate::cloud::digitalocean::{self, DigitalOcean};
-use crate::config::{Config, Environment, TokenSource, UserDataConfig};
-use crate::controller::{Controller, Names, Settings, UserDataSource};
+use crate::config::{Config, Environment, PolicyConfig, TokenSource, UserDataConfig};
+use crate::controller::decide::ConfiguredPolicy;
+use crate::controller::{Bounds, Controller, Names, Settings, UserDataSource};
 use crate::inventory::sqlite::{SqliteInventory, WriteLock};
 use crate::model::UserData;
 use crate::plugin::PluginHost;
@@ -122,9 +123,26 @@ impl App {
             address: config.address,
             user_data: self.user_data().await?,
             deadlines: config.deadlines.clone(),
-            max_create_per_hour: config.max_create_per_hour,
+            max_create_per_hour: config.rules.max_create_per_hour,
             may_forget_all: self.may_forget_all,
         })
+    }
+
+    /// What the operator allows.
+    pub(super) fn bounds(&self) -> Bounds {
+        Bounds { limits: self.config.limits, rules: self.config.rules.clone() }
+    }
+
+    /// The policies, loaded, and their configurations checked.
+    pub(super) async fn policies(&self) -> anyhow::Result<Vec<ConfiguredPolicy>> {
+        let host = self.plugins()?;
+        let mut policies = Vec::new();
+        for PolicyConfig { name, plugin, config, mode } in &self.config.policies {
+            let policy = host.policy(plugin).await?;
+            policy.validate(config).await?;
+            policies.push(ConfiguredPolicy { name: name.clone(), mode: *mode, policy, config: config.clone() });
+        }
+        Ok(policies)
     }
 
     /// The controller with everything that it needs.

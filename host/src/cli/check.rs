@@ -7,8 +7,9 @@ use super::output::say;
 use super::{Global, Reported, output};
 use crate::cloud::digitalocean::DigitalOcean;
 use crate::cloud::{Cloud, ErrorClass, Filter};
-use crate::config::{Mode, UserDataConfig};
+use crate::config::UserDataConfig;
 use crate::inventory::Inventory;
+use crate::model::Mode;
 
 /// The list of what was looked at.
 struct List {

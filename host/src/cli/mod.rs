@@ -15,13 +15,16 @@ mod generate;
 mod import;
 mod init;
 mod output;
+mod pause;
 mod plugin;
 mod print;
+mod protect;
 mod recover;
 mod reload;
 mod run;
 mod secrecy;
 mod signals;
+mod which;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -111,6 +114,14 @@ enum Command {
     Freeze(freeze::Args),
     /// Lift `freeze`.
     Unfreeze,
+    /// Leave the fleet as it is, whatever policies want.
+    Pause(pause::Args),
+    /// Lift `pause`.
+    Resume(pause::ResumeArgs),
+    /// Keep a droplet from being chosen for deletion.
+    Protect(protect::Args),
+    /// Lift `protect`.
+    Unprotect(protect::Args),
     /// Take over the droplets of a DOProxy inventory.
     Import(import::Args),
     /// Show plugins.
@@ -194,6 +205,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Recover(args) => recover::run(&global, &args).await,
         Command::Freeze(args) => freeze::freeze(&global, &args).await,
         Command::Unfreeze => freeze::unfreeze(&global).await,
+        Command::Pause(args) => pause::pause(&global, &args).await,
+        Command::Resume(args) => pause::resume(&global, &args).await,
+        Command::Protect(args) => protect::protect(&global, &args).await,
+        Command::Unprotect(args) => protect::unprotect(&global, &args).await,
         Command::Import(args) => import::run(&global, &args).await,
         Command::Plugin(args) => plugin::run(&global, &args).await,
         Command::Emulator(args) => emulator::run(&args).await,

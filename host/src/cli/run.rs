@@ -6,10 +6,9 @@ use super::app::{App, carry_on};
 use super::create::created;
 use super::output::{Progress, say};
 use super::{Global, Usage, output};
-use crate::config::{Mode, PolicyConfig, Span};
-use crate::controller::decide::ConfiguredPolicy;
-use crate::controller::tick::Tick;
-use crate::model::{Outcome, Plan};
+use crate::config::Span;
+use crate::controller::{Seen, Tick};
+use crate::model::{Answer, Mode, Outcome, Plan, Trigger};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy run --once\n  doproxy run --once --window 30s")]
@@ -30,26 +29,27 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         return Err(Usage("--window is at least 100ms: rates need some time between two looks".to_owned()).into());
     }
     let app = App::load_with_advice(global)?;
-    let Some(config) = app.config.policies.iter().find(|policy| policy.mode == Mode::Active) else {
+    if !app.config.policies.iter().any(|policy| policy.mode == Mode::Active) {
         return Err(Usage(format!(
             "{} names no active policy; add one under scaling.policies, `doproxy plugin list` shows what there is",
             app.config.path.display()
         ))
         .into());
-    };
+    }
     let progress = Progress::new();
-    let policy = load(&app, config).await?;
+    let policies = app.policies().await?;
     let _lock = app.lock("run --once", &progress).await?;
     let controller = app.controller(&progress).await?;
     carry_on(&controller, &progress).await?;
-    for shadow in app.config.policies.iter().filter(|policy| policy.mode == Mode::Shadow) {
-        let policy = load(&app, shadow).await?;
-        let tick = controller.plan(&policy, app.config.limits, args.window.0).await?;
-        progress.suspend(|| say!("{} (shadow, not acted upon)\n{}", shadow.name, describe(&tick)));
-    }
-    let tick = controller.plan(&policy, app.config.limits, args.window.0).await?;
-    progress.suspend(|| say!("{}\n{}", config.name, describe(&tick)));
-    let acted = controller.commit(&policy, &tick).await;
+    let mut mind = controller.mind(policies).await?;
+    let before = controller.stats().await?;
+    tokio::time::sleep(args.window.0).await;
+    let now = controller.stats().await?;
+    let seen = Seen { before: &before, now: &now, trigger: Trigger::Manual, api_unreachable: None };
+    let mut tick = controller.plan(&mut mind, &app.bounds(), &seen).await?;
+    progress.suspend(|| say!("{}", describe(&tick)));
+    controller.commit(&mut mind, &mut tick).await?;
+    let acted = controller.finish_tick(&tick).await;
     progress.finish();
     let acted = acted?;
     for droplet in &acted.created {
@@ -59,19 +59,24 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         say!("deleted {name}");
     }
     acted.into_result()?;
-    // The fleet was held and kept within its bounds; that the policy failed is a failure all the same.
-    tick.decided.failure.map_or(Ok(()), |failure| Err(anyhow::anyhow!("{failure}")))
+    // The fleet was held and kept within its bounds; that a policy failed is a failure all the same.
+    let failed = tick.record.answers.iter().find_map(|answer| answer.failure.as_deref());
+    failed.map_or(Ok(()), |failure| Err(anyhow::anyhow!("{failure}")))
 }
 
-async fn load(app: &App, config: &PolicyConfig) -> anyhow::Result<ConfiguredPolicy> {
-    let policy = app.plugins()?.policy(&config.plugin).await?;
-    policy.validate(&config.config).await?;
-    Ok(ConfiguredPolicy { name: config.name.clone(), policy, config: config.config.clone() })
-}
-
-/// The decision, its reason and its numbers, and what the guard left of it.
+/// What each policy answered, and what the guard left of it.
 fn describe(tick: &Tick) -> String {
-    let decision = &tick.decided.decision;
+    let mut lines: Vec<String> = tick.record.answers.iter().flat_map(describe_answer).collect();
+    let plan = tick.plan();
+    lines.extend(plan.cuts.iter().map(|cut| format!("  guard     {}: {}", cut.rule, cut.detail)));
+    lines.push(format!("  plan      {}", describe_plan(plan)));
+    lines.join("\n")
+}
+
+/// The decision, its reason and its numbers.
+fn describe_answer(answer: &Answer) -> Vec<String> {
+    let Answer { policy, decision, .. } = answer;
+    let shadow = if answer.mode == Mode::Shadow { " (shadow, not acted upon)" } else { "" };
     let wanted = match &decision.outcome {
         Outcome::Hold => "hold".to_owned(),
         Outcome::ScaleTo(to) => format!("scale to {}", to.count),
@@ -81,7 +86,7 @@ fn describe(tick: &Tick) -> String {
             change.delete.len()
         ),
     };
-    let mut lines = vec![format!("  decision  {wanted}: {}", decision.reason)];
+    let mut lines = vec![format!("{policy}{shadow}"), format!("  decision  {wanted}: {}", decision.reason)];
     for signal in &decision.signals {
         let target = signal.target.map(|target| format!(", target {target}")).unwrap_or_default();
         let wants = signal
@@ -90,10 +95,8 @@ fn describe(tick: &Tick) -> String {
             .unwrap_or_default();
         lines.push(format!("  signal    {} {}{target}{wants}", signal.name, rounded(signal.value)));
     }
-    lines.extend(tick.decided.log.iter().map(|line| format!("  log       {line}")));
-    lines.extend(tick.plan.cuts.iter().map(|cut| format!("  guard     {}: {}", cut.rule, cut.detail)));
-    lines.push(format!("  plan      {}", describe_plan(&tick.plan)));
-    lines.join("\n")
+    lines.extend(answer.log.iter().map(|line| format!("  log       {line}")));
+    lines
 }
 
 fn describe_plan(plan: &Plan) -> String {
@@ -101,9 +104,8 @@ fn describe_plan(plan: &Plan) -> String {
         return format!("nothing to do, {}", output::count(plan.from as usize, "droplet"));
     }
     let mut parts = Vec::new();
-    let creates = plan.creates.iter().fold(0_u32, |sum, create| sum.saturating_add(create.request.count));
-    if creates > 0 {
-        parts.push(format!("create {creates}"));
+    if plan.created() > 0 {
+        parts.push(format!("create {}", plan.created()));
     }
     if !plan.deletes.is_empty() {
         let names: Vec<&str> = plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect();

@@ -36,6 +36,9 @@ pub trait Cloud: Send + Sync {
     /// The account behind the token.
     fn account(&self) -> impl Future<Output = Result<Account, CloudError>> + Send;
 
+    /// How many droplets the account has, of whatever fleet.
+    fn count(&self) -> impl Future<Output = Result<u32, CloudError>> + Send;
+
     /// The sizes on offer, with prices and the regions that have them.
     fn sizes(&self) -> impl Future<Output = Result<Vec<Size>, CloudError>> + Send;
 

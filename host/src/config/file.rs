@@ -1,12 +1,15 @@
 //! The shape of `doproxy.yml`. Every key is here, with what it means and what it is when it is left out.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
 use super::values::{self, HostnamePrefix, Span, Text};
 use crate::cloud::digitalocean::ApiUrl;
-use crate::model::{FleetName, Tag};
+use crate::model::{FleetName, Mode, Tag, VictimOrder};
 use crate::plugin::{Limits, PluginSettings, Reference};
 
 /// The whole file.
@@ -41,7 +44,7 @@ pub struct File {
     /// A plugin that writes user data; goes before `userdata_file`.
     pub user_data: Option<Plugin>,
     /// Limits, policies, timeouts.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "checked_scaling")]
     pub scaling: Scaling,
     /// HAProxy.
     #[serde(default)]
@@ -96,17 +99,6 @@ pub struct Plugin {
     pub config: serde_json::Value,
 }
 
-/// Whether a policy is acted upon.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// Acted upon.
-    #[default]
-    Active,
-    /// Asked, and never acted upon.
-    Shadow,
-}
-
 /// A policy with its configuration.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -124,9 +116,16 @@ pub struct Policy {
     pub mode: Mode,
 }
 
+impl Policy {
+    /// What messages call it.
+    pub(super) fn name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.plugin.to_string())
+    }
+}
+
 /// Limits, policies and timeouts.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default, try_from = "UncheckedScaling")]
+#[serde(deny_unknown_fields, default)]
 pub struct Scaling {
     /// Fewest droplets. Default 1.
     pub min: u32,
@@ -140,6 +139,22 @@ pub struct Scaling {
     pub max_create_per_hour: u32,
     /// Most that the fleet may cost an hour, in dollars. Default: no cap.
     pub max_hourly_cost: Option<f64>,
+    /// Most that the fleet may cost in a calendar month (UTC), in dollars. Default: no cap.
+    pub max_monthly_cost: Option<f64>,
+    /// The time between two ticks. Default 15s.
+    pub interval: Option<Span>,
+    /// The time that has to pass after a change.
+    pub cooldown: Cooldown,
+    /// The fleet shrinks to no less than the largest size that was wanted within this time. Default 60s.
+    pub stabilisation: Option<Span>,
+    /// Whether a scale-in that would at once ask for the opposite is cut. Default true.
+    pub anti_flap: Option<bool>,
+    /// Whom to delete first, where the policy does not say.
+    pub victims: VictimOrder,
+    /// What is done with droplets that served and do not pass their health check any more.
+    pub unhealthy: Unhealthy,
+    /// What the fleet is kept at when its policies fail. Default: as it is.
+    pub fallback: Option<Fallback>,
     /// The policies that decide.
     pub policies: Vec<Policy>,
     /// How long things may take.
@@ -148,26 +163,6 @@ pub struct Scaling {
 
 impl Default for Scaling {
     fn default() -> Self {
-        UncheckedScaling::default().into_scaling()
-    }
-}
-
-/// [`Scaling`] before its numbers are held against each other.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct UncheckedScaling {
-    min: u32,
-    max: u32,
-    max_create: u32,
-    max_delete: u32,
-    max_create_per_hour: u32,
-    max_hourly_cost: Option<f64>,
-    policies: Vec<Policy>,
-    timeouts: Timeouts,
-}
-
-impl Default for UncheckedScaling {
-    fn default() -> Self {
         Self {
             min: 1,
             max: 10,
@@ -175,43 +170,97 @@ impl Default for UncheckedScaling {
             max_delete: 1,
             max_create_per_hour: 120,
             max_hourly_cost: None,
+            max_monthly_cost: None,
+            interval: None,
+            cooldown: Cooldown::default(),
+            stabilisation: None,
+            anti_flap: None,
+            victims: VictimOrder::default(),
+            unhealthy: Unhealthy::default(),
+            fallback: None,
             policies: Vec::new(),
             timeouts: Timeouts::default(),
         }
     }
 }
 
-impl UncheckedScaling {
-    fn into_scaling(self) -> Scaling {
-        let Self { min, max, max_create, max_delete, max_create_per_hour, max_hourly_cost, policies, timeouts } = self;
-        Scaling { min, max, max_create, max_delete, max_create_per_hour, max_hourly_cost, policies, timeouts }
-    }
+/// Reads [`Scaling`], and holds its numbers against each other.
+fn checked_scaling<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Scaling, D::Error> {
+    let scaling = Scaling::deserialize(deserializer)?;
+    scaling.check().map_err(D::Error::custom)?;
+    Ok(scaling)
 }
 
-impl TryFrom<UncheckedScaling> for Scaling {
-    type Error = String;
-
-    fn try_from(unchecked: UncheckedScaling) -> Result<Self, String> {
-        let UncheckedScaling { min, max, max_hourly_cost, .. } = unchecked;
+impl Scaling {
+    fn check(&self) -> Result<(), String> {
+        let Self { min, max, .. } = self;
         if min > max {
             return Err(format!("scaling.min ({min}) is more than scaling.max ({max})"));
         }
-        if max_hourly_cost.is_some_and(|cost| !cost.is_finite() || cost <= 0.0) {
-            return Err("scaling.max_hourly_cost is to be more than 0, in dollars; leave it out for no cap".to_owned());
+        for (key, cost) in [("max_hourly_cost", self.max_hourly_cost), ("max_monthly_cost", self.max_monthly_cost)] {
+            if cost.is_some_and(|cost| !cost.is_finite() || cost <= 0.0) {
+                return Err(format!("scaling.{key} is to be more than 0, in dollars; leave it out for no cap"));
+            }
         }
-        if unchecked.timeouts.visible.as_ref().is_some_and(|visible| visible.0.is_zero()) {
+        if self.timeouts.visible.as_ref().is_some_and(|visible| visible.0.is_zero()) {
             return Err(
                 "scaling.timeouts.visible is to be more than 0: lists lag, and a create would be sent twice".to_owned()
             );
         }
-        let active = unchecked.policies.iter().filter(|policy| policy.mode == Mode::Active).count();
-        if active > 1 {
-            return Err(format!(
-                "scaling.policies has {active} active policies; one can be acted upon, give the others `mode: shadow`"
-            ));
+        if self.interval.as_ref().is_some_and(|interval| interval.0 < SHORTEST_INTERVAL) {
+            return Err("scaling.interval is at least 1s: rates need some time between two looks".to_owned());
         }
-        Ok(unchecked.into_scaling())
+        if let Some(fallback) = &self.fallback
+            && !(*min..=*max).contains(&fallback.size)
+        {
+            let size = fallback.size;
+            return Err(format!("scaling.fallback.size ({size}) is not between scaling.min and scaling.max"));
+        }
+        let mut names = HashSet::new();
+        for policy in &self.policies {
+            let name = policy.name();
+            if !names.insert(name.clone()) {
+                return Err(format!("scaling.policies has two policies {name:?}: give each a `name` of its own"));
+            }
+        }
+        Ok(())
     }
+}
+
+/// Rates need some time between two looks.
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The time that has to pass after a change.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Cooldown {
+    /// From the last create to the next. Default 0: droplets that are coming up count as capacity.
+    pub out: Option<Span>,
+    /// From the last create or delete to the next delete. Default 60s.
+    #[serde(rename = "in")]
+    pub in_: Option<Span>,
+}
+
+/// What is done with droplets that served and do not pass their health check any more.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Unhealthy {
+    /// Whether they are replaced. Default true.
+    pub replace: Option<bool>,
+    /// How long one may be unhealthy before. Default 3m.
+    pub after: Option<Span>,
+    /// Most that are replaced in an hour. Default 6.
+    pub max_per_hour: Option<u32>,
+}
+
+/// What the fleet is kept at when its policies fail.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fallback {
+    /// Fewest droplets then.
+    pub size: u32,
+    /// How long the policies have to fail before. Default 5m.
+    pub after: Option<Span>,
 }
 
 /// How long each wait may take: `90s`, `10m`, or a number of seconds.

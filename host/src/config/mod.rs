@@ -16,18 +16,24 @@ mod values;
 mod yaml;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use advice::Advice;
 pub use error::ConfigError;
-pub use file::Mode;
 pub use token::{Environment, TokenSource};
 pub use values::{Span, user_cache};
 
 use crate::balancer::haproxy::{self, Reload, RunAs};
 use crate::cloud::digitalocean::ApiUrl;
 use crate::controller::{AddressKind, Deadlines};
-use crate::model::{FleetName, HourlyPrice, Limits, Template};
+use crate::model::{Fallback, FleetName, GuardRules, HourlyPrice, Limits, Mode, Money, Template};
 use crate::plugin::{PluginSettings, Reference};
+
+/// The time between two ticks.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// How long policies fail before the fleet is kept at its fallback.
+const DEFAULT_FALLBACK_AFTER: Duration = Duration::from_mins(5);
 
 /// The name of the file where nothing else is said.
 pub const DEFAULT_FILE: &str = "doproxy.yml";
@@ -57,8 +63,10 @@ pub struct Config {
     pub user_data: UserDataConfig,
     /// The bounds of the fleet.
     pub limits: Limits,
-    /// Most droplets that are created in an hour.
-    pub max_create_per_hour: u32,
+    /// What the guard holds beside them.
+    pub rules: GuardRules,
+    /// The time between two ticks.
+    pub interval: Duration,
     /// The policies.
     pub policies: Vec<PolicyConfig>,
     /// How long things may take.
@@ -170,7 +178,8 @@ impl Config {
                 (None, None) => UserDataConfig::None,
             },
             limits: limits(&file.scaling),
-            max_create_per_hour: file.scaling.max_create_per_hour,
+            rules: guard_rules(&file.scaling),
+            interval: file.scaling.interval.map_or(DEFAULT_INTERVAL, |span| span.0),
             policies: file.scaling.policies.into_iter().map(|policy| policy_config(policy, dir)).collect(),
             deadlines: deadlines(&file.scaling.timeouts),
             haproxy: haproxy_options(file.haproxy, fleet, installed, template_file, dir),
@@ -186,7 +195,7 @@ impl Config {
 
 fn policy_config(policy: file::Policy, dir: &Path) -> PolicyConfig {
     PolicyConfig {
-        name: policy.name.unwrap_or_else(|| policy.plugin.to_string()),
+        name: policy.name(),
         plugin: against(policy.plugin, dir),
         config: json(&policy.config),
         mode: policy.mode,
@@ -200,6 +209,31 @@ fn limits(scaling: &file::Scaling) -> Limits {
         max_hourly_cost: scaling.max_hourly_cost.map(HourlyPrice::from_dollars),
         max_create: scaling.max_create,
         max_delete: scaling.max_delete,
+    }
+}
+
+fn guard_rules(scaling: &file::Scaling) -> GuardRules {
+    let default = GuardRules::default();
+    let or = |given: &Option<Span>, default| given.as_ref().map_or(default, |span| span.0);
+    let unhealthy = &scaling.unhealthy;
+    GuardRules {
+        cooldown_out: or(&scaling.cooldown.out, default.cooldown_out),
+        cooldown_in: or(&scaling.cooldown.in_, default.cooldown_in),
+        stabilisation: or(&scaling.stabilisation, default.stabilisation),
+        anti_flap: scaling.anti_flap.unwrap_or(default.anti_flap),
+        max_monthly_cost: scaling.max_monthly_cost.map(Money::from_dollars),
+        max_create_per_hour: scaling.max_create_per_hour,
+        victims: scaling.victims,
+        replace_after: match (unhealthy.replace, &unhealthy.after) {
+            (Some(false), _) => None,
+            (_, Some(after)) => Some(after.0),
+            (_, None) => default.replace_after,
+        },
+        max_replace_per_hour: unhealthy.max_per_hour.unwrap_or(default.max_replace_per_hour),
+        fallback: scaling
+            .fallback
+            .as_ref()
+            .map(|fallback| Fallback { size: fallback.size, after: or(&fallback.after, DEFAULT_FALLBACK_AFTER) }),
     }
 }
 

@@ -3,15 +3,15 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::breakers::{Tripped, WINDOW, allowed};
+use super::breakers::{WINDOW, allowed};
 use super::user_data::digest;
 use super::{Advanced, Controller, ControllerError, Event};
 use crate::balancer::Balancer;
 use crate::cloud::{Cloud, Size};
 use crate::inventory::{CreateDraft, Inventory, Snapshot};
 use crate::model::{
-    Droplet, DropletId, DropletName, DropletRequest, HourlyPrice, Operation, OperationKind, Phase, Plan, Tag, Template,
-    Timestamp,
+    Creates, Droplet, DropletId, DropletName, DropletRequest, HourlyPrice, Operation, OperationKind, Phase, Plan, Tag,
+    Template, Timestamp,
 };
 
 /// How far open operations are carried.
@@ -21,6 +21,25 @@ enum Until {
     Done,
     /// Until nothing is there any more that should not be.
     Settled,
+}
+
+/// What was written down of a plan.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    /// The operations.
+    pub(super) operations: Vec<Operation>,
+    /// Why something could not be begun: the first such reason.
+    pub(super) error: Option<ControllerError>,
+}
+
+impl Begun {
+    fn take(&mut self, result: Result<Vec<Operation>, ControllerError>) {
+        match result {
+            Ok(operations) => self.operations.extend(operations),
+            Err(error) if self.error.is_none() => self.error = Some(error),
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
 }
 
 /// What became of what was asked for.
@@ -80,22 +99,22 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     /// Creates droplets and waits until they serve.
     pub async fn create(&self, request: &DropletRequest) -> Result<Acted, ControllerError> {
         self.refuse_when_frozen().await?;
-        let sizes = self.cloud.sizes().await?;
+        let sizes = self.sizes().await?;
         let operations = self.begin_create(request, &sizes).await?;
         self.finish(&operations).await
     }
 
     /// Whether so many more may be created; an error where a breaker is open.
     pub async fn check_breakers(&self, wanted: u32) -> Result<(), ControllerError> {
-        let (_, tripped) = self.allowed(wanted).await?;
+        let history = self.creates_of_the_last_hour().await?;
+        let (_, tripped) = allowed(wanted, &history, self.settings.max_create_per_hour);
         tripped.map_or(Ok(()), |tripped| Err(ControllerError::Breaker(tripped)))
     }
 
-    /// How many of `wanted` more may be created now, and what holds the others back.
-    pub(super) async fn allowed(&self, wanted: u32) -> Result<(u32, Option<Tripped>), ControllerError> {
+    /// How creates of the last hour went.
+    pub(super) async fn creates_of_the_last_hour(&self) -> Result<Creates, ControllerError> {
         let since = Timestamp(self.clock.now().0.saturating_sub(u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX)));
-        let history = self.inventory.creates_since(since).await.map_err(ControllerError::inventory)?;
-        Ok(allowed(wanted, &history, self.settings.max_create_per_hour))
+        self.inventory.creates_since(since).await.map_err(ControllerError::inventory)
     }
 
     /// Drains and deletes droplets, and waits until the API says that they are gone.
@@ -105,18 +124,28 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         self.finish(&operations).await
     }
 
-    /// Carries out a plan.
-    pub async fn act(&self, plan: &Plan, sizes: &[Size]) -> Result<Acted, ControllerError> {
-        let mut operations = Vec::new();
+    /// Writes down what a plan wants done, each create and delete by itself: one that cannot be begun keeps no other from
+    /// it.
+    pub(super) async fn begin(&self, plan: &Plan, sizes: &[Size]) -> Begun {
+        let mut begun = Begun::default();
         for create in &plan.creates {
-            operations.extend(self.begin_create(&create.request, sizes).await?);
+            begun.take(self.begin_create(&create.request, sizes).await);
         }
-        let snapshot = self.load().await?;
+        if plan.deletes.is_empty() {
+            return begun;
+        }
+        let snapshot = match self.load().await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                begun.take(Err(error));
+                return begun;
+            }
+        };
         for delete in &plan.deletes {
             let name = std::slice::from_ref(&delete.droplet);
-            operations.extend(self.begin_deletes(&snapshot, name, &delete.reason).await?);
+            begun.take(self.begin_deletes(&snapshot, name, &delete.reason).await);
         }
-        self.finish(&operations).await
+        begun
     }
 
     /// Makes the inventory agree with the API, and carries on whatever an earlier command left behind. Says what that is
@@ -194,7 +223,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     }
 
     /// Advances until the droplets of `operations` serve or are gone.
-    async fn finish(&self, operations: &[Operation]) -> Result<Acted, ControllerError> {
+    pub(super) async fn finish(&self, operations: &[Operation]) -> Result<Acted, ControllerError> {
         let wanted = operations.iter().map(|operation| operation.droplet.clone()).collect();
         self.drive(operations, wanted, Until::Done).await
     }

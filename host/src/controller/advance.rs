@@ -7,6 +7,8 @@ use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
+
 use super::waits::Wait;
 use super::{Controller, ControllerError, Event, Stranger};
 use crate::balancer::{Applied, Balancer, Server, ServerState, Stats};
@@ -33,6 +35,9 @@ pub struct Advanced {
     pub twins: Vec<DropletId>,
 }
 
+/// How many calls of one kind are under way at a time; the client's budget holds them to the API's limits.
+pub(super) const CALLS_AT_A_TIME: usize = 8;
+
 /// How far the deletion of a droplet is at the API.
 enum Deletion {
     /// It was asked for.
@@ -55,6 +60,17 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// What this and another, which went on at the same time, have come to.
+    pub(super) fn take(&mut self, other: Self) {
+        let Self { progressed, unsettled, strangers, twins, vanished, gave_up } = other;
+        self.progressed |= progressed;
+        self.unsettled |= unsettled;
+        self.strangers.extend(strangers);
+        self.twins.extend(twins);
+        self.vanished.extend(vanished);
+        self.gave_up.extend(gave_up);
+    }
+
     pub(super) fn gave_up(&mut self, droplet: &DropletName, why: String) {
         self.progressed = true;
         self.gave_up.push((droplet.clone(), why));
@@ -266,9 +282,14 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     }
 
     async fn advance_deleting(&self, snapshot: &Snapshot, pass: &mut Pass) -> Result<(), ControllerError> {
-        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Deleting) {
-            let Some(id) = droplet.id else { continue };
-            match self.delete_at_the_api(droplet, id).await {
+        let deleting = snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Deleting);
+        let orders = deleting.filter_map(|droplet| {
+            let id = droplet.id?;
+            Some(async move { (droplet, id, self.delete_at_the_api(droplet, id).await) })
+        });
+        let answers: Vec<_> = stream::iter(orders).buffered(CALLS_AT_A_TIME).collect().await;
+        for (droplet, id, answer) in answers {
+            match answer {
                 Ok(Deletion::Ordered) => {}
                 Ok(Deletion::Gone) => self.enter(droplet, Phase::Gone, pass).await?,
                 Ok(Deletion::NotOurs) => {

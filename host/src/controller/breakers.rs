@@ -6,8 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::inventory::Creates;
-use crate::model::Timestamp;
+use crate::model::{Creates, Timestamp};
 
 /// How far back creates count.
 pub(super) const WINDOW: Duration = Duration::from_hours(1);

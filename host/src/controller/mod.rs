@@ -12,6 +12,8 @@ mod error;
 pub mod event;
 pub mod guard;
 pub mod import;
+mod market;
+pub mod memory;
 pub mod names;
 pub mod observe;
 pub mod recover;
@@ -33,6 +35,7 @@ pub use event::{Event, Reporter};
 pub use names::Names;
 pub use settings::{AddressKind, Deadlines, Settings};
 pub use strangers::Stranger;
+pub use tick::{Bounds, Mind, Seen, Tick};
 pub use user_data::UserDataSource;
 
 use crate::balancer::Balancer;
@@ -40,6 +43,7 @@ use crate::clock::Clock;
 use crate::cloud::Cloud;
 use crate::inventory::Inventory;
 use crate::model::{DropletId, OperationId};
+use market::Market;
 use requested::Attempt;
 use waits::Waits;
 
@@ -59,6 +63,7 @@ pub struct Controller<C, B, I> {
     /// Droplets that nobody knows and that were reported, so that they are reported once.
     told: Mutex<HashSet<DropletId>>,
     waits: Waits,
+    market: Market,
 }
 
 impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
@@ -84,6 +89,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             shown: Mutex::default(),
             told: Mutex::default(),
             waits: Waits::default(),
+            market: Market::default(),
         }
     }
 

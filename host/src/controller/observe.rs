@@ -10,10 +10,6 @@ use crate::model::{
     Series, Template, Timestamp,
 };
 
-/// The least that a droplet is billed for: 60 s or one cent, whichever is more, since 1 January 2026.
-const MINIMUM_CHARGE: HourlyPrice = HourlyPrice::from_micro_dollars(10_000);
-const MINIMUM_TIME: Duration = Duration::from_mins(1);
-
 /// HAProxy's counters at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatsAt {
@@ -42,6 +38,8 @@ pub struct Inputs<'a> {
     pub before: &'a StatsAt,
     /// The counters now.
     pub now: &'a StatsAt,
+    /// From request to serving, as it was lately.
+    pub boot_time: Option<Duration>,
 }
 
 /// What a policy sees.
@@ -66,7 +64,7 @@ pub fn observe(inputs: &Inputs<'_>) -> Observation {
         templates,
         fleet,
         limits: inputs.limits,
-        boot_time_ms: None,
+        boot_time_ms: inputs.boot_time.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         last_scale_out: inputs.snapshot.last_scale_out,
         last_scale_in: inputs.snapshot.last_scale_in,
         facts: Vec::new(),
@@ -75,12 +73,7 @@ pub fn observe(inputs: &Inputs<'_>) -> Observation {
 
 /// When the minimum charge of a droplet is used up.
 fn paid_until(droplet: &Droplet) -> Option<Timestamp> {
-    let hourly = droplet.hourly_price.micro_dollars();
-    if hourly == 0 {
-        return None;
-    }
-    let cent = Duration::from_millis(MINIMUM_CHARGE.micro_dollars().saturating_mul(3_600_000) / hourly);
-    Some(droplet.created_at.plus(cent.max(MINIMUM_TIME)))
+    Some(droplet.created_at.plus(droplet.hourly_price.minimum_time()?))
 }
 
 fn observed_template(template: &Template, sizes: &[Size], price: Option<HourlyPrice>) -> ObservedTemplate {

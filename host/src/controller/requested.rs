@@ -6,7 +6,9 @@
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use super::advance::Pass;
+use futures_util::{StreamExt as _, stream};
+
+use super::advance::{CALLS_AT_A_TIME, Pass};
 use super::user_data::digest;
 use super::waits::Wait;
 use super::{Controller, ControllerError, Event};
@@ -86,10 +88,19 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 unsent.push(Unsent { operation, droplet, user_data });
             }
         }
-        for batch in batches(unsent) {
-            self.send(&batch, pass).await?;
+        let batches = batches(unsent);
+        let sending = batches.iter().map(|batch| async move {
+            let mut pass = Pass::default();
+            (self.send(batch, &mut pass).await, pass)
+        });
+        // All are heard out, also when one fails: what was sent has to be written down.
+        let sent: Vec<_> = stream::iter(sending).buffered(CALLS_AT_A_TIME).collect().await;
+        let mut result = Ok(());
+        for (outcome, of_batch) in sent {
+            pass.take(of_batch);
+            result = result.and(outcome);
         }
-        Ok(())
+        result
     }
 
     /// Looks for a droplet by its name and takes the oldest of that name over. The list by tag is at hand; that by name is

@@ -1,82 +1,219 @@
 //! One tick: observe → decide → guard → act.
+//!
+//! `plan` sees and decides and changes nothing; `commit` writes down what is to be done and what is remembered. Carrying
+//! operations on is `advance`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::act::Acted;
-use super::decide::{ConfiguredPolicy, Decided, decide};
+use super::act::{Acted, Begun};
+use super::decide::{ConfiguredPolicy, Seat, chosen, no_policy};
 use super::guard::guard;
+use super::memory::Memory;
 use super::observe::{Inputs, StatsAt, observe};
 use super::{Controller, ControllerError};
 use crate::balancer::Balancer;
 use crate::cloud::{Cloud, Size};
 use crate::inventory::{Inventory, PolicyState};
-use crate::model::{Limits, Observation, Plan};
+use crate::model::{
+    Answer, Decision, GuardFacts, GuardRules, Limits, Mode, Observation, Plan, Rung, TickOutcome, TickRecord,
+    Timestamp, Trigger,
+};
+
+/// What the operator allows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bounds {
+    /// The bounds that policies are told of.
+    pub limits: Limits,
+    /// What the guard holds beside them.
+    pub rules: GuardRules,
+}
+
+/// The policies of a fleet, with what they and the loop remember.
+#[derive(Debug, Default)]
+pub struct Mind {
+    /// The policies, in the order of the configuration.
+    pub seats: Vec<Seat>,
+    /// What the loop remembers.
+    pub memory: Memory,
+    /// The number of the next tick.
+    pub tick: u64,
+}
+
+/// What a tick is made of.
+#[derive(Debug)]
+pub struct Seen<'a> {
+    /// HAProxy's counters some time ago; rates are over the time since.
+    pub before: &'a StatsAt,
+    /// HAProxy's counters now.
+    pub now: &'a StatsAt,
+    /// Why there is a tick.
+    pub trigger: Trigger,
+    /// Why nothing can be done at the API now, where that is so.
+    pub api_unreachable: Option<String>,
+}
 
 /// What a tick saw, decided and planned; nothing is done yet.
 #[derive(Debug)]
 pub struct Tick {
-    /// What it saw.
-    pub observation: Observation,
-    /// What the policy answered.
-    pub decided: Decided,
-    /// What the guard left of it.
-    pub plan: Plan,
-    sizes: Vec<Size>,
+    /// Everything but what comes of it.
+    pub record: TickRecord,
+    /// The size that the decision leads to.
+    wanted: u32,
+    sizes: Arc<[Size]>,
+}
+
+impl Tick {
+    /// The answer that was taken.
+    pub fn answer(&self) -> Option<&Answer> {
+        self.record.answers.get(self.record.chosen? as usize)
+    }
+
+    /// What the guard left.
+    pub fn plan(&self) -> &Plan {
+        &self.record.plan
+    }
 }
 
 impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
-    /// Looks at the fleet for `window`, asks the policy, and holds its answer to the limits.
-    pub async fn plan(
-        &self,
-        policy: &ConfiguredPolicy,
-        limits: Limits,
-        window: Duration,
-    ) -> Result<Tick, ControllerError> {
-        let sizes = self.cloud.sizes().await?;
-        let before = self.stats().await?;
-        tokio::time::sleep(window).await;
-        let now = self.stats().await?;
+    /// The policies with what they remembered when they were last asked, in whichever process that was.
+    pub async fn mind(&self, policies: Vec<ConfiguredPolicy>) -> Result<Mind, ControllerError> {
+        let memory = self.inventory.loop_memory().await.map_err(ControllerError::inventory)?;
+        // What an older doproxy remembered, and this one does not understand, is no reason to stop.
+        let memory = memory.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+        let mut mind = Mind { memory, ..Mind::default() };
+        for policy in policies {
+            let (state, ticks) = self.remembered(&policy).await?;
+            mind.tick = mind.tick.max(ticks);
+            mind.seats.push(Seat::new(policy, state));
+        }
+        Ok(mind)
+    }
+
+    /// What a policy remembered last, and the number of the tick after. Another component, or the same with another
+    /// configuration, would not understand the old one's memory.
+    pub async fn remembered(&self, policy: &ConfiguredPolicy) -> Result<(Vec<u8>, u64), ControllerError> {
         let memory = self.inventory.policy_state(&policy.name).await.map_err(ControllerError::inventory)?;
-        // Another component, or the same with another configuration, would not understand the old one's memory.
-        let memory = memory.filter(|memory| memory.policy == identity(policy)).unwrap_or_default();
+        let memory = memory.unwrap_or_default();
+        let state = if memory.policy == policy.identity() { memory.state } else { Vec::new() };
+        Ok((state, memory.ticks))
+    }
+
+    /// What the guard is told beside the observation.
+    pub async fn facts(&self, memory: &Memory, now: Timestamp) -> Result<GuardFacts, ControllerError> {
+        let inventory = ControllerError::inventory;
+        Ok(GuardFacts {
+            pauses: self.inventory.pauses().await.map_err(inventory)?,
+            creates: self.creates_of_the_last_hour().await?,
+            account_room: self.room().await,
+            spent_this_month: self.inventory.spent(now.start_of_month(), now).await.map_err(inventory)?,
+            ..memory.facts(now)
+        })
+    }
+
+    /// Looks at the fleet, asks each policy, and holds what they answer to the bounds. Changes nothing.
+    pub async fn plan(&self, mind: &mut Mind, bounds: &Bounds, seen: &Seen<'_>) -> Result<Tick, ControllerError> {
+        let sizes = self.sizes().await?;
         let snapshot = self.load().await?;
+        let boot_time = self.boot_time().await?;
         let observation = observe(&Inputs {
-            tick: memory.ticks,
+            tick: mind.tick,
             fleet: &self.settings.fleet,
             template: &self.settings.template,
             sizes: &sizes,
-            limits,
+            limits: bounds.limits,
             snapshot: &snapshot,
-            before: &before,
-            now: &now,
+            before: seen.before,
+            now: seen.now,
+            boot_time,
         });
-        let decided = decide(policy, &observation, &memory.state).await;
-        let mut plan = guard(&observation, &decided.decision);
-        let wanted = plan.created();
-        if let (allowed, Some(tripped)) = self.allowed(wanted).await? {
-            plan.create_at_most(allowed, tripped.rule(), &tripped.to_string());
+        mind.memory.look(&observation);
+        let mut answers = Vec::with_capacity(mind.seats.len());
+        for seat in &mind.seats {
+            answers.push(seat.ask(&observation).await);
         }
-        Ok(Tick { observation, decided, plan, sizes })
+        let mut facts = self.facts(&mind.memory, observation.now).await?;
+        facts.api_unreachable.clone_from(&seen.api_unreachable);
+        Ok(finish(observation, answers, bounds, facts, seen.trigger, sizes))
     }
 
-    /// Carries out what a tick planned, and keeps what the policy wants to remember.
-    pub async fn commit(&self, policy: &ConfiguredPolicy, tick: &Tick) -> Result<Acted, ControllerError> {
-        let memory = PolicyState {
-            policy: identity(policy),
-            ticks: tick.observation.tick + 1,
-            state: tick.decided.decision.state.clone(),
+    /// Writes down what a tick planned and what is to be remembered. Nothing is sent yet: operations that were begun
+    /// are carried on by `advance`.
+    pub async fn commit(&self, mind: &mut Mind, tick: &mut Tick) -> Result<(), ControllerError> {
+        let now = tick.record.at;
+        let next = tick.record.observation.tick + 1;
+        let mut states = Vec::with_capacity(mind.seats.len());
+        for (seat, answer) in mind.seats.iter_mut().zip(&tick.record.answers) {
+            seat.remember(answer, now);
+            let policy = seat.policy().identity();
+            states.push((answer.policy.clone(), PolicyState { policy, ticks: next, state: seat.state().to_vec() }));
+        }
+        let mut active = tick.record.answers.iter().filter(|answer| answer.mode == Mode::Active).peekable();
+        let any = active.peek().is_none() || active.any(|answer| answer.rung != Rung::Hold);
+        mind.memory.answered(any, now);
+        mind.memory.remember(now, tick.wanted, tick.record.rules.stabilisation);
+        mind.memory.replaced(now, tick.record.plan.deletes.iter().filter(|delete| delete.replaced).count());
+        mind.tick = next;
+        let memory = serde_json::to_string(&mind.memory).unwrap_or_default();
+        self.inventory.remember(&memory, &states).await.map_err(ControllerError::inventory)?;
+        let Begun { operations, error } = self.begin(&tick.record.plan, &tick.sizes).await;
+        tick.record.outcome = TickOutcome {
+            operations: operations.iter().map(|operation| operation.id).collect(),
+            error: error.as_ref().map(ToString::to_string),
         };
-        self.inventory.set_policy_state(&policy.name, &memory).await.map_err(ControllerError::inventory)?;
-        self.act(&tick.plan, &tick.sizes).await
+        error.map_or(Ok(()), Err)
     }
 
-    async fn stats(&self) -> Result<StatsAt, ControllerError> {
+    /// Carries a tick's operations to their end.
+    pub async fn finish_tick(&self, tick: &Tick) -> Result<Acted, ControllerError> {
+        let snapshot = self.load().await?;
+        let begun = &tick.record.outcome.operations;
+        let operations: Vec<_> =
+            snapshot.operations.iter().filter(|operation| begun.contains(&operation.id)).cloned().collect();
+        self.finish(&operations).await
+    }
+
+    /// HAProxy's counters now.
+    pub async fn stats(&self) -> Result<StatsAt, ControllerError> {
         let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
         Ok(StatsAt { at: self.clock.now(), stats })
     }
+
+    /// From request to serving, as it was lately: the median.
+    async fn boot_time(&self) -> Result<Option<Duration>, ControllerError> {
+        let mut lately = self.inventory.boot_times(BOOT_TIMES).await.map_err(ControllerError::inventory)?;
+        lately.sort_unstable();
+        Ok(lately.get(lately.len() / 2).copied())
+    }
 }
 
-/// What tells apart the components and configurations whose memory a state can be.
-fn identity(policy: &ConfiguredPolicy) -> String {
-    format!("{} {}", policy.policy.digest(), policy.config)
+/// How many droplets that came up say how long the next one takes.
+const BOOT_TIMES: u32 = 15;
+
+/// From answers to a plan. A function of plain data.
+fn finish(
+    observation: Observation,
+    answers: Vec<Answer>,
+    bounds: &Bounds,
+    facts: GuardFacts,
+    trigger: Trigger,
+    sizes: Arc<[Size]>,
+) -> Tick {
+    let chosen = chosen(&observation, &answers);
+    let none = no_policy();
+    let decision: &Decision = chosen.map_or(&none, |index| &answers[index].decision);
+    let plan = guard(&observation, decision, &bounds.rules, &facts);
+    let wanted = decision.outcome.size(observation.size());
+    let record = TickRecord {
+        at: observation.now,
+        trigger,
+        chosen: chosen.and_then(|index| u32::try_from(index).ok()),
+        answers,
+        rules: bounds.rules.clone(),
+        facts,
+        plan,
+        outcome: TickOutcome::default(),
+        observation,
+    };
+    Tick { record, wanted, sizes }
 }

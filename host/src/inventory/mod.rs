@@ -5,8 +5,12 @@
 pub mod sqlite;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use crate::model::{Droplet, DropletId, DropletName, HourlyPrice, Operation, OperationId, Phase, Template, Timestamp};
+use crate::model::{
+    Creates, Droplet, DropletId, DropletName, HourlyPrice, Money, Operation, OperationId, Pauses, Phase, Template,
+    Timestamp,
+};
 
 /// A durable record of droplets and operations.
 ///
@@ -58,14 +62,35 @@ pub trait Inventory: Send + Sync {
     /// Freezes the fleet, or lifts that. While it is frozen, no intent to create or delete is taken.
     fn set_freeze(&self, freeze: Option<&Freeze>) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
+    /// What is paused.
+    fn pauses(&self) -> impl Future<Output = Result<Pauses, Self::Error>> + Send;
+
+    /// Pauses, or lifts that.
+    fn set_pauses(&self, pauses: &Pauses) -> impl Future<Output = Result<(), Self::Error>> + Send;
+
+    /// Protects a droplet from being chosen for deletion by a policy or by the guard, or lifts that. `false` where there
+    /// is no such droplet.
+    fn protect(&self, droplet: &DropletName, protected: bool)
+    -> impl Future<Output = Result<bool, Self::Error>> + Send;
+
+    /// What the droplets of the fleet, those that are gone among them, have cost from `since` until `now`: by the second,
+    /// each at least its minimum charge.
+    fn spent(&self, since: Timestamp, now: Timestamp) -> impl Future<Output = Result<Money, Self::Error>> + Send;
+
+    /// From request to serving, of the last droplets that came to serve, newest first; at most `count`.
+    fn boot_times(&self, count: u32) -> impl Future<Output = Result<Vec<Duration>, Self::Error>> + Send;
+
     /// What a policy remembered last.
     fn policy_state(&self, policy: &str) -> impl Future<Output = Result<Option<PolicyState>, Self::Error>> + Send;
 
-    /// Keeps what a policy remembers.
-    fn set_policy_state(
+    /// What the loop remembered last, as text that only it reads.
+    fn loop_memory(&self) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
+
+    /// Keeps what the loop and its policies (by name) remember. All or nothing.
+    fn remember(
         &self,
-        policy: &str,
-        state: &PolicyState,
+        loop_memory: &str,
+        policies: &[(String, PolicyState)],
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// The number that the next droplet gets.
@@ -113,17 +138,6 @@ pub enum Remembered {
         /// The name as it was asked for.
         name: DropletName,
     },
-}
-
-/// How creates went since some time.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Creates {
-    /// How many were begun.
-    pub begun: u32,
-    /// How many of the last ones in a row ended with a droplet that did not come up.
-    pub failed_in_a_row: u32,
-    /// When the last of those began.
-    pub last_failed: Option<Timestamp>,
 }
 
 /// What a policy remembers from one tick to the next.

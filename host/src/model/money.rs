@@ -1,6 +1,7 @@
 //! Money, counted in whole millionths of a US dollar so that sums are exact.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +53,76 @@ impl HourlyPrice {
     }
 }
 
+/// The least that a droplet is billed for, since 1 January 2026: 60 s or one cent, whichever is more.
+const MINIMUM_CHARGE: Money = Money::from_micro_dollars(10_000);
+const MINIMUM_TIME: Duration = Duration::from_mins(1);
+
+/// A month of a droplet costs no more than so many hours.
+const MOST_HOURS_A_MONTH: u32 = 672;
+
+impl HourlyPrice {
+    /// How long a droplet has to live until its minimum charge is used up; `None` where it has no price.
+    pub fn minimum_time(self) -> Option<Duration> {
+        let cent = MINIMUM_CHARGE.micro_dollars().saturating_mul(3_600_000).checked_div(self.micro_dollars)?;
+        Some(Duration::from_millis(cent).max(MINIMUM_TIME))
+    }
+
+    /// What such a droplet costs for so long, by the second and without the minimum charge; rounded down to a millionth.
+    pub fn for_time(self, time: Duration) -> Money {
+        let micro_dollars = u128::from(self.micro_dollars).saturating_mul(time.as_millis()) / 3_600_000;
+        Money { micro_dollars: u64::try_from(micro_dollars).unwrap_or(u64::MAX) }
+    }
+
+    /// What is billed for a droplet that lived so long within one calendar month: at least the minimum charge, at most
+    /// 672 hours.
+    pub fn billed(self, time: Duration) -> Money {
+        let least = self.minimum_time().unwrap_or_default();
+        let most = Duration::from_hours(u64::from(MOST_HOURS_A_MONTH));
+        self.for_time(time.max(least).min(most))
+    }
+}
+
+/// An amount of money.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Money {
+    micro_dollars: u64,
+}
+
+impl Money {
+    /// An amount from millionths of a dollar.
+    pub const fn from_micro_dollars(micro_dollars: u64) -> Self {
+        Self { micro_dollars }
+    }
+
+    /// An amount from dollars, rounded; nonsense becomes 0.
+    pub fn from_dollars(dollars: f64) -> Self {
+        Self { micro_dollars: HourlyPrice::from_dollars(dollars).micro_dollars }
+    }
+
+    /// Millionths of a dollar.
+    pub const fn micro_dollars(self) -> u64 {
+        self.micro_dollars
+    }
+
+    /// Dollars, for showing and for plugins.
+    pub fn dollars(self) -> f64 {
+        HourlyPrice::from_micro_dollars(self.micro_dollars).dollars()
+    }
+
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { micro_dollars: self.micro_dollars.saturating_add(other.micro_dollars) }
+    }
+}
+
+impl fmt::Display for Money {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "${:.2}", self.dollars())
+    }
+}
+
 impl fmt::Display for HourlyPrice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "${:.5}/h", self.dollars())
@@ -68,6 +139,17 @@ mod tests {
 
         assert_eq!(price.micro_dollars(), 7440);
         assert_eq!(price.to_string(), "$0.00744/h");
+    }
+
+    #[test]
+    fn a_droplet_is_billed_for_a_cent_at_least_and_for_672_hours_at_most() {
+        // $6 a month of 672 hours.
+        let six = HourlyPrice::from_dollars(6.0 / 672.0);
+
+        assert_eq!(six.minimum_time().map(|time| time.as_secs()), Some(4031));
+        assert_eq!(six.billed(Duration::from_secs(1)).to_string(), "$0.01");
+        assert_eq!(six.billed(Duration::from_hours(744)).to_string(), "$6.00");
+        assert_eq!(HourlyPrice::default().minimum_time(), None);
     }
 
     #[test]

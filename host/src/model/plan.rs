@@ -20,6 +20,9 @@ pub struct PlannedDelete {
     pub droplet: DropletName,
     /// Why this one.
     pub reason: String,
+    /// Whether another one is created in its place.
+    #[serde(default)]
+    pub replaced: bool,
 }
 
 /// A place where the guard did not do what the policy wanted.
@@ -55,21 +58,5 @@ impl Plan {
     /// How many it creates.
     pub fn created(&self) -> u32 {
         self.creates.iter().fold(0, |sum, create| sum.saturating_add(create.request.count))
-    }
-
-    /// Cuts what is created to `most`, under the name of `rule`.
-    pub fn create_at_most(&mut self, most: u32, rule: &str, why: &str) {
-        let mut left = most;
-        let before = self.created();
-        for create in &mut self.creates {
-            create.request.count = create.request.count.min(left);
-            left -= create.request.count;
-        }
-        self.creates.retain(|create| create.request.count > 0);
-        let fewer = before - self.created();
-        if fewer > 0 {
-            self.to = self.to.saturating_sub(fewer);
-            self.cuts.push(Cut { rule: rule.to_owned(), detail: format!("{fewer} fewer created: {why}") });
-        }
     }
 }

@@ -417,6 +417,10 @@ impl Cloud for Line {
         self.to(&["GET /v2/account"]).account().await
     }
 
+    async fn count(&self) -> Result<u32, CloudError> {
+        self.to(&["GET /v2/droplets"]).count().await
+    }
+
     async fn sizes(&self) -> Result<Vec<Size>, CloudError> {
         self.to(&["GET /v2/sizes"]).sizes().await
     }

@@ -229,6 +229,8 @@ scaling:
   policies:
     - plugin: builtin:target-tracking
       config: {{metric: haproxy.sessions, target_per_droplet: 10, scale_in_stabilisation_s: 0}}
+  cooldown: {{in: 0s}}
+  stabilisation: 0s
   timeouts: {{poll: 500ms, drain: 5s}}
 ",
         haproxy = haproxy.display()

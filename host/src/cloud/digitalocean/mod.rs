@@ -198,6 +198,15 @@ impl Cloud for DigitalOcean {
         Ok(answer.account.into())
     }
 
+    async fn count(&self) -> Result<u32, CloudError> {
+        let mut call = Call::get("/v2/droplets");
+        call.query.push(("per_page", "1".to_owned()));
+        let page: wire::Page<serde::de::IgnoredAny> = self.http.send(&call, wire::read).await?;
+        page.meta
+            .total()
+            .ok_or_else(|| call.failed(ErrorClass::Server, "the list does not say how long it is".to_owned()))
+    }
+
     async fn sizes(&self) -> Result<Vec<Size>, CloudError> {
         let sizes: Vec<wire::Size> = self.all("/v2/sizes", None, wire::Size::slug).await?;
         Ok(sizes.into_iter().map(Size::from).collect())

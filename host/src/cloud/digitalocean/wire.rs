@@ -109,6 +109,11 @@ pub(super) struct Meta {
 }
 
 impl Meta {
+    /// How many items there are on all pages; `None` where the API does not say.
+    pub(super) fn total(&self) -> Option<u32> {
+        u32::try_from(self.total?).ok()
+    }
+
     /// Whether there are more items after `seen`, of which the last page had `on_page`.
     pub(super) fn goes_on_after(&self, seen: usize, on_page: usize, per_page: usize) -> bool {
         self.total.map_or(on_page >= per_page, |total| seen < total)

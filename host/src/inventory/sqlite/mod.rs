@@ -24,10 +24,11 @@ use backup::Schedule;
 pub use lock::WriteLock;
 use place::Place;
 
-use super::{CreateDraft, Creates, Freeze, Inventory, PolicyState, Remembered, Snapshot, Step};
+use super::{CreateDraft, Freeze, Inventory, PolicyState, Remembered, Snapshot, Step};
 use crate::crash;
 use crate::model::{
-    Droplet, DropletId, DropletName, FleetName, Operation, OperationKind, OperationState, Phase, Timestamp,
+    Creates, Droplet, DropletId, DropletName, FleetName, Money, Operation, OperationKind, OperationState, Pauses,
+    Phase, Timestamp,
 };
 
 /// Why the inventory cannot be read or written.
@@ -128,6 +129,9 @@ pub enum InventoryError {
         reason: rusqlite::Error,
     },
 }
+
+/// Under which key the loop's memory is kept.
+const LOOP_MEMORY: &str = "loop_memory";
 
 /// The fleet's inventory in a SQLite file.
 #[derive(Debug)]
@@ -414,6 +418,35 @@ impl Inventory for SqliteInventory {
         self.write(|transaction| Ok(rows::set_freeze(transaction, freeze)?))
     }
 
+    async fn pauses(&self) -> Result<Pauses, InventoryError> {
+        let connection = self.connection();
+        rows::pauses(&connection).map_err(|source| self.failed("read", source))
+    }
+
+    async fn set_pauses(&self, pauses: &Pauses) -> Result<(), InventoryError> {
+        self.write(|transaction| Ok(rows::set_pauses(transaction, pauses)?))
+    }
+
+    async fn protect(&self, droplet: &DropletName, protected: bool) -> Result<bool, InventoryError> {
+        self.write(|transaction| {
+            let changed = transaction.execute(
+                "UPDATE droplets SET protected = ?2 WHERE name = ?1 AND phase <> 'gone'",
+                params![droplet.as_str(), protected],
+            )?;
+            Ok(changed == 1)
+        })
+    }
+
+    async fn spent(&self, since: Timestamp, now: Timestamp) -> Result<Money, InventoryError> {
+        let connection = self.connection();
+        rows::spent(&connection, since, now).map_err(|source| self.failed("read", source))
+    }
+
+    async fn boot_times(&self, count: u32) -> Result<Vec<Duration>, InventoryError> {
+        let connection = self.connection();
+        rows::boot_times(&connection, count).map_err(|source| self.failed("read", source))
+    }
+
     async fn policy_state(&self, policy: &str) -> Result<Option<PolicyState>, InventoryError> {
         let connection = self.connection();
         connection
@@ -424,12 +457,20 @@ impl Inventory for SqliteInventory {
             .map_err(|source| self.failed("read", source))
     }
 
-    async fn set_policy_state(&self, policy: &str, state: &PolicyState) -> Result<(), InventoryError> {
+    async fn loop_memory(&self) -> Result<Option<String>, InventoryError> {
+        let connection = self.connection();
+        rows::meta(&connection, LOOP_MEMORY).map_err(|source| self.failed("read", source))
+    }
+
+    async fn remember(&self, loop_memory: &str, policies: &[(String, PolicyState)]) -> Result<(), InventoryError> {
         self.write(|transaction| {
-            transaction.execute(
-                "INSERT OR REPLACE INTO policies (name, identity, ticks, state) VALUES (?1, ?2, ?3, ?4)",
-                params![policy, state.policy, state.ticks, state.state],
-            )?;
+            rows::set_meta(transaction, LOOP_MEMORY, loop_memory)?;
+            for (name, state) in policies {
+                transaction.execute(
+                    "INSERT OR REPLACE INTO policies (name, identity, ticks, state) VALUES (?1, ?2, ?3, ?4)",
+                    params![name, state.policy, state.ticks, state.state],
+                )?;
+            }
             Ok(())
         })
     }

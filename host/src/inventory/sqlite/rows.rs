@@ -3,15 +3,16 @@
 use std::error::Error;
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::inventory::{Creates, Freeze, Remembered};
+use crate::inventory::{Freeze, Remembered};
 use crate::model::secret::redacted;
 use crate::model::{
-    Droplet, DropletId, DropletName, HourlyPrice, Operation, OperationId, OperationKind, OperationState, Phase,
-    Template, Timestamp,
+    Creates, Droplet, DropletId, DropletName, HourlyPrice, Money, Operation, OperationId, OperationKind,
+    OperationState, Pauses, Phase, Template, Timestamp,
 };
 
 /// A cell that holds what this program never writes.
@@ -265,12 +266,9 @@ pub(super) fn creates_since(connection: &Connection, since: Timestamp) -> Result
 }
 
 pub(super) fn freeze(connection: &Connection) -> Result<Option<Freeze>> {
-    let value = |key: &str| {
-        connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get::<_, String>(0)).optional()
-    };
-    let Some(since) = value("frozen_since")? else { return Ok(None) };
+    let Some(since) = meta(connection, "frozen_since")? else { return Ok(None) };
     let since = since.parse().map(Timestamp).map_err(|error| bad_cell("frozen_since", error))?;
-    Ok(Some(Freeze { since, reason: value("frozen_because")?.unwrap_or_default() }))
+    Ok(Some(Freeze { since, reason: meta(connection, "frozen_because")?.unwrap_or_default() }))
 }
 
 pub(super) fn set_freeze(connection: &Connection, freeze: Option<&Freeze>) -> Result<()> {
@@ -280,4 +278,52 @@ pub(super) fn set_freeze(connection: &Connection, freeze: Option<&Freeze>) -> Re
     insert.execute(["frozen_since", &freeze.since.0.to_string()])?;
     insert.execute(["frozen_because", &freeze.reason])?;
     Ok(())
+}
+
+/// What is paused; nothing, where nobody ever paused.
+pub(super) fn pauses(connection: &Connection) -> Result<Pauses> {
+    let text = meta(connection, "pauses")?;
+    text.map_or(Ok(Pauses::default()), |text| serde_json::from_str(&text).map_err(|error| bad_cell("pauses", error)))
+}
+
+pub(super) fn set_pauses(connection: &Connection, pauses: &Pauses) -> Result<()> {
+    let text = serde_json::to_string(pauses).map_err(|error| bad_cell("pauses", error))?;
+    set_meta(connection, "pauses", &text)
+}
+
+/// The value of a key; `None` where it was never set.
+pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>> {
+    connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
+}
+
+pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> Result<()> {
+    connection.execute("INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)", [key, value])?;
+    Ok(())
+}
+
+/// What droplets that were there between the two have cost in that time.
+pub(super) fn spent(connection: &Connection, since: Timestamp, now: Timestamp) -> Result<Money> {
+    connection
+        .prepare_cached(
+            "SELECT hourly_price_micro_dollars, created_at, CASE phase WHEN 'gone' THEN phase_since END
+             FROM droplets WHERE cloud_id IS NOT NULL AND (phase <> 'gone' OR phase_since >= ?1)",
+        )?
+        .query_map([since.0], |row| {
+            let price = HourlyPrice::from_micro_dollars(row.get(0)?);
+            let (born, left) = (Timestamp(row.get(1)?), row.get::<_, Option<u64>>(2)?.map_or(now, Timestamp));
+            Ok(price.billed(left.min(now).since(born.max(since))))
+        })?
+        .try_fold(Money::default(), |sum, cost| Ok(sum.plus(cost?)))
+}
+
+/// From request to serving, newest first.
+pub(super) fn boot_times(connection: &Connection, count: u32) -> Result<Vec<Duration>> {
+    connection
+        .prepare_cached(
+            "SELECT phases.at, operations.started_at FROM phases
+             JOIN operations ON operations.droplet = phases.droplet AND operations.kind = 'create'
+             WHERE phases.phase = 'serving' ORDER BY phases.at DESC LIMIT ?1",
+        )?
+        .query_map([count], |row| Ok(Timestamp(row.get(0)?).since(Timestamp(row.get(1)?))))?
+        .collect()
 }

@@ -12,7 +12,7 @@ use super::place::{Place, remove_database, remove_logs};
 use super::{InventoryError, backup, sums};
 
 /// Each entry brings the schema from its index to the next version; entries are never changed once released.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     "
     CREATE TABLE droplets (
         name TEXT PRIMARY KEY,
@@ -66,6 +66,10 @@ const MIGRATIONS: [&str; 2] = [
         rows INTEGER NOT NULL,
         sum INTEGER NOT NULL
     ) STRICT;
+",
+    "
+    CREATE INDEX droplets_left ON droplets (phase_since) WHERE phase = 'gone';
+    CREATE INDEX phases_serving ON phases (at) WHERE phase = 'serving';
 ",
 ];
 

@@ -131,6 +131,13 @@ impl Cloud for SimulatedCloud {
         .await
     }
 
+    async fn count(&self) -> Result<u32, CloudError> {
+        self.call("GET", "/v2/droplets", |world, now| {
+            Ok(u32::try_from(world.list(now, Selection::All).droplets.len()).unwrap_or(u32::MAX))
+        })
+        .await
+    }
+
     async fn sizes(&self) -> Result<Vec<Size>, CloudError> {
         self.call("GET", "/v2/sizes", |world, _| {
             let size = |offered: super::OfferedSize| Size {

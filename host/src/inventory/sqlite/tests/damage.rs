@@ -20,7 +20,7 @@ async fn filled() -> File {
     }
     inventory.begin_create(&[draft(12), draft(13)]).await.unwrap();
     let state = PolicyState { policy: "digest".into(), ticks: 3, state: vec![7; 600] };
-    inventory.set_policy_state("tracking", &state).await.unwrap();
+    inventory.remember("{}", &[("tracking".to_owned(), state.clone())]).await.unwrap();
     file
 }
 

@@ -195,7 +195,7 @@ async fn a_policy_remembers() {
     let file = File::new();
     let state = PolicyState { policy: "digest".into(), ticks: 3, state: vec![1, 2, 3] };
 
-    file.open().set_policy_state("tracking", &state).await.unwrap();
+    file.open().remember("{}", &[("tracking".to_owned(), state.clone())]).await.unwrap();
 
     assert_eq!(file.open().policy_state("tracking").await.unwrap(), Some(state));
     assert_eq!(file.open().policy_state("other").await.unwrap(), None);

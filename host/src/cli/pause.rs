@@ -1,0 +1,107 @@
+//! `doproxy pause` and `doproxy resume`: the loop leaves the fleet as it is, in one direction or in both.
+
+use super::app::App;
+use super::output::say;
+use super::{Global, Usage};
+use crate::clock::Clock;
+use crate::config::Span;
+use crate::inventory::Inventory;
+use crate::model::{Direction, Pause, Pauses, Timestamp};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "A pause holds what policies and the guard want, repairs included. Operations that are under way go on, and so do\n`create` and `delete` by hand; `doproxy freeze` stops those too.\n\nExamples:\n  doproxy pause                            neither in nor out, until `doproxy resume`\n  doproxy pause --in --for 2h \"launch\"     no droplet goes for two hours"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    directions: Directions,
+    /// For how long; until `resume` when left out.
+    #[arg(long = "for", value_name = "TIME")]
+    time: Option<Span>,
+    /// Why, for whoever meets it.
+    #[arg(default_value = "")]
+    reason: String,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  doproxy resume\n  doproxy resume --in")]
+pub(super) struct ResumeArgs {
+    #[command(flatten)]
+    directions: Directions,
+}
+
+/// Which directions; both where none is named.
+#[derive(Debug, clap::Args)]
+struct Directions {
+    /// Deleting only.
+    #[arg(long = "in")]
+    in_: bool,
+    /// Creating only.
+    #[arg(long)]
+    out: bool,
+}
+
+impl Directions {
+    fn named(&self) -> Vec<Direction> {
+        match (self.out, self.in_) {
+            (true, false) => vec![Direction::Out],
+            (false, true) => vec![Direction::In],
+            _ => vec![Direction::Out, Direction::In],
+        }
+    }
+}
+
+fn slot(pauses: &mut Pauses, direction: Direction) -> &mut Option<Pause> {
+    match direction {
+        Direction::Out => &mut pauses.out,
+        Direction::In => &mut pauses.in_,
+    }
+}
+
+/// As people say it: `in`, `out`, or both.
+fn words(directions: &[Direction]) -> String {
+    directions.iter().map(|direction| format!("scaling {direction}")).collect::<Vec<_>>().join(" and ")
+}
+
+/// It takes no lock: it holds from the next decision on.
+pub(super) async fn pause(global: &Global, args: &Args) -> anyhow::Result<()> {
+    if args.time.is_some_and(|time| time.0.is_zero()) {
+        return Err(Usage("--for is to be more than 0; `doproxy resume` lifts a pause".to_owned()).into());
+    }
+    let reason: String = args.reason.chars().filter(|c| !c.is_control()).take(500).collect();
+    let inventory = App::load(global)?.inventory()?;
+    let since = Clock::from_wall_clock().now();
+    let pause = Pause { since, until: args.time.map(|time| since.plus(time.0)), reason: reason.trim().to_owned() };
+    let directions = args.directions.named();
+    let mut pauses = inventory.pauses().await?;
+    for direction in &directions {
+        *slot(&mut pauses, *direction) = Some(pause.clone());
+    }
+    inventory.set_pauses(&pauses).await?;
+    let end = pause.until.map_or_else(|| "`doproxy resume`".to_owned(), |until| until.to_string());
+    say!("paused {} until {end}", words(&directions));
+    Ok(())
+}
+
+pub(super) async fn resume(global: &Global, args: &ResumeArgs) -> anyhow::Result<()> {
+    let inventory = App::load(global)?.inventory()?;
+    let now = Clock::from_wall_clock().now();
+    let mut pauses = inventory.pauses().await?;
+    let named = args.directions.named();
+    let (lifted, running): (Vec<Direction>, Vec<Direction>) =
+        named.into_iter().partition(|direction| holds(&pauses, *direction, now));
+    if lifted.is_empty() {
+        say!("{} was not paused", words(&running));
+        return Ok(());
+    }
+    for direction in &lifted {
+        *slot(&mut pauses, *direction) = None;
+    }
+    inventory.set_pauses(&pauses).await?;
+    say!("resumed {}", words(&lifted));
+    Ok(())
+}
+
+fn holds(pauses: &Pauses, direction: Direction, now: Timestamp) -> bool {
+    pauses.of(direction, now).is_some()
+}

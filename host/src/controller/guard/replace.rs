@@ -1,0 +1,66 @@
+//! Droplets that served and do not pass their health check any more: another comes, and they go.
+
+use super::draft::{Draft, Leaving};
+use crate::model::{DropletRequest, ObservedDroplet, Phase};
+
+/// Why a droplet is created in the place of another.
+const REASON: &str = "in the place of one that is unhealthy";
+
+impl<'a> Draft<'a> {
+    /// Replaces who has been unhealthy for too long: while nobody is coming up, and within the budget of the hour.
+    pub(super) fn replace_the_sick(&mut self) {
+        let Some(grace) = self.rules.replace_after else { return };
+        let sick: Vec<(&'a ObservedDroplet, u64)> = self
+            .deletable()
+            .filter(|droplet| droplet.phase == Phase::Serving && !droplet.healthy && !self.is_leaving(&droplet.name))
+            .filter_map(|droplet| {
+                let (_, since) = self.facts.unhealthy_since.iter().find(|(name, _)| *name == droplet.name)?;
+                let sick_for = self.now().since(*since);
+                (sick_for >= grace).then_some((droplet, sick_for.as_secs()))
+            })
+            .collect();
+        if sick.is_empty() {
+            return;
+        }
+        let coming_up = self.coming_up();
+        let many = sick.len();
+        if coming_up > 0 {
+            self.cut("coming_up", format!("{many} unhealthy not replaced yet: {coming_up} still coming up"));
+            return;
+        }
+        let budget = self.rules.max_replace_per_hour;
+        let left = budget.saturating_sub(self.facts.replaced) as usize;
+        if many > left {
+            let kept = many - left;
+            self.cut("max_replace_per_hour", format!("{kept} unhealthy not replaced: at most {budget} are in an hour"));
+        }
+        for (droplet, seconds) in sick.into_iter().take(left) {
+            let reason = format!("it has not passed its health check for {seconds} s");
+            self.deletes.push(Leaving { droplet, reason, replaced: true });
+            self.add(DropletRequest::default(), 1, REASON);
+        }
+    }
+
+    /// What may not be created cannot take anybody's place, and the fleet stays at its minimum whatever was cut.
+    pub(super) fn keep_who_has_no_successor(&mut self) {
+        let successors: u32 =
+            self.creates.iter().filter(|create| create.reason == REASON).map(|create| create.request.count).sum();
+        let mut replaced = self.deletes.iter().filter(|leaving| leaving.replaced).count();
+        while replaced > successors as usize
+            && let Some(position) = self.deletes.iter().rposition(|leaving| leaving.replaced)
+        {
+            self.deletes.remove(position);
+            replaced -= 1;
+        }
+        // And nobody succeeds who stays.
+        let mut surplus = u64::from(successors).saturating_sub(replaced as u64);
+        for create in self.creates.iter_mut().filter(|create| create.reason == REASON).rev() {
+            let taken = u32::try_from(surplus).unwrap_or(u32::MAX).min(create.request.count);
+            create.request.count -= taken;
+            surplus -= u64::from(taken);
+        }
+        self.creates.retain(|create| create.request.count > 0);
+        let min = u64::from(self.observation.limits.min);
+        self.keep_at(min.min(self.observation.size().into()), "min", "what was to come in their place may not");
+    }
+}

@@ -1,0 +1,100 @@
+//! What holds deletes that a policy wants: no current numbers, a fleet that is in motion, what was wanted a moment ago.
+
+use super::draft::{Draft, is_healthy};
+use crate::model::{Decision, Phase};
+
+impl Draft<'_> {
+    /// No droplet goes while others are coming up or sick, or while what the decision rests on is old. One that is sick
+    /// itself may go.
+    pub(super) fn hold_scale_in(&mut self) {
+        if self.deletes.is_empty() {
+            return;
+        }
+        let coming_up = self.coming_up();
+        let stale: Vec<&str> =
+            self.observation.metrics.iter().filter(|series| series.stale).map(|series| series.name.as_str()).collect();
+        if coming_up > 0 {
+            self.keep_all("coming_up", &format!("{coming_up} still coming up"));
+        } else if !stale.is_empty() {
+            self.keep_all("stale", &format!("no current value of {}", stale.join(", ")));
+        } else {
+            self.keep_the_healthy_while_others_are_sick();
+        }
+    }
+
+    fn keep_the_healthy_while_others_are_sick(&mut self) {
+        let staying_sick = self
+            .observation
+            .fleet
+            .iter()
+            .filter(|droplet| droplet.phase == Phase::Serving && !droplet.healthy && !self.is_leaving(&droplet.name))
+            .count();
+        let before = self.deletes.len();
+        if staying_sick > 0 {
+            self.deletes.retain(|leaving| !is_healthy(leaving.droplet));
+        }
+        let kept = before - self.deletes.len();
+        if kept > 0 {
+            let kept = super::draft::droplets(kept as u64);
+            self.cut("sick", format!("{kept} kept: {staying_sick} of the others do not pass their health check"));
+        }
+    }
+
+    /// The fleet shrinks to no less than the largest size that was wanted within the window.
+    pub(super) fn stabilise(&mut self) {
+        let window = self.rules.stabilisation;
+        let wanted = self.facts.wanted.iter().filter(|(at, _)| self.now().since(*at) < window).map(|(_, size)| *size);
+        if let Some(floor) = wanted.max() {
+            let why = format!("{floor} were wanted within the last {} s", window.as_secs());
+            self.keep_at(floor.min(self.observation.size()).into(), "stabilisation", &why);
+        }
+    }
+
+    /// A smaller fleet must not at once ask for a larger one: not by what each signal of the decision wants by itself,
+    /// and not since what is being worked on now would not fit.
+    pub(super) fn keep_from_flapping(&mut self, decision: &Decision) {
+        if !self.rules.anti_flap || self.deletes.is_empty() {
+            return;
+        }
+        let size = self.observation.size();
+        let by_signal =
+            decision.signals.iter().filter_map(|signal| Some((signal.wants?, signal))).max_by_key(|of| of.0);
+        if let Some((wants, signal)) = by_signal {
+            let why = format!("{} alone wants {wants}", signal.name);
+            self.keep_at(wants.min(size).into(), "anti_flap", &why);
+        }
+        if let Some((needed, sessions, slots)) = self.needed_for_the_sessions() {
+            let why = format!("{sessions} sessions need {needed} droplets of {slots}");
+            self.keep_at(needed.min(size).into(), "anti_flap", &why);
+        }
+    }
+
+    /// How many droplets what is being worked on now needs, by `maxconn`: with the sessions and the slots of one.
+    fn needed_for_the_sessions(&self) -> Option<(u32, u64, u32)> {
+        let loads =
+            self.observation.fleet.iter().filter(|droplet| is_healthy(droplet)).filter_map(|droplet| droplet.load);
+        let (mut sessions, mut slots) = (0_u64, None);
+        for load in loads {
+            sessions += u64::from(load.sessions) + u64::from(load.queued);
+            slots = slots.max(load.max_sessions);
+        }
+        let slots = slots.filter(|slots| *slots > 0)?;
+        Some((u32::try_from(sessions.div_ceil(slots.into())).unwrap_or(u32::MAX), sessions, slots))
+    }
+
+    /// What the policy wants waits until the last change has had its time to show.
+    pub(super) fn cool_down(&mut self) {
+        let now = self.now();
+        let since = |last: Option<crate::model::Timestamp>| last.map(|last| now.since(last));
+        let (out, last_in) = (since(self.observation.last_scale_out), since(self.observation.last_scale_in));
+        if let Some(out) = out.filter(|out| *out < self.rules.cooldown_out) {
+            let wait = (self.rules.cooldown_out - out).as_secs();
+            self.create_at_most(0, "cooldown", &format!("the last create was {} s ago; {wait} s to go", out.as_secs()));
+        }
+        let last = [out, last_in].into_iter().flatten().min();
+        if let Some(last) = last.filter(|last| *last < self.rules.cooldown_in) {
+            let wait = (self.rules.cooldown_in - last).as_secs();
+            self.keep_all("cooldown", &format!("the last change was {} s ago; {wait} s to go", last.as_secs()));
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the loop remembers from one tick to the next, beside the journal and what policies remember themselves.
+//!
+//! It is kept in the inventory, so that a process that is started anew goes on with it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{DropletName, GuardFacts, Observation, Phase, Timestamp};
+
+/// What the loop remembers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Memory {
+    wanted: Vec<(Timestamp, u32)>,
+    unhealthy_since: HashMap<DropletName, Timestamp>,
+    failing_since: Option<Timestamp>,
+    replaced: Vec<Timestamp>,
+}
+
+/// For how long a replacement counts.
+const REPLACEMENTS: Duration = Duration::from_hours(1);
+
+impl Memory {
+    /// A loop begins: what was wanted while nobody looked is not known, so the fleet's size counts as wanted now.
+    pub fn begin(&mut self, now: Timestamp, size: u32) {
+        self.wanted.push((now, size));
+    }
+
+    /// Looks at the fleet: since when its droplets are unhealthy.
+    pub fn look(&mut self, observation: &Observation) {
+        let is_sick = |name: &DropletName| {
+            observation
+                .fleet
+                .iter()
+                .any(|droplet| droplet.name == *name && droplet.phase == Phase::Serving && !droplet.healthy)
+        };
+        self.unhealthy_since.retain(|name, _| is_sick(name));
+        for droplet in observation.fleet.iter().filter(|droplet| droplet.phase == Phase::Serving && !droplet.healthy) {
+            self.unhealthy_since.entry(droplet.name.clone()).or_insert(observation.now);
+        }
+    }
+
+    /// The part of [`GuardFacts`] that is remembered.
+    pub fn facts(&self, now: Timestamp) -> GuardFacts {
+        let replaced = self.replaced.iter().filter(|at| now.since(**at) < REPLACEMENTS).count();
+        let mut unhealthy: Vec<_> = self.unhealthy_since.iter().map(|(name, since)| (name.clone(), *since)).collect();
+        unhealthy.sort();
+        GuardFacts {
+            wanted: self.wanted.clone(),
+            unhealthy_since: unhealthy,
+            policies_failing_since: self.failing_since,
+            replaced: u32::try_from(replaced).unwrap_or(u32::MAX),
+            ..GuardFacts::default()
+        }
+    }
+
+    /// Keeps what was wanted at `now`, for as long as the stabilisation window goes back.
+    pub fn remember(&mut self, now: Timestamp, wanted: u32, window: Duration) {
+        self.wanted.push((now, wanted));
+        self.wanted.retain(|(at, _)| now.since(*at) <= window);
+    }
+
+    /// Counts the droplets that were replaced at `now`.
+    pub fn replaced(&mut self, now: Timestamp, count: usize) {
+        self.replaced.retain(|at| now.since(*at) < REPLACEMENTS);
+        self.replaced.extend(std::iter::repeat_n(now, count));
+    }
+
+    /// Whether any active policy has answered at `now`.
+    pub fn answered(&mut self, any: bool, now: Timestamp) {
+        self.failing_since = if any { None } else { self.failing_since.or(Some(now)) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_wanted_is_kept_for_as_long_as_the_window_goes_back() {
+        let mut memory = Memory::default();
+
+        for (at, wanted) in [(0, 9), (30_000, 5), (60_000, 3), (90_001, 3)] {
+            memory.remember(Timestamp(at), wanted, Duration::from_mins(1));
+        }
+
+        assert_eq!(memory.facts(Timestamp(100_000)).wanted, [(Timestamp(60_000), 3), (Timestamp(90_001), 3)]);
+    }
+
+    #[test]
+    fn policies_fail_since_the_first_tick_without_an_answer() {
+        let mut memory = Memory::default();
+
+        memory.answered(false, Timestamp(1));
+        memory.answered(false, Timestamp(2));
+        assert_eq!(memory.facts(Timestamp(100_000)).policies_failing_since, Some(Timestamp(1)));
+
+        memory.answered(true, Timestamp(3));
+        assert_eq!(memory.facts(Timestamp(100_000)).policies_failing_since, None);
+    }
+}

@@ -1,0 +1,399 @@
+//! A policy that asks for the worst is held, rule by rule.
+
+use std::time::Duration;
+
+use super::{PRICE, WIDE, created, decision, droplet, observed, rules as names, serving, to};
+use crate::controller::guard::guard;
+use crate::model::{
+    Change, Creates, Decision, Direction, DropletId, DropletName, DropletRequest, Fallback, GuardFacts, GuardRules,
+    Limits, Load, Money, Observation, ObservedDroplet, Outcome, Pause, Pauses, Phase, Plan, Series, Signal, Timestamp,
+    VictimOrder,
+};
+
+const NOW: Timestamp = Timestamp(10_000_000);
+
+/// A guard with rules and facts of its own, over a fleet.
+struct Case {
+    observation: Observation,
+    rules: GuardRules,
+    facts: GuardFacts,
+}
+
+impl Case {
+    fn of(fleet: Vec<ObservedDroplet>) -> Self {
+        Self {
+            observation: Observation { now: NOW, ..observed(fleet, WIDE) },
+            rules: GuardRules::wide_open(),
+            facts: GuardFacts::default(),
+        }
+    }
+
+    fn with_limits(mut self, limits: Limits) -> Self {
+        self.observation.limits = limits;
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut GuardRules, &mut GuardFacts, &mut Observation)) -> Self {
+        change(&mut self.rules, &mut self.facts, &mut self.observation);
+        self
+    }
+
+    fn plan(&self, outcome: Outcome) -> Plan {
+        self.decided(&decision(outcome))
+    }
+
+    fn decided(&self, decision: &Decision) -> Plan {
+        guard(&self.observation, decision, &self.rules, &self.facts)
+    }
+}
+
+fn ago(seconds: u64) -> Timestamp {
+    NOW.minus(Duration::from_secs(seconds))
+}
+
+fn deleted(plan: &Plan) -> Vec<&str> {
+    plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect()
+}
+
+fn detail(plan: &Plan) -> &str {
+    &plan.cuts[0].detail
+}
+
+#[test]
+fn a_tick_creates_so_many_and_no_more() {
+    let plan = Case::of(serving(2)).with_limits(Limits { max_create: 3, ..WIDE }).plan(to(50));
+
+    assert_eq!((created(&plan), names(&plan)), (3, vec!["max_create"]));
+}
+
+#[test]
+fn a_tick_deletes_so_many_and_no_more() {
+    let plan = Case::of(serving(9)).with_limits(Limits { max_delete: 2, ..WIDE }).plan(to(0));
+
+    assert_eq!((plan.deletes.len(), names(&plan)), (2, vec!["max_delete"]));
+}
+
+#[test]
+fn a_fleet_that_is_full_grows_no_more() {
+    let plan = Case::of(serving(5)).with_limits(Limits { max: 6, ..WIDE }).plan(to(u32::MAX));
+
+    assert_eq!((created(&plan), names(&plan)), (1, vec!["max"]));
+}
+
+#[test]
+fn nothing_is_created_before_the_cooldown_is_over() {
+    let case = Case::of(serving(2)).with(|rules, _, observation| {
+        rules.cooldown_out = Duration::from_mins(1);
+        observation.last_scale_out = Some(ago(20));
+    });
+
+    let plan = case.plan(to(9));
+
+    assert!(plan.is_empty());
+    insta::assert_snapshot!(detail(&plan), @"7 fewer created: the last create was 20 s ago; 40 s to go");
+}
+
+#[test]
+fn nothing_is_deleted_before_the_cooldown_of_either_direction_is_over() {
+    for last_out in [true, false] {
+        let case = Case::of(serving(5)).with(|rules, _, observation| {
+            rules.cooldown_in = Duration::from_mins(5);
+            observation.last_scale_out = Some(ago(if last_out { 60 } else { 3600 }));
+            observation.last_scale_in = Some(ago(if last_out { 3600 } else { 60 }));
+        });
+
+        let plan = case.plan(to(1));
+
+        assert_eq!((plan.deletes.len(), names(&plan)), (0, vec!["cooldown"]));
+        assert_eq!(case.with(|_, _, observation| observation.now = NOW.plus(Duration::from_mins(4))).plan(to(1)).to, 1);
+    }
+}
+
+#[test]
+fn a_cooldown_does_not_keep_a_fleet_below_its_minimum() {
+    let case = Case::of(serving(1)).with_limits(Limits { min: 3, ..WIDE }).with(|rules, _, observation| {
+        rules.cooldown_out = Duration::from_mins(1);
+        observation.last_scale_out = Some(ago(1));
+    });
+
+    assert_eq!(created(&case.plan(Outcome::Hold)), 2);
+}
+
+#[test]
+fn a_fleet_shrinks_to_no_less_than_was_wanted_within_the_window() {
+    let case = Case::of(serving(9)).with(|rules, facts, _| {
+        rules.stabilisation = Duration::from_mins(5);
+        facts.wanted = vec![(ago(301), 9), (ago(200), 6), (ago(20), 2)];
+    });
+
+    let plan = case.plan(to(1));
+
+    assert_eq!((plan.to, names(&plan)), (6, vec!["stabilisation"]));
+    insta::assert_snapshot!(detail(&plan), @"5 droplets kept: 6 were wanted within the last 300 s");
+}
+
+#[test]
+fn a_scale_in_that_a_signal_would_at_once_undo_is_cut() {
+    let signal = |wants| Signal { name: "queue".into(), value: 8.0, target: Some(2.0), wants };
+    let case = Case::of(serving(6)).with(|rules, _, _| rules.anti_flap = true);
+
+    let plan = case.decided(&Decision { signals: vec![signal(Some(4)), signal(None)], ..decision(to(2)) });
+
+    assert_eq!((plan.to, names(&plan)), (4, vec!["anti_flap"]));
+}
+
+#[test]
+fn a_scale_in_that_leaves_no_room_for_the_sessions_is_cut() {
+    let mut fleet = serving(4);
+    for droplet in &mut fleet {
+        droplet.load = Some(Load { sessions: 60, queued: 10, max_sessions: Some(100), ..Load::default() });
+    }
+
+    let plan = Case::of(fleet).with(|rules, _, _| rules.anti_flap = true).plan(to(1));
+
+    assert_eq!(plan.to, 3);
+    insta::assert_snapshot!(detail(&plan), @"2 droplets kept: 280 sessions need 3 droplets of 100");
+}
+
+#[test]
+fn nothing_is_deleted_on_old_numbers() {
+    let stale = Series {
+        name: "cpu".into(),
+        unit: "percent".into(),
+        labels: vec![],
+        interval_ms: 1000,
+        stale: true,
+        samples: vec![],
+    };
+    let case = Case::of(serving(4)).with(|_, _, observation| observation.metrics.push(stale));
+
+    let plan = case.plan(to(1));
+
+    assert_eq!((plan.deletes.len(), names(&plan)), (0, vec!["stale"]));
+    assert_eq!(created(&case.plan(to(5))), 1);
+}
+
+#[test]
+fn no_healthy_one_is_deleted_while_others_are_sick() {
+    let mut fleet = serving(6);
+    fleet[3].healthy = false;
+    let healthy = Outcome::Change(Change { create: vec![], delete: vec![DropletId(1), DropletId(3)] });
+    let others = Outcome::Change(Change { create: vec![], delete: vec![DropletId(1), DropletId(2)] });
+
+    assert_eq!(deleted(&Case::of(fleet.clone()).plan(healthy)), ["www-1", "www-3"]);
+    assert_eq!(names(&Case::of(fleet).plan(others)), ["sick"]);
+}
+
+#[test]
+fn nothing_is_changed_when_most_are_sick_at_once() {
+    let mut fleet = serving(8);
+    for droplet in &mut fleet[..5] {
+        droplet.healthy = false;
+    }
+    let case = Case::of(fleet).with(|rules, facts, observation| {
+        rules.replace_after = Some(Duration::ZERO);
+        rules.max_replace_per_hour = 100;
+        facts.unhealthy_since = observation.fleet.iter().map(|droplet| (droplet.name.clone(), Timestamp(0))).collect();
+    });
+
+    for outcome in [to(0), to(50), Outcome::Hold] {
+        assert!(case.plan(outcome).is_empty());
+    }
+    assert_eq!(names(&case.plan(to(50))), ["unhealthy"]);
+}
+
+fn with_two_sick() -> Case {
+    let mut fleet = serving(6);
+    fleet[2].healthy = false;
+    fleet[4].healthy = false;
+    Case::of(fleet).with(|rules, facts, _| {
+        rules.replace_after = Some(Duration::from_mins(3));
+        rules.max_replace_per_hour = 10;
+        let name = |number| DropletName::parse(format!("www-{number}")).unwrap();
+        facts.unhealthy_since = vec![(name(2), ago(200)), (name(4), ago(100))];
+    })
+}
+
+#[test]
+fn who_has_been_unhealthy_for_too_long_is_replaced() {
+    let plan = with_two_sick().plan(Outcome::Hold);
+
+    assert_eq!((deleted(&plan), created(&plan), plan.to), (vec!["www-2"], 1, 6));
+    insta::assert_snapshot!(plan.deletes[0].reason, @"it has not passed its health check for 200 s");
+}
+
+#[test]
+fn replacing_has_a_budget() {
+    let plan = with_two_sick().with(|_, facts, _| facts.replaced = 10).plan(Outcome::Hold);
+
+    assert!(plan.is_empty());
+    assert_eq!(names(&plan), ["max_replace_per_hour"]);
+}
+
+#[test]
+fn nobody_is_replaced_while_others_are_coming_up() {
+    let plan = with_two_sick().with(|_, _, seen| seen.fleet.push(droplet(9, Phase::Booting))).plan(Outcome::Hold);
+
+    assert!(plan.is_empty());
+    assert_eq!(names(&plan), ["coming_up"]);
+}
+
+#[test]
+fn nobody_goes_whose_successor_may_not_be_created() {
+    let breaker = Creates { begun: 3, failed_in_a_row: 3, last_failed: Some(ago(60)) };
+
+    let plan = with_two_sick().with(|_, facts, _| facts.creates = breaker).plan(Outcome::Hold);
+
+    assert!(plan.is_empty());
+    assert_eq!(names(&plan), ["failed_boots"]);
+}
+
+#[test]
+fn who_is_protected_is_not_replaced() {
+    let plan = with_two_sick().with(|_, _, seen| seen.fleet[2].protected = true).plan(Outcome::Hold);
+
+    assert!(plan.is_empty());
+}
+
+#[test]
+fn a_protected_droplet_is_never_chosen() {
+    let mut fleet = serving(3);
+    fleet[2].protected = true;
+
+    let plan = Case::of(fleet).plan(to(0));
+
+    assert_eq!((deleted(&plan), names(&plan)), (vec!["www-1", "www-0"], vec!["protected"]));
+}
+
+#[test]
+fn a_month_costs_no_more_than_its_cap() {
+    // Fifteen days of it are left.
+    let now = Timestamp(1_795_469_145_678).end_of_month().minus(Duration::from_hours(360));
+    let month = |cap, spent| {
+        Case::of(serving(2)).with(move |rules, facts, observation| {
+            observation.now = now;
+            rules.max_monthly_cost = Some(Money::from_dollars(cap));
+            facts.spent_this_month = Money::from_dollars(spent);
+        })
+    };
+
+    // A droplet costs $2.68 for the rest of the month.
+    let plan = month(20.0, 5.0).plan(to(9));
+    assert_eq!((plan.to, names(&plan)), (5, vec!["max_monthly_cost"]));
+    insta::assert_snapshot!(detail(&plan), @"4 fewer created: the fleet may cost $20.00 this month, has cost $5.00, and would come to $29.11 with them");
+
+    assert_eq!(month(20.0, 19.0).plan(to(9)).to, 2);
+    assert_eq!(month(200.0, 5.0).plan(to(9)).to, 9);
+}
+
+#[test]
+fn a_size_without_a_price_cannot_be_held_below_a_cap() {
+    let request = DropletRequest { count: 1, size: Some("unheard-of".into()), ..DropletRequest::default() };
+    let limits = Limits { max_hourly_cost: Some(PRICE.times(100)), ..WIDE };
+
+    let plan = Case::of(serving(1))
+        .with_limits(limits)
+        .plan(Outcome::Change(Change { create: vec![request], delete: vec![] }));
+
+    assert_eq!(names(&plan), ["max_hourly_cost"]);
+}
+
+#[test]
+fn an_hour_creates_so_many_and_no_more() {
+    let case = Case::of(serving(2)).with(|rules, facts, _| {
+        rules.max_create_per_hour = 10;
+        facts.creates = Creates { begun: 8, ..Creates::default() };
+    });
+
+    let plan = case.plan(to(9));
+
+    assert_eq!((created(&plan), names(&plan)), (2, vec!["max_create_per_hour"]));
+}
+
+#[test]
+fn the_account_is_asked_for_no_more_than_it_has_room_for() {
+    let plan = Case::of(serving(2)).with(|_, facts, _| facts.account_room = Some(1)).plan(to(9));
+
+    assert_eq!((created(&plan), names(&plan)), (1, vec!["droplet_limit"]));
+}
+
+fn paused(direction: Direction) -> Pauses {
+    let pause = Pause { since: ago(60), until: Some(NOW.plus(Duration::from_mins(1))), reason: "launch".into() };
+    match direction {
+        Direction::Out => Pauses { out: Some(pause), in_: None },
+        Direction::In => Pauses { out: None, in_: Some(pause) },
+    }
+}
+
+#[test]
+fn a_pause_holds_one_direction_until_it_is_over() {
+    let out = Case::of(serving(3)).with(|_, facts, _| facts.pauses = paused(Direction::Out));
+    let in_ = Case::of(serving(3)).with(|_, facts, _| facts.pauses = paused(Direction::In));
+
+    assert_eq!((out.plan(to(9)).to, out.plan(to(1)).to), (3, 1));
+    assert_eq!((in_.plan(to(9)).to, in_.plan(to(1)).to), (9, 3));
+    insta::assert_snapshot!(detail(&out.plan(to(9))), @"6 fewer created: scaling out is paused until 1970-01-01T02:47:40Z: launch");
+    assert_eq!(out.with(|_, _, seen| seen.now = NOW.plus(Duration::from_mins(1))).plan(to(9)).to, 9);
+}
+
+#[test]
+fn a_pause_holds_repairs_too() {
+    let case = Case::of(serving(1))
+        .with_limits(Limits { min: 3, ..WIDE })
+        .with(|_, facts, _| facts.pauses = paused(Direction::Out));
+
+    assert!(case.plan(Outcome::Hold).is_empty());
+}
+
+#[test]
+fn nothing_is_begun_while_the_api_is_away() {
+    let case = Case::of(serving(3)).with(|_, facts, _| facts.api_unreachable = Some("timed out".into()));
+
+    assert!(case.plan(to(9)).is_empty() && case.plan(to(1)).is_empty());
+    assert_eq!(names(&case.plan(to(9))), ["api"]);
+}
+
+#[test]
+fn a_fleet_whose_policies_fail_is_brought_to_its_fallback() {
+    let failing = |seconds| {
+        Case::of(serving(2)).with(move |rules, facts, _| {
+            rules.fallback = Some(Fallback { size: 5, after: Duration::from_mins(5) });
+            facts.policies_failing_since = Some(ago(seconds));
+        })
+    };
+
+    assert!(failing(299).plan(Outcome::Hold).is_empty());
+    let plan = failing(300).plan(Outcome::Hold);
+    assert_eq!((plan.to, names(&plan)), (5, vec!["fallback"]));
+}
+
+#[test]
+fn the_order_of_victims_can_be_chosen() {
+    let mut fleet = serving(4);
+    // The oldest is free to go and busy; the newest is paid for.
+    fleet[0].load = Some(Load { sessions: 9, ..Load::default() });
+    fleet[1].paid_until = Some(NOW.plus(Duration::from_mins(9)));
+    fleet[2].load = Some(Load { sessions: 5, ..Load::default() });
+    fleet[3].paid_until = Some(NOW.plus(Duration::from_mins(9)));
+
+    let order = |victims| {
+        let plan = Case::of(fleet.clone()).with(|rules, _, _| rules.victims = victims).plan(to(0));
+        plan.deletes.iter().map(|delete| delete.droplet.as_str().replace("www-", "")).collect::<String>()
+    };
+
+    assert_eq!(order(VictimOrder::PaidFirst), "2031");
+    assert_eq!(order(VictimOrder::LeastSessions), "3120");
+    assert_eq!(order(VictimOrder::Newest), "3210");
+    assert_eq!(order(VictimOrder::Oldest), "0123");
+}
+
+#[test]
+fn whom_the_policy_names_goes_first() {
+    let outcome = Outcome::ScaleTo(crate::model::ScaleTo {
+        count: 2,
+        template: None,
+        delete_first: vec![DropletId(0), DropletId(1)],
+    });
+
+    assert_eq!(deleted(&Case::of(serving(4)).plan(outcome)), ["www-0", "www-1"]);
+}
