@@ -147,11 +147,20 @@ impl App {
 
     /// The controller with everything that it needs.
     pub(super) async fn controller(&self, progress: &Progress) -> anyhow::Result<RealController> {
+        self.controller_over(self.inventory()?, progress).await
+    }
+
+    /// The controller over an inventory that is open already.
+    pub(super) async fn controller_over(
+        &self,
+        inventory: SqliteInventory,
+        progress: &Progress,
+    ) -> anyhow::Result<RealController> {
         let (cloud, _) = self.cloud()?;
         Ok(Controller::new(
             cloud,
             self.balancer()?,
-            self.inventory()?,
+            inventory,
             self.settings().await?,
             Clock::from_wall_clock(),
             Names::random(),

@@ -9,6 +9,7 @@ mod completions;
 mod create;
 mod delete;
 mod demo;
+mod describe;
 mod emulator;
 mod freeze;
 mod generate;
@@ -16,6 +17,7 @@ mod import;
 mod init;
 mod output;
 mod pause;
+mod plan;
 mod plugin;
 mod print;
 mod protect;
@@ -108,6 +110,8 @@ enum Command {
     Reload,
     /// Let the policy decide on the size of the fleet, and carry it out.
     Run(run::Args),
+    /// Show what the next tick would do and cost; change nothing.
+    Plan(plan::Args),
     /// Finish what an earlier command left, and name what does not belong together.
     Recover(recover::Args),
     /// Change nothing until `unfreeze`, whatever asks for it.
@@ -202,6 +206,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Generate(args) => generate::run(&global, &args).await,
         Command::Reload => reload::run(&global).await,
         Command::Run(args) => run::run(&global, &args).await,
+        Command::Plan(args) => plan::run(&global, &args).await,
         Command::Recover(args) => recover::run(&global, &args).await,
         Command::Freeze(args) => freeze::freeze(&global, &args).await,
         Command::Unfreeze => freeze::unfreeze(&global).await,

@@ -103,7 +103,11 @@ fn values_that_cannot_work_are_refused_where_they_stand() {
         "scaling: {timeouts: {boot: soon}}",
         "api: {url: 'http://example.com'}",
         "fleet: 'a b'",
-        "scaling: {policies: [{plugin: 'builtin:a'}, {plugin: 'builtin:b'}]}",
+        "scaling: {policies: [{plugin: 'builtin:a'}, {plugin: 'builtin:a', mode: shadow}]}",
+        "scaling: {interval: 100ms}",
+        "scaling: {max_monthly_cost: -5}",
+        "scaling: {min: 2, fallback: {size: 1}}",
+        "scaling: {victims: youngest}",
         "scaling: {policies: [{plugin: 'builtin:a', mode: shadwo}]}",
     ]
     .map(|line| refusal(&format!("{LEAST}{line}\n")));
@@ -113,7 +117,11 @@ fn values_that_cannot_work_are_refused_where_they_stand() {
     doproxy.yml:2:22: scaling.timeouts: "soon" is no length of time; write `90s`, `10m`, `1m 30s` or a number of seconds
     doproxy.yml:2:7: api: the API URL is plain http to another machine, which would show the token to the network; use https, or a loopback address
     doproxy.yml:2:1: the fleet name "a b" is not valid: letters, digits, '_' and '-', at most 64
-    doproxy.yml:2:1: scaling.policies has 2 active policies; one can be acted upon, give the others `mode: shadow`
+    doproxy.yml:2:1: scaling.policies has two policies "builtin:a": give each a `name` of its own
+    doproxy.yml:2:1: scaling.interval is at least 1s: rates need some time between two looks
+    doproxy.yml:2:1: scaling.max_monthly_cost is to be more than 0, in dollars; leave it out for no cap
+    doproxy.yml:2:1: scaling.fallback.size (1) is not between scaling.min and scaling.max
+    doproxy.yml:2:20: scaling.victims: unknown variant `youngest`, expected one of `paid_first`, `least_sessions`, `newest`, `oldest`
     doproxy.yml:2:50: scaling.policies[0].mode: unknown variant `shadwo`, expected `active` or `shadow`; did you mean `shadow`?
     "#);
 }

@@ -23,6 +23,8 @@ pub(super) struct Draft<'a> {
     reason: &'a str,
     pub(super) creates: Vec<PlannedCreate>,
     pub(super) deletes: Vec<Leaving<'a>>,
+    /// What the policy may not shrink the fleet below, by what was wanted lately and by its load.
+    pub(super) floor: u64,
     cuts: Vec<Cut>,
 }
 
@@ -41,6 +43,7 @@ impl<'a> Draft<'a> {
             reason: &decision.reason,
             creates: Vec::new(),
             deletes: Vec::new(),
+            floor: 0,
             cuts: Vec::new(),
         };
         match &decision.outcome {
@@ -147,6 +150,13 @@ impl<'a> Draft<'a> {
         if kept > 0 {
             self.cut(rule, format!("{} kept: {why}", droplets(kept)));
         }
+    }
+
+    /// As [`keep_at`](Self::keep_at), and also when creates are cut later.
+    pub(super) fn keep_above(&mut self, floor: u32, rule: &str, why: &str) {
+        let floor = u64::from(floor.min(self.observation.size()));
+        self.floor = self.floor.max(floor);
+        self.keep_at(floor, rule, why);
     }
 
     /// Nobody leaves; says so under the name of `rule`.

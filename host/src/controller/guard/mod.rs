@@ -42,6 +42,6 @@ pub fn guard(observation: &Observation, decision: &Decision, rules: &GuardRules,
     draft.limit_monthly_cost();
     draft.hold_what_is_paused();
     draft.hold_while_the_api_is_away();
-    draft.keep_who_has_no_successor();
+    draft.settle();
     draft.finish()
 }

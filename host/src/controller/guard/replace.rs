@@ -41,8 +41,29 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// What may not be created cannot take anybody's place, and the fleet stays at its minimum whatever was cut.
-    pub(super) fn keep_who_has_no_successor(&mut self) {
+    /// What was cut last may undo what was held first: goes over it until all of it holds. It only ever takes away, so it
+    /// ends.
+    pub(super) fn settle(&mut self) {
+        loop {
+            let before = (self.created(), self.deletes.len());
+            self.keep_who_has_no_successor();
+            let over = self.size_after().saturating_sub(self.observation.limits.max.into());
+            let uncreated = self.create_fewer(over);
+            if uncreated > 0 {
+                self.cut("max", format!("{uncreated} fewer created: who was to make room for them stays"));
+            }
+            let limits = self.observation.limits;
+            let min = u64::from(limits.min.min(self.observation.size()));
+            let floor = min.max(self.floor.min(limits.max.into()));
+            self.keep_at(floor, "min", "what was to come in their place may not");
+            if before == (self.created(), self.deletes.len()) {
+                return;
+            }
+        }
+    }
+
+    /// What may not be created cannot take anybody's place, and nobody succeeds who stays.
+    fn keep_who_has_no_successor(&mut self) {
         let successors: u32 =
             self.creates.iter().filter(|create| create.reason == REASON).map(|create| create.request.count).sum();
         let mut replaced = self.deletes.iter().filter(|leaving| leaving.replaced).count();
@@ -52,7 +73,6 @@ impl<'a> Draft<'a> {
             self.deletes.remove(position);
             replaced -= 1;
         }
-        // And nobody succeeds who stays.
         let mut surplus = u64::from(successors).saturating_sub(replaced as u64);
         for create in self.creates.iter_mut().filter(|create| create.reason == REASON).rev() {
             let taken = u32::try_from(surplus).unwrap_or(u32::MAX).min(create.request.count);
@@ -60,7 +80,5 @@ impl<'a> Draft<'a> {
             surplus -= u64::from(taken);
         }
         self.creates.retain(|create| create.request.count > 0);
-        let min = u64::from(self.observation.limits.min);
-        self.keep_at(min.min(self.observation.size().into()), "min", "what was to come in their place may not");
     }
 }

@@ -46,7 +46,7 @@ impl Draft<'_> {
         let wanted = self.facts.wanted.iter().filter(|(at, _)| self.now().since(*at) < window).map(|(_, size)| *size);
         if let Some(floor) = wanted.max() {
             let why = format!("{floor} were wanted within the last {} s", window.as_secs());
-            self.keep_at(floor.min(self.observation.size()).into(), "stabilisation", &why);
+            self.keep_above(floor, "stabilisation", &why);
         }
     }
 
@@ -56,16 +56,15 @@ impl Draft<'_> {
         if !self.rules.anti_flap || self.deletes.is_empty() {
             return;
         }
-        let size = self.observation.size();
         let by_signal =
             decision.signals.iter().filter_map(|signal| Some((signal.wants?, signal))).max_by_key(|of| of.0);
         if let Some((wants, signal)) = by_signal {
             let why = format!("{} alone wants {wants}", signal.name);
-            self.keep_at(wants.min(size).into(), "anti_flap", &why);
+            self.keep_above(wants, "anti_flap", &why);
         }
         if let Some((needed, sessions, slots)) = self.needed_for_the_sessions() {
             let why = format!("{sessions} sessions need {needed} droplets of {slots}");
-            self.keep_at(needed.min(size).into(), "anti_flap", &why);
+            self.keep_above(needed, "anti_flap", &why);
         }
     }
 

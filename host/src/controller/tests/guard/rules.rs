@@ -397,3 +397,29 @@ fn whom_the_policy_names_goes_first() {
 
     assert_eq!(deleted(&Case::of(serving(4)).plan(outcome)), ["www-0", "www-1"]);
 }
+
+#[test]
+fn who_was_to_make_room_and_stays_makes_none() {
+    let limits = Limits { max: 3, max_delete: 0, ..WIDE };
+    let create = vec![DropletRequest { count: 1, ..DropletRequest::default() }];
+
+    let plan =
+        Case::of(serving(3)).with_limits(limits).plan(Outcome::Change(Change { create, delete: vec![DropletId(1)] }));
+
+    assert!(plan.is_empty());
+    assert_eq!(names(&plan), ["max_delete", "max"]);
+}
+
+#[test]
+fn who_was_to_be_succeeded_stays_when_nobody_may_come() {
+    let create = vec![DropletRequest { count: 2, ..DropletRequest::default() }];
+    let case = Case::of(serving(3)).with(|rules, facts, _| {
+        rules.stabilisation = Duration::from_mins(1);
+        facts.wanted = vec![(ago(10), 3)];
+        facts.account_room = Some(0);
+    });
+
+    let plan = case.plan(Outcome::Change(Change { create, delete: vec![DropletId(1), DropletId(2)] }));
+
+    assert!(plan.is_empty());
+}

@@ -84,7 +84,8 @@ async fn an_inventory_of_the_first_schema_is_brought_up_to_date() {
     let file = File::new();
     serve(&file.open(), 0, 7).await;
     let connection = Connection::open(file.path()).unwrap();
-    connection.execute_batch("DROP TABLE table_sums; PRAGMA user_version = 1").unwrap();
+    let first = "DROP TABLE table_sums; DROP INDEX droplets_left; DROP INDEX phases_serving; PRAGMA user_version = 1";
+    connection.execute_batch(first).unwrap();
     drop(connection);
 
     let brought = file.open();

@@ -1,0 +1,61 @@
+//! A tick in words: what each policy answered and why, and what the guard left of it.
+
+use super::output;
+use crate::model::{Answer, Mode, Outcome, Plan, Rung, TickRecord};
+
+/// What each policy answered, and what the guard left of it.
+pub(super) fn describe(record: &TickRecord) -> String {
+    let mut lines: Vec<String> = record.answers.iter().flat_map(describe_answer).collect();
+    let plan = &record.plan;
+    lines.extend(plan.cuts.iter().map(|cut| format!("  guard     {}: {}", cut.rule, cut.detail)));
+    lines.push(format!("  plan      {}", describe_plan(plan)));
+    lines.join("\n")
+}
+
+/// The decision, its reason and its numbers.
+fn describe_answer(answer: &Answer) -> Vec<String> {
+    let Answer { policy, decision, .. } = answer;
+    let shadow = if answer.mode == Mode::Shadow { " (shadow, not acted upon)" } else { "" };
+    let stand_in = if answer.rung == Rung::LastGood { " (the last component that had answered)" } else { "" };
+    let wanted = match &decision.outcome {
+        Outcome::Hold => "hold".to_owned(),
+        Outcome::ScaleTo(to) => format!("scale to {}", to.count),
+        Outcome::Change(change) => format!(
+            "create {}, delete {}",
+            change.create.iter().fold(0_u32, |sum, request| sum.saturating_add(request.count)),
+            change.delete.len()
+        ),
+    };
+    let mut lines = vec![format!("{policy}{shadow}{stand_in}"), format!("  decision  {wanted}: {}", decision.reason)];
+    for signal in &decision.signals {
+        let target = signal.target.map(|target| format!(", target {target}")).unwrap_or_default();
+        let wants = signal
+            .wants
+            .map(|wants| format!(", wants {}", output::count(wants as usize, "droplet")))
+            .unwrap_or_default();
+        lines.push(format!("  signal    {} {}{target}{wants}", signal.name, rounded(signal.value)));
+    }
+    lines.extend(answer.failure.iter().map(|failure| format!("  failed    {failure}")));
+    lines.extend(answer.log.iter().map(|line| format!("  log       {line}")));
+    lines
+}
+
+pub(super) fn describe_plan(plan: &Plan) -> String {
+    if plan.is_empty() {
+        return format!("nothing to do, {}", output::count(plan.from as usize, "droplet"));
+    }
+    let mut parts = Vec::new();
+    if plan.created() > 0 {
+        parts.push(format!("create {}", plan.created()));
+    }
+    if !plan.deletes.is_empty() {
+        let names: Vec<&str> = plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect();
+        parts.push(format!("delete {}", names.join(", ")));
+    }
+    format!("{} → {}: {}", plan.from, plan.to, parts.join("; "))
+}
+
+/// Two decimals are enough to see why.
+fn rounded(value: f64) -> f64 {
+    (value * 100.0).round() / 100.0
+}

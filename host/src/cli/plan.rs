@@ -1,0 +1,155 @@
+//! `doproxy plan`: one tick without acting. It takes no lock, writes nothing, and no cool-down begins.
+
+use serde::Serialize;
+use tempfile::TempDir;
+
+use super::app::App;
+use super::describe::describe;
+use super::output::{Progress, say};
+use super::run::SHORTEST_WINDOW;
+use super::{Global, Usage};
+use crate::cloud::CreateRequest;
+use crate::config::Span;
+use crate::controller::Seen;
+use crate::inventory::sqlite::SqliteInventory;
+use crate::model::{HourlyPrice, Mode, Observation, Plan, TickRecord, Trigger};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Policies are asked with what they remember, and what they answer is forgotten again.\n\nExamples:\n  doproxy plan\n  doproxy plan --json | jq .plan"
+)]
+pub(super) struct Args {
+    /// How long HAProxy is looked at before the policies are asked.
+    #[arg(long, default_value = "5s", value_name = "TIME")]
+    window: Span,
+    /// Everything, for programs.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What carrying out a plan takes.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Price {
+    /// Calls of the API that create.
+    create_calls: u32,
+    /// Droplets that are drained and deleted.
+    deletes: u32,
+    /// What the fleet costs an hour now, in dollars.
+    hourly_before: f64,
+    /// What it costs then.
+    hourly_after: f64,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Planned<'a> {
+    #[serde(flatten)]
+    record: &'a TickRecord,
+    price: Price,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    if args.window.0 < SHORTEST_WINDOW {
+        return Err(Usage("--window is at least 100ms: rates need some time between two looks".to_owned()).into());
+    }
+    let app = App::load_with_advice(global)?;
+    let progress = Progress::new();
+    let policies = app.policies().await?;
+    // A fleet that has no inventory yet is looked at without making one.
+    let (inventory, _scratch) = match app.existing_inventory()? {
+        Some(inventory) => (inventory, None),
+        None => scratch()?,
+    };
+    let controller = app.controller_over(inventory, &progress).await?;
+    let mut mind = controller.mind(policies).await?;
+    let before = controller.stats().await?;
+    tokio::time::sleep(args.window.0).await;
+    let now = controller.stats().await?;
+    let seen = Seen { before: &before, now: &now, trigger: Trigger::Manual, api_unreachable: None };
+    let tick = controller.plan(&mut mind, &app.bounds(), &seen).await?;
+    progress.finish();
+    let record = &tick.record;
+    let price = price(&record.observation, &record.plan);
+    if args.json {
+        say!("{}", serde_json::to_string_pretty(&Planned { record, price })?);
+        return Ok(());
+    }
+    if !record.answers.iter().any(|answer| answer.mode == Mode::Active) {
+        say!("no policy is active: the fleet is kept within its bounds");
+    }
+    say!("{}", describe(record));
+    for line in operations(&record.plan, &price) {
+        say!("  would     {line}");
+    }
+    say!("  cost      {}", cost(&price));
+    Ok(())
+}
+
+fn scratch() -> anyhow::Result<(SqliteInventory, Option<TempDir>)> {
+    let dir = tempfile::tempdir()?;
+    Ok((SqliteInventory::open(dir.path().join("doproxy.db"))?, Some(dir)))
+}
+
+fn price(observation: &Observation, plan: &Plan) -> Price {
+    let of = |index: usize| observation.templates.get(index).map(|template| template.hourly_price);
+    let fleet = observation.fleet.iter().filter(|droplet| droplet.phase.counts());
+    let (mut before, mut after) = (HourlyPrice::default(), HourlyPrice::default());
+    for droplet in fleet {
+        let price = of(droplet.template as usize).unwrap_or_default();
+        before = before.plus(price);
+        if !plan.deletes.iter().any(|delete| delete.droplet == droplet.name) {
+            after = after.plus(price);
+        }
+    }
+    let mut create_calls = 0;
+    for create in &plan.creates {
+        let size = create.request.size.as_deref();
+        let template = observation.templates.iter().position(|template| size.is_none_or(|size| template.size == size));
+        let price = template.and_then(of).unwrap_or_default();
+        after = after.plus(price.times(create.request.count));
+        create_calls += create.request.count.div_ceil(u32::try_from(CreateRequest::MAX_NAMES).unwrap_or(1));
+    }
+    Price {
+        create_calls,
+        deletes: u32::try_from(plan.deletes.len()).unwrap_or(u32::MAX),
+        hourly_before: before.dollars(),
+        hourly_after: after.dollars(),
+    }
+}
+
+/// What would be asked of the API, a line each.
+fn operations(plan: &Plan, price: &Price) -> Vec<String> {
+    let mut lines = Vec::new();
+    for create in &plan.creates {
+        let size = create.request.size.as_deref().map(|size| format!(" of size {size}")).unwrap_or_default();
+        lines.push(format!("create {}{size}: {}", create.request.count, create.reason));
+    }
+    if price.create_calls > 0 {
+        lines.push(format!("(at least {} create calls, where the user data is the same)", price.create_calls));
+    }
+    for delete in &plan.deletes {
+        lines.push(format!("drain and delete {}: {}", delete.droplet, delete.reason));
+    }
+    lines
+}
+
+fn cost(price: &Price) -> String {
+    let now = format!("${:.4} an hour", price.hourly_before);
+    if price.create_calls == 0 && price.deletes == 0 {
+        return format!("{now}, as it is");
+    }
+    format!("{now} now, ${:.4} then", price.hourly_after)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cost_says_what_changes() {
+        let price = Price { create_calls: 1, deletes: 0, hourly_before: 0.02, hourly_after: 0.035 };
+
+        assert_eq!(cost(&price), "$0.0200 an hour now, $0.0350 then");
+        assert_eq!(cost(&Price { create_calls: 0, ..price }), "$0.0200 an hour, as it is");
+    }
+}
