@@ -1,6 +1,6 @@
 //! The load balancer in front of the fleet: the seam, and the types that cross it.
 //!
-//! Two implementations: `haproxy`, and later a simulated one.
+//! Two implementations: `haproxy`, and `SimulatedBalancer` of the simulation.
 
 pub mod haproxy;
 
@@ -51,10 +51,22 @@ pub struct Server {
 pub enum Applied {
     /// It was so already.
     Unchanged,
+    /// The process was changed while it ran: no connection noticed.
+    AtRunTime {
+        /// Servers that it has since.
+        added: usize,
+        /// Servers that it had.
+        removed: usize,
+        /// Servers that get new sessions since, or do not any more.
+        changed: usize,
+    },
     /// The process was reloaded.
-    Reloaded,
-    /// The process was reloaded. Somebody else had written the file that was replaced, which is kept here.
-    ReloadedOver(PathBuf),
+    Reloaded {
+        /// What could not be changed while it ran.
+        reason: String,
+        /// Somebody else had written the file that was replaced, which is kept here.
+        over: Option<PathBuf>,
+    },
 }
 
 /// What the running balancer says.
@@ -68,6 +80,21 @@ pub struct Stats {
     pub requests_total: u64,
     /// Seconds since the process started: when it is less than before, the counters began anew.
     pub uptime_s: u64,
+    /// The process itself.
+    pub process: ProcessStats,
+}
+
+/// What the running balancer says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProcessStats {
+    /// Its version, in its own words.
+    pub version: String,
+    /// The process id of the worker that takes new connections. Another one than before has other counters.
+    pub pid: u32,
+    /// How often it was reloaded since it was started; `None` where there is nobody who counts.
+    pub generation: Option<u64>,
+    /// Workers of before a reload, which still have connections.
+    pub old_workers: usize,
 }
 
 /// What the running balancer says of one server.

@@ -310,6 +310,17 @@ pub enum RunAs {
     Caller,
 }
 
+/// What is changed by a reload of HAProxy.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReloadWhen {
+    /// What cannot be changed while it runs.
+    #[default]
+    Auto,
+    /// Everything.
+    Always,
+}
+
 /// HAProxy.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -336,6 +347,10 @@ pub struct Haproxy {
     pub master_socket: Option<PathBuf>,
     /// A command that reloads HAProxy, in place of the master CLI.
     pub reload_command: Option<Vec<String>>,
+    /// Whether each change is a reload, or only what cannot be changed while HAProxy runs. Default `auto`.
+    pub reload: ReloadWhen,
+    /// The least time between two reloads; what changes meanwhile goes with the next. Default 5s.
+    pub reload_gap: Option<Span>,
     /// The program. Default `haproxy`.
     pub binary: Option<PathBuf>,
     /// The account it runs as. Default user and group `haproxy`.

@@ -23,7 +23,7 @@ pub use error::ConfigError;
 pub use token::{Environment, TokenSource};
 pub use values::{Span, user_cache};
 
-use crate::balancer::haproxy::{self, Reload, RunAs};
+use crate::balancer::haproxy::{self, Changes, Reload, RunAs};
 use crate::cloud::digitalocean::ApiUrl;
 use crate::controller::{AddressKind, Deadlines};
 use crate::model::{Fallback, FleetName, GuardRules, HourlyPrice, Limits, Mode, Money, Template};
@@ -279,6 +279,11 @@ fn haproxy_options(
             (None, Some(socket)) => Reload::MasterSocket(dir.join(socket)),
             (None, None) => default.reload,
         },
+        changes: match given.reload {
+            file::ReloadWhen::Auto => Changes::AtRunTime,
+            file::ReloadWhen::Always => Changes::ByReload,
+        },
+        reload_gap: given.reload_gap.map_or(default.reload_gap, |span| span.0),
         run_as: match given.run_as {
             None => default.run_as,
             Some(file::RunAs::Caller) => None,

@@ -110,8 +110,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     pub async fn apply(&self, snapshot: &Snapshot) -> Result<Applied, ControllerError> {
         let servers = servers(&snapshot.droplets);
         let applied = self.balancer.apply(&servers).await.map_err(ControllerError::balancer)?;
-        if applied != Applied::Unchanged {
-            self.report(&Event::Reloaded { servers: servers.len() });
+        match applied {
+            // Whose state changed is said of the droplet itself.
+            Applied::Unchanged | Applied::AtRunTime { added: 0, removed: 0, .. } => {}
+            Applied::AtRunTime { .. } => self.report(&Event::ChangedAtRunTime { servers: servers.len() }),
+            Applied::Reloaded { .. } => self.report(&Event::Reloaded { servers: servers.len() }),
         }
         Ok(applied)
     }

@@ -92,6 +92,11 @@ pub enum Event {
         /// Its id.
         id: DropletId,
     },
+    /// HAProxy has other servers, and no connection noticed.
+    ChangedAtRunTime {
+        /// The servers that it has now.
+        servers: usize,
+    },
     /// HAProxy was reloaded.
     Reloaded {
         /// The servers that it has now.
@@ -151,6 +156,9 @@ impl fmt::Display for Event {
                 )
             }
             Self::Adopted { droplet, id } => write!(f, "{droplet} (id {id}) is of the fleet now"),
+            Self::ChangedAtRunTime { servers } => {
+                write!(f, "HAProxy has {servers} server{} now (no reload)", if *servers == 1 { "" } else { "s" })
+            }
             Self::Reloaded { servers } => {
                 write!(f, "HAProxy reloaded with {servers} server{}", if *servers == 1 { "" } else { "s" })
             }

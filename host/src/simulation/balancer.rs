@@ -47,8 +47,12 @@ impl Balancer for SimulatedBalancer {
         if state.servers == servers {
             return Ok(Applied::Unchanged);
         }
+        let had = |id| state.servers.iter().find(|server| server.id == id);
+        let added = servers.iter().filter(|server| had(server.id).is_none()).count();
+        let changed = servers.iter().filter(|server| had(server.id).is_some_and(|old| old != *server)).count();
+        let removed = state.servers.len() + added - servers.len();
         state.servers = servers.to_vec();
-        Ok(Applied::Reloaded)
+        Ok(Applied::AtRunTime { added, removed, changed })
     }
 
     async fn stats(&self) -> Result<Stats, Infallible> {

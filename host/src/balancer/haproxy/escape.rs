@@ -24,6 +24,11 @@ const HARMLESS: [bool; 256] = {
     harmless
 };
 
+/// Whether `text` is one word of a command too, and means there what it means in the file.
+pub(super) fn is_argument(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| HARMLESS[usize::from(byte)] || b"()".contains(&byte))
+}
+
 /// Whether HAProxy takes `text` as the name of a server (`invalid_char` in its `src/tools.c`).
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))

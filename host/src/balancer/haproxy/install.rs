@@ -6,6 +6,7 @@
 //! - `haproxy.cfg.pending`, while it is not known whether HAProxy took a change, with the digest of that;
 //! - `haproxy.cfg.installed`, the digests of what doproxy put there, by which a file that somebody else changed is
 //!   found out;
+//! - `haproxy.cfg.taken`, which of these the running worker was made equal to;
 //! - `haproxy.cfg.edited`, `haproxy.cfg.edited.2` and so on, such files before they were replaced;
 //! - for a moment `….new.PID`, from which each of these is renamed.
 
@@ -13,6 +14,7 @@ use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -36,6 +38,7 @@ pub(super) struct Place {
     last_good: PathBuf,
     pending: PathBuf,
     installed: PathBuf,
+    taken: PathBuf,
 }
 
 /// A file that is not in its place yet; removed when it does not get there.
@@ -58,6 +61,7 @@ impl Place {
             last_good: beside(&file, "last-good"),
             pending: beside(&file, "pending"),
             installed: beside(&file, "installed"),
+            taken: beside(&file, "taken"),
             file,
         }
     }
@@ -79,6 +83,32 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(failed("read", &self.file)(error)),
         }
+    }
+
+    /// The text of the configuration that has this digest: the present one or the one before.
+    pub(super) fn text_of(&self, wanted: &str) -> Option<String> {
+        let texts = [&self.file, &self.last_good].into_iter().filter_map(|path| fs::read(path).ok());
+        texts.filter(|bytes| digest(bytes) == wanted).find_map(|bytes| String::from_utf8(bytes).ok())
+    }
+
+    /// When the configuration was put in its place, or changed there.
+    pub(super) fn since(&self) -> Option<SystemTime> {
+        let metadata = fs::metadata(&self.file).ok()?;
+        let seconds = u64::try_from(metadata.ctime()).ok()?;
+        UNIX_EPOCH.checked_add(Duration::from_secs(seconds + 1))
+    }
+
+    /// What was noted of the running worker.
+    pub(super) fn taken(&self) -> Option<String> {
+        fs::read_to_string(&self.taken).ok()
+    }
+
+    /// Notes something of the running worker. Where that is lost, one reload more makes up for it.
+    pub(super) fn note_taken(&self, text: &str) -> Result<(), HaProxyError> {
+        write_state(&self.taken, text).inspect_err(|_| {
+            // Nothing is better than what was true before.
+            let _ = fs::remove_file(&self.taken);
+        })
     }
 
     /// Whether there is a change of which it is not known that HAProxy took it.
@@ -245,7 +275,7 @@ impl Drop for Draft {
     }
 }
 
-/// Writes a small file whose loss does no harm.
+/// Writes a small file whose loss does no harm, in one step.
 pub(super) fn write_state(path: &Path, text: &str) -> Result<(), HaProxyError> {
     let new = beside(path, "new");
     let written = around("write the state file", || fs::write(&new, text).and_then(|()| fs::rename(&new, path)));
@@ -268,7 +298,8 @@ fn has_ended(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
 }
 
-fn digest(bytes: &[u8]) -> String {
+/// What a configuration is known by.
+pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

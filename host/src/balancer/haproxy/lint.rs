@@ -11,7 +11,7 @@ use super::wanted::Wanted;
 pub(super) const END_MARKER: &str = "# doproxy: end";
 
 /// What begins a section (HAProxy's configuration manual, chapter 2 and on).
-fn is_section(keyword: &str) -> bool {
+pub(super) fn is_section(keyword: &str) -> bool {
     matches!(
         keyword,
         "global"

@@ -1,14 +1,18 @@
 //! HAProxy as the balancer: the file is the truth, and the running process is made equal to it.
 //!
 //! A change goes: render (Tera) → our own checks → `haproxy -c` → the file is put in its place, with the last good one
-//! beside it → reload → ask the new worker what it serves. Where that fails, the last good file comes back. What
-//! somebody else wrote into the file is kept beside it.
+//! beside it → where only servers come, go or change their state, the worker is told so while it runs; anything else is
+//! a reload, and so is a worker that does not do as it was told → ask the worker what it serves. Where that fails, the
+//! last good file comes back. What somebody else wrote into the file is kept beside it.
 //! Nothing is done when file and process are so already. A droplet that warms up or drains is in the file with
 //! weight 0: it is checked, and gets no new sessions.
 //!
-//! What a template is given is said at the top of [`BUILT_IN_TEMPLATE`]. A change is in `change`, statistics and
-//! reloads are in `runtime`, `stats` and `reload`; [`Process`] runs an HAProxy for the demo and for tests.
+//! What a template is given is said at the top of [`BUILT_IN_TEMPLATE`]. A change is in `change`; which way it goes is
+//! decided in `plan`, of what `layout`, `state` and `taken` say of file and worker; `at_run_time` and `reload` are the
+//! two ways. Questions to HAProxy are in `runtime`, its statistics in `stats`; [`Process`] runs an HAProxy for the demo
+//! and for tests.
 
+mod at_run_time;
 mod change;
 mod command;
 mod error;
@@ -17,16 +21,21 @@ mod escape;
 mod fixtures;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod gap;
 mod install;
+mod layout;
 mod lint;
 mod live;
 mod options;
+mod plan;
 mod process;
 mod reload;
 mod runtime;
 mod state;
 mod stats;
 mod table;
+mod taken;
+mod tally;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -37,17 +46,20 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::{Applied, Balancer, Server, Stats};
-use change::When;
+use change::{Memory, When};
 use options::Setup;
+use reload::Processes;
 use runtime::{Command, Socket};
+use tally::Tally;
 use template::Template;
 use wanted::Wanted;
 
 pub use error::{HaProxyError, ReloadError, SocketError};
 pub use lint::Problem;
 pub use live::{Live, OnDisk, Running};
-pub use options::{Deadlines, Options, Reload, RunAs, Timeouts};
+pub use options::{Changes, Deadlines, Options, Reload, RunAs, Timeouts};
 pub use process::Process;
+pub use tally::Counters;
 pub use template::BUILT_IN_TEMPLATE;
 
 /// The name of the fleet's backend in every configuration.
@@ -60,7 +72,8 @@ pub struct HaProxy {
     setup: Setup,
     template: Template,
     /// Changes are made one at a time.
-    changing: Mutex<()>,
+    changing: Mutex<Memory>,
+    tally: Tally,
 }
 
 impl HaProxy {
@@ -68,7 +81,7 @@ impl HaProxy {
     pub fn new(options: Options) -> Result<Self, HaProxyError> {
         let setup = Setup::new(&options, &options.state_file)?;
         let template = Template::load(options.template.as_deref())?;
-        Ok(Self { options, setup, template, changing: Mutex::new(()) })
+        Ok(Self { options, setup, template, changing: Mutex::default(), tally: Tally::default() })
     }
 
     /// The configuration of `servers`, as it would be installed.
@@ -113,13 +126,14 @@ impl HaProxy {
         Socket::new(&self.options.stats_socket, self.options.deadlines.answer)
     }
 
-    /// What workers of before say of their servers, where there is a master to ask.
-    async fn old_workers(&self) -> Result<Vec<String>, SocketError> {
-        let Reload::MasterSocket(path) = &self.options.reload else { return Ok(Vec::new()) };
+    /// The processes, and what workers of before say of their servers, where there is a master to ask.
+    async fn processes(&self) -> Result<Option<(Processes, Vec<String>)>, SocketError> {
+        let Reload::MasterSocket(path) = &self.options.reload else { return Ok(None) };
         let deadline = self.options.deadlines.answer;
         let master = Socket::new(path, deadline);
         let mut answers = Vec::new();
-        for pid in reload::processes(&master, Instant::now() + deadline).await?.old_workers {
+        let processes = reload::processes(&master, Instant::now() + deadline).await?;
+        for &pid in &processes.old_workers {
             match master.ask_master(Command::ShowStatOf(pid)).await {
                 Ok(answer) => answers.push(answer),
                 Err(error) => {
@@ -131,7 +145,12 @@ impl HaProxy {
                 }
             }
         }
-        Ok(answers)
+        Ok(Some((processes, answers)))
+    }
+
+    /// What was done to HAProxy since this value was made.
+    pub fn counters(&self) -> Counters {
+        self.tally.read()
     }
 }
 
@@ -146,7 +165,11 @@ impl Balancer for HaProxy {
         // Sessions that move from the present to the past in between are seen twice rather than not at all.
         let socket = self.stats_socket();
         let [info, stat] = socket.ask([Command::ShowInfo, Command::ShowStat]).await?;
-        let old_workers = self.old_workers().await?;
-        Ok(stats::read(&info, &stat, &old_workers).ok_or_else(|| socket.nonsense(Command::ShowStat, &stat))?)
+        let (processes, old_workers) = self.processes().await?.unzip();
+        let mut stats = stats::read(&info, &stat, &old_workers.unwrap_or_default())
+            .ok_or_else(|| socket.nonsense(Command::ShowStat, &stat))?;
+        stats.process.generation = processes.as_ref().map(|processes| processes.reloads);
+        stats.process.old_workers = processes.map_or(0, |processes| processes.old_workers.len());
+        Ok(stats)
     }
 }

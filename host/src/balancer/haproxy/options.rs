@@ -44,6 +44,10 @@ pub struct Options {
     pub run_as: Option<RunAs>,
     /// How a running HAProxy is told to read its file again.
     pub reload: Reload,
+    /// How the set of servers is changed.
+    pub changes: Changes,
+    /// The least time between two reloads. A change that needs one waits for it; the first does not.
+    pub reload_gap: Duration,
     /// HAProxy's own timeouts.
     pub timeouts: Timeouts,
     /// How long doproxy waits for HAProxy.
@@ -66,7 +70,8 @@ impl Options {
             health_path: "/".into(),
             check_interval: Duration::from_secs(2),
             max_sessions: 200,
-            slow_start: Duration::from_secs(30),
+            // Its slots grow along with its share. A client waits for one in the queue, and no longer than this.
+            slow_start: Duration::from_secs(10),
             stats_socket: "/run/haproxy/admin.sock".into(),
             metrics: None,
             log: Some("/dev/log".into()),
@@ -76,6 +81,8 @@ impl Options {
                 chroot: Some("/var/lib/haproxy".into()),
             }),
             reload: Reload::MasterSocket("/run/haproxy-master.sock".into()),
+            changes: Changes::AtRunTime,
+            reload_gap: Duration::from_secs(5),
             timeouts: Timeouts::default(),
             deadlines: Deadlines::default(),
         }
@@ -108,6 +115,16 @@ pub enum Reload {
     MasterSocket(PathBuf),
     /// By a program and its arguments, such as `systemctl reload haproxy`; no shell is between.
     Command(Vec<String>),
+}
+
+/// How the set of servers is changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Changes {
+    /// While HAProxy runs, where it can; else by a reload.
+    #[default]
+    AtRunTime,
+    /// By a reload, each of them.
+    ByReload,
 }
 
 /// HAProxy's own timeouts; see its configuration manual, section 4.2.
@@ -169,6 +186,10 @@ impl Default for Deadlines {
     }
 }
 
+/// The time between two health checks of a server that is down or on the way up or down. Two in a row that pass bring
+/// it up, so one that begins to answer has traffic half a second later.
+const FAST_CHECK_INTERVAL: Duration = Duration::from_millis(250);
+
 /// The options as the template sees them: all of them are known to be harmless in a configuration file.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Setup {
@@ -178,6 +199,7 @@ pub(super) struct Setup {
     server_port: u16,
     health_path: String,
     check_interval: String,
+    fast_check_interval: String,
     slow_start: String,
     max_sessions: u32,
     timeouts: WrittenTimeouts,
@@ -234,6 +256,7 @@ impl Setup {
             server_port: options.server_port,
             health_path: health_path(&options.health_path)?,
             check_interval: time("the check interval", options.check_interval)?,
+            fast_check_interval: time("the check interval", options.check_interval.min(FAST_CHECK_INTERVAL))?,
             slow_start: time("the slow start", options.slow_start)?,
             max_sessions: options.max_sessions,
             timeouts: WrittenTimeouts {

@@ -5,12 +5,13 @@
 //! master executes itself anew, its socket refuses connections.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
 use super::command;
 use super::error::{ReloadError, SocketError};
+use super::plan::Version;
 use super::runtime::{Backoff, Command, Socket, fact};
 use super::{HaProxyError, Options, Reload};
 use crate::crash::around_async;
@@ -19,7 +20,8 @@ use crate::crash::around_async;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Processes {
     master: u32,
-    reloads: u64,
+    /// How often the master was told to reload since it was started.
+    pub(super) reloads: u64,
     failed: u64,
     workers: Vec<u32>,
     /// Workers of before a reload, which still have connections.
@@ -122,8 +124,19 @@ pub(super) struct Worker {
     pub(super) pid: u32,
     /// The whole seconds since it was started.
     uptime_s: u64,
+    /// When it was started, give or take a second.
+    pub(super) started: SystemTime,
+    pub(super) version: Option<Version>,
     /// Its servers. HAProxy says that there is no such backend where its configuration is not one of ours.
     pub(super) state: Result<String, SocketError>,
+}
+
+#[cfg(test)]
+impl Worker {
+    /// A worker without servers.
+    pub(super) fn that_is(pid: u32, started: SystemTime) -> Self {
+        Self { pid, uptime_s: 0, started, version: None, state: Ok(String::new()) }
+    }
 }
 
 /// The worker that answers on the stats socket.
@@ -133,7 +146,13 @@ pub(super) async fn worker(stats: &Socket) -> Result<Worker, SocketError> {
     let number = |key| fact(&facts, key).and_then(|value| value.parse::<u64>().ok());
     let pid = number("Pid").and_then(|pid| u32::try_from(pid).ok());
     match (pid, number("Uptime_sec")) {
-        (Some(pid), Some(uptime_s)) => Ok(Worker { pid, uptime_s, state: servers }),
+        (Some(pid), Some(uptime_s)) => Ok(Worker {
+            pid,
+            uptime_s,
+            started: SystemTime::now().checked_sub(Duration::from_secs(uptime_s)).unwrap_or(SystemTime::UNIX_EPOCH),
+            version: fact(&facts, "Version").and_then(Version::read),
+            state: servers,
+        }),
         _ => Err(stats.nonsense(Command::ShowInfo, &facts)),
     }
 }
@@ -255,7 +274,7 @@ mod tests {
     }
 
     fn worker_that_is_up_for(uptime_s: u64) -> Worker {
-        Worker { pid: 11, uptime_s, state: Ok(String::new()) }
+        Worker { uptime_s, ..Worker::that_is(11, SystemTime::UNIX_EPOCH) }
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,8 +2,9 @@
 //!
 //! Each batch of commands has a connection of its own, since a connection that is open during a reload stays with
 //! the worker of before. Our side is closed after the question (the master of HAProxy 2.6 does not close its own
-//! otherwise), and the answer is read to its end. Only the commands below can be sent; none carries text from
-//! outside, so nobody can smuggle in a `;` or a line break.
+//! otherwise), and the answer is read to its end. Only the commands below can be sent; what they carry of the file
+//! and of HAProxy was held against the rules of [`escape`](super::escape), so nobody can smuggle in a `;` or a line
+//! break.
 
 use std::fmt;
 use std::io;
@@ -38,6 +39,8 @@ pub(super) enum Command {
     Reload,
     /// Master socket: [`Command::ShowStat`] of the worker with this process id.
     ShowStatOf(u32),
+    /// Master socket: the sessions of the worker with this process id.
+    ShowSessionsOf(u32),
 }
 
 impl fmt::Display for Command {
@@ -49,10 +52,55 @@ impl fmt::Display for Command {
             Self::ShowServersState => write!(f, "show servers state {BACKEND}"),
             Self::ShowProc => f.write_str("show proc"),
             Self::Reload => f.write_str("reload"),
+            Self::ShowSessionsOf(pid) => write!(f, "@!{pid} show sess"),
             Self::ShowStatOf(pid) => write!(f, "@!{pid} show stat {BACKEND} 6 -1"),
         }
     }
 }
+
+/// A command that changes a server of the fleet's backend. All names passed [`is_name`](super::escape::is_name).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Order<'a> {
+    /// The server comes, in maintenance and without checks; what it is made of came from
+    /// [`to_add`](super::layout::ServerLine::to_add).
+    Add(&'a str, &'a str),
+    /// Its health is checked.
+    Check(&'a str),
+    /// Its weight.
+    Weight(&'a str, u32),
+    /// It gets sessions, slowly at first.
+    Ready(&'a str),
+    /// It gets no new sessions.
+    Drain(&'a str),
+    /// As `Drain`, and it is not checked.
+    Maintain(&'a str),
+    /// Its sessions end now.
+    ShutDown(&'a str),
+    /// The session that [`Command::ShowSessionsOf`] shows with this id ends now.
+    ShutDownSession(&'a str),
+    /// It goes; only from maintenance, and without connections.
+    Delete(&'a str),
+}
+
+impl fmt::Display for Order<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Add(name, line) => write!(f, "add server {BACKEND}/{name} {line}"),
+            Self::Check(name) => write!(f, "enable health {BACKEND}/{name}"),
+            Self::Weight(name, weight) => write!(f, "set server {BACKEND}/{name} weight {weight}"),
+            Self::Ready(name) => write!(f, "set server {BACKEND}/{name} state ready"),
+            Self::Drain(name) => write!(f, "set server {BACKEND}/{name} state drain"),
+            Self::Maintain(name) => write!(f, "set server {BACKEND}/{name} state maint"),
+            Self::ShutDown(name) => write!(f, "shutdown sessions server {BACKEND}/{name}"),
+            Self::ShutDownSession(id) => write!(f, "shutdown session {id}"),
+            Self::Delete(name) => write!(f, "del server {BACKEND}/{name}"),
+        }
+    }
+}
+
+/// What every line of commands begins with: messages come with a number before them, by which they are told from
+/// what was asked for.
+const WITH_SEVERITIES: &str = "set severity-output number";
 
 /// A socket that HAProxy listens on.
 #[derive(Debug, Clone)]
@@ -90,7 +138,7 @@ impl Socket {
         &self,
         commands: [Command; N],
     ) -> Result<[Result<String, SocketError>; N], SocketError> {
-        let mut line = String::from("set severity-output number");
+        let mut line = String::from(WITH_SEVERITIES);
         for command in commands {
             line.push(';');
             line.push_str(&command.to_string());
@@ -108,8 +156,28 @@ impl Socket {
         }))
     }
 
+    /// Gives orders, one after the other, and holds each message that comes back for a refusal unless it is a notice.
+    pub(super) async fn order(&self, orders: &[Order<'_>]) -> Result<(), SocketError> {
+        let mut line = String::from(WITH_SEVERITIES);
+        for order in orders {
+            line.push(';');
+            line.push_str(&order.to_string());
+        }
+        let answer = self.exchange(&line).await?;
+        // An order that was carried out is answered with an empty line or with a notice.
+        match answer.lines().find(|line| !line.is_empty() && !is_notice(line)) {
+            None => Ok(()),
+            Some(refusal) => Err(self.nonsense(line.split_once(';').map_or("", |(_, orders)| orders), refusal)),
+        }
+    }
+
+    /// Passes an order on to the worker with this process id, through its master, which says nothing of what came of it.
+    pub(super) async fn order_of(&self, pid: u32, order: &Order<'_>) -> Result<(), SocketError> {
+        self.exchange(&format!("@!{pid} {order}")).await.map(drop)
+    }
+
     /// Says that `answer` is none to `command`.
-    pub(super) fn nonsense(&self, command: Command, answer: &str) -> SocketError {
+    pub(super) fn nonsense(&self, command: impl fmt::Display, answer: &str) -> SocketError {
         let answer = answer.trim().chars().take(SHOWN_CHARACTERS).collect();
         SocketError::Answer { path: self.path.clone(), command: command.to_string(), answer }
     }
@@ -135,6 +203,11 @@ impl Socket {
         stream.take(MAX_ANSWER_BYTES + 1).read_to_end(&mut bytes).await?;
         Ok(bytes)
     }
+}
+
+/// Whether a message is at most a notice: syslog's severities 5 to 7.
+fn is_notice(message: &str) -> bool {
+    ["[5]: ", "[6]: ", "[7]: "].iter().any(|severity| message.starts_with(severity))
 }
 
 /// Waits that grow from 2 to 100 ms, until a deadline.
@@ -164,6 +237,18 @@ impl Backoff {
         self.next = (self.next * 2).min(Duration::from_millis(100));
         true
     }
+}
+
+/// The ids of the sessions with these servers of the fleet, in an answer to `show sess`: a line each, `0x55… be=… srv=…`.
+pub(super) fn sessions_with<'a>(dump: &'a str, names: &[String]) -> Vec<&'a str> {
+    let id_of = |line: &'a str| {
+        let (id, rest) = line.split_once(": ")?;
+        let value = |key| rest.split_ascii_whitespace().find_map(|word| word.strip_prefix(key));
+        let ours = value("be=") == Some(BACKEND) && names.iter().any(|name| value("srv=") == Some(name));
+        let digits = id.strip_prefix("0x")?;
+        (ours && !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+    };
+    dump.lines().filter_map(id_of).collect()
 }
 
 /// The value of `key` in an answer of lines `key: value`.
@@ -208,6 +293,35 @@ mod tests {
         let error = socket.ask([Command::ShowServersState]).await.unwrap_err();
 
         assert!(error.to_string().ends_with("with \"[3]: Can't find backend.\""), "{error}");
+    }
+
+    #[tokio::test]
+    async fn orders_that_are_carried_out_are_answered_with_notices_or_nothing() {
+        let (_dir, socket) = socket_that_answers("\n[6]: New server registered.\n\n\n\n");
+
+        socket.order(&[Order::Add("web-7", "10.0.0.7:80 id 7"), Order::Drain("web-7")]).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_refused_order_is_an_error_with_its_words() {
+        let (_dir, socket) = socket_that_answers("\n\n[3]: No such server.\n\n");
+
+        let error = socket.order(&[Order::Weight("web-7", 0), Order::Drain("web-7")]).await.unwrap_err();
+
+        let told = error.to_string().replace(&*socket.path.to_string_lossy(), "SOCKET");
+        insta::assert_snapshot!(told, @r#"HAProxy answered `set server droplets/web-7 weight 0;set server droplets/web-7 state drain` on SOCKET with "[3]: No such server.""#);
+    }
+
+    #[test]
+    fn sessions_are_found_by_their_server() {
+        let dump = "0x56499ed3bf60: proto=tcpv4 src=127.0.0.1:56316 fe=f be=droplets srv=web-1 ts=00 age=1s\n\
+                    0x56499ed3bf61: proto=tcpv4 src=127.0.0.1:56317 fe=f be=droplets srv=web-12 ts=00 age=1s\n\
+                    0x56499ed3bf62: proto=tcpv4 src=127.0.0.1:56318 fe=f be=other srv=web-1 ts=00 age=1s\n\
+                    0x5;reload: proto=tcpv4 src=127.0.0.1:56319 fe=f be=droplets srv=web-1 ts=00 age=1s\n\
+                    0x7f42ec03f690: proto=sockpair src=unix:2 fe=GLOBAL be=<NONE> srv=<none> ts=00 epoch=0\n";
+
+        assert_eq!(sessions_with(dump, &["web-1".to_owned()]), ["0x56499ed3bf60"]);
+        assert_eq!(sessions_with("", &["web-1".to_owned()]), [""; 0]);
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::runtime::fact;
 use super::table::{Row, Table};
 use super::wanted::droplet_of;
-use crate::balancer::{ServerStats, Stats};
+use crate::balancer::{ProcessStats, ServerStats, Stats};
 use crate::model::{DropletId, Load};
 
 /// The name of the row that sums up a backend.
@@ -17,7 +17,12 @@ pub(super) fn read(info: &str, stat: &str, old_workers: &[String]) -> Option<Sta
     let uptime_s = fact(info, "Uptime_sec")?.parse().ok()?;
     let old = old_sessions(old_workers);
     let table = Table::csv(stat)?;
-    let mut stats = Stats { uptime_s, ..Stats::default() };
+    let process = ProcessStats {
+        version: plain(fact(info, "Version").unwrap_or_default()),
+        pid: fact(info, "Pid").and_then(|pid| pid.parse().ok()).unwrap_or(0),
+        ..ProcessStats::default()
+    };
+    let mut stats = Stats { uptime_s, process, ..Stats::default() };
     for row in table.rows() {
         match row.text("svname") {
             Some(BACKEND_ROW) => {
@@ -103,7 +108,7 @@ mod tests {
 
     fn of(rows: &str, old: &[&str]) -> Stats {
         let old: Vec<String> = old.iter().map(|rows| format!("{HEADER}{rows}")).collect();
-        read("Name: HAProxy\nUptime_sec: 42\nPid: 7", &format!("{HEADER}{rows}"), &old).unwrap()
+        read("Name: HAProxy\nVersion: 2.6.12\nUptime_sec: 42\nPid: 7", &format!("{HEADER}{rows}"), &old).unwrap()
     }
 
     #[test]
@@ -126,7 +131,8 @@ mod tests {
             requests_total: 500,
             errors_total: 9,
         };
-        assert_eq!(stats, Stats { servers: vec![server], queued: 5, requests_total: 700, uptime_s: 42 });
+        let process = ProcessStats { version: "2.6.12".into(), pid: 7, ..ProcessStats::default() };
+        assert_eq!(stats, Stats { servers: vec![server], queued: 5, requests_total: 700, uptime_s: 42, process });
     }
 
     #[test]

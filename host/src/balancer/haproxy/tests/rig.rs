@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 
 use nix::unistd::Pid;
@@ -59,20 +59,34 @@ impl Rig {
         std::fs::write(&options.state_file, "1\n").unwrap();
         let process =
             Process::start(&options.binary, &options.config_file, &dir.path().join("master.sock")).await.unwrap();
+        // Since it was written after the start, nobody can know what the worker read: the first change is a reload.
+        std::fs::write(&options.config_file, &text).unwrap();
         Self { dir, options, haproxy, process, release: Arc::default(), front }
     }
 
     /// An HTTP server as droplet `id`, at 127.0.1.ID. It answers with its number; `/hold` has an answer that begins
     /// and does not end before it is released.
     pub(super) async fn boot(&self, id: u8) {
+        self.boot_sick(id).await.store(false, Ordering::Relaxed);
+    }
+
+    /// The same, which answers 503 to everything until that is changed.
+    pub(super) async fn boot_sick(&self, id: u8) -> Arc<AtomicBool> {
         let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 1, id), self.options.server_port)).await.unwrap();
-        let release = Arc::clone(&self.release);
+        let (release, sick) = (Arc::clone(&self.release), Arc::new(AtomicBool::new(true)));
+        let is_sick = Arc::clone(&sick);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                tokio::spawn(answer(stream, id, Arc::clone(&release)));
+                tokio::spawn(answer(stream, id, Arc::clone(&is_sick), Arc::clone(&release)));
             }
         });
+        sick
+    }
+
+    /// Where clients connect.
+    pub(super) fn front(&self) -> (Ipv4Addr, u16) {
+        (Ipv4Addr::LOCALHOST, self.front)
     }
 
     /// What a client gets: the status and the body.
@@ -179,6 +193,7 @@ async fn options_in(dir: &Path) -> Options {
         log: None,
         run_as: None,
         reload: Reload::MasterSocket(dir.join("master.sock")),
+        reload_gap: Duration::ZERO,
         ..Options::new(dir.join("haproxy.cfg"))
     }
 }
@@ -214,21 +229,32 @@ pub(super) async fn free_port() -> u16 {
     }
 }
 
-async fn answer(mut stream: TcpStream, id: u8, release: Arc<Notify>) {
-    let mut request = Vec::new();
-    while !request.ends_with(b"\r\n\r\n") {
-        match stream.read_u8().await {
-            Ok(byte) => request.push(byte),
-            Err(_) => return,
+/// Answers requests until the other side has gone, which it may at any time: then there is nobody to answer.
+async fn answer(mut stream: TcpStream, id: u8, sick: Arc<AtomicBool>, release: Arc<Notify>) {
+    while let Some(request) = request(&mut stream).await {
+        let answered = if sick.load(Ordering::Relaxed) {
+            stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await
+        } else if request.starts_with(b"GET /hold") {
+            let begun = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin").await;
+            release.notified().await;
+            begun.and(stream.write_all(b"+end").await)
+        } else {
+            let body = id.to_string();
+            stream
+                .write_all(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes())
+                .await
+        };
+        if answered.is_err() {
+            return;
         }
     }
-    // A client or HAProxy may have gone: then there is nobody to answer.
-    if request.starts_with(b"GET /hold") {
-        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n").await;
-        release.notified().await;
-    } else {
-        let body = id.to_string();
-        let head = format!("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
-        let _ = stream.write_all((head + &body).as_bytes()).await;
+}
+
+/// The header of the next request.
+async fn request(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(stream.read_u8().await.ok()?);
     }
+    Some(request)
 }

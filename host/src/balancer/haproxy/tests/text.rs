@@ -81,11 +81,11 @@ fn the_built_in_configuration_reads_well() {
         # What may have reached the application is sent again only where that is harmless.
         retry-on conn-failure empty-response 503
         http-request disable-l7-retry unless METH_GET
-        # Every option is on the server's own line: servers added at run time take nothing from `default-server`.
+        # Every option is on the server's own line: servers that are added while HAProxy runs are made of that line alone.
         # node-502000001.example: serving
-        server web-502000001 10.0.0.129:80 id 502000001 check inter 2s fall 3 rise 2 weight 100 maxconn 200 slowstart 30s observe layer4 error-limit 20 on-error mark-down
+        server web-502000001 10.0.0.129:80 id 502000001 check inter 2s fastinter 250ms downinter 250ms fall 3 rise 2 weight 100 maxconn 200 slowstart 10s observe layer4 error-limit 20 on-error mark-down
         # node-502000002.example: warming
-        server web-502000002 10.0.0.130:80 id 502000002 check inter 2s fall 3 rise 2 weight 0 maxconn 200 slowstart 30s observe layer4 error-limit 20 on-error mark-down
+        server web-502000002 10.0.0.130:80 id 502000002 check inter 2s fastinter 250ms downinter 250ms fall 3 rise 2 weight 0 maxconn 200 slowstart 10s observe layer4 error-limit 20 on-error mark-down
 
     # doproxy: end
     "#);
