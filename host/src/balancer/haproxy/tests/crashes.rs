@@ -15,12 +15,12 @@ const BIND: &str = "DOPROXY_TEST_PART_BIND";
 
 /// Crashes at each point of a change to two servers that listen at `bind`, each time after `before`; answers at how
 /// many points.
-async fn crash_at_each(rig: &Rig, bind: &str, before: impl Fn(&Rig)) -> usize {
+async fn crash_at_each(rig: &Rig, bind: &str, before: impl AsyncFn(&Rig)) -> usize {
     let trace = rig.dir.path().join("trace");
     let mut points = 0;
     loop {
         rig.haproxy.apply(&one()).await.unwrap();
-        before(rig);
+        before(rig).await;
         points += 1;
         let mut change = part(&[], "crashes::part_that_changes", rig.dir.path());
         change.env(PORT, rig.options.server_port.to_string()).env(BIND, bind);
@@ -34,6 +34,7 @@ async fn crash_at_each(rig: &Rig, bind: &str, before: impl Fn(&Rig)) -> usize {
         assert_eq!(rig.get().await.0, 200, "after a crash {at}");
         // What it left is carried on, and is nothing that stays.
         rig.haproxy.apply(&two()).await.unwrap_or_else(|error| panic!("after a crash {at}: {error}"));
+        assert_eq!(in_service(rig).await, [1, 2], "after a crash {at}");
         assert_eq!(drafts(rig.dir.path()), [""; 0], "after a crash {at}");
         assert!(rig.boots(), "after a crash {at} and a change");
         if output.status.code().is_some() {
@@ -48,6 +49,15 @@ fn one() -> [Server; 1] {
 
 fn two() -> [Server; 2] {
     [local(Serving, 1), local(Serving, 2)]
+}
+
+/// The droplets that HAProxy gives traffic.
+async fn in_service(rig: &Rig) -> Vec<u64> {
+    let stats = rig.haproxy.stats().await.unwrap();
+    let up = stats.servers.iter().filter(|server| server.status.starts_with("UP"));
+    let mut up: Vec<u64> = up.map(|server| server.id.0).collect();
+    up.sort_unstable();
+    up
 }
 
 /// Files that are not in their place.
@@ -67,7 +77,7 @@ async fn a_change_over_an_edit_may_crash_at_each_point_and_the_edit_is_kept() {
     rig.boot(2).await;
     let bind = rig.options.bind[0].clone();
 
-    let points = crash_at_each(&rig, &bind, |rig| {
+    let points = crash_at_each(&rig, &bind, async |rig| {
         // Each time it is the first of its kind.
         let _ = std::fs::remove_file(rig.dir.path().join("haproxy.cfg.edited"));
         std::fs::write(&rig.options.config_file, rig.config() + "# mine\n").unwrap();
@@ -80,13 +90,33 @@ async fn a_change_over_an_edit_may_crash_at_each_point_and_the_edit_is_kept() {
 }
 
 #[tokio::test]
+async fn a_change_while_haproxy_runs_may_crash_between_any_two_commands() {
+    let rig = Rig::start().await;
+    for id in 1..=3 {
+        rig.boot(id).await;
+    }
+    let bind = rig.options.bind[0].clone();
+
+    // One comes and one goes.
+    let points = crash_at_each(&rig, &bind, async |rig| {
+        rig.haproxy.apply(&[local(Serving, 1), local(Serving, 3)]).await.unwrap();
+    });
+    let points = points.await;
+
+    report(points, "a change while HAProxy runs");
+    assert!(points > 50, "{points}");
+    let reloads = rig.haproxy.counters().reloads;
+    assert!(reloads < points as u64 / 4, "most of it is carried on without a reload: {reloads} of {points}");
+}
+
+#[tokio::test]
 async fn a_change_that_fails_may_crash_at_each_point_of_going_back() {
     let rig = Rig::start().await;
     rig.boot(1).await;
     rig.boot(2).await;
     let (_listener, bind) = taken().await;
 
-    let points = crash_at_each(&rig, &bind[0], |_| {}).await;
+    let points = crash_at_each(&rig, &bind[0], async |_| {}).await;
 
     report(points, "a change that fails");
     assert!(points > 50, "{points}");

@@ -1,0 +1,160 @@
+//! Fifty changes under load: no client notices one, whichever way they are made.
+
+use std::io;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+
+use super::rig::{Rig, local, of};
+use crate::balancer::ServerState::{Draining, Serving, Warming};
+use crate::balancer::haproxy::Changes;
+use crate::balancer::{Balancer as _, Server};
+
+/// How many clients there are, how long each rests after an answer, and how many changes there are.
+const CLIENTS: usize = 8;
+const REST: Duration = Duration::from_millis(1);
+const CHANGES: usize = 50;
+
+/// Clients that ask and ask again, and count every answer that is none.
+struct Load {
+    clients: JoinSet<()>,
+    count: Arc<Count>,
+}
+
+#[derive(Default)]
+struct Count {
+    stop: AtomicBool,
+    answered: AtomicU64,
+    failed: AtomicU64,
+    first_failure: std::sync::Mutex<Option<String>>,
+}
+
+impl Load {
+    fn begin(rig: &Rig, keep_alive: bool) -> Self {
+        let (front, count) = (rig.front(), Arc::new(Count::default()));
+        let mut clients = JoinSet::new();
+        for _ in 0..CLIENTS {
+            let count = Arc::clone(&count);
+            clients.spawn(async move {
+                let mut connection = None;
+                while !count.stop.load(Ordering::Relaxed) {
+                    tokio::time::sleep(REST).await;
+                    match ask(&mut connection, front, keep_alive).await {
+                        Ok(()) => _ = count.answered.fetch_add(1, Ordering::Relaxed),
+                        Err(error) => {
+                            connection = None;
+                            count.failed.fetch_add(1, Ordering::Relaxed);
+                            count.first_failure.lock().unwrap().get_or_insert_with(|| error.to_string());
+                        }
+                    }
+                }
+            });
+        }
+        Self { clients, count }
+    }
+
+    /// How many requests were answered, how many were not, and how the first of these failed.
+    async fn end(mut self) -> (u64, u64, Option<String>) {
+        self.count.stop.store(true, Ordering::Relaxed);
+        while self.clients.join_next().await.is_some() {}
+        let failure = self.count.first_failure.lock().unwrap().clone();
+        (self.count.answered.load(Ordering::Relaxed), self.count.failed.load(Ordering::Relaxed), failure)
+    }
+}
+
+/// One request, on the connection that is there where the last answer left it open.
+async fn ask(
+    connection: &mut Option<BufReader<TcpStream>>,
+    front: (std::net::Ipv4Addr, u16),
+    keep_alive: bool,
+) -> io::Result<()> {
+    let mut stream = match connection.take() {
+        Some(stream) => stream,
+        None => BufReader::new(TcpStream::connect(front).await?),
+    };
+    let close = if keep_alive { "" } else { "Connection: close\r\n" };
+    stream.get_mut().write_all(format!("GET / HTTP/1.1\r\nHost: www\r\n{close}\r\n").as_bytes()).await?;
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    if !line.starts_with("HTTP/1.1 200 ") {
+        return Err(io::Error::other(if line.is_empty() { "closed without an answer".to_owned() } else { line }));
+    }
+    let (mut length, mut open) = (0, keep_alive);
+    loop {
+        line.clear();
+        stream.read_line(&mut line).await?;
+        let header = line.trim_end().to_ascii_lowercase();
+        match header.split_once(": ") {
+            Some(("content-length", value)) => length = value.parse().map_err(io::Error::other)?,
+            Some(("connection", "close")) => open = false,
+            Some(_) => {}
+            None if header.is_empty() && !line.is_empty() => break,
+            None => return Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+    stream.read_exact(&mut vec![0; length]).await?;
+    *connection = open.then_some(stream);
+    Ok(())
+}
+
+/// Two droplets serve all the time; others come, serve, drain and go, as the controller makes them.
+async fn fifty_changes_under_load(changes: Changes, keep_alive: bool) {
+    let rig = Rig::start_with(|options| options.changes = changes).await;
+    for id in 1..=4 {
+        rig.boot(id).await;
+    }
+    let with = |others: &[Server]| [&[local(Serving, 1), local(Serving, 2)], others].concat();
+    rig.haproxy.apply(&with(&[])).await.unwrap();
+    let reloads = rig.haproxy.counters().reloads;
+    rig.stats_when(|stats| [1, 2].iter().all(|id| of(stats, *id).is_some_and(|server| server.healthy))).await;
+    let load = Load::begin(&rig, keep_alive);
+
+    let mut made = 0;
+    for id in [3, 4].into_iter().cycle() {
+        rig.haproxy.apply(&with(&[local(Warming, id)])).await.unwrap();
+        rig.stats_when(|stats| of(stats, id.into()).is_some_and(|server| server.check_passed)).await;
+        rig.haproxy.apply(&with(&[local(Serving, id)])).await.unwrap();
+        rig.stats_when(|stats| of(stats, id.into()).is_some_and(|server| server.requests_total > 0)).await;
+        rig.haproxy.apply(&with(&[local(Draining, id)])).await.unwrap();
+        rig.stats_when(|stats| of(stats, id.into()).is_some_and(|server| server.sessions == 0)).await;
+        rig.haproxy.apply(&with(&[])).await.unwrap();
+        made += 4;
+        if made >= CHANGES {
+            break;
+        }
+    }
+    let (answered, failed, failure) = load.end().await;
+
+    let way = if changes == Changes::AtRunTime { "while HAProxy ran" } else { "by reloads" };
+    let kind = if keep_alive { "keep-alive" } else { "close" };
+    let _ = writeln!(std::io::stderr(), "{made} changes {way}, {kind}: {answered} requests, {failed} failed");
+    assert_eq!((failed, failure), (0, None), "of {answered}");
+    assert!(answered > 0);
+    let reloads = rig.haproxy.counters().reloads - reloads;
+    assert_eq!(reloads, if changes == Changes::AtRunTime { 0 } else { made as u64 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_changes_while_haproxy_runs_fail_no_request_of_keep_alive_clients() {
+    fifty_changes_under_load(Changes::AtRunTime, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_changes_while_haproxy_runs_fail_no_request_of_clients_that_close() {
+    fifty_changes_under_load(Changes::AtRunTime, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_reloads_fail_no_request_of_keep_alive_clients() {
+    fifty_changes_under_load(Changes::ByReload, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_reloads_fail_no_request_of_clients_that_close() {
+    fifty_changes_under_load(Changes::ByReload, false).await;
+}
