@@ -178,7 +178,7 @@ async fn a_template_that_does_not_render_is_refused_with_its_line() {
 
     assert_said!(stage, said.0, @r"
     2 error: DIR/mine.tera:3: Unexpected end of input
-    2 error: DIR/mine.tera:2: Variable `servrs` is not defined. Available variables: backend, bind, check_interval, fleet, health_path, log, max_sessions, metrics, run_as, server_port, servers, slow_start, state_file, stats_socket, timeouts
+    2 error: DIR/mine.tera:2: Variable `servrs` is not defined. Available variables: backend, bind, check_interval, fast_check_interval, fleet, health_path, log, max_sessions, metrics, run_as, server_port, servers, slow_start, state_file, stats_socket, timeouts
     2 error: DIR/mine.tera does not give a configuration of this fleet: there must be one `backend droplets`, and there are 0
     ");
     stage.strike().await;

@@ -104,7 +104,6 @@ async fn a_lost_answer_is_said_and_the_droplet_is_found() {
     www-0-RANDOM is active at ADDRESS; waiting for its health check
     HAProxy reloaded with 1 server
     www-0-RANDOM is serving
-    HAProxy reloaded with 1 server
     ");
     assert_eq!((ended.code, stage.billed().len()), (0, 1));
     stage.strike().await;

@@ -76,6 +76,8 @@ impl Stage {
         write(&file, &ended.out);
         let haproxy =
             Process::start(Path::new("/usr/sbin/haproxy"), &file, &dir.path().join("master.sock")).await.unwrap();
+        // Since it was written after the start, nobody can know what HAProxy read: the first change is a reload.
+        write(&file, &ended.out);
         Self { dir, planted: Mutex::default(), emulator, haproxy, port, droplet_port }
     }
 
