@@ -18,4 +18,6 @@ pub mod fuzzing;
 pub mod inventory;
 pub mod model;
 pub mod plugin;
+pub(crate) mod program;
 pub mod simulation;
+pub(crate) mod tls;
