@@ -45,15 +45,21 @@ pub(super) struct Call {
     pub(super) query: Vec<(&'static str, String)>,
     body: Option<Value>,
     once: bool,
+    spare: bool,
 }
 
 impl Call {
     fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: None, once: false }
+        Self { method, path: path.into(), query: Vec::new(), body: None, once: false, spare: false }
     }
 
     pub(super) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
+    }
+
+    /// A GET that can be done without: it leaves half of the budget, does not wait for it, and is not repeated.
+    pub(super) fn spare(path: impl Into<String>) -> Self {
+        Self { spare: true, ..Self::get(path) }
     }
 
     pub(super) fn delete(path: impl Into<String>) -> Self {
@@ -71,7 +77,11 @@ impl Call {
     }
 
     fn purpose(&self) -> Purpose {
-        if self.method == Method::DELETE { Purpose::Delete } else { Purpose::Other }
+        match (&self.method, self.spare) {
+            (&Method::DELETE, _) => Purpose::Delete,
+            (_, true) => Purpose::Spare,
+            (_, false) => Purpose::Other,
+        }
     }
 
     /// An error of this call that has no HTTP status.
@@ -156,7 +166,7 @@ impl Http {
         let mut held = Duration::ZERO;
         loop {
             let wanted = Instant::now();
-            let patience = self.retry.most.saturating_sub(held);
+            let patience = if call.spare { Duration::ZERO } else { self.retry.most.saturating_sub(held) };
             let permit = self.budget.permit(call.purpose(), patience).await.map_err(|exhausted| CloudError {
                 attempts: backoff.attempts(),
                 ..call.failed(ErrorClass::RateLimited { after: exhausted.after }, exhausted.to_string())
@@ -167,7 +177,7 @@ impl Http {
             let Outcome { result, status, request_id, asked } = self.attempt(call, &read, permit).await;
             let result = result.map_err(|error| CloudError { attempts, ..error });
 
-            let repeat = !call.once && result.as_ref().is_err_and(CloudError::is_passing);
+            let repeat = !call.once && !call.spare && result.as_ref().is_err_and(CloudError::is_passing);
             let pause = if repeat { backoff.pause(asked, rand::random()) } else { None };
             tracing::debug!(
                 method = %call.method,
