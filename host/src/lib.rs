@@ -15,6 +15,7 @@ pub mod emulator;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod history;
 pub mod inventory;
 pub mod model;
 pub mod plugin;
