@@ -65,7 +65,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let before = controller.stats().await?;
     tokio::time::sleep(args.window.0).await;
     let now = controller.stats().await?;
-    let seen = Seen { before: &before, now: &now, trigger: Trigger::Manual, api_unreachable: None };
+    let metrics = crate::metrics::haproxy::series(&before, &now);
+    let seen =
+        Seen { before: &before, now: &now, metrics: &metrics, trigger: Trigger::Manual, api_unreachable: None };
     let tick = controller.plan(&mut mind, &app.bounds(), &seen).await?;
     progress.finish();
     let record = &tick.record;

@@ -46,7 +46,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let before = controller.stats().await?;
     tokio::time::sleep(args.window.0).await;
     let now = controller.stats().await?;
-    let seen = Seen { before: &before, now: &now, trigger: Trigger::Manual, api_unreachable: None };
+    let metrics = crate::metrics::haproxy::series(&before, &now);
+    let seen =
+        Seen { before: &before, now: &now, metrics: &metrics, trigger: Trigger::Manual, api_unreachable: None };
     let mut tick = controller.plan(&mut mind, &app.bounds(), &seen).await?;
     progress.suspend(|| say!("{}", describe(&tick.record)));
     controller.commit(&mut mind, &mut tick).await?;
