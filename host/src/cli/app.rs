@@ -86,6 +86,11 @@ impl App {
         Ok(existing)
     }
 
+    /// Where the history is, whether or not it is there.
+    pub(super) fn history_file(&self) -> PathBuf {
+        self.config.history_beside(&self.inventory)
+    }
+
     /// The right to change the fleet; `command` is what others are told while they wait.
     pub(super) async fn lock(&self, command: &str, progress: &Progress) -> anyhow::Result<WriteLock> {
         let told = |holder: &str| progress.say(format_args!("waiting for {holder}, which is changing the inventory"));
