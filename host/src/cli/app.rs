@@ -14,6 +14,7 @@ use crate::config::{Config, Environment, PolicyConfig, TokenSource, UserDataConf
 use crate::controller::decide::ConfiguredPolicy;
 use crate::controller::{Bounds, Controller, Names, Settings, UserDataSource};
 use crate::inventory::sqlite::{SqliteInventory, WriteLock};
+use crate::metrics;
 use crate::model::UserData;
 use crate::plugin::PluginHost;
 
@@ -145,6 +146,9 @@ impl App {
         for PolicyConfig { name, plugin, config, mode } in &self.config.policies {
             let policy = host.policy(plugin).await?;
             policy.validate(config).await?;
+            for unmet in metrics::unmet(&self.config.metrics, name, &policy.manifest().metrics) {
+                output::warn(unmet);
+            }
             policies.push(ConfiguredPolicy { name: name.clone(), mode: *mode, policy, config: config.clone() });
         }
         Ok(policies)
