@@ -13,7 +13,7 @@ use crate::cloud::{Cloud, ErrorClass, Filter};
 use crate::config::UserDataConfig;
 use crate::history::History;
 use crate::inventory::Inventory;
-use crate::metrics::{self, Collector, SourceStatus};
+use crate::metrics::{self, Collector, SeriesStatus, SourceStatus};
 use crate::model::{DropletId, Mode};
 
 /// How long sources are waited for; each has a shorter timeout of its own.
@@ -220,7 +220,11 @@ async fn policies(app: &App, list: &mut List) {
         let checked = match host.policy(&policy.plugin).await {
             Ok(loaded) => {
                 for unmet in metrics::unmet(&app.config.metrics, &policy.name, &loaded.manifest().metrics) {
-                    if unmet.required { list.bad("policy", unmet) } else { list.note("policy", unmet) }
+                    if unmet.required {
+                        list.bad("policy", unmet);
+                    } else {
+                        list.note("policy", unmet);
+                    }
                 }
                 loaded
                     .validate(&policy.config)
@@ -291,7 +295,7 @@ async fn metrics(app: &App, api: Option<(DigitalOcean, Vec<DropletId>)>, list: &
         } else if series.is_empty() {
             list.note("metric", format_args!("{name}: nothing yet from {description}"));
         }
-        for (name, unit, newest, _) in series {
+        for SeriesStatus { name, unit, newest, .. } in series {
             let value = newest.map_or("nothing yet".to_owned(), |sample| format!("{} {unit}", sample.value));
             list.good("metric", format_args!("{name}: {}, from {description}", value.trim_end()));
         }

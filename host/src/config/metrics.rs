@@ -123,7 +123,7 @@ struct UncheckedSource {
 struct PrometheusKeys {
     /// Where it is, without `/api/v1`.
     url: String,
-    /// The query, in PromQL.
+    /// The query, in `PromQL`.
     query: String,
     /// A file with a bearer token, readable by its owner alone.
     bearer_token_file: Option<PathBuf>,

@@ -69,10 +69,23 @@ pub struct SourceStatus {
     pub name: String,
     /// What kind it is, and where it asks.
     pub description: String,
-    /// Its series with unit, newest sample, and whether that is stale.
-    pub series: Vec<(String, String, Option<Sample>, bool)>,
+    /// Its series.
+    pub series: Vec<SeriesStatus>,
     /// When it failed, and why, where it failed last.
     pub failure: Option<(Timestamp, String)>,
+}
+
+/// How a series is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesStatus {
+    /// Its name, with its labels as Prometheus writes them.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// Its newest sample.
+    pub newest: Option<Sample>,
+    /// Whether its source failed or is late.
+    pub stale: bool,
 }
 
 impl Collector {
@@ -186,34 +199,26 @@ impl Collector {
 
     /// How each source is doing, HAProxy first.
     pub fn sources(&self, now: Timestamp) -> Vec<SourceStatus> {
-        let host = self.host.ids.iter().zip(SERIES).filter_map(|(id, (name, unit))| {
-            let id = (*id)?;
-            let stale = self.is_stale(&self.host.feed, id, self.options.interval, now);
-            self.host
-                .feed
-                .current
-                .contains(&id)
-                .then(|| (name.to_owned(), unit.to_owned(), self.history.newest(id), stale))
-        });
+        let series = |feed: &Feed, interval: Duration| -> Vec<SeriesStatus> {
+            let known = feed.current.iter().filter_map(|id| Some((*id, self.history.key(*id)?)));
+            let status = known.map(|(id, key)| SeriesStatus {
+                name: labelled(&key),
+                unit: key.unit,
+                newest: self.history.newest(id),
+                stale: self.is_stale(feed, id, interval, now),
+            });
+            status.collect()
+        };
         let host = SourceStatus {
             name: "haproxy".to_owned(),
             description: "HAProxy's runtime API".to_owned(),
-            series: host.collect(),
+            series: series(&self.host.feed, self.options.interval),
             failure: self.host.feed.failure.clone(),
         };
         let others = self.slots.iter().map(|slot| SourceStatus {
             name: slot.options.name.clone(),
             description: slot.options.description(),
-            series: slot
-                .feed
-                .current
-                .iter()
-                .filter_map(|id| {
-                    let key = self.history.key(*id)?;
-                    let stale = self.is_stale(&slot.feed, *id, slot.options.interval, now);
-                    Some((labelled(&key), key.unit, self.history.newest(*id), stale))
-                })
-                .collect(),
+            series: series(&slot.feed, slot.options.interval),
             failure: slot.feed.failure.clone(),
         });
         std::iter::once(host).chain(others).collect()

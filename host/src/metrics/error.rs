@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cloud::CloudError;
+use crate::cloud::{CloudError, ErrorClass};
 
 /// Why a source gave nothing this time.
 #[derive(Debug, thiserror::Error)]
@@ -121,9 +121,14 @@ pub enum SourceError {
         problem: String,
     },
     /// The API of DigitalOcean failed.
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = hint(.0))]
     Cloud(#[from] CloudError),
     /// The source itself failed.
     #[error("the source failed: {0}; this is a fault in doproxy")]
     Panicked(String),
+}
+
+/// Tokens with all scopes that the fleet needs lack this one.
+fn hint(error: &CloudError) -> &'static str {
+    if error.class == ErrorClass::Unauthorized { "; the token needs the scope monitoring:read" } else { "" }
 }

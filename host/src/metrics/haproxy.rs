@@ -147,8 +147,12 @@ mod tests {
         }
     }
 
+    fn queue() -> Stats {
+        Stats { queued: 6, ..Stats::default() }
+    }
+
     fn stats(at: u64, uptime_s: u64, requests_total: u64, servers: Vec<ServerStats>) -> StatsAt {
-        let stats = Stats { servers, queued: 6, requests_total, uptime_s, ..Stats::default() };
+        let stats = Stats { servers, requests_total, uptime_s, ..queue() };
         StatsAt { at: Timestamp(at * 1000), stats }
     }
 

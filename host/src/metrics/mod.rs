@@ -21,7 +21,7 @@ mod source;
 mod tests;
 mod text;
 
-pub use collector::{Collector, SourceStatus};
+pub use collector::{Collector, SeriesStatus, SourceStatus};
 pub use endpoint::{Endpoint, InvalidEndpoint};
 pub use error::SourceError;
 pub use haproxy::{Rates, StatsAt};

@@ -1,4 +1,4 @@
-//! A PromQL query, asked as a range query from the last sample until now: after a pause nothing is missing.
+//! A query in `PromQL`, asked as a range query from the last sample until now: after a pause nothing is missing.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

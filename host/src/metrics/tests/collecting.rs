@@ -16,7 +16,7 @@ fn stats(at: Timestamp, requests_total: u64, sessions: u32) -> StatsAt {
         errors_total: 0,
     };
     let uptime_s = at.since(NOW.minus(Duration::from_hours(1))).as_secs();
-    StatsAt { at, stats: Stats { servers: vec![server], queued: 0, requests_total, uptime_s, ..Stats::default() } }
+    StatsAt { at, stats: Stats { servers: vec![server], requests_total, uptime_s, ..Stats::default() } }
 }
 
 fn need(name: &str, window: Duration) -> MetricNeed {
