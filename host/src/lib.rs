@@ -2,7 +2,7 @@
 //!
 //! Data flows one way: `observe` → `decide` (a plugin) → `guard` → `act`, all over the plain data of [`model`].
 //! The imports go one way too: `cli` → `controller`, `emulator`, `simulation`, `plugin` → `cloud`, `balancer`,
-//! `inventory` → `model`.
+//! `inventory`, `metrics`, `history` → `model`.
 
 pub mod balancer;
 pub mod cli;
@@ -15,7 +15,11 @@ pub mod emulator;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod history;
 pub mod inventory;
+pub mod metrics;
 pub mod model;
 pub mod plugin;
+pub(crate) mod program;
 pub mod simulation;
+pub(crate) mod tls;

@@ -7,6 +7,7 @@ mod fault_words;
 mod invariants;
 mod inventory_faults;
 mod io_faults;
+mod metrics;
 mod secrets;
 mod stage;
 mod tutorial;

@@ -14,6 +14,7 @@ use crate::config::{Config, Environment, PolicyConfig, TokenSource, UserDataConf
 use crate::controller::decide::ConfiguredPolicy;
 use crate::controller::{Bounds, Controller, Names, Settings, UserDataSource};
 use crate::inventory::sqlite::{SqliteInventory, WriteLock};
+use crate::metrics;
 use crate::model::UserData;
 use crate::plugin::PluginHost;
 
@@ -86,6 +87,11 @@ impl App {
         Ok(existing)
     }
 
+    /// Where the history is, whether or not it is there.
+    pub(super) fn history_file(&self) -> PathBuf {
+        self.config.history_beside(&self.inventory)
+    }
+
     /// The right to change the fleet; `command` is what others are told while they wait.
     pub(super) async fn lock(&self, command: &str, progress: &Progress) -> anyhow::Result<WriteLock> {
         let told = |holder: &str| progress.say(format_args!("waiting for {holder}, which is changing the inventory"));
@@ -140,6 +146,9 @@ impl App {
         for PolicyConfig { name, plugin, config, mode } in &self.config.policies {
             let policy = host.policy(plugin).await?;
             policy.validate(config).await?;
+            for unmet in metrics::unmet(&self.config.metrics, name, &policy.manifest().metrics) {
+                output::warn(unmet);
+            }
             policies.push(ConfiguredPolicy { name: name.clone(), mode: *mode, policy, config: config.clone() });
         }
         Ok(policies)

@@ -1,15 +1,23 @@
 //! `doproxy check`: would it work? Everything is looked at, whatever fails; nothing is changed.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::app::App;
 use super::output::say;
 use super::{Global, Reported, output};
+use crate::clock::Clock;
 use crate::cloud::digitalocean::DigitalOcean;
 use crate::cloud::{Cloud, ErrorClass, Filter};
 use crate::config::UserDataConfig;
+use crate::history::History;
 use crate::inventory::Inventory;
-use crate::model::Mode;
+use crate::metrics::{self, Collector, SeriesStatus, SourceStatus};
+use crate::model::{DropletId, Mode};
+
+/// How long sources are waited for; each has a shorter timeout of its own.
+const LONGEST_LOOK: Duration = Duration::from_mins(2);
 
 /// The list of what was looked at.
 struct List {
@@ -56,12 +64,14 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     for advice in &app.config.advice {
         list.note(advice.key, &advice.text);
     }
+    let mut api = None;
     match app.cloud() {
         Err(error) => list.bad("token", output::explain(&error)),
         Ok((cloud, source)) => {
             if let Some(room) = account(&cloud, &source.to_string(), &mut list).await {
                 droplet_options(&app, &cloud, &mut list).await;
-                fleet(&app, &cloud, room, &mut list).await;
+                let droplets = fleet(&app, &cloud, room, &mut list).await;
+                api = Some((cloud, droplets));
             }
         }
     }
@@ -69,6 +79,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     policies(&app, &mut list).await;
     haproxy(&app, &mut list).await;
     inventory(&app, &mut list).await;
+    metrics(&app, api, &mut list).await;
     if list.failed == 0 {
         say!("all is well");
         return Ok(());
@@ -161,15 +172,22 @@ async fn droplet_options(app: &App, cloud: &DigitalOcean, list: &mut List) {
     }
 }
 
-async fn fleet(app: &App, cloud: &DigitalOcean, droplet_limit: u32, list: &mut List) {
+/// Answers the droplets of the fleet.
+async fn fleet(app: &App, cloud: &DigitalOcean, droplet_limit: u32, list: &mut List) -> Vec<DropletId> {
     let max = app.config.limits.max;
     if max > droplet_limit {
         list.note("scaling.max", format_args!("{max} is more than the account's {droplet_limit} droplets"));
     }
     let tag = app.config.fleet.tag();
     match cloud.list(&Filter::Tag(tag.clone())).await {
-        Err(error) => list.bad("fleet", error.with_remedy()),
-        Ok(seen) => list.good("fleet", format_args!("{} with the tag {tag}", output::count(seen.len(), "droplet"))),
+        Err(error) => {
+            list.bad("fleet", error.with_remedy());
+            Vec::new()
+        }
+        Ok(seen) => {
+            list.good("fleet", format_args!("{} with the tag {tag}", output::count(seen.len(), "droplet")));
+            seen.into_iter().map(|droplet| droplet.id).collect()
+        }
     }
 }
 
@@ -200,10 +218,19 @@ async fn policies(app: &App, list: &mut List) {
     for policy in &app.config.policies {
         let mode = if policy.mode == Mode::Shadow { ", in shadow" } else { "" };
         let checked = match host.policy(&policy.plugin).await {
-            Ok(loaded) => loaded
-                .validate(&policy.config)
-                .await
-                .map(|()| format!("{} {}{mode}", policy.plugin, loaded.manifest().version)),
+            Ok(loaded) => {
+                for unmet in metrics::unmet(&app.config.metrics, &policy.name, &loaded.manifest().metrics) {
+                    if unmet.required {
+                        list.bad("policy", unmet);
+                    } else {
+                        list.note("policy", unmet);
+                    }
+                }
+                loaded
+                    .validate(&policy.config)
+                    .await
+                    .map(|()| format!("{} {}{mode}", policy.plugin, loaded.manifest().version))
+            }
             Err(error) => Err(error),
         };
         list.either("policy", checked);
@@ -242,6 +269,35 @@ async fn inventory(app: &App, list: &mut List) {
                 "inventory",
                 format_args!("{droplets}, {}", output::count(snapshot.operations.len(), "open operation")),
             );
+        }
+    }
+}
+
+/// Asks each source once, and looks whether there is a history that cannot be used.
+async fn metrics(app: &App, api: Option<(DigitalOcean, Vec<DropletId>)>, list: &mut List) {
+    let now = Clock::from_wall_clock().now();
+    let history = app.history_file();
+    if history.exists()
+        && let Err(error) = History::look(&history, now)
+    {
+        list.note("history", error);
+    }
+    let (cloud, droplets) = api.unzip();
+    let options = metrics::Options { patience: LONGEST_LOOK, ..app.config.metrics.clone() };
+    let mut collector = Collector::new(options, Arc::new(History::in_memory()), cloud.as_ref());
+    collector.set_droplets(droplets.unwrap_or_default());
+    collector.collect(now, None).await;
+    // HAProxy is the first, and may not run yet.
+    for source in collector.sources(now).into_iter().skip(1) {
+        let SourceStatus { name, description, series, failure } = source;
+        if let Some((_, why)) = failure {
+            list.bad("metric", format_args!("{name}: {why}"));
+        } else if series.is_empty() {
+            list.note("metric", format_args!("{name}: nothing yet from {description}"));
+        }
+        for SeriesStatus { name, unit, newest, .. } in series {
+            let value = newest.map_or("nothing yet".to_owned(), |sample| format!("{} {unit}", sample.value));
+            list.good("metric", format_args!("{name}: {}, from {description}", value.trim_end()));
         }
     }
 }

@@ -15,6 +15,7 @@ mod freeze;
 mod generate;
 mod import;
 mod init;
+mod look;
 mod output;
 mod pause;
 mod plan;

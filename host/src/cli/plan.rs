@@ -1,18 +1,21 @@
 //! `doproxy plan`: one tick without acting. It takes no lock, writes nothing, and no cool-down begins.
 
+use std::path::Path;
+
 use serde::Serialize;
 use tempfile::TempDir;
 
 use super::app::App;
 use super::describe::describe;
+use super::look::{look, needs};
 use super::output::{Progress, say};
 use super::run::SHORTEST_WINDOW;
 use super::{Global, Usage};
 use crate::cloud::CreateRequest;
 use crate::config::Span;
-use crate::controller::Seen;
+use crate::history::History;
 use crate::inventory::sqlite::SqliteInventory;
-use crate::model::{HourlyPrice, Mode, Observation, Plan, TickRecord, Trigger};
+use crate::model::{HourlyPrice, Mode, Observation, Plan, TickRecord};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -61,11 +64,12 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         None => scratch()?,
     };
     let controller = app.controller_over(inventory, &progress).await?;
+    let needs = needs(&policies);
     let mut mind = controller.mind(policies).await?;
-    let before = controller.stats().await?;
-    tokio::time::sleep(args.window.0).await;
-    let now = controller.stats().await?;
-    let seen = Seen { before: &before, now: &now, trigger: Trigger::Manual, api_unreachable: None };
+    // What is measured now is not kept.
+    let history = |path: &Path, now| History::look(path, now).unwrap_or_else(|_| History::in_memory());
+    let look = look(&app, &controller, needs, history, args.window.0).await?;
+    let seen = look.seen();
     let tick = controller.plan(&mut mind, &app.bounds(), &seen).await?;
     progress.finish();
     let record = &tick.record;

@@ -5,11 +5,12 @@ use std::time::Duration;
 use super::app::{App, carry_on};
 use super::create::created;
 use super::describe::describe;
+use super::look::{look, needs};
 use super::output::{Progress, say};
 use super::{Global, Usage};
 use crate::config::Span;
-use crate::controller::Seen;
-use crate::model::{Mode, Trigger};
+use crate::history::History;
+use crate::model::Mode;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy run --once\n  doproxy run --once --window 30s")]
@@ -42,11 +43,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let _lock = app.lock("run --once", &progress).await?;
     let controller = app.controller(&progress).await?;
     carry_on(&controller, &progress).await?;
+    let needs = needs(&policies);
     let mut mind = controller.mind(policies).await?;
-    let before = controller.stats().await?;
-    tokio::time::sleep(args.window.0).await;
-    let now = controller.stats().await?;
-    let seen = Seen { before: &before, now: &now, trigger: Trigger::Manual, api_unreachable: None };
+    let look = look(&app, &controller, needs, History::open, args.window.0).await?;
+    let seen = look.seen();
     let mut tick = controller.plan(&mut mind, &app.bounds(), &seen).await?;
     progress.suspend(|| say!("{}", describe(&tick.record)));
     controller.commit(&mut mind, &mut tick).await?;

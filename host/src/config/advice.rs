@@ -65,6 +65,12 @@ pub(super) fn advice(file: &File, path: &Path) -> Vec<Advice> {
             ),
         );
     }
+    if file.metrics.uses_the_agent() && !file.droplet_options.monitoring {
+        say(
+            "metrics",
+            "a digitalocean source reads what the agent says, which is installed with `droplet_options.monitoring: true` alone".to_owned(),
+        );
+    }
     if file.scaling.timeouts.poll.is_some_and(|span| span.0.is_zero()) {
         say(
             "scaling.timeouts.poll",

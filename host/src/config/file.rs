@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use super::metrics::Metrics;
 use super::values::{self, HostnamePrefix, Span, Text};
 use crate::cloud::digitalocean::ApiUrl;
 use crate::model::{FleetName, Mode, Tag, VictimOrder};
@@ -51,6 +52,11 @@ pub struct File {
     pub haproxy: Haproxy,
     /// The inventory. Default `doproxy.db` beside this file.
     pub inventory: Option<PathBuf>,
+    /// What was measured. Default `doproxy.history.db` beside the inventory, after whose name it is called.
+    pub history: Option<PathBuf>,
+    /// Where series come from beside HAProxy, and how long they are kept.
+    #[serde(default)]
+    pub metrics: Metrics,
     /// Limits of plugins, and where compiled ones are kept.
     #[serde(default)]
     pub plugins: Plugins,

@@ -9,6 +9,7 @@ mod error;
 pub mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod metrics;
 #[cfg(test)]
 mod tests;
 pub mod token;
@@ -77,6 +78,10 @@ pub struct Config {
     pub generated_file: PathBuf,
     /// The inventory.
     pub inventory: PathBuf,
+    /// The history, where it is named.
+    pub history: Option<PathBuf>,
+    /// Where series come from, and how long they are kept.
+    pub metrics: crate::metrics::Options,
     /// DOProxy's inventory, where it is named and there.
     pub old_inventory: Option<PathBuf>,
     /// Plugins.
@@ -136,6 +141,11 @@ impl Config {
         token::find(&self.token, &self.path, environment)
     }
 
+    /// Where the history is: where it is named, else beside the inventory at `inventory`.
+    pub fn history_beside(&self, inventory: &Path) -> PathBuf {
+        self.history.clone().unwrap_or_else(|| inventory.with_extension("history.db"))
+    }
+
     /// Every plugin that is named, the one that writes user data first.
     pub fn plugins_used(&self) -> impl Iterator<Item = &Reference> {
         let generator = match &self.user_data {
@@ -154,6 +164,7 @@ impl Config {
         let installed =
             dir.join(file.haproxy_cfg_path.unwrap_or_else(|| PathBuf::from("/etc/haproxy"))).join(&cfg_file);
         let template_file = file.haproxy_template_file.filter(|path| !advice::is_erb(path)).map(|path| dir.join(path));
+        let interval = file.scaling.interval.map_or(DEFAULT_INTERVAL, |span| span.0);
         let inventory = dir.join(file.inventory.unwrap_or_else(|| PathBuf::from("doproxy.db")));
         Self {
             path: shown.to_owned(),
@@ -179,12 +190,14 @@ impl Config {
             },
             limits: limits(&file.scaling),
             rules: guard_rules(&file.scaling),
-            interval: file.scaling.interval.map_or(DEFAULT_INTERVAL, |span| span.0),
+            interval,
             policies: file.scaling.policies.into_iter().map(|policy| policy_config(policy, dir)).collect(),
             deadlines: deadlines(&file.scaling.timeouts),
             haproxy: haproxy_options(file.haproxy, fleet, installed, template_file, dir),
             generated_file: dir.join(cfg_file),
             inventory,
+            history: file.history.map(|path| dir.join(path)),
+            metrics: file.metrics.options(dir, interval),
             old_inventory: file.inventory_file.map(|path| dir.join(path)).filter(|path| path.is_file()),
             plugins: file.plugins.settings(dir),
             token: token::Configured { file: file.token_file.map(|path| dir.join(path)), inline: file.token },

@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for HostnamePrefix {
     }
 }
 
-/// A length of time: `90s`, `1m 30s`, `250ms`, or a number of seconds.
+/// A length of time: `90s`, `1m 30s`, `250ms`, `14d`, or a number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -113,9 +113,16 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok()).map(Self).ok_or_else(
-            || format!("{text:?} is no length of time; write `90s`, `10m`, `1m 30s` or a number of seconds"),
-        )
+        // Days are 24 hours here, and something of a calendar for the parser.
+        let days = text.split_once('d').and_then(|(days, rest)| Some((days.parse::<u32>().ok()?, rest.trim())));
+        let (days, rest) = days.unwrap_or((0, text));
+        let rest = match (days, rest) {
+            (1.., "") => Some(Duration::ZERO),
+            _ => rest.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok()),
+        };
+        rest.map(|rest| Self(rest.saturating_add(Duration::from_hours(24) * days))).ok_or_else(|| {
+            format!("{text:?} is no length of time; write `90s`, `10m`, `1m 30s` or a number of seconds")
+        })
     }
 }
 

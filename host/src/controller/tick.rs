@@ -16,7 +16,7 @@ use crate::balancer::Balancer;
 use crate::cloud::{Cloud, Size};
 use crate::inventory::{Inventory, PolicyState};
 use crate::model::{
-    Answer, Decision, GuardFacts, GuardRules, Limits, Mode, Observation, Plan, Rung, TickOutcome, TickRecord,
+    Answer, Decision, GuardFacts, GuardRules, Limits, Mode, Observation, Plan, Rung, Series, TickOutcome, TickRecord,
     Timestamp, Trigger,
 };
 
@@ -47,6 +47,8 @@ pub struct Seen<'a> {
     pub before: &'a StatsAt,
     /// HAProxy's counters now.
     pub now: &'a StatsAt,
+    /// The series, as the history has them.
+    pub metrics: &'a [Series],
     /// Why there is a tick.
     pub trigger: Trigger,
     /// Why nothing can be done at the API now, where that is so.
@@ -125,6 +127,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             snapshot: &snapshot,
             before: seen.before,
             now: seen.now,
+            metrics: seen.metrics,
             boot_time,
         });
         mind.memory.look(&observation);

@@ -1,5 +1,5 @@
 //! The API's front door: routes, tokens, limits, faults, headers and error bodies. What a call means is in the
-//! handlers of `droplets`, `tags` and `account`.
+//! handlers of `droplets`, `tags`, `monitoring` and `account`.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::serve::Abort;
 use super::store::Store;
-use super::{account, control, droplets, garble, json, tags};
+use super::{account, control, droplets, garble, json, monitoring, tags};
 use crate::clock::Clock;
 use crate::model::{Timestamp, Token};
 use crate::simulation::cloud::{Call, Chance, Quota, Refusal, Verdict, World};
@@ -143,6 +143,7 @@ pub(super) fn router(shared: Arc<Shared>) -> Router {
         .route("/v2/droplets/{id}", get(droplets::show).delete(droplets::delete))
         .route("/v2/droplets/{id}/actions", get(droplets::actions).post(droplets::command))
         .route("/v2/droplets/{id}/actions/{action}", get(droplets::action_of))
+        .route("/v2/monitoring/metrics/droplet/{metric}", get(monitoring::droplet))
         .route("/v2/tags", get(tags::list).post(tags::create))
         .route("/v2/tags/{name}", get(tags::show).delete(tags::delete))
         .route("/v2/tags/{name}/resources", post(tags::assign).delete(tags::unassign))

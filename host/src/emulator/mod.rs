@@ -12,6 +12,7 @@ mod garble;
 mod json;
 mod machines;
 mod metadata;
+mod monitoring;
 mod paging;
 mod serve;
 mod site;

@@ -23,7 +23,9 @@ pub use droplet::{Droplet, Template};
 pub use guard::{Creates, Fallback, GuardFacts, GuardRules, VictimOrder};
 pub use ids::{DropletId, DropletName, FleetName, InvalidName, OperationId, Tag};
 pub use money::{HourlyPrice, Money};
-pub use observation::{Limits, Load, Observation, ObservedDroplet, ObservedTemplate, Sample, Series};
+pub use observation::{
+    Limits, Load, Observation, ObservedDroplet, ObservedTemplate, Sample, Series, SeriesId, SeriesRef,
+};
 pub use operation::{Operation, OperationKind, OperationState};
 pub use pause::{Direction, Pause, Pauses};
 pub use phase::Phase;

@@ -87,6 +87,49 @@ pub struct Series {
     pub samples: Vec<Sample>,
 }
 
+/// The number of a series in one history; never used twice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SeriesId(pub u32);
+
+/// A [`Series`] without its samples: which of them it had. They are in the history, where samples are never changed and
+/// none is added before another, so that this stands for the same ones as long as they are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeriesRef {
+    /// Which series of the history.
+    pub series: SeriesId,
+    /// As [`Series::name`].
+    pub name: String,
+    /// As [`Series::unit`].
+    pub unit: String,
+    /// As [`Series::labels`].
+    pub labels: Vec<(String, String)>,
+    /// As [`Series::interval_ms`].
+    pub interval_ms: u64,
+    /// As [`Series::stale`].
+    pub stale: bool,
+    /// All samples are later than this.
+    pub from: Timestamp,
+    /// The time of the newest sample.
+    pub to: Timestamp,
+    /// How many there are.
+    pub count: u32,
+}
+
+impl SeriesRef {
+    /// The series, with the samples that this stands for.
+    pub fn with(&self, samples: Vec<Sample>) -> Series {
+        Series {
+            name: self.name.clone(),
+            unit: self.unit.clone(),
+            labels: self.labels.clone(),
+            interval_ms: self.interval_ms,
+            stale: self.stale,
+            samples,
+        }
+    }
+}
+
 /// The bounds that the guard holds, whatever a policy says.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Limits {

@@ -1,74 +1,37 @@
 //! Running other programs: `haproxy -c` and the configured reload command.
 
 use std::fmt::Write as _;
-use std::io;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::Duration;
-
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process;
 
 use super::HaProxyError;
 use crate::crash::around_async;
+use crate::program::{self, NotEnded};
 
-/// How much of a program's output is kept.
-const MAX_OUTPUT_BYTES: usize = 64 << 10;
-
-/// How many lines of it an error shows.
+/// How many lines of a program's output an error shows.
 const SHOWN_LINES: usize = 20;
-
-/// How long what a program said is waited for after its end: a program that it left behind may hold the pipes open for
-/// ever.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How a program ended.
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) status: ExitStatus,
+    /// What it said, errors first.
     pub(super) output: String,
 }
 
 /// Runs a program with an empty standard input, and kills it when it takes longer than `deadline`.
 pub(super) async fn run(program: &Path, arguments: &[&str], deadline: Duration) -> Result<Ended, HaProxyError> {
-    let mut command = process::Command::new(program);
-    // The API token is nobody's but ours.
-    command.env_remove("DIGITALOCEAN_TOKEN").env_remove("DIGITALOCEAN_ACCESS_TOKEN");
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    // In a group of its own, so that what it started is killed with it.
-    command.process_group(0);
-    let cannot_run = |source| HaProxyError::Run { program: program.display().to_string(), source };
-    around_async("run a program", async {
-        let mut child = command.spawn().map_err(cannot_run)?;
-        let group = Group(child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw));
-        let ended = tokio::time::timeout(deadline, collect(&mut child)).await;
-        let ended = ended.map_err(|_| HaProxyError::TimedOut { command: written(program, arguments), after: deadline });
-        group.spare_if(ended.is_ok());
-        ended?.map_err(cannot_run)
-    })
-    .await
-}
-
-/// A program that runs, with all that it has started: they are killed with this value, also when nobody waits for
-/// them any more.
-struct Group(Option<Pid>);
-
-impl Group {
-    /// What a program left behind that ended by itself is meant to be there.
-    fn spare_if(mut self, has_ended: bool) {
-        if has_ended {
-            self.0 = None;
+    let ended = around_async("run a program", program::run(program, arguments, None, deadline)).await;
+    match ended {
+        Ok(program::Ended { status, said, complained }) => {
+            let mut output = String::from_utf8_lossy(&complained).into_owned();
+            output.push_str(&String::from_utf8_lossy(&said));
+            Ok(Ended { status, output })
         }
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        // The id is there until the child was waited for, so it can be nobody else's.
-        if let Some(group) = self.0 {
-            let _ = killpg(group, Signal::SIGKILL);
+        Err(NotEnded::CannotRun(source)) => Err(HaProxyError::Run { program: program.display().to_string(), source }),
+        Err(NotEnded::TimedOut) => {
+            Err(HaProxyError::TimedOut { command: written(program, arguments), after: deadline })
         }
     }
 }
@@ -81,38 +44,6 @@ pub(super) fn written(program: &Path, arguments: &[&str]) -> String {
         text.push_str(argument);
     }
     text
-}
-
-async fn collect(child: &mut process::Child) -> io::Result<Ended> {
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (mut said, mut complained) = (Vec::new(), Vec::new());
-    let status = {
-        let reading =
-            async { tokio::join!(keep_beginning(stdout, &mut said), keep_beginning(stderr, &mut complained)) };
-        tokio::pin!(reading);
-        tokio::select! {
-            _ = &mut reading => child.wait().await?,
-            status = child.wait() => {
-                // What was read until then is what there is.
-                let _ = tokio::time::timeout(LAST_WORDS, reading).await;
-                status?
-            }
-        }
-    };
-    let mut output = String::from_utf8_lossy(&complained).into_owned();
-    output.push_str(&String::from_utf8_lossy(&said));
-    Ok(Ended { status, output })
-}
-
-/// Keeps the beginning of what `pipe` gives; the rest is read and dropped, so that the writer does not wait for ever.
-async fn keep_beginning(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
-    let Some(mut pipe) = pipe else { return };
-    let mut piece = vec![0; 8 << 10];
-    // A pipe that cannot be read says nothing more.
-    while let Ok(read @ 1..) = pipe.read(&mut piece).await {
-        let room = MAX_OUTPUT_BYTES.saturating_sub(kept.len());
-        kept.extend_from_slice(&piece[..read.min(room)]);
-    }
 }
 
 /// The lines of `output` that say something: without HAProxy's notices, process ids and control characters, and
@@ -144,6 +75,9 @@ fn without_pid(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::signal::Signal;
+    use nix::unistd::Pid;
+
     use super::*;
 
     #[tokio::test]

@@ -39,6 +39,8 @@ pub(super) enum Purpose {
     Delete,
     /// Anything else, which leaves the reserve.
     Other,
+    /// What can be done without: it leaves half for what changes the fleet, and does not wait.
+    Spare,
 }
 
 /// What the headers of an answer say about the limits.
@@ -136,6 +138,7 @@ impl Ledger {
         let usable = |limit: usize, part: usize| match purpose {
             Purpose::Delete => limit,
             Purpose::Other => limit - limit / part,
+            Purpose::Spare => limit / 2,
         };
         let minute = self.window(now, MINUTE, usable(PER_MINUTE, RESERVE_OF_MINUTE), Scarce::Minute);
         let hour =
@@ -457,6 +460,15 @@ mod tests {
         let why = Scarce::Left { remaining: 0, limit: 5000 };
         assert_eq!(refused, Exhausted { why, after: Some(ms(3_000_000)) });
         assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_can_be_done_without_leaves_half_of_the_budget() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new();
+
+        assert_eq!(drain(&mut ledger, now, Purpose::Spare).0, 125);
+        assert_eq!(drain(&mut ledger, now, Purpose::Other).0, 100);
     }
 
     #[tokio::test(start_paused = true)]

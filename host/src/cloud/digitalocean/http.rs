@@ -4,12 +4,10 @@
 //! be closed by the other side at any moment, and the HTTP library then sends the request anew on another; on a
 //! fresh connection it has no reason to, so what is sent once is sent once.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode};
-use rustls_platform_verifier::BuilderVerifierExt;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +18,7 @@ use super::{ApiUrl, Options, Retry, Timeouts};
 use crate::cloud::{CloudError, ErrorClass};
 use crate::crash;
 use crate::model::{Timestamp, Token};
+use crate::tls;
 
 /// Largest answer that is read. A page of 200 droplets is about half a megabyte.
 pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -46,15 +45,21 @@ pub(super) struct Call {
     pub(super) query: Vec<(&'static str, String)>,
     body: Option<Value>,
     once: bool,
+    spare: bool,
 }
 
 impl Call {
     fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: None, once: false }
+        Self { method, path: path.into(), query: Vec::new(), body: None, once: false, spare: false }
     }
 
     pub(super) fn get(path: impl Into<String>) -> Self {
         Self::new(Method::GET, path)
+    }
+
+    /// A GET that can be done without: it leaves half of the budget, does not wait for it, and is not repeated.
+    pub(super) fn spare(path: impl Into<String>) -> Self {
+        Self { spare: true, ..Self::get(path) }
     }
 
     pub(super) fn delete(path: impl Into<String>) -> Self {
@@ -72,7 +77,11 @@ impl Call {
     }
 
     fn purpose(&self) -> Purpose {
-        if self.method == Method::DELETE { Purpose::Delete } else { Purpose::Other }
+        match (&self.method, self.spare) {
+            (&Method::DELETE, _) => Purpose::Delete,
+            (_, true) => Purpose::Spare,
+            (_, false) => Purpose::Other,
+        }
     }
 
     /// An error of this call that has no HTTP status.
@@ -121,7 +130,7 @@ impl Http {
             (AUTHORIZATION, authorization),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
-        let tls = tls(&url)?;
+        let tls = if url.is_tls() { tls::with_system_certificates() } else { tls::without_certificates() }?;
         let builder = || {
             let builder = Client::builder()
                 .tls_backend_preconfigured(tls.clone())
@@ -157,7 +166,7 @@ impl Http {
         let mut held = Duration::ZERO;
         loop {
             let wanted = Instant::now();
-            let patience = self.retry.most.saturating_sub(held);
+            let patience = if call.spare { Duration::ZERO } else { self.retry.most.saturating_sub(held) };
             let permit = self.budget.permit(call.purpose(), patience).await.map_err(|exhausted| CloudError {
                 attempts: backoff.attempts(),
                 ..call.failed(ErrorClass::RateLimited { after: exhausted.after }, exhausted.to_string())
@@ -168,7 +177,7 @@ impl Http {
             let Outcome { result, status, request_id, asked } = self.attempt(call, &read, permit).await;
             let result = result.map_err(|error| CloudError { attempts, ..error });
 
-            let repeat = !call.once && result.as_ref().is_err_and(CloudError::is_passing);
+            let repeat = !call.once && !call.spare && result.as_ref().is_err_and(CloudError::is_passing);
             let pause = if repeat { backoff.pause(asked, rand::random()) } else { None };
             tracing::debug!(
                 method = %call.method,
@@ -299,19 +308,6 @@ fn refusal(status: StatusCode, message: String) -> String {
     } else {
         message
     }
-}
-
-/// The system's certificates, checked by rustls with the ring provider. For plain `http` there are none to load,
-/// so that a machine without certificates can talk to itself.
-fn tls(url: &ApiUrl) -> Result<rustls::ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let builder = if url.is_tls() {
-        builder.with_platform_verifier()?
-    } else {
-        builder.with_root_certificates(rustls::RootCertStore::empty())
-    };
-    Ok(builder.with_no_client_auth())
 }
 
 pub(super) fn now() -> Timestamp {

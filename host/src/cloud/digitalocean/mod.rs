@@ -1,6 +1,6 @@
 //! DigitalOcean's API over HTTPS: the real [`Cloud`].
 //!
-//! Here are the calls. `http` carries one out, `budget` says when it may be sent, `retry` when it is repeated, `error`
+//! Here are the calls, those of the monitoring API in `monitoring`. `http` carries one out, `budget` says when it may be sent, `retry` when it is repeated, `error`
 //! tells what an answer that is no success means, `wire` reads what the API writes, and `url` says where the API is.
 //!
 //! The facts about the API are those of its `OpenAPI` description (`digitalocean/openapi`).
@@ -10,6 +10,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
+mod monitoring;
 mod retry;
 mod url;
 mod wire;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 pub use self::http::SetupError;
+pub use self::monitoring::{DropletMetric, Measured};
 pub use self::retry::Retry;
 pub use self::url::{ApiUrl, InvalidApiUrl};
 

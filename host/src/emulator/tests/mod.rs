@@ -1,6 +1,7 @@
 //! The emulator over real HTTP on the loopback network.
 
 mod api;
+mod monitoring;
 mod schemas;
 mod seam;
 mod servers;

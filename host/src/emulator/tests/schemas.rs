@@ -12,7 +12,7 @@ static SCHEMAS: LazyLock<Value> = LazyLock::new(|| {
 });
 
 /// Checks a body against the response of that name in the description.
-fn assert_conforms(name: &str, body: &Value) {
+pub(super) fn assert_conforms(name: &str, body: &Value) {
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$defs": SCHEMAS["$defs"],

@@ -1,0 +1,364 @@
+//! `metrics`: the sources of series beside HAProxy, and how long what they say is kept.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::values::Span;
+use crate::history::Retention;
+use crate::metrics::{DropletReading, Endpoint, Kind, Options, SourceOptions};
+
+/// Between two looks at a source.
+const INTERVAL: Duration = Duration::from_secs(15);
+/// DigitalOcean's agent reports each two minutes.
+const DIGITALOCEAN_INTERVAL: Duration = Duration::from_mins(2);
+const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+/// For an answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Several calls, of which each may take a while.
+const DIGITALOCEAN_TIMEOUT: Duration = Duration::from_secs(30);
+const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+/// Of a series, for policies that do not say how far they look back.
+const WINDOW: Duration = Duration::from_mins(5);
+const SHORTEST_RETENTION: Duration = Duration::from_hours(1);
+/// Droplets that the monitoring API is asked for at a time.
+const DROPLETS_PER_POLL: usize = 5;
+/// Calls of the monitoring API in an hour: of the 5,000 that a token has, most are for the fleet.
+const MOST_CALLS_PER_HOUR: f64 = 2000.0;
+const LONGEST_NAME: usize = 100;
+const LONGEST_QUERY: usize = 4096;
+
+/// Sources of series, and how long they are kept.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default, try_from = "UncheckedMetrics")]
+pub struct Metrics {
+    retention: Retention,
+    sources: Vec<Source>,
+}
+
+impl Metrics {
+    /// What the collector is told; paths are relative to `dir`, and HAProxy is looked at each `interval`.
+    pub(super) fn options(self, dir: &Path, interval: Duration) -> Options {
+        let sources = self.sources.into_iter().map(|source| source.0.relative_to(dir)).collect();
+        Options { sources, retention: self.retention, ..Options::new(interval) }
+    }
+
+    /// Whether anything is asked of DigitalOcean's agent.
+    pub(super) fn uses_the_agent(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source.0.kind, Kind::DigitalOcean { .. }))
+    }
+}
+
+/// [`Metrics`] before its parts are held against each other.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct UncheckedMetrics {
+    /// How long samples are kept as they were measured. Default 14d.
+    retention: Option<Span>,
+    /// How long a mean and a maximum for each five minutes are kept. Default 400d.
+    downsampled_retention: Option<Span>,
+    /// The sources beside HAProxy.
+    sources: Vec<Source>,
+}
+
+impl TryFrom<UncheckedMetrics> for Metrics {
+    type Error = String;
+
+    fn try_from(unchecked: UncheckedMetrics) -> Result<Self, String> {
+        let UncheckedMetrics { retention, downsampled_retention, sources } = unchecked;
+        let default = Retention::default();
+        let retention = Retention {
+            raw: retention.map_or(default.raw, |span| span.0),
+            downsampled: downsampled_retention.map_or(default.downsampled, |span| span.0),
+        };
+        if retention.raw < SHORTEST_RETENTION {
+            return Err(format!("metrics.retention is at least {SHORTEST_RETENTION:?}"));
+        }
+        if retention.downsampled < retention.raw {
+            return Err("metrics.downsampled_retention is shorter than metrics.retention".to_owned());
+        }
+        for (index, source) in sources.iter().enumerate() {
+            let Source(SourceOptions { name, window, .. }) = source;
+            if sources[..index].iter().any(|before| before.0.name == *name) {
+                return Err(format!("metrics.sources has two sources named {name}"));
+            }
+            if *window > retention.raw {
+                return Err(format!("the window of {name} is longer than metrics.retention"));
+            }
+        }
+        Ok(Self { retention, sources })
+    }
+}
+
+/// A source, checked.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "UncheckedSource")]
+struct Source(SourceOptions);
+
+/// A source as it is written: what is common to all, and one of the four kinds.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct UncheckedSource {
+    /// The name of its series.
+    name: Option<String>,
+    /// Its unit, for people.
+    unit: Option<String>,
+    /// Between two looks at it. Default 15s, 2m for `digitalocean`.
+    interval: Option<Span>,
+    /// For an answer. Default 5s, 30s for `digitalocean`.
+    timeout: Option<Span>,
+    /// How much of it policies see that do not say what they need. Default 5m.
+    window: Option<Span>,
+    prometheus: Option<PrometheusKeys>,
+    http: Option<HttpKeys>,
+    /// A program and its arguments; it prints a number. There is no shell.
+    command: Option<Vec<String>>,
+    digitalocean: Option<DigitalOceanKeys>,
+}
+
+/// A query of Prometheus.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PrometheusKeys {
+    /// Where it is, without `/api/v1`.
+    url: String,
+    /// The query, in `PromQL`.
+    query: String,
+    /// A file with a bearer token, readable by its owner alone.
+    bearer_token_file: Option<PathBuf>,
+    /// Whether plain http may go to another machine.
+    #[serde(default)]
+    allow_http: bool,
+}
+
+/// A number in a JSON document.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HttpKeys {
+    /// Where the document is.
+    url: String,
+    /// A JSON pointer to the number, such as `/queue/depth`; empty for the whole document.
+    pointer: String,
+    /// A file with a bearer token, readable by its owner alone.
+    bearer_token_file: Option<PathBuf>,
+    /// Whether plain http may go to another machine.
+    #[serde(default)]
+    allow_http: bool,
+}
+
+/// DigitalOcean's monitoring API.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DigitalOceanKeys {
+    /// Which of `cpu`, `memory` and `load_1`. Default all.
+    metrics: Option<Vec<DropletMetric>>,
+    /// How many droplets are asked for at a time, in turn. Default 5.
+    droplets_per_poll: Option<usize>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum DropletMetric {
+    Cpu,
+    Memory,
+    #[serde(rename = "load_1")]
+    Load1,
+}
+
+impl From<DropletMetric> for DropletReading {
+    fn from(metric: DropletMetric) -> Self {
+        match metric {
+            DropletMetric::Cpu => Self::Cpu,
+            DropletMetric::Memory => Self::Memory,
+            DropletMetric::Load1 => Self::Load1,
+        }
+    }
+}
+
+impl TryFrom<UncheckedSource> for Source {
+    type Error = String;
+
+    fn try_from(unchecked: UncheckedSource) -> Result<Self, String> {
+        let is_agent = unchecked.digitalocean.is_some();
+        let (interval, timeout) =
+            if is_agent { (DIGITALOCEAN_INTERVAL, DIGITALOCEAN_TIMEOUT) } else { (INTERVAL, TIMEOUT) };
+        let interval = unchecked.interval.map_or(interval, |span| span.0);
+        let timeout = unchecked.timeout.map_or(timeout, |span| span.0);
+        if interval < SHORTEST_INTERVAL {
+            return Err(format!("the interval of a source is at least {SHORTEST_INTERVAL:?}"));
+        }
+        if timeout < SHORTEST_TIMEOUT {
+            return Err(format!("the timeout of a source is at least {SHORTEST_TIMEOUT:?}"));
+        }
+        let name = name(unchecked.name, is_agent)?;
+        let UncheckedSource { prometheus, http, command, digitalocean, .. } = unchecked;
+        let kind = match (prometheus, http, command, digitalocean) {
+            (Some(keys), None, None, None) => keys.kind(),
+            (None, Some(keys), None, None) => keys.kind(),
+            (None, None, Some(command), None) => command_kind(command),
+            (None, None, None, Some(keys)) => keys.kind(interval),
+            _ => Err("it has to have exactly one of `prometheus`, `http`, `command` and `digitalocean`".to_owned()),
+        };
+        let kind = kind.map_err(|error| format!("the source {name}: {error}"))?;
+        let unit = unchecked.unit.unwrap_or_default();
+        if unit.chars().count() > LONGEST_NAME || unit.chars().any(char::is_control) {
+            return Err(format!("the unit of {name} is a short text"));
+        }
+        let window = unchecked.window.map_or(WINDOW, |span| span.0);
+        Ok(Self(SourceOptions { name, unit, interval, timeout, window, kind }))
+    }
+}
+
+/// Names of the host's own series cannot be taken.
+fn name(given: Option<String>, is_agent: bool) -> Result<String, String> {
+    const AGENT: &str = "digitalocean";
+    let name = match (given, is_agent) {
+        (None, true) => return Ok(AGENT.to_owned()),
+        (Some(_), true) => {
+            return Err("a digitalocean source has no name: its series are digitalocean.cpu_mean and so on".to_owned());
+        }
+        (None, false) => return Err("a source has to have a `name`, which its series gets".to_owned()),
+        (Some(name), false) => name,
+    };
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !begins || !name.chars().all(plain) || name.len() > LONGEST_NAME {
+        return Err(format!(
+            "{name:?} is no name of a series: a letter, then letters, digits, '_', '.', ':' and '-', at most {LONGEST_NAME}"
+        ));
+    }
+    let prefix = name.split('.').next().unwrap_or_default();
+    if prefix == "haproxy" || prefix == AGENT {
+        return Err(format!("the name {name} is doproxy's own; choose one that does not begin with {prefix}"));
+    }
+    Ok(name)
+}
+
+impl PrometheusKeys {
+    fn kind(self) -> Result<Kind, String> {
+        if self.query.trim().is_empty() || self.query.len() > LONGEST_QUERY {
+            return Err(format!("the query is empty, or longer than {LONGEST_QUERY} characters"));
+        }
+        let endpoint = Endpoint::new(&self.url, self.bearer_token_file, self.allow_http);
+        Ok(Kind::Prometheus { endpoint: endpoint.map_err(|error| error.to_string())?, query: self.query })
+    }
+}
+
+impl HttpKeys {
+    fn kind(self) -> Result<Kind, String> {
+        if !self.pointer.is_empty() && !self.pointer.starts_with('/') {
+            return Err(format!("{:?} is no JSON pointer; it looks like /queue/depth", self.pointer));
+        }
+        let endpoint = Endpoint::new(&self.url, self.bearer_token_file, self.allow_http);
+        Ok(Kind::Http { endpoint: endpoint.map_err(|error| error.to_string())?, pointer: self.pointer })
+    }
+}
+
+fn command_kind(command: Vec<String>) -> Result<Kind, String> {
+    let mut words = command.into_iter();
+    let program = words.next().filter(|program| !program.is_empty());
+    let program = program.ok_or_else(|| "the command is empty; write [program, argument, …]".to_owned())?;
+    Ok(Kind::Command { program: program.into(), arguments: words.collect(), folder: PathBuf::new() })
+}
+
+impl DigitalOceanKeys {
+    fn kind(self, interval: Duration) -> Result<Kind, String> {
+        let metrics: Vec<DropletReading> = match self.metrics {
+            None => vec![DropletReading::Cpu, DropletReading::Memory, DropletReading::Load1],
+            Some(metrics) => metrics.into_iter().map(DropletReading::from).collect(),
+        };
+        let droplets_per_poll = self.droplets_per_poll.unwrap_or(DROPLETS_PER_POLL);
+        if metrics.is_empty() || droplets_per_poll == 0 {
+            return Err("a digitalocean source without metrics or without droplets gives nothing".to_owned());
+        }
+        let calls: usize = metrics.iter().map(|metric| metric.calls()).sum::<usize>().saturating_mul(droplets_per_poll);
+        #[expect(clippy::cast_precision_loss, reason = "a number of calls")]
+        let per_hour = calls as f64 * 3600.0 / interval.as_secs_f64();
+        if per_hour > MOST_CALLS_PER_HOUR {
+            return Err(format!(
+                "{calls} calls each {interval:?} are {per_hour:.0} an hour, and {MOST_CALLS_PER_HOUR} are the most, since the fleet needs the rest of the token's 5000; choose fewer droplets_per_poll or metrics, or a longer interval"
+            ));
+        }
+        Ok(Kind::DigitalOcean { metrics, droplets_per_poll })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::yaml;
+    use super::*;
+
+    fn parse(text: &str) -> Result<Metrics, String> {
+        yaml::parse(text, Path::new("doproxy.yml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_kind_of_source_is_read_and_its_paths_are_those_of_the_file() {
+        let metrics = parse(
+            "retention: 7d\n\
+             sources:\n\
+             - {name: http.latency, unit: ms, interval: 30s, prometheus: {url: 'http://127.0.0.1:9090/prom', query: 'sum(up)', bearer_token_file: token}}\n\
+             - {name: queue.depth, http: {url: 'https://queue.example/stats', pointer: /depth}}\n\
+             - {name: jobs, command: [bin/jobs, --count], timeout: 1s}\n\
+             - {digitalocean: {metrics: [cpu], droplets_per_poll: 10}}\n",
+        );
+
+        let options = metrics.unwrap().options(Path::new("/srv"), INTERVAL);
+
+        assert_eq!(options.retention.raw, Duration::from_hours(7 * 24));
+        assert_eq!(options.sources[0].interval, Duration::from_secs(30));
+        assert_eq!(options.sources[1].window, WINDOW);
+        let Kind::Command { program, arguments, folder } = &options.sources[2].kind else { panic!("{options:?}") };
+        assert_eq!((program.as_path(), folder.as_path()), (Path::new("/srv/bin/jobs"), Path::new("/srv")));
+        assert_eq!(arguments, &["--count"]);
+        assert_eq!(
+            options.names()[6..],
+            ["http.latency", "queue.depth", "jobs", "digitalocean.cpu_mean", "digitalocean.cpu_max"]
+        );
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_where_it_stands() {
+        let refused = [
+            "sources: [{name: a, prometheus: {url: 'http://127.0.0.1', qery: up}}]",
+            "sources: [{name: a, promtheus: {}}]",
+            "sources: [{name: a}]",
+            "sources: [{command: [x]}]",
+            "sources: [{name: a, command: [x], http: {url: 'http://127.0.0.1', pointer: ''}}]",
+            "sources: [{name: a, http: {url: 'http://10.0.0.1', pointer: /a}}]",
+            "sources: [{name: a, http: {url: 'http://127.0.0.1', pointer: a.b}}]",
+            "sources: [{name: haproxy.mine, command: [x]}]",
+            "sources: [{name: 'a b', command: [x]}]",
+            "sources: [{name: a, command: []}]",
+            "sources: [{name: a, command: [x]}, {name: a, command: [y]}]",
+            "sources: [{name: a, command: [x], interval: 10ms}]",
+            "sources: [{name: a, command: [x], window: 15d}]",
+            "sources: [{digitalocean: {droplets_per_poll: 50}, interval: 60s}]",
+            "sources: [{digitalocean: {metrics: [disk]}}]",
+            "retention: 1m",
+            "downsampled_retention: 1d",
+        ]
+        .map(|text| parse(text).map(drop).expect_err(text));
+
+        insta::assert_snapshot!(refused.join("\n"), @r#"
+        doproxy.yml:1:59: sources[0].prometheus: unknown field `qery`, expected one of `url`, `query`, `bearer_token_file`, `allow_http`; did you mean `query`?
+        doproxy.yml:1:21: sources[0]: unknown field `promtheus`, expected one of `name`, `unit`, `interval`, `timeout`, `window`, `prometheus`, `http`, `command`, `digitalocean`; did you mean `prometheus`?
+        doproxy.yml:1:10: sources: the source a: it has to have exactly one of `prometheus`, `http`, `command` and `digitalocean`
+        doproxy.yml:1:10: sources: a source has to have a `name`, which its series gets
+        doproxy.yml:1:10: sources: the source a: it has to have exactly one of `prometheus`, `http`, `command` and `digitalocean`
+        doproxy.yml:1:10: sources: the source a: the url is plain http to another machine, where anybody in between can make up numbers; use https, or say `allow_http: true`
+        doproxy.yml:1:10: sources: the source a: "a.b" is no JSON pointer; it looks like /queue/depth
+        doproxy.yml:1:10: sources: the name haproxy.mine is doproxy's own; choose one that does not begin with haproxy
+        doproxy.yml:1:10: sources: "a b" is no name of a series: a letter, then letters, digits, '_', '.', ':' and '-', at most 100
+        doproxy.yml:1:10: sources: the source a: the command is empty; write [program, argument, …]
+        doproxy.yml: metrics.sources has two sources named a
+        doproxy.yml:1:10: sources: the interval of a source is at least 1s
+        doproxy.yml: the window of a is longer than metrics.retention
+        doproxy.yml:1:10: sources: the source digitalocean: 200 calls each 60s are 12000 an hour, and 2000 are the most, since the fleet needs the rest of the token's 5000; choose fewer droplets_per_poll or metrics, or a longer interval
+        doproxy.yml:1:37: sources[0].digitalocean.metrics[0]: unknown variant `disk`, expected one of `cpu`, `memory`, `load_1`
+        doproxy.yml: metrics.retention is at least 3600s
+        doproxy.yml: metrics.downsampled_retention is shorter than metrics.retention
+        "#);
+    }
+}

@@ -1,0 +1,99 @@
+//! `/v2/monitoring/metrics/droplet`: what the metrics agent of a droplet would have said.
+//!
+//! Nothing is measured. A droplet with `monitoring: true` is as busy as its id says, a little up and down over time, so
+//! that the same droplet gives the same numbers whenever it is asked.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, RawQuery, State};
+use serde_json::{Value, json};
+
+use super::api::{Answer, Reply, Shared};
+use super::paging::Query;
+use crate::model::{DropletId, Timestamp};
+use crate::simulation::cloud::{Refusal, SimulatedDroplet};
+
+/// Seconds between two reports of the agent.
+const PERIOD: u64 = 120;
+/// Most values in an answer, as far apart as it takes.
+const MOST_VALUES: u64 = 1000;
+/// What a droplet has of memory, in bytes.
+const MEMORY: f64 = 1_024_000_000.0;
+
+/// `GET /v2/monitoring/metrics/droplet/{metric}`
+pub(super) async fn droplet(
+    State(shared): State<Arc<Shared>>,
+    Path(metric): Path<String>,
+    RawQuery(query): RawQuery,
+) -> Answer {
+    let query = Query::parse(query.as_deref());
+    let number = |name: &str| {
+        let text = query.get(name).ok_or_else(|| Refusal::Invalid(format!("{name} is required.")))?;
+        text.parse::<u64>().map_err(|_| Refusal::Invalid(format!("{name} must be a number, not {text:?}.")))
+    };
+    let (id, start, end) = (DropletId(number("host_id")?), number("start")?, number("end")?);
+    let reports = shared.with_world(|world, now| {
+        // As the API does it: a droplet that is not there has no metrics.
+        let droplet = world.droplet(now, id).ok().filter(|droplet| droplet.monitoring);
+        droplet.map(|droplet| reports(droplet, start, end.min(now.0 / 1000)))
+    });
+    let rows = rows(&metric, id).ok_or_else(|| Refusal::NotServed(format!("the metric {metric}")))?;
+    let result: Vec<Value> = match reports {
+        Some(reports) if !reports.is_empty() => rows.into_iter().map(|row| row.render(id, &reports)).collect(),
+        _ => Vec::new(),
+    };
+    Ok(Reply::ok(json!({ "status": "success", "data": { "resultType": "matrix", "result": result } })))
+}
+
+/// A report: when, and how long the droplet had been up, in seconds.
+type Report = (u64, u64);
+
+fn reports(droplet: &SimulatedDroplet, start: u64, end: u64) -> Vec<Report> {
+    let Some(Timestamp(up)) = droplet.active_at else { return Vec::new() };
+    let up = up / 1000;
+    let start = start.max(up).div_ceil(PERIOD) * PERIOD;
+    let step = (end.saturating_sub(start) / PERIOD / MOST_VALUES + 1) * PERIOD;
+    (0..MOST_VALUES).map(|n| start + n * step).take_while(|at| *at <= end).map(|at| (at, at - up)).collect()
+}
+
+/// A series of an answer: its own label, and its value after so many seconds.
+struct Row {
+    mode: Option<&'static str>,
+    value: Box<dyn Fn(f64) -> f64>,
+}
+
+impl Row {
+    fn render(&self, id: DropletId, reports: &[Report]) -> Value {
+        let mut metric = json!({ "host_id": id.to_string() });
+        if let Some(mode) = self.mode {
+            metric["mode"] = mode.into();
+        }
+        #[expect(clippy::cast_precision_loss, reason = "seconds since a boot")]
+        let values = reports.iter().map(|(at, up)| json!([at, format!("{:.2}", (self.value)(*up as f64))]));
+        json!({ "metric": metric, "values": values.collect::<Vec<Value>>() })
+    }
+}
+
+fn rows(metric: &str, id: DropletId) -> Option<Vec<Row>> {
+    #[expect(clippy::cast_precision_loss, reason = "a number below 50")]
+    let busy = (10 + id.0 % 50) as f64 / 100.0;
+    // Its growth is never less than 0: the wave is slow.
+    let busy_seconds = move |up: f64| up * busy + 10.0 * (1.0 - (up / 600.0).cos());
+    let row = |mode, value: Box<dyn Fn(f64) -> f64>| Row { mode, value };
+    Some(match metric {
+        "cpu" => vec![
+            row(Some("idle"), Box::new(move |up| up - busy_seconds(up))),
+            row(Some("iowait"), Box::new(|_| 0.0)),
+            row(Some("irq"), Box::new(|_| 0.0)),
+            row(Some("nice"), Box::new(|_| 0.0)),
+            row(Some("softirq"), Box::new(|_| 0.0)),
+            row(Some("steal"), Box::new(|_| 0.0)),
+            row(Some("system"), Box::new(move |up| 0.25 * busy_seconds(up))),
+            row(Some("user"), Box::new(move |up| 0.75 * busy_seconds(up))),
+        ],
+        "load_1" => vec![row(None, Box::new(move |_| busy))],
+        "memory_total" => vec![row(None, Box::new(|_| MEMORY))],
+        "memory_available" => vec![row(None, Box::new(move |_| MEMORY * (1.0 - busy)))],
+        _ => return None,
+    })
+}

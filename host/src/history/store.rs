@@ -1,0 +1,194 @@
+//! The database behind the history: its file, its schema, and what becomes of a damaged one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use super::HistoryError;
+use crate::model::Timestamp;
+
+/// Each entry brings the schema from its index to the next version; entries are never changed once released.
+const MIGRATIONS: &[&str] = &[
+    // Samples are ordered by time first: a tick appends to one page, and forgetting takes whole pages from the front.
+    "
+    CREATE TABLE series (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        unit TEXT NOT NULL,
+        ended INTEGER
+    ) STRICT;
+    CREATE UNIQUE INDEX one_open_series ON series (name, labels, unit) WHERE ended IS NULL;
+    CREATE TABLE samples (
+        at INTEGER NOT NULL,
+        series INTEGER NOT NULL,
+        value REAL NOT NULL,
+        PRIMARY KEY (at, series)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE downsampled (
+        at INTEGER NOT NULL,
+        series INTEGER NOT NULL,
+        mean REAL NOT NULL,
+        max REAL NOT NULL,
+        PRIMARY KEY (at, series)
+    ) STRICT, WITHOUT ROWID;
+    ",
+];
+
+/// What marks a database as a history: `doph` in ASCII.
+const APPLICATION: i64 = 0x646f_7068;
+
+/// How long another process is waited for. A tick must not be late for it.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Where the samples are.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In a file, which this process writes.
+    File(PathBuf),
+    /// In a file, which this process looks at.
+    Looked(PathBuf),
+    /// In the memory of this process.
+    Memory,
+}
+
+/// An open database.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) place: Place,
+    pub(super) connection: Connection,
+}
+
+impl Store {
+    /// Opens the file, and makes it or brings its schema up to date where needed.
+    pub(super) fn open(path: &Path) -> Result<Self, HistoryError> {
+        let failed = |reason| HistoryError::Open { path: path.to_owned(), reason };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let mut connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        connection.busy_timeout(PATIENCE).map_err(failed)?;
+        migrate(&mut connection, path)?;
+        let tune = || {
+            connection.pragma_update(None, "cell_size_check", true)?;
+            connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+            // A power cut may take the last ticks, and leaves what was before them whole.
+            connection.pragma_update(None, "synchronous", "NORMAL")?;
+            connection.query_row("PRAGMA journal_size_limit = 4194304", [], |_| Ok(()))
+        };
+        tune().map_err(failed)?;
+        Ok(Self { place: Place::File(path.to_owned()), connection })
+    }
+
+    /// Opens a file that is there, to look at it while another process may write.
+    pub(super) fn look(path: &Path) -> Result<Self, HistoryError> {
+        let failed = |reason| HistoryError::Open { path: path.to_owned(), reason };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags).map_err(failed)?;
+        connection.busy_timeout(PATIENCE).map_err(failed)?;
+        match known(&connection).map_err(failed)? {
+            Known::Ours(version) if version <= MIGRATIONS.len() => {}
+            Known::Ours(found) => {
+                return Err(HistoryError::Newer { path: path.to_owned(), found, known: MIGRATIONS.len() });
+            }
+            Known::Empty | Known::Others => return Err(HistoryError::Other { path: path.to_owned() }),
+        }
+        Ok(Self { place: Place::Looked(path.to_owned()), connection })
+    }
+
+    /// A database that is gone with this process.
+    pub(super) fn in_memory() -> Self {
+        let made = Connection::open_in_memory().and_then(|mut connection| {
+            bring_up_to_date(&mut connection, 0)?;
+            Ok(connection)
+        });
+        // Neither files nor input come into it: what can fail is that there is no memory.
+        let connection = made.expect("memory for an empty database");
+        Self { place: Place::Memory, connection }
+    }
+
+    /// Where it is, for people.
+    pub(super) fn place(&self) -> String {
+        match &self.place {
+            Place::File(path) | Place::Looked(path) => path.display().to_string(),
+            Place::Memory => "in memory".to_owned(),
+        }
+    }
+}
+
+/// Whose a database is.
+enum Known {
+    Empty,
+    Ours(usize),
+    Others,
+}
+
+fn known(connection: &Connection) -> rusqlite::Result<Known> {
+    let application: i64 = connection.query_row("PRAGMA application_id", [], |row| row.get(0))?;
+    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if application == APPLICATION {
+        return Ok(Known::Ours(usize::try_from(version).unwrap_or(usize::MAX)));
+    }
+    let things: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    Ok(if application == 0 && version == 0 && things == 0 { Known::Empty } else { Known::Others })
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), HistoryError> {
+    let failed = |reason| HistoryError::Open { path: path.to_owned(), reason };
+    match known(connection).map_err(failed)? {
+        Known::Empty => bring_up_to_date(connection, 0).map_err(failed),
+        Known::Ours(version) if version == MIGRATIONS.len() => Ok(()),
+        Known::Ours(version) if version < MIGRATIONS.len() => bring_up_to_date(connection, version).map_err(failed),
+        Known::Ours(found) => Err(HistoryError::Newer { path: path.to_owned(), found, known: MIGRATIONS.len() }),
+        Known::Others => Err(HistoryError::Other { path: path.to_owned() }),
+    }
+}
+
+fn bring_up_to_date(connection: &mut Connection, found: usize) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for migration in MIGRATIONS.iter().skip(found) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", MIGRATIONS.len())?;
+    transaction.commit()
+}
+
+/// Whether the file itself is at fault, so that another one would work.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        // Our statements are right: where SQLite has no other word, the schema is not what it was.
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown | ErrorCode::TypeMismatch) => {
+            true
+        }
+        Some(_) => false,
+        None => matches!(
+            error,
+            rusqlite::Error::FromSqlConversionFailure(..)
+                | rusqlite::Error::IntegralValueOutOfRange(..)
+                | rusqlite::Error::InvalidColumnType(..)
+                | rusqlite::Error::Utf8Error(..)
+        ),
+    }
+}
+
+/// Gives a damaged file, with what SQLite keeps beside it, another name; answers that name.
+pub(super) fn move_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
+    let beside = |suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    let aside = beside(&format!(".damaged-{}", now.0));
+    std::fs::rename(path, &aside)?;
+    for log in ["-wal", "-shm"] {
+        let mut name = aside.clone().into_os_string();
+        name.push(log);
+        match std::fs::rename(beside(log), name) {
+            // A log that stayed would be taken for that of the new file.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => std::fs::remove_file(beside(log))?,
+            _ => {}
+        }
+    }
+    Ok(aside)
+}

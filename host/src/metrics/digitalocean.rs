@@ -1,0 +1,256 @@
+//! What DigitalOcean's agent says of the droplets, as the mean and the maximum over the fleet.
+//!
+//! A call gives one metric of one droplet, so that only some droplets are asked for at a time, in turn, and what was read
+//! before counts for the others. The agent reports each two minutes or so: HAProxy's own numbers are newer and better
+//! wherever they will do.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+
+use super::SourceError;
+use super::options::DropletReading;
+use super::source::{Poll, Polled, Reading};
+use crate::cloud::CloudError;
+use crate::cloud::digitalocean::{DigitalOcean, DropletMetric, Measured};
+use crate::model::{DropletId, Sample, Timestamp};
+
+/// How far back is asked for: several reports of the agent.
+const LOOK_BACK: Duration = Duration::from_mins(15);
+/// The time between two reports of the agent.
+const REPORTS: Duration = Duration::from_mins(2);
+
+/// A series that is made of a reading.
+#[derive(Debug)]
+pub(super) struct Suffix {
+    pub(super) metric: DropletReading,
+    pub(super) suffix: &'static str,
+    pub(super) unit: &'static str,
+    combine: fn(&[f64]) -> f64,
+}
+
+pub(super) const SUFFIXES: [Suffix; 6] = [
+    Suffix { metric: DropletReading::Cpu, suffix: ".cpu_mean", unit: "percent", combine: mean },
+    Suffix { metric: DropletReading::Cpu, suffix: ".cpu_max", unit: "percent", combine: max },
+    Suffix { metric: DropletReading::Memory, suffix: ".memory_mean", unit: "percent", combine: mean },
+    Suffix { metric: DropletReading::Memory, suffix: ".memory_max", unit: "percent", combine: max },
+    Suffix { metric: DropletReading::Load1, suffix: ".load_1_mean", unit: "processes", combine: mean },
+    Suffix { metric: DropletReading::Load1, suffix: ".load_1_max", unit: "processes", combine: max },
+];
+
+#[expect(clippy::cast_precision_loss, reason = "a number of droplets")]
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+fn max(values: &[f64]) -> f64 {
+    values.iter().copied().fold(f64::NEG_INFINITY, f64::max)
+}
+
+#[derive(Debug)]
+pub(super) struct DigitalOceanSource {
+    cloud: Option<DigitalOcean>,
+    metrics: Vec<DropletReading>,
+    droplets_per_poll: usize,
+    timeout: Duration,
+    state: Mutex<State>,
+}
+
+/// Whose turn it is, and what was read last of each droplet.
+#[derive(Debug, Default)]
+struct State {
+    /// The droplet that was asked for last.
+    last: Option<DropletId>,
+    read: HashMap<(DropletId, DropletReading), Sample>,
+}
+
+impl State {
+    /// The next droplets in turn.
+    fn turn(&mut self, droplets: &[DropletId], most: usize) -> Vec<DropletId> {
+        let first = self.last.map_or(0, |last| droplets.partition_point(|id| *id <= last));
+        let turn: Vec<DropletId> =
+            droplets.iter().cycle().skip(first).take(most.min(droplets.len())).copied().collect();
+        self.last = turn.last().copied().or(self.last);
+        turn
+    }
+}
+
+impl DigitalOceanSource {
+    pub(super) fn new(
+        cloud: Option<DigitalOcean>,
+        metrics: Vec<DropletReading>,
+        droplets_per_poll: usize,
+        timeout: Duration,
+    ) -> Self {
+        Self { cloud, metrics, droplets_per_poll, timeout, state: Mutex::default() }
+    }
+
+    pub(super) async fn poll(&self, poll: &Poll) -> Result<Polled, SourceError> {
+        let cloud = self.cloud.as_ref().ok_or_else(|| SourceError::NoData("there is no API token".to_owned()))?;
+        let turn = self.with_state(|state| {
+            state.read.retain(|(id, _), _| poll.droplets.binary_search(id).is_ok());
+            state.turn(&poll.droplets, self.droplets_per_poll)
+        });
+        if turn.is_empty() {
+            return Ok(Polled::Readings(Vec::new()));
+        }
+        let failed = self.ask(cloud, &turn, poll.now).await?;
+        let turns = u32::try_from(poll.droplets.len().div_ceil(turn.len())).unwrap_or(u32::MAX);
+        let lasts = poll.interval.max(REPORTS).saturating_mul(turns).saturating_mul(3);
+        let read = self.with_state(|state| state.read.clone());
+        let readings: Vec<Reading> =
+            self.metrics.iter().flat_map(|metric| combined(*metric, &read, poll.now.minus(lasts))).collect();
+        match failed {
+            Some(error) if readings.is_empty() => Err(error.into()),
+            _ if readings.is_empty() => Err(SourceError::NoData(
+                "no droplet has metrics: `droplet_options.monitoring: true` installs the agent on new ones, and its first numbers take minutes".to_owned(),
+            )),
+            _ => Ok(Polled::Readings(readings)),
+        }
+    }
+
+    /// Asks for all metrics of some droplets at once; answers one of the failures, where some failed.
+    async fn ask(
+        &self,
+        cloud: &DigitalOcean,
+        turn: &[DropletId],
+        now: Timestamp,
+    ) -> Result<Option<CloudError>, SourceError> {
+        let mut calls = JoinSet::new();
+        for id in turn.iter().copied() {
+            for metric in self.metrics.iter().copied() {
+                let cloud = cloud.clone();
+                calls.spawn(async move { (id, metric, read(&cloud, id, metric, now).await) });
+            }
+        }
+        let mut failure = None;
+        let all = async {
+            while let Some(answer) = calls.join_next().await {
+                match answer {
+                    Ok((id, metric, Ok(Some(sample)))) => {
+                        self.with_state(|state| state.read.insert((id, metric), sample));
+                    }
+                    Ok((_, _, Ok(None))) => {}
+                    Ok((_, _, Err(error))) => failure = Some(error),
+                    Err(error) => return Err(SourceError::Panicked(error.to_string())),
+                }
+            }
+            Ok(())
+        };
+        let what = "DigitalOcean's monitoring API".to_owned();
+        tokio::time::timeout(self.timeout, all)
+            .await
+            .map_err(|_| SourceError::TimedOut { what, after: self.timeout })??;
+        Ok(failure)
+    }
+
+    fn with_state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The fleet's series of one reading, as of its newest report.
+fn combined(
+    metric: DropletReading,
+    read: &HashMap<(DropletId, DropletReading), Sample>,
+    since: Timestamp,
+) -> Vec<Reading> {
+    let recent = || read.iter().filter(|((_, own), sample)| *own == metric && sample.at >= since).map(|(_, one)| one);
+    let values: Vec<f64> = recent().map(|sample| sample.value).collect();
+    let Some(at) = recent().map(|sample| sample.at).max() else { return Vec::new() };
+    let own = SUFFIXES.iter().filter(|suffix| suffix.metric == metric);
+    own.map(|suffix| Reading {
+        suffix: suffix.suffix,
+        labels: Vec::new(),
+        samples: vec![Sample { at, value: (suffix.combine)(&values) }],
+    })
+    .collect()
+}
+
+async fn read(
+    cloud: &DigitalOcean,
+    id: DropletId,
+    metric: DropletReading,
+    now: Timestamp,
+) -> Result<Option<Sample>, CloudError> {
+    let ask = |metric| cloud.measured(metric, id, now.minus(LOOK_BACK), now);
+    Ok(match metric {
+        DropletReading::Cpu => busy(&ask(DropletMetric::Cpu).await?),
+        DropletReading::Load1 => newest(&ask(DropletMetric::Load1).await?),
+        DropletReading::Memory => {
+            let (total, available) =
+                tokio::try_join!(ask(DropletMetric::MemoryTotal), ask(DropletMetric::MemoryAvailable))?;
+            newest(&available).zip(newest(&total)).filter(|(_, total)| total.value > 0.0).map(|(available, total)| {
+                Sample { at: available.at, value: (100.0 * (1.0 - available.value / total.value)).clamp(0.0, 100.0) }
+            })
+        }
+    })
+}
+
+fn newest(measured: &[Measured]) -> Option<Sample> {
+    measured.iter().flat_map(|series| &series.samples).max_by_key(|sample| sample.at).copied()
+}
+
+/// How busy the processors were between the last two reports, in percent: one less the share of `idle` in what all modes
+/// grew by. A pair in which a counter fell has a boot in between, and the pair before it is taken.
+fn busy(measured: &[Measured]) -> Option<Sample> {
+    let mut reports: BTreeMap<Timestamp, HashMap<&str, f64>> = BTreeMap::new();
+    for series in measured {
+        let mode = series.labels.get("mode").map(String::as_str)?;
+        for sample in &series.samples {
+            reports.entry(sample.at).or_default().insert(mode, sample.value);
+        }
+    }
+    let reports: Vec<(Timestamp, HashMap<&str, f64>)> = reports.into_iter().collect();
+    reports.windows(2).rev().find_map(|pair| {
+        let [(_, before), (at, now)] = pair else { return None };
+        let grown: Option<Vec<(&str, f64)>> =
+            now.iter().map(|(mode, value)| Some((*mode, value - before.get(mode)?))).collect();
+        let grown = grown.filter(|grown| grown.iter().all(|(_, more)| *more >= 0.0))?;
+        let all: f64 = grown.iter().map(|(_, more)| more).sum();
+        let idle: f64 = grown.iter().filter(|(mode, _)| *mode == "idle").map(|(_, more)| more).sum();
+        (all > 0.0).then(|| Sample { at: *at, value: (100.0 * (1.0 - idle / all)).clamp(0.0, 100.0) })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counter(mode: &str, values: &[(u64, f64)]) -> Measured {
+        let samples = values.iter().map(|(at, value)| Sample { at: Timestamp(*at), value: *value }).collect();
+        Measured { labels: [("mode".to_owned(), mode.to_owned())].into(), samples }
+    }
+
+    #[test]
+    fn how_busy_a_droplet_was_comes_from_the_growth_of_its_counters() {
+        let idle = counter("idle", &[(0, 1000.0), (120, 1090.0), (240, 1150.0)]);
+        let user = counter("user", &[(0, 500.0), (120, 530.0), (240, 590.0)]);
+
+        assert_eq!(busy(&[idle, user]), Some(Sample { at: Timestamp(240), value: 50.0 }));
+    }
+
+    #[test]
+    fn counters_that_began_anew_are_not_held_against_those_before() {
+        let idle = counter("idle", &[(0, 1000.0), (120, 1090.0), (240, 5.0)]);
+        let user = counter("user", &[(0, 500.0), (120, 530.0), (240, 1.0)]);
+
+        assert_eq!(busy(&[idle, user]), Some(Sample { at: Timestamp(120), value: 25.0 }));
+        assert_eq!(busy(&[counter("idle", &[(0, 1.0)])]), None);
+        assert_eq!(busy(&[]), None);
+    }
+
+    #[test]
+    fn droplets_are_asked_for_in_turn() {
+        let ids = |ids: &[u64]| ids.iter().copied().map(DropletId).collect::<Vec<_>>();
+        let mut state = State::default();
+
+        let turns: Vec<Vec<DropletId>> = (0..3).map(|_| state.turn(&ids(&[1, 2, 3]), 2)).collect();
+
+        assert_eq!(turns, [ids(&[1, 2]), ids(&[3, 1]), ids(&[2, 3])]);
+        assert_eq!(state.turn(&ids(&[9]), 2), ids(&[9]));
+        assert_eq!(state.turn(&[], 2), ids(&[]));
+    }
+}

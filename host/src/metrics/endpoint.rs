@@ -1,0 +1,245 @@
+//! Where a source is asked over HTTP, and the asking: timed, bounded, without redirects.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use reqwest::{Client, StatusCode};
+use url::{Host, Url};
+
+use super::SourceError;
+use super::text::clean;
+use crate::tls;
+
+/// No bearer token is longer.
+const MOST_TOKEN: u64 = 16 << 10;
+
+/// An address that may be asked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    url: Url,
+    /// Read anew each time, so that it can be changed.
+    token_file: Option<PathBuf>,
+}
+
+/// Why an address is refused. It is not repeated, since it may hold a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidEndpoint {
+    /// Not an address.
+    #[error("the url is no URL; it looks like http://127.0.0.1:9090")]
+    NotAUrl,
+    /// Another scheme.
+    #[error("the url begins with neither https:// nor http://")]
+    Scheme,
+    /// Plain `http` to another machine.
+    #[error(
+        "the url is plain http to another machine, where anybody in between can make up numbers; use https, or say `allow_http: true`"
+    )]
+    NotEncrypted,
+    /// A token over plain `http`.
+    #[error(
+        "bearer_token_file goes with https or a loopback address alone: over plain http everybody in between reads it"
+    )]
+    TokenNotEncrypted,
+    /// A user name or password.
+    #[error("the url holds a user name or password; put a token into bearer_token_file")]
+    UserInfo,
+}
+
+impl Endpoint {
+    /// Checks an address. `allow_http` lets plain `http` go to another machine, without a token.
+    pub fn new(text: &str, token_file: Option<PathBuf>, allow_http: bool) -> Result<Self, InvalidEndpoint> {
+        let mut url = Url::parse(text.trim()).map_err(|_| InvalidEndpoint::NotAUrl)?;
+        let is_tls = match url.scheme() {
+            "https" => true,
+            "http" => false,
+            _ => return Err(InvalidEndpoint::Scheme),
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(InvalidEndpoint::UserInfo);
+        }
+        let host = url.host().ok_or(InvalidEndpoint::NotAUrl)?;
+        if !is_tls && !is_loopback(&host) {
+            if !allow_http {
+                return Err(InvalidEndpoint::NotEncrypted);
+            }
+            if token_file.is_some() {
+                return Err(InvalidEndpoint::TokenNotEncrypted);
+            }
+        }
+        url.set_fragment(None);
+        Ok(Self { url, token_file })
+    }
+
+    /// Where a relative path of the token file begins.
+    pub(super) fn find_token_in(&mut self, dir: &Path) {
+        if let Some(path) = &mut self.token_file {
+            *path = dir.join(&path);
+        }
+    }
+
+    /// The address of a path below this one.
+    pub(super) fn below(&self, path: &str) -> Self {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+        Self { url, token_file: self.token_file.clone() }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    /// Without the query, which may hold a key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        f.write_str(&clean(url.as_str()))
+    }
+}
+
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Endpoint({self})")
+    }
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => *name == "localhost",
+        Host::Ipv4(address) => address.is_loopback(),
+        Host::Ipv6(address) => address.is_loopback(),
+    }
+}
+
+/// A client of one endpoint.
+#[derive(Debug)]
+pub(super) struct Asker {
+    endpoint: Endpoint,
+    client: Result<Client, String>,
+    timeout: Duration,
+}
+
+/// An answer, whatever it means.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) body: Vec<u8>,
+}
+
+impl Asker {
+    pub(super) fn new(endpoint: Endpoint, timeout: Duration) -> Self {
+        let client = client(&endpoint.url, timeout);
+        Self { endpoint, client, timeout }
+    }
+
+    /// Where it asks, for people.
+    pub(super) fn shown(&self) -> String {
+        self.endpoint.to_string()
+    }
+
+    /// Asks, and reads at most `most` bytes of the answer.
+    pub(super) async fn get(&self, query: &[(&str, String)], most: usize) -> Result<Answer, SourceError> {
+        let client = self.client.as_ref().map_err(|error| SourceError::Setup(error.clone()))?;
+        let mut request = client.get(self.endpoint.url.clone());
+        if !query.is_empty() {
+            request = request.query(query);
+        }
+        if let Some(path) = &self.endpoint.token_file {
+            request = request.header(AUTHORIZATION, bearer(path)?);
+        }
+        let failed = |error: reqwest::Error| self.failed(&error);
+        let mut response = request.send().await.map_err(failed)?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > most {
+                return Err(SourceError::TooLarge { url: self.shown(), most });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, body })
+    }
+
+    fn failed(&self, error: &reqwest::Error) -> SourceError {
+        if error.is_timeout() {
+            return SourceError::TimedOut { what: self.shown(), after: self.timeout };
+        }
+        // The innermost cause; the layers around it repeat it, or the address with its query.
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(source) = cause.source() {
+            cause = source;
+        }
+        SourceError::Transport { url: self.shown(), why: clean(&cause.to_string()) }
+    }
+}
+
+fn client(url: &Url, timeout: Duration) -> Result<Client, String> {
+    let is_tls = url.scheme() == "https";
+    let tls = if is_tls { tls::with_system_certificates() } else { tls::without_certificates() };
+    let builder = Client::builder()
+        .tls_backend_preconfigured(tls.map_err(|error| error.to_string())?)
+        .https_only(is_tls)
+        .user_agent(concat!("doproxy/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .timeout(timeout);
+    // As for the API: a proxy may carry TLS, and gets to see nothing that is plain.
+    let builder = if is_tls { builder } else { builder.no_proxy() };
+    builder.build().map_err(|error| error.to_string())
+}
+
+/// The header for the token in a file that only its owner and its group may read.
+fn bearer(path: &Path) -> Result<HeaderValue, SourceError> {
+    let problem = |problem: String| SourceError::TokenFile { path: path.to_owned(), problem };
+    let unreadable = |error: std::io::Error| problem(format!("cannot be read: {error}"));
+    let file = File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(problem("is no regular file".to_owned()));
+    }
+    if metadata.permissions().mode() & 0o004 != 0 {
+        return Err(problem(format!("can be read by everybody on this machine: `chmod 600 {}`", path.display())));
+    }
+    let mut text = String::new();
+    file.take(MOST_TOKEN).read_to_string(&mut text).map_err(unreadable)?;
+    let token = text.trim();
+    let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
+        .ok()
+        .filter(|_| !token.is_empty())
+        .ok_or_else(|| problem("holds no token".to_owned()))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_https_or_on_this_machine_or_allowed() {
+        let token = || Some(PathBuf::from("token"));
+        for (text, token_file, allow_http, expected) in [
+            ("https://prometheus.example", token(), false, Ok("https://prometheus.example/")),
+            ("http://127.0.0.1:9090/prom?key=secret", token(), false, Ok("http://127.0.0.1:9090/prom")),
+            ("http://[::1]:9090", None, false, Ok("http://[::1]:9090/")),
+            ("http://10.0.0.5:9090", None, true, Ok("http://10.0.0.5:9090/")),
+            ("http://10.0.0.5:9090", None, false, Err(InvalidEndpoint::NotEncrypted)),
+            ("http://localhost.example", None, false, Err(InvalidEndpoint::NotEncrypted)),
+            ("http://10.0.0.5:9090", token(), true, Err(InvalidEndpoint::TokenNotEncrypted)),
+            ("https://me:secret@x.example", None, true, Err(InvalidEndpoint::UserInfo)),
+            ("file:///etc/passwd", None, true, Err(InvalidEndpoint::Scheme)),
+            ("prometheus", None, true, Err(InvalidEndpoint::NotAUrl)),
+        ] {
+            let endpoint = Endpoint::new(text, token_file, allow_http);
+
+            assert_eq!(
+                endpoint.map(|endpoint| endpoint.to_string()).as_deref().map_err(|error| *error),
+                expected,
+                "{text}"
+            );
+        }
+    }
+}

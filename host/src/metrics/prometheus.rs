@@ -1,0 +1,193 @@
+//! A query in `PromQL`, asked as a range query from the last sample until now: after a pause nothing is missing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::endpoint::{Answer, Asker};
+use super::source::{Poll, Polled, Reading};
+use super::text::clean;
+use super::{Endpoint, SourceError};
+use crate::model::{Sample, Timestamp};
+
+/// Largest answer that is read.
+const MOST_BYTES: usize = 4 << 20;
+/// Most series that an answer may have.
+const MOST_SERIES: usize = 50;
+/// Most points that are asked for at a time; Prometheus refuses more than 11,000.
+const MOST_POINTS: u64 = 10_000;
+/// Longest text of a label that is kept.
+const MOST_LABEL: usize = 200;
+
+#[derive(Debug)]
+pub(super) struct Prometheus {
+    asker: Asker,
+    query: String,
+    timeout: Duration,
+}
+
+/// `status` is `success` with `data`, or `error` with the other two.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Reply {
+    status: String,
+    data: Option<Data>,
+    error_type: Option<String>,
+    error: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Data {
+    result: Vec<Row>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Row {
+    metric: BTreeMap<String, String>,
+    #[serde(default)]
+    values: Vec<(f64, String)>,
+}
+
+/// What an answer of another shape is.
+#[derive(Debug, Deserialize)]
+struct Kind {
+    data: KindOfData,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct KindOfData {
+    result_type: String,
+}
+
+impl Prometheus {
+    pub(super) fn new(endpoint: &Endpoint, query: String, timeout: Duration) -> Self {
+        Self { asker: Asker::new(endpoint.below("/api/v1/query_range"), timeout), query, timeout }
+    }
+
+    pub(super) async fn poll(&self, poll: &Poll) -> Result<Polled, SourceError> {
+        let Some(range) = Range::of(poll) else { return Ok(Polled::Same) };
+        let seconds = |ms: u64| format!("{}.{:03}", ms / 1000, ms % 1000);
+        let query = [
+            ("query", self.query.clone()),
+            ("start", seconds(range.start)),
+            ("end", seconds(range.end)),
+            ("step", seconds(range.step)),
+            ("timeout", format!("{}ms", self.timeout.as_millis())),
+        ];
+        let Answer { status, body } = self.asker.get(&query, MOST_BYTES).await?;
+        let url = || self.asker.shown();
+        let reply: Reply = match serde_json::from_slice(&body) {
+            Ok(reply) => reply,
+            Err(_) if !status.is_success() => {
+                return Err(SourceError::Status { url: url(), status: status.as_u16(), said: String::new() });
+            }
+            Err(error) => {
+                let kind = serde_json::from_slice::<Kind>(&body).map(|kind| kind.data.result_type);
+                let why = match kind {
+                    Ok(kind) if kind != "matrix" => format!("it is a {}, and a matrix is expected", clean(&kind)),
+                    _ => clean(&error.to_string()),
+                };
+                return Err(SourceError::NotUnderstood { url: url(), why });
+            }
+        };
+        let Some(data) = reply.data.filter(|_| reply.status == "success" && status.is_success()) else {
+            let kind = reply.error_type.map(|kind| clean(&kind)).unwrap_or_default();
+            let error = reply.error.map_or_else(|| format!("status {}", status.as_u16()), |error| clean(&error));
+            let said = if kind.is_empty() { error } else { format!("{kind}: {error}") };
+            return Err(SourceError::Refused(said));
+        };
+        readings(data.result, range)
+    }
+}
+
+/// Times of evaluation, in milliseconds, all multiples of the step: the same ones whenever they are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Range {
+    start: u64,
+    end: u64,
+    step: u64,
+}
+
+impl Range {
+    /// From after the newest sample until now; `None` while the next one is still to come.
+    fn of(poll: &Poll) -> Option<Self> {
+        let step = u64::try_from(poll.interval.as_millis()).unwrap_or(u64::MAX).max(1);
+        let window = u64::try_from(poll.window.as_millis()).unwrap_or(u64::MAX);
+        let end = poll.now.0 - poll.now.0 % step;
+        let earliest = end.saturating_sub(step.saturating_mul(MOST_POINTS));
+        let next = |newest: Timestamp| newest.0 - newest.0 % step + step;
+        let start = poll.newest.map_or(end.saturating_sub(window), next).max(earliest);
+        (start <= end).then_some(Self { start, end, step })
+    }
+}
+
+fn readings(rows: Vec<Row>, range: Range) -> Result<Polled, SourceError> {
+    if rows.len() > MOST_SERIES {
+        return Err(SourceError::TooManySeries { found: rows.len(), most: MOST_SERIES });
+    }
+    if rows.is_empty() {
+        let (start, end) = (Timestamp(range.start), Timestamp(range.end));
+        return Err(SourceError::NoData(format!("the query has no data from {start} to {end}")));
+    }
+    let mut readings = Vec::with_capacity(rows.len());
+    for row in rows {
+        let mut samples = Vec::with_capacity(row.values.len());
+        let mut refused = None;
+        for (seconds, text) in row.values {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, and NaN is 0")]
+            let at = Timestamp((seconds * 1000.0).round() as u64);
+            match text.parse::<f64>() {
+                Ok(value) if value.is_finite() => samples.push(Sample { at, value }),
+                _ => refused = Some(text),
+            }
+        }
+        // Some of them may be a division by nothing; when all are, there is nothing to decide on.
+        if let (true, Some(found)) = (samples.is_empty(), refused) {
+            return Err(SourceError::NotFinite { what: "the query's value".to_owned(), found: clean(&found) });
+        }
+        samples.sort_by_key(|sample| sample.at);
+        let labels = row.metric.into_iter().filter(|(name, _)| name != "__name__");
+        let labels = labels.map(|(name, value)| (short(&name), short(&value))).collect();
+        readings.push(Reading { suffix: "", labels, samples });
+    }
+    Ok(Polled::Readings(readings))
+}
+
+fn short(label: &str) -> String {
+    clean(label).chars().take(MOST_LABEL).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    fn poll(now: u64, newest: Option<u64>) -> Poll {
+        Poll {
+            now: Timestamp(now),
+            newest: newest.map(Timestamp),
+            window: Duration::from_mins(1),
+            interval: Duration::from_secs(15),
+            droplets: Arc::default(),
+        }
+    }
+
+    #[test]
+    fn a_range_goes_on_after_the_newest_sample_at_multiples_of_the_step() {
+        let range = |start, end| Some(Range { start, end, step: 15_000 });
+        for (now, newest, expected) in [
+            (100_000, None, range(30_000, 90_000)),
+            (100_000, Some(75_000), range(90_000, 90_000)),
+            (100_000, Some(90_000), None),
+            (100_000, Some(91_000), None),
+            (106_000, Some(91_000), range(105_000, 105_000)),
+            (1_000_000, Some(45_000), range(60_000, 990_000)),
+            (5_000, None, range(0, 0)),
+        ] {
+            assert_eq!(Range::of(&poll(now, newest)), expected, "{now} {newest:?}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What a source is asked, and what it answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::SourceError;
+use super::command::Command;
+use super::digitalocean::DigitalOceanSource;
+use super::http::Http;
+use super::options::{Kind, SourceOptions};
+use super::prometheus::Prometheus;
+use crate::cloud::digitalocean::DigitalOcean;
+use crate::model::{DropletId, Sample, Timestamp};
+
+/// One look at a source.
+#[derive(Debug, Clone)]
+pub(super) struct Poll {
+    pub(super) now: Timestamp,
+    /// The newest sample that is known of it.
+    pub(super) newest: Option<Timestamp>,
+    /// How much of the past is wanted where nothing is known.
+    pub(super) window: Duration,
+    /// The time between its samples.
+    pub(super) interval: Duration,
+    /// The droplets that serve.
+    pub(super) droplets: Arc<[DropletId]>,
+}
+
+/// Samples of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Reading {
+    /// What follows the name of the source; empty for the source's own name.
+    pub(super) suffix: &'static str,
+    pub(super) labels: Vec<(String, String)>,
+    /// Oldest first.
+    pub(super) samples: Vec<Sample>,
+}
+
+/// What came of a look.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Polled {
+    /// There can be nothing new yet.
+    Same,
+    /// All series that there are now, with what is new of each.
+    Readings(Vec<Reading>),
+}
+
+impl Polled {
+    /// One series, without labels.
+    pub(super) fn one(sample: Sample) -> Self {
+        Self::Readings(vec![Reading { suffix: "", labels: Vec::new(), samples: vec![sample] }])
+    }
+}
+
+/// A source other than HAProxy.
+#[derive(Debug)]
+pub(super) enum Source {
+    Prometheus(Prometheus),
+    Http(Http),
+    Command(Command),
+    DigitalOcean(DigitalOceanSource),
+}
+
+impl Source {
+    pub(super) fn new(options: &SourceOptions, cloud: Option<&DigitalOcean>) -> Self {
+        let timeout = options.timeout;
+        match options.kind.clone() {
+            Kind::Prometheus { endpoint, query } => Self::Prometheus(Prometheus::new(&endpoint, query, timeout)),
+            Kind::Http { endpoint, pointer } => Self::Http(Http::new(endpoint, pointer, timeout)),
+            Kind::Command { program, arguments, folder } => {
+                Self::Command(Command::new(program, arguments, &folder, timeout))
+            }
+            Kind::DigitalOcean { metrics, droplets_per_poll } => {
+                Self::DigitalOcean(DigitalOceanSource::new(cloud.cloned(), metrics, droplets_per_poll, timeout))
+            }
+        }
+    }
+
+    pub(super) async fn poll(&self, poll: &Poll) -> Result<Polled, SourceError> {
+        match self {
+            Self::Prometheus(source) => source.poll(poll).await,
+            Self::Http(source) => source.poll(poll).await,
+            Self::Command(source) => source.poll(poll).await,
+            Self::DigitalOcean(source) => source.poll(poll).await,
+        }
+    }
+}
+
+/// A number that something can be decided on.
+pub(super) fn finite(number: f64, what: impl FnOnce() -> String) -> Result<f64, SourceError> {
+    if number.is_finite() {
+        return Ok(number);
+    }
+    Err(SourceError::NotFinite { what: what(), found: number.to_string() })
+}

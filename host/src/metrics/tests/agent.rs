@@ -1,0 +1,105 @@
+//! `digitalocean` against the emulator.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::super::digitalocean::DigitalOceanSource;
+use super::*;
+use crate::cloud::digitalocean::{self, DigitalOcean};
+use crate::emulator::{self, Emulator};
+use crate::model::{DropletId, Token};
+use crate::simulation::cloud::{CallFault, Effect, Faults, Frequency, NewDroplets, Settings};
+
+async fn emulator() -> (Emulator, DigitalOcean) {
+    // Networks of their own, away from those of the emulator's own tests.
+    static SEEDS: AtomicU64 = AtomicU64::new(200);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let emulator = Emulator::start(emulator::Options {
+        droplet_port: free.local_addr().unwrap().port(),
+        settings: Settings { seed: SEEDS.fetch_add(1, Ordering::Relaxed), ..Settings::default() },
+        ..emulator::Options::default()
+    });
+    let emulator = emulator.await.unwrap();
+    let options = digitalocean::Options::new(emulator.url().parse().unwrap(), Token::parse("any").unwrap());
+    let cloud = DigitalOcean::new(options).unwrap();
+    (emulator, cloud)
+}
+
+fn droplets(emulator: &Emulator, count: usize, monitoring: bool) -> (Vec<DropletId>, Timestamp) {
+    emulator.with_world(|world, now| {
+        let request = NewDroplets {
+            names: (0..count).map(|n| format!("web-{n}")).collect(),
+            size: "s-1vcpu-1gb".to_owned(),
+            image: "debian-12-x64".to_owned(),
+            monitoring,
+            ..NewDroplets::default()
+        };
+        let created = world.create(now.minus(Duration::from_hours(1)), &request).unwrap();
+        (created.into_iter().map(|one| one.droplet).collect(), now)
+    })
+}
+
+const ALL: [DropletReading; 3] = [DropletReading::Cpu, DropletReading::Memory, DropletReading::Load1];
+
+#[tokio::test]
+async fn the_fleet_is_a_mean_and_a_maximum_and_few_droplets_are_asked_at_a_time() {
+    let (emulator, cloud) = emulator().await;
+    let (ids, now) = droplets(&emulator, 3, true);
+    let source = DigitalOceanSource::new(Some(cloud), ALL.to_vec(), 2, Duration::from_secs(30));
+    let poll = Poll { now, interval: Duration::from_mins(2), droplets: ids.clone().into(), ..poll() };
+    emulator.with_world(|world, _| world.reset_calls());
+
+    let first = source.poll(&poll).await.unwrap();
+    let calls: u64 = emulator.with_world(|world, _| world.calls().values().sum());
+    let second = source.poll(&poll).await.unwrap();
+
+    assert_eq!(calls, 2 * 4);
+    let value = |polled: &Polled, suffix: &str| {
+        let Polled::Readings(readings) = polled else { panic!("{polled:?}") };
+        readings.iter().find(|one| one.suffix == suffix).unwrap().samples[0].value
+    };
+    // The emulator's droplets are as busy as their ids say.
+    #[expect(clippy::cast_precision_loss, reason = "numbers below 60")]
+    let busy: Vec<f64> = ids.iter().map(|id| (10 + id.0 % 50) as f64).collect();
+    let near = |found: f64, expected: f64, room: f64| assert!((found - expected).abs() <= room, "{found} {expected}");
+    near(value(&first, ".load_1_mean"), f64::midpoint(busy[0], busy[1]) / 100.0, 0.011);
+    near(value(&second, ".load_1_mean"), (busy[0] + busy[1] + busy[2]) / 300.0, 0.011);
+    near(value(&second, ".load_1_max"), busy[2] / 100.0, 0.011);
+    near(value(&second, ".memory_max"), busy[2], 0.1);
+    near(value(&second, ".cpu_mean"), busy[1], 2.0);
+    near(value(&second, ".cpu_max"), busy[2], 2.0);
+    emulator.stop().await;
+}
+
+#[tokio::test]
+async fn droplets_without_the_agent_say_what_to_do() {
+    let (emulator, cloud) = emulator().await;
+    let (ids, now) = droplets(&emulator, 1, false);
+    let source = DigitalOceanSource::new(Some(cloud), ALL.to_vec(), 5, Duration::from_secs(30));
+
+    let error = source.poll(&Poll { now, droplets: ids.into(), ..poll() }).await.unwrap_err();
+    let nobody = source.poll(&poll()).await.unwrap();
+
+    insta::assert_snapshot!(error, @"no droplet has metrics: `droplet_options.monitoring: true` installs the agent on new ones, and its first numbers take minutes");
+    assert_eq!(nobody, Polled::Readings(Vec::new()));
+    emulator.stop().await;
+}
+
+#[tokio::test]
+async fn an_api_that_fails_is_told_and_not_asked_again_at_once() {
+    let (emulator, cloud) = emulator().await;
+    let (ids, now) = droplets(&emulator, 1, true);
+    let source = DigitalOceanSource::new(Some(cloud), vec![DropletReading::Cpu], 5, Duration::from_secs(30));
+    emulator.with_world(|world, _| {
+        let effect = Effect::Status { code: 500, message: None, retry_after_s: None, acted: false };
+        let fault = CallFault { method: None, path: None, when: Frequency::Always, effect };
+        world.set_faults(Faults { calls: vec![fault], ..Faults::default() });
+        world.reset_calls();
+    });
+
+    let failed = source.poll(&Poll { now, droplets: ids.into(), ..poll() }).await;
+
+    let said = failed.unwrap_err().to_string();
+    assert!(said.starts_with("GET /v2/monitoring/metrics/droplet/cpu failed with status 500"), "{said}");
+    assert_eq!(emulator.with_world(|world, _| world.calls().values().sum::<u64>()), 1);
+    emulator.stop().await;
+}

@@ -1,0 +1,108 @@
+//! `command` with real programs.
+
+use std::path::Path;
+
+use super::super::command::Command;
+use super::*;
+
+fn script(script: &str, timeout: Duration) -> Command {
+    Command::new("/bin/sh".into(), vec!["-c".to_owned(), script.to_owned()], Path::new("/"), timeout)
+}
+
+const SOON: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn a_program_prints_a_number_where_it_was_told_to_run() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("depth"), " 42.5 \n").unwrap();
+    let source = Command::new("cat".into(), vec!["depth".to_owned()], dir.path(), SOON);
+
+    assert_eq!(samples(source.poll(&poll()).await.unwrap()), [(NOW.0, 42.5)]);
+}
+
+#[tokio::test]
+async fn arguments_are_no_shell() {
+    let source =
+        Command::new("printf".into(), vec!["%s".to_owned(), "1; echo 2 | $HOME".to_owned()], Path::new("/"), SOON);
+
+    let error = source.poll(&poll()).await.unwrap_err();
+
+    insta::assert_snapshot!(error, @"what printf prints is no number: 1; echo 2 | $HOME");
+}
+
+#[tokio::test]
+async fn the_token_is_not_handed_on() {
+    let source =
+        script("env | grep -c -e DIGITALOCEAN_TOKEN -e DIGITALOCEAN_ACCESS_TOKEN -e CREDENTIALS_DIRECTORY; true", SOON);
+
+    assert_eq!(samples(source.poll(&poll()).await.unwrap()), [(NOW.0, 0.0)]);
+}
+
+#[tokio::test]
+async fn what_is_no_number_is_told_exactly() {
+    let mut told = Vec::new();
+    for text in [
+        "true",
+        "echo many",
+        "echo 1 2",
+        "echo nan",
+        "echo inf",
+        "printf '\\033[2Jowned'",
+        "echo 3; exit 3",
+        "echo no queue >&2; exit 1",
+        "kill -9 $$",
+        "yes 1 | head -c 100000",
+    ] {
+        let error = script(text, SOON).poll(&poll()).await.unwrap_err().to_string();
+        told.push(error.chars().take(100).collect::<String>());
+    }
+    let missing = Command::new("/nowhere/depth".into(), Vec::new(), Path::new("/"), SOON);
+    told.push(missing.poll(&poll()).await.unwrap_err().to_string());
+
+    insta::assert_snapshot!(told.join("\n"), @r"
+    what /bin/sh prints is no number: nothing
+    what /bin/sh prints is no number: many
+    what /bin/sh prints is no number: 1 2
+    what /bin/sh prints is NaN, which nothing can be decided on
+    what /bin/sh prints is inf, which nothing can be decided on
+    what /bin/sh prints is no number: [2Jowned
+    /bin/sh ended with exit status: 3: 3
+    /bin/sh ended with exit status: 1: no queue
+    /bin/sh ended with signal: 9 (SIGKILL)
+    what /bin/sh prints is no number: 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 
+    cannot run /nowhere/depth: No such file or directory (os error 2)
+    ");
+}
+
+#[tokio::test]
+async fn a_program_that_takes_too_long_is_killed_with_all_that_it_started() {
+    let dir = tempfile::tempdir().unwrap();
+    let pids = dir.path().join("pids");
+    let text =
+        format!("sleep 1000 & echo $! > {0}.new; echo $$ >> {0}.new; mv {0}.new {0}; wait; echo 1", pids.display());
+    // Long enough for it to have started its child on a busy machine.
+    let source = script(&text, Duration::from_secs(3));
+
+    let error = source.poll(&poll()).await.unwrap_err();
+
+    insta::assert_snapshot!(error, @"no answer from /bin/sh within 3s; set a longer `timeout`, or see why it is slow");
+    let pids = std::fs::read_to_string(&pids).unwrap();
+    assert_eq!(pids.lines().count(), 2);
+    for pid in pids.lines() {
+        eventually(|| is_dead(pid)).await;
+    }
+}
+
+async fn eventually(mut is_so: impl FnMut() -> bool) {
+    let until = tokio::time::Instant::now() + SOON;
+    while !is_so() {
+        assert!(tokio::time::Instant::now() < until, "it never came");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Ended, whether or not its new parent has waited for it.
+fn is_dead(pid: &str) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.is_empty() || stat.contains(") Z ")
+}

@@ -1,0 +1,245 @@
+//! `http` and `prometheus` against real servers on loopback, good and bad.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Mutex;
+
+use axum::Router;
+use axum::extract::{RawQuery, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::super::http::Http;
+use super::super::prometheus::Prometheus;
+use super::*;
+
+/// What a server does with a request.
+#[derive(Debug, Clone)]
+enum Play {
+    Say(u16, String),
+    Hang,
+    Redirect,
+}
+
+/// A server that always does the same, and remembers what it was asked.
+struct Server {
+    url: String,
+    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+type Shared = (Play, Arc<Mutex<Vec<(String, Option<String>)>>>);
+
+async fn answer(State((play, asked)): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
+    let authorization = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
+    asked.lock().unwrap().push((query.unwrap_or_default(), authorization));
+    match play {
+        Play::Say(status, body) => (StatusCode::from_u16(status).unwrap(), body).into_response(),
+        Play::Hang => std::future::pending().await,
+        Play::Redirect => (StatusCode::FOUND, [("location", "http://127.0.0.1:1/elsewhere")]).into_response(),
+    }
+}
+
+impl Server {
+    async fn playing(play: Play) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::default();
+        let router = Router::new().fallback(answer).with_state((play, Arc::clone(&asked)));
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self { url, asked, task }
+    }
+
+    async fn saying(status: u16, body: impl Into<String>) -> Self {
+        Self::playing(Play::Say(status, body.into())).await
+    }
+
+    fn endpoint(&self, path: &str) -> Endpoint {
+        Endpoint::new(&format!("{}{path}", self.url), None, false).unwrap()
+    }
+
+    async fn http(&self, pointer: &str, timeout: Duration) -> Result<Polled, String> {
+        let source = Http::new(self.endpoint("/stats?key=secret"), pointer.to_owned(), timeout);
+        source.poll(&poll()).await.map_err(|error| error.to_string().replace(&self.url, "URL"))
+    }
+
+    async fn prometheus(&self, poll: &Poll) -> Result<Polled, String> {
+        let source = Prometheus::new(&self.endpoint("/prom/"), "sum(up)".to_owned(), Duration::from_secs(5));
+        source.poll(poll).await.map_err(|error| error.to_string().replace(&self.url, "URL"))
+    }
+}
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_number_is_found_in_a_document() {
+    let server = Server::saying(200, r#"{"queue": [{"depth": 12}, {"depth": "7.5"}]}"#).await;
+
+    let number = server.http("/queue/0/depth", SOON).await.unwrap();
+    let text = server.http("/queue/1/depth", SOON).await.unwrap();
+
+    assert_eq!(samples(number), [(NOW.0, 12.0)]);
+    assert_eq!(samples(text), [(NOW.0, 7.5)]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_number_is_told_exactly() {
+    let mut told = Vec::new();
+    for (status, body, pointer) in [
+        (200, r#"{"a": 1}"#, "/b"),
+        (200, r#"{"a": {"b": [1, "\u001b[2J"]}}"#, "/a"),
+        (200, r#"{"a": "NaN"}"#, "/a"),
+        (200, r#"{"a": "-inf"}"#, "/a"),
+        (200, r#"{"a": 1e999}"#, "/a"),
+        (200, r#"{"a": null}"#, "/a"),
+        (200, "<html>\u{1b}]0;owned\u{7}</html>", "/a"),
+        (200, "", "/a"),
+        (503, "be\r\nright back, dop_v1_secret", "/a"),
+        (404, "", "/a"),
+    ] {
+        let server = Server::saying(status, body).await;
+        told.push(server.http(pointer, SOON).await.unwrap_err());
+    }
+    told.push(Server::playing(Play::Redirect).await.http("/a", SOON).await.unwrap_err());
+
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    the answer of URL/stats has nothing at "/b"; it begins {"a": 1}
+    /a of URL/stats is no number: {"b":[1,"\u001b[2J"]}
+    /a of URL/stats is NaN, which nothing can be decided on
+    /a of URL/stats is -inf, which nothing can be decided on
+    the answer of URL/stats is not understood: number out of range at line 1 column 11
+    /a of URL/stats is no number: null
+    the answer of URL/stats is not understood: expected value at line 1 column 1
+    the answer of URL/stats is not understood: EOF while parsing a value at line 1 column 0
+    URL/stats answers with status 503: be right back, dop_v1_…
+    URL/stats answers with status 404
+    URL/stats answers with status 302: a redirect, which is not followed; name the address that it leads to
+    "#);
+}
+
+#[tokio::test]
+async fn a_slow_answer_a_huge_one_and_none_are_given_up() {
+    let slow = Server::playing(Play::Hang).await.http("/a", Duration::from_millis(50)).await;
+    let huge = Server::saying(200, format!("[{}0]", "1,".repeat(1 << 20))).await.http("/0", SOON).await;
+    let closed = Server::saying(200, "1").await;
+    closed.task.abort();
+    let gone = Endpoint::new("http://127.0.0.1:1/stats", None, false).unwrap();
+    let gone = Http::new(gone, String::new(), SOON).poll(&poll()).await;
+
+    let told = [slow.unwrap_err(), huge.unwrap_err(), gone.unwrap_err().to_string()];
+
+    insta::assert_snapshot!(told.join("\n"), @r"
+    no answer from URL/stats within 50ms; set a longer `timeout`, or see why it is slow
+    the answer of URL/stats is larger than 1048576 bytes, and was not read on
+    http://127.0.0.1:1/stats: Connection refused (os error 111)
+    ");
+}
+
+#[tokio::test]
+async fn the_bearer_token_is_read_anew_each_time_and_never_from_a_file_for_everybody() {
+    let server = Server::saying(200, "5").await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    let endpoint = Endpoint::new(&server.url, Some(file.clone()), false).unwrap();
+    let source = Http::new(endpoint, String::new(), SOON);
+    let write = |token: &str, mode: u32| {
+        std::fs::write(&file, token).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+
+    let missing = source.poll(&poll()).await.unwrap_err().to_string();
+    write("one\n", 0o600);
+    source.poll(&poll()).await.unwrap();
+    write("two", 0o640);
+    source.poll(&poll()).await.unwrap();
+    write("three", 0o644);
+    let open = source.poll(&poll()).await.unwrap_err().to_string();
+    write("a\nb", 0o600);
+    let broken = source.poll(&poll()).await.unwrap_err().to_string();
+
+    let asked: Vec<Option<String>> = server.asked.lock().unwrap().iter().map(|(_, token)| token.clone()).collect();
+    assert_eq!(asked, [Some("Bearer one".to_owned()), Some("Bearer two".to_owned())]);
+    let told = [missing, open, broken].join("\n").replace(dir.path().to_str().unwrap(), "DIR");
+    insta::assert_snapshot!(told, @r"
+    the bearer token file DIR/token cannot be read: No such file or directory (os error 2)
+    the bearer token file DIR/token can be read by everybody on this machine: `chmod 600 DIR/token`
+    the bearer token file DIR/token holds no token
+    ");
+}
+
+/// An answer of Prometheus.
+fn matrix(result: &str) -> String {
+    format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{result}]}}}}"#)
+}
+
+#[tokio::test]
+async fn a_query_is_asked_for_the_time_that_is_not_known_yet() {
+    let body = matrix(r#"{"metric":{"__name__":"up"},"values":[[1799999985,"3"],[1800000000,"4.5"]]}"#);
+    let server = Server::saying(200, body).await;
+
+    let polled = server.prometheus(&poll()).await.unwrap();
+    server.prometheus(&Poll { newest: Some(NOW.minus(INTERVAL * 2)), ..poll() }).await.unwrap();
+    let nothing_new = server.prometheus(&Poll { newest: Some(NOW), ..poll() }).await.unwrap();
+
+    assert_eq!(samples(polled), [(1_799_999_985_000, 3.0), (1_800_000_000_000, 4.5)]);
+    assert_eq!(nothing_new, Polled::Same);
+    let asked: Vec<String> = server.asked.lock().unwrap().iter().map(|(query, _)| query.clone()).collect();
+    insta::assert_snapshot!(asked.join("\n"), @r"
+    query=sum%28up%29&start=1799999940.000&end=1800000000.000&step=15.000&timeout=5000ms
+    query=sum%28up%29&start=1799999985.000&end=1800000000.000&step=15.000&timeout=5000ms
+    ");
+}
+
+#[tokio::test]
+async fn several_series_keep_their_labels() {
+    let body = matrix(
+        r#"{"metric":{"zone":"a","__name__":"q"},"values":[[1800000000,"1"]]},{"metric":{"zone":"b"},"values":[[1800000000,"NaN"],[1799999985,"2"]]}"#,
+    );
+
+    let polled = Server::saying(200, body).await.prometheus(&poll()).await.unwrap();
+
+    let Polled::Readings(readings) = polled else { panic!("{polled:?}") };
+    let labels: Vec<_> = readings.iter().map(|one| (one.labels.clone(), one.samples.len())).collect();
+    let zone = |zone: &str| vec![("zone".to_owned(), zone.to_owned())];
+    assert_eq!(labels, [(zone("a"), 1), (zone("b"), 1)]);
+}
+
+#[tokio::test]
+async fn what_prometheus_cannot_give_is_told_exactly() {
+    let many: Vec<String> = (0..51).map(|n| format!(r#"{{"metric":{{"pod":"{n}"}},"values":[[1,"1"]]}}"#)).collect();
+    let mut told = Vec::new();
+    for (status, body) in [
+        (400, r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:5: parse error: unexpected end of input"}"#.to_owned()),
+        (503, r#"{"status":"error","errorType":"timeout","error":"query timed out\u001b[31m in expression evaluation"}"#.to_owned()),
+        (502, "<html>Bad Gateway</html>".to_owned()),
+        (401, "Unauthorized".to_owned()),
+        (200, "[]".to_owned()),
+        (200, r#"{"status":"success","data":{"resultType":"scalar","result":[1,"2"]}}"#.to_owned()),
+        (200, matrix("")),
+        (200, matrix(r#"{"metric":{},"values":[[1800000000,"NaN"],[1799999985,"+Inf"]]}"#)),
+        (200, matrix(&many.join(","))),
+        (200, matrix(&format!(r#"{{"metric":{{}},"values":[{}[1,"1"]]}}"#, "[1,\"1\"],".repeat(600_000)))),
+    ] {
+        told.push(Server::saying(status, body).await.prometheus(&poll()).await.unwrap_err());
+    }
+
+    insta::assert_snapshot!(told.join("\n"), @r#"
+    Prometheus refuses the query: bad_data: invalid parameter "query": 1:5: parse error: unexpected end of input
+    Prometheus refuses the query: timeout: query timed out [31m in expression evaluation
+    URL/prom/api/v1/query_range answers with status 502
+    URL/prom/api/v1/query_range answers with status 401
+    the answer of URL/prom/api/v1/query_range is not understood: invalid length 0, expected struct Reply with 4 elements at line 1 column 2
+    the answer of URL/prom/api/v1/query_range is not understood: it is a scalar, and a matrix is expected
+    the query has no data from 2027-01-15T07:59:00Z to 2027-01-15T08:00:00Z
+    the query's value is +Inf, which nothing can be decided on
+    the query gives 51 series, and 50 are the most; add them up, as in `sum(...)`
+    the answer of URL/prom/api/v1/query_range is larger than 4194304 bytes, and was not read on
+    "#);
+}

@@ -1,0 +1,64 @@
+//! Series from elsewhere than HAProxy: what `check` says of them, and a policy that follows one.
+
+use crate::assert_said;
+use crate::stage::Stage;
+
+const QUEUE: &str = "  min: 2
+  max: 4
+  policies:
+    - plugin: builtin:target-tracking
+      config: {metric: queue.depth, target_per_droplet: 10, scale_in_stabilisation_s: 0}
+metrics:
+  sources:
+    - {name: queue.depth, unit: jobs, command: [cat, depth]}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_follows_a_number_that_a_program_prints() {
+    let stage = Stage::set().await;
+    stage.configure(QUEUE.trim_end());
+    stage.works(&["create", "--count", "2"]).await;
+    stage.write("depth", "25\n");
+
+    let planned = stage.works(&["plan", "--window", "200ms"]).await;
+    assert!(!stage.path("doproxy.history.db").exists());
+    let grown = stage.works(&["run", "--once", "--window", "200ms"]).await;
+
+    assert!(planned.contains("queue.depth is 25 over 2 droplets"), "{planned}");
+    assert_said!(stage, grown, @r"
+    builtin:target-tracking
+      decision  scale to 3: queue.depth is 25 over 2 droplets, 12.5 each for a target of 10: 3 are needed
+      signal    queue.depth per droplet 12.5, target 10, wants 3 droplets
+      plan      2 → 3: create 1
+    created www-2-RANDOM (id ID), serving at ADDRESS
+    ");
+    assert!(stage.path("doproxy.history.db").is_file());
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_asks_each_source_and_says_what_it_answers() {
+    let stage = Stage::set().await;
+    stage.write("depth", "25\n");
+    stage.configure(
+        "metrics:
+  sources:
+    - {name: queue.depth, unit: jobs, command: [cat, depth]}
+    - {name: mail, command: [cat, nowhere]}
+    - {name: latency, unit: ms, prometheus: {url: 'http://127.0.0.1:1', query: up}}
+    - {digitalocean: {metrics: [cpu]}}",
+    );
+
+    let checked = stage.doproxy(&["check"]).await;
+
+    let lines: Vec<&str> = checked.out.lines().filter(|line| line.contains("metric")).collect();
+    assert_said!(stage, lines.join("\n"), @r"
+    ! metrics        a digitalocean source reads what the agent says, which is installed with `droplet_options.monitoring: true` alone
+    ✓ metric         queue.depth: 25 jobs, from what cat prints
+    ✗ metric         mail: cat ended with exit status: 1: cat: nowhere: No such file or directory
+    ✗ metric         latency: http://127.0.0.1:1/api/v1/query_range: Connection refused (os error 111)
+    ! metric         digitalocean: nothing yet from the monitoring API of DigitalOcean
+    ");
+    assert_eq!(checked.code, 1);
+    stage.strike().await;
+}
