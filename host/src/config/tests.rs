@@ -76,6 +76,16 @@ fn the_examples_are_valid() {
 }
 
 #[test]
+fn it_can_be_chosen_that_each_change_is_a_reload_and_how_far_these_are_apart() {
+    let [default, chosen] = ["", "haproxy: {reload: always, reload_gap: 30s}\n"]
+        .map(|more| parse(&format!("{LEAST}{more}")).unwrap().haproxy)
+        .map(|haproxy| (haproxy.changes, haproxy.reload_gap.as_secs()));
+
+    assert_eq!(default, (Changes::AtRunTime, 5));
+    assert_eq!(chosen, (Changes::ByReload, 30));
+}
+
+#[test]
 fn malformed_yaml_is_refused_with_its_place() {
     insta::assert_snapshot!(refusal("droplet_options: {region: nyc3\nfleet: www\n"), @"doproxy.yml:2:6: did not find expected ',' or '}' at line 2 column 6, while parsing a flow mapping");
 }
