@@ -56,7 +56,7 @@ async fn check_asks_each_source_and_says_what_it_answers() {
     ! metrics        a digitalocean source reads what the agent says, which is installed with `droplet_options.monitoring: true` alone
     ✓ metric         queue.depth: 25 jobs, from what cat prints
     ✗ metric         mail: cat ended with exit status: 1: cat: nowhere: No such file or directory
-    ✗ metric         latency: http://127.0.0.1:1/api/v1/query_range: Connection refused (os error 111)
+    ✗ metric         latency: http://ADDRESS:1/api/v1/query_range: Connection refused (os error 111)
     ! metric         digitalocean: nothing yet from the monitoring API of DigitalOcean
     ");
     assert_eq!(checked.code, 1);
