@@ -34,10 +34,13 @@ pub struct Rates<'a> {
 impl<'a> Rates<'a> {
     /// Over the time from `before` until `now`.
     pub fn between(before: &'a StatsAt, now: &StatsAt) -> Self {
-        // Counters begin anew when HAProxy is restarted or reloaded: then the only past is its own uptime, which is
-        // shorter than it would be by now. It counts whole seconds.
+        // Counters begin anew when HAProxy is restarted or reloaded: another process answers, and the only past is its own
+        // uptime, which is shorter than it would be by now. It counts whole seconds. A process id may be used again, and
+        // is 0 where there is none.
         let elapsed = now.at.since(before.at);
+        let (old, new) = (before.stats.process.pid, now.stats.process.pid);
         let same_process = now.at > before.at
+            && (old == new || old == 0 || new == 0)
             && now.stats.uptime_s.saturating_add(1) >= before.stats.uptime_s.saturating_add(elapsed.as_secs());
         Self {
             over: if same_process { elapsed } else { Duration::from_secs(now.stats.uptime_s.max(1)) },
@@ -196,6 +199,19 @@ mod tests {
             Rates::between(&before, &now).load(&now.stats.servers[0]).requests_per_second.to_bits(),
             2000.0_f64.to_bits()
         );
+    }
+
+    #[test]
+    fn a_reload_within_a_second_is_told_by_the_process_id() {
+        let with_pid = |mut stats: StatsAt, pid| {
+            stats.stats.process.pid = pid;
+            stats
+        };
+        let before = with_pid(stats(100, 1, 500, vec![]), 17);
+        let now = |pid| with_pid(stats(101, 1, 600, vec![]), pid);
+
+        assert_eq!(values(Some(&before), &now(17))[0], Some(100.0));
+        assert_eq!(values(Some(&before), &now(18))[0], Some(600.0));
     }
 
     #[test]
