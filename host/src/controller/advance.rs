@@ -286,10 +286,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
 
     async fn advance_deleting(&self, snapshot: &Snapshot, pass: &mut Pass) -> Result<(), ControllerError> {
         let deleting = snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Deleting);
-        let orders = deleting.filter_map(|droplet| {
-            let id = droplet.id?;
-            Some(async move { (droplet, id, self.delete_at_the_api(droplet, id).await) })
-        });
+        let mut orders = Vec::new();
+        for droplet in deleting {
+            let Some(id) = droplet.id else { continue };
+            orders.push(async move { (droplet, id, self.delete_at_the_api(droplet, id).await) });
+        }
         let answers: Vec<_> = stream::iter(orders).buffered(CALLS_AT_A_TIME).collect().await;
         for (droplet, id, answer) in answers {
             match answer {

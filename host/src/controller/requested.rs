@@ -89,10 +89,13 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             }
         }
         let batches = batches(unsent);
-        let sending = batches.iter().map(|batch| async move {
-            let mut pass = Pass::default();
-            (self.send(batch, &mut pass).await, pass)
-        });
+        let mut sending = Vec::new();
+        for batch in &batches {
+            sending.push(async move {
+                let mut pass = Pass::default();
+                (self.send(batch, &mut pass).await, pass)
+            });
+        }
         // All are heard out, also when one fails: what was sent has to be written down.
         let sent: Vec<_> = stream::iter(sending).buffered(CALLS_AT_A_TIME).collect().await;
         let mut result = Ok(());

@@ -56,6 +56,9 @@ impl<'a> Draft<'a> {
             let min = u64::from(limits.min.min(self.observation.size()));
             let floor = min.max(self.floor.min(limits.max.into()));
             self.keep_at(floor, "min", "what was to come in their place may not");
+            // Who stays costs.
+            self.limit_hourly_cost();
+            self.limit_monthly_cost();
             if before == (self.created(), self.deletes.len()) {
                 return;
             }

@@ -423,3 +423,16 @@ fn who_was_to_be_succeeded_stays_when_nobody_may_come() {
 
     assert!(plan.is_empty());
 }
+
+#[test]
+fn who_stays_since_no_successor_may_come_is_paid_for() {
+    let limits = Limits { max_hourly_cost: Some(PRICE.times(6)), ..WIDE };
+    let case = with_two_sick().with_limits(limits).with(|rules, facts, _| {
+        rules.max_create_per_hour = 3;
+        facts.creates = Creates { begun: 2, ..Creates::default() };
+    });
+
+    let plan = case.plan(to(7));
+
+    assert!(plan.is_empty(), "{plan:?}");
+}
