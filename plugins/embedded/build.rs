@@ -10,6 +10,9 @@ use doproxy_guest_build::{GuestBuild, Toolchain};
 /// The packages, by the names that `builtin:` gives them.
 const GUESTS: [&str; 2] = ["cloud-init", "target-tracking"];
 
+/// What they share.
+const KITS: [&str; 2] = ["plugin-kit", "policy-kit"];
+
 fn main() {
     if let Err(error) = build() {
         eprintln!("the first-party plugins could not be built: {error}");
@@ -26,9 +29,9 @@ fn build() -> Result<(), Box<dyn Error>> {
     for watched in ["Cargo.toml", "Cargo.lock", "wit"] {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
-    for guest in GUESTS {
+    for package in GUESTS.iter().chain(&KITS) {
         for watched in ["Cargo.toml", "src"] {
-            println!("cargo::rerun-if-changed={}", workspace.join("plugins").join(guest).join(watched).display());
+            println!("cargo::rerun-if-changed={}", workspace.join("plugins").join(package).join(watched).display());
         }
     }
 
