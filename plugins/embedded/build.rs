@@ -8,7 +8,21 @@ use std::{env, fs, process};
 use doproxy_guest_build::{GuestBuild, Toolchain};
 
 /// The packages, by the names that `builtin:` gives them.
-const GUESTS: [&str; 2] = ["cloud-init", "target-tracking"];
+const GUESTS: [&str; 10] = [
+    "cloud-init",
+    "file",
+    "fixed",
+    "hold",
+    "nginx-hello",
+    "predictive",
+    "queueing",
+    "schedule",
+    "step",
+    "target-tracking",
+];
+
+/// What they share.
+const KITS: [&str; 3] = ["generator-kit", "plugin-kit", "policy-kit"];
 
 /// What they share.
 const KITS: [&str; 2] = ["plugin-kit", "policy-kit"];
