@@ -41,8 +41,15 @@ impl<P: Policy + 'static> Guest for Component<P> {
             version: manifest.version.to_owned(),
             description: manifest.description.to_owned(),
             config_schema: manifest.config_schema.to_owned(),
-            // Which series they read is set by their configurations.
-            metrics: Vec::new(),
+            metrics: P::NEEDS
+                .iter()
+                // Which series a policy reads is set by its configuration, so none is required.
+                .map(|need| contract::MetricNeed {
+                    name: need.name.to_owned(),
+                    window_ms: need.window_ms,
+                    required: false,
+                })
+                .collect(),
         }
     }
 

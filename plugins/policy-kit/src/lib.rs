@@ -25,4 +25,4 @@ pub mod testing;
 pub use decision::{Decision, Outcome, Signal};
 pub use observation::{Droplet, Limits, Load, Observation, Phase, Sample, Series, Strength};
 pub use plugin_kit::{Manifest, Problem, manifest, read, unless_wrong};
-pub use policy::Policy;
+pub use policy::{Need, Policy};

@@ -15,18 +15,17 @@ pub fn short(number: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-/// A time in milliseconds, in whole seconds, minutes or hours where it is some.
+/// A time in milliseconds, in whole minutes or hours where it is some and would be long in seconds.
 pub fn time(ms: u64) -> String {
-    match ms {
-        _ if ms.is_multiple_of(1000) => {
-            let seconds = ms / 1000;
-            match seconds {
-                _ if seconds >= 3600 && seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
-                _ if seconds > 600 && seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
-                _ => format!("{seconds} s"),
-            }
-        }
-        _ => format!("{} s", short(crate::numbers::real(ms) / 1000.0)),
+    let seconds = ms / 1000;
+    if !ms.is_multiple_of(1000) {
+        format!("{} s", short(crate::numbers::real(ms) / 1000.0))
+    } else if seconds >= 3600 && seconds.is_multiple_of(3600) {
+        format!("{} h", seconds / 3600)
+    } else if seconds > 600 && seconds.is_multiple_of(60) {
+        format!("{} min", seconds / 60)
+    } else {
+        format!("{seconds} s")
     }
 }
 

@@ -15,7 +15,7 @@
 //! below that of the seasonal-naive one ("as at this time a season ago"). It is a floor: the policy asks for the larger
 //! of what is needed now and what the highest forecast until a new droplet would serve needs, held for 300 s.
 //!
-//! Sources: C. C. Holt (1957), P. R. Winters (1960), E. S. Gardner and E. McKenzie (damped trend, 1985); R. J. Hyndman
+//! Sources: C. C. Holt (1957), P. R. Winters (1960), E. S. Gardner (damped trend, 1985); R. J. Hyndman
 //! and G. Athanasopoulos, "Forecasting: Principles and Practice", chapters 5 and 8, for the check against the naive
 //! forecast. AWS predictive scaling never shrinks a fleet either, and looks a boot time ahead.
 

@@ -67,6 +67,12 @@ fn five_minutes() -> u64 {
     300
 }
 
+/// Where requests are counted unless the operator says otherwise.
+pub const REQUESTS: &str = "haproxy.requests_per_second";
+
+/// Longest that is averaged over, in milliseconds: the host is asked for samples of so long.
+pub const LONGEST_WINDOW_MS: u64 = 600_000;
+
 /// Most requests that a droplet serves at a time.
 const MOST_SLOTS: u32 = 100_000;
 
@@ -82,7 +88,7 @@ impl Config {
             }
             (None, Some(number)) => Some(Source::Number(number)),
             (Some(name), None) => Some(Source::Series(name)),
-            (None, None) => Some(Source::Series("haproxy.requests_per_second".to_owned())),
+            (None, None) => Some(Source::Series(REQUESTS.to_owned())),
         };
         let service = match (written.service_metric, written.service_ms) {
             (Some(name), None) => Some(Source::Series(name)),
@@ -110,6 +116,9 @@ impl Config {
         }
         if !(written.probability > 0.0 && written.probability < 1.0) {
             problems.push(Problem::at("/probability", "a probability is above 0 and below 1: 0.05 is 5 %"));
+        }
+        if seconds(written.window_s) > LONGEST_WINDOW_MS {
+            problems.push(Problem::at("/window_s", "a window is 600 s at the longest"));
         }
         let nothing = Source::Number(0.0);
         let config = Self {
@@ -140,7 +149,7 @@ mod tests {
 
     #[test]
     fn every_mistake_is_told_with_its_place() {
-        let config = r#"{"arrivals_per_second": -1, "slots": 0, "wait_ms": -1, "probability": 5}"#;
+        let config = r#"{"arrivals_per_second": -1, "slots": 0, "wait_ms": -1, "probability": 5, "window_s": 601}"#;
 
         assert_eq!(
             problems::<crate::Queueing>(config),
@@ -150,6 +159,7 @@ mod tests {
                 "/slots: a droplet serves 1 to 100000 requests at a time",
                 "/wait_ms: a wait is 0 ms or more",
                 "/probability: a probability is above 0 and below 1: 0.05 is 5 %",
+                "/window_s: a window is 600 s at the longest",
             ]
         );
         let both = r#"{"arrivals_metric": "m", "arrivals_per_second": 1, "service_ms": 0}"#;

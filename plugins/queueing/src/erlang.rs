@@ -60,8 +60,7 @@ impl Traffic {
         if offered <= 0.0 {
             return 0;
         }
-        // Also where it is no finite number.
-        if !(offered < real(u64::from(most)) * f64::from(slots)) {
+        if offered.is_nan() || offered >= f64::from(most) * f64::from(slots) {
             return most;
         }
         if offered > MANY {

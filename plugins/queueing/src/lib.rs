@@ -20,7 +20,7 @@ pub mod config;
 pub mod decide;
 pub mod erlang;
 
-use policy_kit::{Decision, Manifest, Observation, Policy, Problem, manifest};
+use policy_kit::{Decision, Manifest, Need, Observation, Policy, Problem, manifest};
 
 use config::Config;
 
@@ -32,6 +32,8 @@ impl Policy for Queueing {
     type Config = Config;
 
     const MANIFEST: Manifest = manifest!("schema.json");
+
+    const NEEDS: &'static [Need] = &[Need { name: config::REQUESTS, window_ms: config::LONGEST_WINDOW_MS }];
 
     fn parse(json: &str) -> Result<Config, Vec<Problem>> {
         Config::parse(json)
