@@ -8,7 +8,24 @@ use std::{env, fs, process};
 use doproxy_guest_build::{GuestBuild, Toolchain};
 
 /// The packages, by the names that `builtin:` gives them.
-const GUESTS: [&str; 2] = ["cloud-init", "target-tracking"];
+const GUESTS: [&str; 10] = [
+    "cloud-init",
+    "file",
+    "fixed",
+    "hold",
+    "nginx-hello",
+    "predictive",
+    "queueing",
+    "schedule",
+    "step",
+    "target-tracking",
+];
+
+/// What they share.
+const KITS: [&str; 3] = ["generator-kit", "plugin-kit", "policy-kit"];
+
+/// What they share.
+const KITS: [&str; 2] = ["plugin-kit", "policy-kit"];
 
 fn main() {
     if let Err(error) = build() {
@@ -26,9 +43,9 @@ fn build() -> Result<(), Box<dyn Error>> {
     for watched in ["Cargo.toml", "Cargo.lock", "wit"] {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
-    for guest in GUESTS {
+    for package in GUESTS.iter().chain(&KITS) {
         for watched in ["Cargo.toml", "src"] {
-            println!("cargo::rerun-if-changed={}", workspace.join("plugins").join(guest).join(watched).display());
+            println!("cargo::rerun-if-changed={}", workspace.join("plugins").join(package).join(watched).display());
         }
     }
 

@@ -1,10 +1,12 @@
-//! The plugins that come with doproxy, through the whole host.
+//! The plugins that come with doproxy, through the whole host. What each decides is tested beside its code; here it is
+//! loaded, told its configuration, and asked.
 
 use insta::assert_snapshot;
 
 use super::{host, observation, request};
-use doproxy::model::{Outcome, PluginKind, ScaleTo, UserData, UserDataKind};
-use doproxy::plugin::{PluginError, Reference};
+use doproxy::model::{Observation, Outcome, PluginKind, Timestamp, UserData, UserDataKind};
+use doproxy::model::{Sample, ScaleTo};
+use doproxy::plugin::{PluginError, Reference, builtins};
 
 fn target_tracking() -> Reference {
     "builtin:target-tracking".parse().unwrap()
@@ -83,6 +85,175 @@ async fn what_a_schema_cannot_say_the_plugin_says_itself() {
     ");
 }
 
+/// Whatever a policy of ours is told, and a decision that comes of it.
+struct Shelf {
+    plugin: &'static str,
+    config: &'static str,
+    observation: Observation,
+    size: u32,
+    reason: &'static str,
+}
+
+fn shelf() -> [Shelf; 6] {
+    let requests = |size, value| observation(size, "haproxy.requests_per_second", value);
+    let mut friday = requests(2, 0.0);
+    // Friday, 27 November 2026, 07:00 in UTC and 08:00 in Berlin.
+    friday.now = Timestamp(1_795_762_800_000);
+    [
+        Shelf {
+            plugin: "hold",
+            config: r#"{"note": "maintenance"}"#,
+            observation: requests(3, 900.0),
+            size: 3,
+            reason: "the fleet is to stay as it is: maintenance",
+        },
+        Shelf {
+            plugin: "fixed",
+            config: r#"{"count": 5}"#,
+            observation: requests(3, 900.0),
+            size: 5,
+            reason: "the fleet is fixed at 5 droplets",
+        },
+        Shelf {
+            plugin: "step",
+            config: r#"{"metric": "haproxy.requests_per_second", "period_s": 15, "alarms": [{"when": "above",
+                "threshold": 60, "datapoints": 1, "adjustment": "percent",
+                "steps": [{"from": 0, "to": 10, "by": 10}, {"from": 10, "by": 30}]}]}"#,
+            // Droplets that have warmed up: what has just begun to serve counts as done already.
+            observation: Observation { now: Timestamp(1_795_469_145_678 + 600_000), ..requests(10, 75.0) },
+            size: 13,
+            reason: "haproxy.requests_per_second is 75, 15 above 60, in 1 of 1 datapoints: the step of +30 % makes 13 of 10",
+        },
+        Shelf {
+            plugin: "queueing",
+            config: r#"{"service_ms": 100, "wait_ms": 50, "probability": 0.01}"#,
+            observation: requests(12, 100.0),
+            size: 15,
+            reason: "100 requests/s of 100 ms each keep 10 slots busy: 15 droplets of 1 slot are needed so that at most 1 % \
+                     wait longer than 50 ms",
+        },
+        Shelf {
+            plugin: "predictive",
+            config: r#"{"metric": "haproxy.requests_per_second", "target_per_droplet": 50}"#,
+            observation: requests(2, 240.0),
+            size: 5,
+            reason: "haproxy.requests_per_second is 240 for a target of 50 a droplet, which needs 5 droplets; nothing is \
+                     forecast in the first season",
+        },
+        Shelf {
+            plugin: "schedule",
+            config: r#"{"time_zone": "Europe/Berlin", "rules": [{"name": "business hours", "floor": 4,
+                "days": ["mon", "tue", "wed", "thu", "fri"], "from": "08:00", "to": "18:00"}]}"#,
+            observation: friday,
+            size: 4,
+            reason: "business hours holds now: at least 4 droplets (Friday 08:00 Europe/Berlin)",
+        },
+    ]
+}
+
+#[tokio::test]
+async fn every_policy_is_told_its_configuration_and_decides() {
+    for Shelf { plugin, config, observation, size, reason } in shelf() {
+        let policy = host().policy(&Reference::Builtin(plugin.to_owned())).await.unwrap();
+
+        policy.validate(config).await.unwrap();
+        let called = policy.decide(config, &observation, b"").await.unwrap();
+
+        assert_eq!(called.value.reason, reason);
+        assert_eq!(called.value.outcome.size(observation.size()), size, "{plugin}");
+        assert!(policy.validate(r#"{"no such key": 1}"#).await.is_err(), "{plugin}");
+    }
+}
+
+#[tokio::test]
+async fn no_policy_shrinks_a_fleet_whose_metrics_are_stale_or_gone() {
+    for Shelf { plugin, config, mut observation, .. } in shelf() {
+        if matches!(plugin, "fixed" | "schedule") {
+            continue; // They look at no metric.
+        }
+        let policy = host().policy(&Reference::Builtin(plugin.to_owned())).await.unwrap();
+        observation.metrics.iter_mut().for_each(|series| series.stale = true);
+        let stale = policy.decide(config, &observation, b"").await.unwrap().value;
+        observation.metrics.clear();
+        let gone = policy.decide(config, &observation, b"").await.unwrap().value;
+
+        assert_eq!((stale.outcome, gone.outcome), (Outcome::Hold, Outcome::Hold), "{plugin}");
+    }
+}
+
+#[tokio::test]
+async fn the_predictive_policy_keeps_a_week_within_the_limits() {
+    let config = r#"{"metric": "haproxy.requests_per_second", "target_per_droplet": 50, "season_s": 604800}"#;
+    let policy = host().policy(&Reference::Builtin("predictive".to_owned())).await.unwrap();
+    let mut observation = observation(3, "haproxy.requests_per_second", 120.0);
+    let mut state = Vec::new();
+
+    for tick in 0..2100_u32 {
+        // Five minutes a tick, so that the first week ends with the 2016th.
+        observation.now.0 += 300_000;
+        observation.metrics[0].samples = vec![Sample { at: observation.now, value: f64::from(tick % 288) }];
+        let called = policy.decide(config, &observation, &state).await.unwrap();
+        state = called.value.state;
+        assert!(called.stats.fuel < 5_000_000, "tick {tick}: {} fuel", called.stats.fuel);
+    }
+
+    assert!((16_000..64 * 1024).contains(&state.len()), "{}", state.len());
+}
+
+#[tokio::test]
+async fn every_key_of_every_configuration_is_explained() {
+    for name in builtins() {
+        let inspected = host().inspect(&Reference::Builtin(name.to_owned())).await.unwrap();
+        assert_eq!(inspected.manifest.name, name);
+        assert!(!inspected.manifest.description.is_empty(), "{name}");
+
+        let schema: serde_json::Value = serde_json::from_str(&inspected.manifest.config_schema).unwrap();
+        let properties = schema["properties"].as_object().unwrap();
+        for (key, property) in properties {
+            // One that is said in several places is said once.
+            let property = match property["$ref"].as_str().and_then(|path| schema.pointer(path.strip_prefix('#')?)) {
+                Some(target) => target,
+                None => property,
+            };
+            assert!(property["title"].is_string() && property["description"].is_string(), "{name}: {key}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_is_given_as_it_stands() {
+    let generator = host().generator(&Reference::Builtin("file".to_owned())).await.unwrap();
+    let config = r##"{"content": "#cloud-config\nruncmd: ['echo {{ hostname }}']\n"}"##;
+
+    generator.validate(config).await.unwrap();
+    let text = generator.generate(config, &request()).await.unwrap().value;
+
+    assert_eq!(text, "#cloud-config\nruncmd: ['echo {{ hostname }}']\n");
+    assert!(generator.validate("{}").await.is_err());
+}
+
+#[tokio::test]
+async fn nginx_hello_is_a_script_that_serves_who_it_is() {
+    let generator = host().generator(&Reference::Builtin("nginx-hello".to_owned())).await.unwrap();
+
+    generator.validate(r#"{"port": 8080}"#).await.unwrap();
+    let text = generator.generate(r#"{"port": 8080}"#, &request()).await.unwrap().value;
+
+    assert!(text.contains("<h1>web-7</h1>") && text.contains("listen 8080 default_server"), "{text}");
+    assert_eq!(UserData::parse(text).map(|data| data.kind()), Ok(UserDataKind::Script));
+}
+
+#[tokio::test]
+async fn cloud_init_compresses_what_would_be_too_large() {
+    let generator = host().generator(&cloud_init()).await.unwrap();
+    let config = format!(r##"{{"template": "#!/bin/sh\n{}"}}"##, "echo {{ hostname }}\\n".repeat(10_000));
+
+    let text = generator.generate(&config, &request()).await.unwrap().value;
+
+    assert!(text.contains("Content-Type: application/gzip"), "{text}");
+    assert_eq!(UserData::parse(text).map(|data| data.kind()), Ok(UserDataKind::Multipart));
+}
+
 #[tokio::test]
 async fn cloud_init_packs_several_parts_into_what_cloud_init_knows() {
     let generator = host().generator(&cloud_init()).await.unwrap();
@@ -130,6 +301,6 @@ async fn a_plugin_of_the_other_kind_is_refused() {
 async fn an_unknown_builtin_comes_with_what_was_probably_meant() {
     let error = host().policy(&Reference::Builtin("target-traking".to_owned())).await.unwrap_err();
 
-    assert_snapshot!(error, @"plugin builtin:target-traking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: cloud-init, target-tracking");
+    assert_snapshot!(error, @"plugin builtin:target-traking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: cloud-init, file, fixed, hold, nginx-hello, predictive, queueing, schedule, step, target-tracking");
     assert!(matches!(error, PluginError::Load { .. }));
 }

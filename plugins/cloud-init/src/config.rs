@@ -1,5 +1,6 @@
 //! What an operator sets; `schema.json` says the same to the host.
 
+use generator_kit::{Problem, read};
 use serde::Deserialize;
 
 use crate::template::Template;
@@ -55,6 +56,21 @@ impl PartKind {
         }
     }
 
+    /// What a text is, by how it begins; `None` where cloud-init would not know.
+    pub fn of(beginning: &str) -> Option<Self> {
+        const ALL: [PartKind; 8] = [
+            PartKind::Script,
+            PartKind::CloudConfig,
+            PartKind::CloudConfigArchive,
+            PartKind::CloudConfigJsonp,
+            PartKind::Boothook,
+            PartKind::Include,
+            PartKind::PartHandler,
+            PartKind::Jinja,
+        ];
+        ALL.into_iter().find(|kind| kind.fits(beginning))
+    }
+
     /// Whether a text that begins so is of this kind.
     fn fits(self, beginning: &str) -> bool {
         let line = beginning.lines().next().unwrap_or_default().to_ascii_lowercase();
@@ -64,15 +80,6 @@ impl PartKind {
             _ => line.starts_with(self.first_line()),
         }
     }
-}
-
-/// Something wrong, at a JSON pointer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The JSON pointer.
-    pub path: String,
-    /// What is wrong.
-    pub message: String,
 }
 
 /// One part of several.
@@ -113,15 +120,14 @@ struct WrittenPart {
 impl Config {
     /// Reads JSON text that has passed the schema, and parses the templates in it.
     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
-        let problem = |path: &str, message: String| Problem { path: path.to_owned(), message };
-        let written: Written = serde_json::from_str(json).map_err(|error| vec![problem("", error.to_string())])?;
+        let written: Written = read(json)?;
         match (written.template, written.parts) {
             (Some(template), None) => match Template::parse(&template) {
                 Ok(template) => Ok(Self::Single(template)),
-                Err(mistake) => Err(vec![problem("/template", mistake.to_string())]),
+                Err(mistake) => Err(vec![Problem::at("/template", mistake.to_string())]),
             },
             (None, Some(parts)) => parse_parts(parts),
-            _ => Err(vec![problem("", "one of template and parts is needed".to_owned())]),
+            _ => Err(vec![Problem::at("", "one of template and parts is needed")]),
         }
     }
 }
@@ -132,7 +138,7 @@ fn parse_parts(written: Vec<WrittenPart>) -> Result<Config, Vec<Problem>> {
     for (index, part) in written.into_iter().enumerate() {
         match parse_part(index, part) {
             Ok(part) => parts.push(part),
-            Err(message) => problems.push(Problem { path: format!("/parts/{index}/template"), message }),
+            Err(message) => problems.push(Problem::at(format!("/parts/{index}/template"), message)),
         }
     }
     match parts.pop() {

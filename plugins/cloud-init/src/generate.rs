@@ -3,12 +3,11 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::config::Config;
-use crate::mime;
-use crate::template::{Fields, NoParam};
+use generator_kit::{MAX_BYTES, Request};
 
-/// Most bytes that DigitalOcean takes.
-pub const MAX_BYTES: usize = 64 * 1024;
+use crate::config::{Config, PartKind};
+use crate::mime::{self, Part, Size};
+use crate::template::NoParam;
 
 /// Why there is no user data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +24,8 @@ impl fmt::Display for GenerateError {
             Self::NoParam(error) => error.fmt(f),
             Self::TooLarge(bytes) => write!(
                 f,
-                "the user data is {bytes} bytes and DigitalOcean takes at most {MAX_BYTES}: load the rest from the droplet, \
-                 with a part of kind include or with curl"
+                "the user data is {bytes} bytes, compressed where that helps, and DigitalOcean takes at most {MAX_BYTES}: load \
+                 the rest from the droplet, with a part of kind include or with curl"
             ),
         }
     }
@@ -41,19 +40,36 @@ impl From<NoParam> for GenerateError {
 }
 
 /// The user data of one droplet.
-pub fn generate(config: &Config, fields: &Fields) -> Result<String, GenerateError> {
-    let text = match config {
-        Config::Single(template) => template.render(fields)?,
+pub fn generate(config: &Config, request: &Request) -> Result<String, GenerateError> {
+    match config {
+        Config::Single(template) => {
+            let text = template.render(request)?;
+            match PartKind::of(&text) {
+                Some(kind) if text.len() > MAX_BYTES => {
+                    packed(&[Part { mime_type: kind.mime_type(), filename: "part-001", text: &text }])
+                }
+                _ => fitting(text),
+            }
+        }
         Config::Parts(parts) => {
-            let texts: Vec<String> = parts.iter().map(|part| part.template.render(fields)).collect::<Result<_, _>>()?;
-            let parts: Vec<mime::Part<'_>> = parts
+            let texts: Vec<String> =
+                parts.iter().map(|part| part.template.render(request)).collect::<Result<_, _>>()?;
+            let parts: Vec<Part<'_>> = parts
                 .iter()
                 .zip(&texts)
-                .map(|(part, text)| mime::Part { mime_type: part.kind.mime_type(), filename: &part.filename, text })
+                .map(|(part, text)| Part { mime_type: part.kind.mime_type(), filename: &part.filename, text })
                 .collect();
-            mime::pack(&parts)
+            packed(&parts)
         }
-    };
+    }
+}
+
+/// So that it can be read where that fits, and else as small as can be.
+fn packed(parts: &[Part<'_>]) -> Result<String, GenerateError> {
+    fitting(mime::pack(parts, Size::Readable)).or_else(|_| fitting(mime::pack(parts, Size::Small)))
+}
+
+fn fitting(text: String) -> Result<String, GenerateError> {
     if text.len() > MAX_BYTES { Err(GenerateError::TooLarge(text.len())) } else { Ok(text) }
 }
 
@@ -62,8 +78,8 @@ mod tests {
     use super::*;
 
     fn generated(config: &str) -> Result<String, GenerateError> {
-        let fields = Fields { hostname: "web-7".to_owned(), ..Fields::default() };
-        generate(&Config::parse(config).unwrap(), &fields)
+        let request = Request { hostname: "web-7".to_owned(), ..Request::default() };
+        generate(&Config::parse(config).unwrap(), &request)
     }
 
     #[test]
@@ -73,46 +89,98 @@ mod tests {
         assert_eq!(text, Ok("#!/bin/sh\nhostname web-7\n".to_owned()));
     }
 
-    #[test]
-    fn more_than_the_api_takes_is_refused_with_a_remedy() {
-        let config = format!(r##"{{"template": "#!/bin/sh\n{}"}}"##, "x".repeat(MAX_BYTES));
-
-        let error = generated(&config).unwrap_err();
-
-        assert!(error.to_string().starts_with("the user data is 65546 bytes"), "{error}");
+    /// Lines that do not repeat, and so cannot be compressed to nothing.
+    fn filler(lines: u64) -> String {
+        let line = |number: u64| format!("# {:016x}\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        (0..lines).map(line).collect()
     }
 
     #[test]
-    fn the_package_that_cloud_init_reads_with_gets_every_part_back() {
+    fn more_than_the_api_takes_is_refused_with_a_remedy() {
+        let script = format!("#!/bin/sh\n{}", filler(9000));
+        let config = serde_json::json!({ "template": script }).to_string();
+
+        let error = generated(&config).unwrap_err();
+
+        assert!(matches!(error, GenerateError::TooLarge(bytes) if bytes > MAX_BYTES), "{error}");
+        assert!(error.to_string().contains("compressed where that helps"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_told_by_its_first_line_is_not_packed() {
+        let config = serde_json::json!({ "template": "x".repeat(MAX_BYTES + 1) }).to_string();
+
+        assert_eq!(generated(&config), Err(GenerateError::TooLarge(MAX_BYTES + 1)));
+    }
+
+    /// Kind, name and text of each part, as cloud-init's `UserDataProcessor` finds them.
+    fn as_cloud_init_reads_it(message: &str) -> Vec<[String; 3]> {
         use std::io::Write as _;
         use std::process::{Command, Stdio};
 
-        let config = r##"{"parts": [
-            {"kind": "cloud-config", "template": "#cloud-config\nhostname: {{ hostname }}\n"},
-            {"kind": "script", "template": "#!/bin/sh\necho grüß dich\n", "filename": "hello.sh"}
-        ]}"##;
-        // As cloud-init's UserDataProcessor walks a message.
-        let reader = "import email, json, sys\n\
+        let reader = "import email, gzip, json, sys\n\
+            starts = {'#!': 'text/x-shellscript', '#cloud-config': 'text/cloud-config'}\n\
+            def read(part):\n\
+            \x20   kind, payload = part.get_content_type(), part.get_payload(decode=True)\n\
+            \x20   if kind == 'application/gzip':\n\
+            \x20       payload = gzip.decompress(payload)\n\
+            \x20       kind = next(k for s, k in starts.items() if payload.decode().startswith(s))\n\
+            \x20   return [kind, part.get_filename(), payload.decode()]\n\
             message = email.message_from_string(sys.stdin.read())\n\
-            parts = [p for p in message.walk() if p.get_content_maintype() != 'multipart']\n\
-            print(json.dumps([[p.get_content_type(), p.get_filename(), p.get_payload(decode=True).decode()] for p in parts]))";
+            print(json.dumps([read(p) for p in message.walk() if p.get_content_maintype() != 'multipart']))";
         let mut python = Command::new("python3")
             .args(["-c", reader])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .expect("python3 is needed for this test: apt-get install python3");
-        python.stdin.take().unwrap().write_all(generated(config).unwrap().as_bytes()).unwrap();
-        let output = python.wait_with_output().unwrap();
+        python.stdin.take().unwrap().write_all(message.as_bytes()).unwrap();
+        serde_json::from_slice(&python.wait_with_output().unwrap().stdout).unwrap()
+    }
 
-        let parts: Vec<[String; 3]> = serde_json::from_slice(&output.stdout).unwrap();
+    #[test]
+    fn cloud_init_gets_every_part_back() {
+        let config = r##"{"parts": [
+            {"kind": "cloud-config", "template": "#cloud-config\nhostname: {{ hostname }}\n"},
+            {"kind": "script", "template": "#!/bin/sh\necho grüß dich\n", "filename": "hello.sh"}
+        ]}"##;
 
         assert_eq!(
-            parts,
+            as_cloud_init_reads_it(&generated(config).unwrap()),
             [
                 ["text/cloud-config", "part-001", "#cloud-config\nhostname: web-7\n"],
                 ["text/x-shellscript", "hello.sh", "#!/bin/sh\necho grüß dich\n"],
             ]
         );
+    }
+
+    #[test]
+    fn parts_that_are_too_large_are_compressed_and_cloud_init_gets_them_back() {
+        let script = format!("#!/bin/sh\n{}", filler(4000));
+        let config = serde_json::json!({ "parts": [
+            { "kind": "script", "template": script, "filename": "large.sh" },
+            { "kind": "cloud-config", "template": "#cloud-config\n{}\n" },
+        ] });
+
+        let text = generated(&config.to_string()).unwrap();
+
+        assert!(script.len() > MAX_BYTES && text.len() <= MAX_BYTES, "{} {}", script.len(), text.len());
+        assert_eq!(
+            as_cloud_init_reads_it(&text),
+            [
+                ["text/x-shellscript", "large.sh", script.as_str()],
+                ["text/cloud-config", "part-002", "#cloud-config\n{}\n"],
+            ]
+        );
+        assert_eq!(generated(&config.to_string()), Ok(text), "the same again");
+    }
+
+    #[test]
+    fn a_single_text_that_is_too_large_becomes_a_part() {
+        let script = format!("#!/bin/sh\n{}", filler(4000));
+
+        let text = generated(&serde_json::json!({ "template": script }).to_string()).unwrap();
+
+        assert_eq!(as_cloud_init_reads_it(&text), [["text/x-shellscript", "part-001", script.as_str()]]);
     }
 }

@@ -1,9 +1,11 @@
 //! MIME multi-part messages as cloud-init reads them (RFC 2046, with Python's `email` package at the other end).
 
 use std::fmt::Write as _;
+use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::{Compression, GzBuilder};
 
 /// A part of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,21 +18,33 @@ pub struct Part<'a> {
     pub text: &'a str,
 }
 
+/// How parts are packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// Plain text as it is.
+    Readable,
+    /// Each part compressed where that makes it smaller.
+    Small,
+}
+
 /// Longest line that goes through as it is (RFC 5322, 2.1.1).
 const LONGEST_LINE: usize = 998;
 
 /// Packs parts into one message. The same parts give the same text.
-pub fn pack(parts: &[Part<'_>]) -> String {
+pub fn pack(parts: &[Part<'_>], size: Size) -> String {
     let boundary = boundary(parts);
     let mut message = format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n");
     for part in parts {
-        let (encoding, body) = encode(part.text);
-        let Part { mime_type, filename, .. } = part;
+        let Encoded { content_type, encoding, body } = match size {
+            Size::Readable => encode(part),
+            Size::Small => compress(part),
+        };
+        let filename = part.filename;
         // Writing to a string cannot fail.
         let _ = write!(
             message,
             "--{boundary}\n\
-             Content-Type: {mime_type}; charset=\"utf-8\"\n\
+             Content-Type: {content_type}\n\
              MIME-Version: 1.0\n\
              Content-Transfer-Encoding: {encoding}\n\
              Content-Disposition: attachment; filename=\"{filename}\"\n\n\
@@ -41,13 +55,37 @@ pub fn pack(parts: &[Part<'_>]) -> String {
     message
 }
 
-/// Plain text stays readable; what mail does not carry goes in base64, whose lines are 76 long (RFC 2045, 6.8).
-fn encode(text: &str) -> (&'static str, String) {
+/// A part as it stands in a message.
+struct Encoded {
+    content_type: String,
+    encoding: &'static str,
+    body: String,
+}
+
+/// Plain text stays readable; what mail does not carry goes in base64.
+fn encode(part: &Part<'_>) -> Encoded {
+    let Part { mime_type, text, .. } = part;
     let plain = text.is_ascii() && !text.contains('\r') && text.lines().all(|line| line.len() <= LONGEST_LINE);
-    if plain {
-        return ("7bit", text.to_owned());
+    let (encoding, body) = if plain { ("7bit", (*text).to_owned()) } else { ("base64", base64(text.as_bytes())) };
+    Encoded { content_type: format!("{mime_type}; charset=\"utf-8\""), encoding, body }
+}
+
+/// Compressed, without a time so that the same text gives the same bytes, where that makes it smaller.
+fn compress(part: &Part<'_>) -> Encoded {
+    let plain = encode(part);
+    let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
+    let Ok(()) = gzip.write_all(part.text.as_bytes()) else { return plain };
+    let Ok(compressed) = gzip.finish() else { return plain };
+    let body = base64(&compressed);
+    if body.len() >= plain.body.len() {
+        return plain;
     }
-    let encoded = STANDARD.encode(text);
+    Encoded { content_type: "application/gzip".to_owned(), encoding: "base64", body }
+}
+
+/// Base64 in lines of 76 (RFC 2045, 6.8).
+fn base64(bytes: &[u8]) -> String {
+    let encoded = STANDARD.encode(bytes);
     let mut body = String::with_capacity(encoded.len() + encoded.len() / 76 + 1);
     for (index, character) in encoded.chars().enumerate() {
         if index > 0 && index % 76 == 0 {
@@ -55,7 +93,7 @@ fn encode(text: &str) -> (&'static str, String) {
         }
         body.push(character);
     }
-    ("base64", body)
+    body
 }
 
 /// A line that no part holds, the same for the same parts: FNV-1a over them, counted on where chance has it inside.
@@ -86,7 +124,7 @@ mod tests {
     fn plain_text_stays_readable() {
         let config = Part { mime_type: "text/cloud-config", filename: "part-002", text: "#cloud-config\n# ü\n" };
 
-        let message = pack(&[SCRIPT, config]);
+        let message = pack(&[SCRIPT, config], Size::Readable);
 
         assert_eq!(
             message,
@@ -116,10 +154,17 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_would_not_become_smaller_is_not_compressed() {
+        assert_eq!(pack(&[SCRIPT], Size::Small), pack(&[SCRIPT], Size::Readable));
+        let text = format!("#!/bin/sh\n{}", "echo hello\n".repeat(200));
+        assert!(pack(&[Part { text: &text, ..SCRIPT }], Size::Small).contains("Content-Type: application/gzip\n"));
+    }
+
+    #[test]
     fn a_line_that_mail_would_break_is_encoded() {
         let text = format!("#!/bin/sh\n# {}\n", "x".repeat(LONGEST_LINE));
 
-        let message = pack(&[Part { text: &text, ..SCRIPT }]);
+        let message = pack(&[Part { text: &text, ..SCRIPT }], Size::Readable);
 
         assert!(message.contains("Content-Transfer-Encoding: base64"));
         assert!(message.lines().all(|line| line.len() <= 100), "{message}");

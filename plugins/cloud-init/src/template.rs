@@ -4,28 +4,8 @@
 use std::error::Error;
 use std::fmt;
 
+use generator_kit::Request;
 use serde_json::Value;
-
-/// What a template may name.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fields {
-    /// `fleet`
-    pub fleet: String,
-    /// `hostname`
-    pub hostname: String,
-    /// `index`
-    pub index: u32,
-    /// `size`
-    pub size: String,
-    /// `region`
-    pub region: String,
-    /// `image`
-    pub image: String,
-    /// `tags`, joined by commas
-    pub tags: Vec<String>,
-    /// `params`: JSON text, or empty
-    pub params: String,
-}
 
 /// A field of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,12 +99,12 @@ impl Template {
     }
 
     /// Fills it in.
-    pub fn render(&self, fields: &Fields) -> Result<String, NoParam> {
+    pub fn render(&self, request: &Request) -> Result<String, NoParam> {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
                 Piece::Text(piece) => text += piece,
-                Piece::Field(field, filter) => text += &filter.apply(&field.value(fields)?),
+                Piece::Field(field, filter) => text += &filter.apply(&field.value(request)?),
             }
         }
         Ok(text)
@@ -169,18 +149,18 @@ fn expression(inside: &str) -> Result<Piece, String> {
 }
 
 impl Field {
-    fn value(&self, fields: &Fields) -> Result<String, NoParam> {
+    fn value(&self, request: &Request) -> Result<String, NoParam> {
         Ok(match self {
-            Self::Fleet => fields.fleet.clone(),
-            Self::Hostname => fields.hostname.clone(),
-            Self::Index => fields.index.to_string(),
-            Self::Size => fields.size.clone(),
-            Self::Region => fields.region.clone(),
-            Self::Image => fields.image.clone(),
-            Self::Tags => fields.tags.join(","),
-            Self::Params(keys) if keys.is_empty() => fields.params.clone(),
+            Self::Fleet => request.fleet_name.clone(),
+            Self::Hostname => request.hostname.clone(),
+            Self::Index => request.index.to_string(),
+            Self::Size => request.size.clone(),
+            Self::Region => request.region.clone(),
+            Self::Image => request.image.clone(),
+            Self::Tags => request.tags.join(","),
+            Self::Params(keys) if keys.is_empty() => request.params.clone(),
             Self::Params(keys) => {
-                let params: Value = serde_json::from_str(&fields.params).unwrap_or(Value::Null);
+                let params: Value = serde_json::from_str(&request.params).unwrap_or(Value::Null);
                 let value = keys.iter().try_fold(&params, |value, key| value.get(key));
                 match value {
                     Some(Value::String(text)) => text.clone(),
@@ -206,9 +186,9 @@ impl Filter {
 mod tests {
     use super::*;
 
-    fn fields() -> Fields {
-        Fields {
-            fleet: "www".to_owned(),
+    fn request() -> Request {
+        Request {
+            fleet_name: "www".to_owned(),
             hostname: "web-7".to_owned(),
             index: 7,
             size: "s-1vcpu-1gb".to_owned(),
@@ -220,7 +200,7 @@ mod tests {
     }
 
     fn render(template: &str) -> String {
-        Template::parse(template).unwrap().render(&fields()).unwrap()
+        Template::parse(template).unwrap().render(&request()).unwrap()
     }
 
     #[test]
@@ -228,7 +208,7 @@ mod tests {
         let text = render("{{hostname}} {{ index }} {{ fleet }} {{ size }} {{ region }} {{ image }} {{ tags }}");
 
         assert_eq!(text, "web-7 7 www s-1vcpu-1gb nyc3 ubuntu-24-04-x64 doproxy:www,web");
-        assert_eq!(render("{{ params }}"), fields().params);
+        assert_eq!(render("{{ params }}"), request().params);
         assert_eq!(render("{{ params.role }}:{{ params.db.port }}"), "it's \"blue\":5432");
     }
 
@@ -262,7 +242,7 @@ mod tests {
         let template = Template::parse("{{ params.db.host }}").unwrap();
 
         for params in ["", "{}", r#"{"db": {}}"#, "no json"] {
-            let error = template.render(&Fields { params: params.to_owned(), ..fields() }).unwrap_err();
+            let error = template.render(&Request { params: params.to_owned(), ..request() }).unwrap_err();
             assert!(error.to_string().contains("params.db.host"), "{error}");
         }
     }

@@ -1,14 +1,46 @@
 //! What an operator sets; `schema.json` says the same to the host.
 
+use policy_kit::numbers::seconds;
+use policy_kit::{Problem, read, unless_wrong};
 use serde::Deserialize;
 
-/// What the metric is held against.
+use crate::preset::{Keeps, Length, Preset, Rule};
+
+/// What a metric is held against.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target {
     /// The series is a total over the fleet: this much for each droplet.
     PerDroplet(f64),
     /// The series is an average over the droplets already.
     Average(f64),
+}
+
+impl Target {
+    /// The number itself.
+    pub fn number(self) -> f64 {
+        let (Self::PerDroplet(number) | Self::Average(number)) = self;
+        number
+    }
+}
+
+/// A metric and its target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metric {
+    /// The name of the series.
+    pub name: String,
+    /// What it is held against.
+    pub target: Target,
+}
+
+/// How far from its target a metric counts as on it, as shares of the target.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// Above it.
+    pub out: f64,
+    /// Below it.
+    pub inwards: f64,
+    /// What is allowed for on top, since a division may be off.
+    pub noise: f64,
 }
 
 /// Most that changes in one decision; where both are given, the larger counts, as with `selectPolicy: Max` of the HPA.
@@ -34,14 +66,22 @@ impl StepLimit {
 /// A checked configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The name of the series.
-    pub metric: String,
-    /// What it is held against.
-    pub target: Target,
-    /// How far from the target counts as on it, as a share of it.
-    pub tolerance: f64,
-    /// For how long a size that was needed keeps the fleet from shrinking below it, in milliseconds.
-    pub scale_in_stabilisation_ms: u64,
+    /// What is followed; never empty.
+    pub metrics: Vec<Metric>,
+    /// How a need comes of a metric.
+    pub rule: Rule,
+    /// How far from the target counts as on it.
+    pub tolerance: Tolerance,
+    /// How long a recommendation counts.
+    pub window: Length,
+    /// What the largest of them does.
+    pub keeps: Keeps,
+    /// Whether the size that was found at first counts as recommended.
+    pub found_counts: bool,
+    /// For how long a droplet that serves is not yet taken for ready, in milliseconds.
+    pub warm_up_ms: u64,
+    /// Whether the fleet shrinks while droplets come up.
+    pub scale_in_while_coming_up: bool,
     /// Most that it grows.
     pub scale_out: StepLimit,
     /// Most that it shrinks.
@@ -49,83 +89,156 @@ pub struct Config {
 }
 
 /// The series of the host that are averages; `target_per_droplet` makes no sense with them.
-const AVERAGES: [&str; 2] = ["haproxy.utilisation", "haproxy.response_time_ms"];
+const AVERAGES: [&str; 2] = [crate::measure::UTILISATION, crate::measure::RESPONSE_TIME];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
-    metric: String,
+    #[serde(default)]
+    preset: Preset,
+    metric: Option<String>,
     target_per_droplet: Option<f64>,
     target_average: Option<f64>,
-    #[serde(default = "default_tolerance")]
-    tolerance: f64,
-    #[serde(default = "default_stabilisation")]
-    scale_in_stabilisation_s: u64,
+    metrics: Option<Vec<WrittenMetric>>,
+    tolerance: Option<f64>,
+    tolerance_out: Option<f64>,
+    tolerance_in: Option<f64>,
+    scale_in_stabilisation_s: Option<u64>,
+    #[serde(default)]
+    warm_up_s: u64,
+    scale_in_while_coming_up: Option<bool>,
+    datapoints_out: Option<u32>,
+    datapoints_in: Option<u32>,
     max_scale_out_percent: Option<u32>,
     max_scale_out_droplets: Option<u32>,
     max_scale_in_percent: Option<u32>,
     max_scale_in_droplets: Option<u32>,
 }
 
-/// `--horizontal-pod-autoscaler-tolerance` of the HPA.
-fn default_tolerance() -> f64 {
-    0.1
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenMetric {
+    metric: String,
+    target_per_droplet: Option<f64>,
+    target_average: Option<f64>,
 }
-
-/// `--horizontal-pod-autoscaler-downscale-stabilization` of the HPA.
-fn default_stabilisation() -> u64 {
-    300
-}
-
-/// `behavior.scaleUp` of the HPA: 100 % or 4, whichever is more.
-const DEFAULT_SCALE_OUT: StepLimit = StepLimit { percent: Some(100), droplets: Some(4) };
 
 impl Config {
     /// Reads JSON text that has passed the schema.
-    pub fn parse(json: &str) -> Result<Self, String> {
-        let written: Written = serde_json::from_str(json).map_err(|error| error.to_string())?;
-        let target = match (written.target_per_droplet, written.target_average) {
-            (Some(target), None) => Target::PerDroplet(target),
-            (None, Some(target)) => Target::Average(target),
-            _ => return Err("one of target_per_droplet and target_average is needed".to_owned()),
-        };
-        let (Target::PerDroplet(number) | Target::Average(number)) = target;
-        if !(number.is_finite() && number > 0.0) {
-            return Err("the target must be above 0".to_owned());
-        }
-        let scale_out = StepLimit { percent: written.max_scale_out_percent, droplets: written.max_scale_out_droplets };
-        Ok(Self {
-            metric: written.metric,
-            target,
-            tolerance: written.tolerance,
-            scale_in_stabilisation_ms: written.scale_in_stabilisation_s.saturating_mul(1000),
-            scale_out: if scale_out == StepLimit::default() { DEFAULT_SCALE_OUT } else { scale_out },
-            scale_in: StepLimit { percent: written.max_scale_in_percent, droplets: written.max_scale_in_droplets },
-        })
-    }
-
-    /// What the schema cannot say: pairs of JSON pointer and message.
-    pub fn problems(&self) -> Vec<(String, String)> {
+    pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
+        let written: Written = read(json)?;
         let mut problems = Vec::new();
-        if matches!(self.target, Target::PerDroplet(_)) && AVERAGES.contains(&self.metric.as_str()) {
-            problems.push((
-                "/target_per_droplet".to_owned(),
-                format!("{} is an average over the droplets: set target_average instead", self.metric),
+        let metrics = metrics(&written, &mut problems);
+        let constants = written.preset.constants();
+        let tolerance = Tolerance {
+            out: written.tolerance_out.or(written.tolerance).unwrap_or(constants.tolerance.out),
+            inwards: written.tolerance_in.or(written.tolerance).unwrap_or(constants.tolerance.inwards),
+            ..constants.tolerance
+        };
+        let scale_out = StepLimit { percent: written.max_scale_out_percent, droplets: written.max_scale_out_droplets };
+        let config = Self {
+            metrics,
+            rule: rule(&written, constants.rule, &mut problems),
+            tolerance,
+            window: written.scale_in_stabilisation_s.map_or(constants.window, |given| Length::Fixed(seconds(given))),
+            keeps: constants.keeps,
+            found_counts: constants.found_counts,
+            warm_up_ms: seconds(written.warm_up_s),
+            scale_in_while_coming_up: written.scale_in_while_coming_up.unwrap_or(constants.scale_in_while_coming_up),
+            scale_out: if scale_out == StepLimit::default() { constants.scale_out } else { scale_out },
+            scale_in: StepLimit { percent: written.max_scale_in_percent, droplets: written.max_scale_in_droplets },
+        };
+        if config.scale_out.droplets(1) == Some(0) {
+            problems.push(Problem::at(
+                "/max_scale_out_droplets",
+                "the fleet could never grow: allow at least 1 droplet or 1 percent",
             ));
         }
-        if self.scale_out.droplets(1) == Some(0) {
-            problems.push((
-                "/max_scale_out_droplets".to_owned(),
-                "the fleet could never grow: allow at least 1 droplet or 1 percent".to_owned(),
-            ));
-        }
-        problems
+        unless_wrong(config, problems)
     }
+}
+
+fn metrics(written: &Written, problems: &mut Vec<Problem>) -> Vec<Metric> {
+    let several = match (&written.metric, &written.metrics) {
+        (Some(name), None) => {
+            let target = (written.target_per_droplet, written.target_average);
+            return metric(name, target, "", problems).into_iter().collect();
+        }
+        (None, Some(several)) => several,
+        _ => {
+            problems.push(Problem::at("", "one of metric and metrics is needed"));
+            return Vec::new();
+        }
+    };
+    if written.target_per_droplet.is_some() || written.target_average.is_some() {
+        problems
+            .push(Problem::at("", "with metrics, each has a target of its own: write the target beside its metric"));
+    }
+    let mut metrics: Vec<Metric> = Vec::new();
+    for (index, one) in several.iter().enumerate() {
+        let path = format!("/metrics/{index}");
+        if metrics.iter().any(|metric| metric.name == one.metric) {
+            problems.push(Problem::at(format!("{path}/metric"), format!("{} is there already", one.metric)));
+        }
+        metrics.extend(metric(&one.metric, (one.target_per_droplet, one.target_average), &path, problems));
+    }
+    if several.is_empty() {
+        problems.push(Problem::at("/metrics", "at least one metric is needed"));
+    }
+    metrics
+}
+
+/// A metric with its targets per droplet and on average, one of which is to be there.
+fn metric(name: &str, target: (Option<f64>, Option<f64>), path: &str, problems: &mut Vec<Problem>) -> Option<Metric> {
+    let target = match target {
+        (Some(target), None) => Target::PerDroplet(target),
+        (None, Some(target)) => Target::Average(target),
+        _ => {
+            problems.push(Problem::at(path, "one of target_per_droplet and target_average is needed"));
+            return None;
+        }
+    };
+    if !(target.number().is_finite() && target.number() > 0.0) {
+        problems.push(Problem::at(path, "the target must be above 0"));
+    }
+    if matches!(target, Target::PerDroplet(_)) && AVERAGES.contains(&name) {
+        problems.push(Problem::at(
+            format!("{path}/target_per_droplet"),
+            format!("{name} is an average over the droplets: set target_average instead"),
+        ));
+    }
+    Some(Metric { name: name.to_owned(), target })
+}
+
+fn rule(written: &Written, rule: Rule, problems: &mut Vec<Problem>) -> Rule {
+    if let Rule::Alarms(mut alarms) = rule {
+        alarms.out = written.datapoints_out.unwrap_or(alarms.out).max(1);
+        alarms.inwards = written.datapoints_in.unwrap_or(alarms.inwards).max(1);
+        return Rule::Alarms(alarms);
+    }
+    for (given, path) in [(written.datapoints_out, "/datapoints_out"), (written.datapoints_in, "/datapoints_in")] {
+        if given.is_some() {
+            problems.push(Problem::at(path, "datapoints are counted with preset aws only"));
+        }
+    }
+    let tolerances = [
+        (written.tolerance, "/tolerance"),
+        (written.tolerance_out, "/tolerance_out"),
+        (written.tolerance_in, "/tolerance_in"),
+    ];
+    for (given, path) in tolerances {
+        if given.is_some() && matches!(rule, Rule::Panic(_)) {
+            problems.push(Problem::at(path, "preset knative has no tolerance"));
+        }
+    }
+    rule
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TargetTracking;
+    use policy_kit::testing::problems;
 
     #[test]
     fn what_is_not_said_is_as_in_kubernetes() {
@@ -134,10 +247,14 @@ mod tests {
         assert_eq!(
             config,
             Config {
-                metric: "haproxy.sessions".to_owned(),
-                target: Target::PerDroplet(50.0),
-                tolerance: 0.1,
-                scale_in_stabilisation_ms: 300_000,
+                metrics: vec![Metric { name: "haproxy.sessions".to_owned(), target: Target::PerDroplet(50.0) }],
+                rule: Rule::Ratio,
+                tolerance: Tolerance { out: 0.1, inwards: 0.1, noise: 1e-9 },
+                window: Length::Fixed(300_000),
+                keeps: Keeps::Size,
+                found_counts: true,
+                warm_up_ms: 0,
+                scale_in_while_coming_up: true,
                 scale_out: StepLimit { percent: Some(100), droplets: Some(4) },
                 scale_in: StepLimit::default(),
             }
@@ -145,13 +262,51 @@ mod tests {
     }
 
     #[test]
-    fn a_total_is_no_target_for_an_average() {
-        let config = Config::parse(r#"{"metric": "haproxy.utilisation", "target_per_droplet": 0.6}"#).unwrap();
+    fn what_is_said_goes_before_a_preset() {
+        let config = r#"{"preset": "aws", "metric": "m", "target_average": 2, "tolerance": 0.2, "tolerance_in": 0.3,
+            "datapoints_in": 5, "scale_in_stabilisation_s": 60}"#;
+        let config = Config::parse(config).unwrap();
 
-        let problems = config.problems();
+        assert_eq!((config.tolerance.out, config.tolerance.inwards), (0.2, 0.3));
+        assert_eq!(config.window, Length::Fixed(60_000));
+        assert!(matches!(config.rule, Rule::Alarms(alarms) if alarms.out == 3 && alarms.inwards == 5));
+    }
 
-        assert_eq!(problems.len(), 1);
-        assert_eq!(problems[0].0, "/target_per_droplet");
+    #[test]
+    fn every_mistake_is_told_with_its_place() {
+        let config = r#"{"max_scale_out_droplets": 0, "datapoints_out": 2, "metrics": [
+            {"metric": "haproxy.utilisation", "target_per_droplet": 0.6},
+            {"metric": "m"},
+            {"metric": "n", "target_average": -1},
+            {"metric": "n", "target_average": 1}
+        ]}"#;
+
+        assert_eq!(
+            problems::<TargetTracking>(config),
+            [
+                "/metrics/0/target_per_droplet: haproxy.utilisation is an average over the droplets: set target_average instead",
+                "/metrics/1: one of target_per_droplet and target_average is needed",
+                "/metrics/2: the target must be above 0",
+                "/metrics/3/metric: n is there already",
+                "/datapoints_out: datapoints are counted with preset aws only",
+                "/max_scale_out_droplets: the fleet could never grow: allow at least 1 droplet or 1 percent",
+            ]
+        );
+    }
+
+    #[test]
+    fn one_metric_or_several_but_not_both() {
+        for (config, problem) in [
+            ("{}", ": one of metric and metrics is needed"),
+            (r#"{"metric": "m"}"#, ": one of target_per_droplet and target_average is needed"),
+            (r#"{"metrics": []}"#, "/metrics: at least one metric is needed"),
+            (
+                r#"{"preset": "knative", "metric": "m", "target_average": 1, "tolerance": 0}"#,
+                "/tolerance: preset knative has no tolerance",
+            ),
+        ] {
+            assert_eq!(problems::<TargetTracking>(config), [problem], "{config}");
+        }
     }
 
     #[test]
