@@ -4,12 +4,10 @@
 //! be closed by the other side at any moment, and the HTTP library then sends the request anew on another; on a
 //! fresh connection it has no reason to, so what is sent once is sent once.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, Response, StatusCode};
-use rustls_platform_verifier::BuilderVerifierExt;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +18,7 @@ use super::{ApiUrl, Options, Retry, Timeouts};
 use crate::cloud::{CloudError, ErrorClass};
 use crate::crash;
 use crate::model::{Timestamp, Token};
+use crate::tls;
 
 /// Largest answer that is read. A page of 200 droplets is about half a megabyte.
 pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -121,7 +120,7 @@ impl Http {
             (AUTHORIZATION, authorization),
             (ACCEPT, HeaderValue::from_static("application/json")),
         ]);
-        let tls = tls(&url)?;
+        let tls = if url.is_tls() { tls::with_system_certificates() } else { tls::without_certificates() }?;
         let builder = || {
             let builder = Client::builder()
                 .tls_backend_preconfigured(tls.clone())
@@ -299,19 +298,6 @@ fn refusal(status: StatusCode, message: String) -> String {
     } else {
         message
     }
-}
-
-/// The system's certificates, checked by rustls with the ring provider. For plain `http` there are none to load,
-/// so that a machine without certificates can talk to itself.
-fn tls(url: &ApiUrl) -> Result<rustls::ClientConfig, rustls::Error> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let builder = if url.is_tls() {
-        builder.with_platform_verifier()?
-    } else {
-        builder.with_root_certificates(rustls::RootCertStore::empty())
-    };
-    Ok(builder.with_no_client_auth())
 }
 
 pub(super) fn now() -> Timestamp {
