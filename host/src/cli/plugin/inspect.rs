@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::origin::{self, ShownOrigin};
 use super::{Global, configured};
 use crate::cli::output::say;
 use crate::model::{Manifest, PluginKind};
@@ -9,10 +10,10 @@ use crate::plugin::{Reference, text};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  doproxy plugin inspect builtin:target-tracking\n  doproxy plugin inspect file:policy.wasm --json"
+    after_help = "Examples:\n  doproxy plugin inspect builtin:target-tracking\n  doproxy plugin inspect file:policy.wasm --json\n  doproxy plugin inspect oci://registry.example.com/acme/queue:1.2"
 )]
 pub(super) struct Args {
-    /// `builtin:NAME` or `file:PATH`.
+    /// `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "REF")]
     reference: Reference,
     /// As JSON.
@@ -29,6 +30,8 @@ struct Shown<'a> {
     imports: &'a [String],
     manifest: &'a Manifest,
     config_schema: serde_json::Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<ShownOrigin>,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
@@ -46,6 +49,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
             imports: &inspected.imports,
             manifest,
             config_schema,
+            origin: inspected.origin.as_ref().map(ShownOrigin::of),
         };
         say!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
@@ -56,6 +60,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     say!("reference  {reference}");
     say!("digest     {}", inspected.digest);
     say!("size       {} bytes", inspected.size);
+    if let Some(origin) = &inspected.origin {
+        origin::print(origin);
+    }
     say!(
         "imports    {}",
         if inspected.imports.is_empty() { "nothing".to_owned() } else { inspected.imports.join(", ") }
