@@ -1,13 +1,15 @@
 #!/bin/sh
-# Installs what demo and tests need and this machine lacks: HAProxy, Python's venv, strace, libfaketime. Leaves alone
-# what is there.
+# Installs what demo and tests need and this machine lacks: HAProxy, Python's venv, strace, libfaketime, a registry and
+# another program that speaks to one. Leaves alone what is there.
 #
-#   tests/prerequisites.sh haproxy python3-venv strace faketime
+#   tests/prerequisites.sh haproxy python3-venv strace faketime docker-registry skopeo openssl
 set -eu
 
 is_there() {
     case $1 in
         haproxy) [ -x /usr/sbin/haproxy ] ;;
+        docker-registry) [ -x /usr/bin/docker-registry ] ;;
+        skopeo | openssl) command -v "$1" >/dev/null ;;
         strace) command -v strace >/dev/null ;;
         faketime) ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 ;;
         g++) command -v c++ >/dev/null ;;
@@ -46,6 +48,16 @@ fi
 
 echo "prerequisites: installing$missing with apt-get"
 export DEBIAN_FRONTEND=noninteractive
+# Debian's registry would listen on all addresses from then on: its unit is masked before it is there. Tests start their
+# own, on this machine's own address.
+case $missing in
+    *docker-registry*)
+        if [ ! -e /etc/systemd/system/docker-registry.service ]; then
+            $as_root mkdir -p /etc/systemd/system
+            $as_root ln -s /dev/null /etc/systemd/system/docker-registry.service
+        fi
+        ;;
+esac
 # shellcheck disable=SC2086
 $as_root apt-get install -qq -y --no-install-recommends $missing >/dev/null 2>&1 || {
     $as_root apt-get update -qq

@@ -86,7 +86,7 @@ async fn failure(script: &str, limits: Limits) -> String {
 }
 
 async fn failure_with(compiler: Option<PathBuf>, limits: Limits) -> String {
-    let host = PluginHost::new(PluginSettings { limits, cache_dir: None, compiler }).unwrap();
+    let host = PluginHost::new(PluginSettings { limits, compiler, ..PluginSettings::default() }).unwrap();
     let planted = GuestText::deciding(HOLD).plant();
     let error = host.policy(&planted.reference()).await.unwrap_err();
     error.to_string().replace(&planted.reference().to_string(), "file:FILE")

@@ -21,7 +21,7 @@ fn host() -> PluginHost {
 /// A host that compiles as `doproxy` does.
 fn confined(limits: Limits) -> PluginHost {
     let compiler = Some(env!("CARGO_BIN_EXE_doproxy").into());
-    PluginHost::new(PluginSettings { limits, cache_dir: None, compiler }).unwrap()
+    PluginHost::new(PluginSettings { limits, compiler, ..PluginSettings::default() }).unwrap()
 }
 
 /// A fleet of `size` serving droplets with one metric.

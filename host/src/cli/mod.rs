@@ -129,7 +129,7 @@ enum Command {
     Unprotect(protect::Args),
     /// Take over the droplets of a DOProxy inventory.
     Import(import::Args),
-    /// Show plugins.
+    /// Show, share and trust plugins.
     Plugin(plugin::Args),
     /// Serve a simulated DigitalOcean API on this machine.
     Emulator(emulator::Args),
@@ -235,7 +235,7 @@ fn report(error: &anyhow::Error) -> u8 {
 
 /// Whether an error is in what the user wrote, and not in how things went.
 fn is_configuration(error: &(dyn std::error::Error + 'static)) -> bool {
-    let plugin = error.downcast_ref().is_some_and(|error: &PluginError| !matches!(error, PluginError::Call { .. }));
+    let plugin = error.downcast_ref().is_some_and(PluginError::is_configuration);
     let haproxy = error.downcast_ref().is_some_and(HaProxyError::is_configuration);
     let inventory =
         error.downcast_ref().is_some_and(|error: &InventoryError| matches!(error, InventoryError::OtherFleet { .. }));

@@ -60,6 +60,11 @@ pub(super) fn warn(text: impl std::fmt::Display) {
     eprintln!("{} {}", warning_prefix(), redacted(&text.to_string()));
 }
 
+/// Says what happens beside what was asked for, on stderr.
+pub(super) fn note(text: impl std::fmt::Display) {
+    eprintln!("{}", redacted(&text.to_string()));
+}
+
 /// An error and what caused it, each said once: many errors say their cause themselves.
 pub(super) fn explain(error: &anyhow::Error) -> String {
     let mut text = error.to_string();

@@ -11,7 +11,7 @@ use super::metrics::Metrics;
 use super::values::{self, HostnamePrefix, Span, Text};
 use crate::cloud::digitalocean::ApiUrl;
 use crate::model::{FleetName, Mode, Tag, VictimOrder};
-use crate::plugin::{Limits, PluginSettings, Reference};
+use crate::plugin::{KeySource, Limits, Lock, Pattern, PluginSettings, Reference, Rule, SharingSettings};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -97,7 +97,7 @@ pub struct Api {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plugin {
-    /// `builtin:NAME` or `file:PATH`.
+    /// `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
     #[serde(deserialize_with = "values::parsed")]
     pub plugin: Reference,
     /// What the plugin is told.
@@ -111,7 +111,7 @@ pub struct Plugin {
 pub struct Policy {
     /// What messages call it. Default: the plugin's reference.
     pub name: Option<String>,
-    /// `builtin:NAME` or `file:PATH`.
+    /// `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
     #[serde(deserialize_with = "values::parsed")]
     pub plugin: Reference,
     /// What the plugin is told.
@@ -363,14 +363,69 @@ pub struct Haproxy {
     pub run_as: Option<RunAs>,
 }
 
-/// Limits of plugins, and where compiled ones are kept.
+/// Limits of plugins, where they are kept, and whom they are taken from.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plugins {
     /// Where compiled plugins are kept. Default `doproxy/plugins` in the user's cache folder.
     pub cache: Option<PathBuf>,
+    /// Where plugins from registries are kept. Default `doproxy/plugins` in the user's data folder.
+    pub store: Option<PathBuf>,
+    /// Whom plugins from registries are taken from. Default: from anybody, signed or not.
+    pub trust: Option<Vec<TrustRule>>,
     /// What one call may use.
     pub limits: PluginLimits,
+}
+
+/// Whose signatures count for which repositories.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, try_from = "UncheckedTrustRule")]
+pub struct TrustRule {
+    /// `registry.example.com/acme/queue` for one, `registry.example.com/acme/*` for all below, `*` for every one.
+    pub repository: Pattern,
+    /// Public keys: files, or the text itself in PEM. Any of them is enough.
+    pub keys: Vec<String>,
+    /// Whether a plugin is taken without a signature. Default false.
+    pub allow_unsigned: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UncheckedTrustRule {
+    #[serde(deserialize_with = "values::parsed")]
+    repository: Pattern,
+    #[serde(default)]
+    keys: Vec<String>,
+    #[serde(default)]
+    allow_unsigned: bool,
+}
+
+impl TryFrom<UncheckedTrustRule> for TrustRule {
+    type Error = String;
+
+    fn try_from(rule: UncheckedTrustRule) -> Result<Self, String> {
+        let UncheckedTrustRule { repository, keys, allow_unsigned } = rule;
+        if keys.is_empty() && !allow_unsigned {
+            return Err(format!(
+                "the rule for {repository} names no key, so nothing could be taken from there; name one under `keys` (`doproxy plugin keygen` makes a pair), or set `allow_unsigned: true`"
+            ));
+        }
+        Ok(Self { repository, keys, allow_unsigned })
+    }
+}
+
+impl TrustRule {
+    fn rule(self, dir: &std::path::Path) -> Rule {
+        let key = |key: String| match key.trim_start() {
+            text if text.starts_with("-----BEGIN ") => KeySource::Pem(key),
+            _ => KeySource::File(dir.join(key)),
+        };
+        Rule {
+            repository: self.repository,
+            keys: self.keys.into_iter().map(key).collect(),
+            allow_unsigned: self.allow_unsigned,
+        }
+    }
 }
 
 /// What a plugin may use up; over any of these is an error that names the key. Sizes are in bytes.
@@ -403,7 +458,7 @@ pub struct PluginLimits {
 
 impl Plugins {
     /// What the plugin host is told.
-    pub(super) fn settings(self, dir: &std::path::Path) -> PluginSettings {
+    pub(super) fn settings(self, dir: &std::path::Path, lock: Lock) -> PluginSettings {
         let (given, default) = (self.limits, Limits::default());
         let limits = Limits {
             component_bytes: given.component_bytes.unwrap_or(default.component_bytes),
@@ -419,6 +474,12 @@ impl Plugins {
             log_lines: given.log_lines.unwrap_or(default.log_lines),
         };
         let cache_dir = self.cache.map(|path| dir.join(path)).or_else(values::user_cache);
-        PluginSettings { limits, cache_dir, ..PluginSettings::default() }
+        let sharing = SharingSettings {
+            store: self.store.map(|path| dir.join(path)).or_else(values::user_store),
+            lock: Some(lock),
+            trust: self.trust.map(|rules| rules.into_iter().map(|rule| rule.rule(dir)).collect()),
+            ..SharingSettings::default()
+        };
+        PluginSettings { limits, cache_dir, sharing, ..PluginSettings::default() }
     }
 }

@@ -22,13 +22,13 @@ use std::time::Duration;
 pub use advice::Advice;
 pub use error::ConfigError;
 pub use token::{Environment, TokenSource};
-pub use values::{Span, user_cache};
+pub use values::{Span, user_cache, user_store};
 
 use crate::balancer::haproxy::{self, Changes, Reload, RunAs};
 use crate::cloud::digitalocean::ApiUrl;
 use crate::controller::{AddressKind, Deadlines};
 use crate::model::{Fallback, FleetName, GuardRules, HourlyPrice, Limits, Mode, Money, Template};
-use crate::plugin::{PluginSettings, Reference};
+use crate::plugin::{Lock, OciReference, PluginSettings, Reference};
 
 /// The time between two ticks.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
@@ -38,6 +38,9 @@ const DEFAULT_FALLBACK_AFTER: Duration = Duration::from_mins(5);
 
 /// The name of the file where nothing else is said.
 pub const DEFAULT_FILE: &str = "doproxy.yml";
+
+/// The name of the file beside it that says what the tags of plugins mean.
+const LOCK_FILE: &str = "doproxy.lock";
 
 /// Everything that a configuration file says, complete.
 #[derive(Debug, Clone)]
@@ -166,6 +169,13 @@ impl Config {
         let template_file = file.haproxy_template_file.filter(|path| !advice::is_erb(path)).map(|path| dir.join(path));
         let interval = file.scaling.interval.map_or(DEFAULT_INTERVAL, |span| span.0);
         let inventory = dir.join(file.inventory.unwrap_or_else(|| PathBuf::from("doproxy.db")));
+        let named = file.user_data.iter().map(|plugin| &plugin.plugin);
+        let named = named.chain(file.scaling.policies.iter().map(|policy| &policy.plugin));
+        let references = named.filter_map(|plugin| match plugin {
+            Reference::Oci(reference) => Some(OciReference::clone(reference)),
+            Reference::Builtin(_) | Reference::File(_) => None,
+        });
+        let lock = Lock { path: dir.join(LOCK_FILE), references: references.collect() };
         Self {
             path: shown.to_owned(),
             fleet: fleet.clone(),
@@ -199,7 +209,7 @@ impl Config {
             history: file.history.map(|path| dir.join(path)),
             metrics: file.metrics.options(dir, interval),
             old_inventory: file.inventory_file.map(|path| dir.join(path)).filter(|path| path.is_file()),
-            plugins: file.plugins.settings(dir),
+            plugins: file.plugins.settings(dir, lock),
             token: token::Configured { file: file.token_file.map(|path| dir.join(path)), inline: file.token },
             advice,
         }
@@ -310,7 +320,7 @@ fn haproxy_options(
 fn against(reference: Reference, dir: &Path) -> Reference {
     match reference {
         Reference::File(path) => Reference::File(dir.join(path)),
-        builtin @ Reference::Builtin(_) => builtin,
+        elsewhere @ (Reference::Builtin(_) | Reference::Oci(_)) => elsewhere,
     }
 }
 

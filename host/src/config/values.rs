@@ -138,10 +138,21 @@ impl<'de> Deserialize<'de> for Span {
 
 /// The folder for compiled plugins where none is given; `None` where the user has no cache folder.
 pub fn user_cache() -> Option<PathBuf> {
-    let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     // systemd gives a service its own with CacheDirectory=.
-    let base = from("CACHE_DIRECTORY")
-        .or_else(|| from("XDG_CACHE_HOME").map(|path| path.join("doproxy")))
-        .or_else(|| from("HOME").map(|path| path.join(".cache/doproxy")))?;
+    user_folder("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
+}
+
+/// The folder for plugins from registries where none is given; `None` where the user has no data folder.
+pub fn user_store() -> Option<PathBuf> {
+    // systemd gives a service its own with StateDirectory=.
+    user_folder("STATE_DIRECTORY", "XDG_DATA_HOME", ".local/share")
+}
+
+/// `plugins` in the folder that systemd gives a service, else in doproxy's own of the XDG base directories.
+fn user_folder(of_service: &str, of_user: &str, in_home: &str) -> Option<PathBuf> {
+    let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = from(of_service)
+        .or_else(|| from(of_user).map(|path| path.join("doproxy")))
+        .or_else(|| from("HOME").map(|path| path.join(in_home).join("doproxy")))?;
     Some(base.join("plugins"))
 }

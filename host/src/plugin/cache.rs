@@ -1,16 +1,15 @@
 //! Compiled components on disk. What lies here is run as machine code, so nobody else may write here, and nothing from
 //! elsewhere is ever loaded as compiled.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::OFlag;
-
-use super::PluginError;
 use super::artefact::{self, Answer, Compiled};
 use super::engine::Engine;
+use super::own_files::own_id;
+use super::{PluginError, own_files};
 
 /// A directory that only this user can read or write.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ impl Cache {
     /// The compiled form of the component with this digest, if it is there and whole; at most `most` bytes.
     pub(super) fn get(&self, engine: &Engine, digest: &str, most: usize) -> Option<Compiled> {
         let path = self.path(engine, digest);
-        let frame = match read(&path, most) {
+        let frame = match own_files::read(&path, most.saturating_add(artefact::HEADER)) {
             Ok(frame) => frame,
             Err(error) => {
                 tracing::debug!("{} is not used: {error}", path.display());
@@ -52,50 +51,14 @@ impl Cache {
 
     /// Keeps a compiled component. That this fails costs time, not correctness.
     pub(super) fn put(&self, engine: &Engine, digest: &str, compiled: &Compiled) {
-        if let Err(error) = self.write(&self.path(engine, digest), compiled.frame()) {
+        if let Err(error) = own_files::write(&self.path(engine, digest), compiled.frame()) {
             tracing::warn!("cannot keep a compiled plugin in {}: {error}", self.directory.display());
         }
-    }
-
-    fn write(&self, path: &Path, frame: &[u8]) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-        file.write_all(frame)?;
-        // Or a name could outlive a power cut that its bytes did not.
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
     }
 
     fn path(&self, engine: &Engine, digest: &str) -> PathBuf {
         self.directory.join(format!("{digest}-{:016x}.code", engine.fingerprint()))
     }
-}
-
-/// The bytes of a file that nobody but this user could have written. Not mapped: it could be changed while it runs.
-fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    let metadata = file.metadata()?;
-    // Also each file: a directory that was open to others once may hold what they put there.
-    if !is_own(&metadata) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others could have written it"));
-    }
-    let most = u64::try_from(most.saturating_add(artefact::HEADER)).unwrap_or(u64::MAX);
-    if metadata.len() > most {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large"));
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    file.take(most).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Whether nobody but this user could have written a file.
-fn is_own(metadata: &fs::Metadata) -> bool {
-    metadata.is_file() && metadata.uid() == own_id() && metadata.mode() & 0o022 == 0 && metadata.nlink() == 1
-}
-
-fn own_id() -> u32 {
-    nix::unistd::geteuid().as_raw()
 }
 
 fn unfit(directory: &Path) -> io::Result<Option<String>> {

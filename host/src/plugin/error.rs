@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::shared::ShareError;
 use super::{LogLine, Reference};
 use crate::model::{PluginKind, Problem};
 
@@ -55,6 +56,17 @@ pub enum PluginError {
     },
 }
 
+impl PluginError {
+    /// Whether it is in what the user wrote or has, and not in how things went.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Call { .. } => false,
+            Self::Load { source: LoadError::Shared(error), .. } => error.is_configuration(),
+            _ => true,
+        }
+    }
+}
+
 /// Why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -66,6 +78,9 @@ pub enum LoadError {
         /// All of them.
         known: Vec<&'static str>,
     },
+    /// It is in a registry, and cannot be got from there or is not taken.
+    #[error(transparent)]
+    Shared(#[from] Box<ShareError>),
     /// The file cannot be read.
     #[error("the file cannot be read: {0}")]
     Read(#[from] io::Error),

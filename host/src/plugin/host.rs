@@ -4,16 +4,21 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use wasmtime::component::{Component, InstancePre};
 
 use super::bindings::{ScalingPolicyPre, UserDataGeneratorPre};
 use super::cache::Cache;
 use super::compiler::Compiler;
+use super::digest::Digest;
 use super::engine::Engine;
 use super::guest::Guest;
 use super::loaded::Loaded;
+use super::oci::OciReference;
+use super::publish::{Published, Pushed, Signed};
 use super::shape::Shape;
+use super::shared::{Origin, ShareError, Shared, SharingSettings, Updated};
+use super::signatures::PrivateKey;
+use super::trust::Rule;
 use super::{Generator, Limit, Limits, LoadError, PluginError, Policy, Reference, source, text};
 use crate::model::{Manifest, PluginKind};
 
@@ -28,6 +33,8 @@ pub struct PluginSettings {
     /// hold, and what is compiled for too long can be ended. `None` compiles in this process, for a program that has
     /// doproxy as a library and knows its plugins: its own executable has no subcommand that could be started.
     pub compiler: Option<PathBuf>,
+    /// How plugins from registries are got and judged.
+    pub sharing: SharingSettings,
 }
 
 /// What a component is.
@@ -43,6 +50,8 @@ pub struct Inspected {
     pub size: usize,
     /// The interfaces that it imports.
     pub imports: Vec<String>,
+    /// What is known of one from a registry.
+    pub origin: Option<Origin>,
 }
 
 /// Loads plugins and runs them. Cheap to clone: clones share one engine.
@@ -56,6 +65,7 @@ struct Inner {
     cache: Option<Cache>,
     limits: Limits,
     compiler: Compiler,
+    shared: Shared,
 }
 
 impl fmt::Debug for PluginHost {
@@ -72,28 +82,30 @@ struct Opened {
     loaded: Loaded,
     shape: Shape,
     size: usize,
+    origin: Option<Origin>,
     pre: InstancePre<Guest>,
 }
 
 impl PluginHost {
     /// Starts the engine and opens the cache.
     pub fn new(settings: PluginSettings) -> Result<Self, PluginError> {
-        let PluginSettings { limits, cache_dir, compiler } = settings;
+        let PluginSettings { limits, cache_dir, compiler, sharing } = settings;
+        let shared = Shared { settings: sharing, most: limits.component_bytes };
         let engine = Engine::start().map_err(|error| PluginError::Engine(format!("{error:#}")))?;
         let cache = cache_dir.map(Cache::open).transpose()?;
-        Ok(Self { inner: Arc::new(Inner { engine, cache, limits, compiler: Compiler::new(compiler) }) })
+        Ok(Self { inner: Arc::new(Inner { engine, cache, limits, compiler: Compiler::new(compiler), shared }) })
     }
 
     /// Loads a plugin of either kind, and says what it is.
     pub async fn inspect(&self, reference: &Reference) -> Result<Inspected, PluginError> {
         let opened = self.open(reference).await?;
         let (kind, size, imports) = (opened.shape.kind, opened.size, opened.shape.imports.clone());
-        let digest = opened.loaded.digest.clone();
+        let (digest, origin) = (opened.loaded.digest.clone(), opened.origin.clone());
         let manifest = match kind {
             PluginKind::ScalingPolicy => opened.into_policy().await?.manifest().clone(),
             PluginKind::UserDataGenerator => opened.into_generator().await?.manifest().clone(),
         };
-        Ok(Inspected { kind, manifest, digest, size, imports })
+        Ok(Inspected { kind, manifest, digest, size, imports, origin })
     }
 
     /// Loads a scaling policy.
@@ -106,6 +118,50 @@ impl PluginHost {
         self.open(reference).await?.must_be(PluginKind::UserDataGenerator)?.into_generator().await
     }
 
+    /// Brings a plugin from its registry into the store, unless it is there.
+    pub async fn pull(&self, reference: &OciReference) -> Result<Origin, PluginError> {
+        let got = self.inner.shared.get(reference).await;
+        got.map(|(_, origin)| origin).map_err(|error| shared_error(reference, error))
+    }
+
+    /// Asks the registry what a tag means now, brings that, and locks it.
+    pub async fn update(&self, reference: &OciReference) -> Result<Updated, PluginError> {
+        self.inner.shared.update(reference).await.map_err(|error| shared_error(reference, error))
+    }
+
+    /// Brings a plugin to a registry, and signs it where there is a key. `created` is what its configuration says, in
+    /// seconds since 1970; with the same one, the same component gives the same digest.
+    pub async fn push(
+        &self,
+        plugin: &Reference,
+        to: &OciReference,
+        key: Option<&PrivateKey>,
+        created: i64,
+    ) -> Result<Pushed, PluginError> {
+        // What does not load here loads nowhere.
+        let inspected = self.inspect(plugin).await?;
+        let (component, shape, _, _) = self.bytes(plugin).await?;
+        let published = Published {
+            component: &component,
+            imports: &shape.imports,
+            exports: &shape.exports,
+            says: &inspected.manifest,
+            created,
+        };
+        self.inner.shared.push(to, published, key).await.map_err(|error| shared_error(to, error))
+    }
+
+    /// Signs what a reference means, and puts the signature beside it.
+    pub async fn sign(&self, reference: &OciReference, key: &PrivateKey) -> Result<Signed, PluginError> {
+        self.inner.shared.sign(reference, key).await.map_err(|error| shared_error(reference, error))
+    }
+
+    /// Brings a plugin and judges it by `rules`, whatever the settings say.
+    pub async fn verify(&self, reference: &OciReference, rules: &[Rule]) -> Result<Origin, PluginError> {
+        let got = self.inner.shared.get_judged(reference, Some(rules)).await;
+        got.map(|(_, origin)| origin).map_err(|error| shared_error(reference, error))
+    }
+
     pub(super) fn engine(&self) -> &Engine {
         &self.inner.engine
     }
@@ -116,28 +172,46 @@ impl PluginHost {
 
     async fn open(&self, reference: &Reference) -> Result<Opened, PluginError> {
         let failed = |source| PluginError::Load { reference: reference.clone(), source };
-        let most = self.inner.limits.component_bytes;
-        let from = reference.clone();
-        let (bytes, shape, digest) = blocking(move || {
-            let bytes = source::read(&from, most)?;
-            if bytes.len() > most {
-                return Err(LoadError::TooLarge(Limit::Component(most)));
-            }
-            let shape = Shape::of(&bytes)?;
-            let digest = hexadecimal(&Sha256::digest(&bytes));
-            Ok((bytes, shape, digest))
-        })
-        .await
-        .map_err(failed)?;
+        let (bytes, shape, digest, origin) = self.bytes(reference).await?;
         let size = bytes.len();
-        let component = self.component(bytes.into_owned(), &digest).await.map_err(failed)?;
+        let component = self.component(bytes, &digest).await.map_err(failed)?;
         let pre = self
             .engine()
             .linker()
             .instantiate_pre(&component)
             .map_err(|error| failed(LoadError::Contract(text::line(&format!("{error:#}"), 500))))?;
         let loaded = Loaded { host: self.clone(), reference: reference.clone(), digest };
-        Ok(Opened { loaded, shape, size, pre })
+        Ok(Opened { loaded, shape, size, origin, pre })
+    }
+
+    /// The bytes behind a reference, what they are, and their SHA-256 in hexadecimal.
+    async fn bytes(&self, reference: &Reference) -> Result<(Vec<u8>, Shape, String, Option<Origin>), PluginError> {
+        let failed = |source| PluginError::Load { reference: reference.clone(), source };
+        let most = self.inner.limits.component_bytes;
+        let (pulled, origin) = match reference {
+            Reference::Oci(shared) => {
+                let (bytes, origin) =
+                    self.inner.shared.get(shared).await.map_err(|error| shared_error(shared, error))?;
+                (Some(bytes), Some(origin))
+            }
+            Reference::Builtin(_) | Reference::File(_) => (None, None),
+        };
+        let from = reference.clone();
+        let (bytes, shape, digest) = blocking(move || {
+            let bytes = match pulled {
+                Some(bytes) => bytes,
+                None => source::read(&from, most)?.into_owned(),
+            };
+            if bytes.len() > most {
+                return Err(LoadError::TooLarge(Limit::Component(most)));
+            }
+            let shape = Shape::of(&bytes)?;
+            let digest = Digest::of(&bytes).hex();
+            Ok((bytes, shape, digest))
+        })
+        .await
+        .map_err(failed)?;
+        Ok((bytes, shape, digest, origin))
     }
 
     /// The component, ready to be linked: from the cache, else from the compiler.
@@ -195,6 +269,13 @@ fn misfit(reference: Reference, error: &wasmtime::Error) -> PluginError {
     PluginError::Load { reference, source: LoadError::Contract(text::line(&format!("{error:#}"), 500)) }
 }
 
+fn shared_error(reference: &OciReference, error: ShareError) -> PluginError {
+    PluginError::Load {
+        reference: Reference::Oci(Box::new(reference.clone())),
+        source: LoadError::Shared(Box::new(error)),
+    }
+}
+
 /// Runs what reads files or computes for long, off the threads that serve everything else.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
@@ -203,9 +284,4 @@ async fn blocking<T: Send + 'static>(
         Ok(result) => result,
         Err(error) => Err(LoadError::Malformed(format!("reading it broke off: {error}"))),
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
 }

@@ -9,12 +9,16 @@
 //! `meter` hold wasmtime; `wasi` is the emptiness behind WASI; `bindings` is the contract as wasmtime sees it and
 //! `convert` the way between it and [`crate::model`]; `guest` is one call's state. Nothing outside of this module names
 //! a type of wasmtime.
+//!
+//! Plugins from registries: `oci` speaks to a registry, `store` keeps what came, `lock` what its tag means, `signatures`
+//! are read and made, `trust` judges them; `shared` puts these together, `publish` is the way out.
 
 mod artefact;
 mod bindings;
 mod cache;
 mod compiler;
 mod convert;
+mod digest;
 mod engine;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -24,23 +28,39 @@ mod guest;
 mod host;
 mod limits;
 mod loaded;
+mod lock;
 mod log;
 mod meter;
+mod oci;
+mod own_files;
 mod policy;
+mod publish;
 mod reference;
 mod schema;
 mod shape;
+mod shared;
+mod signatures;
 mod source;
+mod store;
 pub mod text;
+mod trust;
 mod wasi;
 
 pub use compiler::{Confinement, compile_plugin};
+pub use digest::{Digest, InvalidDigest};
 pub use error::{CallError, GuestTrace, Limit, LoadError, PluginError};
 pub use generator::Generator;
 pub use host::{Inspected, PluginHost, PluginSettings};
 pub use limits::Limits;
 pub use loaded::{CallStats, Called};
+pub use lock::{Lock, LockError};
 pub use log::{LogLevel, LogLine};
+pub use oci::{InvalidOciReference, Login, NotAPlugin, OciReference, RegistryError};
 pub use policy::Policy;
+pub use publish::{Pushed, Signed};
 pub use reference::{InvalidReference, Reference};
+pub use shared::{Origin, ShareError, SharingSettings, Tell, Updated};
+pub use signatures::{Flaw, KeyError, PrivateKey, PublicKey};
 pub use source::builtins;
+pub use store::StoreError;
+pub use trust::{InvalidPattern, KeySource, Pattern, Rule, TrustError, Trusted};

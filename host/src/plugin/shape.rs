@@ -49,6 +49,8 @@ pub(super) struct Shape {
     pub(super) kind: PluginKind,
     /// The interfaces that it imports.
     pub(super) imports: Vec<String>,
+    /// The interfaces that it exports.
+    pub(super) exports: Vec<String>,
 }
 
 impl Shape {
@@ -67,7 +69,7 @@ impl Shape {
         if let Some(foreign) = imports.iter().find(|import| !may_be_imported(import)) {
             return Err(LoadError::ForeignImport(super::text::line(foreign, 200)));
         }
-        Ok(Self { kind: kind(&exports)?, imports })
+        Ok(Self { kind: kind(&exports)?, imports, exports })
     }
 }
 

@@ -1,4 +1,5 @@
-//! Reading a component from where its reference points.
+//! Reading a component from where its reference points: from this binary or a file. Those from registries come by
+//! [`super::shared`].
 
 use std::borrow::Cow;
 use std::fs::OpenOptions;
@@ -24,6 +25,8 @@ pub(super) fn read(reference: &Reference, most: usize) -> Result<Cow<'static, [u
             .map(|plugin| Cow::Borrowed(plugin.component))
             .ok_or_else(|| unknown(name)),
         Reference::File(path) => read_file(path, most).map(Cow::Owned),
+        // They never come here.
+        Reference::Oci(_) => Err(LoadError::NoFile),
     }
 }
 

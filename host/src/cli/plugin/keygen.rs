@@ -1,0 +1,34 @@
+//! `doproxy plugin keygen`: a pair of keys.
+
+use std::path::PathBuf;
+
+use crate::cli::output::say;
+use crate::plugin::PrivateKey;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doproxy plugin keygen                  plugin.key and plugin.pub\n  doproxy plugin keygen --out release    release.key and release.pub"
+)]
+pub(super) struct Args {
+    /// What the two files are called, without their endings.
+    #[arg(long, value_name = "NAME", default_value = "plugin")]
+    out: PathBuf,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let named = |ending: &str| {
+        let mut name = args.out.clone().into_os_string();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let (private, public) = (named(".key"), named(".pub"));
+    let key = PrivateKey::generate();
+    key.write_pair(&private, &public)?;
+    say!(
+        "wrote {} (ECDSA P-256, key {}): keep it where nobody else can read it",
+        private.display(),
+        key.public().short()
+    );
+    say!("wrote {}: name it under plugins.trust wherever plugins signed with it are taken", public.display());
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `doproxy plugin list`: the plugins that are built in, and those that the configuration names.
+
+use serde::Serialize;
+
+use super::{Global, configured};
+use crate::cli::output::say;
+use crate::config::Config;
+use crate::model::PluginKind;
+use crate::plugin::{Reference, builtins};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// As a JSON array.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Listed {
+    reference: String,
+    kind: PluginKind,
+    version: String,
+    description: String,
+    used: bool,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let (host, config) = configured(global)?;
+    let used: Vec<Reference> = config.iter().flat_map(Config::plugins_used).cloned().collect();
+    let mut references: Vec<Reference> = builtins().map(|name| Reference::Builtin(name.to_owned())).collect();
+    for reference in &used {
+        if !references.contains(reference) {
+            references.push(reference.clone());
+        }
+    }
+    let mut listed = Vec::new();
+    for reference in references {
+        let inspected = host.inspect(&reference).await?;
+        listed.push(Listed {
+            used: used.contains(&reference),
+            reference: reference.to_string(),
+            kind: inspected.kind,
+            version: inspected.manifest.version,
+            description: inspected.manifest.description,
+        });
+    }
+    if args.json {
+        say!("{}", serde_json::to_string_pretty(&listed)?);
+        return Ok(());
+    }
+    let width = listed.iter().map(|plugin| plugin.reference.len()).max().unwrap_or_default();
+    for plugin in &listed {
+        let mark = if plugin.used { "*" } else { " " };
+        say!("{mark} {:width$}  {:19}  {:7}  {}", plugin.reference, plugin.kind, plugin.version, plugin.description);
+    }
+    if listed.iter().any(|plugin| plugin.used) {
+        say!("* used by {}", global.config.display());
+    }
+    Ok(())
+}

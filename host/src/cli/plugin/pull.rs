@@ -1,0 +1,26 @@
+//! `doproxy plugin pull`: plugins from their registries into the store.
+
+use super::{Global, configured, oci_references};
+use crate::cli::output::say;
+use crate::plugin::OciReference;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doproxy plugin pull                                  all that doproxy.yml names\n  doproxy plugin pull oci://registry.example.com/acme/queue:1.2"
+)]
+pub(super) struct Args {
+    /// Which; all that doproxy.yml names where none is given.
+    #[arg(value_name = "REF")]
+    references: Vec<OciReference>,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let (host, config) = configured(global)?;
+    for reference in oci_references(&args.references, config.as_ref())? {
+        let origin = host.pull(&reference).await?;
+        say!("{}", reference.at(origin.manifest));
+        say!("  stored  {}", origin.path.display());
+        say!("  trust   {}", origin.trusted);
+    }
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! `doproxy plugin push`: a plugin to a registry.
+
+use std::path::PathBuf;
+
+use super::{Global, configured};
+use crate::cli::Usage;
+use crate::cli::output::say;
+use crate::plugin::{OciReference, PrivateKey, Reference};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doproxy plugin push queue.wasm oci://registry.example.com/acme/queue:1.2\n  doproxy plugin push queue.wasm oci://registry.example.com/acme/queue:1.2 --key release.key\n\nThe same component gives the same digest; SOURCE_DATE_EPOCH sets the time that it says it was created."
+)]
+pub(super) struct Args {
+    /// The component.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Where to: `oci://REGISTRY/REPOSITORY:TAG`.
+    #[arg(value_name = "REF")]
+    to: OciReference,
+    /// Sign it with this private key.
+    #[arg(long, value_name = "FILE")]
+    key: Option<PathBuf>,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let (host, _) = configured(global)?;
+    let key = args.key.as_deref().map(PrivateKey::read).transpose()?;
+    let pushed = host.push(&Reference::File(args.file.clone()), &args.to, key.as_ref(), created()?).await?;
+    let signed = if pushed.signed { ", signed" } else { "" };
+    say!("pushed {}{signed}", args.to.at(pushed.manifest));
+    Ok(())
+}
+
+/// The time that is written down: none that passes, so that the same component gives the same digest.
+/// <https://reproducible-builds.org/specs/source-date-epoch/>
+fn created() -> anyhow::Result<i64> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Err(_) => Ok(0),
+        Ok(text) => text.trim().parse().map_err(|_| {
+            Usage(format!("SOURCE_DATE_EPOCH is {text:?}, and it is a number of seconds since 1970")).into()
+        }),
+    }
+}

@@ -1,0 +1,47 @@
+//! `doproxy plugin update`: what the tags of `doproxy.yml` mean today.
+
+use super::{Global, configured, oci_references};
+use crate::cli::Usage;
+use crate::cli::output::say;
+use crate::plugin::OciReference;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doproxy plugin update                                all that doproxy.yml names\n  doproxy plugin update oci://registry.example.com/acme/queue:1.2"
+)]
+pub(super) struct Args {
+    /// Which; all that doproxy.yml names where none is given.
+    #[arg(value_name = "REF")]
+    references: Vec<OciReference>,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let (host, config) = configured(global)?;
+    let Some(config) = config else {
+        let file = global.config.display();
+        return Err(Usage(format!(
+            "there is no {file}, so no tag is locked; `doproxy plugin pull REF` brings a plugin"
+        ))
+        .into());
+    };
+    let lock = config.plugins.sharing.lock.as_ref();
+    let is_named = |reference: &OciReference| lock.is_some_and(|lock| lock.references.contains(reference));
+    for reference in oci_references(&args.references, Some(&config))? {
+        if !is_named(&reference) {
+            return Err(
+                Usage(format!("{} does not name {reference}, so it is not locked", global.config.display())).into()
+            );
+        }
+        if reference.digest().is_some() {
+            say!("{reference}: named by its digest");
+            continue;
+        }
+        let updated = host.update(&reference).await?;
+        match updated.before {
+            Some(before) if before == updated.now.manifest => say!("{reference}: unchanged, {before}"),
+            Some(before) => say!("{reference}: {before} → {}", updated.now.manifest),
+            None => say!("{reference}: {}", updated.now.manifest),
+        }
+    }
+    Ok(())
+}

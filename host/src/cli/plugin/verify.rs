@@ -1,0 +1,39 @@
+//! `doproxy plugin verify`: whether a plugin in a registry bears a signature that counts.
+
+use std::path::PathBuf;
+
+use super::{Global, configured};
+use crate::cli::Usage;
+use crate::cli::output::say;
+use crate::plugin::{KeySource, OciReference, Pattern, Rule};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doproxy plugin verify oci://registry.example.com/acme/queue:1.2 --key release.pub\n  doproxy plugin verify oci://registry.example.com/acme/queue:1.2                      as plugins.trust has it"
+)]
+pub(super) struct Args {
+    /// Which.
+    #[arg(value_name = "REF")]
+    reference: OciReference,
+    /// A public key; any of several is enough. Without one, plugins.trust decides.
+    #[arg(long = "key", value_name = "FILE")]
+    keys: Vec<PathBuf>,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let (host, config) = configured(global)?;
+    let rules = if args.keys.is_empty() {
+        let rules = config.and_then(|config| config.plugins.sharing.trust);
+        rules.ok_or_else(|| {
+            Usage("there is no plugins.trust that could decide; name a public key with --key".to_owned())
+        })?
+    } else {
+        let keys = args.keys.iter().cloned().map(KeySource::File).collect();
+        vec![Rule { repository: Pattern::every(), keys, allow_unsigned: false }]
+    };
+    let origin = host.verify(&args.reference, &rules).await?;
+    say!("{}", args.reference.at(origin.manifest));
+    say!("  component  {}", origin.component);
+    say!("  trust      {}", origin.trusted);
+    Ok(())
+}

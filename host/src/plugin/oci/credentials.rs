@@ -1,0 +1,338 @@
+//! Who is asking: logins from the environment and from Docker's configuration.
+//!
+//! In this order: `DOPROXY_REGISTRY_USERNAME` and `DOPROXY_REGISTRY_PASSWORD` for the one registry that
+//! `DOPROXY_REGISTRY` names; `DOCKER_AUTH_CONFIG`, the text of a `config.json`; `config.json` in `DOCKER_CONFIG`, else in
+//! `~/.docker`. In a `config.json`, `credHelpers` goes before `credsStore`, and that before `auths`, as with Docker.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde::Deserialize;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::RegistryError;
+
+/// What Docker calls its own registry in `config.json`.
+const DOCKER_HUB: &str = "https://index.docker.io/v1/";
+
+/// The longest that a helper may take; some ask a person first.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most bytes of a `config.json`, and of a helper's answer.
+const MOST: u64 = 1024 * 1024;
+
+/// Where logins are looked for. `Debug` shows no secret.
+#[derive(Clone, Default)]
+pub struct Login {
+    own: Option<Own>,
+    config_text: Option<String>,
+    config_dir: Option<PathBuf>,
+}
+
+/// A login for one registry.
+#[derive(Clone)]
+struct Own {
+    registry: String,
+    user: String,
+    password: String,
+}
+
+/// What a registry is shown.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Credentials {
+    pub(super) secret: Secret,
+    /// Where they came from, for messages.
+    pub(super) from: String,
+}
+
+/// The kinds of credentials.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Secret {
+    /// A name and a password.
+    Password { user: String, password: String },
+    /// What a token service gave at the last login, in place of a password.
+    Identity(String),
+    /// A token of the registry itself.
+    Token(String),
+}
+
+impl Credentials {
+    /// The name, for messages.
+    pub(super) fn user(&self) -> &str {
+        match &self.secret {
+            Secret::Password { user, .. } => user,
+            Secret::Identity(_) | Secret::Token(_) => "the bearer of a token",
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").field("from", &self.from).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("config_dir", &self.config_dir).finish_non_exhaustive()
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase", default)]
+struct DockerConfig {
+    auths: BTreeMap<String, Auth>,
+    cred_helpers: BTreeMap<String, String>,
+    creds_store: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Auth {
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
+    registrytoken: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Helped {
+    username: String,
+    secret: String,
+}
+
+impl Login {
+    /// That of the environment of this process.
+    pub fn of_process() -> Self {
+        let text = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
+        let path = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
+        Self {
+            own: text("DOPROXY_REGISTRY").and_then(|registry| {
+                let user = text("DOPROXY_REGISTRY_USERNAME")?;
+                Some(Own { registry, user, password: text("DOPROXY_REGISTRY_PASSWORD")? })
+            }),
+            config_text: text("DOCKER_AUTH_CONFIG"),
+            config_dir: path("DOCKER_CONFIG").or_else(|| path("HOME").map(|home| home.join(".docker"))),
+        }
+    }
+
+    /// One for a registry, whatever the environment says.
+    pub fn with_password(registry: &str, user: &str, password: &str) -> Self {
+        let own = Own { registry: registry.to_owned(), user: user.to_owned(), password: password.to_owned() };
+        Self { own: Some(own), ..Self::default() }
+    }
+
+    /// The login for a registry, where there is one.
+    pub(super) async fn find(&self, registry: &str) -> Result<Option<Credentials>, RegistryError> {
+        if let Some(own) = self.own.as_ref().filter(|own| server(&own.registry) == server(registry)) {
+            let secret = Secret::Password { user: own.user.clone(), password: own.password.clone() };
+            return Ok(Some(Credentials { secret, from: "DOPROXY_REGISTRY_USERNAME".to_owned() }));
+        }
+        if let Some(text) = &self.config_text {
+            let variable = Path::new("DOCKER_AUTH_CONFIG");
+            if let Some(found) = parse(text.as_bytes(), variable)?.find(registry, variable).await? {
+                return Ok(Some(found));
+            }
+        }
+        let Some(path) = self.config_dir.as_ref().map(|dir| dir.join("config.json")) else { return Ok(None) };
+        let Some(text) = read(&path)? else { return Ok(None) };
+        parse(&text, &path)?.find(registry, &path).await
+    }
+}
+
+/// The file's text; `None` where there is no file.
+fn read(path: &Path) -> Result<Option<Vec<u8>>, RegistryError> {
+    let unreadable = |reason: String| RegistryError::Logins { path: path.to_owned(), reason };
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            return Ok(None);
+        }
+        Err(error) => return Err(unreadable(error.to_string())),
+    };
+    let mut text = Vec::new();
+    file.take(MOST + 1).read_to_end(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    if text.len() as u64 > MOST {
+        return Err(unreadable(format!("it is larger than {MOST} bytes")));
+    }
+    Ok(Some(text))
+}
+
+fn parse(text: &[u8], path: &Path) -> Result<DockerConfig, RegistryError> {
+    // Not serde's own words, which may quote what stands there.
+    serde_json::from_slice(text).map_err(|error| RegistryError::Logins {
+        path: path.to_owned(),
+        reason: format!("it is not as Docker writes it, near line {} column {}", error.line(), error.column()),
+    })
+}
+
+impl DockerConfig {
+    async fn find(&self, registry: &str, path: &Path) -> Result<Option<Credentials>, RegistryError> {
+        let wanted = server(registry);
+        let named = self.cred_helpers.iter().find(|(key, _)| server(key) == wanted).map(|(_, helper)| helper);
+        if let Some(helper) = named.or(self.creds_store.as_ref().filter(|name| !name.is_empty())) {
+            return ask(helper, registry).await;
+        }
+        let Some(auth) = self.auths.iter().find(|(key, _)| server(key) == wanted).map(|(_, auth)| auth) else {
+            return Ok(None);
+        };
+        let from = path.display().to_string();
+        let secret = auth.secret().map_err(|reason| RegistryError::Login {
+            registry: registry.to_owned(),
+            source_of: from.clone(),
+            reason: reason.to_owned(),
+        })?;
+        Ok(secret.map(|secret| Credentials { secret, from }))
+    }
+}
+
+impl Auth {
+    fn secret(&self) -> Result<Option<Secret>, &'static str> {
+        let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        if let Some(token) = given(&self.registrytoken) {
+            return Ok(Some(Secret::Token(token)));
+        }
+        if let Some(token) = given(&self.identitytoken) {
+            return Ok(Some(Secret::Identity(token)));
+        }
+        if let Some(auth) = given(&self.auth) {
+            let decoded = BASE64_STANDARD.decode(auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+            let (user, password) = decoded
+                .as_deref()
+                .and_then(|text| text.trim_end_matches('\0').split_once(':'))
+                .ok_or("`auth` is not base64 of USER:PASSWORD")?;
+            return Ok(Some(Secret::Password { user: user.to_owned(), password: password.to_owned() }));
+        }
+        Ok(given(&self.username).zip(given(&self.password)).map(|(user, password)| Secret::Password { user, password }))
+    }
+}
+
+/// Asks a credential helper, as Docker does: <https://github.com/docker/docker-credential-helpers>.
+async fn ask(helper: &str, registry: &str) -> Result<Option<Credentials>, RegistryError> {
+    let program = format!("docker-credential-{helper}");
+    let failed = |reason: String| RegistryError::Login {
+        registry: registry.to_owned(),
+        source_of: program.clone(),
+        reason: crate::plugin::text::line(&reason, 300),
+    };
+    if !helper.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
+        return Err(failed("it is no name of a credential helper".to_owned()));
+    }
+    let exchange = async {
+        let mut child = Command::new(&program)
+            .arg("get")
+            // It has no business with the API.
+            .env_remove("DIGITALOCEAN_TOKEN")
+            .env_remove("DIGITALOCEAN_ACCESS_TOKEN")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            let asked = if server(registry) == server(DOCKER_HUB) { DOCKER_HUB } else { registry };
+            // One that knows its answer without reading is done already.
+            let _ = stdin.write_all(asked.as_bytes()).await;
+        }
+        child.wait_with_output().await
+    };
+    let output = tokio::time::timeout(PATIENCE, exchange)
+        .await
+        .map_err(|_| failed(format!("it gave no answer within {PATIENCE:?}")))?
+        .map_err(|error| failed(error.to_string()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stdout);
+        // The protocol's only way to say that there is none.
+        return if said.contains("credentials not found") { Ok(None) } else { Err(failed(said.into_owned())) };
+    }
+    let Helped { username, secret } =
+        serde_json::from_slice(&output.stdout).map_err(|_| failed("its answer is not the protocol's".to_owned()))?;
+    let secret = match username.as_str() {
+        "<token>" => Secret::Identity(secret),
+        _ => Secret::Password { user: username, password: secret },
+    };
+    Ok(Some(Credentials { secret, from: program }))
+}
+
+/// The host and port of a key, however Docker wrote it: with a scheme, with a path.
+fn server(key: &str) -> &str {
+    let host = key.split_once("://").map_or(key, |(_, rest)| rest);
+    match host.split('/').next().unwrap_or_default() {
+        "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        host => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_config(text: &str) -> Login {
+        Login { config_text: Some(text.to_owned()), ..Login::default() }
+    }
+
+    fn password(user: &str, password: &str) -> Option<Secret> {
+        Some(Secret::Password { user: user.to_owned(), password: password.to_owned() })
+    }
+
+    async fn found(login: &Login, registry: &str) -> Option<Secret> {
+        login.find(registry).await.unwrap().map(|credentials| credentials.secret)
+    }
+
+    #[tokio::test]
+    async fn a_login_is_found_however_docker_wrote_its_registry() {
+        let login = with_config(
+            r#"{"auths": {
+                "https://index.docker.io/v1/": {"auth": "aHViOnB3OndpdGg="},
+                "registry.example.com": {"username": "me", "password": "secret"},
+                "127.0.0.1:5000": {"identitytoken": "id"},
+                "http://other.example/v2/": {"registrytoken": "bearer"},
+                "empty.example": {}
+            }, "HttpHeaders": {"x": "y"}}"#,
+        );
+
+        assert!(found(&login, "docker.io").await == password("hub", "pw:with"));
+        assert!(found(&login, "registry.example.com").await == password("me", "secret"));
+        assert!(found(&login, "127.0.0.1:5000").await == Some(Secret::Identity("id".to_owned())));
+        assert!(found(&login, "other.example").await == Some(Secret::Token("bearer".to_owned())));
+        for without in ["empty.example", "127.0.0.1:5001", "registry.example.com.example"] {
+            assert!(found(&login, without).await.is_none(), "{without}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_own_login_goes_first_and_to_its_registry_alone() {
+        let mut login = with_config(r#"{"auths": {"registry.example.com": {"username": "docker", "password": "x"}}}"#);
+        login.own = Login::with_password("registry.example.com", "own", "y").own;
+
+        assert!(found(&login, "registry.example.com").await == password("own", "y"));
+        assert!(found(&login, "quay.example.com").await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_told_without_what_stands_there() {
+        let mut messages = Vec::new();
+        for text in [
+            r#"{"auths": {"registry.example.com": {"auth": "secret!"}}}"#,
+            r#"{"auths": {"registry.example.com": "secret"}}"#,
+            r#"{"credsStore": "../secret"}"#,
+        ] {
+            messages.push(with_config(text).find("registry.example.com").await.unwrap_err().to_string());
+        }
+
+        insta::assert_snapshot!(messages.join("\n"), @"
+        the login of registry.example.com in DOCKER_AUTH_CONFIG cannot be used: `auth` is not base64 of USER:PASSWORD
+        the logins in DOCKER_AUTH_CONFIG cannot be read: it is not as Docker writes it, near line 1 column 30
+        the login of registry.example.com in docker-credential-../secret cannot be used: it is no name of a credential helper
+        ");
+    }
+}

@@ -1,0 +1,328 @@
+//! What a plugin in a registry is called: `oci://REGISTRY/REPOSITORY:TAG`, `…:TAG@sha256:…` or `…@sha256:…`.
+//!
+//! The grammar is that of the OCI distribution specification (<https://github.com/opencontainers/distribution-spec>,
+//! "Pulling manifests"), without its defaults: there is no registry and no tag that is meant where none is written.
+
+use std::fmt;
+use std::str::FromStr;
+
+use url::Host;
+
+use crate::plugin::digest::Digest;
+
+/// What every such reference begins with.
+pub const SCHEME: &str = "oci://";
+
+/// Most characters of the name of a repository.
+const REPOSITORY: usize = 255;
+
+/// Most characters of a tag.
+const TAG: usize = 128;
+
+/// A plugin in a registry. It has a tag, a digest, or both; where it has both, the tag is for people alone.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OciReference {
+    registry: String,
+    repository: String,
+    tag: Option<String>,
+    digest: Option<Digest>,
+}
+
+/// What is wrong with a reference.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidOciReference {
+    /// There is no slash.
+    #[error("it names no repository: REGISTRY/REPOSITORY is needed")]
+    NoRepository,
+    /// What stands before the first slash is a namespace, as `docker pull` takes it.
+    #[error("{0:?} is no registry: write its host name before it, such as registry.example.com/{0}/…")]
+    NotARegistry(String),
+    /// The registry is no host name with a port.
+    #[error("the registry {0:?} is no host name in lower case, with a port or without")]
+    Registry(String),
+    /// The repository has characters or forms that it may not.
+    #[error(
+        "the repository {0:?} is not of lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between its parts"
+    )]
+    Repository(String),
+    /// Neither tag nor digest.
+    #[error("it has neither a tag nor a digest; there is no tag that is meant where none is written")]
+    NoVersion,
+    /// The tag has characters or forms that it may not.
+    #[error("the tag {0:?} is not of letters, digits, `_`, `.` and `-` (the latter two not first), at most 128")]
+    Tag(String),
+    /// The digest is none.
+    #[error("{0:?} is no digest: it is written sha256: and 64 lower-case hexadecimal digits")]
+    Digest(String),
+}
+
+impl OciReference {
+    /// Reads what follows `oci://`.
+    pub(in crate::plugin) fn parse(text: &str) -> Result<Self, InvalidOciReference> {
+        let (registry, rest) = text.split_once('/').ok_or(InvalidOciReference::NoRepository)?;
+        check_registry(registry)?;
+        let (name, digest) = match rest.split_once('@') {
+            Some((name, digest)) => (name, Some(digest)),
+            None => (rest, None),
+        };
+        let (repository, tag) = match name.split_once(':') {
+            Some((repository, tag)) => (repository, Some(tag)),
+            None => (name, None),
+        };
+        if repository.is_empty() {
+            return Err(InvalidOciReference::NoRepository);
+        }
+        if !is_repository(repository) {
+            return Err(InvalidOciReference::Repository(repository.to_owned()));
+        }
+        if let Some(tag) = tag.filter(|tag| !is_tag(tag)) {
+            return Err(InvalidOciReference::Tag(tag.to_owned()));
+        }
+        let digest = digest
+            .map(|digest| digest.parse().map_err(|_| InvalidOciReference::Digest(digest.to_owned())))
+            .transpose()?;
+        if tag.is_none() && digest.is_none() {
+            return Err(InvalidOciReference::NoVersion);
+        }
+        Ok(Self {
+            registry: registry.to_owned(),
+            repository: repository.to_owned(),
+            tag: tag.map(str::to_owned),
+            digest,
+        })
+    }
+
+    /// The registry: a host, and a port where it is not the usual one.
+    pub fn registry(&self) -> &str {
+        &self.registry
+    }
+
+    /// The repository within the registry.
+    pub fn repository(&self) -> &str {
+        &self.repository
+    }
+
+    /// The tag.
+    pub fn tag(&self) -> Option<&str> {
+        self.tag.as_deref()
+    }
+
+    /// The digest of the manifest.
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// Registry and repository, as rules of trust and signatures name them.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+
+    /// The same with this digest in place of its own.
+    #[must_use]
+    pub fn at(&self, digest: Digest) -> Self {
+        Self { digest: Some(digest), ..self.clone() }
+    }
+
+    /// Whether the registry is on this machine, so that nobody listens on the way to it.
+    pub(in crate::plugin) fn is_loopback(&self) -> bool {
+        is_loopback(host_and_port(&self.registry).0)
+    }
+}
+
+impl FromStr for OciReference {
+    type Err = crate::plugin::InvalidReference;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse()? {
+            crate::plugin::Reference::Oci(reference) => Ok(*reference),
+            _ => Err(crate::plugin::InvalidReference::not_in_a_registry(text)),
+        }
+    }
+}
+
+impl fmt::Display for OciReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{SCHEME}{}/{}", self.registry, self.repository)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ":{tag}")?;
+        }
+        self.digest.map_or(Ok(()), |digest| write!(f, "@{digest}"))
+    }
+}
+
+/// Whether a host name is that of this machine, whatever its resolver says of others.
+pub(in crate::plugin) fn is_loopback(host: &str) -> bool {
+    match Host::parse(host) {
+        Ok(Host::Domain(name)) => name == "localhost",
+        Ok(Host::Ipv4(address)) => address.is_loopback(),
+        Ok(Host::Ipv6(address)) => address.is_loopback(),
+        Err(_) => false,
+    }
+}
+
+fn host_and_port(registry: &str) -> (&str, Option<&str>) {
+    match registry.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (registry, None),
+    }
+}
+
+fn check_registry(text: &str) -> Result<(), InvalidOciReference> {
+    let (host, port) = host_and_port(text);
+    // As it stands in a URL: what a URL parser would change is no host name.
+    let is_host = match Host::parse(host) {
+        Ok(Host::Domain(name)) => name == host && name.bytes().all(is_of_a_host),
+        Ok(other) => other.to_string() == host,
+        Err(_) => false,
+    };
+    let is_port = port.is_none_or(|port| {
+        port.bytes().all(|byte| byte.is_ascii_digit())
+            && !port.starts_with('0')
+            && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    if !is_host || !is_port {
+        return Err(InvalidOciReference::Registry(text.to_owned()));
+    }
+    if port.is_none() && host != "localhost" && !host.contains(['.', '[']) {
+        return Err(InvalidOciReference::NotARegistry(text.to_owned()));
+    }
+    Ok(())
+}
+
+fn is_of_a_host(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-')
+}
+
+fn is_repository(text: &str) -> bool {
+    text.len() <= REPOSITORY && text.split('/').all(is_part)
+}
+
+/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+fn is_part(text: &str) -> bool {
+    let is_inner = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
+    let is_separator = |text: &str| matches!(text, "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
+    text.starts_with(is_inner) && text.ends_with(is_inner) && text.split(is_inner).all(is_separator)
+}
+
+fn is_tag(text: &str) -> bool {
+    let is_inner = |character: char| character.is_ascii_alphanumeric() || character == '_';
+    text.len() <= TAG
+        && text.starts_with(is_inner)
+        && text.chars().all(|character| is_inner(character) || matches!(character, '.' | '-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::plugin::Reference;
+
+    const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn a_reference_reads_back_as_it_was_written() {
+        for text in [
+            "oci://registry.example.com/acme/queue:1.2".to_owned(),
+            "oci://localhost/queue:1".to_owned(),
+            "oci://127.0.0.1:5000/a/b__c/d-e--f.g:v1.2-rc_3".to_owned(),
+            "oci://[::1]:5000/queue:1".to_owned(),
+            "oci://registry:5000/queue:1".to_owned(),
+            format!("oci://registry.example.com/acme/queue@{DIGEST}"),
+            format!("oci://registry.example.com/acme/queue:1.2@{DIGEST}"),
+        ] {
+            assert_eq!(text.parse::<Reference>().map(|reference| reference.to_string()).as_ref(), Ok(&text));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_part_by_part() {
+        let refused: Vec<String> = [
+            "registry.example.com",
+            "acme/queue:1",
+            "registry.example.com/:1",
+            "REGISTRY.example.com/acme/queue:1",
+            "registry.example.com:0/acme/queue:1",
+            "user@registry.example.com/acme/queue:1",
+            "127.1/queue:1",
+            "registry.example.com/Acme/queue:1",
+            "registry.example.com/acme//queue:1",
+            "registry.example.com/acme/que..ue:1",
+            "registry.example.com/acme/../queue:1",
+            "registry.example.com/acme/queue",
+            "registry.example.com/acme/queue:",
+            "registry.example.com/acme/queue:-1",
+            "registry.example.com/acme/queue:1?x=y",
+            "registry.example.com/acme/queue:1@sha256:12",
+            "registry.example.com/acme/queue@sha512:12",
+        ]
+        .iter()
+        .map(|text| format!("{text}\n  {}", OciReference::parse(text).unwrap_err()))
+        .collect();
+
+        insta::assert_snapshot!(refused.join("\n"), @r#"
+        registry.example.com
+          it names no repository: REGISTRY/REPOSITORY is needed
+        acme/queue:1
+          "acme" is no registry: write its host name before it, such as registry.example.com/acme/…
+        registry.example.com/:1
+          it names no repository: REGISTRY/REPOSITORY is needed
+        REGISTRY.example.com/acme/queue:1
+          the registry "REGISTRY.example.com" is no host name in lower case, with a port or without
+        registry.example.com:0/acme/queue:1
+          the registry "registry.example.com:0" is no host name in lower case, with a port or without
+        user@registry.example.com/acme/queue:1
+          the registry "user@registry.example.com" is no host name in lower case, with a port or without
+        127.1/queue:1
+          the registry "127.1" is no host name in lower case, with a port or without
+        registry.example.com/Acme/queue:1
+          the repository "Acme/queue" is not of lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between its parts
+        registry.example.com/acme//queue:1
+          the repository "acme//queue" is not of lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between its parts
+        registry.example.com/acme/que..ue:1
+          the repository "acme/que..ue" is not of lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between its parts
+        registry.example.com/acme/../queue:1
+          the repository "acme/../queue" is not of lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between its parts
+        registry.example.com/acme/queue
+          it has neither a tag nor a digest; there is no tag that is meant where none is written
+        registry.example.com/acme/queue:
+          the tag "" is not of letters, digits, `_`, `.` and `-` (the latter two not first), at most 128
+        registry.example.com/acme/queue:-1
+          the tag "-1" is not of letters, digits, `_`, `.` and `-` (the latter two not first), at most 128
+        registry.example.com/acme/queue:1?x=y
+          the tag "1?x=y" is not of letters, digits, `_`, `.` and `-` (the latter two not first), at most 128
+        registry.example.com/acme/queue:1@sha256:12
+          "sha256:12" is no digest: it is written sha256: and 64 lower-case hexadecimal digits
+        registry.example.com/acme/queue@sha512:12
+          "sha512:12" is no digest: it is written sha256: and 64 lower-case hexadecimal digits
+        "#);
+    }
+
+    #[test]
+    fn this_machine_is_told_from_all_others() {
+        for (registry, is_own) in [
+            ("localhost:5000", true),
+            ("127.9.9.9:5000", true),
+            ("[::1]", true),
+            ("registry.example.com", false),
+            ("127.0.0.1.example.com", false),
+            ("localhost.example.com:5000", false),
+            ("10.0.0.1:5000", false),
+        ] {
+            let reference = OciReference::parse(&format!("{registry}/queue:1")).unwrap();
+            assert_eq!(reference.is_loopback(), is_own, "{registry}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic_and_what_is_taken_is_written_the_same(text in "[a-zA-Z0-9:/@._\\[\\]%é -]{0,60}") {
+            if let Ok(reference) = OciReference::parse(&text) {
+                prop_assert_eq!(reference.to_string(), format!("oci://{text}"));
+                let url = url::Url::parse(&format!("https://{}/v2/{}/manifests/x", reference.registry(), reference.repository())).unwrap();
+                prop_assert_eq!(url.path(), format!("/v2/{}/manifests/x", reference.repository()));
+                prop_assert!(url.username().is_empty() && url.query().is_none());
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Sharing ones own plugins: pushing a component to a registry, and signing what is there.
+
+use std::collections::BTreeMap;
+
+use super::digest::Digest;
+use super::oci::manifest::{self, Description};
+use super::oci::{Access, OciReference, Registry};
+use super::shared::{Line, ShareError, Shared};
+use super::signatures::{self, PrivateKey, Signature};
+use crate::model::Manifest;
+
+/// What was pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The digest of its manifest: what it is called for good.
+    pub manifest: Digest,
+    /// The digest of the component.
+    pub component: Digest,
+    /// Whether it was signed.
+    pub signed: bool,
+}
+
+/// What was signed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The digest of the manifest that the signature is for.
+    pub manifest: Digest,
+    /// Whether the same signature was not there before.
+    pub is_new: bool,
+}
+
+/// A component that is to be pushed.
+#[derive(Debug)]
+pub(super) struct Published<'a> {
+    pub(super) component: &'a [u8],
+    pub(super) imports: &'a [String],
+    pub(super) exports: &'a [String],
+    /// What it says of itself.
+    pub(super) says: &'a Manifest,
+    /// Seconds since 1970.
+    pub(super) created: i64,
+}
+
+impl Shared {
+    /// Brings a component to a registry, under a tag.
+    pub(super) async fn push(
+        &self,
+        to: &OciReference,
+        published: Published<'_>,
+        key: Option<&PrivateKey>,
+    ) -> Result<Pushed, ShareError> {
+        let (Some(tag), None) = (to.tag(), to.digest()) else {
+            return Err(ShareError::Usage(format!(
+                "a plugin is pushed to a tag, and its digest follows from it; write oci://{}:TAG",
+                to.name()
+            )));
+        };
+        let Published { component, imports, exports, says, created } = published;
+        let annotations = BTreeMap::from(
+            [
+                ("org.opencontainers.image.title", &says.name),
+                ("org.opencontainers.image.version", &says.version),
+                ("org.opencontainers.image.description", &says.description),
+            ]
+            .map(|(key, value)| (key.to_owned(), value.clone())),
+        );
+        let packed = manifest::pack(component, Description { imports, exports, annotations, created })
+            .map_err(|error| ShareError::Usage(format!("the manifest cannot be written: {error}")))?;
+        let mut registry = Registry::open(to, Access::Push, &self.settings.login).await?;
+        registry.put_blob(component, "the component").await?;
+        registry.put_blob(&packed.config, "its configuration").await?;
+        registry.put_manifest(tag, &packed.manifest).await?;
+        let manifest = Digest::of(&packed.manifest);
+        if let Some(key) = key {
+            signatures::attach(&mut registry, manifest, &Signature::new(&to.name(), manifest, key)).await?;
+        }
+        Ok(Pushed { manifest, component: Digest::of(component), signed: key.is_some() })
+    }
+
+    /// Signs what a reference means, which has to be a plugin, and puts the signature beside it.
+    pub(super) async fn sign(&self, reference: &OciReference, key: &PrivateKey) -> Result<Signed, ShareError> {
+        let mut line = Line::new(self, reference, Access::Push);
+        let version = match self.meant(reference)? {
+            Some(digest) => digest.to_string(),
+            None => reference.tag().unwrap_or_default().to_owned(),
+        };
+        let manifest = line.manifest(&version).await?;
+        manifest::component_layer(&manifest)?;
+        let digest = Digest::of(&manifest);
+        let registry = line.registry().await?;
+        let is_new = signatures::attach(registry, digest, &Signature::new(&reference.name(), digest, key)).await?;
+        // What is kept of it would otherwise not know of the new one until somebody missed it.
+        if let Ok(store) = self.store()
+            && store.signatures(digest)?.is_some()
+        {
+            store.put_signatures(digest, &signatures::fetch(registry, digest).await?)?;
+        }
+        Ok(Signed { manifest: digest, is_new })
+    }
+}

@@ -1,0 +1,199 @@
+//! Signatures: what counts, and that nothing else does.
+
+use std::process::Command;
+
+use super::*;
+use crate::plugin::signatures::bundle::pre_authentication_encoding;
+
+fn digest() -> Digest {
+    Digest::of(b"manifest")
+}
+
+fn signed(key: &PrivateKey) -> (Vec<u8>, Vec<u8>) {
+    let Signature::SimpleSigning { payload, signature } =
+        Signature::new("registry.example.com/acme/queue", digest(), key)
+    else {
+        panic!("another form")
+    };
+    (decode(&payload, "").unwrap(), decode(&signature, "").unwrap())
+}
+
+/// A bundle as cosign 3 writes it for a key pair.
+fn bundle(key: &PrivateKey, predicate_type: &str, subject: Digest) -> serde_json::Value {
+    let statement = format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"digest":{{"sha256":"{}"}},"annotations":{{}}}}],"predicateType":"{predicate_type}","predicate":{{}}}}"#,
+        subject.hex()
+    );
+    let kind = "application/vnd.in-toto+json";
+    let signature = key.sign(&pre_authentication_encoding(kind, statement.as_bytes()));
+    serde_json::json!({
+        "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
+        "verificationMaterial": {"publicKey": {"hint": "x"}},
+        "dsseEnvelope": {
+            "payload": encode(statement.as_bytes()),
+            "payloadType": kind,
+            "signatures": [{"sig": encode(&signature)}],
+        },
+    })
+}
+
+const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+
+fn as_found(bundle: &serde_json::Value) -> Signature {
+    Signature::Bundle(encode(bundle.to_string().as_bytes()))
+}
+
+#[test]
+fn the_payload_is_cosigns_byte_for_byte() {
+    let (payload, _) = signed(&PrivateKey::generate());
+
+    assert_eq!(
+        String::from_utf8(payload).unwrap(),
+        format!(
+            r#"{{"critical":{{"identity":{{"docker-reference":"registry.example.com/acme/queue"}},"image":{{"docker-manifest-digest":"{}"}},"type":"cosign container image signature"}},"optional":null}}"#,
+            digest()
+        )
+    );
+}
+
+#[test]
+fn a_signature_counts_for_its_key_and_its_digest_alone() {
+    let (key, other) = (PrivateKey::generate(), PrivateKey::generate());
+    let signature = Signature::new("registry.example.com/acme/queue", digest(), &key);
+
+    assert_eq!(signature.check(digest(), &key.public()), Ok(()));
+    assert_eq!(signature.check(digest(), &other.public()), Err(Flaw::NotByThisKey));
+    let elsewhere = signature.check(Digest::of(b"other"), &key.public());
+    assert_eq!(elsewhere, Err(Flaw::OtherDigest(digest().to_string())));
+    assert_eq!(
+        Signature::new("registry.example.com/acme/queue", digest(), &key),
+        signature,
+        "signing is not reproducible"
+    );
+}
+
+#[test]
+fn a_signature_with_any_byte_changed_does_not_count() {
+    let key = PrivateKey::generate();
+    let (payload, signature) = signed(&key);
+    let check = |payload: &[u8], signature: &[u8]| {
+        Signature::SimpleSigning { payload: encode(payload), signature: encode(signature) }
+            .check(digest(), &key.public())
+    };
+    assert_eq!(check(&payload, &signature), Ok(()));
+
+    for bit in 0..8 {
+        for at in 0..payload.len() {
+            let mut changed = payload.clone();
+            changed[at] ^= 1 << bit;
+            assert!(check(&changed, &signature).is_err(), "byte {at} of the payload, bit {bit}");
+        }
+        for at in 0..signature.len() {
+            let mut changed = signature.clone();
+            changed[at] ^= 1 << bit;
+            assert!(check(&payload, &changed).is_err(), "byte {at} of the signature, bit {bit}");
+        }
+    }
+    assert!(check(&payload, &[]).is_err() && check(&[], &signature).is_err());
+    assert!(check(&payload, &[signature.as_slice(), b"\0"].concat()).is_err());
+}
+
+#[test]
+fn a_bundle_counts_for_its_key_and_its_digest_alone() {
+    let (key, other) = (PrivateKey::generate(), PrivateKey::generate());
+    let signature = as_found(&bundle(&key, SIGN, digest()));
+
+    assert_eq!(signature.check(digest(), &key.public()), Ok(()));
+    assert_eq!(signature.check(digest(), &other.public()), Err(Flaw::NotByThisKey));
+    assert!(matches!(signature.check(Digest::of(b"other"), &key.public()), Err(Flaw::OtherDigest(_))));
+}
+
+#[test]
+fn an_attestation_about_a_plugin_is_no_signature_on_it() {
+    let key = PrivateKey::generate();
+    let scanned = as_found(&bundle(&key, "https://cosign.sigstore.dev/attestation/vuln/v1", digest()));
+
+    let flaw = scanned.check(digest(), &key.public()).unwrap_err();
+
+    insta::assert_snapshot!(flaw, @r#"it cannot be read: it attests "https://cosign.sigstore.dev/attestation/vuln/v1", which is not a signature on the plugin"#);
+}
+
+#[test]
+fn a_bundle_with_any_byte_of_its_envelope_changed_does_not_count() {
+    let key = PrivateKey::generate();
+    let whole = bundle(&key, SIGN, digest());
+    let fields = ["/dsseEnvelope/payload", "/dsseEnvelope/payloadType", "/dsseEnvelope/signatures/0/sig"];
+    for field in fields {
+        let text = whole.pointer(field).and_then(serde_json::Value::as_str).unwrap().to_owned();
+        for at in 0..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let mut bundle = whole.clone();
+            *bundle.pointer_mut(field).unwrap() = String::from_utf8(changed).unwrap().into();
+            assert!(as_found(&bundle).check(digest(), &key.public()).is_err(), "byte {at} of {field}");
+        }
+    }
+}
+
+#[test]
+fn openssl_makes_what_is_read_here_and_reads_what_is_made_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl").args(arguments).current_dir(dir.path()).output().unwrap();
+        assert!(output.status.success(), "openssl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let key = PrivateKey::generate();
+    key.write_pair(&dir.path().join("own.key"), &dir.path().join("own.pub")).unwrap();
+    let (payload, signature) = signed(&key);
+    std::fs::write(dir.path().join("payload"), &payload).unwrap();
+    std::fs::write(dir.path().join("own.sig"), &signature).unwrap();
+
+    let verified = openssl(&["dgst", "-sha256", "-verify", "own.pub", "-signature", "own.sig", "payload"]);
+    openssl(&["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "sec1.key"]);
+    openssl(&["pkcs8", "-topk8", "-nocrypt", "-in", "sec1.key", "-out", "pkcs8.key"]);
+    openssl(&["ec", "-in", "sec1.key", "-pubout", "-out", "theirs.pub"]);
+    openssl(&["dgst", "-sha256", "-sign", "sec1.key", "-out", "theirs.sig", "payload"]);
+
+    assert_eq!(verified.trim(), "Verified OK");
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    let theirs = PublicKey::read(&dir.path().join("theirs.pub")).unwrap();
+    for name in ["sec1.key", "pkcs8.key"] {
+        assert_eq!(PrivateKey::from_pem(&read(name), name).unwrap().public(), theirs, "{name}");
+    }
+    let made = std::fs::read(dir.path().join("theirs.sig")).unwrap();
+    let theirs_found = Signature::SimpleSigning { payload: encode(&payload), signature: encode(&made) };
+    assert_eq!(theirs_found.check(digest(), &theirs), Ok(()));
+}
+
+#[test]
+fn what_is_no_key_is_told_what_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = PrivateKey::generate();
+    let (path, public) = (dir.path().join("a.key"), dir.path().join("a.pub"));
+    key.write_pair(&path, &public).unwrap();
+    let pem = std::fs::read_to_string(&path).unwrap();
+    let mut told = vec![
+        key.write_pair(&path, &dir.path().join("b.pub")).unwrap_err(),
+        key.write_pair(&dir.path().join("b.key"), &public).unwrap_err(),
+        PublicKey::from_pem(&pem, "keys[0]").unwrap_err(),
+        PublicKey::from_pem("no PEM", "keys[0]").unwrap_err(),
+        PrivateKey::from_pem("-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n", "cosign.key").unwrap_err(),
+        PrivateKey::read(&dir.path().join("none.key")).unwrap_err(),
+    ];
+    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
+    told.push(PrivateKey::read(&path).unwrap_err());
+
+    let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+    assert!(!dir.path().join("b.key").exists());
+    insta::assert_snapshot!(told.join("\n").replace(dir.path().to_str().unwrap(), "DIR"), @"
+    DIR/a.key is there already, and a key is never overwritten; name another with --out
+    DIR/a.pub is there already, and a key is never overwritten; name another with --out
+    keys[0] is no public key of P-256 in PEM: it is a private key; name its public half; `doproxy plugin keygen` makes a pair
+    keys[0] is no public key of P-256 in PEM: ASN.1 error: PEM error: PEM preamble contains invalid data (NUL byte); `doproxy plugin keygen` makes a pair
+    cosign.key is no private key of P-256 in PEM: it is encrypted, and a key is read as it is: keep the file where only you can read it; `doproxy plugin keygen` makes a pair
+    the key DIR/none.key: No such file or directory (os error 2)
+    the private key DIR/a.key can be read by others (mode 640): `chmod 600 DIR/a.key`, and make a new pair if they may have
+    ");
+    assert!(!format!("{key:?}").contains(pem.lines().nth(1).unwrap()));
+}

@@ -1,0 +1,329 @@
+//! Whom plugins from registries are taken from: `plugins.trust` in `doproxy.yml`.
+//!
+//! Where it is set, every plugin from a registry must match a rule, the first that it matches counts, and it must bear a
+//! valid signature by one of that rule's keys. Several keys are how one is replaced by the next. Plugins that come with
+//! doproxy and those in files are not concerned: who may change those may change `doproxy.yml` too.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::digest::Digest;
+use super::oci::OciReference;
+use super::signatures::{Flaw, KeyError, PublicKey, Signature};
+
+/// Which repositories a rule is about: one, or all below a name that ends in `/*`, or all there are: `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pattern(String);
+
+/// A text that is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{0:?} is no pattern of repositories; write registry.example.com/acme/queue for one, registry.example.com/acme/* for all below, or * for every one"
+)]
+pub struct InvalidPattern(String);
+
+/// A key as `doproxy.yml` names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// A file.
+    File(PathBuf),
+    /// The key itself, in PEM.
+    Pem(String),
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// Which repositories it is about.
+    pub repository: Pattern,
+    /// Whose signatures count.
+    pub keys: Vec<KeySource>,
+    /// Whether a plugin is taken without any.
+    pub allow_unsigned: bool,
+}
+
+/// Why a plugin is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// There is a list, and it is not on it.
+    #[error(
+        "plugins.trust has no rule for {name}; to allow it, add `- {{repository: {name}, keys: [FILE]}}`, with the key of whoever signs it"
+    )]
+    NoRule {
+        /// Registry and repository.
+        name: String,
+    },
+    /// Nobody signed it.
+    #[error(
+        "it is not signed, and plugins.trust wants a signature for {rule}; to allow it, have it signed (`doproxy plugin sign {at} --key FILE`), or set `allow_unsigned: true` in that rule"
+    )]
+    Unsigned {
+        /// The rule's pattern.
+        rule: String,
+        /// The plugin, by its digest.
+        at: String,
+    },
+    /// It is signed by others, or not validly.
+    #[error(
+        "none of its signatures counts: plugins.trust wants one for {rule} by {}; to allow it, have it signed with that key, or add the key that it is signed with{}",
+        .keys.join(" or "),
+        Flaws(.flaws)
+    )]
+    NoneCounts {
+        /// The rule's pattern.
+        rule: String,
+        /// Its keys.
+        keys: Vec<String>,
+        /// What is wrong with each signature.
+        flaws: Vec<Flaw>,
+    },
+    /// A key of a rule cannot be read.
+    #[error("plugins.trust, the rule for {rule}: {source}")]
+    Key {
+        /// The rule's pattern.
+        rule: String,
+        /// Why not.
+        source: KeyError,
+    },
+}
+
+/// What a plugin is taken for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trusted {
+    /// It is signed by this key.
+    By {
+        /// The key, as the rule names it.
+        key: String,
+        /// The rule's pattern.
+        rule: String,
+    },
+    /// The rule takes it without a signature.
+    Unsigned {
+        /// The rule's pattern.
+        rule: String,
+    },
+    /// There are no rules.
+    NoRules,
+}
+
+impl fmt::Display for Trusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::By { key, rule } => write!(f, "signed by {key}, trusted for {rule}"),
+            Self::Unsigned { rule } => write!(f, "not signed, which is allowed for {rule}"),
+            Self::NoRules => write!(f, "no plugins.trust is set, so no signature is asked for"),
+        }
+    }
+}
+
+/// Whether a plugin is taken; `found` are the signatures on its manifest, which has the digest `manifest`.
+pub(super) fn judge(
+    rules: Option<&[Rule]>,
+    reference: &OciReference,
+    manifest: Digest,
+    found: &[Signature],
+) -> Result<Trusted, TrustError> {
+    let Some(rules) = rules else { return Ok(Trusted::NoRules) };
+    let name = reference.name();
+    let Some(rule) = rules.iter().find(|rule| rule.repository.matches(&name)) else {
+        return Err(TrustError::NoRule { name });
+    };
+    let pattern = rule.repository.to_string();
+    let keys = rule.keys().map_err(|source| TrustError::Key { rule: pattern.clone(), source })?;
+    let mut flaws = Vec::new();
+    for signature in found {
+        // What is wrong with it for the last key says it for all, unless it is by one of them.
+        let mut worst = None;
+        for (name, key) in &keys {
+            match signature.check(manifest, key) {
+                Ok(()) => return Ok(Trusted::By { key: name.clone(), rule: pattern }),
+                Err(Flaw::NotByThisKey) if worst.is_some() => {}
+                Err(flaw) => worst = Some(flaw),
+            }
+        }
+        flaws.extend(worst);
+    }
+    if rule.allow_unsigned {
+        Ok(Trusted::Unsigned { rule: pattern })
+    } else if found.is_empty() {
+        Err(TrustError::Unsigned { rule: pattern, at: reference.at(manifest).to_string() })
+    } else {
+        Err(TrustError::NoneCounts { rule: pattern, keys: keys.into_iter().map(|(name, _)| name).collect(), flaws })
+    }
+}
+
+impl Rule {
+    /// Its keys, with what to call them.
+    pub(super) fn keys(&self) -> Result<Vec<(String, PublicKey)>, KeyError> {
+        self.keys.iter().map(KeySource::read).collect()
+    }
+}
+
+impl KeySource {
+    /// The key, with what to call it.
+    pub(super) fn read(&self) -> Result<(String, PublicKey), KeyError> {
+        match self {
+            Self::File(path) => Ok((path.display().to_string(), PublicKey::read(path)?)),
+            Self::Pem(text) => {
+                let key = PublicKey::from_pem(text, "the text of a key in plugins.trust")?;
+                Ok((format!("the key {}", key.short()), key))
+            }
+        }
+    }
+}
+
+impl Pattern {
+    /// All that there are.
+    pub fn every() -> Self {
+        Self("*".to_owned())
+    }
+
+    /// Whether a repository, with its registry, is one of those.
+    pub(super) fn matches(&self, name: &str) -> bool {
+        match self.0.strip_suffix('*') {
+            // It ends in a slash: what only begins alike is another name.
+            Some(above) => name.starts_with(above),
+            None => name == self.0,
+        }
+    }
+}
+
+impl FromStr for Pattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        let invalid = || InvalidPattern(text.to_owned());
+        let name = match text.strip_suffix("/*") {
+            _ if text == "*" => return Ok(Self(text.to_owned())),
+            // Whatever a registry is called, so is a repository below it.
+            Some(above) => format!("{above}/all"),
+            None => text.to_owned(),
+        };
+        match OciReference::parse(&format!("{name}:tag")) {
+            Ok(reference) if reference.name() == name => Ok(Self(text.to_owned())),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+struct Flaws<'a>(&'a [Flaw]);
+
+impl fmt::Display for Flaws<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let numbered = self.0.iter().enumerate();
+        numbered.map(|(at, flaw)| (at + 1, flaw)).try_for_each(|(at, flaw)| write!(f, "\n  signature {at}: {flaw}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::signatures::PrivateKey;
+
+    fn plugin() -> OciReference {
+        "oci://registry.example.com/acme/queue:1".parse().unwrap()
+    }
+
+    fn manifest() -> Digest {
+        Digest::of(b"manifest")
+    }
+
+    fn rule(repository: &str, keys: &[&PrivateKey], allow_unsigned: bool) -> Rule {
+        let keys = keys.iter().map(|key| KeySource::Pem(key.public().to_pem())).collect();
+        Rule { repository: repository.parse().unwrap(), keys, allow_unsigned }
+    }
+
+    fn signature(key: &PrivateKey) -> Signature {
+        Signature::new("registry.example.com/acme/queue", manifest(), key)
+    }
+
+    #[test]
+    fn patterns_are_of_whole_names() {
+        for (pattern, matches, does_not) in [
+            (
+                "registry.example.com/*",
+                "registry.example.com/acme/queue",
+                "registry.example.com.evil.example/acme/queue",
+            ),
+            ("registry.example.com/acme/*", "registry.example.com/acme/queue", "registry.example.com/acme-evil/queue"),
+            ("registry.example.com/acme/queue", "registry.example.com/acme/queue", "registry.example.com/acme/queue/x"),
+            ("127.0.0.1:5000/*", "127.0.0.1:5000/a/b", "127.0.0.1:50001/a"),
+        ] {
+            let pattern: Pattern = pattern.parse().unwrap();
+            assert!(pattern.matches(matches) && !pattern.matches(does_not), "{pattern}");
+        }
+        assert!(Pattern::every().matches("registry.example.com/acme/queue") && "*".parse() == Ok(Pattern::every()));
+        for none in [
+            "",
+            "/*",
+            "registry.example.com",
+            "registry.example.com/acme*",
+            "*/queue",
+            "registry.example.com/*/queue",
+            "registry.example.com/acme/queue:1",
+            "oci://registry.example.com/*",
+        ] {
+            assert_eq!(none.parse::<Pattern>(), Err(InvalidPattern(none.to_owned())));
+        }
+    }
+
+    #[test]
+    fn any_of_several_keys_is_enough_so_that_one_can_follow_another() {
+        let (old, new) = (PrivateKey::generate(), PrivateKey::generate());
+        let rules = [rule("registry.example.com/acme/*", &[&old, &new], false)];
+
+        for key in [&old, &new] {
+            let trusted = judge(Some(&rules), &plugin(), manifest(), &[signature(key)]).unwrap();
+            assert_eq!(
+                trusted.to_string(),
+                format!("signed by the key {}, trusted for registry.example.com/acme/*", key.public().short())
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_it_matches_counts() {
+        let (ours, theirs) = (PrivateKey::generate(), PrivateKey::generate());
+        let rules = [rule("registry.example.com/acme/queue", &[&ours], false), rule("*", &[&theirs], true)];
+
+        assert!(judge(Some(&rules), &plugin(), manifest(), &[signature(&theirs)]).is_err());
+        let elsewhere = "oci://quay.example.com/other/thing:1".parse().unwrap();
+        let trusted = judge(Some(&rules), &elsewhere, manifest(), &[]).unwrap();
+        assert_eq!(trusted, Trusted::Unsigned { rule: "*".to_owned() });
+        assert_eq!(judge(None, &plugin(), manifest(), &[]).unwrap(), Trusted::NoRules);
+    }
+
+    #[test]
+    fn every_refusal_says_which_rule_and_how_to_allow_it() {
+        let (ours, theirs) = (PrivateKey::generate(), PrivateKey::generate());
+        let rules = [rule("registry.example.com/acme/*", &[&ours], false)];
+        let elsewhere = Signature::new("registry.example.com/acme/queue", Digest::of(b"other"), &ours);
+        let missing = Rule { keys: vec![KeySource::File("/nowhere/release.pub".into())], ..rules[0].clone() };
+        let told: Vec<String> = [
+            judge(Some(&[]), &plugin(), manifest(), &[]),
+            judge(Some(&rules), &plugin(), manifest(), &[]),
+            judge(Some(&rules), &plugin(), manifest(), &[signature(&theirs), elsewhere]),
+            judge(Some(&[missing]), &plugin(), manifest(), &[]),
+        ]
+        .into_iter()
+        .map(|judged| judged.unwrap_err().to_string())
+        .collect();
+
+        let told = told.join("\n").replace(&ours.public().short(), "OURS");
+        insta::assert_snapshot!(told, @"
+        plugins.trust has no rule for registry.example.com/acme/queue; to allow it, add `- {repository: registry.example.com/acme/queue, keys: [FILE]}`, with the key of whoever signs it
+        it is not signed, and plugins.trust wants a signature for registry.example.com/acme/*; to allow it, have it signed (`doproxy plugin sign oci://registry.example.com/acme/queue:1@sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f --key FILE`), or set `allow_unsigned: true` in that rule
+        none of its signatures counts: plugins.trust wants one for registry.example.com/acme/* by the key OURS; to allow it, have it signed with that key, or add the key that it is signed with
+          signature 1: it is not by this key, or was changed
+          signature 2: it is for sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa, and not for this plugin
+        plugins.trust, the rule for registry.example.com/acme/*: the key /nowhere/release.pub: No such file or directory (os error 2)
+        ");
+    }
+}

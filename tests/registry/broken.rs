@@ -1,0 +1,180 @@
+//! What is damaged, cut off, or not a plugin.
+
+use std::net::SocketAddr;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::assert_told;
+use crate::registry::{Registry, digest};
+use crate::workshop::{Workshop, component, digest_of};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_blob_that_was_changed_in_the_registry_is_refused_and_not_stored() {
+    let registry = Registry::start().await;
+    let workshop = Workshop::new();
+    let pushed = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
+    let blob = registry.blob(&digest(&component()));
+    let mut changed = component();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(&blob, &changed).unwrap();
+
+    let of_component = workshop.fails(1, &["plugin", "pull", &pushed]).await;
+    std::fs::write(&blob, &component()[..1000]).unwrap();
+    let too_short = workshop.fails(1, &["plugin", "pull", &pushed]).await;
+    std::fs::write(&blob, [component(), component()].concat()).unwrap();
+    let too_long = workshop.fails(1, &["plugin", "pull", &pushed]).await;
+
+    assert_told!(workshop, registry, of_component, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: the component of oci://REGISTRY/acme/queue:1@sha256:DIGEST is not what the registry says it is: it should be sha256:DIGEST and is sha256:DIGEST; it was damaged or tampered with, there or on the way");
+    assert!(too_short.contains("was damaged or tampered with") || too_short.contains("broke off"), "{too_short}");
+    assert!(too_long.contains("is larger than"), "{too_long}");
+    assert!(
+        workshop.stored().iter().all(|path| !path.parent().unwrap().ends_with("sha256")),
+        "{:?}",
+        workshop.stored()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_was_changed_in_the_registry_is_refused_whichever_byte_it_was() {
+    let registry = Registry::start().await;
+    let workshop = Workshop::new();
+    let pushed = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
+    let file = registry.blob(digest_of(&pushed));
+    let whole = std::fs::read(&file).unwrap();
+
+    for at in (0..whole.len()).step_by(if every() { 1 } else { 37 }) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&file, changed).unwrap();
+        let ended = workshop.doproxy(&["plugin", "pull", &pushed]).await;
+        assert_eq!(ended.code, 1, "byte {at}: {ended:?}");
+    }
+    assert!(workshop.stored().is_empty());
+}
+
+/// Whether every byte is changed, one after the other, in place of some.
+fn every() -> bool {
+    std::env::var_os("DOPROXY_EVERY").is_some()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_plugin_is_refused_by_what_it_is() {
+    let registry = Registry::start().await;
+    let workshop = Workshop::new();
+    let config = registry.put_blob("acme/queue", b"{}").await;
+    let layer = registry.put_blob("acme/queue", b"layer").await;
+    let manifest = |config_type: &str, layer_type: &str| {
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{{"mediaType":"{config_type}","digest":"{config}","size":2}},"layers":[{{"mediaType":"{layer_type}","digest":"{layer}","size":5}}]}}"#
+        )
+    };
+    let (image, wasm) = ("application/vnd.oci.image.config.v1+json", "application/vnd.wasm.config.v0+json");
+    let index = "application/vnd.oci.image.index.v1+json";
+    let one = registry
+        .put_manifest("acme/queue", "image", MANIFEST, &manifest(image, "application/vnd.oci.image.layer.v1.tar"))
+        .await;
+    let listed = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{index}","manifests":[{{"mediaType":"{MANIFEST}","digest":"{one}","size":{}}}]}}"#,
+        manifest(image, "application/vnd.oci.image.layer.v1.tar").len()
+    );
+    registry.put_manifest("acme/queue", "index", index, &listed).await;
+    let legacy = manifest("application/vnd.wasm.config.v1+json", "application/vnd.wasm.content.layer.v1+wasm");
+    registry.put_manifest("acme/queue", "legacy", MANIFEST, &legacy).await;
+    registry.put_manifest("acme/queue", "text", MANIFEST, &manifest(wasm, "application/wasm")).await;
+
+    let mut told = String::new();
+    for tag in ["image", "index", "legacy", "missing"] {
+        told += &workshop
+            .fails(
+                if tag == "missing" { 1 } else { 2 },
+                &["plugin", "pull", &registry.oci(&format!("acme/queue:{tag}"))],
+            )
+            .await;
+    }
+    told += &workshop.fails(2, &["plugin", "inspect", &registry.oci("acme/queue:text")]).await;
+
+    assert_told!(workshop, registry, told, @"
+    error: plugin oci://REGISTRY/acme/queue:image: it is no WebAssembly artifact: its configuration is application/vnd.oci.image.config.v1+json, and a plugin's is application/vnd.wasm.config.v0+json
+    error: plugin oci://REGISTRY/acme/queue:index: it is a list of several artifacts, and a plugin is one; name one of them by its digest
+    error: plugin oci://REGISTRY/acme/queue:legacy: it is packed in the layout from before the standard (application/vnd.wasm.content.layer.v1+wasm), which is not read; push it again, with `doproxy plugin push` or `wkg oci push`
+    error: plugin oci://REGISTRY/acme/queue:missing: oci://REGISTRY/acme/queue:missing is not there; many registries say so as well of what one may not read
+    error: plugin oci://REGISTRY/acme/queue:text: the file is not WebAssembly; a plugin is a WebAssembly component
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_over_the_limit_is_not_even_asked_for() {
+    let registry = Registry::start().await;
+    let workshop = Workshop::new();
+    let tag = registry.oci("acme/queue:1");
+    workshop.push("queue.wasm", &tag).await;
+    workshop.configure(&tag, "plugins: {limits: {component_bytes: 1024}}\n");
+
+    let told = workshop.fails(2, &["plugin", "pull"]).await;
+
+    let size = format!("{} bytes", component().len());
+    assert_told!(workshop, registry, told.replace(&size, "SOME bytes"), @"error: plugin oci://REGISTRY/acme/queue:1: the component has SOME bytes, which goes over the component limit of 1 KiB (plugins.limits.component_bytes)");
+    assert!(!registry.log().contains(&format!("GET /v2/acme/queue/blobs/{}", digest(&component()))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_download_leaves_nothing_half_and_the_next_one_works() {
+    let registry = Registry::start().await;
+    let workshop = Workshop::new();
+    let pushed = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
+    let proxy = cut_blobs(registry.address().parse().unwrap()).await;
+    let by_proxy = pushed.replace(registry.address(), &proxy.to_string());
+
+    let told = workshop.fails(1, &["plugin", "pull", &by_proxy]).await;
+    let left = workshop.stored();
+    workshop.works(&["plugin", "pull", &pushed]).await;
+
+    assert!(told.contains("the answer broke off after"), "{told}");
+    assert!(left.iter().all(|path| path.parent().unwrap().ends_with("signatures")), "{left:?}");
+}
+
+/// A proxy that breaks off in the middle of each blob.
+async fn cut_blobs(to: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::spawn(cut_one(client, to));
+        }
+    });
+    address
+}
+
+/// Carries one connection, until a blob was asked for and 4 KiB of it came.
+async fn cut_one(mut client: TcpStream, to: SocketAddr) -> std::io::Result<()> {
+    let mut registry = TcpStream::connect(to).await?;
+    let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 1024]);
+    let mut left: Option<usize> = None;
+    loop {
+        tokio::select! {
+            read = client.read(&mut asked) => match read? {
+                0 => return Ok(()),
+                read => {
+                    let request = String::from_utf8_lossy(&asked[..read]);
+                    if request.starts_with("GET ") && request.contains("/blobs/") {
+                        left = Some(4096);
+                    }
+                    registry.write_all(&asked[..read]).await?;
+                }
+            },
+            read = registry.read(&mut answered) => match read? {
+                0 => return Ok(()),
+                read => {
+                    client.write_all(&answered[..read]).await?;
+                    left = left.map(|left| left.saturating_sub(read));
+                    if left == Some(0) {
+                        return Ok(());
+                    }
+                }
+            },
+        }
+    }
+}

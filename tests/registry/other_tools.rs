@@ -1,0 +1,132 @@
+//! Others read what is written here, and what others write is read here: skopeo, which has its own implementation of
+//! registries; openssl, which has its own of signatures; and the layouts of cosign, 2 and 3, as its specifications have
+//! them.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use tokio::process::Command;
+
+use crate::registry::{Registry, digest};
+use crate::workshop::{Workshop, component, digest_of};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// Runs a program that has to work.
+async fn run(workshop: &Workshop, program: &str, arguments: &[&str]) -> String {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(workshop.path(".")).env("HOME", workshop.path("home"));
+    let output =
+        command.output().await.unwrap_or_else(|error| panic!("{program}: {error}; see tests/prerequisites.sh"));
+    assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_skopeo_copies_is_still_the_same_plugin() {
+    let registry = Registry::start().await;
+    let workshop = Workshop::new();
+    let pushed = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
+    let (from, to) = (registry.oci("acme/queue:1"), registry.oci("mirror/queue:1"));
+    let (from, to) = (from.replace("oci://", "docker://"), to.replace("oci://", "docker://"));
+    let plain = ["--insecure-policy", "copy", "--src-tls-verify=false"];
+
+    run(
+        &workshop,
+        "skopeo",
+        &[plain.as_slice(), &["--dest-tls-verify=false", "--preserve-digests", &from, &to]].concat(),
+    )
+    .await;
+    run(&workshop, "skopeo", &[plain.as_slice(), &[&from, "dir:copy"]].concat()).await;
+    let pulled = workshop.works(&["plugin", "pull", &registry.oci("mirror/queue:1")]).await;
+
+    assert!(pulled.contains(digest_of(&pushed)), "{pulled}");
+    let layer = workshop.path("copy").join(digest(&component()).trim_start_matches("sha256:"));
+    assert_eq!(std::fs::read(layer).unwrap(), component());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_the_registry_as_a_signature_openssl_verifies() {
+    let registry = Registry::start().await;
+    let workshop = Workshop::new();
+    workshop.works(&["plugin", "keygen"]).await;
+    let tag = registry.oci("acme/queue:1");
+    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    let pushed = digest(registry.manifest("acme/queue", "1").await.as_bytes());
+
+    let signatures = registry.manifest("acme/queue", &format!("{}.sig", pushed.replace(':', "-"))).await;
+    let layer = &serde_json::from_str::<serde_json::Value>(&signatures).unwrap()["layers"][0];
+    let payload = std::fs::read(registry.blob(layer["digest"].as_str().unwrap())).unwrap();
+    let signature = layer["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap();
+    workshop.write("payload", &payload);
+    workshop.write("signature", &BASE64_STANDARD.decode(signature).unwrap());
+    let said =
+        run(&workshop, "openssl", &["dgst", "-sha256", "-verify", "plugin.pub", "-signature", "signature", "payload"])
+            .await;
+
+    assert_eq!(said.trim(), "Verified OK");
+    assert_eq!(layer["mediaType"], "application/vnd.dev.cosign.simplesigning.v1+json");
+    let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(payload["critical"]["image"]["docker-manifest-digest"], pushed.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bundle_as_cosign_3_leaves_it_counts() {
+    let registry = Registry::start().await;
+    let workshop = Workshop::new();
+    let tag = registry.oci("acme/queue:1");
+    let pushed = workshop.push("queue.wasm", &tag).await;
+    run(&workshop, "openssl", &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "cosign.key"]).await;
+    run(&workshop, "openssl", &["ec", "-in", "cosign.key", "-pubout", "-out", "cosign.pub"]).await;
+    let kind = "application/vnd.in-toto+json";
+    let statement = format!(
+        r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"digest":{{"sha256":"{}"}},"annotations":{{}}}}],"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{{}}}}"#,
+        digest_of(&pushed).trim_start_matches("sha256:")
+    );
+    workshop.write("signed", format!("DSSEv1 {} {kind} {} {statement}", kind.len(), statement.len()).as_bytes());
+    run(&workshop, "openssl", &["dgst", "-sha256", "-sign", "cosign.key", "-out", "signature", "signed"]).await;
+    let signature = std::fs::read(workshop.path("signature")).unwrap();
+    let bundle_type = "application/vnd.dev.sigstore.bundle.v0.3+json";
+    let bundle = serde_json::json!({
+        "mediaType": bundle_type,
+        "verificationMaterial": {"publicKey": {"hint": "test"}, "tlogEntries": []},
+        "dsseEnvelope": {
+            "payload": BASE64_STANDARD.encode(&statement),
+            "payloadType": kind,
+            "signatures": [{"sig": BASE64_STANDARD.encode(signature)}],
+        },
+    });
+    refer(&registry, &pushed, bundle_type, bundle.to_string().as_bytes()).await;
+
+    let verified = workshop.works(&["plugin", "verify", &pushed, "--key", "cosign.pub"]).await;
+    workshop.works(&["plugin", "keygen"]).await;
+    let refused = workshop.fails(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
+
+    assert!(verified.contains("signed by cosign.pub"), "{verified}");
+    assert!(refused.contains("it is not by this key, or was changed"), "{refused}");
+}
+
+/// Puts an artifact into the registry that refers to a manifest, and into the list under the tag that stands for it where
+/// the registry keeps none itself.
+async fn refer(registry: &Registry, to: &str, kind: &str, content: &[u8]) {
+    let empty = "application/vnd.oci.empty.v1+json";
+    let config = registry.put_blob("acme/queue", b"{}").await;
+    let layer = registry.put_blob("acme/queue", content).await;
+    let subject = registry.manifest("acme/queue", digest_of(to)).await;
+    let manifest = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": kind,
+        "config": {"mediaType": empty, "digest": config, "size": 2},
+        "layers": [{"mediaType": kind, "digest": layer, "size": content.len()}],
+        "subject": {"mediaType": MANIFEST, "digest": digest_of(to), "size": subject.len()},
+    })
+    .to_string();
+    let referrer = registry.put_manifest("acme/queue", "bundle", MANIFEST, &manifest).await;
+    let index = "application/vnd.oci.image.index.v1+json";
+    let listed = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": index,
+        "manifests": [{"mediaType": MANIFEST, "artifactType": kind, "digest": referrer, "size": manifest.len()}],
+    });
+    registry.put_manifest("acme/queue", &digest_of(to).replace(':', "-"), index, &listed.to_string()).await;
+}

@@ -1,0 +1,160 @@
+//! A registry of a test's own.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::stage::until;
+
+/// `keeper`, with the password `open sesame`.
+const HTPASSWD: &str = "keeper:$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy\n";
+
+/// Debian's registry, until it is dropped.
+pub struct Registry {
+    dir: TempDir,
+    process: Child,
+    address: String,
+}
+
+/// What is special about a registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Special {
+    Nothing,
+    Login,
+    Tls,
+}
+
+impl Registry {
+    pub async fn start() -> Self {
+        Self::special(Special::Nothing).await
+    }
+
+    /// One that lets in `keeper` alone.
+    pub async fn with_login() -> Self {
+        Self::special(Special::Login).await
+    }
+
+    /// One that speaks https, with a certificate by [`Self::authority`].
+    pub async fn with_tls() -> Self {
+        Self::special(Special::Tls).await
+    }
+
+    async fn special(special: Special) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let mut http = "addr: \"127.0.0.1:0\", secret: test".to_owned();
+        let mut more = String::new();
+        match special {
+            Special::Nothing => {}
+            Special::Login => {
+                std::fs::write(path("htpasswd"), HTPASSWD).unwrap();
+                more = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path("htpasswd"));
+            }
+            Special::Tls => {
+                make_certificate(dir.path()).await;
+                http += &format!(", tls: {{certificate: {}, key: {}}}", path("tls.crt"), path("tls.key"));
+            }
+        }
+        let configuration = format!(
+            "version: 0.1\nlog: {{level: info}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\nhttp: {{{http}}}\n{more}",
+            path("data")
+        );
+        std::fs::write(path("config.yml"), configuration).unwrap();
+        let log = std::fs::File::create(path("log")).unwrap();
+        let process = Command::new("/usr/bin/docker-registry")
+            .args(["serve", &path("config.yml")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .expect("docker-registry: `tests/prerequisites.sh docker-registry` installs it");
+        let mut address = None;
+        until("the registry", async || {
+            let log = std::fs::read_to_string(path("log")).unwrap();
+            address = log.split("listening on ").nth(1).map(|rest| {
+                rest.chars()
+                    .take_while(|character| character.is_ascii_digit() || matches!(character, '.' | ':'))
+                    .collect()
+            });
+            address.is_some()
+        })
+        .await;
+        Self { address: address.unwrap(), dir, process }
+    }
+
+    /// Host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What a plugin here is called: `oci://ADDRESS/REST`.
+    pub fn oci(&self, rest: &str) -> String {
+        format!("oci://{}/{rest}", self.address)
+    }
+
+    /// The file that holds a blob; `digest` is `sha256:…`.
+    pub fn blob(&self, digest: &str) -> PathBuf {
+        let digits = digest.strip_prefix("sha256:").unwrap();
+        self.dir.path().join("data/docker/registry/v2/blobs/sha256").join(&digits[..2]).join(digits).join("data")
+    }
+
+    /// The certificate of the authority that vouches for it.
+    pub fn authority(&self) -> PathBuf {
+        self.dir.path().join("ca.crt")
+    }
+
+    /// What it was asked, as it wrote it down.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// Puts something under a repository as any client would.
+    pub async fn put_blob(&self, repository: &str, content: &[u8]) -> String {
+        let http = crate::stage::http();
+        let begun = http.post(format!("http://{}/v2/{repository}/blobs/uploads/", self.address)).send().await.unwrap();
+        let location = begun.headers()["location"].to_str().unwrap().to_owned();
+        let digest = digest(content);
+        let sent = http.put(format!("{location}&digest={digest}")).body(content.to_vec()).send().await.unwrap();
+        assert_eq!(sent.status(), 201);
+        digest
+    }
+
+    pub async fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, manifest: &str) -> String {
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
+        let request = crate::stage::http().put(url).header("content-type", media_type).body(manifest.to_owned());
+        let sent = request.send().await.unwrap();
+        assert_eq!(sent.status(), 201, "{:?}", sent.text().await);
+        digest(manifest.as_bytes())
+    }
+
+    pub async fn manifest(&self, repository: &str, tag: &str) -> String {
+        let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
+        let request = crate::stage::http().get(url).header("accept", "application/vnd.oci.image.manifest.v1+json");
+        request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
+    }
+
+    pub async fn stop(&mut self) {
+        self.process.kill().await.unwrap();
+    }
+}
+
+pub fn digest(content: &[u8]) -> String {
+    doproxy::plugin::Digest::of(content).to_string()
+}
+
+/// An authority, and a certificate by it for 127.0.0.1.
+async fn make_certificate(dir: &Path) {
+    std::fs::write(dir.join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for arguments in [
+        format!("req -x509 {key} -days 2 -subj /CN=authority -keyout ca.key -out ca.crt"),
+        format!("req {key} -subj /CN=registry -keyout tls.key -out tls.csr"),
+        "x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out tls.crt".to_owned(),
+    ] {
+        let made = Command::new("openssl").args(arguments.split(' ')).current_dir(dir).output().await.unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+}

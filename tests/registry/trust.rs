@@ -1,0 +1,196 @@
+//! Who signed it, and whom it is taken from.
+
+use doproxy::plugin::Digest;
+
+use crate::assert_told;
+use crate::registry::Registry;
+use crate::workshop::{Workshop, component};
+
+/// The rule that takes plugins of a registry with these keys.
+fn trust(registry: &Registry, keys: &str) -> String {
+    format!("plugins: {{trust: [{{repository: \"{}/acme/*\", keys: [{keys}]}}]}}\n", registry.address())
+}
+
+/// A workshop with a pair of keys, `plugin.key` and `plugin.pub`.
+async fn with_keys() -> Workshop {
+    let workshop = Workshop::new();
+    workshop.works(&["plugin", "keygen"]).await;
+    workshop
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signed_plugin_is_taken_and_one_that_is_not_says_how_to_allow_it() {
+    let registry = Registry::start().await;
+    let workshop = with_keys().await;
+    let tag = registry.oci("acme/queue:1");
+    workshop.configure(&tag, &trust(&registry, "plugin.pub"));
+    let pushed = workshop.push("queue.wasm", &tag).await;
+
+    let unsigned = workshop.fails(2, &["plugin", "pull"]).await;
+    let nothing_stored = workshop.stored().iter().all(|path| !path.parent().unwrap().ends_with("sha256"));
+    let signed = workshop.works(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
+    let again = workshop.works(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
+    let pulled = workshop.works(&["plugin", "pull"]).await;
+    let verified = workshop.works(&["plugin", "verify", &tag]).await;
+
+    assert_told!(workshop, registry, unsigned, @"error: plugin oci://REGISTRY/acme/queue:1: it is not signed, and plugins.trust wants a signature for REGISTRY/acme/*; to allow it, have it signed (`doproxy plugin sign oci://REGISTRY/acme/queue:1@sha256:DIGEST --key FILE`), or set `allow_unsigned: true` in that rule");
+    assert!(nothing_stored && !unsigned.contains("from now on"));
+    assert_told!(workshop, registry, signed + &again, @"
+    signed oci://REGISTRY/acme/queue:1@sha256:DIGEST with the key SHORT
+    oci://REGISTRY/acme/queue:1@sha256:DIGEST is signed with the key SHORT already
+    ");
+    assert_told!(workshop, registry, pulled + &verified, @"
+    oci://REGISTRY/acme/queue:1@sha256:DIGEST
+      stored  DIR/home/.local/share/doproxy/plugins/sha256/DIGEST
+      trust   signed by DIR/plugin.pub, trusted for REGISTRY/acme/*
+    oci://REGISTRY/acme/queue:1@sha256:DIGEST
+      component  sha256:DIGEST
+      trust      signed by DIR/plugin.pub, trusted for REGISTRY/acme/*
+    ");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_says_which_rule_and_how_to_allow_it() {
+    let registry = Registry::start().await;
+    let workshop = with_keys().await;
+    workshop.works(&["plugin", "keygen", "--out", "other"]).await;
+    let tag = registry.oci("acme/queue:1");
+    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "other.key"]).await;
+    let refused = async |more: &str| {
+        workshop.configure(&tag, more);
+        workshop.fails(2, &["plugin", "inspect", &tag]).await
+    };
+
+    let other_key = refused(&trust(&registry, "plugin.pub")).await;
+    let no_rule = refused("plugins: {trust: [{repository: registry.example.com/acme/*, keys: [plugin.pub]}]}\n").await;
+    let nobody = refused("plugins: {trust: []}\n").await;
+    let no_key = refused("plugins: {trust: [{repository: registry.example.com/acme/*}]}\n").await;
+    let no_file = refused(&trust(&registry, "missing.pub")).await;
+    let private = refused(&trust(&registry, "plugin.key")).await;
+    let no_pattern =
+        refused("plugins: {trust: [{repository: \"registry.example.com/acme*\", keys: [plugin.pub]}]}\n").await;
+
+    assert_told!(workshop, registry, [other_key, no_rule, nobody, no_key, no_file, private, no_pattern].concat(), @r#"
+    error: plugin oci://REGISTRY/acme/queue:1: none of its signatures counts: plugins.trust wants one for REGISTRY/acme/* by DIR/plugin.pub; to allow it, have it signed with that key, or add the key that it is signed with
+      signature 1: it is not by this key, or was changed
+    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust has no rule for REGISTRY/acme/queue; to allow it, add `- {repository: REGISTRY/acme/queue, keys: [FILE]}`, with the key of whoever signs it
+    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust has no rule for REGISTRY/acme/queue; to allow it, add `- {repository: REGISTRY/acme/queue, keys: [FILE]}`, with the key of whoever signs it
+    error: doproxy.yml:3:18: plugins.trust: the rule for registry.example.com/acme/* names no key, so nothing could be taken from there; name one under `keys` (`doproxy plugin keygen` makes a pair), or set `allow_unsigned: true`
+    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust, the rule for REGISTRY/acme/*: the key DIR/missing.pub: No such file or directory (os error 2)
+    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust, the rule for REGISTRY/acme/*: DIR/plugin.key is no public key of P-256 in PEM: it is a private key; name its public half; `doproxy plugin keygen` makes a pair
+    error: doproxy.yml:3:20: plugins.trust[0]: "registry.example.com/acme*" is no pattern of repositories; write registry.example.com/acme/queue for one, registry.example.com/acme/* for all below, or * for every one
+    "#);
+    workshop
+        .configure(&tag, &trust(&registry, "plugin.pub").replace("plugin.pub]", "plugin.pub], allow_unsigned: true"));
+    assert!(workshop.works(&["plugin", "inspect", &tag]).await.contains("not signed, which is allowed"));
+    let builtin = "plugins: {trust: []}\n";
+    workshop.configure("builtin:target-tracking", builtin);
+    workshop.works(&["plugin", "inspect", "builtin:target-tracking"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_key_follows_another_without_a_day_on_which_nothing_is_taken() {
+    let registry = Registry::start().await;
+    let workshop = with_keys().await;
+    workshop.works(&["plugin", "keygen", "--out", "next"]).await;
+    let tag = registry.oci("acme/queue:1");
+    let with = async |keys: &str| {
+        workshop.configure(&tag, &trust(&registry, keys));
+        workshop.doproxy(&["plugin", "inspect", &tag]).await
+    };
+    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+
+    let old = with("plugin.pub").await;
+    let both = with("next.pub, plugin.pub").await;
+    let too_early = with("next.pub").await;
+    workshop.works(&["plugin", "sign", &tag, "--key", "next.key"]).await;
+    let new = with("next.pub").await;
+
+    assert!(old.out.contains("plugin.pub, trusted") && both.out.contains("plugin.pub, trusted"), "{old:?} {both:?}");
+    assert_eq!(too_early.code, 2);
+    assert!(new.out.contains("next.pub, trusted") && new.out.contains("2 signatures"), "{new:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signatures_are_kept_beside_the_component_and_checked_without_the_registry() {
+    let mut registry = Registry::start().await;
+    let workshop = with_keys().await;
+    let tag = registry.oci("acme/queue:1");
+    workshop.configure(&tag, &trust(&registry, "plugin.pub"));
+    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    workshop.works(&["plugin", "pull"]).await;
+    registry.stop().await;
+
+    let verified = workshop.works(&["plugin", "verify", &tag, "--key", "plugin.pub"]).await;
+    let file = workshop.stored().into_iter().find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+    let whole = std::fs::read(&file).unwrap();
+    for at in (0..whole.len()).step_by(whole.len() / 8) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&file, changed).unwrap();
+        let ended = workshop.doproxy(&["plugin", "inspect", &tag]).await;
+        assert_ne!(ended.code, 0, "byte {at}: {ended:?}");
+    }
+
+    assert!(verified.contains("signed by plugin.pub"), "{verified}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signature_that_was_changed_in_the_registry_does_not_count_whichever_part_it_was() {
+    let registry = Registry::start().await;
+    let workshop = with_keys().await;
+    let tag = registry.oci("acme/queue:1");
+    workshop.configure(&tag, &trust(&registry, "plugin.pub"));
+    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    let pushed = Digest::of(registry.manifest("acme/queue", "1").await.as_bytes());
+    let signatures = registry.manifest("acme/queue", &format!("sha256-{}.sig", pushed.hex())).await;
+    let parsed: serde_json::Value = serde_json::from_str(&signatures).unwrap();
+    let payload = registry.blob(parsed["layers"][0]["digest"].as_str().unwrap());
+    let manifest = registry.blob(Digest::of(signatures.as_bytes()).to_string().as_str());
+
+    let mut tried = 0;
+    for file in [payload, manifest] {
+        let whole = std::fs::read(&file).unwrap();
+        for at in
+            (0..whole.len()).step_by(if std::env::var_os("DOPROXY_EVERY").is_some() { 1 } else { whole.len() / 12 })
+        {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            std::fs::write(&file, changed).unwrap();
+            // A new one each time, so that nothing is remembered.
+            let newcomer = Workshop::new();
+            newcomer.write("plugin.pub", &std::fs::read(workshop.path("plugin.pub")).unwrap());
+            newcomer.configure(&tag, &trust(&registry, "plugin.pub"));
+            let ended = newcomer.doproxy(&["plugin", "pull"]).await;
+            // Of the list of signatures much is no part of a signature, such as the size of a configuration.
+            if ended.code == 0 {
+                assert!(ended.out.contains("signed by"), "byte {at} of {}: {ended:?}", file.display());
+            } else {
+                tried += 1;
+            }
+        }
+        std::fs::write(&file, whole).unwrap();
+    }
+
+    assert!(tried > 12, "{tried}");
+    workshop.works(&["plugin", "pull"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_with_any_byte_changed_is_not_taken_however_well_its_manifest_is_signed() {
+    let registry = Registry::start().await;
+    let workshop = with_keys().await;
+    let tag = registry.oci("acme/queue:1");
+    workshop.configure(&tag, &trust(&registry, "plugin.pub"));
+    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    let blob = registry.blob(&Digest::of(&component()).to_string());
+    let whole = component();
+
+    for at in (0..whole.len()).step_by(whole.len() / 10) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&blob, changed).unwrap();
+        let told = workshop.fails(1, &["plugin", "pull"]).await;
+        assert!(told.contains("was damaged or tampered with"), "byte {at}: {told}");
+    }
+}

@@ -1,0 +1,136 @@
+//! Where a person works who shares plugins: a folder with components, keys and a `doproxy.yml`, and a home.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::registry::Registry;
+use crate::stage::{Ended, run};
+
+const LEAST: &str = "droplet_options: {hostname_prefix: www, region: nyc3, size: s-1vcpu-1gb, image: debian-12-x64}\n";
+
+pub struct Workshop {
+    dir: TempDir,
+}
+
+impl Workshop {
+    /// With two components: `queue.wasm`, and `queue2.wasm`, its next version.
+    pub fn new() -> Self {
+        let workshop = Self { dir: tempfile::tempdir().unwrap() };
+        let component = component();
+        workshop.write("queue.wasm", &component);
+        // The same with a section that nobody reads.
+        let section: &[u8] = b"\0\x08\x07version";
+        workshop.write("queue2.wasm", &[component.as_slice(), section].concat());
+        workshop
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, content: &[u8]) {
+        if let Some(parent) = self.path(name).parent() {
+            std::fs::create_dir_all(parent).unwrap();
+        }
+        std::fs::write(self.path(name), content).unwrap();
+    }
+
+    pub fn write_program(&self, name: &str, script: &str) {
+        self.write(name, script.as_bytes());
+        std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// A `doproxy.yml` with a policy, and more lines.
+    pub fn configure(&self, plugin: &str, more: &str) {
+        let policy = format!(
+            "scaling: {{policies: [{{plugin: \"{plugin}\", config: {{metric: haproxy.sessions, target_per_droplet: 4}}}}]}}\n"
+        );
+        self.write("doproxy.yml", format!("{LEAST}{policy}{more}").as_bytes());
+    }
+
+    /// The program, about to run in this folder.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_doproxy"));
+        command
+            .current_dir(self.dir.path())
+            .args(arguments)
+            .env_clear()
+            .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
+            .env("HOME", self.path("home"))
+            // Compiled plugins are kept here; the folder is shared by all tests.
+            .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    pub async fn doproxy(&self, arguments: &[&str]) -> Ended {
+        run(&mut self.command(arguments)).await
+    }
+
+    /// Runs a command that has to work, and answers what it printed.
+    pub async fn works(&self, arguments: &[&str]) -> String {
+        let ended = self.doproxy(arguments).await;
+        assert_eq!(ended.code, 0, "doproxy {arguments:?}\n{}{}", ended.out, ended.err);
+        ended.out
+    }
+
+    /// Runs a command that has to fail, and answers what it said.
+    pub async fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let ended = self.doproxy(arguments).await;
+        assert_eq!(ended.code, code, "doproxy {arguments:?}\n{}{}", ended.out, ended.err);
+        ended.err
+    }
+
+    /// Pushes a component, and answers the reference with its digest.
+    pub async fn push(&self, file: &str, to: &str) -> String {
+        let said = self.works(&["plugin", "push", file, to]).await;
+        said.trim().strip_prefix("pushed ").unwrap().to_owned()
+    }
+
+    /// The files in the store.
+    pub fn stored(&self) -> Vec<PathBuf> {
+        ["sha256", "signatures"]
+            .iter()
+            .filter_map(|folder| std::fs::read_dir(self.path("home/.local/share/doproxy/plugins").join(folder)).ok())
+            .flatten()
+            .map(|entry| entry.unwrap().path())
+            .collect()
+    }
+
+    /// Text without what differs from run to run.
+    pub fn normal(&self, text: &str, registry: &Registry) -> String {
+        text.replace(self.dir.path().to_str().unwrap(), "DIR").replace(registry.address(), "REGISTRY")
+    }
+}
+
+/// What follows the `@` of a reference.
+pub fn digest_of(reference: &str) -> &str {
+    reference.split_once('@').unwrap().1
+}
+
+/// A policy that comes with doproxy.
+pub fn component() -> Vec<u8> {
+    let plugin = doproxy_plugins::ALL.iter().find(|plugin| plugin.name == "target-tracking").unwrap();
+    plugin.component.to_vec()
+}
+
+/// A snapshot of what a person reads, without what differs from run to run.
+#[macro_export]
+macro_rules! assert_told {
+    ($workshop:expr, $registry:expr, $text:expr, @$snapshot:literal) => {
+        let text = $workshop.normal(&$text, &$registry);
+        insta::with_settings!({filters => vec![
+            (r"[0-9a-f]{64}", "DIGEST"),
+            (r"\bkey [0-9a-f]{16}\b", "key SHORT"),
+            (r"127\.0\.0\.1:\d+", "ELSEWHERE"),
+            (r"size       \d+ bytes", "size       SOME bytes"),
+        ]}, {
+            insta::assert_snapshot!(text, @$snapshot);
+        });
+    };
+}
