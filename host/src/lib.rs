@@ -4,6 +4,10 @@
 //! The imports go one way too: `cli` → `controller`, `emulator`, `simulation`, `plugin` → `cloud`, `balancer`,
 //! `inventory`, `metrics`, `history` → `model`.
 
+// Shared test code names this crate as others do.
+#[cfg(test)]
+extern crate self as doproxy;
+
 pub mod balancer;
 pub mod cli;
 pub mod clock;
@@ -22,4 +26,5 @@ pub mod model;
 pub mod plugin;
 pub(crate) mod program;
 pub mod simulation;
+pub mod telemetry;
 pub(crate) mod tls;

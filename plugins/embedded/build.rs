@@ -24,9 +24,6 @@ const GUESTS: [&str; 10] = [
 /// What they share.
 const KITS: [&str; 3] = ["generator-kit", "plugin-kit", "policy-kit"];
 
-/// What they share.
-const KITS: [&str; 2] = ["plugin-kit", "policy-kit"];
-
 fn main() {
     if let Err(error) = build() {
         eprintln!("the first-party plugins could not be built: {error}");

@@ -36,13 +36,20 @@ struct Scenario {
     elsewhere: bool,
 }
 
-const SCENARIOS: [Scenario; 5] = [
+const SCENARIOS: [Scenario; 6] = [
     Scenario { name: "create", fleet: 0, elsewhere: false },
     Scenario { name: "delete", fleet: 2, elsewhere: false },
     Scenario { name: "import", fleet: 1, elsewhere: true },
     Scenario { name: "adopt", fleet: 0, elsewhere: true },
     Scenario { name: "recover", fleet: 1, elsewhere: false },
+    Scenario { name: SERVICE, fleet: 0, elsewhere: false },
 ];
+
+/// The loop goes through many points, so that its second stops are fewer by this.
+const SELDOM: u64 = 5;
+
+/// The loop, and not a command: it is started again to recover.
+const SERVICE: &str = "service";
 
 impl Scenario {
     fn command(name: &str) -> Command {
@@ -83,7 +90,8 @@ pub fn enumerate() -> bool {
     let mut schedules: Vec<(Scenario, bool, u64)> = Vec::new();
     let prepared: Vec<(Scenario, TempDir)> = SCENARIOS.iter().map(|one| (*one, one.prepare())).collect();
     for (scenario, base) in &prepared {
-        for lag in [false, true] {
+        // The loop looks each second: while lists lag it passes a thousand points, and all are those of its commands.
+        for lag in [false, true].into_iter().filter(|lag| !lag || scenario.name != SERVICE) {
             let copy = copied(base.path());
             let passed = points_of(copy.path(), scenario.name, lag);
             points.insert((scenario.name, lag), passed);
@@ -135,25 +143,33 @@ fn try_point(base: &Path, scenario: &str, lag: bool, at: u64) -> (usize, Vec<Str
         );
     };
     let mut bad = Vec::new();
+    let recovery = if scenario == SERVICE { SERVICE } else { "recover" };
     let first = copied(base);
     if let Err(why) = stopped(first.path(), scenario, lag, at) {
         return (0, vec![format!("{scenario} stopped at {at}: {why}")]);
     }
     let once = copied(first.path());
+    if scenario == SERVICE {
+        let status = spawn(once.path(), SERVICE, false, |_| {});
+        if !status.success() {
+            bad.push(format!("{scenario} stopped at {at} and started again ended with {status}"));
+        }
+    }
     check(&mut bad, once.path(), format!("stopped at {at}"));
-    // Lists that lag are what makes a second crash dangerous; without them the first is enough.
-    if !lag {
+    // Lists that lag are what makes a second crash dangerous; without them the first is enough, but for the loop.
+    if !lag && scenario != SERVICE {
         return (0, bad);
     }
+    let stride = if scenario == SERVICE { stride() * SELDOM } else { stride() };
     let counted = copied(first.path());
-    let passed = points_of(counted.path(), "recover", lag);
+    let passed = points_of(counted.path(), recovery, lag);
     check(&mut bad, counted.path(), format!("stopped at {at}, recovered with lists that lag"));
     // Over all first points each point of the recovery comes up, whatever the stride.
     let mut tried = 0;
-    for again in (1..=passed).filter(|again| (again + at).is_multiple_of(stride())) {
+    for again in (1..=passed).filter(|again| (again + at).is_multiple_of(stride)) {
         tried += 1;
         let second = copied(first.path());
-        match stopped(second.path(), "recover", lag, again) {
+        match stopped(second.path(), recovery, lag, again) {
             Ok(()) => check(&mut bad, second.path(), format!("stopped at {at} and in its recovery at {again}")),
             Err(why) => bad.push(format!("{scenario} stopped at {at}, its recovery at {again}: {why}")),
         }
@@ -204,6 +220,10 @@ pub fn child(arguments: Vec<String>) -> ExitCode {
             let all = world.list(now, Selection::All).droplets;
             all.iter().filter(|droplet| !droplet.has_tag(tag().as_str())).map(|droplet| droplet.id).collect()
         });
+        if scenario == SERVICE {
+            crate::service::serve(&mut fleet, Path::new(folder)).await;
+            return fleet.cloud.violations.all();
+        }
         let process = fleet.process();
         // A recovery that finds another's work undone may end with an error; what counts is what is left.
         let _ = obey(&process, &Scenario::command(scenario), &foreign).await;

@@ -12,6 +12,7 @@ mod crash_points;
 mod fleet;
 mod invariants;
 mod seeds;
+mod service;
 mod steps;
 mod watched;
 

@@ -260,6 +260,11 @@ impl Stage {
         serde_json::from_str(&ended.out).unwrap()
     }
 
+    /// Where HAProxy listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub fn site(&self) -> String {
         format!("http://127.0.0.1:{}/", self.port)
     }

@@ -1,6 +1,6 @@
 //! What the commands are built from: the configuration, and the parts that it describes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::cloud::digitalocean::{self, DigitalOcean};
 use crate::config::{Config, Environment, PolicyConfig, TokenSource, UserDataConfig};
 use crate::controller::decide::ConfiguredPolicy;
-use crate::controller::{Bounds, Controller, Names, Settings, UserDataSource};
+use crate::controller::{Bounds, Controller, Names, Reporter, Settings, UserDataSource};
 use crate::inventory::sqlite::{SqliteInventory, WriteLock};
 use crate::metrics;
 use crate::model::UserData;
@@ -69,6 +69,11 @@ impl App {
     /// The plugin host.
     pub(super) fn plugins(&self) -> anyhow::Result<PluginHost> {
         super::plugin::host(self.config.plugins.clone())
+    }
+
+    /// Where the inventory is.
+    pub(super) fn inventory_file(&self) -> &Path {
+        &self.inventory
     }
 
     /// The inventory, to be changed by whoever has its lock.
@@ -156,14 +161,14 @@ impl App {
 
     /// The controller with everything that it needs.
     pub(super) async fn controller(&self, progress: &Progress) -> anyhow::Result<RealController> {
-        self.controller_over(self.inventory()?, progress).await
+        self.controller_over(self.inventory()?, progress.reporter()).await
     }
 
-    /// The controller over an inventory that is open already.
+    /// The controller over an inventory that is open already; `reporter` is told of what happens.
     pub(super) async fn controller_over(
         &self,
         inventory: SqliteInventory,
-        progress: &Progress,
+        reporter: Reporter,
     ) -> anyhow::Result<RealController> {
         let (cloud, _) = self.cloud()?;
         Ok(Controller::new(
@@ -173,7 +178,7 @@ impl App {
             self.settings().await?,
             Clock::from_wall_clock(),
             Names::random(),
-            progress.reporter(),
+            reporter,
         ))
     }
 }

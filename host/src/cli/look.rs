@@ -22,7 +22,7 @@ impl Look {
     /// As a tick sees it.
     pub(super) fn seen(&self) -> Seen<'_> {
         let Self { before, now, metrics } = self;
-        Seen { before, now, metrics, trigger: Trigger::Manual, api_unreachable: None }
+        Seen { before, now, metrics, trigger: Trigger::Manual, api_unreachable: None, stale: false }
     }
 }
 

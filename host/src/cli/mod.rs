@@ -27,6 +27,7 @@ mod reload;
 mod run;
 mod secrecy;
 mod signals;
+mod status;
 mod which;
 
 use std::path::PathBuf;
@@ -60,7 +61,7 @@ Examples:
   doproxy create --count 3     three droplets, behind HAProxy
   doproxy print                the fleet, with line numbers
   doproxy delete 1             drain and delete the droplet of line 1
-  doproxy run --once           let the policy decide, once
+  doproxy run                  keep the fleet at the size that its policies want
   doproxy demo                 watch all of it on this machine, without an account
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.";
@@ -113,6 +114,8 @@ enum Command {
     Run(run::Args),
     /// Show what the next tick would do and cost; change nothing.
     Plan(plan::Args),
+    /// Show how the fleet and its service are.
+    Status(status::Args),
     /// Finish what an earlier command left, and name what does not belong together.
     Recover(recover::Args),
     /// Change nothing until `unfreeze`, whatever asks for it.
@@ -164,7 +167,7 @@ pub fn main() -> ExitCode {
     if let Command::CompilePlugin(args) = &cli.command {
         return compile_plugin::run(args);
     }
-    log_to_stderr(&cli.global);
+    log_to_stderr(&cli.global, cli.command.is_service());
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -172,12 +175,28 @@ pub fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let result = runtime.block_on(signals::until_interrupted(dispatch(cli)));
+    let result = if cli.command.hears_signals() {
+        runtime.block_on(dispatch(cli))
+    } else {
+        runtime.block_on(signals::until_interrupted(dispatch(cli)))
+    };
     // A blocking call that hangs must not keep the process.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => ExitCode::from(report(&error)),
+    }
+}
+
+impl Command {
+    /// Whether it runs until it is told to stop, and nobody looks at its terminal.
+    fn is_service(&self) -> bool {
+        matches!(self, Self::Run(args) if args.is_service())
+    }
+
+    /// Whether it ends by itself when a signal asks for that.
+    fn hears_signals(&self) -> bool {
+        self.is_service()
     }
 }
 
@@ -208,6 +227,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Reload => reload::run(&global).await,
         Command::Run(args) => run::run(&global, &args).await,
         Command::Plan(args) => plan::run(&global, &args).await,
+        Command::Status(args) => status::run(&global, &args).await,
         Command::Recover(args) => recover::run(&global, &args).await,
         Command::Freeze(args) => freeze::freeze(&global, &args).await,
         Command::Unfreeze => freeze::unfreeze(&global).await,
@@ -242,9 +262,11 @@ fn is_configuration(error: &(dyn std::error::Error + 'static)) -> bool {
     plugin || haproxy || inventory || error.is::<ConfigError>() || error.is::<Usage>() || error.is::<UserDataError>()
 }
 
-fn log_to_stderr(global: &Global) {
+fn log_to_stderr(global: &Global, is_service: bool) {
     let level = match global.verbose {
-        0 => "warn",
+        0 if !is_service => "warn",
+        // What a service changes is what its log is for.
+        0 => "doproxy=info,warn",
         1 => "doproxy=info,warn",
         2 => "doproxy=debug,info",
         _ => "trace",

@@ -63,7 +63,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         Some(inventory) => (inventory, None),
         None => scratch()?,
     };
-    let controller = app.controller_over(inventory, &progress).await?;
+    let controller = app.controller_over(inventory, progress.reporter()).await?;
     let needs = needs(&policies);
     let mut mind = controller.mind(policies).await?;
     // What is measured now is not kept.

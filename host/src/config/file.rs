@@ -57,6 +57,9 @@ pub struct File {
     /// Where series come from beside HAProxy, and how long they are kept.
     #[serde(default)]
     pub metrics: Metrics,
+    /// What `doproxy run` tells about itself.
+    #[serde(default)]
+    pub telemetry: Telemetry,
     /// Limits of plugins, and where compiled ones are kept.
     #[serde(default)]
     pub plugins: Plugins,
@@ -361,6 +364,15 @@ pub struct Haproxy {
     pub binary: Option<PathBuf>,
     /// The account it runs as. Default user and group `haproxy`.
     pub run_as: Option<RunAs>,
+}
+
+/// What `doproxy run` tells about itself.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Telemetry {
+    /// Where `/metrics`, `/healthz` and `/status` are served: an address of this machine's loopback and a port, or `none`.
+    /// Default `127.0.0.1:9464`, where that is free.
+    pub listen: Option<values::Loopback>,
 }
 
 /// Limits of plugins, where they are kept, and whom they are taken from.

@@ -16,6 +16,7 @@ pub mod token;
 mod values;
 mod yaml;
 
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ use crate::plugin::{Lock, OciReference, PluginSettings, Reference};
 
 /// The time between two ticks.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Where a service is asked how it is: the port that OpenTelemetry's exporters for Prometheus use.
+const DEFAULT_TELEMETRY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
 
 /// How long policies fail before the fleet is kept at its fallback.
 const DEFAULT_FALLBACK_AFTER: Duration = Duration::from_mins(5);
@@ -87,11 +91,24 @@ pub struct Config {
     pub metrics: crate::metrics::Options,
     /// DOProxy's inventory, where it is named and there.
     pub old_inventory: Option<PathBuf>,
+    /// Where a service serves what it tells about itself.
+    pub telemetry: TelemetryAddress,
     /// Plugins.
     pub plugins: PluginSettings,
     /// What the file would rather say.
     pub advice: Vec<Advice>,
     token: token::Configured,
+}
+
+/// Where a service serves its metrics, its health and its status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TelemetryAddress {
+    /// Nowhere.
+    None,
+    /// At the usual place, where that is free: another fleet on this machine may have it.
+    Default(SocketAddr),
+    /// Here.
+    At(SocketAddr),
 }
 
 /// Where user data comes from.
@@ -209,6 +226,11 @@ impl Config {
             history: file.history.map(|path| dir.join(path)),
             metrics: file.metrics.options(dir, interval),
             old_inventory: file.inventory_file.map(|path| dir.join(path)).filter(|path| path.is_file()),
+            telemetry: match file.telemetry.listen {
+                None => TelemetryAddress::Default(DEFAULT_TELEMETRY),
+                Some(values::Loopback(None)) => TelemetryAddress::None,
+                Some(values::Loopback(Some(address))) => TelemetryAddress::At(address),
+            },
             plugins: file.plugins.settings(dir, lock),
             token: token::Configured { file: file.token_file.map(|path| dir.join(path)), inline: file.token },
             advice,

@@ -1,6 +1,7 @@
 //! Values of the configuration that are more than text or numbers.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -133,6 +134,35 @@ impl<'de> Deserialize<'de> for Span {
             Ok(seconds) => Ok(Self(Duration::from_secs(seconds))),
             Err(_) => text.parse().map_err(de::Error::custom),
         }
+    }
+}
+
+/// An address of this machine's loopback with a port, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Loopback(pub Option<SocketAddr>);
+
+impl FromStr for Loopback {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(Self(None));
+        }
+        let address: SocketAddr = text
+            .parse()
+            .map_err(|_| format!("{text:?} is no address with a port; write `127.0.0.1:9464` or `none`"))?;
+        if !address.ip().is_loopback() {
+            return Err(format!(
+                "{address} can be reached from elsewhere, and whoever asks there is not asked for a password; use a loopback address such as 127.0.0.1:9464"
+            ));
+        }
+        Ok(Self(Some(address)))
+    }
+}
+
+impl<'de> Deserialize<'de> for Loopback {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        parsed(deserializer)
     }
 }
 

@@ -62,10 +62,53 @@ fn held(policy: &str, state: &[u8]) -> Decision {
     }
 }
 
+/// A policy that is wanted and cannot be asked, since it could not be loaded.
+#[derive(Debug, Clone)]
+pub struct Missing {
+    /// What the configuration calls it.
+    pub name: String,
+    /// Whether it would be acted upon.
+    pub mode: Mode,
+    /// Where its component should be.
+    pub reference: String,
+    /// Its configuration, as JSON text.
+    pub config: String,
+    /// Whose memory its state is: kept until it is there again.
+    pub identity: String,
+    /// Why it is not there.
+    pub why: String,
+}
+
+impl Missing {
+    fn answer(&self, state: &[u8]) -> Answer {
+        Answer {
+            policy: self.name.clone(),
+            reference: self.reference.clone(),
+            digest: String::new(),
+            config: self.config.clone(),
+            mode: self.mode,
+            state: state.to_vec(),
+            decision: held(&self.name, state),
+            rung: Rung::Hold,
+            failure: Some(format!("it could not be loaded: {}", self.why)),
+            fuel: 0,
+            micros: 0,
+            log: Vec::new(),
+        }
+    }
+}
+
+/// Who sits there.
+#[derive(Debug)]
+enum Sitting {
+    Policy(Arc<ConfiguredPolicy>),
+    Missing(Missing),
+}
+
 /// A policy with what it remembers, and with whom to ask when it fails.
 #[derive(Debug)]
 pub struct Seat {
-    policy: Arc<ConfiguredPolicy>,
+    sitting: Sitting,
     state: Vec<u8>,
     last_good: Option<(Arc<ConfiguredPolicy>, Vec<u8>)>,
     failing_since: Option<Timestamp>,
@@ -75,12 +118,54 @@ pub struct Seat {
 impl Seat {
     /// A policy that remembers `state`.
     pub fn new(policy: ConfiguredPolicy, state: Vec<u8>) -> Self {
-        Self { policy: Arc::new(policy), state, last_good: None, failing_since: None, failures: 0 }
+        Self::of(Sitting::Policy(Arc::new(policy)), state)
     }
 
-    /// The policy.
-    pub fn policy(&self) -> &ConfiguredPolicy {
-        &self.policy
+    /// The place of a policy that could not be loaded; `state` is what it remembered.
+    pub fn missing(missing: Missing, state: Vec<u8>) -> Self {
+        Self::of(Sitting::Missing(missing), state)
+    }
+
+    fn of(sitting: Sitting, state: Vec<u8>) -> Self {
+        Self { sitting, state, last_good: None, failing_since: None, failures: 0 }
+    }
+
+    /// What the configuration calls the policy.
+    pub fn name(&self) -> &str {
+        match &self.sitting {
+            Sitting::Policy(policy) => &policy.name,
+            Sitting::Missing(missing) => &missing.name,
+        }
+    }
+
+    /// The policy, where it could be loaded.
+    pub fn policy(&self) -> Option<&ConfiguredPolicy> {
+        match &self.sitting {
+            Sitting::Policy(policy) => Some(policy),
+            Sitting::Missing(_) => None,
+        }
+    }
+
+    /// Whether the policy could not be loaded.
+    pub fn is_missing(&self) -> bool {
+        matches!(self.sitting, Sitting::Missing(_))
+    }
+
+    /// Whether this very policy sits here: the same component from the same place, asked in the same way.
+    pub fn is(&self, other: &ConfiguredPolicy) -> bool {
+        let Sitting::Policy(policy) = &self.sitting else { return false };
+        policy.name == other.name
+            && policy.mode == other.mode
+            && policy.policy.reference() == other.policy.reference()
+            && policy.identity() == other.identity()
+    }
+
+    /// Whose memory [`Seat::state`] is.
+    pub fn identity(&self) -> String {
+        match &self.sitting {
+            Sitting::Policy(policy) => policy.identity(),
+            Sitting::Missing(missing) => missing.identity.clone(),
+        }
     }
 
     /// What it remembers.
@@ -100,12 +185,27 @@ impl Seat {
 
     /// Puts another component or configuration in its place; the one of before is asked when the new one fails.
     pub fn replace(&mut self, policy: ConfiguredPolicy, state: Vec<u8>) {
-        let before = std::mem::replace(&mut self.policy, Arc::new(policy));
+        let before = std::mem::replace(&mut self.sitting, Sitting::Policy(Arc::new(policy)));
         let before_state = std::mem::replace(&mut self.state, state);
-        if self.failing_since.is_none() {
+        if let Sitting::Policy(before) = before
+            && self.failing_since.is_none()
+        {
             self.last_good = Some((before, before_state));
         }
         self.failing_since = None;
+    }
+
+    /// The policy could be loaded after all. Whoever stood in for it does so again where it fails.
+    pub fn take(&mut self, policy: ConfiguredPolicy, state: Vec<u8>) {
+        self.sitting = Sitting::Policy(Arc::new(policy));
+        self.state = state;
+    }
+
+    /// The policy could not be loaded this time either.
+    pub fn still_missing(&mut self, why: &str) {
+        if let Sitting::Missing(missing) = &mut self.sitting {
+            why.clone_into(&mut missing.why);
+        }
     }
 
     /// Names a component to ask when this one fails: one that had answered in an earlier process.
@@ -115,7 +215,10 @@ impl Seat {
 
     /// Asks the policy, and whoever stands in for it where it fails. Nothing is remembered until [`Seat::remember`].
     pub async fn ask(&self, observation: &Observation) -> Answer {
-        let own = self.policy.ask(observation, &self.state).await;
+        let own = match &self.sitting {
+            Sitting::Policy(policy) => policy.ask(observation, &self.state).await,
+            Sitting::Missing(missing) => missing.answer(&self.state),
+        };
         let Some(failure) = own.failure.clone() else { return own };
         if let Some((last_good, state)) = &self.last_good {
             let answer = last_good.ask(observation, state).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::breakers::Tripped;
 use crate::cloud::CloudError;
 use crate::inventory::Freeze;
+use crate::inventory::sqlite::InventoryError;
 use crate::model::{DropletName, Phase};
 
 /// What stops the controller.
@@ -59,6 +60,9 @@ pub enum ControllerError {
         "nothing that the inventory has (droplets: {0}) is at DigitalOcean: is this the token of the right account, and the right API? Nothing was changed. If they were really deleted elsewhere, `doproxy recover --forget` takes them out of the inventory"
     )]
     AllVanished(usize),
+    /// The API was asked for prices and has not answered yet, since the process began. Passes.
+    #[error("what droplets cost is not known yet: the API has not said")]
+    NoPricesYet,
     /// Somebody froze the fleet.
     #[error("the fleet is frozen since {}: {}; `doproxy unfreeze` lifts it", .0.since, .0.reason)]
     Frozen(Freeze),
@@ -74,6 +78,12 @@ pub enum ControllerError {
 }
 
 impl ControllerError {
+    /// Whether somebody else changed what was about to be changed: nothing was, and it can be done anew.
+    pub fn is_conflict(&self) -> bool {
+        let Self::Inventory(error) = self else { return false };
+        error.downcast_ref().is_some_and(|error: &InventoryError| matches!(error, InventoryError::Refused(_)))
+    }
+
     pub(super) fn balancer(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Balancer(Box::new(error))
     }

@@ -18,6 +18,7 @@ pub mod names;
 pub mod observe;
 pub mod recover;
 mod requested;
+pub mod service;
 pub mod settings;
 mod strangers;
 #[cfg(test)]
@@ -42,7 +43,7 @@ use crate::balancer::Balancer;
 use crate::clock::Clock;
 use crate::cloud::Cloud;
 use crate::inventory::Inventory;
-use crate::model::{DropletId, OperationId};
+use crate::model::{DropletId, OperationId, Timestamp};
 use market::Market;
 use requested::Attempt;
 use waits::Waits;
@@ -106,6 +107,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     /// The inventory.
     pub fn inventory(&self) -> &I {
         &self.inventory
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     fn report(&self, event: &Event) {

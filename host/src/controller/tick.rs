@@ -53,6 +53,8 @@ pub struct Seen<'a> {
     pub trigger: Trigger,
     /// Why nothing can be done at the API now, where that is so.
     pub api_unreachable: Option<String>,
+    /// HAProxy did not answer: the counters are those of before.
+    pub stale: bool,
 }
 
 /// What a tick saw, decided and planned; nothing is done yet.
@@ -95,10 +97,14 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     /// What a policy remembered last, and the number of the tick after. Another component, or the same with another
     /// configuration, would not understand the old one's memory.
     pub async fn remembered(&self, policy: &ConfiguredPolicy) -> Result<(Vec<u8>, u64), ControllerError> {
-        let memory = self.inventory.policy_state(&policy.name).await.map_err(ControllerError::inventory)?;
-        let memory = memory.unwrap_or_default();
+        let memory = self.kept(&policy.name).await?;
         let state = if memory.policy == policy.identity() { memory.state } else { Vec::new() };
         Ok((state, memory.ticks))
+    }
+
+    /// What is kept of a policy, whichever component and configuration it is of.
+    pub async fn kept(&self, policy: &str) -> Result<PolicyState, ControllerError> {
+        Ok(self.inventory.policy_state(policy).await.map_err(ControllerError::inventory)?.unwrap_or_default())
     }
 
     /// What the guard is told beside the observation.
@@ -130,41 +136,59 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             metrics: seen.metrics,
             boot_time,
         });
-        mind.memory.look(&observation);
+        // Who is sick is not known while HAProxy does not answer.
+        if !seen.stale {
+            mind.memory.look(&observation);
+        }
         let mut answers = Vec::with_capacity(mind.seats.len());
         for seat in &mind.seats {
             answers.push(seat.ask(&observation).await);
         }
         let mut facts = self.facts(&mind.memory, observation.now).await?;
         facts.api_unreachable.clone_from(&seen.api_unreachable);
+        if seen.stale {
+            facts.unhealthy_since.clear();
+        }
         Ok(finish(observation, answers, bounds, facts, seen.trigger, sizes))
     }
 
     /// Writes down what a tick planned and what is to be remembered. Nothing is sent yet: operations that were begun
     /// are carried on by `advance`.
     pub async fn commit(&self, mind: &mut Mind, tick: &mut Tick) -> Result<(), ControllerError> {
-        let now = tick.record.at;
-        let next = tick.record.observation.tick + 1;
-        let mut states = Vec::with_capacity(mind.seats.len());
-        for (seat, answer) in mind.seats.iter_mut().zip(&tick.record.answers) {
-            seat.remember(answer, now);
-            let policy = seat.policy().identity();
-            states.push((answer.policy.clone(), PolicyState { policy, ticks: next, state: seat.state().to_vec() }));
-        }
-        let mut active = tick.record.answers.iter().filter(|answer| answer.mode == Mode::Active).peekable();
-        let any = active.peek().is_none() || active.any(|answer| answer.rung != Rung::Hold);
-        mind.memory.answered(any, now);
-        mind.memory.remember(now, tick.wanted, tick.record.rules.stabilisation);
-        mind.memory.replaced(now, tick.record.plan.deletes.iter().filter(|delete| delete.replaced).count());
-        mind.tick = next;
-        let memory = serde_json::to_string(&mind.memory).unwrap_or_default();
-        self.inventory.remember(&memory, &states).await.map_err(ControllerError::inventory)?;
+        self.keep(mind, tick).await?;
         let Begun { operations, error } = self.begin(&tick.record.plan, &tick.sizes).await;
         tick.record.outcome = TickOutcome {
             operations: operations.iter().map(|operation| operation.id).collect(),
             error: error.as_ref().map(ToString::to_string),
         };
         error.map_or(Ok(()), Err)
+    }
+
+    /// Writes down what is to be remembered of a tick, and begins nothing of its plan; `why` is kept in the record.
+    pub async fn hold_back(&self, mind: &mut Mind, tick: &mut Tick, why: String) -> Result<(), ControllerError> {
+        tick.record.outcome = TickOutcome { operations: Vec::new(), error: Some(why) };
+        self.keep(mind, tick).await
+    }
+
+    async fn keep(&self, mind: &mut Mind, tick: &Tick) -> Result<(), ControllerError> {
+        let is_begun = tick.record.outcome.error.is_none();
+        let now = tick.record.at;
+        let next = tick.record.observation.tick + 1;
+        let mut states = Vec::with_capacity(mind.seats.len());
+        for (seat, answer) in mind.seats.iter_mut().zip(&tick.record.answers) {
+            seat.remember(answer, now);
+            let policy = seat.identity();
+            states.push((answer.policy.clone(), PolicyState { policy, ticks: next, state: seat.state().to_vec() }));
+        }
+        let mut active = tick.record.answers.iter().filter(|answer| answer.mode == Mode::Active).peekable();
+        let any = active.peek().is_none() || active.any(|answer| answer.rung != Rung::Hold);
+        mind.memory.answered(any, now);
+        mind.memory.remember(now, tick.wanted, tick.record.rules.stabilisation);
+        let replaced = tick.record.plan.deletes.iter().filter(|delete| delete.replaced && is_begun).count();
+        mind.memory.replaced(now, replaced);
+        mind.tick = next;
+        let memory = serde_json::to_string(&mind.memory).unwrap_or_default();
+        self.inventory.remember(&memory, &states).await.map_err(ControllerError::inventory)
     }
 
     /// Carries a tick's operations to their end.

@@ -25,8 +25,8 @@ pub trait Inventory: Send + Sync {
     /// Writes the intent to create one droplet for each draft, before anything is sent. All or none.
     fn begin_create(&self, drafts: &[CreateDraft]) -> impl Future<Output = Result<Vec<Operation>, Self::Error>> + Send;
 
-    /// Writes the intent to delete one droplet and moves it to `phase` (draining or deleting). When a delete is open
-    /// for it, that one is returned; an open create of it is closed as failed with `reason`.
+    /// Writes the intent to delete one droplet and moves it to `phase` (draining or deleting); one that serves drains in any
+    /// case. When a delete is open for it, that one is returned; an open create of it is closed as failed with `reason`.
     fn begin_delete(
         &self,
         droplet: &DropletName,

@@ -162,6 +162,19 @@ impl PluginHost {
         got.map(|(_, origin)| origin).map_err(|error| shared_error(reference, error))
     }
 
+    /// Loads a scaling policy whose bytes are at hand: what `reference` pointed to when they were kept.
+    pub async fn policy_of(&self, reference: &Reference, bytes: Vec<u8>) -> Result<Policy, PluginError> {
+        let failed = |source| PluginError::Load { reference: reference.clone(), source };
+        let most = self.inner.limits.component_bytes;
+        let looked = blocking(move || looked_at(bytes, most)).await;
+        let (bytes, shape, digest) = looked.map_err(failed)?;
+        self.opened(reference, bytes, shape, digest, None)
+            .await?
+            .must_be(PluginKind::ScalingPolicy)?
+            .into_policy()
+            .await
+    }
+
     pub(super) fn engine(&self) -> &Engine {
         &self.inner.engine
     }
@@ -171,8 +184,19 @@ impl PluginHost {
     }
 
     async fn open(&self, reference: &Reference) -> Result<Opened, PluginError> {
-        let failed = |source| PluginError::Load { reference: reference.clone(), source };
         let (bytes, shape, digest, origin) = self.bytes(reference).await?;
+        self.opened(reference, bytes, shape, digest, origin).await
+    }
+
+    async fn opened(
+        &self,
+        reference: &Reference,
+        bytes: Vec<u8>,
+        shape: Shape,
+        digest: String,
+        origin: Option<Origin>,
+    ) -> Result<Opened, PluginError> {
+        let failed = |source| PluginError::Load { reference: reference.clone(), source };
         let size = bytes.len();
         let component = self.component(bytes, &digest).await.map_err(failed)?;
         let pre = self
@@ -202,12 +226,7 @@ impl PluginHost {
                 Some(bytes) => bytes,
                 None => source::read(&from, most)?.into_owned(),
             };
-            if bytes.len() > most {
-                return Err(LoadError::TooLarge(Limit::Component(most)));
-            }
-            let shape = Shape::of(&bytes)?;
-            let digest = Digest::of(&bytes).hex();
-            Ok((bytes, shape, digest))
+            looked_at(bytes, most)
         })
         .await
         .map_err(failed)?;
@@ -274,6 +293,16 @@ fn shared_error(reference: &OciReference, error: ShareError) -> PluginError {
         reference: Reference::Oci(Box::new(reference.clone())),
         source: LoadError::Shared(Box::new(error)),
     }
+}
+
+/// What bytes are, and their SHA-256 in hexadecimal; refused where they are too many.
+fn looked_at(bytes: Vec<u8>, most: usize) -> Result<(Vec<u8>, Shape, String), LoadError> {
+    if bytes.len() > most {
+        return Err(LoadError::TooLarge(Limit::Component(most)));
+    }
+    let shape = Shape::of(&bytes)?;
+    let digest = Digest::of(&bytes).hex();
+    Ok((bytes, shape, digest))
 }
 
 /// Runs what reads files or computes for long, off the threads that serve everything else.

@@ -1,7 +1,7 @@
 //! Load on the site: clients that each ask for a slow page, again and again.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::bail;
@@ -16,26 +16,29 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Load {
     clients: JoinSet<()>,
     answers: Arc<AtomicUsize>,
+    failures: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
 }
 
 impl Load {
     /// Starts `count` clients.
     pub(super) fn start(http: &reqwest::Client, site: &str, count: usize) -> Self {
-        let answers = Arc::new(AtomicUsize::new(0));
-        let mut clients = JoinSet::new();
+        let mut load =
+            Self { clients: JoinSet::new(), answers: Arc::default(), failures: Arc::default(), stop: Arc::default() };
         for _ in 0..count {
-            let (http, answers) = (http.clone(), Arc::clone(&answers));
+            let http = http.clone();
+            let (answers, failures) = (Arc::clone(&load.answers), Arc::clone(&load.failures));
+            let stop = Arc::clone(&load.stop);
             let url = format!("{site}?delay_ms={DELAY_MS}");
-            clients.spawn(async move {
-                loop {
-                    // A client that fails asks again; whether any succeeds is what `flows` looks at.
-                    if http.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-                        answers.fetch_add(1, Ordering::Relaxed);
-                    }
+            load.clients.spawn(async move {
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = http.get(&url).send().await;
+                    let is_good = answer.is_ok_and(|answer| answer.status().is_success());
+                    if is_good { &answers } else { &failures }.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }
-        Self { clients, answers }
+        load
     }
 
     /// Waits until answers come back, so that every client is under way.
@@ -51,8 +54,10 @@ impl Load {
         Ok(())
     }
 
-    /// Ends all clients.
-    pub(super) async fn stop(mut self) {
-        self.clients.shutdown().await;
+    /// Lets each client end its last request; answers how many were answered and how many failed.
+    pub(super) async fn stop(mut self) -> (usize, usize) {
+        self.stop.store(true, Ordering::Relaxed);
+        while self.clients.join_next().await.is_some() {}
+        (self.answers.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
     }
 }

@@ -1,12 +1,13 @@
 //! `doproxy demo`: the whole tutorial on this machine. The API is the emulator; HAProxy, plugins and commands are real.
 
+mod follow;
 mod load;
 mod stage;
 
 use std::path::PathBuf;
 
 use crate::cloud::Cloud;
-use load::Load;
+use follow::follow;
 use stage::Stage;
 
 #[derive(Debug, clap::Args)]
@@ -26,10 +27,6 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
     stage.strike().await;
     played
 }
-
-/// How many clients wait for an answer at the same time: more than two droplets are meant to have, and not more than
-/// three are.
-const CLIENTS: usize = 25;
 
 async fn play(stage: &Stage) -> anyhow::Result<()> {
     Stage::say("A fleet is one file.");
@@ -52,16 +49,9 @@ async fn play(stage: &Stage) -> anyhow::Result<()> {
     stage.show_configuration_tail(6)?;
     stage.show_rotation(4).await?;
 
-    Stage::say(&format!(
-        "Load: {CLIENTS} clients that wait for answers. The policy, another component, is asked once."
-    ));
-    let load = Load::start(stage.http(), stage.site(), CLIENTS);
-    load.flows().await?;
-    stage.doproxy(&["run", "--once", "--window", "1s"]).await?;
-    load.stop().await;
-    Stage::say("Quiet again. It is asked once more.");
-    stage.doproxy(&["run", "--once", "--window", "1s"]).await?;
-    stage.doproxy(&["print"]).await?;
+    Stage::say("Now the loop. Clients come and go; a policy, another component, is asked every two seconds.");
+    let (answered, failed) = follow(stage).await?;
+    Stage::say(&format!("{answered} requests were answered, {failed} failed. Why was the first droplet created?"));
 
     Stage::say("Everything is cleaned up.");
     while stage.has_droplets().await? {

@@ -17,6 +17,7 @@ use crate::config::Environment;
 use crate::emulator::{Emulator, Options};
 use crate::inventory::Inventory;
 use crate::model::FleetName;
+
 use crate::simulation::cloud::Settings;
 
 /// The token is any: the emulator takes all. Nothing of the caller's environment counts, so that the demo can never
@@ -86,7 +87,8 @@ impl Stage {
         }
     }
 
-    fn command(line: &str) {
+    /// A command that is run, as it would be typed.
+    pub(super) fn command(line: &str) {
         if output::is_stdout_coloured() {
             say!("\x1b[1m$ {line}\x1b[0m");
         } else {
@@ -164,12 +166,23 @@ impl Stage {
         App::load(&Cli::parse_global(config, Environment::with_token(TOKEN))?)
     }
 
-    async fn snapshot(&self) -> anyhow::Result<crate::inventory::Snapshot> {
+    /// The fleet.
+    pub(super) async fn snapshot(&self) -> anyhow::Result<crate::inventory::Snapshot> {
         Ok(self.app()?.inventory()?.load().await?)
     }
 
     async fn get(&self, url: &str) -> anyhow::Result<String> {
         Ok(self.http.get(url).send().await?.error_for_status()?.text().await?)
+    }
+
+    /// The file that is the fleet.
+    pub(super) fn configuration_file(&self) -> PathBuf {
+        self.path("doproxy.yml")
+    }
+
+    /// The token that the emulator takes.
+    pub(super) fn token() -> &'static str {
+        TOKEN
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -226,12 +239,14 @@ haproxy:
 scaling:
   min: 2
   max: 5
+  interval: 2s
   policies:
     - plugin: builtin:target-tracking
-      config: {{metric: haproxy.sessions, target_per_droplet: 10, scale_in_stabilisation_s: 0}}
+      config: {{metric: haproxy.sessions, target_per_droplet: 10, scale_in_stabilisation_s: 4}}
   cooldown: {{in: 0s}}
   stabilisation: 0s
   timeouts: {{poll: 500ms, drain: 5s}}
+telemetry: {{listen: none}}
 ",
         haproxy = haproxy.display()
     )

@@ -166,6 +166,24 @@ impl Ledger {
         Some(Held { why, until })
     }
 
+    /// How many requests that are no deletes would be let through now.
+    fn left(&self, now: Instant) -> usize {
+        if self.closed_until.is_some_and(|until| until > now) {
+            return 0;
+        }
+        let of_window = |span: Duration, limit: usize, part: usize| {
+            let used = self.ended.len() - self.ended.partition_point(|end| *end + span <= now) + self.under_way;
+            (limit - limit / part).saturating_sub(used)
+        };
+        let minute = of_window(MINUTE, PER_MINUTE, RESERVE_OF_MINUTE);
+        let hour = of_window(HOUR, self.per_hour, RESERVE_OF_HOUR);
+        let told = self.told.filter(|told| told.until > now).map_or(usize::MAX, |told| {
+            let since = usize::try_from(self.sent - told.number).unwrap_or(usize::MAX);
+            told.remaining.saturating_sub(since).saturating_sub(self.per_hour / RESERVE_OF_HOUR)
+        });
+        minute.min(hour).min(told)
+    }
+
     /// Notes that a request has ended, and what was heard.
     fn end(&mut self, now: Instant, number: u64, was_sent: bool, heard: Heard) {
         self.under_way = self.under_way.saturating_sub(1);
@@ -250,6 +268,11 @@ impl Budget {
         Self { ledger: Mutex::new(Ledger::new()), said: Mutex::default(), ended: Notify::new() }
     }
 
+    /// How many requests that are no deletes would be let through now.
+    pub(super) fn left(&self) -> usize {
+        self.ledger().left(Instant::now())
+    }
+
     /// Waits until a request may be sent, `patience` at most; an error as soon as that will not do.
     pub(super) async fn permit(&self, purpose: Purpose, patience: Duration) -> Result<Permit<'_>, Exhausted> {
         let give_up = Instant::now() + patience;
@@ -324,6 +347,18 @@ mod tests {
         let held = Held { why: Scarce::Minute, until: Some(now + MINUTE) };
         assert_eq!((others, deletes), ((225, held), (25, held)));
         assert!(ledger.take(now + MINUTE, Purpose::Other).is_ok());
+    }
+
+    #[test]
+    fn what_is_left_is_what_would_be_let_through() {
+        let (mut ledger, now) = (Ledger::new(), Instant::now());
+        let number = ledger.take(now, Purpose::Other).unwrap();
+        assert_eq!(ledger.left(now), 224);
+
+        ledger.end(now, number, true, remaining(255, ms(60_000)));
+        assert_eq!(ledger.left(now), 5);
+        assert_eq!(drain(&mut ledger, now, Purpose::Other).0, 5);
+        assert_eq!(ledger.left(now), 0);
     }
 
     #[test]

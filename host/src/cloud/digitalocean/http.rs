@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::budget::{Budget, Heard, Permit, Purpose};
+use super::counts::Counts;
 use super::error::{classify, clean, plain_id, told, transport};
 use super::retry::{Backoff, asked};
 use super::{ApiUrl, Options, Retry, Timeouts};
@@ -118,6 +119,7 @@ pub(super) struct Http {
     timeouts: Timeouts,
     retry: Retry,
     budget: Budget,
+    counts: Counts,
 }
 
 impl Http {
@@ -148,11 +150,19 @@ impl Http {
         };
         let repeating = builder().build()?;
         let once = builder().pool_max_idle_per_host(0).build()?;
-        Ok(Self { repeating, once, url, token, timeouts, retry, budget: Budget::new() })
+        Ok(Self { repeating, once, url, token, timeouts, retry, budget: Budget::new(), counts: Counts::default() })
     }
 
     pub(super) fn url(&self) -> &ApiUrl {
         &self.url
+    }
+
+    pub(super) fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    pub(super) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Carries out a call and reads its answer with `read`; repeats it on passing faults unless it is sent once.
@@ -176,6 +186,7 @@ impl Http {
             let attempts = backoff.attempts();
             let Outcome { result, status, request_id, asked } = self.attempt(call, &read, permit).await;
             let result = result.map_err(|error| CloudError { attempts, ..error });
+            self.counts.count(call.method.as_str(), &call.path, result.as_ref().err());
 
             let repeat = !call.once && !call.spare && result.as_ref().is_err_and(CloudError::is_passing);
             let pause = if repeat { backoff.pause(asked, rand::random()) } else { None };

@@ -6,6 +6,7 @@
 //! The facts about the API are those of its `OpenAPI` description (`digitalocean/openapi`).
 
 mod budget;
+mod counts;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
@@ -26,6 +27,7 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
+pub use self::counts::Requests;
 pub use self::http::SetupError;
 pub use self::monitoring::{DropletMetric, Measured};
 pub use self::retry::Retry;
@@ -95,6 +97,16 @@ impl DigitalOcean {
     /// A client. Nothing is sent yet.
     pub fn new(options: Options) -> Result<Self, SetupError> {
         Ok(Self { http: Arc::new(Http::new(options)?) })
+    }
+
+    /// The requests that were sent by this process, by call and result.
+    pub fn requests(&self) -> Vec<Requests> {
+        self.http.counts().read()
+    }
+
+    /// How many requests may be sent now, but for those that are kept for deletes.
+    pub fn budget_left(&self) -> usize {
+        self.http.budget().left()
     }
 
     /// All items of a list, page by page.

@@ -35,6 +35,33 @@ impl Drop for WriteLock {
     }
 }
 
+/// The right to be the service of a fleet; it ends when this is dropped. It is apart from [`WriteLock`], which the service
+/// takes and lets go all the time, so that commands by hand get their turn.
+#[derive(Debug)]
+pub struct ServiceLock {
+    _file: File,
+}
+
+impl ServiceLock {
+    /// Takes it, or says who has it.
+    pub fn acquire(inventory: &Path) -> Result<Self, InventoryError> {
+        let place = Place::of(inventory)?;
+        let path = place.beside(".service");
+        let failed = |source| InventoryError::Lock { path: path.clone(), source };
+        let mut file = open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+            Err(TryLockError::WouldBlock) => {
+                let holder = holder(&mut file).unwrap_or_else(|| ANOTHER.to_owned());
+                return Err(InventoryError::Served { path: place.file().to_owned(), holder });
+            }
+        }
+        note(&mut file, "run");
+        Ok(Self { _file: file })
+    }
+}
+
 impl WriteLock {
     /// Takes the lock of the inventory at `inventory`, and waits at most `patience` for another process to be done.
     /// `waiting_for` is told once who that is.
@@ -47,14 +74,7 @@ impl WriteLock {
         let place = Place::of(inventory)?;
         let path = place.beside(".lock");
         let failed = |source| InventoryError::Lock { path: path.clone(), source };
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
+        let mut file = open(&path).map_err(failed)?;
         let started = Instant::now();
         let mut told = false;
         loop {
@@ -77,14 +97,22 @@ impl WriteLock {
                 }
             }
         }
-        // Who holds the lock is a courtesy to the next one: a full disk must not keep us from working.
-        let note = format!("doproxy {command} (process {})\n", std::process::id());
-        let written =
-            file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(note.as_bytes()));
-        if let Err(error) = written {
-            tracing::debug!(%error, "cannot note the holder in the lock file");
-        }
+        note(&mut file, command);
         Ok(Self { file })
+    }
+}
+
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
+}
+
+/// Who holds the lock is a courtesy to the next one: a full disk must not keep us from working.
+fn note(file: &mut File, command: &str) {
+    let note = format!("doproxy {command} (process {})\n", std::process::id());
+    let written =
+        file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(note.as_bytes()));
+    if let Err(error) = written {
+        tracing::debug!(%error, "cannot note the holder in the lock file");
     }
 }
 

@@ -21,7 +21,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 pub use backup::Remedy;
 use backup::Schedule;
-pub use lock::WriteLock;
+pub use lock::{ServiceLock, WriteLock};
 use place::Place;
 
 use super::{CreateDraft, Freeze, Inventory, PolicyState, Remembered, Snapshot, Step};
@@ -81,6 +81,14 @@ pub enum InventoryError {
         found: i64,
         /// The newest that this program knows.
         known: i64,
+    },
+    /// Another process is the service of this fleet.
+    #[error("{holder} is the service of the fleet in {path} already, and there is one for a fleet; stop it first")]
+    Served {
+        /// The database file.
+        path: PathBuf,
+        /// Who that is.
+        holder: String,
     },
     /// It is the inventory of another fleet.
     #[error(
@@ -328,6 +336,9 @@ impl Inventory for SqliteInventory {
                     at,
                 )?;
             }
+            // It may have come to serve since whoever asks for this has looked.
+            let serves = rows::phase_of(transaction, droplet)? == Some(Phase::Serving);
+            let phase = if serves { Phase::Draining } else { phase };
             move_to(transaction, droplet, phase, at)?;
             Ok(rows::insert_operation(transaction, OperationKind::Delete, droplet, at, None, None)?)
         })

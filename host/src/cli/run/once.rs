@@ -2,32 +2,20 @@
 
 use std::time::Duration;
 
-use super::app::{App, carry_on};
-use super::create::created;
-use super::describe::describe;
-use super::look::{look, needs};
-use super::output::{Progress, say};
 use super::{Global, Usage};
-use crate::config::Span;
+use crate::cli::app::{App, carry_on};
+use crate::cli::create::created;
+use crate::cli::describe::describe;
+use crate::cli::look::{look, needs};
+use crate::cli::output::{Progress, say};
 use crate::history::History;
 use crate::model::Mode;
 
-#[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  doproxy run --once\n  doproxy run --once --window 30s")]
-pub(super) struct Args {
-    /// One tick, and no more.
-    #[arg(long, required = true)]
-    once: bool,
-    /// How long HAProxy is looked at before the policy is asked.
-    #[arg(long, default_value = "5s", value_name = "TIME")]
-    window: Span,
-}
-
 /// A rate needs two looks that differ.
-pub(super) const SHORTEST_WINDOW: Duration = Duration::from_millis(100);
+pub(in crate::cli) const SHORTEST_WINDOW: Duration = Duration::from_millis(100);
 
-pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    if args.window.0 < SHORTEST_WINDOW {
+pub(super) async fn run(global: &Global, window: Duration) -> anyhow::Result<()> {
+    if window < SHORTEST_WINDOW {
         return Err(Usage("--window is at least 100ms: rates need some time between two looks".to_owned()).into());
     }
     let app = App::load_with_advice(global)?;
@@ -45,7 +33,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     carry_on(&controller, &progress).await?;
     let needs = needs(&policies);
     let mut mind = controller.mind(policies).await?;
-    let look = look(&app, &controller, needs, History::open, args.window.0).await?;
+    let look = look(&app, &controller, needs, History::open, window).await?;
     let seen = look.seen();
     let mut tick = controller.plan(&mut mind, &app.bounds(), &seen).await?;
     progress.suspend(|| say!("{}", describe(&tick.record)));

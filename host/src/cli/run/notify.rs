@@ -1,0 +1,71 @@
+//! What systemd is told: datagrams to the socket in `NOTIFY_SOCKET`, as sd_notify(3) describes them. Without one, nothing.
+
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
+
+/// Whoever supervises this process.
+#[derive(Debug, Default)]
+pub(super) struct Notifier {
+    socket: Option<(UnixDatagram, SocketAddr)>,
+    watchdog: Option<Duration>,
+}
+
+impl Notifier {
+    /// What the environment names.
+    pub(super) fn from_environment() -> Self {
+        let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
+            let address = match name.as_bytes() {
+                [b'@', name @ ..] => SocketAddr::from_abstract_name(name),
+                path => SocketAddr::from_pathname(std::path::Path::new(std::ffi::OsStr::from_bytes(path))),
+            };
+            Some((UnixDatagram::unbound().ok()?, address.ok()?))
+        });
+        let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+        // It may be meant for another process of the unit.
+        let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
+        let watchdog = number("WATCHDOG_USEC").filter(|usec| is_ours && *usec > 0).map(Duration::from_micros);
+        Self { socket, watchdog }
+    }
+
+    /// How often a sign of life is wanted: twice in the time after which this process is taken for dead.
+    pub(super) fn watchdog(&self) -> Option<Duration> {
+        self.watchdog.map(|watchdog| watchdog / 2)
+    }
+
+    /// The service runs.
+    pub(super) fn ready(&self, status: &str) {
+        self.tell(&format!("READY=1\nSTATUS={status}\n"));
+    }
+
+    /// The configuration is being loaded anew.
+    pub(super) fn reloading(&self) {
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=loading the configuration anew\n", now.as_micros()));
+    }
+
+    /// A line for `systemctl status`.
+    pub(super) fn status(&self, status: &str) {
+        self.tell(&format!("STATUS={status}\n"));
+    }
+
+    /// The loops make progress.
+    pub(super) fn alive(&self) {
+        self.tell("WATCHDOG=1\n");
+    }
+
+    /// The service ends.
+    pub(super) fn stopping(&self) {
+        self.tell("STOPPING=1\nSTATUS=stopping\n");
+    }
+
+    fn tell(&self, message: &str) {
+        let Some((socket, address)) = &self.socket else { return };
+        if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
+            tracing::debug!("systemd cannot be told: {error}");
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The configuration as the loop wants it, and what of it can change while the loop runs.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use super::Global;
+use crate::cli::app::App;
+use crate::cli::output;
+use crate::cloud::digitalocean::DigitalOcean;
+use crate::config::{Config, PolicyConfig};
+use crate::controller::Bounds;
+use crate::controller::service::{PolicyWish, Reread, Wish};
+use crate::history::History;
+use crate::metrics::{self, Collector};
+
+/// What the loop is told.
+pub(super) fn wish(config: &Config) -> Wish {
+    let policy = |policy: &PolicyConfig| PolicyWish {
+        name: policy.name.clone(),
+        plugin: policy.plugin.clone(),
+        config: policy.config.clone(),
+        mode: policy.mode,
+    };
+    Wish {
+        policies: config.policies.iter().map(policy).collect(),
+        bounds: Bounds { limits: config.limits, rules: config.rules.clone() },
+        interval: config.interval,
+    }
+}
+
+/// Reads the configuration again.
+pub(super) struct Reader {
+    pub(super) global: Global,
+    /// What the service began with.
+    pub(super) started: Config,
+    /// The sources of series that it has now.
+    pub(super) sources: metrics::Options,
+    pub(super) history: Arc<History>,
+    pub(super) cloud: DigitalOcean,
+}
+
+impl Reader {
+    pub(super) fn read(&mut self) -> Result<Reread, String> {
+        let app = App::load(&self.global).map_err(|error| output::explain(&error))?;
+        let sources = app.config.metrics.clone();
+        let collector = differs(&self.sources, &sources)
+            .then(|| Collector::new(sources.clone(), Arc::clone(&self.history), Some(&self.cloud)));
+        self.sources = sources;
+        let needs_restart = needs_restart(&self.started, &app.config);
+        Ok(Reread { wish: wish(&app.config), collector, needs_restart })
+    }
+}
+
+/// `Debug` says all but what is secret; a token is read at a restart in any case.
+fn differs(one: &impl Debug, other: &impl Debug) -> bool {
+    format!("{one:?}") != format!("{other:?}")
+}
+
+/// Keys that differ, and that the service was built from: it would have to be built anew.
+fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
+    let options = |config: &Config| {
+        (config.hostname_prefix.clone(), config.template.clone(), config.vpc_uuid.clone(), config.monitoring)
+    };
+    let changed = [
+        ("fleet", differs(&started.fleet, &now.fleet)),
+        ("droplet_options", differs(&options(started), &options(now))),
+        ("ssh_key_ids", differs(&started.ssh_keys, &now.ssh_keys)),
+        ("user_data", differs(&started.user_data, &now.user_data)),
+        ("api", differs(&started.api_url, &now.api_url)),
+        ("haproxy", differs(&(&started.haproxy, started.address), &(&now.haproxy, now.address))),
+        ("scaling.timeouts", differs(&started.deadlines, &now.deadlines)),
+        ("inventory", differs(&started.inventory, &now.inventory)),
+        ("history", differs(&started.history, &now.history)),
+        ("telemetry", differs(&started.telemetry, &now.telemetry)),
+        ("plugins", differs(&started.plugins, &now.plugins)),
+    ];
+    changed.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key.to_owned()).collect()
+}

@@ -1,0 +1,320 @@
+//! What was gathered, for people. A function of plain data.
+
+use std::time::Duration;
+
+use super::gather::{DropletStatus, Gathered};
+use crate::cli::output::count;
+use crate::model::{OperationKind, Phase, Rung, Timestamp};
+use crate::telemetry::Status;
+use crate::telemetry::status::PolicyStatus;
+
+/// The whole of it.
+pub(super) fn table(gathered: &Gathered) -> String {
+    let mut lines = vec![headline(gathered)];
+    lines.extend(droplets(gathered));
+    for operation in &gathered.operations {
+        let word = match operation.kind {
+            OperationKind::Create => "create",
+            OperationKind::Delete => "delete",
+        };
+        lines.push(entry(
+            "operation",
+            &format!("{word} {}, for {}", operation.droplet, ago(gathered.at, operation.since)),
+        ));
+    }
+    for (direction, pause) in &gathered.paused {
+        let until = pause.until.map_or_else(|| "`doproxy resume`".to_owned(), |until| until.to_string());
+        let reason = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
+        lines.push(entry("paused", &format!("scaling {direction}, until {until}{reason}")));
+    }
+    if let Some(freeze) = &gathered.frozen {
+        lines.push(entry("frozen", &format!("since {}: {}", freeze.since, freeze.reason)));
+    }
+    match (&gathered.service, &gathered.no_service) {
+        (Some(status), _) => lines.extend(service(gathered.at, status)),
+        (None, why) => lines.push(entry("service", why.as_deref().unwrap_or("none"))),
+    }
+    lines.push(entry("HAProxy", &haproxy(gathered)));
+    lines.join("\n")
+}
+
+fn entry(what: &str, text: &str) -> String {
+    let text: String = text.chars().filter(|c| !c.is_control()).collect();
+    format!("{what:<10} {text}")
+}
+
+fn headline(gathered: &Gathered) -> String {
+    let of = |phase| gathered.droplets.iter().filter(|droplet| droplet.phase == phase).count();
+    let phases: Vec<String> = Phase::ALL
+        .into_iter()
+        .map(|phase| (of(phase), phase))
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, phase)| format!("{count} {phase}"))
+        .collect();
+    let phases = if phases.is_empty() { "empty".to_owned() } else { phases.join(", ") };
+    let Gathered { fleet, min, max, hourly_cost, .. } = gathered;
+    format!("fleet {fleet}: {phases}; {min} to {max} are allowed, ${hourly_cost:.4} an hour")
+}
+
+fn droplets(gathered: &Gathered) -> Vec<String> {
+    let width = gathered.droplets.iter().map(|droplet| droplet.name.as_str().len()).max().unwrap_or(0);
+    let row = |(line, droplet): (usize, &DropletStatus)| {
+        let DropletStatus { name, phase, phase_since, .. } = droplet;
+        let mut row = format!(
+            "{line:>4}) {name:<width$}  {phase:<9} {:>8}",
+            ago(gathered.at, *phase_since),
+            name = name.as_str()
+        );
+        if let Some(sessions) = droplet.sessions {
+            row += &format!("  {:>13}", count(sessions as usize, "session"));
+        }
+        if let Some(check) = &droplet.check {
+            row += &format!("  {check}");
+        }
+        if droplet.protected {
+            row += "  (protected)";
+        }
+        row
+    };
+    gathered.droplets.iter().enumerate().map(row).collect()
+}
+
+fn service(now: Timestamp, status: &Status) -> Vec<String> {
+    let next = status.next_tick.map(|next| format!(", the next in {}", span(next.since(now)))).unwrap_or_default();
+    let mut lines = vec![entry(
+        "service",
+        &format!("process {}, for {}, {}{next}", status.pid, ago(now, status.started_at), ticks(status.ticks)),
+    )];
+    if let Some(last) = &status.last_tick {
+        let change =
+            if last.from == last.to { format!("{} kept", last.to) } else { format!("{} → {}", last.from, last.to) };
+        let cuts = if last.cuts.is_empty() { String::new() } else { format!(" (guard: {})", last.cuts.join(", ")) };
+        lines.push(entry("decision", &format!("{} ago: {change}, {}{cuts}", ago(now, last.at), last.reason)));
+        lines.extend(last.error.iter().map(|error| entry("failed", error)));
+    }
+    lines.extend(status.tick_failure.iter().map(|failure| entry("failed", failure)));
+    lines.extend(status.policies.iter().map(|policy| entry("policy", &policy_words(now, policy))));
+    if !status.stale.is_empty() {
+        lines.push(entry("stale", &status.stale.join(", ")));
+    }
+    let budget = status.api_budget.map(|left| format!("{left} requests may be sent now")).unwrap_or_default();
+    match &status.api_failure {
+        Some(failure) => lines.push(entry("API", failure)),
+        None if budget.is_empty() => {}
+        None => lines.push(entry("API", &budget)),
+    }
+    if let Some(refused) = status.reload.as_ref().and_then(|reload| reload.refused.as_ref()) {
+        lines.push(entry("reload", &format!("refused, what was there stays: {refused}")));
+    }
+    for quiet in status.loops.iter().filter(|of| !of.healthy) {
+        lines.push(entry(
+            "stuck",
+            &format!("the {} has not moved for {}", quiet.name, span(Duration::from_millis(quiet.quiet_ms))),
+        ));
+    }
+    lines
+}
+
+fn policy_words(now: Timestamp, policy: &PolicyStatus) -> String {
+    let PolicyStatus { name, rung, failing_since, failures, failure, .. } = policy;
+    let Some(since) = failing_since else { return format!("{name}: answers") };
+    let what = match rung {
+        Rung::LastGood => "its last good component answers",
+        Rung::Own | Rung::Hold => "the fleet is held",
+    };
+    let why = failure.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("{name}: fails for {} ({failures} times), {what}{why}", ago(now, *since))
+}
+
+fn haproxy(gathered: &Gathered) -> String {
+    let haproxy = &gathered.haproxy;
+    if let Some(failure) = &haproxy.failure {
+        return failure.clone();
+    }
+    let mut words = vec![haproxy.version.clone()];
+    words.extend(haproxy.pid.map(|pid| format!("worker {pid}")));
+    words.extend(haproxy.generation.map(|generation| format!("generation {generation}")));
+    if haproxy.old_workers > 0 {
+        words.push(count(haproxy.old_workers, "old worker"));
+    }
+    if haproxy.queued > 0 {
+        words.push(format!("{} waiting", count(haproxy.queued as usize, "request")));
+    }
+    words.retain(|word| !word.is_empty());
+    words.join(", ")
+}
+
+fn ticks(number: u64) -> String {
+    format!("{number} tick{}", if number == 1 { "" } else { "s" })
+}
+
+fn ago(now: Timestamp, then: Timestamp) -> String {
+    span(now.since(then))
+}
+
+/// A length of time in its two largest units.
+fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, _) => format!("{minutes}m {}s", seconds % 60),
+        (0, ..) => format!("{hours}h {minutes}m"),
+        _ => format!("{days}d {hours}h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::gather::{FreezeStatus, HaProxyStatus, OperationStatus};
+    use super::*;
+    use crate::model::{Direction, DropletId, DropletName, Mode, Pause};
+    use crate::telemetry::status::{LastTick, LoopStatus};
+
+    const NOW: Timestamp = Timestamp(1_795_469_145_000);
+
+    fn before(seconds: u64) -> Timestamp {
+        NOW.minus(Duration::from_secs(seconds))
+    }
+
+    fn droplet(number: u64, phase: Phase, seconds: u64) -> DropletStatus {
+        let is_server = phase.is_behind_balancer();
+        DropletStatus {
+            name: DropletName::parse(format!("www-{number}-k3f9tq")).unwrap(),
+            id: Some(DropletId(number)),
+            phase,
+            phase_since: before(seconds),
+            protected: number == 0,
+            sessions: is_server.then_some(12),
+            healthy: is_server.then_some(true),
+            check: is_server.then(|| "UP, L7OK 200".to_owned()),
+        }
+    }
+
+    fn gathered() -> Gathered {
+        Gathered {
+            at: NOW,
+            fleet: "www".into(),
+            min: 1,
+            max: 10,
+            hourly_cost: 0.0223,
+            droplets: vec![
+                droplet(0, Phase::Serving, 200_000),
+                droplet(1, Phase::Serving, 7_300),
+                droplet(2, Phase::Booting, 14),
+            ],
+            operations: vec![OperationStatus {
+                kind: OperationKind::Create,
+                droplet: DropletName::parse("www-2-k3f9tq").unwrap(),
+                since: before(15),
+            }],
+            paused: vec![],
+            frozen: None,
+            haproxy: HaProxyStatus {
+                version: "2.6.12".into(),
+                pid: Some(4711),
+                generation: Some(3),
+                old_workers: 1,
+                ..HaProxyStatus::default()
+            },
+            service: Some(Status {
+                pid: 42,
+                started_at: before(90_000),
+                ticks: 6000,
+                next_tick: Some(NOW.plus(Duration::from_secs(4))),
+                last_tick: Some(LastTick {
+                    tick: 6000,
+                    at: before(11),
+                    from: 2,
+                    to: 3,
+                    reason: "haproxy.sessions is 24 over 2 droplets".into(),
+                    cuts: vec!["max_create".into()],
+                    error: None,
+                }),
+                policies: vec![PolicyStatus {
+                    name: "builtin:target-tracking".into(),
+                    reference: "builtin:target-tracking".into(),
+                    digest: String::new(),
+                    mode: Mode::Active,
+                    rung: Rung::Own,
+                    failing_since: None,
+                    failures: 0,
+                    failure: None,
+                }],
+                api_budget: Some(243),
+                ..Status::default()
+            }),
+            no_service: None,
+        }
+    }
+
+    #[test]
+    fn a_fleet_and_its_service_at_a_glance() {
+        insta::assert_snapshot!(table(&gathered()), @r"
+        fleet www: 1 booting, 2 serving; 1 to 10 are allowed, $0.0223 an hour
+           0) www-0-k3f9tq  serving      2d 7h    12 sessions  UP, L7OK 200  (protected)
+           1) www-1-k3f9tq  serving      2h 1m    12 sessions  UP, L7OK 200
+           2) www-2-k3f9tq  booting        14s
+        operation  create www-2-k3f9tq, for 15s
+        service    process 42, for 1d 1h, 6000 ticks, the next in 4s
+        decision   11s ago: 2 → 3, haproxy.sessions is 24 over 2 droplets (guard: max_create)
+        policy     builtin:target-tracking: answers
+        API        243 requests may be sent now
+        HAProxy    2.6.12, worker 4711, generation 3, 1 old worker
+        ");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let mut gathered = gathered();
+        let pause = Pause { since: before(60), until: None, reason: "launch".into() };
+        gathered.paused = vec![(Direction::In, pause)];
+        gathered.frozen = Some(FreezeStatus { since: before(30), reason: "maintenance".into() });
+        gathered.haproxy =
+            HaProxyStatus { failure: Some("HAProxy does not answer".into()), ..HaProxyStatus::default() };
+        let status = gathered.service.as_mut().unwrap();
+        status.last_tick = None;
+        status.tick_failure = Some("the tick failed".into());
+        status.stale = vec!["prometheus.cpu".into()];
+        status.api_failure = Some("GET /v2/droplets failed: timed out".into());
+        status.policies[0].failing_since = Some(before(120));
+        status.policies[0].failures = 8;
+        status.policies[0].rung = Rung::LastGood;
+        status.policies[0].failure = Some("it ran out of fuel".into());
+        status.loops = vec![LoopStatus { name: "mover".into(), quiet_ms: 95_000, healthy: false }];
+
+        insta::assert_snapshot!(table(&gathered), @r"
+        fleet www: 1 booting, 2 serving; 1 to 10 are allowed, $0.0223 an hour
+           0) www-0-k3f9tq  serving      2d 7h    12 sessions  UP, L7OK 200  (protected)
+           1) www-1-k3f9tq  serving      2h 1m    12 sessions  UP, L7OK 200
+           2) www-2-k3f9tq  booting        14s
+        operation  create www-2-k3f9tq, for 15s
+        paused     scaling in, until `doproxy resume`: launch
+        frozen     since 2026-11-23T21:25:15Z: maintenance
+        service    process 42, for 1d 1h, 6000 ticks, the next in 4s
+        failed     the tick failed
+        policy     builtin:target-tracking: fails for 2m 0s (8 times), its last good component answers: it ran out of fuel
+        stale      prometheus.cpu
+        API        GET /v2/droplets failed: timed out
+        stuck      the mover has not moved for 1m 35s
+        HAProxy    HAProxy does not answer
+        ");
+    }
+
+    #[test]
+    fn without_a_service_the_inventory_is_shown_all_the_same() {
+        let gathered = Gathered {
+            droplets: vec![],
+            operations: vec![],
+            service: None,
+            no_service: Some("none answers at 127.0.0.1:9464 (`doproxy run` is one)".into()),
+            ..gathered()
+        };
+
+        insta::assert_snapshot!(table(&gathered), @r"
+        fleet www: empty; 1 to 10 are allowed, $0.0223 an hour
+        service    none answers at 127.0.0.1:9464 (`doproxy run` is one)
+        HAProxy    2.6.12, worker 4711, generation 3, 1 old worker
+        ");
+    }
+}

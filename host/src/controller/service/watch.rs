@@ -1,0 +1,59 @@
+//! Files that may change: looked at now and then, by what the file system says of them.
+
+use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// What tells apart a file and the same file changed: device and inode, size, and both times to the nanosecond. `None` for
+/// one that is not there.
+type Look = Option<(u64, u64, u64, i64, i64, i64, i64)>;
+
+/// Files, as they were looked at last.
+#[derive(Debug, Default)]
+pub(super) struct Watched(HashMap<PathBuf, Look>);
+
+impl Watched {
+    /// Whether a file is another than when it was looked at last. One that is looked at for the first time is not.
+    pub(super) fn changed(&mut self, file: &Path) -> bool {
+        let now = look(file);
+        match self.0.insert(file.to_owned(), now) {
+            None => false,
+            Some(before) => before != now,
+        }
+    }
+
+    /// Looks at nothing but these from now on.
+    pub(super) fn retain(&mut self, is_wanted: impl Fn(&Path) -> bool) {
+        self.0.retain(|file, _| is_wanted(file));
+    }
+}
+
+fn look(file: &Path) -> Look {
+    let meta = std::fs::metadata(file).ok()?;
+    Some((meta.dev(), meta.ino(), meta.size(), meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_written_replaced_or_removed_has_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("doproxy.yml");
+        std::fs::write(&file, "one").unwrap();
+        let mut watched = Watched::default();
+
+        assert!(!watched.changed(&file));
+        assert!(!watched.changed(&file));
+        std::fs::write(&file, "three").unwrap();
+        assert!(watched.changed(&file));
+        let other = dir.path().join("other");
+        std::fs::write(&other, "three").unwrap();
+        std::fs::rename(&other, &file).unwrap();
+        assert!(watched.changed(&file));
+        std::fs::remove_file(&file).unwrap();
+        assert!(watched.changed(&file));
+        assert!(!watched.changed(&file));
+    }
+}

@@ -1,0 +1,202 @@
+//! Counters, gauges and histograms, and the text that Prometheus reads (exposition format 0.0.4).
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// What kind of number a metric is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+    /// How often a value fell below each of these bounds.
+    Histogram(&'static [f64]),
+}
+
+/// A metric with all its labels.
+#[derive(Debug)]
+pub struct Family {
+    /// As Prometheus calls it.
+    pub name: &'static str,
+    /// What it counts, with its unit.
+    pub help: &'static str,
+    /// What kind of number.
+    pub kind: Kind,
+}
+
+/// Names and values, in the order in which they are written.
+type Labels = Vec<(&'static str, String)>;
+
+#[derive(Debug, Clone, PartialEq)]
+enum Value {
+    Number(f64),
+    Histogram { buckets: Vec<u64>, count: u64, sum: f64 },
+}
+
+/// The numbers.
+#[derive(Debug, Default)]
+pub struct Registry {
+    families: BTreeMap<&'static str, (&'static Family, BTreeMap<Labels, Value>)>,
+}
+
+impl Registry {
+    /// Adds to a counter.
+    pub fn add(&mut self, family: &'static Family, labels: &[(&'static str, &str)], by: f64) {
+        if let Value::Number(number) = self.value(family, labels) {
+            *number += by;
+        }
+    }
+
+    /// Sets a gauge, or a counter that is kept elsewhere.
+    pub fn set(&mut self, family: &'static Family, labels: &[(&'static str, &str)], to: f64) {
+        *self.value(family, labels) = Value::Number(to);
+    }
+
+    /// Forgets every value of a gauge, since labels may have gone out of use.
+    pub fn clear(&mut self, family: &'static Family) {
+        self.families.remove(family.name);
+    }
+
+    /// Puts a value into a histogram.
+    pub fn observe(&mut self, family: &'static Family, labels: &[(&'static str, &str)], observed: f64) {
+        let Kind::Histogram(bounds) = family.kind else { return };
+        if let Value::Histogram { buckets, count, sum } = self.value(family, labels) {
+            for (bucket, bound) in buckets.iter_mut().zip(bounds) {
+                *bucket += u64::from(observed <= *bound);
+            }
+            *count += 1;
+            *sum += observed;
+        }
+    }
+
+    /// The number behind some labels; `None` where there is none yet.
+    pub fn get(&self, family: &Family, labels: &[(&'static str, &str)]) -> Option<f64> {
+        let (_, values) = self.families.get(family.name)?;
+        match values.get(&owned(labels))? {
+            Value::Number(number) => Some(*number),
+            Value::Histogram { count, .. } => {
+                #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+                let count = *count as f64;
+                Some(count)
+            }
+        }
+    }
+
+    fn value(&mut self, family: &'static Family, labels: &[(&'static str, &str)]) -> &mut Value {
+        let (_, values) = self.families.entry(family.name).or_insert_with(|| (family, BTreeMap::new()));
+        values.entry(owned(labels)).or_insert_with(|| match family.kind {
+            Kind::Counter | Kind::Gauge => Value::Number(0.0),
+            Kind::Histogram(bounds) => Value::Histogram { buckets: vec![0; bounds.len()], count: 0, sum: 0.0 },
+        })
+    }
+
+    /// Everything, as Prometheus reads it.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for (name, (family, values)) in &self.families {
+            let kind = match family.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram(_) => "histogram",
+            };
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", family.help);
+            for (labels, value) in values {
+                write_value(&mut text, family, labels, value);
+            }
+        }
+        text
+    }
+}
+
+fn owned(labels: &[(&'static str, &str)]) -> Labels {
+    labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+}
+
+fn write_value(text: &mut String, family: &Family, labels: &Labels, value: &Value) {
+    let name = family.name;
+    match (value, family.kind) {
+        (Value::Histogram { buckets, count, sum }, Kind::Histogram(bounds)) => {
+            let infinity = ("+Inf".to_owned(), count);
+            let bounds = bounds.iter().map(ToString::to_string).zip(buckets).chain([infinity]);
+            for (bound, below) in bounds {
+                let mut labels = labels.clone();
+                labels.push(("le", bound));
+                let _ = writeln!(text, "{name}_bucket{} {below}", braces(&labels));
+            }
+            let _ = writeln!(text, "{name}_sum{labels} {sum}\n{name}_count{labels} {count}", labels = braces(labels));
+        }
+        (Value::Number(number), _) => {
+            let _ = writeln!(text, "{name}{} {number}", braces(labels));
+        }
+        (Value::Histogram { .. }, _) => {}
+    }
+}
+
+fn braces(labels: &Labels) -> String {
+    if labels.is_empty() {
+        return String::new();
+    }
+    let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+    format!("{{{}}}", labels.join(","))
+}
+
+/// A label's value comes from configurations and from the other side: it must not end the line or the quotes.
+fn escaped(value: &str) -> String {
+    let mut escaped = String::with_capacity(value.len());
+    for character in value.chars() {
+        match character {
+            '\\' => escaped.push_str("\\\\"),
+            '"' => escaped.push_str("\\\""),
+            '\n' => escaped.push_str("\\n"),
+            control if control.is_control() => escaped.push('\u{fffd}'),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static CALLS: Family = Family { name: "calls_total", help: "Calls.", kind: Kind::Counter };
+    static SIZE: Family = Family { name: "size", help: "Droplets.", kind: Kind::Gauge };
+    static TIME: Family = Family { name: "time_seconds", help: "Time.", kind: Kind::Histogram(&[0.1, 1.0]) };
+
+    #[test]
+    fn prometheus_reads_counters_gauges_and_histograms() {
+        let mut registry = Registry::default();
+        registry.add(&CALLS, &[("call", "GET"), ("result", "ok")], 2.0);
+        registry.add(&CALLS, &[("call", "GET"), ("result", "ok")], 1.0);
+        registry.set(&SIZE, &[], 3.0);
+        registry.observe(&TIME, &[], 0.1);
+        registry.observe(&TIME, &[], 0.5);
+        registry.observe(&TIME, &[], 7.0);
+
+        insta::assert_snapshot!(registry.text(), @r#"
+        # HELP calls_total Calls.
+        # TYPE calls_total counter
+        calls_total{call="GET",result="ok"} 3
+        # HELP size Droplets.
+        # TYPE size gauge
+        size 3
+        # HELP time_seconds Time.
+        # TYPE time_seconds histogram
+        time_seconds_bucket{le="0.1"} 1
+        time_seconds_bucket{le="1"} 2
+        time_seconds_bucket{le="+Inf"} 3
+        time_seconds_sum 7.6
+        time_seconds_count 3
+        "#);
+    }
+
+    #[test]
+    fn a_label_cannot_end_its_line() {
+        let mut registry = Registry::default();
+        registry.add(&CALLS, &[("call", "a\"b\\c\nd\u{1b}")], 1.0);
+
+        assert!(registry.text().contains("calls_total{call=\"a\\\"b\\\\c\\nd\u{fffd}\"} 1\n"), "{}", registry.text());
+    }
+}

@@ -1,0 +1,75 @@
+//! The loop itself, stopped at every point: `doproxy run` killed at any time and started again loses no operation.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use doproxy::controller::Bounds;
+use doproxy::controller::service::{Configuration, Hooks, Loader, Parts, Reread, Service, Turns, Wish};
+use doproxy::history::History;
+use doproxy::inventory::Inventory;
+use doproxy::metrics::{Collector, Options};
+use doproxy::model::{GuardRules, Limits, Phase};
+use doproxy::telemetry::Telemetry;
+
+use crate::fleet::Fleet;
+
+/// The time between two ticks.
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// The longest that the fleet may take to get to a size.
+const PATIENCE: Duration = Duration::from_hours(6);
+
+/// The loop brings a fleet to two droplets and back to one. No policy is needed for that: the bounds ask for it.
+pub async fn serve(fleet: &mut Fleet, folder: &Path) {
+    let wanted = Arc::new(Mutex::new(within(2, 2)));
+    let read = Arc::clone(&wanted);
+    let parts = Parts {
+        controller: Arc::new(fleet.process()),
+        loader: Loader::without_plugins(),
+        collector: Collector::new(Options::new(INTERVAL), Arc::new(History::in_memory()), None),
+        wish: within(2, 2),
+        configuration: Some(Configuration {
+            file: folder.join("no-such-file"),
+            read: Box::new(move || {
+                Ok(Reread { wish: read.lock().unwrap().clone(), collector: None, needs_restart: vec![] })
+            }),
+        }),
+        turns: Turns::at(folder.join("doproxy.db")),
+        telemetry: Telemetry::default(),
+        hooks: Hooks::default(),
+    };
+    let service = Service::start(parts).await.unwrap();
+    let remote = service.remote();
+    let inventory = fleet.inventory();
+    let script = async {
+        for size in [2, 1] {
+            *wanted.lock().unwrap() = within(size, size);
+            remote.reload();
+            let reached = tokio::time::timeout(PATIENCE, async {
+                loop {
+                    let snapshot = inventory.load().await.unwrap();
+                    let serving = snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Serving).count();
+                    if snapshot.droplets.len() == size as usize && serving == size as usize {
+                        return;
+                    }
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            });
+            if reached.await.is_err() {
+                fleet.cloud.violations.note(format!("the loop did not get the fleet to {size} within {PATIENCE:?}"));
+            }
+        }
+        remote.stop();
+    };
+    let (ended, ()) = tokio::join!(service.run(), script);
+    if let Err(error) = ended {
+        fleet.cloud.violations.note(error.to_string());
+    }
+}
+
+fn within(min: u32, max: u32) -> Wish {
+    let limits = Limits { min, max, max_hourly_cost: None, max_create: 10, max_delete: 10 };
+    let rules = GuardRules::wide_open();
+    Wish { policies: vec![], bounds: Bounds { limits, rules }, interval: INTERVAL }
+}

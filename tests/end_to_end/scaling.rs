@@ -1,0 +1,128 @@
+//! The loop with everything that is real: load comes and goes, the fleet follows, and no client notices.
+
+use std::time::{Duration, Instant};
+
+use doproxy::inventory::Inventory;
+use doproxy::inventory::sqlite::SqliteInventory;
+use doproxy::model::Phase;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::process::Child;
+
+use crate::invariants::say;
+use crate::load::Load;
+use crate::stage::{Stage, http, until};
+
+const LOOP: &str = "  min: 1
+  max: 5
+  max_delete: 2
+  interval: 1s
+  policies:
+    - plugin: builtin:target-tracking
+      config: {metric: haproxy.sessions, target_per_droplet: 5, scale_in_stabilisation_s: 2}
+telemetry: {listen: none}
+";
+
+/// How long a page takes, so that so many clients are so many sessions.
+const PAGE: Duration = Duration::from_millis(150);
+
+fn inventory(stage: &Stage) -> SqliteInventory {
+    SqliteInventory::open(stage.path("doproxy.db")).unwrap()
+}
+
+async fn serving(inventory: &SqliteInventory) -> usize {
+    let droplets = inventory.load().await.unwrap().droplets;
+    droplets.iter().filter(|droplet| droplet.phase == Phase::Serving).count()
+}
+
+/// Ends a service as systemd does, and answers what it said.
+pub async fn end(mut service: Child) -> String {
+    let pid = Pid::from_raw(i32::try_from(service.id().unwrap()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    let status = tokio::time::timeout(Duration::from_secs(10), service.wait()).await;
+    let mut said = String::new();
+    if let Some(mut err) = service.stderr.take() {
+        tokio::io::AsyncReadExt::read_to_string(&mut err, &mut said).await.unwrap();
+    }
+    assert!(status.expect("it did not end in time").unwrap().success(), "{said}");
+    said
+}
+
+/// Load goes up and down; answers how many requests there were.
+async fn follow(stage: &Stage) -> usize {
+    let inventory = inventory(stage);
+    let service = stage.start(&["run"]);
+    // Before its first droplet serves, a site cannot answer.
+    until("the first answer", async || http().get(stage.site()).send().await.is_ok_and(|it| it.status().is_success()))
+        .await;
+
+    let low = Load::start(stage.port(), 1, PAGE);
+    until("answers", async || low.answered() > 10).await;
+    let high = Load::start(stage.port(), 10, PAGE);
+    until("the fleet grows", async || serving(&inventory).await >= 4).await;
+    let at_the_top = high.answered();
+    until("more answers", async || high.answered() > at_the_top + 200).await;
+    let high = high.stop().await;
+    until("the fleet shrinks", async || serving(&inventory).await == 1 && stage.billed().len() == 1).await;
+    let low = low.stop().await;
+
+    let said = end(service).await;
+    assert!(low.errors.is_empty() && high.errors.is_empty(), "{:?} {:?}\n{said}", low.errors, high.errors);
+    low.answered + high.answered
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fleet_follows_the_load_and_no_request_fails() {
+    let stage = Stage::set().await;
+    stage.configure(LOOP);
+
+    let requests = follow(&stage).await;
+
+    say(&format!("scaling through the runtime API: {requests} requests, 0 failed"));
+    stage.strike().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_fleet_follows_the_load_and_no_request_fails_with_a_reload_for_each_change() {
+    let stage = Stage::set().await;
+    stage.configure(LOOP).edit("  log: none\n", "  log: none\n  reload: always\n  reload_gap: 0s\n");
+
+    let requests = follow(&stage).await;
+
+    say(&format!("scaling with reloads: {requests} requests, 0 failed"));
+    stage.strike().await;
+}
+
+/// Prints how long it takes from the request to the first answer, beside the boot time.
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_more_take_two_calls_and_boot_at_the_same_time() {
+    let boot_time = Duration::from_secs(1);
+    let stage = Stage::with(boot_time, 50).await;
+    stage.configure("  min: 20\n  max: 20\n  max_create: 20\n  interval: 1s\ntelemetry: {listen: none}\n");
+    stage.with_world(|world, _| world.reset_calls());
+
+    let inventory = inventory(&stage);
+    let started = Instant::now();
+    let service = stage.start(&["run"]);
+    until("the requests", async || stage.billed().len() == 20).await;
+    let asked = started.elapsed();
+    let mut first = None;
+    until("all serve", async || {
+        let count = serving(&inventory).await;
+        first = first.or_else(|| (count > 0).then(|| started.elapsed()));
+        count == 20
+    })
+    .await;
+    let all = started.elapsed();
+
+    let calls = stage.with_world(|world, _| world.calls().get("POST /v2/droplets").copied());
+    assert_eq!(calls, Some(2));
+    let after = |time: Duration| time.saturating_sub(asked).saturating_sub(boot_time);
+    say(&format!(
+        "20 droplets: the first served {:?} after its boot, the last {:?}",
+        after(first.unwrap()),
+        after(all)
+    ));
+    end(service).await;
+    stage.strike().await;
+}

@@ -1,0 +1,33 @@
+//! The systemd unit that comes with doproxy.
+
+use std::path::Path;
+use std::process::Command;
+
+const UNIT: &str = include_str!("../../templates/systemd/doproxy.service");
+
+/// The highest exposure that `systemd-analyze security` may find; lower is better.
+const EXPOSURE: f64 = 2.5;
+
+#[test]
+fn systemd_takes_the_unit_and_finds_it_confined() {
+    let analyze = Path::new("/usr/bin/systemd-analyze");
+    if !analyze.exists() {
+        println!("not tried: there is no systemd-analyze");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("doproxy.service");
+    // It looks whether the program is there.
+    std::fs::write(&file, UNIT.replace("/usr/local/bin/doproxy", env!("CARGO_BIN_EXE_doproxy"))).unwrap();
+
+    let verified = Command::new(analyze).arg("verify").arg("--man=no").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && !said.contains("doproxy.service"), "{said}");
+
+    let security =
+        Command::new(analyze).args(["security", "--offline=true", "--no-pager"]).arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&security.stdout);
+    let exposure = said.lines().find_map(|line| line.split("exposure level for doproxy.service:").nth(1));
+    let exposure: f64 = exposure.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).expect("a figure");
+    assert!(exposure <= EXPOSURE, "{said}");
+}
