@@ -118,6 +118,11 @@ impl PluginHost {
         self.open(reference).await?.must_be(PluginKind::UserDataGenerator)?.into_generator().await
     }
 
+    /// The bytes of the component behind a reference, for whoever keeps them.
+    pub async fn component_of(&self, reference: &Reference) -> Result<Vec<u8>, PluginError> {
+        Ok(self.bytes(reference).await?.0)
+    }
+
     /// Brings a plugin from its registry into the store, unless it is there.
     pub async fn pull(&self, reference: &OciReference) -> Result<Origin, PluginError> {
         let got = self.inner.shared.get(reference).await;
