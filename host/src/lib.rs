@@ -1,8 +1,8 @@
 //! doproxy scales a fleet of DigitalOcean droplets behind HAProxy.
 //!
 //! Data flows one way: `observe` → `decide` (a plugin) → `guard` → `act`, all over the plain data of [`model`].
-//! The imports go one way too: `cli` → `controller`, `emulator`, `simulation`, `plugin` → `cloud`, `balancer`,
-//! `inventory`, `metrics`, `history` → `model`.
+//! The imports go one way too: `cli` → `controller`, `emulator`, `simulation`, `record`, `plugin` → `cloud`,
+//! `balancer`, `inventory`, `metrics`, `history` → `model`.
 
 // Shared test code names this crate as others do.
 #[cfg(test)]
@@ -25,6 +25,7 @@ pub mod metrics;
 pub mod model;
 pub mod plugin;
 pub(crate) mod program;
+pub mod record;
 pub mod simulation;
 pub mod telemetry;
 pub(crate) mod tls;

@@ -57,6 +57,9 @@ pub struct File {
     /// Where series come from beside HAProxy, and how long they are kept.
     #[serde(default)]
     pub metrics: Metrics,
+    /// Decision records.
+    #[serde(default)]
+    pub records: Records,
     /// What `doproxy run` tells about itself.
     #[serde(default)]
     pub telemetry: Telemetry,
@@ -364,6 +367,14 @@ pub struct Haproxy {
     pub binary: Option<PathBuf>,
     /// The account it runs as. Default user and group `haproxy`.
     pub run_as: Option<RunAs>,
+}
+
+/// Decision records.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Records {
+    /// How long they are kept. Default 14d; never longer than `metrics.retention`, since they refer to samples.
+    pub retention: Option<Span>,
 }
 
 /// What `doproxy run` tells about itself.

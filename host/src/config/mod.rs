@@ -34,6 +34,9 @@ use crate::plugin::{Lock, OciReference, PluginSettings, Reference};
 /// The time between two ticks.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
+/// How long decision records are kept where nothing is said.
+const RECORDS_RETENTION: Duration = Duration::from_hours(14 * 24);
+
 /// Where a service is asked how it is: the port that OpenTelemetry's exporters for Prometheus use.
 const DEFAULT_TELEMETRY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
 
@@ -89,6 +92,8 @@ pub struct Config {
     pub history: Option<PathBuf>,
     /// Where series come from, and how long they are kept.
     pub metrics: crate::metrics::Options,
+    /// How long decision records are kept.
+    pub records_retention: Duration,
     /// DOProxy's inventory, where it is named and there.
     pub old_inventory: Option<PathBuf>,
     /// Where a service serves what it tells about itself.
@@ -185,6 +190,9 @@ impl Config {
             dir.join(file.haproxy_cfg_path.unwrap_or_else(|| PathBuf::from("/etc/haproxy"))).join(&cfg_file);
         let template_file = file.haproxy_template_file.filter(|path| !advice::is_erb(path)).map(|path| dir.join(path));
         let interval = file.scaling.interval.map_or(DEFAULT_INTERVAL, |span| span.0);
+        let metrics = file.metrics.options(dir, interval);
+        let records_retention = file.records.retention.map_or(RECORDS_RETENTION, |span| span.0);
+        let records_retention = records_retention.min(metrics.retention.raw);
         let inventory = dir.join(file.inventory.unwrap_or_else(|| PathBuf::from("doproxy.db")));
         let named = file.user_data.iter().map(|plugin| &plugin.plugin);
         let named = named.chain(file.scaling.policies.iter().map(|policy| &policy.plugin));
@@ -224,7 +232,8 @@ impl Config {
             generated_file: dir.join(cfg_file),
             inventory,
             history: file.history.map(|path| dir.join(path)),
-            metrics: file.metrics.options(dir, interval),
+            records_retention,
+            metrics,
             old_inventory: file.inventory_file.map(|path| dir.join(path)).filter(|path| path.is_file()),
             telemetry: match file.telemetry.listen {
                 None => TelemetryAddress::Default(DEFAULT_TELEMETRY),

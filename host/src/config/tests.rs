@@ -93,7 +93,7 @@ fn malformed_yaml_is_refused_with_its_place() {
 #[test]
 fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
     insta::assert_snapshot!(refusal(&format!("{LEAST}haproxy:\n  bnd: ['*:80']\n")), @"doproxy.yml:3:3: haproxy: unknown field `bnd`, expected one of `bind`, `port`, `health_path`, `max_sessions`, `check_interval`, `metrics`, `log`, `address`, `stats_socket`, `master_socket`, `reload_command`, `reload`, `reload_gap`, `binary`, `run_as`; did you mean `bind`?");
-    insta::assert_snapshot!(refusal(&format!("{LEAST}droplet_optoins: 1\n")), @"doproxy.yml:2:1: unknown field `droplet_optoins`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `history`, `metrics`, `telemetry`, `plugins`; did you mean `droplet_options`?");
+    insta::assert_snapshot!(refusal(&format!("{LEAST}droplet_optoins: 1\n")), @"doproxy.yml:2:1: unknown field `droplet_optoins`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `history`, `metrics`, `records`, `telemetry`, `plugins`; did you mean `droplet_options`?");
 }
 
 #[test]
@@ -103,6 +103,16 @@ fn the_history_is_called_after_the_inventory_unless_it_is_named() {
     assert_eq!(config.history_beside(&config.inventory), PathBuf::from("/srv/old/metrics.db"));
     let inventory = Path::new("/var/lib/www.db");
     assert_eq!(parse(LEAST).unwrap().history_beside(inventory), PathBuf::from("/var/lib/www.history.db"));
+}
+
+#[test]
+fn records_are_kept_no_longer_than_the_samples_that_they_refer_to() {
+    let days = |more: &str| parse(&format!("{LEAST}{more}")).unwrap().records_retention.as_secs() / 86_400;
+
+    assert_eq!(days(""), 14);
+    assert_eq!(days("records: {retention: 2d}\n"), 2);
+    assert_eq!(days("records: {retention: 60d}\n"), 14);
+    assert_eq!(days("metrics: {retention: 90d}\nrecords: {retention: 60d}\n"), 60);
 }
 
 #[test]

@@ -35,6 +35,28 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (at, series)
     ) STRICT, WITHOUT ROWID;
     ",
+    // Records of ticks, and the components that decided; `crate::record` says what the columns are.
+    "
+    CREATE TABLE records (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        at INTEGER NOT NULL,
+        keyframe INTEGER,
+        base INTEGER,
+        notable INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE components (
+        digest TEXT PRIMARY KEY,
+        added INTEGER NOT NULL,
+        size INTEGER NOT NULL,
+        body BLOB NOT NULL
+    ) STRICT;
+    CREATE TABLE component_uses (
+        keyframe INTEGER NOT NULL,
+        digest TEXT NOT NULL,
+        PRIMARY KEY (keyframe, digest)
+    ) STRICT, WITHOUT ROWID;
+    ",
 ];
 
 /// What marks a database as a history: `doph` in ASCII.

@@ -1,0 +1,99 @@
+//! Components by digest: those of the database, those that are built in, and those that are still where they came from.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use miniz_oxide::deflate::compress_to_vec;
+use miniz_oxide::inflate::decompress_to_vec_with_limit;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
+
+use super::archive::Archive;
+use super::{RecordError, table};
+use crate::history::History;
+use crate::model::Timestamp;
+use crate::plugin::{PluginHost, Policy, Reference, builtins};
+
+/// Most bytes of a component, whatever the limits of plugins say: the database may be anybody's.
+const MOST: usize = 512 * 1024 * 1024;
+
+/// Components compress well and are written once.
+const LEVEL: u8 = 6;
+
+/// SHA-256, in hexadecimal.
+pub(super) fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes a component into the database.
+pub(super) fn keep(history: &History, digest: &str, bytes: &[u8], now: Timestamp) -> Result<(), RecordError> {
+    let body = compress_to_vec(bytes, LEVEL);
+    Ok(history.write(|transaction| table::keep_component(transaction, digest, now, bytes.len(), &body))?)
+}
+
+/// Reads a component from the database; `None` where it is not there, or is not what was written.
+pub(super) fn kept(history: &History, digest: &str) -> Result<Option<Vec<u8>>, RecordError> {
+    let Some((size, body)) =
+        history.read(
+            |connection| {
+                if table::is_there(connection)? { table::component(connection, digest) } else { Ok(None) }
+            },
+        )?
+    else {
+        return Ok(None);
+    };
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    if size > MOST {
+        return Ok(None);
+    }
+    Ok(decompress_to_vec_with_limit(&body, size).ok().filter(|bytes| digest_of(bytes) == digest))
+}
+
+/// Loads the components that records name.
+#[derive(Debug)]
+pub struct Components {
+    host: PluginHost,
+    archive: Arc<Archive>,
+    loaded: Mutex<HashMap<String, Result<Arc<Policy>, Arc<RecordError>>>>,
+}
+
+impl Components {
+    /// Those of an archive, run by `host`.
+    pub fn new(host: PluginHost, archive: Arc<Archive>) -> Self {
+        Self { host, archive, loaded: Mutex::default() }
+    }
+
+    /// The component of this digest, which was called `reference` when it answered. One that cannot be had is not looked
+    /// for again.
+    pub async fn policy(&self, digest: &str, reference: &str) -> Result<Arc<Policy>, Arc<RecordError>> {
+        let mut loaded = self.loaded.lock().await;
+        if let Some(policy) = loaded.get(digest) {
+            return policy.clone();
+        }
+        let policy = self.load(digest, reference).await.map(Arc::new).map_err(Arc::new);
+        loaded.insert(digest.to_owned(), policy.clone());
+        policy
+    }
+
+    /// The bytes of a component.
+    pub(super) async fn bytes(&self, digest: &str, reference: &str) -> Result<Vec<u8>, RecordError> {
+        if let Some(bytes) = kept(self.archive.history(), digest)? {
+            return Ok(bytes);
+        }
+        let recorded = reference.parse::<Reference>().ok();
+        let builtins = builtins().map(|name| Reference::Builtin(name.to_owned()));
+        for candidate in builtins.chain(recorded) {
+            match self.host.component_of(&candidate).await {
+                Ok(bytes) if digest_of(&bytes) == digest => return Ok(bytes),
+                _ => {}
+            }
+        }
+        Err(RecordError::NoComponent { digest: digest.to_owned(), reference: reference.to_owned() })
+    }
+
+    async fn load(&self, digest: &str, reference: &str) -> Result<Policy, RecordError> {
+        let bytes = self.bytes(digest, reference).await?;
+        let called = reference.parse().unwrap_or_else(|_| Reference::File(reference.into()));
+        Ok(self.host.policy_of(&called, bytes).await?)
+    }
+}

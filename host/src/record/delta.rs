@@ -1,0 +1,201 @@
+//! The difference between two contents that are much alike: what of the new one is copied from the old one, and what is
+//! not. From one tick to the next little changes, and mostly in place, so a copy is first looked for where the last one
+//! would go on; only then anywhere else.
+//!
+//! A difference is a sequence of: how many bytes are new, these bytes, how many are copied, and how far from where the
+//! last copy would go on. Numbers are LEB128, the last one zigzag.
+
+/// Fewest bytes that are copied from where the last copy would go on: saying so takes three.
+const IN_PLACE: usize = 4;
+
+/// Fewest bytes that are copied from elsewhere; as many are hashed.
+const ELSEWHERE: usize = 10;
+
+/// The difference that makes `new` of `old`.
+pub(super) fn difference(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let index = Index::of(old);
+    let mut written = Vec::with_capacity(256);
+    // `new[fresh..at]` is not written yet; `old[next]` is what would be copied next, if nothing had come between.
+    let (mut at, mut fresh, mut next) = (0, 0, 0);
+    while at < new.len() {
+        let in_place = next + (at - fresh);
+        let (from, length) = match common(old, in_place, new, at) {
+            length if length >= IN_PLACE => (in_place, length),
+            _ => match index.find(old, new, at) {
+                Some(found) => found,
+                None => {
+                    at += 1;
+                    continue;
+                }
+            },
+        };
+        put(&mut written, at - fresh);
+        written.extend_from_slice(&new[fresh..at]);
+        put(&mut written, length);
+        put_signed(&mut written, from, in_place);
+        at += length;
+        (fresh, next) = (at, from + length);
+    }
+    if fresh < new.len() {
+        put(&mut written, new.len() - fresh);
+        written.extend_from_slice(&new[fresh..]);
+    }
+    written
+}
+
+/// Makes the new content of the old one. `None` where the difference is none of this content, or makes more than
+/// `most` bytes.
+pub(super) fn apply(old: &[u8], difference: &[u8], most: usize) -> Option<Vec<u8>> {
+    let mut rest = difference;
+    let (mut new, mut next) = (Vec::new(), 0_usize);
+    while !rest.is_empty() {
+        let fresh = take(&mut rest)?;
+        let (bytes, after) = rest.split_at_checked(fresh)?;
+        rest = after;
+        new.extend_from_slice(bytes);
+        if rest.is_empty() {
+            break;
+        }
+        let length = take(&mut rest)?;
+        let from = take_signed(&mut rest, next.checked_add(fresh)?)?;
+        let end = from.checked_add(length)?;
+        if new.len().checked_add(length)? > most {
+            return None;
+        }
+        new.extend_from_slice(old.get(from..end)?);
+        next = end;
+    }
+    (new.len() <= most).then_some(new)
+}
+
+/// How many bytes are the same from two places on.
+fn common(old: &[u8], from: usize, new: &[u8], at: usize) -> usize {
+    let (old, new) = (old.get(from..).unwrap_or_default(), new.get(at..).unwrap_or_default());
+    old.iter().zip(new).take_while(|(old, new)| old == new).count()
+}
+
+/// Where in the old content bytes like these are.
+struct Index(Vec<u32>);
+
+/// No place.
+const NONE: u32 = u32::MAX;
+
+impl Index {
+    fn of(old: &[u8]) -> Self {
+        let mut places = vec![NONE; (old.len() * 2).next_power_of_two().max(64)];
+        let mask = places.len() - 1;
+        // From the end, so that of equal ones the first is found.
+        for at in (0..old.len().saturating_sub(ELSEWHERE - 1)).rev() {
+            if let Ok(place) = u32::try_from(at) {
+                places[hash(&old[at..at + ELSEWHERE]) & mask] = place;
+            }
+        }
+        Self(places)
+    }
+
+    fn find(&self, old: &[u8], new: &[u8], at: usize) -> Option<(usize, usize)> {
+        let bytes = new.get(at..at + ELSEWHERE)?;
+        let place = *self.0.get(hash(bytes) & (self.0.len() - 1))?;
+        let place = usize::try_from(place).ok().filter(|_| place != NONE)?;
+        let length = common(old, place, new, at);
+        (length >= ELSEWHERE).then_some((place, length))
+    }
+}
+
+fn hash(bytes: &[u8]) -> usize {
+    let hash = bytes.iter().fold(0_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    #[expect(clippy::cast_possible_truncation, reason = "the upper half of a hash fits")]
+    let upper = (hash >> 32) as u32;
+    upper as usize
+}
+
+fn put(written: &mut Vec<u8>, number: usize) {
+    put_wide(written, number as u64);
+}
+
+fn put_wide(written: &mut Vec<u8>, mut number: u64) {
+    loop {
+        let [low, ..] = (number & 0x7f).to_le_bytes();
+        number >>= 7;
+        if number == 0 {
+            return written.push(low);
+        }
+        written.push(low | 0x80);
+    }
+}
+
+fn put_signed(written: &mut Vec<u8>, from: usize, expected: usize) {
+    let (ahead, distance) = (from >= expected, from.abs_diff(expected) as u64);
+    put_wide(written, if ahead { distance << 1 } else { (distance << 1) - 1 });
+}
+
+fn take_wide(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, after) = rest.split_first()?;
+        *rest = after;
+        let bits = u64::from(byte & 0x7f);
+        number |= bits.checked_shl(shift).filter(|shifted| shifted >> shift == bits)?;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn take(rest: &mut &[u8]) -> Option<usize> {
+    usize::try_from(take_wide(rest)?).ok()
+}
+
+fn take_signed(rest: &mut &[u8], expected: usize) -> Option<usize> {
+    let number = take_wide(rest)?;
+    let distance = usize::try_from((number >> 1) + (number & 1)).ok()?;
+    if number & 1 == 0 { expected.checked_add(distance) } else { expected.checked_sub(distance) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_stays_costs_nothing_wherever_it_is() {
+        let old: Vec<u8> = (0..4000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+        let mut new = old.clone();
+        new[100] ^= 1;
+        new.splice(9000..9000, *b"inserted");
+        new.drain(12_000..12_100);
+
+        let difference = difference(&old, &new);
+
+        assert!(difference.len() < 40, "{}", difference.len());
+        assert_eq!(apply(&old, &difference, new.len()), Some(new));
+    }
+
+    #[test]
+    fn a_difference_makes_no_more_than_it_may() {
+        let difference = difference(&[7; 100], &[7; 100]);
+
+        assert_eq!(apply(&[7; 100], &difference, 99), None);
+        assert_eq!(apply(&[7; 99], &difference, 100), None);
+    }
+
+    fn few_bytes() -> impl Strategy<Value = Vec<u8>> {
+        proptest::collection::vec(0_u8..4, 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn applying_a_difference_gives_what_it_was_made_of(old in few_bytes(), new in few_bytes()) {
+            prop_assert_eq!(apply(&old, &difference(&old, &new), new.len()), Some(new));
+        }
+
+        #[test]
+        fn anything_else_is_refused_or_bounded(old in few_bytes(), junk in proptest::collection::vec(any::<u8>(), 0..64)) {
+            if let Some(made) = apply(&old, &junk, 300) {
+                prop_assert!(made.len() <= 300);
+            }
+        }
+    }
+}

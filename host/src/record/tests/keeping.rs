@@ -1,0 +1,297 @@
+//! What is written reads back to the bit, in few bytes, for as long as it is to be kept; and damage is told.
+
+use proptest::prelude::*;
+use rusqlite::params;
+
+use super::super::codec::{self, Packed, PackedSeries, same_bits};
+use super::super::{Damage, RecordError};
+use super::*;
+use crate::model::{Change, Cut, DropletId, DropletName, Outcome, Pause, ScaleTo, Signal};
+
+#[tokio::test]
+async fn records_read_back_as_they_were_written() {
+    let scene = Scene::new().await;
+    let written = scene.ticks(130).await;
+
+    let archive = scene.archive();
+    let ids = archive.select("all".parse().unwrap()).unwrap();
+    let together: Vec<TickRecord> =
+        archive.get_many(&ids).unwrap().into_iter().map(|read| read.unwrap().record).collect();
+    let last = archive.get(RecordId(130)).unwrap();
+
+    assert_eq!(together.len(), 130);
+    assert!(same_bits(&together, &written));
+    assert!(same_bits(&last.record, &written[129]));
+    assert_eq!(last.program, env!("CARGO_PKG_VERSION"));
+}
+
+#[tokio::test]
+async fn a_tick_costs_few_bytes() {
+    let scene = Scene::new().await;
+    let mut seats = [scene.seat(Mode::Active, 10).await];
+    let day = 480;
+    for tick in 0..day {
+        // A fleet of ten at work: each droplet's load is another at each tick.
+        scene.tick(&mut seats, NOW.plus(INTERVAL * tick), 10, 60.0 + f64::from(tick % 7)).await;
+    }
+    let bytes = |sql: &str| -> u32 {
+        scene.history.read(|connection| connection.query_row(sql, [], |row| row.get(0))).unwrap()
+    };
+
+    let records = bytes("SELECT sum(length(body)) FROM records");
+    let keyframes = bytes("SELECT sum(length(body)) FROM records WHERE base IS NULL");
+    let a_tick = f64::from(records) / f64::from(day);
+    eprintln!(
+        "a busy fleet of 10 with 10 series: {a_tick:.0} bytes a tick, {:.2} MB a day at 15 s; a keyframe {} bytes",
+        a_tick * 5760.0 / 1e6,
+        keyframes / 8
+    );
+
+    assert!(a_tick < 500.0, "{a_tick}");
+}
+
+#[tokio::test]
+async fn samples_that_the_history_has_are_not_copied_and_others_are_kept() {
+    let scene = Scene::new().await;
+    let metrics = scene.measure(NOW, 20.0);
+    let known = sample::record(
+        sample::observation(NOW, 2, metrics.clone()),
+        vec![],
+        GuardRules::default(),
+        GuardFacts::default(),
+    );
+    let mut strange = known.clone();
+    // One value that was never measured, one that is no number, one series that nobody knows.
+    strange.observation.metrics[1].samples[0].value = 1.0;
+    strange.observation.metrics[2].samples[0].value = f64::NAN;
+    strange.observation.metrics.push(sample::series("elsewhere", "", NOW, &[1.0, -0.0]));
+    scene.recorder.append(&known).unwrap();
+    scene.recorder.append(&strange).unwrap();
+
+    let read = |id| scene.archive().get(RecordId(id)).unwrap().record;
+    assert!(same_bits(&read(1), &known));
+    assert!(same_bits(&read(2), &strange));
+
+    scene.meddle("DELETE FROM samples");
+    assert!(matches!(scene.archive().get(RecordId(1)), Err(RecordError::History(_))));
+    assert_eq!(scene.archive().without_series(RecordId(1)).unwrap().record.at, NOW);
+}
+
+#[tokio::test]
+async fn a_damaged_record_is_told_and_takes_no_more_than_its_group_with_it() {
+    let scene = Scene::new().await;
+    scene.ticks(130).await;
+    scene.meddle("UPDATE records SET body = substr(body, 1, 30) WHERE id = 70");
+    scene.meddle("UPDATE records SET body = x'07' WHERE id = 125; UPDATE records SET base = 130 WHERE id = 128");
+
+    let archive = scene.archive();
+    let ids = archive.select("all".parse().unwrap()).unwrap();
+    let broken: Vec<u64> = archive
+        .get_many(&ids)
+        .unwrap()
+        .into_iter()
+        .filter_map(|read| match read {
+            Err(RecordError::Damaged { id, .. }) => Some(id.0),
+            other => other.map(|_| None).unwrap(),
+        })
+        .collect();
+
+    assert_eq!(broken, (70..=120).chain(125..=130).collect::<Vec<u64>>());
+    assert!(matches!(archive.get(RecordId(125)), Err(RecordError::Damaged { damage: Damage::Form(7), .. })));
+    assert!(matches!(archive.get(RecordId(999)), Err(RecordError::Unknown(RecordId(999)))));
+}
+
+#[tokio::test]
+async fn another_process_that_writes_begins_a_group_of_its_own() {
+    let scene = Scene::new().await;
+    let other = Recorder::new(Arc::new(History::open(&scene.path(), NOW)), DEFAULT_RETENTION);
+    let record = |n: u64| sample::tick(Timestamp(NOW.0 + n), 20.0);
+    for n in 0..9 {
+        let recorder = if n % 3 == 0 { &other } else { &scene.recorder };
+        recorder.append(&record(n)).unwrap();
+    }
+
+    for n in 0..9 {
+        assert!(same_bits(&scene.archive().get(RecordId(n + 1)).unwrap().record, &record(n)));
+    }
+}
+
+#[tokio::test]
+async fn what_is_older_than_the_retention_goes_in_small_steps_with_its_components() {
+    let scene = Scene::new().await;
+    scene.ticks(200).await;
+    let recorder = Recorder::new(scene.history.clone(), Duration::from_hours(1));
+    let left = || -> (u64, u64) {
+        let components = "SELECT count(*) FROM components";
+        let components = |connection: &rusqlite::Connection| connection.query_row(components, [], |row| row.get(0));
+        (scene.archive().count().unwrap(), scene.history.read(components).unwrap())
+    };
+    let at = |minutes: u64| NOW.plus(Duration::from_mins(minutes));
+
+    let mut steps = vec![left()];
+    // The first group ends after 15 minutes.
+    for minutes in [60, 76, 77, 200, 201, 202, 203, 204] {
+        recorder.prune(at(minutes)).unwrap();
+        steps.push(left());
+    }
+
+    assert_eq!(steps, [(200, 1), (200, 1), (140, 1), (140, 1), (80, 1), (20, 1), (0, 1), (0, 0), (0, 0)]);
+    // Numbers are never used again.
+    assert_eq!(recorder.append(&sample::tick(at(300), 1.0)).unwrap(), RecordId(201));
+}
+
+#[tokio::test]
+async fn a_list_has_what_is_new_and_leaves_out_what_is_as_before() {
+    let scene = Scene::new().await;
+    let mut seats = [scene.seat(Mode::Active, 10).await];
+    for (tick, (size, sessions)) in
+        [(2, 20.0), (2, 20.0), (2, 45.0), (5, 45.0), (5, 20.0), (5, 20.0)].into_iter().enumerate()
+    {
+        scene.tick(&mut seats, NOW.plus(INTERVAL * u32::try_from(tick).unwrap()), size, sessions).await;
+    }
+    let listed =
+        |all| -> Vec<u64> { scene.archive().list(Timestamp(0), all, 10).unwrap().into_iter().map(|id| id.0).collect() };
+
+    assert_eq!(listed(true), [6, 5, 4, 3, 2, 1]);
+    assert_eq!(listed(false), [3]);
+}
+
+/// Records of released versions are read by all later ones. `DOPROXY_FIXTURES=1` writes the file when there is a new form.
+#[test]
+fn a_record_of_the_first_form_is_read() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/record/tests/form-1.record");
+    let tick = sample::tick(NOW, 25.0);
+    if std::env::var_os("DOPROXY_FIXTURES").is_some() {
+        let series = tick.observation.metrics.iter().cloned().map(PackedSeries::Whole).collect();
+        let content = Packed::of(&tick, series).content().unwrap();
+        std::fs::write(&file, codec::compress(&content, None).unwrap()).unwrap();
+    }
+
+    let content = codec::decompress(&std::fs::read(&file).unwrap(), None).unwrap();
+    let read = Packed::read(&content).unwrap();
+
+    assert!(same_bits(&read.record.answers, &tick.answers));
+    assert!(same_bits(&read.record.plan, &tick.plan));
+    assert_eq!(read.series, [PackedSeries::Whole(tick.observation.metrics[0].clone())]);
+}
+
+#[tokio::test]
+async fn a_history_of_before_there_were_records_has_none() {
+    let scene = Scene::new().await;
+    scene.meddle("DROP TABLE records");
+
+    assert_eq!(scene.archive().count().unwrap(), 0);
+    assert!(matches!(scene.archive().select("last".parse().unwrap()), Err(RecordError::Empty)));
+}
+
+/// Any number, also those that are none.
+fn number() -> impl Strategy<Value = f64> {
+    prop_oneof![any::<u64>().prop_map(f64::from_bits), -1e3..1e3]
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let ids = || proptest::collection::vec(any::<u64>().prop_map(DropletId), 0..4);
+    prop_oneof![
+        Just(Outcome::Hold),
+        (any::<u32>(), ids())
+            .prop_map(|(count, delete_first)| { Outcome::ScaleTo(ScaleTo { count, template: None, delete_first }) }),
+        ids().prop_map(|delete| Outcome::Change(Change { create: vec![], delete })),
+    ]
+}
+
+/// A tick that may be anything at all.
+fn any_record() -> impl Strategy<Value = TickRecord> {
+    let numbers = proptest::collection::vec(number(), 0..6);
+    let states = proptest::collection::vec(any::<u8>(), 0..80);
+    (any::<u64>(), 0_u32..5, numbers, states, outcome(), ".{0,12}", any::<Option<u32>>()).prop_map(
+        |(at, size, numbers, state, outcome, text, some)| {
+            let mut record = sample::tick(NOW, 20.0);
+            record.observation = sample::observation(NOW, size, record.observation.metrics.clone());
+            for value in &numbers {
+                let series = sample::series(&text, "x", Timestamp(at.max(1 << 20)), &[*value, 1.0]);
+                record.observation.metrics.push(series);
+                record.answers[0].decision.signals.push(Signal {
+                    name: text.clone(),
+                    value: *value,
+                    target: some.map(f64::from),
+                    wants: some,
+                });
+            }
+            record.at = Timestamp(at);
+            record.observation.now = Timestamp(at);
+            record.answers[0].state = state;
+            record.answers[0].decision.outcome = outcome;
+            record.answers[0].failure = some.map(|_| text.clone());
+            record.facts.unhealthy_since = vec![(DropletName::parse("web-0").unwrap(), Timestamp(at))];
+            record.facts.pauses.out = Some(Pause { since: Timestamp(at), until: None, reason: text.clone() });
+            record.plan.cuts.push(Cut { rule: text.clone(), detail: text });
+            record.chosen = some;
+            record
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_recorded_reads_back_to_the_bit(records in proptest::collection::vec(any_record(), 1..6)) {
+        let history = Arc::new(History::in_memory());
+        let recorder = Recorder::new(history.clone(), DEFAULT_RETENTION);
+        let archive = Archive::of(history);
+        for record in &records {
+            let id = recorder.append(record).unwrap();
+            prop_assert!(same_bits(&archive.get(id).unwrap().record, record));
+        }
+    }
+
+    #[test]
+    fn whatever_lies_in_the_table_is_told_and_never_a_panic(
+        bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 1..5),
+        flips in proptest::collection::vec((0_usize..4, any::<proptest::sample::Index>(), any::<u8>()), 0..4),
+        head in any::<bool>(),
+    ) {
+        let history = Arc::new(History::in_memory());
+        let recorder = Recorder::new(history.clone(), DEFAULT_RETENTION);
+        for n in 0..4 {
+            recorder.append(&sample::tick(Timestamp(NOW.0 + n), 20.0)).unwrap();
+        }
+        let mut rows: Vec<Vec<u8>> = history
+            .read(|connection| {
+                let mut statement = connection.prepare("SELECT body FROM records ORDER BY id")?;
+                statement.query_map([], |row| row.get(0))?.collect()
+            })
+            .unwrap();
+        for (row, at, flip) in flips {
+            let at = at.index(rows[row].len());
+            rows[row][at] ^= flip;
+        }
+        for mut body in bodies {
+            if head {
+                body.splice(0..0, [1, 100, 0, 0, 0]);
+            }
+            rows.push(body);
+        }
+        history
+            .write(|transaction| {
+                transaction.execute("DELETE FROM records", [])?;
+                for (id, body) in rows.iter().enumerate() {
+                    let base = (id > 0).then_some(id);
+                    transaction.execute(
+                        "INSERT INTO records (id, at, keyframe, base, notable, body) VALUES (?1, 0, 1, ?2, 1, ?3)",
+                        params![id + 1, base, body],
+                    )?;
+                }
+                Ok(())
+            })
+            .unwrap();
+        let archive = Archive::of(history);
+        let ids = archive.select("all".parse().unwrap()).unwrap();
+
+        for read in archive.get_many(&ids).unwrap() {
+            if let Err(error) = read {
+                prop_assert!(matches!(error, RecordError::Damaged { .. }), "{error}");
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What is recorded reads back, replays and is explained, with real components and real databases.
+
+mod keeping;
+mod replaying;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::sample;
+use super::{Archive, Components, DEFAULT_RETENTION, Recorder};
+use crate::controller::decide::{ConfiguredPolicy, Seat};
+use crate::history::{History, SeriesKey};
+use crate::model::{GuardFacts, GuardRules, Mode, RecordId, Sample, Series, TickRecord, Timestamp};
+use crate::plugin::{Limits, PluginHost, PluginSettings};
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+const INTERVAL: Duration = Duration::from_secs(15);
+
+/// Ten series, as a fleet with some sources has them.
+const SERIES: [(&str, &str); 10] = [
+    ("haproxy.sessions", "sessions"),
+    ("haproxy.requests_per_second", "requests/s"),
+    ("haproxy.queued", "requests"),
+    ("haproxy.errors_per_second", "errors/s"),
+    ("haproxy.utilisation", "ratio"),
+    ("haproxy.response_time_ms", "ms"),
+    ("digitalocean.cpu", "percent"),
+    ("digitalocean.memory", "percent"),
+    ("queue.depth", "jobs"),
+    ("orders", "orders/s"),
+];
+
+/// One host for all tests of a process: compiling is what takes long.
+async fn host() -> PluginHost {
+    static CACHE: std::sync::OnceLock<TempDir> = std::sync::OnceLock::new();
+    let cache = CACHE.get_or_init(|| tempfile::tempdir().unwrap());
+    let limits = Limits { deadline: Duration::from_secs(10), ..Limits::default() };
+    PluginHost::new(PluginSettings { limits, cache_dir: Some(cache.path().join("cache")), compiler: None }).unwrap()
+}
+
+/// A history on disk with a recorder.
+struct Scene {
+    dir: TempDir,
+    history: Arc<History>,
+    recorder: Recorder,
+    host: PluginHost,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let history = Arc::new(History::open(&dir.path().join("doproxy.history.db"), NOW));
+        let recorder = Recorder::new(history.clone(), DEFAULT_RETENTION);
+        Self { dir, history, recorder, host: host().await }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("doproxy.history.db")
+    }
+
+    /// `builtin:target-tracking` on the sessions, kept by the recorder.
+    async fn seat(&self, mode: Mode, target: u32) -> Seat {
+        let reference = "builtin:target-tracking".parse().unwrap();
+        let policy = self.host.policy(&reference).await.unwrap();
+        self.recorder.keep(&self.host, &reference, policy.digest(), NOW).await.unwrap();
+        let config = format!(r#"{{"metric":"haproxy.sessions","target_per_droplet":{target}}}"#);
+        let name = format!("target-{target}");
+        Seat::new(ConfiguredPolicy { name, mode, policy, config }, Vec::new())
+    }
+
+    /// Measures all series, and gives what policies see of the last five minutes.
+    fn measure(&self, now: Timestamp, sessions: f64) -> Vec<Series> {
+        let measured = SERIES.iter().zip(0_u32..).map(|((name, unit), index)| {
+            let key = SeriesKey { name: (*name).to_owned(), labels: vec![], unit: (*unit).to_owned() };
+            let id = self.history.series(&key).unwrap();
+            let value = if index == 0 { sessions } else { sessions * 1.37 / f64::from(index) };
+            self.history.append(id, &[Sample { at: now, value }], now);
+            let reference = self.history.refer(id, Duration::from_mins(5), now, INTERVAL, false).unwrap();
+            reference.with(self.history.window(&reference).unwrap())
+        });
+        measured.collect()
+    }
+
+    /// One tick, asked and recorded.
+    async fn tick(&self, seats: &mut [Seat], now: Timestamp, size: u32, sessions: f64) -> (RecordId, TickRecord) {
+        let observation = sample::observation(now, size, self.measure(now, sessions));
+        let mut answers = Vec::new();
+        for seat in seats {
+            let answer = seat.ask(&observation).await;
+            seat.remember(&answer, now);
+            answers.push(answer);
+        }
+        let record = sample::record(observation, answers, GuardRules::default(), GuardFacts::default());
+        (self.recorder.append(&record).unwrap(), record)
+    }
+
+    /// Ticks whose load goes up and down.
+    async fn ticks(&self, many: u32) -> Vec<TickRecord> {
+        let mut seats = [self.seat(Mode::Active, 10).await, self.seat(Mode::Shadow, 7).await];
+        let mut records = Vec::new();
+        let mut size = 2;
+        for tick in 0..many {
+            let sessions = 25.0 + 22.0 * (f64::from(tick) / 9.0).sin();
+            let (_, record) = self.tick(&mut seats, NOW.plus(INTERVAL * tick), size, sessions).await;
+            size = record.plan.to;
+            records.push(record);
+        }
+        records
+    }
+
+    fn archive(&self) -> Arc<Archive> {
+        Arc::new(Archive::of(self.history.clone()))
+    }
+
+    fn components(&self) -> Arc<Components> {
+        Arc::new(Components::new(self.host.clone(), self.archive()))
+    }
+
+    /// Something that only damage or somebody with an editor does.
+    fn meddle(&self, sql: &str) {
+        self.history.write(|transaction| transaction.execute_batch(sql)).unwrap();
+    }
+}
+
+fn look(path: &Path) -> Arc<Archive> {
+    Arc::new(Archive::look(path, NOW).unwrap())
+}
