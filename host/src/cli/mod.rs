@@ -7,6 +7,7 @@ mod check;
 mod compile_plugin;
 mod completions;
 mod create;
+mod decisions;
 mod delete;
 mod demo;
 mod describe;
@@ -130,6 +131,8 @@ enum Command {
     Protect(protect::Args),
     /// Lift `protect`.
     Unprotect(protect::Args),
+    /// Why the fleet was scaled: list, explain, replay and export what was recorded.
+    Decisions(decisions::Args),
     /// Take over the droplets of a DOProxy inventory.
     Import(import::Args),
     /// Show, share and trust plugins.
@@ -235,6 +238,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Resume(args) => pause::resume(&global, &args).await,
         Command::Protect(args) => protect::protect(&global, &args).await,
         Command::Unprotect(args) => protect::unprotect(&global, &args).await,
+        Command::Decisions(args) => decisions::run(&global, &args).await,
         Command::Import(args) => import::run(&global, &args).await,
         Command::Plugin(args) => plugin::run(&global, &args).await,
         Command::Emulator(args) => emulator::run(&args).await,

@@ -115,6 +115,13 @@ impl Progress {
         }
     }
 
+    /// Shows how much of a long computation is done; on a terminal only.
+    pub(super) fn at(&self, done: u64, of: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{done} of {of}"));
+        }
+    }
+
     /// Where the controller's events go.
     pub(super) fn reporter(&self) -> Reporter {
         let progress = self.clone();

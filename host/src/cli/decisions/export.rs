@@ -1,0 +1,46 @@
+//! `doproxy decisions export`.
+
+use std::path::PathBuf;
+
+use super::Source;
+use crate::cli::output::{self, say};
+use crate::record::Selection;
+use crate::record::export::export;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "The file has no token in it; it has what policies saw and what they were told. Look with `doproxy decisions list --all --from FILE`\nand replay with `doproxy decisions replay FILE`, on any machine."
+)]
+pub(super) struct Args {
+    /// Which records.
+    #[arg(value_name = "ID|A..B|all", allow_hyphen_values = true)]
+    which: Selection,
+    /// The file to write.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
+    let archive = source.archive()?;
+    let ids = archive.select(args.which)?;
+    let components = source.components(&archive)?;
+    let exported = export(&archive, &components, &ids, &args.file, Source::now()).await?;
+    for missing in &exported.missing {
+        output::warn(missing);
+    }
+    if args.json {
+        say!("{}", serde_json::to_string_pretty(&exported)?);
+        return Ok(());
+    }
+    say!(
+        "{}: {} and {}, {} bytes",
+        args.file.display(),
+        output::count(exported.records, "record"),
+        output::count(exported.components, "component"),
+        exported.bytes
+    );
+    Ok(())
+}

@@ -1,0 +1,175 @@
+//! `doproxy decisions replay`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use super::Source;
+use crate::cli::output::{self, Progress, say};
+use crate::cli::{Reported, Usage};
+use crate::model::RecordId;
+use crate::plugin::Reference;
+use crate::record::other::{Compared, Other};
+use crate::record::replay::{Summary, replay_all};
+use crate::record::{Archive, RecordError, Selection};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Each policy is asked again by the component that answered then, and has to answer the same to the bit; so has the guard.\nExit code 1 where one does not.\n\nExamples:\n  doproxy decisions replay last\n  doproxy decisions replay all\n  doproxy decisions replay night.bundle\n  doproxy decisions replay -500..last --policy file:policy.wasm --config policy.json"
+)]
+pub(super) struct Args {
+    /// Which records, or a file that `export` wrote.
+    #[arg(value_name = "ID|A..B|all|FILE", allow_hyphen_values = true)]
+    which: String,
+    /// Say what this policy would have decided in place of those that did, on the fleet and the load that there were.
+    #[arg(long, value_name = "REF")]
+    policy: Option<Reference>,
+    /// Its configuration, as YAML or JSON; that of the recorded policy when left out.
+    #[arg(long, value_name = "FILE", requires = "policy")]
+    policy_config: Option<PathBuf>,
+    /// With --policy: also ticks at which it would have come to the same.
+    #[arg(long, requires = "policy")]
+    all: bool,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
+    let selected = args.which.parse::<Selection>();
+    let path = Path::new(&args.which);
+    let (source, selection) = match selected {
+        Ok(selection) => (Source { ..*source }, selection),
+        Err(_) if path.is_file() => (Source { from: Some(path), ..*source }, Selection::All),
+        Err(error) => return Err(Usage(format!("{error}, or a file that `export` wrote")).into()),
+    };
+    let archive = source.archive()?;
+    let ids = archive.select(selection)?;
+    match &args.policy {
+        None => again(&source, &archive, &ids, args.json).await,
+        Some(policy) => other(&source, &archive, &ids, policy, args).await,
+    }
+}
+
+async fn again(source: &Source<'_>, archive: &Arc<Archive>, ids: &[RecordId], json: bool) -> anyhow::Result<()> {
+    let components = source.components(archive)?;
+    let progress = Progress::new();
+    let summary = replay_all(archive, &components, ids, |done| progress.at(done, ids.len())).await;
+    progress.finish();
+    let summary = summary?;
+    if json {
+        say!("{}", serde_json::to_string_pretty(&summary)?);
+    } else {
+        for line in verdict(&summary) {
+            say!("{line}");
+        }
+    }
+    if summary.differing.is_empty() { Ok(()) } else { Err(Reported.into()) }
+}
+
+fn verdict(summary: &Summary) -> Vec<String> {
+    let mut lines: Vec<String> = summary
+        .differing
+        .iter()
+        .flat_map(|verdict| verdict.differences.iter().map(|what| format!("{}: {what}", verdict.id)))
+        .collect();
+    let replayed = output::count(usize::try_from(summary.replayed).unwrap_or(usize::MAX), "record");
+    lines.push(match summary.differing.len() {
+        0 => format!("{replayed} replayed, the same to the bit"),
+        differing => format!("{replayed} replayed, {differing} not the same"),
+    });
+    lines
+}
+
+/// What `--policy --json` prints.
+#[derive(Debug, Serialize)]
+struct Diff {
+    replayed: usize,
+    differing: usize,
+    ticks: Vec<Compared>,
+}
+
+async fn other(
+    source: &Source<'_>,
+    archive: &Arc<Archive>,
+    ids: &[RecordId],
+    reference: &Reference,
+    args: &Args,
+) -> anyhow::Result<()> {
+    let policy = source.host()?.policy(reference).await?;
+    let config = match &args.policy_config {
+        Some(path) => read_config(path)?,
+        None => recorded_config(archive, ids)?,
+    };
+    policy.validate(&config).await.with_context(|| match args.policy_config {
+        Some(_) => "the other policy does not take this configuration",
+        None => "the other policy does not take the recorded configuration; name its own with --policy-config",
+    })?;
+    let mut other = Other::new(policy, config);
+    let mut diff = Diff { replayed: 0, differing: 0, ticks: Vec::new() };
+    for chunk in ids.chunks(256) {
+        for recorded in archive.get_many(chunk)? {
+            let compared = other.ask(&recorded?).await;
+            diff.replayed += 1;
+            diff.differing += usize::from(compared.differs());
+            if args.all || compared.differs() || compared.failure.is_some() {
+                diff.ticks.push(compared);
+            }
+        }
+    }
+    if args.json {
+        say!("{}", serde_json::to_string_pretty(&diff)?);
+        return Ok(());
+    }
+    for tick in &diff.ticks {
+        say!("{}", compared(tick));
+    }
+    let replayed = output::count(diff.replayed, "record");
+    say!("{replayed}: {} would have come to another size by {reference}", diff.differing);
+    Ok(())
+}
+
+fn compared(tick: &Compared) -> String {
+    let said = tick.failure.as_deref().unwrap_or(&tick.reason);
+    format!(
+        "{}  {}  recorded {} → {}, theirs {} → {}: {} ({said})",
+        tick.id, tick.at, tick.from, tick.recorded, tick.from, tick.theirs, tick.wants
+    )
+}
+
+/// YAML, of which JSON is a part, as JSON text.
+fn read_config(path: &Path) -> anyhow::Result<String> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Usage(format!("cannot read --policy-config {}: {error}", path.display())))?;
+    let value: serde_json::Value =
+        serde_yaml::from_str(&text).map_err(|error| Usage(format!("{}: {error}", path.display())))?;
+    Ok(value.to_string())
+}
+
+/// What the policy was told whose answer was taken first.
+fn recorded_config(archive: &Archive, ids: &[RecordId]) -> Result<String, RecordError> {
+    let Some(first) = ids.first() else { return Err(RecordError::Empty) };
+    let record = archive.without_series(*first)?.record;
+    let taken = record.chosen.and_then(|index| record.answers.get(index as usize)).or(record.answers.first());
+    Ok(taken.map_or_else(|| "{}".to_owned(), |answer| answer.config.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::replay::{Difference, Verdict};
+
+    #[test]
+    fn a_verdict_names_what_is_not_the_same() {
+        let fuel = Difference::Fuel { policy: "web".to_owned(), recorded: 100, now: 101 };
+        let differing = vec![Verdict { id: RecordId(4), differences: vec![fuel] }];
+
+        assert_eq!(
+            verdict(&Summary { replayed: 9, differing }),
+            ["4: web takes 101 fuel; recorded are 100", "9 records replayed, 1 not the same"]
+        );
+        assert_eq!(verdict(&Summary { replayed: 1, differing: vec![] }), ["1 record replayed, the same to the bit"]);
+    }
+}

@@ -1,0 +1,164 @@
+//! `doproxy decisions show`.
+
+use serde::Serialize;
+
+use super::{Source, one};
+use crate::cli::describe::describe;
+use crate::cli::output::say;
+use crate::model::{ObservedDroplet, RecordId, Series, TickRecord};
+use crate::record::explain::number;
+use crate::record::{Recorded, Which};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Which record.
+    #[arg(value_name = "ID", allow_hyphen_values = true)]
+    which: Which,
+    /// As JSON, with every sample.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    id: RecordId,
+    doproxy: &'a str,
+    #[serde(flatten)]
+    record: &'a TickRecord,
+}
+
+pub(super) fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
+    let archive = source.archive()?;
+    let recorded = archive.get(one(&archive, args.which)?)?;
+    if args.json {
+        let shown = Shown { id: recorded.id, doproxy: &recorded.program, record: &recorded.record };
+        say!("{}", serde_json::to_string_pretty(&shown)?);
+        return Ok(());
+    }
+    say!("{}", text(&recorded)?);
+    Ok(())
+}
+
+fn text(recorded: &Recorded) -> anyhow::Result<String> {
+    let record = &recorded.record;
+    let seen = &record.observation;
+    let mut lines = vec![
+        format!("record {} of {}, {}", recorded.id, record.at, serde_yaml::to_string(&record.trigger)?.trim()),
+        format!("fleet {}, tick {}, doproxy {}", seen.fleet_name, seen.tick, recorded.program),
+        String::new(),
+        describe(record),
+        String::new(),
+        "fleet".to_owned(),
+    ];
+    lines.extend(seen.fleet.iter().map(|one| droplet(one, record)));
+    lines.extend([String::new(), "series".to_owned()]);
+    lines.extend(seen.metrics.iter().map(series));
+    for answer in &record.answers {
+        lines.extend([
+            String::new(),
+            format!("{}: {}", answer.policy, answer.reference),
+            format!("  digest    {}", answer.digest),
+            format!("  told      {}", answer.config),
+            format!("  took      {} fuel, {} µs", answer.fuel, answer.micros),
+            format!("  state     {}", state(&answer.state)),
+            format!("  returned  {}", state(&answer.decision.state)),
+        ]);
+    }
+    for (title, yaml) in [
+        ("limits", serde_yaml::to_string(&seen.limits)?),
+        ("rules of the guard", serde_yaml::to_string(&record.rules)?),
+        ("what the guard knew", serde_yaml::to_string(&record.facts)?),
+        ("what came of it", serde_yaml::to_string(&record.outcome)?),
+    ] {
+        lines.extend([String::new(), title.to_owned()]);
+        lines.extend(yaml.trim_end().lines().map(|line| format!("  {line}")));
+    }
+    Ok(lines.join("\n"))
+}
+
+fn droplet(droplet: &ObservedDroplet, record: &TickRecord) -> String {
+    let id = droplet.id.map(|id| format!(" ({id})")).unwrap_or_default();
+    let since = record.at.since(droplet.phase_since).as_secs();
+    let health = if droplet.healthy { "healthy" } else { "not healthy" };
+    let protected = if droplet.protected { ", protected" } else { "" };
+    let load = droplet
+        .load
+        .map(|load| format!(", {} sessions, {} requests/s", load.sessions, number(load.requests_per_second)));
+    let name = &droplet.name;
+    format!("  {name}{id}: {} for {since} s, {health}{protected}{}", droplet.phase, load.unwrap_or_default())
+}
+
+fn series(series: &Series) -> String {
+    let labels: Vec<String> = series.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    let values = series.samples.iter().map(|sample| sample.value);
+    let (least, most) = (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max));
+    let newest = match series.samples.last() {
+        Some(newest) => format!("{} {}", number(newest.value), series.unit),
+        None => "no sample".to_owned(),
+    };
+    let window = match series.samples.len() {
+        0 | 1 => String::new(),
+        many => format!(" ({many} samples, {} to {})", number(least), number(most)),
+    };
+    let stale = if series.stale { ", stale" } else { "" };
+    format!("  {}{labels}: {newest}{window}{stale}", series.name)
+}
+
+/// A state is text most often.
+fn state(state: &[u8]) -> String {
+    /// Most characters of it that are shown.
+    const MOST: usize = 200;
+    match std::str::from_utf8(state) {
+        Ok("") => "none".to_owned(),
+        Ok(text) => crate::plugin::text::line(text, MOST),
+        Err(_) => format!("{} bytes", state.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_shown_whole() {
+        let record = crate::record::sample::tick(crate::model::Timestamp(1_800_000_000_000), 25.0);
+        let recorded = Recorded { id: RecordId(7), program: "0.1.0".to_owned(), record };
+
+        let text = text(&recorded).unwrap();
+
+        let (numbers, rest) = text.split_once("  max_hourly_cost").unwrap();
+        for title in ["rules of the guard", "what the guard knew", "what came of it"] {
+            assert!(rest.contains(&format!("\n\n{title}\n  ")), "{rest}");
+        }
+        insta::assert_snapshot!(numbers.trim_end(), @r#"
+        record 7 of 2027-01-15T08:00:00Z, interval
+        fleet www, tick 120000000, doproxy 0.1.0
+
+        web
+          decision  scale to 3: 25 sessions need 3 droplets
+          signal    haproxy.sessions 25, target 10, wants 3 droplets
+          log       info: looked
+          plan      2 → 3: create 1
+
+        fleet
+          web-0-k3f9tq (400000000): serving for 10000 s, healthy, 3 sessions, 39 requests/s
+          web-1-k3f9tq (400000001): serving for 10000 s, healthy, 4 sessions, 19.5 requests/s
+
+        series
+          haproxy.sessions: 25 sessions (2 samples, 20 to 25)
+
+        web: builtin:target-tracking
+          digest    abababababababababababababababababababababababababababababababab
+          told      {"metric":"haproxy.sessions","target_per_droplet":10}
+          took      12345 fuel, 67 µs
+          state     before
+          returned  after
+
+        limits
+          min: 1
+          max: 6
+        "#);
+    }
+}
