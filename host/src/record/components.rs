@@ -5,25 +5,19 @@ use std::sync::Arc;
 
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex;
 
 use super::archive::Archive;
 use super::{RecordError, table};
 use crate::history::History;
 use crate::model::Timestamp;
-use crate::plugin::{PluginHost, Policy, Reference, builtins};
+use crate::plugin::{Digest, PluginHost, Policy, Reference, builtins};
 
 /// Most bytes of a component, whatever the limits of plugins say: the database may be anybody's.
 const MOST: usize = 512 * 1024 * 1024;
 
 /// Components compress well and are written once.
 const LEVEL: u8 = 6;
-
-/// SHA-256, in hexadecimal.
-pub(super) fn digest_of(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Writes a component into the database.
 pub(super) fn keep(history: &History, digest: &str, bytes: &[u8], now: Timestamp) -> Result<(), RecordError> {
@@ -46,7 +40,7 @@ pub(super) fn kept(history: &History, digest: &str) -> Result<Option<Vec<u8>>, R
     if size > MOST {
         return Ok(None);
     }
-    Ok(decompress_to_vec_with_limit(&body, size).ok().filter(|bytes| digest_of(bytes) == digest))
+    Ok(decompress_to_vec_with_limit(&body, size).ok().filter(|bytes| Digest::of(bytes).hex() == digest))
 }
 
 /// Loads the components that records name.
@@ -80,11 +74,12 @@ impl Components {
         if let Some(bytes) = kept(self.archive.history(), digest)? {
             return Ok(bytes);
         }
-        let recorded = reference.parse::<Reference>().ok();
+        // No registry is asked: a bundle may be anybody's, and names what it likes.
+        let recorded = reference.parse().ok().filter(|recorded| matches!(recorded, Reference::File(_)));
         let builtins = builtins().map(|name| Reference::Builtin(name.to_owned()));
         for candidate in builtins.chain(recorded) {
             match self.host.component_of(&candidate).await {
-                Ok(bytes) if digest_of(&bytes) == digest => return Ok(bytes),
+                Ok(bytes) if Digest::of(&bytes).hex() == digest => return Ok(bytes),
                 _ => {}
             }
         }

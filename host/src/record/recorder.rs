@@ -11,7 +11,7 @@ use super::windows::{self, Known};
 use super::{RecordError, components};
 use crate::history::History;
 use crate::model::{RecordId, TickRecord, Timestamp};
-use crate::plugin::{PluginHost, Reference};
+use crate::plugin::{Digest, PluginHost, Reference};
 
 /// How long records are kept where nothing else is said.
 pub const DEFAULT_RETENTION: Duration = Duration::from_hours(14 * 24);
@@ -75,7 +75,7 @@ impl Recorder {
             return Ok(());
         }
         let bytes = host.component_of(reference).await?;
-        if components::digest_of(&bytes) != digest {
+        if Digest::of(&bytes).hex() != digest {
             return Err(RecordError::NoComponent { digest: digest.to_owned(), reference: reference.to_string() });
         }
         let (history, digest) = (self.history.clone(), digest.to_owned());
