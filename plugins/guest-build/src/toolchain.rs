@@ -90,7 +90,9 @@ impl Toolchain {
         command.args(["build", "--target", TARGET]);
         match self {
             // The outer build's was taken away with all else that speaks of it, and the path may have another one.
-            Self::Installed { rustc, .. } => command.env("RUSTC", rustc).env(RUSTFLAGS, STACK),
+            Self::Installed { rustc, .. } => {
+                command.env("RUSTC", rustc).env(RUSTFLAGS, format!("{STACK}{}", remapped()))
+            }
             Self::Debian { linker } => command
                 .arg("-Zbuild-std=std,panic_abort")
                 // Debian's compiler is a stable one; building std is open to nightly only.
@@ -98,9 +100,19 @@ impl Toolchain {
                 // Without this, cargo would take a rustc from the path, which may be another one.
                 .env("RUSTC", DEBIAN_RUSTC)
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
-                .env(RUSTFLAGS, format!("-Clinker-flavor=wasm-ld {STACK}")),
+                .env(RUSTFLAGS, format!("-Clinker-flavor=wasm-ld {STACK}{}", remapped())),
         };
         command
+    }
+}
+
+/// Takes the place where cargo keeps its registry out of what is built: the same crate gives the same bytes on every
+/// machine. Flags are separated by blanks, so a place with one in it stays.
+fn remapped() -> String {
+    let home = env::var_os("CARGO_HOME").or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo").into()));
+    match home.as_ref().and_then(|home| home.to_str()) {
+        Some(home) if !home.contains(char::is_whitespace) => format!(" --remap-path-prefix={home}=/cargo"),
+        _ => String::new(),
     }
 }
 
