@@ -122,6 +122,13 @@ impl Progress {
         }
     }
 
+    /// Shows what is waited for, on a terminal only.
+    pub(super) fn wait(&self, what: impl std::fmt::Display) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(what.to_string());
+        }
+    }
+
     /// Where the controller's events go.
     pub(super) fn reporter(&self) -> Reporter {
         let progress = self.clone();

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
-use super::bindings::{log, types};
+use super::contract;
 use super::guest::Guest;
 use super::meter::TABLE_ELEMENTS;
 
@@ -42,8 +42,7 @@ impl Engine {
         })?;
         let mut linker = Linker::new(&engine);
         super::wasi::add_to_linker(&mut linker)?;
-        log::add_to_linker::<Guest, wasmtime::component::HasSelf<Guest>>(&mut linker, |guest| guest)?;
-        types::add_to_linker::<Guest, wasmtime::component::HasSelf<Guest>>(&mut linker, |guest| guest)?;
+        contract::add_to_linker(&mut linker)?;
 
         let counted = engine.weak();
         thread::Builder::new().name("plugin-epochs".to_owned()).spawn(move || {

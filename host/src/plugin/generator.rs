@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use super::bindings::{UserDataGenerator, UserDataGeneratorPre};
-use super::convert::{self, Moment};
-use super::guest::Guest;
+use super::contract::GeneratorPre;
 use super::loaded::Loaded;
+use super::moment::Moment;
 use super::schema;
 use super::{CallError, Called, GuestTrace, Limit, PluginError, Reference};
 use crate::model::{Manifest, UserDataRequest};
@@ -14,7 +13,7 @@ use crate::model::{Manifest, UserDataRequest};
 pub struct Generator {
     loaded: Loaded,
     manifest: Manifest,
-    pre: UserDataGeneratorPre<Guest>,
+    pre: GeneratorPre,
 }
 
 impl fmt::Debug for Generator {
@@ -28,16 +27,14 @@ impl fmt::Debug for Generator {
 
 impl Generator {
     /// Instantiates it for the first time, and asks what it is.
-    pub(super) async fn introduce(loaded: Loaded, pre: UserDataGeneratorPre<Guest>) -> Result<Self, PluginError> {
-        let (call, mut store) = loaded.begin("describe", &Moment::NONE).await?;
-        let answer = call
-            .within_deadline(async {
-                let generator: UserDataGenerator = pre.instantiate_async(&mut store).await?;
-                generator.doproxy_plugin_user_data().call_describe(&mut store).await
-            })
-            .await;
-        let manifest = call.end(store, answer, |manifest| Ok(convert::manifest(manifest)))?.value;
+    pub(super) async fn introduce(loaded: Loaded, pre: GeneratorPre) -> Result<Self, PluginError> {
+        let manifest = describe(&loaded, &pre).await?.value;
         Ok(Self { loaded, manifest, pre })
+    }
+
+    /// Asks again what it is: the least that a call can be, for measuring what an instance costs.
+    pub async fn describe(&self) -> Result<Called<Manifest>, PluginError> {
+        describe(&self.loaded, &self.pre).await
     }
 
     /// What it says of itself.
@@ -59,34 +56,29 @@ impl Generator {
     pub async fn validate(&self, config: &str) -> Result<(), PluginError> {
         schema::check(&self.manifest.config_schema, config).map_err(|error| self.loaded.refused(error))?;
         let (call, mut store) = self.loaded.begin("validate", &Moment::NONE).await?;
-        let answer = call
-            .within_deadline(async {
-                let generator = self.pre.instantiate_async(&mut store).await?;
-                generator.doproxy_plugin_user_data().call_validate(&mut store, config).await
-            })
-            .await;
+        let answer = call.within_deadline(self.pre.validate(&mut store, config)).await;
         let verdict = call.end(store, answer, Ok)?.value;
-        verdict.map_err(|found| self.loaded.config_error(convert::problems(&found)))
+        verdict.map_err(|problems| self.loaded.config_error(problems))
     }
 
     /// Writes the user data of one droplet. `config` is JSON text that has passed [`Self::validate`]. Whether
     /// cloud-init knows what came out is for [`crate::model::UserData`] to say.
     pub async fn generate(&self, config: &str, request: &UserDataRequest) -> Result<Called<String>, PluginError> {
         let (call, mut store) = self.loaded.begin("generate", &Moment::of_droplet(request)).await?;
-        let request = convert::request(request);
-        let answer = call
-            .within_deadline(async {
-                let generator = self.pre.instantiate_async(&mut store).await?;
-                generator.doproxy_plugin_user_data().call_generate(&mut store, config, &request).await
-            })
-            .await;
+        let answer = call.within_deadline(self.pre.generate(&mut store, config, request)).await;
         let most = self.loaded.host.limits().user_data_bytes;
         call.end(store, answer, |answer| {
-            let text = answer.map_err(|error| convert::error(&error))?;
+            let text = answer?;
             if text.len() > most {
                 return Err(CallError::Over { limit: Limit::UserData(most), backtrace: GuestTrace::default() });
             }
             Ok(text)
         })
     }
+}
+
+async fn describe(loaded: &Loaded, pre: &GeneratorPre) -> Result<Called<Manifest>, PluginError> {
+    let (call, mut store) = loaded.begin("describe", &Moment::NONE).await?;
+    let answer = call.within_deadline(pre.describe(&mut store)).await;
+    call.end(store, answer, Ok)
 }

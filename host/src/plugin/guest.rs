@@ -5,12 +5,11 @@ use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::bindings::{log as contract, types};
-use super::convert::{self, Moment};
 use super::engine::{EPOCH, Engine};
 use super::log::{Log, LogLine};
 use super::meter::Meter;
-use super::{CallError, GuestTrace, Limit, Limits, text};
+use super::moment::Moment;
+use super::{CallError, GuestTrace, Limit, Limits, LogLevel, text};
 
 /// Most frames of a backtrace.
 const FRAMES: usize = 20;
@@ -34,13 +33,12 @@ impl WasiView for Guest {
     }
 }
 
-impl contract::Host for Guest {
-    fn write(&mut self, level: contract::Level, message: String) -> wasmtime::Result<()> {
-        Ok(self.log.write(convert::level(level), &message)?)
+impl Guest {
+    /// Keeps a line that it logs.
+    pub(super) fn log(&mut self, level: LogLevel, message: &str) -> wasmtime::Result<()> {
+        Ok(self.log.write(level, message)?)
     }
 }
-
-impl types::Host for Guest {}
 
 /// A store for one call, within `limits`.
 pub(super) fn store(engine: &Engine, limits: &Limits, moment: &Moment) -> wasmtime::Result<Store<Guest>> {

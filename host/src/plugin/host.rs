@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use wasmtime::component::{Component, InstancePre};
 
-use super::bindings::{ScalingPolicyPre, UserDataGeneratorPre};
+use super::building::{Metadata, metadata};
 use super::cache::Cache;
 use super::compiler::Compiler;
+use super::contract::{GeneratorPre, PolicyPre};
 use super::digest::Digest;
 use super::engine::Engine;
 use super::guest::Guest;
@@ -19,7 +20,7 @@ use super::shape::Shape;
 use super::shared::{Origin, ShareError, Shared, SharingSettings, Updated};
 use super::signatures::PrivateKey;
 use super::trust::Rule;
-use super::{Generator, Limit, Limits, LoadError, PluginError, Policy, Reference, source, text};
+use super::{Generator, Import, Limit, Limits, LoadError, PluginError, Policy, Reference, shape, source, text};
 use crate::model::{Manifest, PluginKind};
 
 /// How plugins are run.
@@ -52,6 +53,19 @@ pub struct Inspected {
     pub imports: Vec<String>,
     /// What is known of one from a registry.
     pub origin: Option<Origin>,
+}
+
+/// What can be seen of a component without running any of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Looked {
+    /// Its SHA-256, in hexadecimal.
+    pub digest: String,
+    /// Its bytes.
+    pub size: usize,
+    /// What it imports, and what the host thinks of that.
+    pub imports: Vec<Import>,
+    /// What its author wrote into it.
+    pub metadata: Metadata,
 }
 
 /// Loads plugins and runs them. Cheap to clone: clones share one engine.
@@ -106,6 +120,17 @@ impl PluginHost {
             PluginKind::UserDataGenerator => opened.into_generator().await?.manifest().clone(),
         };
         Ok(Inspected { kind, manifest, digest, size, imports, origin })
+    }
+
+    /// Looks at a component, whether it is a plugin or not.
+    pub async fn look(&self, reference: &Reference) -> Result<Looked, PluginError> {
+        let (bytes, _) = self.raw(reference).await?;
+        Ok(Looked {
+            digest: Digest::of(&bytes).hex(),
+            size: bytes.len(),
+            imports: shape::imports(&bytes),
+            metadata: metadata::read(&bytes),
+        })
     }
 
     /// Loads a scaling policy.
@@ -215,27 +240,31 @@ impl PluginHost {
 
     /// The bytes behind a reference, what they are, and their SHA-256 in hexadecimal.
     async fn bytes(&self, reference: &Reference) -> Result<(Vec<u8>, Shape, String, Option<Origin>), PluginError> {
+        let (bytes, origin) = self.raw(reference).await?;
+        let most = self.inner.limits.component_bytes;
+        let (bytes, shape, digest) = blocking(move || looked_at(bytes, most))
+            .await
+            .map_err(|source| PluginError::Load { reference: reference.clone(), source })?;
+        Ok((bytes, shape, digest, origin))
+    }
+
+    /// The bytes behind a reference, whatever they are.
+    async fn raw(&self, reference: &Reference) -> Result<(Vec<u8>, Option<Origin>), PluginError> {
         let failed = |source| PluginError::Load { reference: reference.clone(), source };
         let most = self.inner.limits.component_bytes;
-        let (pulled, origin) = match reference {
+        let (bytes, origin) = match reference {
             Reference::Oci(shared) => {
                 let (bytes, origin) =
                     self.inner.shared.get(shared).await.map_err(|error| shared_error(shared, error))?;
-                (Some(bytes), Some(origin))
+                (bytes, Some(origin))
             }
-            Reference::Builtin(_) | Reference::File(_) => (None, None),
+            Reference::Builtin(_) | Reference::File(_) => {
+                let from = reference.clone();
+                let read = move || source::read(&from, most).map(std::borrow::Cow::into_owned);
+                (blocking(read).await.map_err(failed)?, None)
+            }
         };
-        let from = reference.clone();
-        let (bytes, shape, digest) = blocking(move || {
-            let bytes = match pulled {
-                Some(bytes) => bytes,
-                None => source::read(&from, most)?.into_owned(),
-            };
-            looked_at(bytes, most)
-        })
-        .await
-        .map_err(failed)?;
-        Ok((bytes, shape, digest, origin))
+        Ok((bytes, origin))
     }
 
     /// The component, ready to be linked: from the cache, else from the compiler.
@@ -275,14 +304,14 @@ impl Opened {
     }
 
     async fn into_policy(self) -> Result<Policy, PluginError> {
-        match ScalingPolicyPre::new(self.pre) {
+        match PolicyPre::new(self.shape.version, self.pre) {
             Ok(pre) => Policy::introduce(self.loaded, pre).await,
             Err(error) => Err(misfit(self.loaded.reference, &error)),
         }
     }
 
     async fn into_generator(self) -> Result<Generator, PluginError> {
-        match UserDataGeneratorPre::new(self.pre) {
+        match GeneratorPre::new(self.shape.version, self.pre) {
             Ok(pre) => Generator::introduce(self.loaded, pre).await,
             Err(error) => Err(misfit(self.loaded.reference, &error)),
         }

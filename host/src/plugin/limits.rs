@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::{CallError, GuestTrace, Limit};
+
 /// What a plugin may use up; over any of these is an error that names the limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -55,6 +57,16 @@ impl Limits {
     /// Bytes that a guest may make the host copy in one call across the border: the largest answer and its structure.
     pub(super) fn crossing_bytes(&self) -> usize {
         self.decision_bytes.max(self.user_data_bytes).max(self.state_bytes).saturating_mul(4)
+    }
+
+    /// Whether a decision with so many bytes of state, and so many in all, is small enough.
+    pub(super) fn admit(&self, state: usize, whole: usize) -> Result<(), CallError> {
+        let over = |limit| Err(CallError::Over { limit, backtrace: GuestTrace::default() });
+        match () {
+            () if state > self.state_bytes => over(Limit::State(self.state_bytes)),
+            () if whole > self.decision_bytes => over(Limit::Decision(self.decision_bytes)),
+            () => Ok(()),
+        }
     }
 
     /// Bytes of machine code of one component.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::SemaphorePermit;
 use wasmtime::Store;
 
-use super::convert::Moment;
 use super::guest::{self, Guest};
+use super::moment::Moment;
 use super::schema::SchemaError;
 use super::{CallError, Limit, LoadError, LogLine, PluginError, PluginHost, Reference};
 use crate::model::Problem;

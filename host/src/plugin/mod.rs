@@ -6,18 +6,20 @@
 //!
 //! The rooms: [`reference`], `source` and `shape` say what a component is and where it comes from; `compiler` makes
 //! machine code of it in a process of its own, `artefact` is how that travels, `cache` where it stays; `engine` and
-//! `meter` hold wasmtime; `wasi` is the emptiness behind WASI; `bindings` is the contract as wasmtime sees it and
-//! `convert` the way between it and [`crate::model`]; `guest` is one call's state. Nothing outside of this module names
+//! `meter` hold wasmtime; `wasi` is the emptiness behind WASI; `contract` has a module for each version of the contract,
+//! between its bindings and [`crate::model`]; `guest` is one call's state. Nothing outside of this module names
 //! a type of wasmtime.
 //!
 //! Plugins from registries: `oci` speaks to a registry, `store` keeps what came, `lock` what its tag means, `signatures`
 //! are read and made, `trust` judges them; `shared` puts these together, `publish` is the way out.
+//!
+//! [`building`] and [`testing`] are for authors: nothing that runs a fleet needs them.
 
 mod artefact;
-mod bindings;
+pub mod building;
 mod cache;
 mod compiler;
-mod convert;
+mod contract;
 mod digest;
 mod engine;
 mod error;
@@ -31,6 +33,7 @@ mod loaded;
 mod lock;
 mod log;
 mod meter;
+mod moment;
 mod oci;
 mod own_files;
 mod policy;
@@ -42,15 +45,17 @@ mod shared;
 mod signatures;
 mod source;
 mod store;
+pub mod testing;
 pub mod text;
 mod trust;
 mod wasi;
 
 pub use compiler::{Confinement, compile_plugin};
+pub use contract::CONTRACT;
 pub use digest::{Digest, InvalidDigest};
 pub use error::{CallError, GuestTrace, Limit, LoadError, PluginError};
 pub use generator::Generator;
-pub use host::{Inspected, PluginHost, PluginSettings};
+pub use host::{Inspected, Looked, PluginHost, PluginSettings};
 pub use limits::Limits;
 pub use loaded::{CallStats, Called};
 pub use lock::{Lock, LockError};
@@ -59,6 +64,7 @@ pub use oci::{InvalidOciReference, Login, NotAPlugin, OciReference, RegistryErro
 pub use policy::Policy;
 pub use publish::{Pushed, Signed};
 pub use reference::{InvalidReference, Reference};
+pub use shape::{Import, Verdict};
 pub use shared::{Origin, ShareError, SharingSettings, Tell, Updated};
 pub use signatures::{Flaw, KeyError, PrivateKey, PublicKey};
 pub use source::builtins;

@@ -2,19 +2,18 @@
 
 use std::fmt;
 
-use super::bindings::{ScalingPolicy, ScalingPolicyPre};
-use super::convert::{self, Moment};
-use super::guest::Guest;
+use super::contract::PolicyPre;
 use super::loaded::Loaded;
+use super::moment::Moment;
 use super::schema;
-use super::{CallError, Called, GuestTrace, Limit, PluginError, Reference};
+use super::{Called, PluginError, Reference};
 use crate::model::{Decision, Manifest, Observation};
 
 /// A scaling policy that is loaded. Cheap to call: nothing is compiled or linked again.
 pub struct Policy {
     loaded: Loaded,
     manifest: Manifest,
-    pre: ScalingPolicyPre<Guest>,
+    pre: PolicyPre,
 }
 
 impl fmt::Debug for Policy {
@@ -25,16 +24,14 @@ impl fmt::Debug for Policy {
 
 impl Policy {
     /// Instantiates it for the first time, and asks what it is.
-    pub(super) async fn introduce(loaded: Loaded, pre: ScalingPolicyPre<Guest>) -> Result<Self, PluginError> {
-        let (call, mut store) = loaded.begin("describe", &Moment::NONE).await?;
-        let answer = call
-            .within_deadline(async {
-                let policy: ScalingPolicy = pre.instantiate_async(&mut store).await?;
-                policy.doproxy_plugin_policy().call_describe(&mut store).await
-            })
-            .await;
-        let manifest = call.end(store, answer, |manifest| Ok(convert::manifest(manifest)))?.value;
+    pub(super) async fn introduce(loaded: Loaded, pre: PolicyPre) -> Result<Self, PluginError> {
+        let manifest = describe(&loaded, &pre).await?.value;
         Ok(Self { loaded, manifest, pre })
+    }
+
+    /// Asks again what it is: the least that a call can be, for measuring what an instance costs.
+    pub async fn describe(&self) -> Result<Called<Manifest>, PluginError> {
+        describe(&self.loaded, &self.pre).await
     }
 
     /// What it says of itself.
@@ -56,14 +53,9 @@ impl Policy {
     pub async fn validate(&self, config: &str) -> Result<(), PluginError> {
         schema::check(&self.manifest.config_schema, config).map_err(|error| self.loaded.refused(error))?;
         let (call, mut store) = self.loaded.begin("validate", &Moment::NONE).await?;
-        let answer = call
-            .within_deadline(async {
-                let policy = self.pre.instantiate_async(&mut store).await?;
-                policy.doproxy_plugin_policy().call_validate(&mut store, config).await
-            })
-            .await;
+        let answer = call.within_deadline(self.pre.validate(&mut store, config)).await;
         let verdict = call.end(store, answer, Ok)?.value;
-        verdict.map_err(|found| self.loaded.config_error(convert::problems(&found)))
+        verdict.map_err(|problems| self.loaded.config_error(problems))
     }
 
     /// Asks for a decision. `config` is JSON text that has passed [`Self::validate`]; `state` is that of the last
@@ -75,24 +67,15 @@ impl Policy {
         state: &[u8],
     ) -> Result<Called<Decision>, PluginError> {
         let (call, mut store) = self.loaded.begin("decide", &Moment::of_tick(observation)).await?;
-        let observation = convert::observation(observation);
-        let answer = call
-            .within_deadline(async {
-                let policy = self.pre.instantiate_async(&mut store).await?;
-                policy.doproxy_plugin_policy().call_decide(&mut store, config, &observation, state).await
-            })
-            .await;
         let limits = self.loaded.host.limits();
-        call.end(store, answer, |answer| {
-            let decision = answer.map_err(|error| convert::error(&error))?;
-            let over = |limit| Err(CallError::Over { limit, backtrace: GuestTrace::default() });
-            if decision.state.len() > limits.state_bytes {
-                return over(Limit::State(limits.state_bytes));
-            }
-            if convert::bytes_of(&decision) > limits.decision_bytes {
-                return over(Limit::Decision(limits.decision_bytes));
-            }
-            convert::decision(decision)
-        })
+        let decided = self.pre.decide(&mut store, config, observation, state, limits);
+        let answer = call.within_deadline(decided).await;
+        call.end(store, answer, |answer| answer)
     }
+}
+
+async fn describe(loaded: &Loaded, pre: &PolicyPre) -> Result<Called<Manifest>, PluginError> {
+    let (call, mut store) = loaded.begin("describe", &Moment::NONE).await?;
+    let answer = call.within_deadline(pre.describe(&mut store)).await;
+    call.end(store, answer, Ok)
 }

@@ -1,15 +1,11 @@
 //! What a file is, told from its outermost sections alone: cheap, and before anything of it is compiled.
 
+use serde::Serialize;
 use wasmparser::{Chunk, Parser, Payload};
 
 use super::LoadError;
+use super::contract::{CONTRACT, Version};
 use crate::model::PluginKind;
-
-/// The version of the contract; its interfaces are named `doproxy:plugin/INTERFACE@VERSION`.
-pub(super) const CONTRACT: &str = "0.1.0";
-
-/// The interfaces of `doproxy:plugin` that a component may import.
-const OURS: [&str; 2] = ["log", "types"];
 
 /// The interfaces of WASI 0.2 that the host links, with nothing behind them; see `wasi`.
 const WASI: [&str; 27] = [
@@ -42,11 +38,41 @@ const WASI: [&str; 27] = [
     "wasi:sockets/udp-create-socket",
 ];
 
+/// What the host thinks of an import.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// It is of the contract.
+    Contract,
+    /// It is of WASI, with nothing behind it.
+    EmptyWasi,
+    /// A plugin does not get it.
+    Refused,
+}
+
+/// An import, and what the host thinks of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Import {
+    /// The interface.
+    pub name: String,
+    /// What the host thinks of it.
+    pub verdict: Verdict,
+}
+
+/// The imports of a component, plugin or not; none where it cannot be read.
+pub(super) fn imports(bytes: &[u8]) -> Vec<Import> {
+    let Ok((imports, _)) = names(bytes) else { return Vec::new() };
+    let judged = |name: String| Import { verdict: verdict(&name), name: super::text::line(&name, 200) };
+    imports.into_iter().map(judged).collect()
+}
+
 /// What a component wants and gives, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shape {
     /// The world that it is of.
     pub(super) kind: PluginKind,
+    /// The version of the contract that it is written for.
+    pub(super) version: Version,
     /// The interfaces that it imports.
     pub(super) imports: Vec<String>,
     /// The interfaces that it exports.
@@ -66,10 +92,11 @@ impl Shape {
         }
         let (imports, exports) = names(bytes)?;
         // What it wants comes before what it is: that it wants the wrong thing is what its user must know.
-        if let Some(foreign) = imports.iter().find(|import| !may_be_imported(import)) {
+        if let Some(foreign) = imports.iter().find(|import| verdict(import) == Verdict::Refused) {
             return Err(LoadError::ForeignImport(super::text::line(foreign, 200)));
         }
-        Ok(Self { kind: kind(&exports)?, imports, exports })
+        let (kind, version) = kind(&exports)?;
+        Ok(Self { kind, version, imports, exports })
     }
 }
 
@@ -108,7 +135,7 @@ fn names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadError> {
     }
 }
 
-fn kind(exports: &[String]) -> Result<PluginKind, LoadError> {
+fn kind(exports: &[String]) -> Result<(PluginKind, Version), LoadError> {
     let worlds = [("policy", PluginKind::ScalingPolicy), ("user-data", PluginKind::UserDataGenerator)];
     let ours = exports.iter().filter_map(|name| {
         let (interface, version) = name.strip_prefix("doproxy:plugin/")?.split_once('@')?;
@@ -117,14 +144,17 @@ fn kind(exports: &[String]) -> Result<PluginKind, LoadError> {
     });
     let (mut found, mut other) = (None, None);
     for (name, version, kind) in ours {
-        if version != CONTRACT {
-            other = Some(name);
-        } else if found.replace(kind).is_some_and(|before| before != kind) {
-            return Err(LoadError::BothWorlds);
+        match Version::named(version) {
+            None => other = Some(name),
+            Some(version) => {
+                if found.replace((kind, version)).is_some_and(|(before, _)| before != kind) {
+                    return Err(LoadError::BothWorlds);
+                }
+            }
         }
     }
-    if let Some(kind) = found {
-        return Ok(kind);
+    if let Some(found) = found {
+        return Ok(found);
     }
     Err(match other {
         Some(theirs) => LoadError::OtherVersion { theirs: super::text::line(theirs, 200), ours: CONTRACT },
@@ -132,10 +162,11 @@ fn kind(exports: &[String]) -> Result<PluginKind, LoadError> {
     })
 }
 
-fn may_be_imported(name: &str) -> bool {
-    let Some((interface, version)) = name.split_once('@') else { return false };
+fn verdict(name: &str) -> Verdict {
+    let Some((interface, version)) = name.split_once('@') else { return Verdict::Refused };
     match interface.strip_prefix("doproxy:plugin/") {
-        Some(ours) => version == CONTRACT && OURS.contains(&ours),
-        None => version.starts_with("0.2.") && WASI.contains(&interface),
+        Some(ours) if Version::named(version).is_some_and(|version| version.may_import(ours)) => Verdict::Contract,
+        None if version.starts_with("0.2.") && WASI.contains(&interface) => Verdict::EmptyWasi,
+        _ => Verdict::Refused,
     }
 }

@@ -14,8 +14,8 @@ use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
 
-use super::convert::Moment;
 use super::guest::Guest;
+use super::moment::Moment;
 use crate::model::Timestamp;
 
 /// Bytes that a call may print; then its stdout and stderr are closed.

@@ -1,12 +1,17 @@
 //! `doproxy plugin inspect`: what a plugin is, imports, needs and can be told.
 
-use serde::Serialize;
+use std::fmt;
 
+use serde::Serialize;
+use serde_json::Value;
+
+use super::configured;
 use super::origin::{self, ShownOrigin};
-use super::{Global, configured};
+use crate::cli::Global;
 use crate::cli::output::say;
 use crate::model::{Manifest, PluginKind};
-use crate::plugin::{Reference, text};
+use crate::plugin::building::Metadata;
+use crate::plugin::{CONTRACT, Import, Looked, Reference, Verdict, text};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -25,28 +30,46 @@ pub(super) struct Args {
 struct Shown<'a> {
     reference: String,
     kind: PluginKind,
+    world: String,
     digest: &'a str,
     size_bytes: usize,
-    imports: &'a [String],
+    imports: Vec<&'a str>,
+    verdict: Standing,
+    judged_imports: &'a [Import],
+    metadata: &'a Metadata,
     manifest: &'a Manifest,
-    config_schema: serde_json::Value,
+    config_schema: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<ShownOrigin>,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let reference = &args.reference;
     let (host, _) = configured(global)?;
-    let inspected = host.inspect(reference).await?;
+    let looked = host.look(&args.reference).await?;
+    let inspected = match host.inspect(&args.reference).await {
+        Ok(inspected) => inspected,
+        Err(error) => {
+            // What can be seen from outside tells more than why it is refused.
+            if !args.json {
+                outside(&args.reference, &looked);
+            }
+            return Err(error.into());
+        }
+    };
     let manifest = &inspected.manifest;
-    let config_schema: serde_json::Value = serde_json::from_str(&manifest.config_schema)?;
+    let config_schema: Value = serde_json::from_str(&manifest.config_schema)?;
+    let world = format!("doproxy:plugin/{}@{CONTRACT}", inspected.kind);
     if args.json {
         let shown = Shown {
-            reference: reference.to_string(),
+            reference: args.reference.to_string(),
             kind: inspected.kind,
+            world,
             digest: &inspected.digest,
             size_bytes: inspected.size,
-            imports: &inspected.imports,
+            imports: inspected.imports.iter().map(String::as_str).collect(),
+            verdict: Standing::of(&looked.imports),
+            judged_imports: &looked.imports,
+            metadata: &looked.metadata,
             manifest,
             config_schema,
             origin: inspected.origin.as_ref().map(ShownOrigin::of),
@@ -57,16 +80,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     say!("{} {} ({})", manifest.name, manifest.version, inspected.kind);
     say!("{}", manifest.description);
     say!();
-    say!("reference  {reference}");
-    say!("digest     {}", inspected.digest);
-    say!("size       {} bytes", inspected.size);
+    say!("world      {world}");
+    outside(&args.reference, &looked);
     if let Some(origin) = &inspected.origin {
         origin::print(origin);
     }
-    say!(
-        "imports    {}",
-        if inspected.imports.is_empty() { "nothing".to_owned() } else { inspected.imports.join(", ") }
-    );
     for metric in &manifest.metrics {
         let needed = if metric.required { "required" } else { "optional" };
         say!("metric     {} over {} s, {needed}", metric.name, metric.window_ms / 1000);
@@ -77,33 +95,186 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What can be seen without running it.
+fn outside(reference: &Reference, looked: &Looked) {
+    say!("reference  {reference}");
+    say!("digest     {}", looked.digest);
+    say!("size       {}", Bytes(looked.size));
+    say!("imports    {}", of_imports(&looked.imports));
+    for import in &looked.imports {
+        say!("           {}", of_import(import));
+    }
+    let metadata = &looked.metadata;
+    for (what, value) in [
+        ("version", &metadata.version),
+        ("authors", &metadata.authors),
+        ("licence", &metadata.licenses),
+        ("revision", &metadata.revision),
+    ] {
+        if let Some(value) = value {
+            say!("{what:10} {value}");
+        }
+    }
+    if !metadata.producers.is_empty() {
+        say!("made with  {}", metadata.producers.join("\n           "));
+    }
+}
+
+/// What the imports of a component come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Standing {
+    /// Nothing but the contract.
+    Pure,
+    /// WASI too, with nothing behind it.
+    EmptyWasiOnly,
+    /// Something that a plugin does not get.
+    Refused,
+}
+
+impl Standing {
+    fn of(imports: &[Import]) -> Self {
+        let any = |verdict| imports.iter().any(|import| import.verdict == verdict);
+        match () {
+            () if any(Verdict::Refused) => Self::Refused,
+            () if any(Verdict::EmptyWasi) => Self::EmptyWasiOnly,
+            () => Self::Pure,
+        }
+    }
+}
+
+/// All imports in a phrase.
+pub(super) fn of_imports(imports: &[Import]) -> &'static str {
+    match Standing::of(imports) {
+        Standing::Pure => "pure: nothing but the contract",
+        Standing::EmptyWasiOnly => "empty WASI only: there is nothing behind it",
+        Standing::Refused => "refused: it wants what a plugin does not get",
+    }
+}
+
+/// One import, and what is behind it.
+pub(super) fn of_import(import: &Import) -> String {
+    let behind = match import.verdict {
+        Verdict::Contract => "of the contract",
+        Verdict::EmptyWasi => "empty WASI",
+        Verdict::Refused => "REFUSED",
+    };
+    format!("{} ({behind})", import.name)
+}
+
+/// A size for people, and exactly.
+pub(super) struct Bytes(pub(super) usize);
+
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        let bytes = self.0 as f64;
+        match self.0 {
+            0..1024 => write!(f, "{} bytes", self.0),
+            1024..1_048_576 => write!(f, "{:.1} KiB ({} bytes)", bytes / 1024.0, self.0),
+            _ => write!(f, "{:.1} MiB ({} bytes)", bytes / 1_048_576.0, self.0),
+        }
+    }
+}
+
 /// Most characters of one thing that a plugin says.
 const LONGEST: usize = 2000;
 
-/// The properties of an object schema, a line each; anything else as it is.
-fn print_schema(schema: &serde_json::Value) {
-    let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) else {
+/// One line of the table.
+struct Row {
+    name: String,
+    kind: String,
+    default: String,
+    bounds: String,
+    description: String,
+}
+
+/// The properties of an object schema as a table; anything else as it is.
+fn print_schema(schema: &Value) {
+    let mut rows = Vec::new();
+    collect(schema, "", &mut rows);
+    if rows.is_empty() {
         say!("  {}", text::line(&schema.to_string(), LONGEST));
         return;
+    }
+    let width = |cell: fn(&Row) -> &str, title: &str| {
+        rows.iter().map(|row| cell(row).chars().count()).chain([title.len()]).max().unwrap_or_default()
     };
-    let required: Vec<&str> = schema
-        .get("required")
-        .and_then(serde_json::Value::as_array)
-        .into_iter()
-        .flatten()
-        .filter_map(|name| name.as_str())
-        .collect();
-    for (name, property) in properties {
-        let word = |key: &str| {
-            let written = property.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
-            text::line(written, LONGEST)
-        };
-        let default = property.get("default").map(|value| format!(" (default {value})")).unwrap_or_default();
-        let needed = if required.contains(&name.as_str()) { " (required)" } else { "" };
-        say!("  {}", text::line(&format!("{name}: {}{needed}{default}", word("type")), LONGEST));
-        let description = word("description");
+    let (name, kind) = (width(|row| &row.name, "KEY"), width(|row| &row.kind, "TYPE"));
+    let (default, bounds) = (width(|row| &row.default, "DEFAULT"), width(|row| &row.bounds, "BOUNDS"));
+    say!("  {:name$}  {:kind$}  {:default$}  {:bounds$}", "KEY", "TYPE", "DEFAULT", "BOUNDS");
+    for row in &rows {
+        let Row { name: key, kind: of, default: otherwise, bounds: within, description } = row;
+        say!("  {}", format!("{key:name$}  {of:kind$}  {otherwise:default$}  {within:bounds$}").trim_end());
         if !description.is_empty() {
             say!("      {description}");
         }
     }
+}
+
+/// Most rows of a table.
+const MOST_ROWS: usize = 200;
+
+fn collect(schema: &Value, above: &str, rows: &mut Vec<Row>) {
+    let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
+    let required: Vec<&str> =
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
+    for (name, property) in properties {
+        if rows.len() >= MOST_ROWS {
+            return;
+        }
+        let key = format!("{above}{name}");
+        let default = match property.get("default") {
+            Some(value) => value.to_string(),
+            None if required.contains(&name.as_str()) => "required".to_owned(),
+            None => String::new(),
+        };
+        let description = property.get("description").and_then(Value::as_str).unwrap_or_default();
+        rows.push(Row {
+            name: text::line(&key, 100),
+            kind: text::line(&kind_of(property), 60),
+            default: text::line(&default, 60),
+            bounds: text::line(&bounds_of(property), 100),
+            description: text::line(description, LONGEST),
+        });
+        // References are not followed, so this ends; what is nested stands below what it is in.
+        if above.matches('.').count() < 4 {
+            collect(property, &format!("{key}."), rows);
+            if let Some(items) = property.get("items") {
+                collect(items, &format!("{key}[]."), rows);
+            }
+        }
+    }
+}
+
+/// `string`, `integer or null`, `array of string`, or the words that are allowed.
+fn kind_of(property: &Value) -> String {
+    if let Some(words) = property.get("enum").and_then(Value::as_array) {
+        return words.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ");
+    }
+    let kind = match property.get("type") {
+        Some(Value::String(kind)) => kind.clone(),
+        Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        _ => "any".to_owned(),
+    };
+    match property.get("items").and_then(|items| items.get("type")).and_then(Value::as_str) {
+        Some(items) if kind == "array" => format!("array of {items}"),
+        _ => kind,
+    }
+}
+
+/// What the schema says of how large a value may be.
+fn bounds_of(property: &Value) -> String {
+    const WORDS: [(&str, &str); 8] = [
+        ("minimum", "≥"),
+        ("exclusiveMinimum", ">"),
+        ("maximum", "≤"),
+        ("exclusiveMaximum", "<"),
+        ("minLength", "length ≥"),
+        ("maxLength", "length ≤"),
+        ("minItems", "items ≥"),
+        ("maxItems", "items ≤"),
+    ];
+    let bounds = WORDS.iter().filter_map(|(word, sign)| property.get(word).map(|value| format!("{sign} {value}")));
+    bounds.collect::<Vec<_>>().join(", ")
 }

@@ -1,12 +1,17 @@
 //! `doproxy plugin`: one file a verb. Here is what they share: the host, and the configuration where there is one.
 
+mod bench;
+mod build;
 mod inspect;
 mod keygen;
 mod list;
+mod new;
 mod origin;
 mod pull;
 mod push;
 mod sign;
+mod subject;
+mod test;
 mod update;
 mod verify;
 
@@ -39,6 +44,14 @@ enum Command {
     Verify(verify::Args),
     /// Make a pair of keys: one that signs, one that checks signatures.
     Keygen(keygen::Args),
+    /// Begin a plugin: a project that builds, with a test.
+    New(new::Args),
+    /// Build a plugin's project into a component.
+    Build(build::Args),
+    /// Test a plugin: fixtures, and rules that hold in any situation.
+    Test(test::Args),
+    /// Measure what a plugin costs.
+    Bench(bench::Args),
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
@@ -51,6 +64,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         Command::Sign(args) => sign::run(global, args).await,
         Command::Verify(args) => verify::run(global, args).await,
         Command::Keygen(args) => keygen::run(args),
+        Command::New(args) => new::run(args),
+        Command::Build(args) => build::run(global, args).await,
+        Command::Test(args) => test::run(global, args).await,
+        Command::Bench(args) => bench::run(global, args).await,
     }
 }
 

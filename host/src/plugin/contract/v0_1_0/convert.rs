@@ -1,12 +1,12 @@
-//! Between [`crate::model`] and the contract. What comes from a guest is made fit for a terminal here.
+//! Between [`crate::model`] and version 0.1.0. What comes from a guest is made fit for a terminal here.
 
 use super::bindings::{policy, types, user_data};
-use super::text;
-use super::{CallError, LogLevel};
+
 use crate::model::{
     Change, Decision, DropletId, DropletRequest, HourlyPrice, Limits, Load, Manifest, MetricNeed, Observation,
-    ObservedDroplet, ObservedTemplate, Outcome, Phase, Problem, ScaleTo, Series, Signal, Timestamp, UserDataRequest,
+    ObservedDroplet, ObservedTemplate, Outcome, Phase, Problem, ScaleTo, Series, Signal, UserDataRequest,
 };
+use crate::plugin::{CallError, LogLevel, text};
 
 /// Most characters of a name, a slug or a path.
 const NAME: usize = 200;
@@ -242,32 +242,4 @@ pub(super) fn level(from: super::bindings::log::Level) -> LogLevel {
         super::bindings::log::Level::Info => LogLevel::Info,
         super::bindings::log::Level::Warn => LogLevel::Warn,
     }
-}
-
-/// What a call is about: the time that a guest's clock shows, and what its random numbers begin with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Moment {
-    pub(super) now: Timestamp,
-    pub(super) seed: u64,
-}
-
-impl Moment {
-    /// Of a call that is about no moment: its description, its configuration.
-    pub(super) const NONE: Self = Self { now: Timestamp(0), seed: 0 };
-
-    /// Of a tick: the same for the same tick of the same fleet.
-    pub(super) fn of_tick(observation: &Observation) -> Self {
-        let numbers = observation.now.0.to_le_bytes().into_iter().chain(observation.tick.to_le_bytes());
-        Self { now: observation.now, seed: fnv(observation.fleet_name.bytes().chain(numbers)) }
-    }
-
-    /// Of a droplet: the same whenever its user data is written again.
-    pub(super) fn of_droplet(request: &UserDataRequest) -> Self {
-        Self { now: Timestamp(0), seed: fnv(request.fleet_name.bytes().chain([0]).chain(request.hostname.bytes())) }
-    }
-}
-
-/// FNV-1a, 64 bits.
-fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,4 +1,4 @@
-//! The contract as wasmtime sees it. Only `convert`, `guest`, `policy` and `generator` name what is generated here.
+//! Version 0.1.0 as wasmtime sees it. Nothing outside of this version names what is generated here.
 
 /// World `scaling-policy`, and what both worlds share.
 pub(super) mod scaling {

@@ -1,0 +1,287 @@
+//! `doproxy plugin bench`: what a plugin costs.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::inspect::Bytes;
+use super::subject::{Tried, patient_host, patient_limits, read_config, settings};
+use super::test::thousands;
+use crate::cli::output::say;
+use crate::cli::{Global, Usage};
+use crate::model::{Observation, Sample, Series, Timestamp, UserDataRequest};
+use crate::plugin::testing::{FixtureFile, RequestText, Situation, Subject};
+use crate::plugin::{CallStats, PluginSettings};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doproxy plugin bench\n  doproxy plugin bench builtin:target-tracking --with config.yaml --json"
+)]
+pub(super) struct Args {
+    /// A project's folder, which is built first; or `builtin:NAME`, `file:PATH`.
+    #[arg(value_name = "DIR|REF", default_value = ".")]
+    subject: String,
+    /// The plugin's configuration, as YAML; that of the first fixture where it is not said.
+    #[arg(long, value_name = "FILE")]
+    with: Option<PathBuf>,
+    /// Calls for each figure.
+    #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    calls: u32,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Droplets of the fleets that are tried.
+const FLEETS: [u32; 4] = [1, 10, 100, 1000];
+
+/// Samples of each series: of now, of an hour, of a day.
+const WINDOWS: [u32; 3] = [1, 60, 1440];
+
+/// The longest that one figure may take; there are then fewer calls.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// All figures of one plugin. Times are in microseconds.
+#[derive(Debug, Serialize)]
+struct Figures {
+    name: String,
+    version: String,
+    size_bytes: usize,
+    /// To read, check and compile it.
+    compile_us: u128,
+    /// The same when it was compiled before.
+    warm_start_us: u128,
+    /// An instance, and a call that answers at once.
+    instantiate: Spread,
+    calls: Vec<CallFigures>,
+    memory_limit_bytes: usize,
+    fuel_limit: u64,
+    deadline_us: u128,
+}
+
+/// Of several calls.
+#[derive(Debug, Clone, Serialize)]
+struct Spread {
+    count: usize,
+    p50_us: u128,
+    p99_us: u128,
+    fuel: u64,
+    memory_bytes: usize,
+}
+
+/// One size of input.
+#[derive(Debug, Serialize)]
+struct CallFigures {
+    droplets: u32,
+    samples: u32,
+    spread: Spread,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let tried = Tried::find(&args.subject).await?;
+    let settings = settings(global)?;
+    let limits = settings.limits.clone();
+    let compile = |cache_dir: Option<PathBuf>| {
+        let tried = &tried;
+        let settings = PluginSettings { limits: patient_limits(limits.clone()), cache_dir, ..settings.clone() };
+        async move {
+            let host = super::host(settings)?;
+            let started = Instant::now();
+            host.inspect(&tried.reference).await?;
+            anyhow::Ok(started.elapsed())
+        }
+    };
+    let cache = tempfile::tempdir()?;
+    let cold = compile(Some(cache.path().join("plugins"))).await?;
+    let warm = compile(Some(cache.path().join("plugins"))).await?;
+
+    let host = patient_host(global)?;
+    let subject = tried.load(&host).await?;
+    let config = config(args, &tried)?.to_string();
+    subject.validate(&config).await?;
+    let figures = Figures {
+        name: subject.manifest().name.clone(),
+        version: subject.manifest().version.clone(),
+        size_bytes: host.look(&tried.reference).await?.size,
+        compile_us: cold.as_micros(),
+        warm_start_us: warm.as_micros(),
+        instantiate: instantiate(&subject, args.calls).await?,
+        calls: calls(&subject, &config, args.calls).await?,
+        memory_limit_bytes: limits.memory_bytes,
+        fuel_limit: limits.fuel,
+        deadline_us: limits.deadline.as_micros(),
+    };
+    if args.json {
+        say!("{}", serde_json::to_string_pretty(&figures)?);
+    } else {
+        print(&figures);
+    }
+    Ok(())
+}
+
+fn config(args: &Args, tried: &Tried) -> anyhow::Result<Value> {
+    if let Some(file) = &args.with {
+        return read_config(file);
+    }
+    let fixtures = match &tried.project {
+        Some((project, _)) => FixtureFile::read_all(&project.directory.join("fixtures"))?,
+        None => Vec::new(),
+    };
+    let of_fixture = fixtures.into_iter().find_map(|file| file.fixture.config);
+    Ok(of_fixture.unwrap_or_else(|| Value::Object(serde_json::Map::new())))
+}
+
+async fn instantiate(subject: &Subject, count: u32) -> anyhow::Result<Spread> {
+    let mut taken = Taken::default();
+    while taken.wants_more(count) {
+        taken.add(match subject {
+            Subject::Policy(policy) => policy.describe().await?.stats,
+            Subject::Generator(generator) => generator.describe().await?.stats,
+        });
+    }
+    taken.spread()
+}
+
+async fn calls(subject: &Subject, config: &str, count: u32) -> anyhow::Result<Vec<CallFigures>> {
+    let mut figures = Vec::new();
+    match subject {
+        Subject::Generator(generator) => {
+            let request = UserDataRequest::from(&RequestText::default());
+            let mut taken = Taken::default();
+            while taken.wants_more(count) {
+                taken.add(generator.generate(config, &request).await?.stats);
+            }
+            figures.push(CallFigures { droplets: 1, samples: 0, spread: taken.spread()? });
+        }
+        Subject::Policy(policy) => {
+            for droplets in FLEETS {
+                for samples in WINDOWS {
+                    let observation = observation(droplets, samples)?;
+                    let mut taken = Taken::default();
+                    while taken.wants_more(count) {
+                        taken.add(policy.decide(config, &observation, b"").await?.stats);
+                    }
+                    figures.push(CallFigures { droplets, samples, spread: taken.spread()? });
+                }
+            }
+        }
+    }
+    Ok(figures)
+}
+
+/// A fleet that serves, under all the series of the host.
+fn observation(droplets: u32, samples: u32) -> anyhow::Result<Observation> {
+    const NAMES: [&str; 6] = [
+        "haproxy.requests_per_second",
+        "haproxy.sessions",
+        "haproxy.queued",
+        "haproxy.errors_per_second",
+        "haproxy.utilisation",
+        "haproxy.response_time_ms",
+    ];
+    let situation = Situation::serving(droplets);
+    let mut observation = situation.observation(std::path::Path::new(".")).map_err(Usage)?;
+    let now = observation.now;
+    observation.metrics = NAMES
+        .iter()
+        .map(|name| Series {
+            name: (*name).to_owned(),
+            unit: String::new(),
+            labels: Vec::new(),
+            interval_ms: 60_000,
+            stale: false,
+            samples: (0..samples)
+                .rev()
+                .map(|ago| Sample {
+                    at: Timestamp(now.0.saturating_sub(u64::from(ago) * 60_000)),
+                    value: f64::from(ago % 17) + 1.0,
+                })
+                .collect(),
+        })
+        .collect();
+    Ok(observation)
+}
+
+/// What calls took.
+#[derive(Default)]
+struct Taken {
+    durations: Vec<Duration>,
+    sum: Duration,
+    fuel: u64,
+    memory_bytes: usize,
+}
+
+impl Taken {
+    fn wants_more(&self, count: u32) -> bool {
+        self.durations.len() < usize::try_from(count).unwrap_or(usize::MAX) && self.sum < PATIENCE
+    }
+
+    fn add(&mut self, stats: CallStats) {
+        self.durations.push(stats.duration);
+        self.sum += stats.duration;
+        self.fuel = self.fuel.max(stats.fuel);
+        self.memory_bytes = self.memory_bytes.max(stats.memory_bytes);
+    }
+
+    fn spread(mut self) -> anyhow::Result<Spread> {
+        self.durations.sort();
+        let at = |percent: usize| -> Option<u128> {
+            let place = (self.durations.len() * percent / 100).min(self.durations.len().saturating_sub(1));
+            self.durations.get(place).map(Duration::as_micros)
+        };
+        let (Some(p50_us), Some(p99_us)) = (at(50), at(99)) else { anyhow::bail!("there was no call") };
+        let Self { fuel, memory_bytes, .. } = self;
+        Ok(Spread { count: self.durations.len(), p50_us, p99_us, fuel, memory_bytes })
+    }
+}
+
+fn print(figures: &Figures) {
+    let ms = |us: u128| {
+        let us = u32::try_from(us).unwrap_or(u32::MAX);
+        format!("{:.3} ms", f64::from(us) / 1000.0)
+    };
+    say!("{} {}, {}", figures.name, figures.version, Bytes(figures.size_bytes));
+    say!();
+    say!("compile, once   {}", ms(figures.compile_us));
+    say!("warm start      {}", ms(figures.warm_start_us));
+    say!("instantiate     {} (p99 {})", ms(figures.instantiate.p50_us), ms(figures.instantiate.p99_us));
+    say!();
+    say!("{:>8}  {:>7}  {:>11}  {:>11}  {:>13}  {:>9}", "DROPLETS", "SAMPLES", "P50", "P99", "FUEL", "MEMORY");
+    for CallFigures { droplets, samples, spread } in &figures.calls {
+        say!(
+            "{droplets:>8}  {samples:>7}  {:>11}  {:>11}  {:>13}  {:>5} KiB",
+            ms(spread.p50_us),
+            ms(spread.p99_us),
+            thousands(spread.fuel),
+            spread.memory_bytes / 1024
+        );
+    }
+    say!();
+    say!(
+        "limits: {} fuel, {} of memory, {}; each call has an instance of its own",
+        thousands(figures.fuel_limit),
+        Bytes(figures.memory_limit_bytes),
+        ms(figures.deadline_us)
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_told_by_its_middle_and_its_end() {
+        let mut taken = Taken::default();
+        for ms in (1..=100).rev() {
+            let duration = Duration::from_millis(ms);
+            taken.add(CallStats { duration, fuel: ms, memory_bytes: 1 });
+        }
+
+        let spread = taken.spread().unwrap();
+
+        assert_eq!((spread.p50_us, spread.p99_us, spread.fuel), (51_000, 100_000, 100));
+        assert!(Taken::default().spread().is_err());
+    }
+}

@@ -1,0 +1,64 @@
+//! `doproxy plugin build`: from a project to a component.
+
+use std::path::PathBuf;
+
+use super::inspect::{Bytes, of_import, of_imports};
+use super::subject::{built, patient_host};
+use crate::cli::Global;
+use crate::cli::output::{self, say};
+use crate::plugin::Reference;
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  doproxy plugin build\n  doproxy plugin build calm --json")]
+pub(super) struct Args {
+    /// The project's folder.
+    #[arg(value_name = "DIR", default_value = ".")]
+    directory: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let (project, built) = built(args.directory.clone()).await?;
+    let reference = Reference::File(built.path.clone());
+    let host = patient_host(global)?;
+    let looked = host.look(&reference).await?;
+    // Only what loads is a plugin.
+    host.inspect(&reference).await?;
+    if args.json {
+        let shown = serde_json::json!({
+            "name": project.about.name,
+            "version": project.about.version,
+            "kind": project.kind,
+            "language": project.language.to_string(),
+            "toolchain": built.toolchain,
+            "component": built.path,
+            "digest": looked.digest,
+            "size_bytes": looked.size,
+            "imports": looked.imports,
+            "metadata": looked.metadata,
+            "reproducible": built.is_reproducible,
+            "up_to_date": built.was_there,
+        });
+        say!("{}", serde_json::to_string_pretty(&shown)?);
+        return Ok(());
+    }
+    let made = if built.was_there { "up to date" } else { "built" };
+    say!("{made}: {} {} ({})", project.about.name, project.about.version, project.kind);
+    say!("component  {}", built.path.display());
+    say!("toolchain  {}", built.toolchain);
+    say!("size       {}", Bytes(looked.size));
+    say!("digest     sha256:{}", looked.digest);
+    say!("imports    {}", of_imports(&looked.imports));
+    for import in &looked.imports {
+        say!("           {}", of_import(import));
+    }
+    if !built.is_reproducible && !built.was_there {
+        output::warn(format_args!(
+            "{} does not give the same bytes twice: publish the component that you tested",
+            built.toolchain
+        ));
+    }
+    Ok(())
+}

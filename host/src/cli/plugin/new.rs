@@ -1,0 +1,76 @@
+//! `doproxy plugin new`: a project to begin with.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use crate::cli::output::say;
+use crate::model::PluginKind;
+use crate::plugin::building::{Language, scaffold};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doproxy plugin new calm --lang rust --kind policy\n  doproxy plugin new hello --lang python --kind user-data"
+)]
+pub(super) struct Args {
+    /// Its name: a-z, 0-9 and -. A folder of this name is made.
+    name: String,
+    /// What it is written in.
+    #[arg(long, value_name = "LANGUAGE")]
+    lang: Lang,
+    /// What it does.
+    #[arg(long)]
+    kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Lang {
+    Rust,
+    Python,
+    Js,
+    C,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Decides when droplets come and go.
+    Policy,
+    /// Writes what a droplet boots with.
+    UserData,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let language = match args.lang {
+        Lang::Rust => Language::Rust,
+        Lang::Python => Language::Python,
+        Lang::Js => Language::JavaScript,
+        Lang::C => Language::C,
+    };
+    let kind = match args.kind {
+        Kind::Policy => PluginKind::ScalingPolicy,
+        Kind::UserData => PluginKind::UserDataGenerator,
+    };
+    let directory = PathBuf::from(&args.name);
+    let files = scaffold(&directory, &args.name, language, kind)?;
+    for file in &files {
+        say!("{}", directory.join(file).display());
+    }
+    say!();
+    say!("next:");
+    say!("  cd {}", args.name);
+    if let Some(toolchain) = toolchain(language) {
+        say!("  {toolchain}");
+    }
+    say!("  doproxy plugin test");
+    Ok(())
+}
+
+/// What has to be installed first.
+const fn toolchain(language: Language) -> Option<&'static str> {
+    match language {
+        Language::Rust => None,
+        Language::Python => Some("python3 -m venv .venv && .venv/bin/pip install -r requirements.txt"),
+        Language::JavaScript => Some("npm ci"),
+        Language::C => Some("python3 -m venv .venv && .venv/bin/pip install ziglang==0.17.1"),
+    }
+}

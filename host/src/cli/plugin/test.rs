@@ -1,0 +1,358 @@
+//! `doproxy plugin test`: fixtures and properties.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use super::subject::{Tried, patient_host, read_config};
+use crate::cli::output::{count, is_stdout_coloured, say, warn};
+use crate::cli::{Global, Reported, Usage};
+use crate::plugin::testing::junit::{self, Case};
+use crate::plugin::testing::{
+    Came, ErrorWord, FixtureFile, OutcomeWord, PropertyReport, Ran, Search, Subject, bless, run as run_fixture, search,
+};
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doproxy plugin test\n  doproxy plugin test --bless\n  doproxy plugin test calm --properties --junit report.xml\n  doproxy plugin test builtin:target-tracking --fixtures plugins/target-tracking/fixtures"
+)]
+pub(super) struct Args {
+    /// A project's folder, which is built first; or `builtin:NAME`, `file:PATH`.
+    #[arg(value_name = "DIR|REF", default_value = ".")]
+    subject: String,
+    /// Where the fixtures are; `fixtures` in the project's folder where it is not said.
+    #[arg(long, value_name = "DIR")]
+    fixtures: Option<PathBuf>,
+    /// Write what came out into the fixtures that do not expect it.
+    #[arg(long)]
+    bless: bool,
+    /// Look for situations in which the plugin breaks a rule, too.
+    #[arg(long)]
+    properties: bool,
+    /// How many situations.
+    #[arg(long, value_name = "COUNT", default_value_t = 2000, requires = "properties")]
+    cases: u32,
+    /// Other situations for another number.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "properties")]
+    seed: u64,
+    /// The configuration for `--properties`, as YAML; those of the fixtures where it is not said.
+    #[arg(long, value_name = "FILE", requires = "properties")]
+    with: Option<PathBuf>,
+    /// Write a report for build servers.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
+    let tried = Tried::find(&args.subject).await?;
+    let folder = match (&args.fixtures, &tried.project) {
+        (Some(folder), _) if !folder.is_dir() => {
+            return Err(Usage(format!("there is no folder {}", folder.display())).into());
+        }
+        (Some(folder), _) => Some(folder.clone()),
+        (None, Some((project, _))) => Some(project.directory.join("fixtures")),
+        (None, None) => None,
+    };
+    let mut files = folder.as_deref().map(FixtureFile::read_all).transpose()?.unwrap_or_default();
+    if files.is_empty() && !args.properties {
+        let place = folder.map_or_else(
+            || "name a folder with --fixtures".to_owned(),
+            |folder| format!("there is none in {}", folder.display()),
+        );
+        return Err(Usage(format!("nothing to test: {place}, or use --properties")).into());
+    }
+    let subject = tried.load(&patient_host(global)?).await?;
+    let report = Report { json: args.json, coloured: is_stdout_coloured() };
+    report.head(&subject, &tried);
+
+    let mut outcome = Outcome::default();
+    for file in &mut files {
+        let mut ran = run_fixture(&subject, file).await?;
+        let blessed = args.bless && file.fixture.property.is_none() && bless(file, &ran)?;
+        if blessed {
+            *file = FixtureFile::read(&file.path)?;
+            ran = run_fixture(&subject, file).await?;
+        }
+        report.fixture(&ran, blessed);
+        outcome.fixtures.push(ran);
+    }
+    if args.properties {
+        let configs = configs(args, &files)?;
+        let search_for = Search { cases: args.cases, seed: args.seed, configs };
+        let started = Instant::now();
+        for property in search(&subject, &search_for).await? {
+            if property.cases == 0 {
+                return Err(Usage(
+                    "the plugin takes none of the configurations; give it one with --with FILE".to_owned(),
+                )
+                .into());
+            }
+            let saved = save(&property, folder.as_deref())?;
+            report.property(&property, saved.as_deref());
+            outcome.properties.push((property, saved));
+        }
+        outcome.search_time = started.elapsed();
+    }
+    if let Some(file) = &args.junit {
+        let text = junit::report(&subject.manifest().name, &outcome.cases());
+        fs::write(file, text).map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))?;
+    }
+    report.end(&subject, &outcome)?;
+    if outcome.failures() == 0 { Ok(()) } else { Err(Reported.into()) }
+}
+
+/// The configurations to look through: each of the fixtures', once.
+fn configs(args: &Args, files: &[FixtureFile]) -> anyhow::Result<Vec<Value>> {
+    if let Some(file) = &args.with {
+        return Ok(vec![read_config(file)?]);
+    }
+    let mut configs: Vec<Value> = Vec::new();
+    for file in files {
+        let config = file.fixture.config.clone().unwrap_or_else(|| Value::Object(serde_json::Map::new()));
+        if !configs.contains(&config) {
+            configs.push(config);
+        }
+    }
+    if configs.is_empty() {
+        configs.push(Value::Object(serde_json::Map::new()));
+    }
+    Ok(configs)
+}
+
+/// Makes a fixture of a broken rule, so that it is tried from then on. Warnings are told only.
+fn save(property: &PropertyReport, folder: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
+    let (Some(found), Some(folder), false) = (&property.found, folder, property.is_warning) else { return Ok(None) };
+    fs::create_dir_all(folder)?;
+    let path = folder.join(format!("found_{}.yaml", property.name.replace('-', "_")));
+    fs::write(&path, serde_yaml::to_string(&found.fixture)?)
+        .map_err(|error| anyhow::anyhow!("cannot write {}: {error}", path.display()))?;
+    Ok(Some(path))
+}
+
+/// Everything that was tried.
+#[derive(Default)]
+struct Outcome {
+    fixtures: Vec<Ran>,
+    properties: Vec<(PropertyReport, Option<PathBuf>)>,
+    search_time: Duration,
+}
+
+impl Outcome {
+    fn failures(&self) -> usize {
+        let broken = |property: &PropertyReport| property.found.is_some() && !property.is_warning;
+        self.fixtures.iter().filter(|ran| !ran.passed()).count()
+            + self.properties.iter().filter(|(property, _)| broken(property)).count()
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        let fixtures = self.fixtures.iter().map(|ran| Case {
+            group: "fixtures",
+            name: ran.name.clone(),
+            duration: ran.duration,
+            failure: Some(ran.complaints().join("\n")).filter(|text| !text.is_empty()),
+            output: ran.ticks.iter().flat_map(|tick| &tick.log).map(|line| format!("{line}\n")).collect(),
+        });
+        let each = self.search_time / u32::try_from(self.properties.len().max(1)).unwrap_or(1);
+        let properties = self.properties.iter().map(|(property, _)| {
+            let why = property.found.as_ref().map(|found| found.why.clone());
+            let (failure, warning) = if property.is_warning { (None, why) } else { (why, None) };
+            let output = warning.unwrap_or_default();
+            Case { group: "properties", name: property.name.clone(), duration: each, failure, output }
+        });
+        fixtures.chain(properties).collect()
+    }
+}
+
+/// How things are told.
+struct Report {
+    json: bool,
+    coloured: bool,
+}
+
+impl Report {
+    fn head(&self, subject: &Subject, tried: &Tried) {
+        if self.json {
+            return;
+        }
+        let manifest = subject.manifest();
+        let from = match &tried.project {
+            Some((_, built)) => format!(", by {}", built.toolchain),
+            None => String::new(),
+        };
+        say!("{} {}: {}{from}", manifest.name, manifest.version, tried.reference);
+    }
+
+    fn mark(&self, passed: bool) -> &'static str {
+        match (passed, self.coloured) {
+            (true, true) => "\x1b[32m✓\x1b[0m",
+            (true, false) => "✓",
+            (false, true) => "\x1b[31m✗\x1b[0m",
+            (false, false) => "✗",
+        }
+    }
+
+    fn fixture(&self, ran: &Ran, blessed: bool) {
+        if self.json {
+            return;
+        }
+        let came = ran.ticks.last().map(|tick| tick.came.to_string()).unwrap_or_default();
+        let used = format!("{} fuel, {:.1} MiB", thousands(ran.fuel()), mebibytes(ran.memory_bytes()));
+        let note = if blessed { ", blessed" } else { "" };
+        say!("{} {:32} {came:24} {used}{note}", self.mark(ran.passed()), ran.name);
+        for complaint in ran.complaints() {
+            say!("    {}", complaint.replace('\n', "\n    "));
+        }
+        if let Some(warning) = &ran.warning {
+            say!("    ! {warning}");
+        }
+        if !ran.passed() {
+            for line in ran.ticks.iter().flat_map(|tick| &tick.log) {
+                say!("    it logged {line}");
+            }
+        }
+    }
+
+    fn property(&self, property: &PropertyReport, saved: Option<&Path>) {
+        if self.json {
+            return;
+        }
+        let mark = match &property.found {
+            Some(_) if property.is_warning => "!",
+            found => self.mark(found.is_none()),
+        };
+        say!(
+            "{mark} {:32} {}",
+            property.name,
+            count(usize::try_from(property.cases).unwrap_or(usize::MAX), "situation")
+        );
+        if let Some(found) = &property.found {
+            say!("    {}", found.why.replace('\n', "\n    "));
+            match saved {
+                Some(path) => say!("    saved as {}", path.display()),
+                None => {
+                    let shown = serde_yaml::to_string(&found.fixture).unwrap_or_default();
+                    say!("    {}", shown.trim_end().replace('\n', "\n    "));
+                }
+            }
+        }
+    }
+
+    fn end(&self, subject: &Subject, outcome: &Outcome) -> anyhow::Result<()> {
+        if self.json {
+            say!("{}", serde_json::to_string_pretty(&Shown::of(subject, outcome))?);
+            return Ok(());
+        }
+        if outcome.fixtures.iter().any(|ran| ran.ticks.iter().any(|tick| !tick.is_expected)) {
+            warn("some ticks have no `expect`; --bless writes down what came out");
+        }
+        let tried = outcome.fixtures.len() + outcome.properties.len();
+        let failed = outcome.failures();
+        say!("{} passed, {failed} failed", tried - failed);
+        Ok(())
+    }
+}
+
+fn mebibytes(bytes: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let bytes = bytes as f64;
+    bytes / (1024.0 * 1024.0)
+}
+
+/// `1,234,567`.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut shown = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            shown.push(',');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    name: &'a str,
+    version: &'a str,
+    passed: bool,
+    fixtures: Vec<ShownFixture<'a>>,
+    properties: Vec<ShownProperty<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownFixture<'a> {
+    name: &'a str,
+    passed: bool,
+    complaints: Vec<String>,
+    warning: Option<&'a str>,
+    ticks: Vec<ShownTick<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownTick<'a> {
+    outcome: OutcomeWord,
+    count: Option<u32>,
+    error: Option<ErrorWord>,
+    reason: &'a str,
+    fuel: u64,
+    memory_bytes: usize,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownProperty<'a> {
+    name: &'a str,
+    cases: u32,
+    holds: bool,
+    is_warning: bool,
+    why: Option<&'a str>,
+    saved: Option<&'a Path>,
+}
+
+impl<'a> Shown<'a> {
+    fn of(subject: &'a Subject, outcome: &'a Outcome) -> Self {
+        let manifest = subject.manifest();
+        let tick = |tick: &'a crate::plugin::testing::TickRan| ShownTick {
+            outcome: tick.came.word(),
+            count: tick.came.count(),
+            error: if let Came::Failed { error, .. } = &tick.came { Some(*error) } else { None },
+            reason: tick.came.reason(),
+            fuel: tick.fuel,
+            memory_bytes: tick.memory_bytes,
+        };
+        Self {
+            name: &manifest.name,
+            version: &manifest.version,
+            passed: outcome.failures() == 0,
+            fixtures: outcome
+                .fixtures
+                .iter()
+                .map(|ran| ShownFixture {
+                    name: &ran.name,
+                    passed: ran.passed(),
+                    complaints: ran.complaints(),
+                    warning: ran.warning.as_deref(),
+                    ticks: ran.ticks.iter().map(tick).collect(),
+                })
+                .collect(),
+            properties: outcome
+                .properties
+                .iter()
+                .map(|(property, saved)| ShownProperty {
+                    name: &property.name,
+                    cases: property.cases,
+                    holds: property.found.is_none(),
+                    is_warning: property.is_warning,
+                    why: property.found.as_ref().map(|found| found.why.as_str()),
+                    saved: saved.as_deref(),
+                })
+                .collect(),
+        }
+    }
+}

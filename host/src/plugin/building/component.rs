@@ -1,0 +1,46 @@
+//! From a core module to a component, in process.
+
+use std::fmt;
+use std::path::Path;
+
+use wasi_preview1_component_adapter_provider::{
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+};
+use wasmparser::{Parser, Payload};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use super::BuildError;
+use crate::model::PluginKind;
+
+/// Makes a component of a core module that does not say which world it is of: the world of `kind` in the folder `wit`.
+pub(super) fn of_core_module(module: &[u8], wit: &Path, kind: PluginKind) -> Result<Vec<u8>, BuildError> {
+    let of_contract = "the contract in wit/ cannot be used";
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_dir(wit).map_err(failed(of_contract))?;
+    let world = resolve.select_world(&[package], Some(kind.world())).map_err(failed(of_contract))?;
+    let mut module = module.to_vec();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).map_err(failed(of_contract))?;
+
+    let no_component = "the module cannot be made a component of the contract";
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(true).module(&module).map_err(failed(no_component))?;
+    if imports_preview1(&module) {
+        // A libc that speaks WASI 0.1 gets WASI 0.2 behind it, in which there is nothing.
+        encoder
+            .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
+            .map_err(failed(no_component))?;
+    }
+    encoder.encode().map_err(failed(no_component))
+}
+
+fn failed<E: fmt::Display>(what: &'static str) -> impl FnOnce(E) -> BuildError {
+    move |error| BuildError::Component { what, reason: format!("{error:#}") }
+}
+
+fn imports_preview1(module: &[u8]) -> bool {
+    Parser::new(0).parse_all(module).any(|payload| {
+        let Ok(Payload::ImportSection(section)) = payload else { return false };
+        section.into_imports().flatten().any(|import| import.module == WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME)
+    })
+}

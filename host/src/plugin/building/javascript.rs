@@ -1,0 +1,43 @@
+//! JavaScript: the npm package componentize-js, which puts the engine into the component.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::build::Tool;
+use super::{BuildError, Project, toolchain};
+
+const SCRIPT: &str = include_str!("componentize.mjs");
+
+const PACKAGE: &str = "node_modules/@bytecodealliance/componentize-js/package.json";
+
+pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
+    let node = toolchain::in_environment(&project.directory, "node")
+        .ok_or(BuildError::Missing { tool: "node", remedy: "apt-get install nodejs npm".to_owned() })?;
+    let package = package(&project.directory)
+        .ok_or(BuildError::Missing { tool: "@bytecodealliance/componentize-js", remedy: "npm ci".to_owned() })?;
+    let version = fs::read_to_string(&package).map_err(BuildError::file(&package))?;
+    let version: serde_json::Value = serde_json::from_str(&version).unwrap_or_default();
+    let version = format!("componentize-js {}", version.get("version").and_then(|it| it.as_str()).unwrap_or("?"));
+    let project = project.clone();
+    // The engine is started at build time, and its random hash seeds stay in the component.
+    Ok(Tool::new(version, false, move || {
+        // Node looks for packages from where the script lies.
+        let script = project.work_folder().join("componentize.mjs");
+        let module = project.work_folder().join("componentize-js.wasm");
+        fs::write(&script, SCRIPT).map_err(BuildError::file(&script))?;
+        let mut command = toolchain::command(node);
+        command.current_dir(&project.directory).args(["build/componentize.mjs", &project.entry, "wit"]);
+        command.args([project.kind.world(), "build/componentize-js.wasm"]);
+        toolchain::run("componentize-js", &mut command)?;
+        let component = fs::read(&module).map_err(BuildError::file(&module))?;
+        let _ = fs::remove_file(&module);
+        let _ = fs::remove_file(&script);
+        Ok(component)
+    }))
+}
+
+/// The package as Node finds it: in the folder, else in one above.
+fn package(directory: &Path) -> Option<PathBuf> {
+    let directory = std::path::absolute(directory).ok()?;
+    directory.ancestors().map(|folder| folder.join(PACKAGE)).find(|path| path.is_file())
+}

@@ -1,0 +1,27 @@
+//! Making plugins: from nothing to a project, and from a project to a component.
+//!
+//! `scaffold` writes a project from the starters in `templates/plugin`; `project` reads what a folder says of itself;
+//! `toolchain` finds the programs that a language needs, and says how to get those that are missing; `rust`, `python`,
+//! `javascript` and `c` call them; `component` makes a component of a core module. Whatever the language, `strip` takes
+//! debug information out, `metadata` writes down who made it from what, and `build` puts these together.
+//!
+//! The programs of a toolchain run as they are, on the author's own machine. They get no token in their environment.
+
+mod build;
+mod c;
+mod component;
+mod error;
+mod javascript;
+pub mod metadata;
+mod project;
+mod python;
+mod rust;
+mod scaffold;
+mod strip;
+mod toolchain;
+
+pub use build::{Built, build};
+pub use error::BuildError;
+pub use metadata::Metadata;
+pub use project::{About, Language, Project};
+pub use scaffold::{ScaffoldError, scaffold};

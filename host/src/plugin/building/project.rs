@@ -1,0 +1,340 @@
+//! What a folder says of itself: the language, the kind of plugin, and who made it.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::BuildError;
+use crate::model::PluginKind;
+
+/// The languages with a starter; other languages make components too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Language {
+    /// `Cargo.toml`.
+    Rust,
+    /// `pyproject.toml`.
+    Python,
+    /// `package.json`.
+    JavaScript,
+    /// `plugin.toml`.
+    C,
+}
+
+impl Language {
+    /// All of them, in the order in which a folder is looked at.
+    pub const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::JavaScript, Self::C];
+
+    /// The file in which a project of this language says what it is.
+    pub const fn manifest(self) -> &'static str {
+        match self {
+            Self::Rust => "Cargo.toml",
+            Self::Python => "pyproject.toml",
+            Self::JavaScript => "package.json",
+            Self::C => "plugin.toml",
+        }
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Rust => "Rust",
+            Self::Python => "Python",
+            Self::JavaScript => "JavaScript",
+            Self::C => "C",
+        })
+    }
+}
+
+/// What goes into a component as its metadata.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// What it does.
+    pub description: Option<String>,
+    /// Who made it.
+    pub authors: Vec<String>,
+    /// Its licence, as SPDX has it.
+    pub license: Option<String>,
+}
+
+/// A project that can be built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its folder.
+    pub directory: PathBuf,
+    /// Its language.
+    pub language: Language,
+    /// What it makes.
+    pub kind: PluginKind,
+    /// What it says of itself.
+    pub about: About,
+    /// Python's module or JavaScript's file to begin with; nothing for the others.
+    pub(super) entry: String,
+}
+
+impl Project {
+    /// Whether a folder has the manifest of some language.
+    pub fn is_there(directory: &Path) -> bool {
+        Language::ALL.iter().any(|language| directory.join(language.manifest()).is_file())
+    }
+
+    /// Reads a folder's manifest.
+    pub fn read(directory: &Path) -> Result<Self, BuildError> {
+        let language = Language::ALL.into_iter().find(|language| directory.join(language.manifest()).is_file());
+        let language = language.ok_or_else(|| BuildError::NoProject(directory.to_owned()))?;
+        let path = directory.join(language.manifest());
+        let text = fs::read_to_string(&path).map_err(BuildError::file(&path))?;
+        let invalid = |message: String| BuildError::Manifest { path: path.clone(), message };
+        let read = match language {
+            Language::Rust => of_cargo(&text),
+            Language::Python => of_pyproject(&text),
+            Language::JavaScript => of_package(&text),
+            Language::C => of_plugin(&text),
+        };
+        let (about, Doproxy { kind, module }, main) = read.map_err(invalid)?;
+        let kind = match kind.as_deref() {
+            Some("policy") => PluginKind::ScalingPolicy,
+            Some("user-data") => PluginKind::UserDataGenerator,
+            Some(other) => return Err(invalid(format!("there is no kind {other:?}; it is policy or user-data"))),
+            None => {
+                return Err(invalid(format!("it does not say which kind of plugin it is; add {}", remedy(language))));
+            }
+        };
+        if !is_file_name(&about.name) {
+            return Err(invalid(format!("the name {:?} must be of letters, digits, `-` and `_`", about.name)));
+        }
+        let entry = module.or(main).unwrap_or_default();
+        Ok(Self { directory: directory.to_owned(), language, kind, about, entry })
+    }
+
+    /// Where its component is put.
+    pub fn component(&self) -> PathBuf {
+        self.work_folder().join(format!("{}.wasm", self.about.name))
+    }
+
+    /// Where everything is put that a build makes.
+    pub(super) fn work_folder(&self) -> PathBuf {
+        self.directory.join("build")
+    }
+
+    /// The contract beside the project.
+    pub(super) fn wit(&self) -> PathBuf {
+        self.directory.join("wit")
+    }
+}
+
+/// Where a manifest says which kind of plugin it is of.
+const fn remedy(language: Language) -> &'static str {
+    match language {
+        Language::Rust => "[package.metadata.doproxy] with kind = \"policy\"",
+        Language::Python => "[tool.doproxy] with kind = \"policy\"",
+        Language::JavaScript => "\"doproxy\": { \"kind\": \"policy\" }",
+        Language::C => "kind = \"policy\" to [plugin]",
+    }
+}
+
+/// A name becomes that of a file.
+fn is_file_name(name: &str) -> bool {
+    let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    (1..=64).contains(&name.len()) && name.chars().all(is_fit)
+}
+
+/// What is for doproxy alone.
+#[derive(Debug, Default, Deserialize)]
+struct Doproxy {
+    kind: Option<String>,
+    module: Option<String>,
+}
+
+type Read = Result<(About, Doproxy, Option<String>), String>;
+
+fn of_cargo(text: &str) -> Read {
+    #[derive(Deserialize)]
+    struct Manifest {
+        package: Package,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        version: Option<String>,
+        description: Option<String>,
+        #[serde(default)]
+        authors: Vec<String>,
+        license: Option<String>,
+        #[serde(default)]
+        metadata: Metadata,
+    }
+    #[derive(Default, Deserialize)]
+    struct Metadata {
+        #[serde(default)]
+        doproxy: Doproxy,
+    }
+    let Package { name, version, description, authors, license, metadata } =
+        toml::from_str::<Manifest>(text).map_err(|error| error.to_string())?.package;
+    let about = About { name, version: version.unwrap_or_default(), description, authors, license };
+    Ok((about, metadata.doproxy, None))
+}
+
+fn of_pyproject(text: &str) -> Read {
+    #[derive(Deserialize)]
+    struct Manifest {
+        project: Package,
+        #[serde(default)]
+        tool: Tool,
+    }
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        version: Option<String>,
+        description: Option<String>,
+        #[serde(default)]
+        authors: Vec<Author>,
+        // Either a text or, in older projects, a table.
+        license: Option<toml::Value>,
+    }
+    #[derive(Deserialize)]
+    struct Author {
+        name: Option<String>,
+        email: Option<String>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Tool {
+        #[serde(default)]
+        doproxy: Doproxy,
+    }
+    let Manifest { project, tool } = toml::from_str::<Manifest>(text).map_err(|error| error.to_string())?;
+    if tool.doproxy.module.is_none() {
+        return Err("it does not say where to begin; add module = \"NAME\" to [tool.doproxy]".to_owned());
+    }
+    let author = |author: Author| match (author.name, author.email) {
+        (Some(name), Some(email)) => format!("{name} <{email}>"),
+        (name, email) => name.or(email).unwrap_or_default(),
+    };
+    let license = project.license.and_then(|license| {
+        license.as_str().or_else(|| license.get("text").and_then(toml::Value::as_str)).map(ToOwned::to_owned)
+    });
+    let about = About {
+        name: project.name,
+        version: project.version.unwrap_or_default(),
+        description: project.description,
+        authors: project.authors.into_iter().map(author).collect(),
+        license,
+    };
+    Ok((about, tool.doproxy, None))
+}
+
+fn of_package(text: &str) -> Read {
+    #[derive(Deserialize)]
+    struct Package {
+        name: String,
+        version: Option<String>,
+        description: Option<String>,
+        // Either a text or an object.
+        author: Option<serde_json::Value>,
+        license: Option<String>,
+        main: Option<String>,
+        #[serde(default)]
+        doproxy: Doproxy,
+    }
+    let Package { name, version, description, author, license, main, doproxy } =
+        serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if main.is_none() {
+        return Err("it does not say where to begin; add \"main\": \"FILE.js\"".to_owned());
+    }
+    let author = author.and_then(|author| {
+        author.as_str().or_else(|| author.get("name").and_then(serde_json::Value::as_str)).map(ToOwned::to_owned)
+    });
+    let about = About {
+        // The part after a scope.
+        name: name.rsplit('/').next().unwrap_or_default().to_owned(),
+        version: version.unwrap_or_default(),
+        description,
+        authors: author.into_iter().collect(),
+        license,
+    };
+    Ok((about, doproxy, main))
+}
+
+fn of_plugin(text: &str) -> Read {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Manifest {
+        plugin: Plugin,
+    }
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Plugin {
+        name: String,
+        version: String,
+        description: Option<String>,
+        #[serde(default)]
+        authors: Vec<String>,
+        license: Option<String>,
+        kind: Option<String>,
+    }
+    let Plugin { name, version, description, authors, license, kind } =
+        toml::from_str::<Manifest>(text).map_err(|error| error.to_string())?.plugin;
+    Ok((About { name, version, description, authors, license }, Doproxy { kind, module: None }, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    fn read(file: &str, text: &str) -> Result<Project, String> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(file), text).unwrap();
+        Project::read(folder.path())
+            .map_err(|error| error.to_string().replace(&folder.path().display().to_string(), "HERE"))
+    }
+
+    #[test]
+    fn each_language_says_the_same_in_its_own_way() {
+        for (file, text) in [
+            (
+                "Cargo.toml",
+                "[package]\nname = 'calm'\nversion = '1.2.3'\nauthors = ['Ada <ada@example.com>']\nlicense = 'MIT'\n[package.metadata.doproxy]\nkind = 'policy'\n",
+            ),
+            (
+                "pyproject.toml",
+                "[project]\nname = 'calm'\nversion = '1.2.3'\nauthors = [{ name = 'Ada', email = 'ada@example.com' }]\nlicense = 'MIT'\n[tool.doproxy]\nkind = 'policy'\nmodule = 'policy'\n",
+            ),
+            (
+                "package.json",
+                r#"{"name": "@team/calm", "version": "1.2.3", "author": "Ada <ada@example.com>", "license": "MIT", "main": "policy.js", "doproxy": {"kind": "policy"}}"#,
+            ),
+            (
+                "plugin.toml",
+                "[plugin]\nname = 'calm'\nversion = '1.2.3'\nauthors = ['Ada <ada@example.com>']\nlicense = 'MIT'\nkind = 'policy'\n",
+            ),
+        ] {
+            let project = read(file, text).unwrap();
+
+            assert_eq!(project.language.manifest(), file);
+            assert_eq!(project.kind, PluginKind::ScalingPolicy);
+            let wanted = About {
+                name: "calm".to_owned(),
+                version: "1.2.3".to_owned(),
+                description: None,
+                authors: vec!["Ada <ada@example.com>".to_owned()],
+                license: Some("MIT".to_owned()),
+            };
+            assert_eq!(project.about, wanted, "{file}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_told_with_its_remedy() {
+        assert_snapshot!(read("Cargo.toml", "[package]\nname = 'calm'\n").unwrap_err(), @r#"HERE/Cargo.toml: it does not say which kind of plugin it is; add [package.metadata.doproxy] with kind = "policy""#);
+        assert_snapshot!(read("notes.txt", "").unwrap_err(), @"HERE is no plugin project: there is no Cargo.toml, pyproject.toml, package.json or plugin.toml; `doproxy plugin new NAME --lang rust --kind policy` makes one");
+        assert_snapshot!(read("plugin.toml", "[plugin]\nname = '../calm'\nversion = '1'\nkind = 'policy'\n").unwrap_err(), @r#"HERE/plugin.toml: the name "../calm" must be of letters, digits, `-` and `_`"#);
+    }
+}

@@ -1,0 +1,31 @@
+//! Python: componentize-py, which puts the interpreter into the component.
+
+use std::fs;
+
+use super::build::Tool;
+use super::{BuildError, Project, toolchain};
+
+pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
+    let program = toolchain::in_environment(&project.directory, "componentize-py").ok_or(BuildError::Missing {
+        tool: "componentize-py",
+        remedy: "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt".to_owned(),
+    })?;
+    let version = toolchain::run("componentize-py", toolchain::command(&program).arg("--version"))?;
+    let project = project.clone();
+    // Its interpreter is started at build time, and what is random in it then stays in the component:
+    // https://github.com/bytecodealliance/componentize-py/issues/247
+    Ok(Tool::new(version, false, move || {
+        let module = project.work_folder().join("componentize-py.wasm");
+        let mut command = toolchain::command(program);
+        command
+            .current_dir(&project.directory)
+            .args(["--quiet", "--wit-path", "wit", "--world", project.kind.world()])
+            // No WASI is left in it: what Python would ask of the world is answered by a trap.
+            .args(["componentize", "--stub-wasi", "--python-path", ".", &project.entry, "--output"])
+            .arg("build/componentize-py.wasm");
+        toolchain::run("componentize-py", &mut command)?;
+        let component = fs::read(&module).map_err(BuildError::file(&module))?;
+        let _ = fs::remove_file(&module);
+        Ok(component)
+    }))
+}

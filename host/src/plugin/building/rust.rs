@@ -1,0 +1,32 @@
+//! Rust: cargo and the target `wasm32-unknown-unknown`, which imports no WASI.
+
+use std::env;
+use std::path::PathBuf;
+
+use doproxy_guest_build::{GuestBuild, Toolchain};
+
+use super::build::Tool;
+use super::{BuildError, Project};
+
+pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
+    let toolchain = Toolchain::find()?;
+    let version = toolchain.to_string();
+    let (project, name) = (project.clone(), project.about.name.clone());
+    Ok(Tool::new(version, true, move || {
+        let build = GuestBuild {
+            directory: &project.directory,
+            packages: &[&name],
+            profile: "release",
+            target_dir: &target_dir(&project),
+        };
+        let mut guests = build.run(&toolchain)?;
+        Ok(guests.pop().map(|guest| guest.component).unwrap_or_default())
+    }))
+}
+
+/// Where cargo itself would put its work.
+fn target_dir(project: &Project) -> PathBuf {
+    let own = project.directory.join("target");
+    let own = std::path::absolute(&own).unwrap_or(own);
+    env::var_os("CARGO_TARGET_DIR").map_or(own, PathBuf::from)
+}

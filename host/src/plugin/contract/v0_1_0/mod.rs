@@ -1,0 +1,122 @@
+//! Version 0.1.0 of the contract, frozen in `wit/doproxy-plugin@0.1.0`.
+//!
+//! `bindings` is what wasmtime makes of it, `convert` the way between it and [`crate::model`].
+
+mod bindings;
+mod convert;
+
+use wasmtime::component::{HasSelf, InstancePre, Linker};
+use wasmtime::{Result, Store};
+
+use self::bindings::{ScalingPolicy, ScalingPolicyPre, UserDataGenerator, UserDataGeneratorPre, log, types};
+use crate::model::{Decision, Manifest, Observation, Problem, UserDataRequest};
+use crate::plugin::guest::Guest;
+use crate::plugin::{CallError, Limits};
+
+/// Its name in the names of interfaces.
+pub(super) const NAME: &str = "0.1.0";
+
+/// What a component of this version may import of the contract.
+pub(super) const IMPORTS: [&str; 2] = ["log", "types"];
+
+/// Links what a component of this version may import.
+pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
+    log::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
+    types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
+}
+
+impl log::Host for Guest {
+    fn write(&mut self, level: log::Level, message: String) -> Result<()> {
+        self.log(convert::level(level), &message)
+    }
+}
+
+impl types::Host for Guest {}
+
+/// A policy, ready to be instantiated.
+pub(in crate::plugin) struct Policy(ScalingPolicyPre<Guest>);
+
+impl Policy {
+    pub(super) fn new(pre: InstancePre<Guest>) -> Result<Self> {
+        ScalingPolicyPre::new(pre).map(Self)
+    }
+
+    async fn instance(&self, store: &mut Store<Guest>) -> Result<ScalingPolicy> {
+        self.0.instantiate_async(store).await
+    }
+
+    pub(super) async fn describe(&self, store: &mut Store<Guest>) -> Result<Manifest> {
+        let policy = self.instance(store).await?;
+        Ok(convert::manifest(policy.doproxy_plugin_policy().call_describe(store).await?))
+    }
+
+    pub(super) async fn validate(
+        &self,
+        store: &mut Store<Guest>,
+        config: &str,
+    ) -> Result<std::result::Result<(), Vec<Problem>>> {
+        let policy = self.instance(store).await?;
+        let verdict = policy.doproxy_plugin_policy().call_validate(store, config).await?;
+        Ok(verdict.map_err(|found| convert::problems(&found)))
+    }
+
+    pub(super) async fn decide(
+        &self,
+        store: &mut Store<Guest>,
+        config: &str,
+        observation: &Observation,
+        state: &[u8],
+        limits: &Limits,
+    ) -> Result<std::result::Result<Decision, CallError>> {
+        let observation = convert::observation(observation);
+        let policy = self.instance(store).await?;
+        let answer = policy.doproxy_plugin_policy().call_decide(store, config, &observation, state).await?;
+        Ok(match answer {
+            Err(error) => Err(convert::error(&error)),
+            // Before anything of it is copied again.
+            Ok(decision) => limits
+                .admit(decision.state.len(), convert::bytes_of(&decision))
+                .and_then(|()| convert::decision(decision)),
+        })
+    }
+}
+
+/// A generator, ready to be instantiated.
+pub(in crate::plugin) struct Generator(UserDataGeneratorPre<Guest>);
+
+impl Generator {
+    pub(super) fn new(pre: InstancePre<Guest>) -> Result<Self> {
+        UserDataGeneratorPre::new(pre).map(Self)
+    }
+
+    async fn instance(&self, store: &mut Store<Guest>) -> Result<UserDataGenerator> {
+        self.0.instantiate_async(store).await
+    }
+
+    pub(super) async fn describe(&self, store: &mut Store<Guest>) -> Result<Manifest> {
+        let generator = self.instance(store).await?;
+        Ok(convert::manifest(generator.doproxy_plugin_user_data().call_describe(store).await?))
+    }
+
+    pub(super) async fn validate(
+        &self,
+        store: &mut Store<Guest>,
+        config: &str,
+    ) -> Result<std::result::Result<(), Vec<Problem>>> {
+        let generator = self.instance(store).await?;
+        let verdict = generator.doproxy_plugin_user_data().call_validate(store, config).await?;
+        Ok(verdict.map_err(|found| convert::problems(&found)))
+    }
+
+    pub(super) async fn generate(
+        &self,
+        store: &mut Store<Guest>,
+        config: &str,
+        request: &UserDataRequest,
+    ) -> Result<std::result::Result<String, CallError>> {
+        let request = convert::request(request);
+        let generator = self.instance(store).await?;
+        let answer = generator.doproxy_plugin_user_data().call_generate(store, config, &request).await?;
+        Ok(answer.map_err(|error| convert::error(&error)))
+    }
+}

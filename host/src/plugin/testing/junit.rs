@@ -1,0 +1,100 @@
+//! A report in the form of JUnit, which every build server reads.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+/// One test.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Case {
+    /// Its group: `fixtures` or `properties`.
+    pub group: &'static str,
+    /// Its name.
+    pub name: String,
+    /// How long it took.
+    pub duration: Duration,
+    /// Why it failed.
+    pub failure: Option<String>,
+    /// What else there is to say.
+    pub output: String,
+}
+
+/// The report on the plugin `suite`.
+pub fn report(suite: &str, cases: &[Case]) -> String {
+    let failures = cases.iter().filter(|case| case.failure.is_some()).count();
+    let seconds: f64 = cases.iter().map(|case| case.duration.as_secs_f64()).sum();
+    let counts = format!(r#"tests="{}" failures="{failures}" errors="0" time="{seconds:.3}""#, cases.len());
+    let mut xml = format!("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites {counts}>\n");
+    let suite = escaped(suite);
+    let _ = writeln!(xml, "  <testsuite name=\"{suite}\" {counts}>");
+    for case in cases {
+        let (name, time) = (escaped(&case.name), case.duration.as_secs_f64());
+        let _ = write!(xml, "    <testcase classname=\"{suite}.{}\" name=\"{name}\" time=\"{time:.3}\">", case.group);
+        if let Some(failure) = &case.failure {
+            let first = escaped(failure.lines().next().unwrap_or_default());
+            let _ = write!(xml, "\n      <failure message=\"{first}\">{}</failure>", escaped(failure));
+        }
+        if !case.output.is_empty() {
+            let _ = write!(xml, "\n      <system-out>{}</system-out>", escaped(&case.output));
+        }
+        xml.push_str(if case.failure.is_some() || !case.output.is_empty() {
+            "\n    </testcase>\n"
+        } else {
+            "</testcase>\n"
+        });
+    }
+    xml.push_str("  </testsuite>\n</testsuites>\n");
+    xml
+}
+
+/// Text as XML 1.0 takes it: what it has no character for is replaced.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' => escaped.push_str("&#10;"),
+            '\t' => escaped.push_str("&#9;"),
+            control if control.is_control() || matches!(control, '\u{fffe}' | '\u{ffff}') => {
+                escaped.push(char::REPLACEMENT_CHARACTER);
+            }
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use insta::assert_snapshot;
+
+    use super::*;
+
+    #[test]
+    fn a_failure_is_told_with_its_first_line() {
+        let case = |name: &str, failure: Option<&str>| Case {
+            group: "fixtures",
+            name: name.to_owned(),
+            duration: Duration::from_millis(12),
+            failure: failure.map(ToOwned::to_owned),
+            output: String::new(),
+        };
+
+        let xml =
+            report("queue & floor", &[case("holds", None), case("grows", Some("count: expected 5, got 4\n<log>"))]);
+
+        assert_snapshot!(xml, @r#"
+        <?xml version="1.0" encoding="UTF-8"?>
+        <testsuites tests="2" failures="1" errors="0" time="0.024">
+          <testsuite name="queue &amp; floor" tests="2" failures="1" errors="0" time="0.024">
+            <testcase classname="queue &amp; floor.fixtures" name="holds" time="0.012"></testcase>
+            <testcase classname="queue &amp; floor.fixtures" name="grows" time="0.012">
+              <failure message="count: expected 5, got 4">count: expected 5, got 4&#10;&lt;log&gt;</failure>
+            </testcase>
+          </testsuite>
+        </testsuites>
+        "#);
+    }
+}

@@ -1,0 +1,321 @@
+//! Rules that a policy keeps in whatever situation it is asked.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::expect::{Came, ErrorWord};
+use super::generate::is_average;
+use super::run::judged;
+use super::situation::Situation;
+use crate::model::{Decision, DropletId, Observation, ObservedDroplet, Outcome, Phase, Sample};
+use crate::plugin::{Called, PluginError, Policy};
+
+/// A rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Property {
+    /// It answers, or says with an error of the contract why it cannot: no trap, no limit, no nonsense, and nobody is to
+    /// be deleted who is not there.
+    Answers,
+    /// The same tick gives the same decision, and takes the same fuel.
+    SameTwice,
+    /// While load stands still, the fleet does not grow, shrink and grow again.
+    Steady,
+    /// Without fresh metrics it does not shrink a fleet that it would not shrink under load.
+    CalmWhenBlind,
+    /// Twice the load never leads to a smaller fleet. A warning: a metric may count what is free.
+    Monotone,
+    /// What it wants is within the fleet's bounds. A warning: the host holds these, and a policy need not.
+    WithinBounds,
+}
+
+/// Whether a rule holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does.
+    Holds,
+    /// It does not, and how that shows.
+    Broken(String),
+}
+
+impl Property {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Answers, Self::SameTwice, Self::Steady, Self::CalmWhenBlind, Self::Monotone, Self::WithinBounds];
+
+    /// Whether a policy may have its reasons to break it.
+    pub const fn is_warning(self) -> bool {
+        matches!(self, Self::Monotone | Self::WithinBounds)
+    }
+
+    /// Whether it holds for `policy` in `situation`, with what the tick before gave.
+    pub async fn check(
+        self,
+        policy: &Policy,
+        config: &str,
+        situation: &Situation,
+        state: &[u8],
+    ) -> Result<Verdict, PluginError> {
+        let observation = match situation.observation(Path::new(".")) {
+            Ok(observation) => observation,
+            Err(error) => return Ok(Verdict::Broken(format!("the situation cannot be made: {error}"))),
+        };
+        let asked = Asked { policy, config };
+        Ok(match self {
+            Self::Answers => asked.answers(&observation, state).await?,
+            Self::SameTwice => asked.same_twice(&observation, state).await?,
+            Self::Steady => asked.steady(observation).await?,
+            Self::CalmWhenBlind => asked.calm_when_blind(&observation).await?,
+            Self::Monotone => asked.monotone(&observation).await?,
+            Self::WithinBounds => asked.within_bounds(&observation, state).await?,
+        })
+    }
+}
+
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Answers => "answers",
+            Self::SameTwice => "same-twice",
+            Self::Steady => "steady",
+            Self::CalmWhenBlind => "calm-when-blind",
+            Self::Monotone => "monotone",
+            Self::WithinBounds => "within-bounds",
+        })
+    }
+}
+
+/// How many ticks load stands still.
+const STEADY_TICKS: u32 = 30;
+
+/// The time between them.
+const STEADY_INTERVAL: Duration = Duration::from_mins(1);
+
+struct Asked<'a> {
+    policy: &'a Policy,
+    config: &'a str,
+}
+
+impl Asked<'_> {
+    /// What came of one call: a decision, or an error of the contract; `Err` for what breaks it.
+    async fn ask(
+        &self,
+        observation: &Observation,
+        state: &[u8],
+    ) -> Result<Result<Option<Called<Decision>>, String>, PluginError> {
+        Ok(match judged(self.policy.decide(self.config, observation, state).await)? {
+            Ok(called) => Ok(Some(called)),
+            Err(Came::Failed { error: ErrorWord::MissingMetric | ErrorWord::Failed, .. }) => Ok(None),
+            Err(came) => Err(came.reason().to_owned()),
+        })
+    }
+
+    /// The size that it wants; the size that there is where it cannot say.
+    async fn wants(&self, observation: &Observation) -> Result<u32, PluginError> {
+        let size = observation.size();
+        Ok(match self.ask(observation, b"").await? {
+            Ok(Some(called)) => called.value.outcome.size(size),
+            Ok(None) | Err(_) => size,
+        })
+    }
+
+    async fn answers(&self, observation: &Observation, state: &[u8]) -> Result<Verdict, PluginError> {
+        Ok(match self.ask(observation, state).await? {
+            Err(message) => Verdict::Broken(message),
+            Ok(None) => Verdict::Holds,
+            Ok(Some(called)) => match stranger(&called.value.outcome, observation) {
+                Some(id) => Verdict::Broken(format!("it wants to delete droplet {id}, which is not in the fleet")),
+                None => Verdict::Holds,
+            },
+        })
+    }
+
+    async fn same_twice(&self, observation: &Observation, state: &[u8]) -> Result<Verdict, PluginError> {
+        let (Ok(Some(first)), Ok(Some(again))) =
+            (self.ask(observation, state).await?, self.ask(observation, state).await?)
+        else {
+            return Ok(Verdict::Holds);
+        };
+        Ok(if first.value != again.value {
+            Verdict::Broken(format!("first {:?}, then {:?}", first.value.reason, again.value.reason))
+        } else if first.stats.fuel != again.stats.fuel {
+            Verdict::Broken(format!("first {} fuel, then {}", first.stats.fuel, again.stats.fuel))
+        } else {
+            Verdict::Holds
+        })
+    }
+
+    async fn within_bounds(&self, observation: &Observation, state: &[u8]) -> Result<Verdict, PluginError> {
+        let Ok(Some(called)) = self.ask(observation, state).await? else { return Ok(Verdict::Holds) };
+        let limits = observation.limits;
+        let size = called.value.outcome.size(observation.size());
+        let is_within = (limits.min..=limits.max).contains(&size);
+        Ok(if is_within || called.value.outcome == Outcome::Hold {
+            Verdict::Holds
+        } else {
+            Verdict::Broken(format!("it wants {size}, and the bounds are {} to {}", limits.min, limits.max))
+        })
+    }
+
+    async fn monotone(&self, observation: &Observation) -> Result<Verdict, PluginError> {
+        // What is beyond all measure cannot be doubled.
+        let once = with_values(observation, |value| value.abs().min(1e15));
+        let twice = with_values(observation, |value| value.abs().min(1e15) * 2.0);
+        let (less, more) = (self.wants(&once).await?, self.wants(&twice).await?);
+        Ok(if more >= less {
+            Verdict::Holds
+        } else {
+            Verdict::Broken(format!("it wants {less} droplets, and {more} for twice the load"))
+        })
+    }
+
+    async fn calm_when_blind(&self, observation: &Observation) -> Result<Verdict, PluginError> {
+        let kept = observation.size().min(observation.limits.max);
+        let mut stale = observation.clone();
+        stale.metrics.iter_mut().for_each(|series| series.stale = true);
+        let mut empty = observation.clone();
+        empty.metrics.iter_mut().for_each(|series| series.samples.clear());
+        let mut none = observation.clone();
+        none.metrics.clear();
+        for (blind, how) in
+            [(stale, "all series are stale"), (empty, "no series has a sample"), (none, "there is no series")]
+        {
+            let wanted = match self.ask(&blind, b"").await? {
+                Err(message) => return Ok(Verdict::Broken(format!("while {how}: {message}"))),
+                Ok(None) => continue,
+                Ok(Some(called)) => called.value.outcome.size(blind.size()),
+            };
+            if wanted >= kept {
+                continue;
+            }
+            // A policy that looks at no metric, such as a schedule, wants the same under any load.
+            let loaded = with_values(observation, |value| value.abs().mul_add(1000.0, 1_000_000.0));
+            if self.wants(&loaded).await? > wanted {
+                return Ok(Verdict::Broken(format!("it wants {wanted} droplets in place of {kept} while {how}")));
+            }
+        }
+        Ok(Verdict::Holds)
+    }
+
+    async fn steady(&self, mut observation: Observation) -> Result<Verdict, PluginError> {
+        let begin = observation.size().max(1);
+        let totals: Vec<f64> = observation.metrics.iter().map(|series| newest(series.samples.last())).collect();
+        let mut state = Vec::new();
+        let mut sizes = vec![observation.size()];
+        for _ in 0..STEADY_TICKS {
+            let called = match self.ask(&observation, &state).await? {
+                Ok(Some(called)) => called.value,
+                Ok(None) => return Ok(Verdict::Holds),
+                Err(message) => return Ok(Verdict::Broken(message)),
+            };
+            state = called.state;
+            resize(&mut observation, &called.outcome);
+            sizes.push(observation.size());
+            go_on(&mut observation, &totals, begin);
+        }
+        Ok(if turns(&sizes) < 2 {
+            Verdict::Holds
+        } else {
+            let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+            Verdict::Broken(format!("while load stood still, the fleet went {}", sizes.join(" ")))
+        })
+    }
+}
+
+/// Somebody who is to be deleted and is not there.
+fn stranger(outcome: &Outcome, observation: &Observation) -> Option<DropletId> {
+    let ids: &[DropletId] = match outcome {
+        Outcome::Hold => &[],
+        Outcome::ScaleTo(to) => &to.delete_first,
+        Outcome::Change(change) => &change.delete,
+    };
+    ids.iter().copied().find(|id| observation.fleet.iter().all(|droplet| droplet.id != Some(*id)))
+}
+
+/// The same with other values, and all of it fresh.
+fn with_values(observation: &Observation, value: impl Fn(f64) -> f64) -> Observation {
+    let mut changed = observation.clone();
+    for series in &mut changed.metrics {
+        series.stale = false;
+        series.samples.iter_mut().for_each(|sample| sample.value = value(sample.value));
+    }
+    changed
+}
+
+/// A value to stand still at.
+fn newest(sample: Option<&Sample>) -> f64 {
+    sample.map(|sample| sample.value.abs()).filter(|value| value.is_finite()).unwrap_or_default()
+}
+
+/// Carries out a decision at once, within the bounds.
+fn resize(observation: &mut Observation, outcome: &Outcome) {
+    let limits = observation.limits;
+    let wanted = outcome.size(observation.size()).clamp(limits.min, limits.max.max(limits.min));
+    let victims: &[DropletId] = match outcome {
+        Outcome::Hold => &[],
+        Outcome::ScaleTo(to) => &to.delete_first,
+        Outcome::Change(change) => &change.delete,
+    };
+    while observation.size() > wanted {
+        let named = observation.fleet.iter().position(|droplet| droplet.id.is_some_and(|id| victims.contains(&id)));
+        let Some(place) = named.or_else(|| observation.fleet.len().checked_sub(1)) else { return };
+        observation.fleet.remove(place);
+    }
+    let mut id = observation.fleet.iter().filter_map(|droplet| droplet.id).map(|id| id.0).max().unwrap_or(0);
+    while observation.size() < wanted {
+        id += 1;
+        let Some(droplet) = new_droplet(observation, id) else { return };
+        observation.fleet.push(droplet);
+    }
+}
+
+fn new_droplet(observation: &Observation, id: u64) -> Option<ObservedDroplet> {
+    Some(ObservedDroplet {
+        id: Some(DropletId(id)),
+        name: crate::model::DropletName::parse(format!("web-{id}")).ok()?,
+        phase: Phase::Serving,
+        phase_since: observation.now,
+        created_at: observation.now,
+        template: 0,
+        paid_until: None,
+        healthy: true,
+        protected: false,
+        load: Some(crate::model::Load::default()),
+    })
+}
+
+/// One tick later, under the same load: totals stay, averages are over the droplets that there are now.
+fn go_on(observation: &mut Observation, totals: &[f64], begin: u32) {
+    let size = observation.size().max(1);
+    observation.now = observation.now.plus(STEADY_INTERVAL);
+    observation.tick = observation.tick.saturating_add(1);
+    for (series, total) in observation.metrics.iter_mut().zip(totals) {
+        let value = if is_average(&series.name) { total * f64::from(begin) / f64::from(size) } else { *total };
+        series.samples.push(Sample { at: observation.now, value });
+        if series.samples.len() > 60 {
+            series.samples.remove(0);
+        }
+    }
+}
+
+/// How often a fleet began to go the other way.
+fn turns(sizes: &[u32]) -> usize {
+    let steps: Vec<bool> = sizes.windows(2).filter(|pair| pair[0] != pair[1]).map(|pair| pair[1] > pair[0]).collect();
+    steps.windows(2).filter(|pair| pair[0] != pair[1]).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fleet_that_goes_up_down_and_up_again_turns_twice() {
+        assert_eq!(turns(&[3, 3, 5, 5, 8]), 0);
+        assert_eq!(turns(&[3, 6, 5, 5, 5]), 1);
+        assert_eq!(turns(&[3, 6, 5, 5, 6]), 2);
+        assert_eq!(turns(&[4, 3, 3, 4, 3]), 2);
+    }
+}
