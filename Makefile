@@ -39,4 +39,4 @@ prerequisites-demo:
 	@tests/prerequisites.sh haproxy
 
 prerequisites-test: prerequisites-demo
-	@tests/prerequisites.sh python3-venv strace faketime docker-registry skopeo openssl
+	@tests/prerequisites.sh python3-venv strace faketime docker-registry skopeo openssl npm plugin-toolchains

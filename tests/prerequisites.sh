@@ -1,9 +1,33 @@
 #!/bin/sh
 # Installs what demo and tests need and this machine lacks: HAProxy, Python's venv, strace, libfaketime, a registry and
-# another program that speaks to one. Leaves alone what is there.
+# another program that speaks to one, and the toolchains of plugins in other languages. Leaves alone what is there.
 #
-#   tests/prerequisites.sh haproxy python3-venv strace faketime docker-registry skopeo openssl
+#   tests/prerequisites.sh haproxy python3-venv strace faketime docker-registry skopeo openssl npm plugin-toolchains
 set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+# Below the target directory, so that `cargo clean` takes them away.
+toolchains=${CARGO_TARGET_DIR:-$here/../target}/plugin-toolchains
+
+# Each version of what is wanted is installed once.
+has_toolchains() {
+    cmp -s "$here/languages/requirements.txt" "$toolchains/requirements.txt" &&
+        cmp -s "$here/../templates/plugin/js-shared/package-lock.json" "$toolchains/package-lock.json"
+}
+
+install_toolchains() {
+    echo "prerequisites: installing componentize-py, zig and componentize-js below $toolchains"
+    rm -rf "$toolchains"
+    mkdir -p "$toolchains/js"
+    python3 -m venv "$toolchains/python"
+    "$toolchains/python/bin/pip" install --quiet --disable-pip-version-check -r "$here/languages/requirements.txt"
+    # The starter's own, with some name in it.
+    sed 's/{{name}}/toolchain/' "$here/../templates/plugin/js-policy/package.json" >"$toolchains/js/package.json"
+    sed 's/{{name}}/toolchain/' "$here/../templates/plugin/js-shared/package-lock.json" >"$toolchains/js/package-lock.json"
+    (cd "$toolchains/js" && npm ci --silent --no-audit --no-fund)
+    # Last, so that an installation that broke off is done again.
+    cp "$here/../templates/plugin/js-shared/package-lock.json" "$here/languages/requirements.txt" "$toolchains"
+}
 
 is_there() {
     case $1 in
@@ -14,6 +38,8 @@ is_there() {
         faketime) ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 ;;
         g++) command -v c++ >/dev/null ;;
         cargo-fuzz) command -v cargo-fuzz >/dev/null ;;
+        npm) command -v npm >/dev/null && command -v node >/dev/null ;;
+        plugin-toolchains) has_toolchains ;;
         python3-venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
         *) echo "prerequisites: what is $1?" >&2; exit 2 ;;
     esac
@@ -35,6 +61,19 @@ case $missing in
         ;;
 esac
 [ -n "$missing" ] || exit 0
+
+# What needs the packages before it.
+with_toolchains=
+case $missing in
+    *plugin-toolchains*)
+        missing=$(echo "$missing" | sed 's/ plugin-toolchains//')
+        with_toolchains=1
+        ;;
+esac
+if [ -z "$missing" ]; then
+    [ -z "$with_toolchains" ] || install_toolchains
+    exit 0
+fi
 
 if ! command -v apt-get >/dev/null; then
     echo "prerequisites: please install$missing; this machine has no apt-get" >&2
@@ -64,6 +103,7 @@ $as_root apt-get install -qq -y --no-install-recommends $missing >/dev/null 2>&1
     # shellcheck disable=SC2086
     $as_root apt-get install -qq -y --no-install-recommends $missing >/dev/null
 }
+[ -z "$with_toolchains" ] || install_toolchains
 for package in "$@"; do
     is_there "$package" || { echo "prerequisites: $package was installed and cannot be found" >&2; exit 1; }
 done

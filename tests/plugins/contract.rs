@@ -199,3 +199,38 @@ async fn waiting_for_the_clock_takes_no_time_and_replays() {
     assert_eq!(to.count, 2);
     assert_eq!((&first.value, first.stats.fuel), (&again.value, again.stats.fuel));
 }
+
+#[tokio::test]
+async fn a_component_of_the_frozen_version_is_loaded_for_ever() {
+    // Built by the starter for Rust when 0.1.0 was released; it is never built again.
+    let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/contract-0.1.0/per-droplet.wasm");
+    let host = PluginHost::new(PluginSettings::default()).unwrap();
+    let policy = host.policy(&doproxy::plugin::Reference::File(frozen)).await.unwrap();
+    let config = r#"{"target_per_droplet": 10}"#;
+
+    policy.validate(config).await.unwrap();
+    let decision = policy.decide(config, &observation(3, "haproxy.sessions", 60.0), b"").await.unwrap().value;
+
+    assert_eq!(policy.manifest().name, "per-droplet");
+    assert_snapshot!(decision.reason, @"haproxy.sessions is 60 over a fleet of 3: a fleet of 6 would do");
+    assert_eq!((decision.outcome.size(3), decision.state.as_slice()), (6, b"1:0".as_slice()));
+    assert_eq!(decision.signals[0].wants, Some(6));
+}
+
+#[test]
+fn a_released_version_of_the_contract_is_frozen() {
+    use sha2::{Digest as _, Sha256};
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/doproxy-plugin@0.1.0");
+    let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let mut digest = Sha256::new();
+    for file in &files {
+        digest.update(file.file_name().unwrap().as_encoded_bytes());
+        digest.update(fs::read(file).unwrap());
+    }
+
+    let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+
+    // A change belongs into a new version, in a folder of its own: see wit/README.md.
+    assert_snapshot!(digest, @"faa38c91c0fc5fb51e6ad6900ef7a13b38407db1b05b8de5b94eb3bc9b25fb5d");
+}

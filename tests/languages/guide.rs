@@ -1,0 +1,42 @@
+//! The author's guide: every block of shell in it, run as it is written, one after the other.
+
+use std::fs;
+use std::path::Path;
+
+use super::workshop::{Workshop, copy, said};
+
+fn example(path: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path)
+}
+
+/// The blocks of shell in a text of Markdown.
+fn shell(markdown: &str) -> Vec<&str> {
+    markdown.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
+}
+
+#[test]
+fn the_guide_works_as_it_is_written() {
+    let guide = fs::read_to_string(example("README.md")).unwrap();
+    let blocks = shell(&guide);
+    assert!(blocks.len() >= 5, "{blocks:?}");
+    let workshop = Workshop::open();
+    let folder = workshop.empty("guide");
+
+    let script = format!("set -eu\n{}", blocks.join("\n"));
+    let output = workshop.command("bash", &folder).args(["-c", &script]).output().unwrap();
+
+    let told = said("the guide", &output);
+    assert!(told.contains("0 failed"), "{told}");
+    assert!(folder.join("calm/build/calm.wasm").is_file());
+}
+
+#[test]
+fn the_example_of_business_hours_passes_its_tests() {
+    let workshop = Workshop::open();
+    let project = workshop.empty("business-hours").join("business-hours");
+    copy(&example("business-hours"), &project).unwrap();
+
+    let told = workshop.doproxy(&project, &["plugin", "test", "--properties", "--cases", "500"]);
+
+    assert!(told.ends_with(" passed, 0 failed\n"), "{told}");
+}

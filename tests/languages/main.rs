@@ -1,0 +1,10 @@
+//! Plugins in every language, with their real toolchains: the starters of `doproxy plugin new`, the same policy four
+//! times, and the author's guide as it is written.
+//!
+//! `tests/prerequisites.sh plugin-toolchains` installs the toolchains below the target directory.
+
+mod guide;
+mod identical;
+mod reproducible;
+mod starters;
+mod workshop;

@@ -1,0 +1,27 @@
+//! The same project gives the same bytes, wherever it lies.
+
+use std::fs;
+
+use super::workshop::{Workshop, copy};
+
+fn same_bytes(language: &str) {
+    let workshop = Workshop::open();
+    let component = workshop.policy(language);
+    let elsewhere = workshop.empty(&format!("elsewhere-{language}")).join("in a folder with another name");
+    copy(component.ancestors().nth(2).unwrap(), &elsewhere).unwrap();
+
+    workshop.doproxy(&elsewhere, &["plugin", "build"]);
+
+    let (one, other) = (fs::read(&component).unwrap(), fs::read(elsewhere.join("build/per-droplet.wasm")).unwrap());
+    assert!(one == other, "{} bytes, and {}", one.len(), other.len());
+}
+
+#[test]
+fn rust_gives_the_same_bytes_twice() {
+    same_bytes("rust");
+}
+
+#[test]
+fn c_gives_the_same_bytes_twice() {
+    same_bytes("c");
+}

@@ -1,0 +1,107 @@
+//! Every starter, from `plugin new` to a plugin that passes its tests.
+
+use std::fs;
+use std::time::Instant;
+
+use super::workshop::Workshop;
+
+/// Builds a starter, runs its fixtures and looks through some situations.
+fn starter(language: &str, kind: &str) {
+    let workshop = Workshop::open();
+    let started = Instant::now();
+    let project = match kind {
+        "policy" => workshop.policy(language).ancestors().nth(2).unwrap().to_owned(),
+        _ => workshop.project(&format!("starters-{language}"), "hello", language, kind),
+    };
+
+    let told =
+        workshop.doproxy(&project, &["plugin", "test", "--properties", "--cases", "60", "--junit", "build/report.xml"]);
+
+    println!("{language} {kind}: {:.1?} from `plugin new` to\n{told}", started.elapsed());
+    assert!(told.ends_with(" passed, 0 failed\n"), "{told}");
+    let report = fs::read_to_string(project.join("build/report.xml")).unwrap();
+    assert!(report.contains(r#"failures="0""#), "{report}");
+
+    let inspected = workshop.doproxy(&project, &["plugin", "build", "--json"]);
+    let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
+    assert_eq!(inspected["up_to_date"], true, "nothing has changed since it was tested");
+    assert_eq!(inspected["metadata"]["version"], "0.1.0", "{inspected}");
+    assert_eq!(inspected["metadata"]["licenses"], "MIT", "{inspected}");
+    // None of them wants more than the contract, whatever its language.
+    let foreign = |import: &serde_json::Value| import["verdict"] != "contract";
+    assert!(!inspected["imports"].as_array().unwrap().iter().any(foreign), "{inspected}");
+}
+
+macro_rules! starters {
+    ($($name:ident: $language:literal $kind:literal,)+) => {
+        $(#[test] fn $name() { starter($language, $kind); })+
+    };
+}
+
+starters! {
+    a_policy_in_rust: "rust" "policy",
+    a_policy_in_python: "python" "policy",
+    a_policy_in_javascript: "js" "policy",
+    a_policy_in_c: "c" "policy",
+    user_data_in_rust: "rust" "user-data",
+    user_data_in_python: "python" "user-data",
+    user_data_in_javascript: "js" "user-data",
+    user_data_in_c: "c" "user-data",
+}
+
+#[test]
+fn a_missing_toolchain_is_told_with_the_command_that_gets_it() {
+    let workshop = Workshop::open();
+    for (language, tool, remedy) in [
+        ("python", "componentize-py", ".venv/bin/pip install -r requirements.txt"),
+        ("js", "@bytecodealliance/componentize-js", "npm ci"),
+        ("c", "zig", ".venv/bin/pip install ziglang==0.17.1"),
+    ] {
+        let folder = workshop.empty(&format!("bare-{language}"));
+        workshop.doproxy(&folder, &["plugin", "new", "bare", "--lang", language, "--kind", "policy"]);
+        // Node alone is there: it is its package that is not.
+        let bin = workshop.empty(&format!("bare-{language}/bin"));
+        if language == "js" {
+            fs::write(bin.join("node"), "").unwrap();
+        }
+
+        let output = workshop
+            .command(env!("CARGO_BIN_EXE_doproxy"), &folder.join("bare"))
+            .env("PATH", &bin)
+            .args(["plugin", "build"])
+            .output()
+            .unwrap();
+
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success());
+        assert!(told.contains(&format!("{tool} is not there; get it with:")) && told.contains(remedy), "{told}");
+    }
+}
+
+#[test]
+fn a_broken_rule_is_made_small_and_kept_as_a_fixture() {
+    let workshop = Workshop::open();
+    let project = workshop.project("hasty", "hasty", "c", "policy");
+    let source = project.join("policy.c");
+    // It takes a metric that is late at its word.
+    let hasty = fs::read_to_string(&source).unwrap().replace("stale = stale || series->stale;", "");
+    fs::write(&source, hasty).unwrap();
+    fs::remove_file(project.join("fixtures/holds_when_blind.yaml")).unwrap();
+    let test = |arguments: &[&str]| {
+        let doproxy = env!("CARGO_BIN_EXE_doproxy");
+        let output = workshop.command(doproxy, &project).args(["plugin", "test"]).args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+
+    // One tick of patience, so that a single look is enough to see it.
+    fs::write(project.join("with.yaml"), "{ target_per_droplet: 10, patience: 1 }").unwrap();
+    let (code, told) = test(&["--properties", "--cases", "300", "--with", "with.yaml"]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("✗ calm-when-blind"), "{told}");
+
+    let kept = fs::read_to_string(project.join("fixtures/found_calm_when_blind.yaml")).unwrap();
+    assert!(kept.contains("property: calm-when-blind") && kept.lines().count() < 20, "{kept}");
+    let (code, told) = test(&[]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("✗ found_calm_when_blind"), "{told}");
+}
