@@ -16,12 +16,18 @@ pub(super) struct Look {
     before: StatsAt,
     now: StatsAt,
     metrics: Vec<Series>,
+    history: Arc<History>,
 }
 
 impl Look {
+    /// Where what was measured is kept.
+    pub(super) fn history(&self) -> Arc<History> {
+        Arc::clone(&self.history)
+    }
+
     /// As a tick sees it.
     pub(super) fn seen(&self) -> Seen<'_> {
-        let Self { before, now, metrics } = self;
+        let Self { before, now, metrics, .. } = self;
         Seen { before, now, metrics, trigger: Trigger::Manual, api_unreachable: None, stale: false }
     }
 }
@@ -50,5 +56,5 @@ pub(super) async fn look(
     tokio::time::sleep(window).await;
     let now = controller.stats().await?;
     collector.collect(now.at, Some(&now)).await;
-    Ok(Look { metrics: collector.series(now.at), before, now })
+    Ok(Look { metrics: collector.series(now.at), before, now, history: Arc::clone(collector.history()) })
 }

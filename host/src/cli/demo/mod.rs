@@ -52,6 +52,7 @@ async fn play(stage: &Stage) -> anyhow::Result<()> {
     Stage::say("Now the loop. Clients come and go; a policy, another component, is asked every two seconds.");
     let (answered, failed) = follow(stage).await?;
     Stage::say(&format!("{answered} requests were answered, {failed} failed. Why was the first droplet created?"));
+    stage.doproxy(&["decisions", "explain", &stage.first_scale_out()?.to_string()]).await?;
 
     Stage::say("Everything is cleaned up.");
     while stage.has_droplets().await? {

@@ -11,12 +11,14 @@ use super::super::app::App;
 use super::super::output::say;
 use super::super::{Cli, output, run};
 use crate::balancer::haproxy::Process;
+use crate::clock::Clock;
 use crate::cloud::Filter;
 use crate::cloud::digitalocean::DigitalOcean;
 use crate::config::Environment;
 use crate::emulator::{Emulator, Options};
 use crate::inventory::Inventory;
-use crate::model::FleetName;
+use crate::model::{FleetName, RecordId, Trigger};
+use crate::record::{Archive, Selection};
 
 use crate::simulation::cloud::Settings;
 
@@ -183,6 +185,19 @@ impl Stage {
     /// The token that the emulator takes.
     pub(super) fn token() -> &'static str {
         TOKEN
+    }
+
+    /// The first decision of the loop to create droplets for its load.
+    pub(super) fn first_scale_out(&self) -> anyhow::Result<RecordId> {
+        let app = self.app()?;
+        let archive = Archive::look(&app.history_file(), Clock::from_wall_clock().now())?;
+        for id in archive.select(Selection::All)? {
+            let record = archive.without_series(id)?.record;
+            if record.plan.created() > 0 && record.trigger != Trigger::Manual && !record.plan.creates.is_empty() {
+                return Ok(id);
+            }
+        }
+        bail!("there is no record of a scale-out")
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -1,10 +1,12 @@
 //! `doproxy run`: the loop as a service, or one tick of it.
 //!
-//! `once` is one whole tick by hand, `service` is the loop, `reread` reads the configuration again, `notify` tells systemd
+//! `once` is one whole tick by hand, `service` is the loop, `reread` reads the configuration again, `record` writes
+//! decisions down, `notify` tells systemd
 //! how it is.
 
 mod notify;
 mod once;
+mod record;
 mod reread;
 mod service;
 

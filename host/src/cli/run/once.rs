@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::record::Writer;
 use super::{Global, Usage};
 use crate::cli::app::{App, carry_on};
 use crate::cli::create::created;
@@ -10,6 +11,7 @@ use crate::cli::look::{look, needs};
 use crate::cli::output::{Progress, say};
 use crate::history::History;
 use crate::model::Mode;
+use crate::record::Recorder;
 
 /// A rate needs two looks that differ.
 pub(in crate::cli) const SHORTEST_WINDOW: Duration = Duration::from_millis(100);
@@ -37,7 +39,10 @@ pub(super) async fn run(global: &Global, window: Duration) -> anyhow::Result<()>
     let seen = look.seen();
     let mut tick = controller.plan(&mut mind, &app.bounds(), &seen).await?;
     progress.suspend(|| say!("{}", describe(&tick.record)));
-    controller.commit(&mut mind, &mut tick).await?;
+    let begun = controller.commit(&mut mind, &mut tick).await;
+    let recorder = Recorder::new(look.history(), app.config.records_retention);
+    Writer::new(recorder, app.plugins()?).write_all(&tick.record).await;
+    begun?;
     let acted = controller.finish_tick(&tick).await;
     progress.finish();
     let acted = acted?;

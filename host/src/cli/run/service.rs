@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::notify::Notifier;
+use super::record::Writer;
 use super::reread::{Reader, wish};
 use super::{Global, Usage};
 use crate::balancer::haproxy::HaProxy;
@@ -20,6 +21,7 @@ use crate::history::History;
 use crate::inventory::sqlite::{ServiceLock, SqliteInventory};
 use crate::metrics::Collector;
 use crate::model::Mode;
+use crate::record::Recorder;
 use crate::telemetry::{Listener, Telemetry, families};
 
 /// How often systemd's status line is written anew.
@@ -106,6 +108,8 @@ async fn build(
     let history = Arc::new(History::open(&app.history_file(), controller.now()));
     let (sources, cloud) = (config.metrics.clone(), controller.cloud().clone());
     let collector = Collector::new(sources.clone(), Arc::clone(&history), Some(&cloud));
+    let recorder = Recorder::new(Arc::clone(&history), config.records_retention);
+    let mut writer = Writer::new(recorder, app.plugins()?);
     let mut reader = Reader { global: global.clone(), started: config.clone(), sources, history, cloud };
     let configuration = Configuration { file: global.config.clone(), read: Box::new(move || reader.read()) };
     let reloads = Arc::clone(notifier);
@@ -116,7 +120,7 @@ async fn build(
                 if begins { reloads.reloading() } else { reloads.ready(&status_line(&told)) }
             },
         ),
-        ..Hooks::default()
+        on_tick: Box::new(move |record| writer.write(record)),
     };
     let parts = Parts {
         controller,

@@ -39,7 +39,8 @@ async fn host() -> PluginHost {
     static CACHE: std::sync::OnceLock<TempDir> = std::sync::OnceLock::new();
     let cache = CACHE.get_or_init(|| tempfile::tempdir().unwrap());
     let limits = Limits { deadline: Duration::from_secs(10), ..Limits::default() };
-    PluginHost::new(PluginSettings { limits, cache_dir: Some(cache.path().join("cache")), compiler: None }).unwrap()
+    let cache_dir = Some(cache.path().join("cache"));
+    PluginHost::new(PluginSettings { limits, cache_dir, ..PluginSettings::default() }).unwrap()
 }
 
 /// A history on disk with a recorder.
