@@ -46,7 +46,7 @@ const SCENARIOS: [Scenario; 6] = [
 ];
 
 /// The loop goes through many points, so that its second stops are fewer by this.
-const SELDOM: u64 = 5;
+const SELDOM: u64 = 15;
 
 /// The loop, and not a command: it is started again to recover.
 const SERVICE: &str = "service";
