@@ -60,6 +60,7 @@ impl Workshop {
             .env("XDG_CACHE_HOME", self.folder.join("cache"))
             .env("CARGO_TARGET_DIR", self.folder.join("cargo"))
             .env_remove("DOPROXY_CONFIG")
+            .env_remove("VIRTUAL_ENV")
             .stdin(Stdio::null());
         command
     }

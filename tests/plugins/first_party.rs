@@ -304,3 +304,25 @@ async fn an_unknown_builtin_comes_with_what_was_probably_meant() {
     assert_snapshot!(error, @"plugin builtin:target-traking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: cloud-init, file, fixed, hold, nginx-hello, predictive, queueing, schedule, step, target-tracking");
     assert!(matches!(error, PluginError::Load { .. }));
 }
+
+#[tokio::test]
+async fn every_fixture_beside_a_plugin_passes() {
+    use doproxy::plugin::testing::{FixtureFile, Subject, run};
+    let plugins = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let host = host();
+    let mut tried = 0;
+    for name in doproxy::plugin::builtins() {
+        let files = FixtureFile::read_all(&plugins.join(name).join("fixtures")).unwrap();
+        let reference = Reference::Builtin(name.to_owned());
+        let subject = match host.inspect(&reference).await.unwrap().kind {
+            PluginKind::ScalingPolicy => Subject::Policy(host.policy(&reference).await.unwrap()),
+            PluginKind::UserDataGenerator => Subject::Generator(host.generator(&reference).await.unwrap()),
+        };
+        for file in files {
+            let ran = run(&subject, &file).await.unwrap();
+            assert!(ran.passed(), "{name}, {}: {:#?}", file.name, ran.complaints());
+            tried += 1;
+        }
+    }
+    assert!(tried >= 20, "{tried}");
+}
