@@ -42,7 +42,7 @@ async fn a_wrong_configuration_is_refused_with_its_place() {
 
     assert_said!(stage, said.0, @r#"
     2 error: doproxy.yml:1:8: fleet: invalid type: sequence, expected a string
-    2 error: doproxy.yml:1:1: unknown field `flet`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `history`, `metrics`, `records`, `plugins`; did you mean `fleet`?
+    2 error: doproxy.yml:1:1: unknown field `flet`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `history`, `metrics`, `records`, `telemetry`, `plugins`; did you mean `fleet`?
     2 error: doproxy.yml:2:18: droplet_options: missing field `region`
     2 error: doproxy.yml:8:17: haproxy.max_sessions: invalid type: string "many", expected u32
     2 error: the bind address "nowhere:PORT" is not valid: an IP address or *, a colon and a port: *:80, ADDRESS:8080
