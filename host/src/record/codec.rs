@@ -182,10 +182,10 @@ pub(super) fn same_bits<T: Serialize + ?Sized>(one: &T, other: &T) -> bool {
     }
 }
 
-/// The digests of the components that answered, each once.
+/// The digests of the components that answered, each once. A policy that could not be loaded has none.
 pub(super) fn digests(answers: &[Answer]) -> impl Iterator<Item = &str> {
     answers.iter().enumerate().filter_map(|(index, answer)| {
         let before = answers.iter().take(index).any(|other| other.digest == answer.digest);
-        (!before).then_some(answer.digest.as_str())
+        (!before && !answer.digest.is_empty()).then_some(answer.digest.as_str())
     })
 }

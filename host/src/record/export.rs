@@ -62,7 +62,7 @@ pub async fn export(
         for (id, content) in archive.contents(chunk)? {
             let read = content.and_then(|content| Packed::read(&content).map(|packed| (content, packed)));
             let (content, record) = read.map_err(|damage| RecordError::Damaged { id, damage })?;
-            for answer in &record.record.answers {
+            for answer in record.record.answers.iter().filter(|answer| !answer.digest.is_empty()) {
                 used.entry(answer.digest.clone()).or_insert_with(|| answer.reference.clone());
             }
             packed.push((id, content, record));

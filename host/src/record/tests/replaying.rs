@@ -7,6 +7,7 @@ use super::super::export::export;
 use super::super::other::Other;
 use super::super::replay::{Difference, assert_replays, replay, replay_all};
 use super::*;
+use crate::model::{Outcome, Rung};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_record_replays_to_the_bit() {
@@ -79,6 +80,18 @@ async fn a_policy_that_failed_then_has_to_fail_again() {
     assert_eq!(replay(&record, &scene.components()).await, []);
     assert!(matches!(replay(&mended, &scene.components()).await.as_slice(), [Difference::Answers { .. }]));
     assert_eq!(replay(&late, &scene.components()).await, []);
+}
+
+#[tokio::test]
+async fn a_policy_that_could_not_be_loaded_was_not_asked() {
+    let scene = Scene::new().await;
+    let mut answer = sample::answer(Outcome::Hold);
+    (answer.digest, answer.rung) = (String::new(), Rung::Hold);
+    answer.failure = Some("there is no such file".into());
+    let observation = sample::observation(NOW, 2, vec![]);
+    let record = sample::record(observation, vec![answer], GuardRules::default(), GuardFacts::default());
+
+    assert_eq!(replay(&record, &scene.components()).await, []);
 }
 
 #[tokio::test]
