@@ -331,7 +331,7 @@ mod tests {
 
         insta::assert_snapshot!(messages.join("\n"), @"
         the login of registry.example.com in DOCKER_AUTH_CONFIG cannot be used: `auth` is not base64 of USER:PASSWORD
-        the logins in DOCKER_AUTH_CONFIG cannot be read: it is not as Docker writes it, near line 1 column 30
+        the logins in DOCKER_AUTH_CONFIG cannot be read: it is not as Docker writes it, near line 1 column 43
         the login of registry.example.com in docker-credential-../secret cannot be used: it is no name of a credential helper
         ");
     }
