@@ -50,25 +50,25 @@ impl Cron {
     /// Reads a line such as `0 8 * * mon-fri`.
     pub fn parse(line: &str) -> Result<Self, String> {
         let parts: Vec<&str> = line.split_whitespace().collect();
-        let [minutes, hours, days_of_month, months, days_of_week] = parts.as_slice() else {
+        let [minutes, hours, in_month, months, in_week] = parts.as_slice() else {
             return Err(format!(
                 "{line:?} has {} fields, and five are wanted: minute, hour, day of month, month, day of week",
                 parts.len()
             ));
         };
         let [minute, hour, day_of_month, month, day_of_week] = &FIELDS;
-        let mut week = day_of_week.parse(days_of_week)?;
+        let mut week = day_of_week.parse(in_week)?;
         if contains(week, 7) {
             week = (week | 1) & 0x7f;
         }
         let cron = Self {
             minutes: minute.parse(minutes)?,
             hours: hour.parse(hours)?,
-            days_of_month: day_of_month.parse(days_of_month)?,
+            days_of_month: day_of_month.parse(in_month)?,
             months: month.parse(months)?,
             days_of_week: week,
             // As in crontab(5): a field that begins with * restricts nothing.
-            either_day: !days_of_month.starts_with('*') && !days_of_week.starts_with('*'),
+            either_day: !in_month.starts_with('*') && !in_week.starts_with('*'),
         };
         if cron.never_comes() {
             return Err(format!("{line:?} never comes: no month of those has such a day"));
