@@ -284,10 +284,7 @@ impl Shared {
         rules: Option<&[Rule]>,
     ) -> Result<(Trusted, usize), ShareError> {
         let kept = whole(store.signatures(digest))?;
-        let judged = match &kept {
-            Some(kept) => Some(trust::judge(rules, reference, digest, kept).map(|trusted| (trusted, kept.len()))),
-            None => None,
-        };
+        let judged = kept.as_ref().map(|kept| trust::judge(rules, reference, digest, kept).map(|trusted| (trusted, kept.len())));
         let refused = match judged {
             Some(Ok(trusted)) => return Ok(trusted),
             // No signature can mend that.

@@ -1,4 +1,4 @@
-//! The form of a record: MessagePack with names, so that fields can be added, and every `f64` by its bits; as the
+//! The form of a record: `MessagePack` with names, so that fields can be added, and every `f64` by its bits; as the
 //! difference to the record before it, so that what did not change costs nothing; deflated.
 //!
 //! A body is: the form (1 byte), the length of the content (4 bytes, little-endian), the beginning of the content's

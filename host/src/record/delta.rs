@@ -21,12 +21,9 @@ pub(super) fn difference(old: &[u8], new: &[u8]) -> Vec<u8> {
         let in_place = next + (at - fresh);
         let (from, length) = match common(old, in_place, new, at) {
             length if length >= IN_PLACE => (in_place, length),
-            _ => match index.find(old, new, at) {
-                Some(found) => found,
-                None => {
-                    at += 1;
-                    continue;
-                }
+            _ => if let Some(found) = index.find(old, new, at) { found } else {
+                at += 1;
+                continue;
             },
         };
         put(&mut written, at - fresh);

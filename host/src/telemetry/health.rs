@@ -73,7 +73,7 @@ mod tests {
     async fn a_loop_is_stuck_when_it_is_quiet_for_longer_than_it_said() {
         let health = Health::default();
         health.beat("ticker", Duration::from_secs(10));
-        health.beat("mover", Duration::from_secs(60));
+        health.beat("mover", Duration::from_mins(1));
 
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(health.check(), Ok(()));

@@ -156,7 +156,7 @@ impl HaProxy {
         }
         match at_run_time::delete(&self.stats_socket(), &names, Duration::ZERO).await {
             Ok(left) => {
-                tracing::debug!("of {} servers in maintenance {} cannot be deleted yet", names.len(), left.len())
+                tracing::debug!("of {} servers in maintenance {} cannot be deleted yet", names.len(), left.len());
             }
             Err(error) => tracing::debug!("servers in maintenance are still there: {error}"),
         }

@@ -79,7 +79,7 @@ fn lines(listed: &[Listed]) -> Vec<String> {
             format!(
                 "{:>ids$}  {}  {sizes_of:sizes$}  {policy:policies$}  {said}",
                 one.id.to_string(),
-                one.at.to_string()
+                one.at
             )
         })
         .collect()

@@ -233,12 +233,9 @@ impl Report {
         );
         if let Some(found) = &property.found {
             say!("    {}", found.why.replace('\n', "\n    "));
-            match saved {
-                Some(path) => say!("    saved as {}", path.display()),
-                None => {
-                    let shown = serde_yaml::to_string(&found.fixture).unwrap_or_default();
-                    say!("    {}", shown.trim_end().replace('\n', "\n    "));
-                }
+            if let Some(path) = saved { say!("    saved as {}", path.display()) } else {
+                let shown = serde_yaml::to_string(&found.fixture).unwrap_or_default();
+                say!("    {}", shown.trim_end().replace('\n', "\n    "));
             }
         }
     }
@@ -269,7 +266,7 @@ pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             shown.push(',');
         }
         shown.push(digit);

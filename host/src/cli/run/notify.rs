@@ -1,4 +1,4 @@
-//! What systemd is told: datagrams to the socket in `NOTIFY_SOCKET`, as sd_notify(3) describes them. Without one, nothing.
+//! What systemd is told: datagrams to the socket in `NOTIFY_SOCKET`, as `sd_notify(3)` describes them. Without one, nothing.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;

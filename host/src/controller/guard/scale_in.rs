@@ -87,12 +87,12 @@ impl Draft<'_> {
         let since = |last: Option<crate::model::Timestamp>| last.map(|last| now.since(last));
         let (out, last_in) = (since(self.observation.last_scale_out), since(self.observation.last_scale_in));
         if let Some(out) = out.filter(|out| *out < self.rules.cooldown_out) {
-            let wait = (self.rules.cooldown_out - out).as_secs();
+            let wait = self.rules.cooldown_out.checked_sub(out).unwrap().as_secs();
             self.create_at_most(0, "cooldown", &format!("the last create was {} s ago; {wait} s to go", out.as_secs()));
         }
         let last = [out, last_in].into_iter().flatten().min();
         if let Some(last) = last.filter(|last| *last < self.rules.cooldown_in) {
-            let wait = (self.rules.cooldown_in - last).as_secs();
+            let wait = self.rules.cooldown_in.checked_sub(last).unwrap().as_secs();
             self.keep_all("cooldown", &format!("the last change was {} s ago; {wait} s to go", last.as_secs()));
         }
     }

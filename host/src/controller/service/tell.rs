@@ -95,11 +95,11 @@ impl Teller {
         self.cuts(&record.plan);
         match &record.outcome.error {
             Some(why) if self.troubles.begins("commit", why) => {
-                tracing::warn!("not all that was planned is begun: {why}")
+                tracing::warn!("not all that was planned is begun: {why}");
             }
             Some(_) => {}
             None if !record.plan.is_empty() && self.troubles.ends("commit") => {
-                tracing::info!("what is planned is begun again")
+                tracing::info!("what is planned is begun again");
             }
             None => {}
         }

@@ -170,7 +170,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         for language in Language::ALL {
             for kind in [Kind::ScalingPolicy, Kind::UserDataGenerator] {
-                let directory = folder.path().join(format!("{language}-{}", kind));
+                let directory = folder.path().join(format!("{language}-{kind}"));
 
                 let files = scaffold(&directory, "calm-fleet", language, kind).unwrap();
                 let project = Project::read(&directory).unwrap();

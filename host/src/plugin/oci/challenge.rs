@@ -51,15 +51,12 @@ fn parameters(text: &str) -> Vec<(&str, String)> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some((name, after)) = rest.trim_start_matches([' ', ',', '\t']).split_once('=') {
-        let (value, after) = match after.strip_prefix('"') {
-            Some(quoted) => match unquoted(quoted) {
-                Some(read) => read,
-                None => break,
-            },
-            None => {
-                let end = after.find(',').unwrap_or(after.len());
-                (after[..end].trim().to_owned(), &after[end..])
-            }
+        let (value, after) = if let Some(quoted) = after.strip_prefix('"') { match unquoted(quoted) {
+            Some(read) => read,
+            None => break,
+        } } else {
+            let end = after.find(',').unwrap_or(after.len());
+            (after[..end].trim().to_owned(), &after[end..])
         };
         found.push((name.trim(), value));
         rest = after;

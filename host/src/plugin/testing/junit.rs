@@ -1,4 +1,4 @@
-//! A report in the form of JUnit, which every build server reads.
+//! A report in the form of `JUnit`, which every build server reads.
 
 use std::fmt::Write as _;
 use std::time::Duration;

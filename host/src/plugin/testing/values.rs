@@ -29,7 +29,7 @@ impl Time {
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ms = self.ms();
-        if ms % 1000 == 0 {
+        if ms.is_multiple_of(1000) {
             serializer.serialize_str(&format!("{}s", ms / 1000))
         } else {
             serializer.serialize_str(&format!("{ms}ms"))

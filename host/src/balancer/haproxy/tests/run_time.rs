@@ -312,7 +312,7 @@ async fn a_worker_that_does_not_do_as_it_was_told_is_replaced() {
 
 #[tokio::test]
 async fn five_hundred_servers_are_looked_at_and_changed_in_little_time() {
-    let rig = Rig::start_with(|options| options.check_interval = Duration::from_secs(60)).await;
+    let rig = Rig::start_with(|options| options.check_interval = Duration::from_mins(1)).await;
     rig.haproxy.apply(&[]).await.unwrap();
     rig.haproxy.reload(&[]).await.unwrap();
     let fleet: Vec<Server> = (1..=500_u16)
