@@ -19,7 +19,7 @@ struct Service {
 
 impl Service {
     /// Starts `doproxy run` on a stage, with more lines in `scaling`.
-    async fn start(stage: &Stage, scaling: &str) -> Self {
+    fn start(stage: &Stage, scaling: &str) -> Self {
         let port = free_port();
         stage.configure(&format!("telemetry: {{listen: \"127.0.0.1:{port}\"}}\n"));
         stage.edit("stabilisation: 0s", &format!("stabilisation: 0s\n  interval: 1s\n  {scaling}"));
@@ -67,7 +67,7 @@ impl Service {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_keeps_its_fleet_and_says_how_it_is() {
     let stage = Stage::set().await;
-    let service = Service::start(&stage, "min: 2").await;
+    let service = Service::start(&stage, "min: 2");
 
     service.serves(2).await;
     assert_eq!(stage.answers(4).await.len(), 4);
@@ -103,7 +103,7 @@ async fn a_service_keeps_its_fleet_and_says_how_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_by_hand_get_their_turn_while_a_service_runs() {
     let stage = Stage::set().await;
-    let service = Service::start(&stage, "min: 1").await;
+    let service = Service::start(&stage, "min: 1");
     service.serves(1).await;
 
     stage.works(&["create", "--count", "2"]).await;
@@ -120,14 +120,14 @@ async fn commands_by_hand_get_their_turn_while_a_service_runs() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_is_stopped_in_the_middle_is_carried_on_by_the_next() {
     let stage = Stage::with(Duration::from_secs(3), 25).await;
-    let service = Service::start(&stage, "min: 3").await;
+    let service = Service::start(&stage, "min: 3");
     until("a create that is under way", async || stage.billed().len() == 3).await;
 
     let ended = service.end().await;
     assert_eq!(ended.code, 0, "{}", ended.err);
     assert!(stage.fleet().await.iter().all(|droplet| droplet["phase"] != "serving"));
 
-    let service = Service::start(&stage, "min: 3").await;
+    let service = Service::start(&stage, "min: 3");
     service.serves(3).await;
     assert_eq!(service.end().await.code, 0);
     assert_eq!(stage.billed().len(), 3);
@@ -137,7 +137,7 @@ async fn a_service_that_is_stopped_in_the_middle_is_carried_on_by_the_next() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_loads_the_configuration_anew_where_it_is_right() {
     let stage = Stage::set().await;
-    let service = Service::start(&stage, "min: 1").await;
+    let service = Service::start(&stage, "min: 1");
     service.serves(1).await;
 
     stage.edit("  min: 1", "  min: 1\n  mim: 3");

@@ -228,7 +228,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Delete(args) => delete::run(&global, &args).await,
         Command::Generate(args) => generate::run(&global, &args).await,
         Command::Reload => reload::run(&global).await,
-        Command::Run(args) => run::run(&global, &args).await,
+        Command::Run(args) => Box::pin(run::run(&global, &args)).await,
         Command::Plan(args) => plan::run(&global, &args).await,
         Command::Status(args) => status::run(&global, &args).await,
         Command::Recover(args) => recover::run(&global, &args).await,
@@ -268,10 +268,9 @@ fn is_configuration(error: &(dyn std::error::Error + 'static)) -> bool {
 
 fn log_to_stderr(global: &Global, is_service: bool) {
     let level = match global.verbose {
-        0 if !is_service => "warn",
         // What a service changes is what its log is for.
-        0 => "doproxy=info,warn",
-        1 => "doproxy=info,warn",
+        0 if !is_service => "warn",
+        0 | 1 => "doproxy=info,warn",
         2 => "doproxy=debug,info",
         _ => "trace",
     };

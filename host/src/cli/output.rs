@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::controller::{Event, Reporter};
 use crate::model::secret::redacted;
+use crate::plugin::text;
 
 /// Prints a line of the result.
 macro_rules! say {
@@ -19,6 +20,16 @@ pub(super) use say;
 pub(super) fn line(text: std::fmt::Arguments<'_>) {
     write(format_args!("{text}\n"));
 }
+
+/// Prints lines that hold what a file of somebody else says: nothing in them can command the terminal.
+pub(super) fn foreign(lines: &str) {
+    for one in lines.split('\n') {
+        line(format_args!("{}", text::line(one, LONGEST_FOREIGN_LINE)));
+    }
+}
+
+/// Longer lines of somebody else are cut.
+const LONGEST_FOREIGN_LINE: usize = 100_000;
 
 /// Prints to stdout.
 pub(super) fn write(text: std::fmt::Arguments<'_>) {

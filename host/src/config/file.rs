@@ -222,6 +222,9 @@ impl Scaling {
         if self.interval.as_ref().is_some_and(|interval| interval.0 < SHORTEST_INTERVAL) {
             return Err("scaling.interval is at least 1s: rates need some time between two looks".to_owned());
         }
+        if self.interval.as_ref().is_some_and(|interval| interval.0 > LONGEST_INTERVAL) {
+            return Err("scaling.interval is at most a day".to_owned());
+        }
         if let Some(fallback) = &self.fallback
             && !(*min..=*max).contains(&fallback.size)
         {
@@ -238,6 +241,9 @@ impl Scaling {
         Ok(())
     }
 }
+
+/// Longer is most likely a mistake.
+const LONGEST_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Rates need some time between two looks.
 const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);

@@ -10,8 +10,8 @@ use crate::balancer::Balancer;
 use crate::cloud::{Cloud, Size};
 use crate::inventory::{CreateDraft, Inventory, Snapshot};
 use crate::model::{
-    Creates, Droplet, DropletId, DropletName, DropletRequest, HourlyPrice, Operation, OperationKind, Phase, Plan, Tag,
-    Template, Timestamp,
+    Creates, Droplet, DropletId, DropletName, DropletRequest, HourlyPrice, Operation, OperationKind, Phase, Plan,
+    PlannedDelete, Tag, Template, Timestamp,
 };
 
 /// How far open operations are carried.
@@ -124,14 +124,23 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         self.finish(&operations).await
     }
 
-    /// Writes down what a plan wants done, each create and delete by itself: one that cannot be begun keeps no other from
-    /// it.
+    /// Writes down what a plan wants done. A create that cannot be begun keeps no other create from it, and as many
+    /// droplets as it was to make stay.
     pub(super) async fn begin(&self, plan: &Plan, sizes: &[Size]) -> Begun {
         let mut begun = Begun::default();
+        let mut failed = 0;
         for create in &plan.creates {
-            begun.take(self.begin_create(&create.request, sizes).await);
+            let result = self.begin_create(&create.request, sizes).await;
+            if result.is_err() {
+                failed += create.request.count as usize;
+            }
+            begun.take(result);
         }
-        if plan.deletes.is_empty() {
+        // Who was to be succeeded by those that cannot be created stays.
+        let (replaced, others): (Vec<_>, Vec<_>) = plan.deletes.iter().partition(|delete| delete.replaced);
+        let deletes = others.into_iter().chain(replaced).take(plan.deletes.len().saturating_sub(failed));
+        let deletes: Vec<&PlannedDelete> = deletes.collect();
+        if deletes.is_empty() {
             return begun;
         }
         let snapshot = match self.load().await {
@@ -141,7 +150,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 return begun;
             }
         };
-        for delete in &plan.deletes {
+        for delete in deletes {
             let name = std::slice::from_ref(&delete.droplet);
             begun.take(self.begin_deletes(&snapshot, name, &delete.reason).await);
         }

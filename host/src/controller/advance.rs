@@ -112,6 +112,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let mut pass = Pass::default();
         let mut snapshot = self.load().await?;
         self.refuse_when_frozen().await?;
+        // One that was marked as draining a moment ago still takes traffic, and without sessions it would pass for drained.
+        self.apply(&snapshot).await?;
         let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
         self.advance_warming(&snapshot, &stats, &mut pass).await?;
         self.advance_draining(&snapshot, &stats, &mut pass).await?;

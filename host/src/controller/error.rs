@@ -88,7 +88,7 @@ impl ControllerError {
         Self::Balancer(Box::new(error))
     }
 
-    pub(super) fn inventory(error: impl Error + Send + Sync + 'static) -> Self {
+    pub(in crate::controller) fn inventory(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Inventory(Box::new(error))
     }
 }

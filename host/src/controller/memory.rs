@@ -44,11 +44,13 @@ impl Memory {
 
     /// The part of [`GuardFacts`] that is remembered.
     pub fn facts(&self, now: Timestamp) -> GuardFacts {
-        let replaced = self.replaced.iter().filter(|at| now.since(**at) < REPLACEMENTS).count();
-        let mut unhealthy: Vec<_> = self.unhealthy_since.iter().map(|(name, since)| (name.clone(), *since)).collect();
+        // What is remembered of a time to come was written by a clock that has been set right since.
+        let replaced = self.replaced.iter().filter(|at| **at <= now && now.since(**at) < REPLACEMENTS).count();
+        let mut unhealthy: Vec<_> =
+            self.unhealthy_since.iter().map(|(name, since)| (name.clone(), (*since).min(now))).collect();
         unhealthy.sort();
         GuardFacts {
-            wanted: self.wanted.clone(),
+            wanted: self.wanted.iter().filter(|(at, _)| *at <= now).copied().collect(),
             unhealthy_since: unhealthy,
             policies_failing_since: self.failing_since,
             replaced: u32::try_from(replaced).unwrap_or(u32::MAX),
@@ -59,12 +61,12 @@ impl Memory {
     /// Keeps what was wanted at `now`, for as long as the stabilisation window goes back.
     pub fn remember(&mut self, now: Timestamp, wanted: u32, window: Duration) {
         self.wanted.push((now, wanted));
-        self.wanted.retain(|(at, _)| now.since(*at) <= window);
+        self.wanted.retain(|(at, _)| *at <= now && now.since(*at) <= window);
     }
 
     /// Counts the droplets that were replaced at `now`.
     pub fn replaced(&mut self, now: Timestamp, count: usize) {
-        self.replaced.retain(|at| now.since(*at) < REPLACEMENTS);
+        self.replaced.retain(|at| *at <= now && now.since(*at) < REPLACEMENTS);
         self.replaced.extend(std::iter::repeat_n(now, count));
     }
 

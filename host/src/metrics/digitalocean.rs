@@ -24,6 +24,7 @@ const REPORTS: Duration = Duration::from_mins(2);
 
 /// A series that is made of a reading.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "the suffix itself is one of three parts")]
 pub(super) struct Suffix {
     pub(super) metric: DropletReading,
     pub(super) suffix: &'static str,

@@ -284,7 +284,8 @@ impl Shared {
         rules: Option<&[Rule]>,
     ) -> Result<(Trusted, usize), ShareError> {
         let kept = whole(store.signatures(digest))?;
-        let judged = kept.as_ref().map(|kept| trust::judge(rules, reference, digest, kept).map(|trusted| (trusted, kept.len())));
+        let judged =
+            kept.as_ref().map(|kept| trust::judge(rules, reference, digest, kept).map(|trusted| (trusted, kept.len())));
         let refused = match judged {
             Some(Ok(trusted)) => return Ok(trusted),
             // No signature can mend that.
@@ -355,9 +356,12 @@ fn whole<T>(read: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError
     }
 }
 
+/// Whoever listens.
+type Listener = dyn Fn(fmt::Arguments<'_>) + Send + Sync;
+
 /// Who is told what happens with plugins from registries.
 #[derive(Clone, Default)]
-pub struct Tell(Option<Arc<dyn Fn(fmt::Arguments<'_>) + Send + Sync>>);
+pub struct Tell(Option<Arc<Listener>>);
 
 impl Tell {
     /// Tells `listener`.

@@ -26,7 +26,7 @@ pub(super) fn keep(history: &History, digest: &str, bytes: &[u8], now: Timestamp
 }
 
 /// Reads a component from the database; `None` where it is not there, or is not what was written.
-pub(super) fn kept(history: &History, digest: &str) -> Result<Option<Vec<u8>>, RecordError> {
+pub fn kept(history: &History, digest: &str) -> Result<Option<Vec<u8>>, RecordError> {
     let Some((size, body)) =
         history.read(
             |connection| {
@@ -43,12 +43,15 @@ pub(super) fn kept(history: &History, digest: &str) -> Result<Option<Vec<u8>>, R
     Ok(decompress_to_vec_with_limit(&body, size).ok().filter(|bytes| Digest::of(bytes).hex() == digest))
 }
 
+/// What came of loading a component.
+type Loaded = Result<Arc<Policy>, Arc<RecordError>>;
+
 /// Loads the components that records name.
 #[derive(Debug)]
 pub struct Components {
     host: PluginHost,
     archive: Arc<Archive>,
-    loaded: Mutex<HashMap<String, Result<Arc<Policy>, Arc<RecordError>>>>,
+    loaded: Mutex<HashMap<String, Loaded>>,
 }
 
 impl Components {

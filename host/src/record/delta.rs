@@ -21,10 +21,14 @@ pub(super) fn difference(old: &[u8], new: &[u8]) -> Vec<u8> {
         let in_place = next + (at - fresh);
         let (from, length) = match common(old, in_place, new, at) {
             length if length >= IN_PLACE => (in_place, length),
-            _ => if let Some(found) = index.find(old, new, at) { found } else {
-                at += 1;
-                continue;
-            },
+            _ => {
+                if let Some(found) = index.find(old, new, at) {
+                    found
+                } else {
+                    at += 1;
+                    continue;
+                }
+            }
         };
         put(&mut written, at - fresh);
         written.extend_from_slice(&new[fresh..at]);
@@ -101,7 +105,6 @@ impl Index {
 
 fn hash(bytes: &[u8]) -> usize {
     let hash = bytes.iter().fold(0_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    #[expect(clippy::cast_possible_truncation, reason = "the upper half of a hash fits")]
     let upper = (hash >> 32) as u32;
     upper as usize
 }

@@ -32,7 +32,7 @@ mod tests;
 mod windows;
 
 pub use archive::{Archive, Recorded};
-pub use components::Components;
+pub use components::{Components, kept as component_bytes};
 pub use error::{Damage, RecordError};
 pub use gist::Gist;
 pub use recorder::{DEFAULT_RETENTION, Recorder};

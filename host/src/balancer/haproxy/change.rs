@@ -204,7 +204,7 @@ impl HaProxy {
             (Way::AtRunTime(steps), Some(worker)) => {
                 match self.at_run_time(worker, &steps, &wanted, strictness).await {
                     Ok(counts) => {
-                        self.settle(&place, memory, worker, &text);
+                        Self::settle(&place, memory, worker, &text);
                         self.end_sessions_of_before(&gone).await;
                         self.tally.at_run_time(counts);
                         let Counts { added, removed, changed } = counts;
@@ -224,7 +224,7 @@ impl HaProxy {
         let answers = before.as_ref().is_some_and(|worker| worker.state.is_ok());
         let why = match self.take(&wanted, answers.then_some(strictness), memory).await {
             Ok(worker) => {
-                self.settle(&place, memory, &worker, &text);
+                Self::settle(&place, memory, &worker, &text);
                 self.end_sessions_of_before(&gone).await;
                 return Ok(Applied::Reloaded { reason, over: edit });
             }
@@ -302,7 +302,7 @@ impl HaProxy {
     }
 
     /// The worker has what the file says. Where that cannot be written down, the next change does more than it had to.
-    fn settle(&self, place: &Place, memory: &mut Memory, worker: &Worker, text: &str) {
+    fn settle(place: &Place, memory: &mut Memory, worker: &Worker, text: &str) {
         note(place, memory, Taken::new(worker, text));
         warn_of(place.settle());
     }

@@ -1,7 +1,7 @@
 //! `doproxy decisions explain`.
 
 use super::{Source, one};
-use crate::cli::output::{say, write};
+use crate::cli::output::{self, say};
 use crate::record::Which;
 use crate::record::explain::explain;
 
@@ -26,7 +26,7 @@ pub(super) async fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> 
     if args.json {
         say!("{}", serde_json::to_string_pretty(&explanation)?);
     } else {
-        write(format_args!("{}", explanation.to_string().trim_start()));
+        output::foreign(explanation.to_string().trim());
     }
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(super) fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
         say!("{}", nothing(archive.count()?, args.all));
     }
     for line in lines(&listed) {
-        say!("{line}");
+        output::foreign(&line);
     }
     Ok(())
 }
@@ -76,11 +76,7 @@ fn lines(listed: &[Listed]) -> Vec<String> {
         .map(|one| {
             let said = said(&one.gist);
             let (sizes_of, policy) = (self::sizes(&one.gist), policy(one));
-            format!(
-                "{:>ids$}  {}  {sizes_of:sizes$}  {policy:policies$}  {said}",
-                one.id.to_string(),
-                one.at
-            )
+            format!("{:>ids$}  {}  {sizes_of:sizes$}  {policy:policies$}  {said}", one.id.to_string(), one.at)
         })
         .collect()
 }

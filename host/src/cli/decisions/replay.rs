@@ -63,7 +63,7 @@ async fn again(source: &Source<'_>, archive: &Arc<Archive>, ids: &[RecordId], js
         say!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
         for line in verdict(&summary) {
-            say!("{line}");
+            output::foreign(&line);
         }
     }
     if summary.differing.is_empty() { Ok(()) } else { Err(Reported.into()) }
@@ -124,7 +124,7 @@ async fn other(
         return Ok(());
     }
     for tick in &diff.ticks {
-        say!("{}", compared(tick));
+        output::foreign(&compared(tick));
     }
     let replayed = output::count(diff.replayed, "record");
     say!("{replayed}: {} would have come to another size by {reference}", diff.differing);

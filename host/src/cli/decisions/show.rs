@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Source, one};
 use crate::cli::describe::describe;
-use crate::cli::output::say;
+use crate::cli::output::{self, say};
 use crate::model::{ObservedDroplet, RecordId, Series, TickRecord};
 use crate::record::explain::number;
 use crate::record::{Recorded, Which};
@@ -36,7 +36,7 @@ pub(super) fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
         say!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
     }
-    say!("{}", text(&recorded)?);
+    output::foreign(&text(&recorded)?);
     Ok(())
 }
 

@@ -85,7 +85,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let limits = settings.limits.clone();
     let compile = |cache_dir: Option<PathBuf>| {
         let tried = &tried;
-        let settings = PluginSettings { limits: patient_limits(limits.clone()), cache_dir, ..settings.clone() };
+        let settings = PluginSettings { limits: patient_limits(&limits), cache_dir, ..settings.clone() };
         async move {
             let host = super::host(settings)?;
             let started = Instant::now();

@@ -65,16 +65,16 @@ pub(super) async fn built(directory: PathBuf) -> anyhow::Result<(Project, Built)
 /// A host as the configuration has it, which does not mind a busy machine.
 pub(super) fn patient_host(global: &Global) -> anyhow::Result<PluginHost> {
     let settings = settings(global)?;
-    super::host(PluginSettings { limits: patient_limits(settings.limits), ..settings })
+    super::host(PluginSettings { limits: patient_limits(&settings.limits), ..settings })
 }
 
 /// The same limits, but for time.
-pub(super) fn patient_limits(limits: Limits) -> Limits {
+pub(super) fn patient_limits(limits: &Limits) -> Limits {
     Limits {
         deadline: limits.deadline.max(DEADLINE),
         compile_time: limits.compile_time.max(COMPILE_TIME),
         compile_cpu: limits.compile_cpu.max(COMPILE_TIME),
-        ..limits
+        ..limits.clone()
     }
 }
 

@@ -233,7 +233,9 @@ impl Report {
         );
         if let Some(found) = &property.found {
             say!("    {}", found.why.replace('\n', "\n    "));
-            if let Some(path) = saved { say!("    saved as {}", path.display()) } else {
+            if let Some(path) = saved {
+                say!("    saved as {}", path.display());
+            } else {
                 let shown = serde_yaml::to_string(&found.fixture).unwrap_or_default();
                 say!("    {}", shown.trim_end().replace('\n', "\n    "));
             }

@@ -36,5 +36,5 @@ impl Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    if args.once { once::run(global, args.window.0).await } else { service::run(global).await }
+    if args.once { Box::pin(once::run(global, args.window.0)).await } else { Box::pin(service::run(global)).await }
 }

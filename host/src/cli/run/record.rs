@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::controller::service::Components;
+use crate::history::History;
 use crate::model::{TickRecord, Timestamp};
 use crate::plugin::{PluginHost, Reference};
-use crate::record::{RecordError, Recorder};
+use crate::record::{RecordError, Recorder, component_bytes};
 
 /// Writes each tick down. What cannot be written is worth a warning and no more.
 pub(super) struct Writer {
@@ -53,6 +55,17 @@ impl Writer {
             .map(|answer| (answer.reference.clone(), answer.digest.clone()))
             .collect()
     }
+}
+
+/// The bytes of components that answered before.
+pub(super) fn components(history: Arc<History>) -> Components {
+    Arc::new(move |digest| match component_bytes(&history, digest) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            tracing::warn!("a component of before cannot be read: {error}");
+            None
+        }
+    })
 }
 
 async fn keep(

@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::notify::Notifier;
-use super::record::Writer;
+use super::record::{Writer, components};
 use super::reread::{Reader, wish};
 use super::{Global, Usage};
 use crate::balancer::haproxy::HaProxy;
@@ -109,7 +109,9 @@ async fn build(
     let (sources, cloud) = (config.metrics.clone(), controller.cloud().clone());
     let collector = Collector::new(sources.clone(), Arc::clone(&history), Some(&cloud));
     let recorder = Recorder::new(Arc::clone(&history), config.records_retention);
-    let mut writer = Writer::new(recorder, app.plugins()?);
+    let host = app.plugins()?;
+    let mut writer = Writer::new(recorder, host.clone());
+    let components = components(Arc::clone(&history));
     let mut reader = Reader { global: global.clone(), started: config.clone(), sources, history, cloud };
     let configuration = Configuration { file: global.config.clone(), read: Box::new(move || reader.read()) };
     let reloads = Arc::clone(notifier);
@@ -124,7 +126,7 @@ async fn build(
     };
     let parts = Parts {
         controller,
-        loader: Loader::new(app.plugins()?),
+        loader: Loader::new(host).with_components(components),
         collector,
         wish: wish(config),
         configuration: Some(configuration),

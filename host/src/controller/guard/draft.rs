@@ -23,7 +23,7 @@ pub(super) struct Draft<'a> {
     reason: &'a str,
     pub(super) creates: Vec<PlannedCreate>,
     pub(super) deletes: Vec<Leaving<'a>>,
-    /// What the policy may not shrink the fleet below, by what was wanted lately and by its load.
+    /// What the policy may not shrink the fleet below: the size that its decision leads to, what was wanted lately, its load.
     pub(super) floor: u64,
     cuts: Vec<Cut>,
 }
@@ -43,7 +43,7 @@ impl<'a> Draft<'a> {
             reason: &decision.reason,
             creates: Vec::new(),
             deletes: Vec::new(),
-            floor: 0,
+            floor: u64::from(decision.outcome.size(observation.size()).min(observation.size())),
             cuts: Vec::new(),
         };
         match &decision.outcome {

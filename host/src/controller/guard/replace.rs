@@ -22,6 +22,9 @@ impl<'a> Draft<'a> {
         if sick.is_empty() {
             return;
         }
+        if !self.may_be_their_own_fault() {
+            return;
+        }
         let coming_up = self.coming_up();
         let many = sick.len();
         if coming_up > 0 {
@@ -39,6 +42,24 @@ impl<'a> Draft<'a> {
             self.deletes.push(Leaving { droplet, reason, replaced: true });
             self.add(DropletRequest::default(), 1, REASON);
         }
+    }
+
+    /// Whether at least as many are healthy as not: where most are sick at once, that is no fault of theirs, and whoever
+    /// came in their place would be as sick. A fleet of one gets a second droplet first.
+    fn may_be_their_own_fault(&mut self) -> bool {
+        let serving = self.observation.fleet.iter().filter(|droplet| droplet.phase == Phase::Serving);
+        let (healthy, sick): (Vec<_>, Vec<_>) = serving.partition(|droplet| droplet.healthy);
+        if healthy.len() >= sick.len() {
+            return true;
+        }
+        let alone = self.observation.size() == 1 && self.size_after() == 1 && self.observation.limits.max > 1;
+        if alone {
+            self.add(DropletRequest::default(), 1, "the only droplet is unhealthy");
+        } else {
+            let (sick, all) = (sick.len(), healthy.len() + sick.len());
+            self.cut("unhealthy", format!("nobody replaced: {sick} of {all} are unhealthy at once"));
+        }
+        false
     }
 
     /// What was cut last may undo what was held first: goes over it until all of it holds. It only ever takes away, so it

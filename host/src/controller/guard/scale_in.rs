@@ -1,7 +1,9 @@
 //! What holds deletes that a policy wants: no current numbers, a fleet that is in motion, what was wanted a moment ago.
 
+use std::time::Duration;
+
 use super::draft::{Draft, is_healthy};
-use crate::model::{Decision, Phase};
+use crate::model::{Decision, Phase, Timestamp};
 
 impl Draft<'_> {
     /// No droplet goes while others are coming up or sick, or while what the decision rests on is old. One that is sick
@@ -81,19 +83,24 @@ impl Draft<'_> {
         Some((u32::try_from(sessions.div_ceil(slots.into())).unwrap_or(u32::MAX), sessions, slots))
     }
 
-    /// What the policy wants waits until the last change has had its time to show.
+    /// What the policy wants waits until the last change has had its time to show. A change in time to come was written by
+    /// a clock that has been set right since.
     pub(super) fn cool_down(&mut self) {
         let now = self.now();
-        let since = |last: Option<crate::model::Timestamp>| last.map(|last| now.since(last));
-        let (out, last_in) = (since(self.observation.last_scale_out), since(self.observation.last_scale_in));
-        if let Some(out) = out.filter(|out| *out < self.rules.cooldown_out) {
-            let wait = self.rules.cooldown_out.checked_sub(out).unwrap().as_secs();
-            self.create_at_most(0, "cooldown", &format!("the last create was {} s ago; {wait} s to go", out.as_secs()));
+        let since = |last: Option<Timestamp>| last.filter(|last| *last <= now).map(|last| now.since(last));
+        let (last_out, last_in) = (since(self.observation.last_scale_out), since(self.observation.last_scale_in));
+        let left = |cooldown: Duration, last: Duration| cooldown.checked_sub(last).filter(|left| !left.is_zero());
+        if let Some(last) = last_out
+            && let Some(left) = left(self.rules.cooldown_out, last)
+        {
+            let why = format!("the last create was {} s ago; {} s to go", last.as_secs(), left.as_secs());
+            self.create_at_most(0, "cooldown", &why);
         }
-        let last = [out, last_in].into_iter().flatten().min();
-        if let Some(last) = last.filter(|last| *last < self.rules.cooldown_in) {
-            let wait = self.rules.cooldown_in.checked_sub(last).unwrap().as_secs();
-            self.keep_all("cooldown", &format!("the last change was {} s ago; {wait} s to go", last.as_secs()));
+        if let Some(last) = [last_out, last_in].into_iter().flatten().min()
+            && let Some(left) = left(self.rules.cooldown_in, last)
+        {
+            let why = format!("the last change was {} s ago; {} s to go", last.as_secs(), left.as_secs());
+            self.keep_all("cooldown", &why);
         }
     }
 }

@@ -12,6 +12,7 @@ use super::trouble::Troubles;
 use crate::balancer::Balancer;
 use crate::cloud::Cloud;
 use crate::controller::{Advanced, ControllerError};
+use crate::inventory::sqlite::InventoryError;
 use crate::inventory::{Inventory, Snapshot};
 use crate::model::{DropletName, Phase};
 
@@ -76,10 +77,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Mover<C, B, I> {
             let pause = self.pass().await;
             shared.telemetry.health().beat(NAME, pause + PASS_TAKES_AT_MOST);
             tokio::select! {
-                () = sleep(pause) => {}
-                // What was written down a moment ago does not wait for the end of a pause.
+                biased;
+                // What was written down a moment ago does not wait for the end of a pause, and needs a whole pass.
                 () = shared.wake.notified() => self.waits_for_haproxy = false,
                 () = shared.stop.cancelled() => {}
+                () = sleep(pause) => {}
             }
         }
     }
@@ -89,10 +91,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Mover<C, B, I> {
         let turn = match self.shared.turns.take_now().await {
             Ok(turn) => turn,
             // Whoever has it carries on what is under way, ours as well.
-            Err(error) => {
+            Err(error @ InventoryError::Locked { .. }) => {
                 tracing::debug!("no pass now: {error}");
                 return OTHERS_TURN;
             }
+            Err(error) => return self.failed(&ControllerError::inventory(error)),
         };
         let is_quick = self.waits_for_haproxy && self.looked.elapsed() < WATCHING;
         let advanced = if is_quick {

@@ -97,11 +97,10 @@ impl Teller {
             Some(why) if self.troubles.begins("commit", why) => {
                 tracing::warn!("not all that was planned is begun: {why}");
             }
-            Some(_) => {}
             None if !record.plan.is_empty() && self.troubles.ends("commit") => {
                 tracing::info!("what is planned is begun again");
             }
-            None => {}
+            Some(_) | None => {}
         }
         // What could not be begun was said above.
         if !record.outcome.operations.is_empty() {

@@ -9,5 +9,6 @@ mod guests;
 mod import;
 mod interrupted;
 mod safety;
+#[expect(clippy::large_futures, reason = "a test has one at a time")]
 mod service;
 mod world;

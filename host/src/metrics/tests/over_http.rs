@@ -22,10 +22,13 @@ enum Play {
     Redirect,
 }
 
+/// Queries, each with its authorization.
+type Asked = Arc<Mutex<Vec<(String, Option<String>)>>>;
+
 /// A server that always does the same, and remembers what it was asked.
 struct Server {
     url: String,
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Asked,
     task: JoinHandle<()>,
 }
 
@@ -35,7 +38,7 @@ impl Drop for Server {
     }
 }
 
-type Shared = (Play, Arc<Mutex<Vec<(String, Option<String>)>>>);
+type Shared = (Play, Asked);
 
 async fn answer(State((play, asked)): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let authorization = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());

@@ -51,10 +51,12 @@ fn parameters(text: &str) -> Vec<(&str, String)> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some((name, after)) = rest.trim_start_matches([' ', ',', '\t']).split_once('=') {
-        let (value, after) = if let Some(quoted) = after.strip_prefix('"') { match unquoted(quoted) {
-            Some(read) => read,
-            None => break,
-        } } else {
+        let (value, after) = if let Some(quoted) = after.strip_prefix('"') {
+            match unquoted(quoted) {
+                Some(read) => read,
+                None => break,
+            }
+        } else {
             let end = after.find(',').unwrap_or(after.len());
             (after[..end].trim().to_owned(), &after[end..])
         };
@@ -84,6 +86,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "as it is compared with")]
     fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Option<Challenge> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         Some(Challenge::Bearer { realm: realm.to_owned(), service: owned(service), scope: owned(scope) })

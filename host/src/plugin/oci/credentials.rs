@@ -93,6 +93,7 @@ struct DockerConfig {
     creds_store: Option<String>,
 }
 
+#[expect(clippy::struct_field_names, reason = "the name is that of Docker's file")]
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Auth {
@@ -280,6 +281,7 @@ mod tests {
         Login { config_text: Some(text.to_owned()), ..Login::default() }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "as it is compared with")]
     fn password(user: &str, password: &str) -> Option<Secret> {
         Some(Secret::Password { user: user.to_owned(), password: password.to_owned() })
     }

@@ -130,6 +130,7 @@ pub struct Expect {
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub enum Came {
     /// A decision, for a fleet of this size.
     Decision {

@@ -106,6 +106,7 @@ fn rounder(value: f64) -> Vec<f64> {
         let step = 10_f64.powf(value.abs().log10().floor());
         found.push((value / step).round() * step);
     }
+    #[expect(clippy::float_cmp, reason = "whether it is rounder, not whether it is near")]
     found
         .retain(|round| round.abs() < value.abs() || (*round != value && round.fract() == 0.0 && value.fract() != 0.0));
     found

@@ -436,3 +436,54 @@ fn who_stays_since_no_successor_may_come_is_paid_for() {
 
     assert!(plan.is_empty(), "{plan:?}");
 }
+
+#[test]
+fn a_small_fleet_that_is_sick_as_a_whole_is_not_replaced() {
+    for (size, sick) in [(2, 2), (3, 3), (5, 3)] {
+        let mut fleet = serving(size);
+        for droplet in &mut fleet[..sick] {
+            droplet.healthy = false;
+        }
+        let case = Case::of(fleet).with(|rules, facts, seen| {
+            rules.replace_after = Some(Duration::from_mins(3));
+            rules.max_replace_per_hour = 10;
+            facts.unhealthy_since = seen.fleet.iter().map(|droplet| (droplet.name.clone(), ago(999))).collect();
+        });
+
+        let plan = case.plan(Outcome::Hold);
+
+        assert!(plan.is_empty(), "{plan:?}");
+        assert_eq!(names(&plan), ["unhealthy"]);
+    }
+}
+
+#[test]
+fn a_fleet_of_one_gets_a_second_one_before_the_sick_one_goes() {
+    let sick = |healthy_too: bool| {
+        let mut fleet = serving(if healthy_too { 2 } else { 1 });
+        fleet[0].healthy = false;
+        Case::of(fleet).with(|rules, facts, seen| {
+            rules.replace_after = Some(Duration::from_mins(3));
+            rules.max_replace_per_hour = 10;
+            facts.unhealthy_since = vec![(seen.fleet[0].name.clone(), ago(999))];
+        })
+    };
+
+    let first = sick(false).plan(Outcome::Hold);
+    let then = sick(true).plan(Outcome::Hold);
+
+    assert_eq!((created(&first), first.deletes.len()), (1, 0));
+    assert_eq!(deleted(&then), ["www-0"]);
+}
+
+#[test]
+fn a_fleet_is_not_shrunk_below_what_was_decided_when_creates_are_cut() {
+    let create = vec![DropletRequest { count: 3, ..DropletRequest::default() }];
+    let delete = (0..3).map(DropletId).collect();
+
+    let plan = Case::of(serving(10))
+        .with(|_, facts, _| facts.pauses = paused(Direction::Out))
+        .plan(Outcome::Change(Change { create, delete }));
+
+    assert_eq!((plan.to, plan.deletes.len()), (10, 0));
+}
