@@ -211,37 +211,27 @@ async fn plugins_say_what_they_are() {
 
     assert_said!(stage, stage.works(&["plugin", "list"]).await, @r"
     builtin:cloud-init       user-data-generator  0.1.0    User-data generator that fills in templates for cloud-init.
-    builtin:target-tracking  scaling-policy       0.1.0    Scaling policy that keeps a metric at its target, by the rules of the Kubernetes HPA.
+    builtin:file             user-data-generator  0.1.0    User-data generator that gives a text as it stands.
+    builtin:fixed            scaling-policy       0.1.0    Scaling policy that keeps the fleet at a count.
+    builtin:hold             scaling-policy       0.1.0    Scaling policy that leaves the fleet as it is.
+    builtin:nginx-hello      user-data-generator  0.1.0    User-data generator for a droplet that says who it is, through nginx.
+    builtin:predictive       scaling-policy       0.1.0    Scaling policy that has droplets ready for what comes every day, once its forecasts have proved themselves.
+    builtin:queueing         scaling-policy       0.1.0    Scaling policy that keeps waiting rare, sized by the Erlang C formula.
+    builtin:schedule         scaling-policy       0.1.0    Scaling policy that asks for floors by the clock, in any time zone.
+    builtin:step             scaling-policy       0.1.0    Scaling policy that changes the fleet by steps when an alarm rings, by the rules of AWS step scaling.
+    builtin:target-tracking  scaling-policy       0.1.0    Scaling policy that keeps metrics at their targets, by the rules of the Kubernetes HPA and its peers.
     ");
-    assert_said!(stage, stage.works(&["plugin", "inspect", "builtin:target-tracking"]).await, @r"
-    target-tracking 0.1.0 (scaling-policy)
-    Scaling policy that keeps a metric at its target, by the rules of the Kubernetes HPA.
-
-    reference  builtin:target-tracking
-    digest     DIGEST
-    size       SOME bytes
-    imports    doproxy:plugin/types@0.1.0
-
-    configuration
-      metric: string (required)
-          The series to follow, such as haproxy.requests_per_second. Several of one name are added up, or averaged with target_average.
-      target_per_droplet: number
-          What one droplet should carry, in the unit of a series that is a total over the fleet: requests/s, sessions.
-      target_average: number
-          What a series that is an average over the droplets should be: 0.6 for haproxy.utilisation, milliseconds for haproxy.response_time_ms.
-      tolerance: number (default 0.1)
-          How far from the target counts as on it, as a share of the target; 0.1 is 10 %.
-      scale_in_stabilisation_s: integer (default 300)
-          The fleet shrinks only to the largest size that was needed within this many seconds.
-      max_scale_out_percent: integer
-          Most that the fleet grows in one decision, in percent of its size. The larger of this and max_scale_out_droplets counts; without either, 100 % or 4 droplets.
-      max_scale_out_droplets: integer
-          Most droplets that are added in one decision.
-      max_scale_in_percent: integer
-          Most that the fleet shrinks in one decision, in percent of its size. The larger of this and max_scale_in_droplets counts; without either, there is no limit.
-      max_scale_in_droplets: integer
-          Most droplets that are removed in one decision.
-    ");
+    let inspected = stage.works(&["plugin", "inspect", "builtin:fixed"]).await;
+    for line in [
+        "fixed 0.1.0 (scaling-policy)",
+        "Scaling policy that keeps the fleet at a count.",
+        "world      doproxy:plugin/scaling-policy@0.1.0",
+        "reference  builtin:fixed",
+        "imports    pure: nothing but the contract",
+        "      How many droplets the fleet has, within the bounds of scaling.min and scaling.max.",
+    ] {
+        assert!(inspected.lines().any(|said| said == line), "{line:?} is not in {inspected}");
+    }
     stage.strike().await;
 }
 
