@@ -69,14 +69,15 @@ pub fn build(project: &Project, contract: &str) -> Result<Built, BuildError> {
     };
 
     let note = path.with_extension("inputs");
-    let inputs = inputs(project, &tool.version, revision.as_deref())?;
-    let note_of = |component: &[u8]| format!("{inputs} {}\n", Digest::of(component).hex());
+    let inputs = |without: &[&str]| inputs(project, &tool.version, revision.as_deref(), without);
+    let note_of = |inputs: &str, component: &[u8]| format!("{inputs} {}\n", Digest::of(component).hex());
     if let (Ok(noted), Ok(component)) = (fs::read_to_string(&note), fs::read(&path))
-        && noted == note_of(&component)
+        && noted == note_of(&inputs(&[])?, &component)
     {
         return Ok(built);
     }
 
+    let before = inputs(&WRITTEN_BY_TOOLCHAINS)?;
     let component = (tool.make)()?;
     let component = strip::strip(&component).ok_or_else(|| BuildError::Component {
         what: "the toolchain's output cannot be read",
@@ -84,13 +85,19 @@ pub fn build(project: &Project, contract: &str) -> Result<Built, BuildError> {
     })?;
     let component = metadata::with_metadata(&component, &project.about, revision.as_deref(), contract)?;
     fs::write(&path, &component).map_err(BuildError::file(&path))?;
-    fs::write(&note, note_of(&component)).map_err(BuildError::file(&note))?;
+    // A source that was changed meanwhile may not be in it.
+    if before == inputs(&WRITTEN_BY_TOOLCHAINS)? {
+        fs::write(&note, note_of(&inputs(&[])?, &component)).map_err(BuildError::file(&note))?;
+    }
     built.was_there = false;
     Ok(built)
 }
 
-/// A digest of everything that the component depends on.
-fn inputs(project: &Project, toolchain: &str, revision: Option<&str>) -> Result<String, BuildError> {
+/// Inputs that the first build may write.
+const WRITTEN_BY_TOOLCHAINS: [&str; 1] = ["Cargo.lock"];
+
+/// A digest of everything that the component depends on, but for files of the names `without`.
+fn inputs(project: &Project, toolchain: &str, revision: Option<&str>, without: &[&str]) -> Result<String, BuildError> {
     let mut files = Vec::new();
     collect(&project.directory, &mut files)?;
     files.sort();
@@ -99,6 +106,7 @@ fn inputs(project: &Project, toolchain: &str, revision: Option<&str>) -> Result<
         all.extend_from_slice(text.as_bytes());
         all.push(0);
     }
+    files.retain(|file| !file.file_name().and_then(|name| name.to_str()).is_some_and(|name| without.contains(&name)));
     for file in files {
         let bytes = fs::read(&file).map_err(BuildError::file(&file))?;
         let name = file.strip_prefix(&project.directory).unwrap_or(&file);
