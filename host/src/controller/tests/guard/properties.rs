@@ -258,7 +258,9 @@ proptest! {
             let is_cooling = |last: Option<Timestamp>, cooldown| last.is_some_and(|last| now.since(last) < cooldown);
             if is_cooling(observation.last_scale_out, rules.cooldown_out) {
                 let replaced = plan.deletes.iter().filter(|delete| delete.replaced).count();
-                let repair = limits.min.saturating_sub(size) as usize + replaced;
+                // A fleet of one gets a second one before the sick one goes.
+                let alone = usize::from(size == 1 && !observation.fleet.iter().any(|droplet| droplet.healthy));
+                let repair = limits.min.saturating_sub(size) as usize + replaced + alone;
                 prop_assert!(created(&plan) as usize <= repair, "{plan:?}");
             }
             let cools = is_cooling(observation.last_scale_out, rules.cooldown_in)
