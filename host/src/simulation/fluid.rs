@@ -155,12 +155,17 @@ impl Pool {
         self.bill.orders += count;
     }
 
-    /// Removes a droplet at the end of tick `now`; nothing where there is none of that number.
-    pub fn remove(&mut self, serial: u32, now: u32) {
-        if let Some(index) = self.droplets.iter().position(|droplet| droplet.serial == serial) {
-            let droplet = self.droplets.remove(index);
-            self.bill.lives.push((now + 1).saturating_sub(droplet.since));
-        }
+    /// Removes a droplet at the end of tick `now`, where there is one of that number.
+    pub fn remove(&mut self, serial: u32, now: u32) -> bool {
+        let Some(index) = self.droplets.iter().position(|droplet| droplet.serial == serial) else { return false };
+        let droplet = self.droplets.remove(index);
+        self.bill.lives.push((now + 1).saturating_sub(droplet.since));
+        true
+    }
+
+    /// The number of the droplet that is ordered next.
+    pub fn next_serial(&self) -> u32 {
+        self.next_serial
     }
 
     /// Counts a change of the size.

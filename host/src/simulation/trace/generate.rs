@@ -17,6 +17,7 @@ use std::time::Duration;
 use super::{MOST_INTERVALS, Trace, TraceError, millis, real};
 use crate::model::Timestamp;
 use crate::simulation::cloud::Chance;
+use crate::simulation::setting::Settings;
 
 /// Shapes that are added up.
 #[derive(Debug, Clone, PartialEq)]
@@ -165,51 +166,6 @@ fn shape(text: &str) -> Result<Shape, String> {
             (share, sd) => Shape::Noise { share: share.unwrap_or(0.0), sd: sd.unwrap_or(0.0) },
         },
     })
-}
-
-/// `key=value` pairs.
-struct Settings<'a>(Vec<(&'a str, &'a str)>);
-
-impl<'a> Settings<'a> {
-    fn parse(text: &'a str, known: &[&str]) -> Result<Self, String> {
-        let pairs = text.split(',').filter(|pair| !pair.is_empty()).map(|pair| {
-            let (key, value) = pair.split_once('=').ok_or(format!("{pair:?} is not KEY=VALUE"))?;
-            if known.contains(&key.trim()) {
-                Ok((key.trim(), value.trim()))
-            } else {
-                Err(format!("there is no {key:?}; there are {}", known.join(", ")))
-            }
-        });
-        pairs.collect::<Result<_, _>>().map(Self)
-    }
-
-    fn text(&self, key: &str) -> Option<&'a str> {
-        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
-    }
-
-    fn number(&self, key: &str) -> Result<Option<f64>, String> {
-        let parse = |text: &str| text.parse().ok().filter(|number: &f64| number.is_finite());
-        self.text(key).map(|text| parse(text).ok_or(format!("{key} is {text:?}, which is no number"))).transpose()
-    }
-
-    /// In seconds.
-    fn time(&self, key: &str) -> Result<Option<f64>, String> {
-        let parse = |text: &str| {
-            let seconds = text.parse::<f64>().ok().filter(|seconds| seconds.is_finite());
-            seconds.or_else(|| text.parse::<jiff::SignedDuration>().ok().map(|time| time.as_secs_f64()))
-        };
-        self.text(key)
-            .map(|text| parse(text).ok_or(format!("{key} is {text:?}, which is no length of time")))
-            .transpose()
-    }
-
-    fn needed(&self, key: &str) -> Result<f64, String> {
-        self.number(key)?.ok_or(format!("it needs {key}"))
-    }
-
-    fn needed_time(&self, key: &str) -> Result<f64, String> {
-        self.time(key)?.ok_or(format!("it needs {key}"))
-    }
 }
 
 #[cfg(test)]
