@@ -1,4 +1,26 @@
-//! Simulated worlds: cloud and balancer today; the load and the clock that drive them later.
+//! Simulated worlds: a virtual clock's worth of load, a cloud, a balancer, and what came of it.
+//!
+//! Two of them. The fast one is plain numbers: [`trace`] says what load comes, [`fluid`] and [`requests`] what a pool of
+//! droplets does with it, [`runner`] lets real policy components decide in it through the production guard, [`score`]
+//! and [`limit`] say how well that was. The whole one is [`cloud`] and [`balancer`] under a paused clock, for the
+//! production controller: tests use it, and the emulator.
 
 pub mod balancer;
 pub mod cloud;
+pub mod compare;
+pub mod fluid;
+pub mod gate;
+pub mod limit;
+mod number;
+mod observed;
+pub mod preset;
+pub mod report;
+pub mod requests;
+pub mod runner;
+pub mod scenario;
+pub mod score;
+mod setting;
+#[cfg(test)]
+mod tests;
+pub mod trace;
+pub mod weather;

@@ -1,0 +1,216 @@
+//! The report: one page that needs nothing else, no network among it.
+//!
+//! The table stands in it as HTML and reads without scripts; the charts are drawn by `chart.js` as SVG from the numbers
+//! that are embedded as JSON. What comes from outside (names, reasons, the command) is escaped on its way.
+
+use serde_json::{Value, json};
+
+use super::compare::{Comparison, Row, monthly};
+use super::runner::Played;
+use super::scenario::Scenario;
+
+/// Most points of a line: a longer run is drawn in buckets, the most of the demand and the least of the supply.
+const MOST_POINTS: usize = 50_000;
+
+/// Most decisions of a policy that are shown with their reasons.
+const MOST_REASONS: usize = 5_000;
+
+/// The page for a comparison that `command` made.
+pub fn page(scenario: &Scenario, comparison: &Comparison, command: &str) -> String {
+    let facts = [
+        ("Command", command.to_owned()),
+        ("Version", env!("CARGO_PKG_VERSION").to_owned()),
+        ("Begins", scenario.start.to_string()),
+        ("Ticks", format!("{} of {:?}", scenario.demand.len(), scenario.tick)),
+        ("Droplets", format!("{} requests/s each, {:?} to boot", scenario.setup.capacity, scenario.boot.typical())),
+        ("Price", format!("${}/h, at least {} s each", scenario.tariff.hourly, scenario.tariff.minimum_s)),
+        ("Guard", if scenario.bounds.is_some() { "as in doproxy.yml" } else { "only min and max" }.to_owned()),
+        ("Seed", scenario.seed.to_string()),
+    ];
+    let facts: String =
+        facts.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escaped(value))).collect();
+    let digests: String = comparison.policies.iter().map(|(row, _)| digest(row)).collect();
+    include_str!("page.html")
+        .replace("{{style}}", include_str!("style.css"))
+        .replace("{{table}}", &table(scenario, comparison))
+        .replace("{{facts}}", &facts)
+        .replace("{{digests}}", &digests)
+        .replace("{{script}}", include_str!("chart.js"))
+        // Last, so that nothing of it is taken for a place to fill in.
+        .replace("{{data}}", &embedded(&data(scenario, comparison)))
+}
+
+/// Text that means nothing to HTML.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            // Braces name the places of the page that are filled in.
+            '{' => escaped.push_str("&#123;"),
+            other => escaped.push(other),
+        }
+    }
+    escaped
+}
+
+/// JSON that does not end the script that it stands in.
+fn embedded(value: &Value) -> String {
+    value.to_string().replace('<', "\\u003c")
+}
+
+fn digest(row: &Row) -> String {
+    let config = row.config.as_ref().map(Value::to_string).unwrap_or_default();
+    format!(
+        "<dt>{}</dt><dd>{} <code>{}</code><br><code>{}</code></dd>",
+        escaped(&row.name),
+        escaped(row.reference.as_deref().unwrap_or_default()),
+        escaped(row.digest.as_deref().unwrap_or_default()),
+        escaped(&config)
+    )
+}
+
+fn table(scenario: &Scenario, comparison: &Comparison) -> String {
+    let with_latency = comparison.policies.iter().any(|(row, _)| row.latency.is_some());
+    let mut head: Vec<&str> = vec![
+        "policy",
+        "unserved %",
+        "× limit",
+        "changes/h",
+        "cost",
+        "$/month",
+        "droplet-h",
+        "× optimum",
+        "θU",
+        "θO",
+        "τU",
+        "τO",
+        "υ",
+    ];
+    if with_latency {
+        head.extend(["p50 ms", "p99 ms", "p99.9 ms"]);
+    }
+    let head: String = head.iter().map(|cell| format!("<th scope=\"col\">{cell}</th>")).collect();
+    let rows = comparison.policies.iter().map(|(row, _)| row).chain(&comparison.bounds);
+    let body: String = rows
+        .map(|row| {
+            let score = &row.score;
+            let mut cells = vec![
+                format!("{:.4}", score.unserved_pct),
+                format!("{:.3}", score.cost_over_limit),
+                format!("{:.2}", score.adaptations_per_h),
+                format!("${:.2}", score.cost),
+                format!("${:.0}", monthly(score, scenario)),
+                format!("{:.1}", score.droplet_hours),
+                format!("{:.3}", score.cost_over_optimum),
+                format!("{:.3}", score.theta_u),
+                format!("{:.1}", score.theta_o),
+                format!("{:.2}", score.tau_u),
+                format!("{:.1}", score.tau_o),
+                format!("{:.1}", score.upsilon),
+            ];
+            if with_latency {
+                let latency = row.latency;
+                cells.extend([
+                    latency.map_or_else(String::new, |latency| format!("{:.0}", latency.p50_ms)),
+                    latency.map_or_else(String::new, |latency| format!("{:.0}", latency.p99_ms)),
+                    latency.map_or_else(String::new, |latency| format!("{:.0}", latency.p999_ms)),
+                ]);
+            }
+            let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
+            format!("<tr><th scope=\"row\">{}</th>{cells}</tr>", escaped(&row.name))
+        })
+        .collect();
+    format!("<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+}
+
+fn data(scenario: &Scenario, comparison: &Comparison) -> Value {
+    let bucket = scenario.demand.len().div_ceil(MOST_POINTS).max(1);
+    let demand: Vec<f64> =
+        scenario.demand.chunks(bucket).map(|demand| rounded(demand.iter().copied().fold(0.0, f64::max))).collect();
+    let required: Vec<u32> = scenario
+        .demand
+        .chunks(bucket)
+        .map(|demand| demand.iter().map(|demand| scenario.setup.required(*demand)).max().unwrap_or(0))
+        .collect();
+    let optimum: Vec<u32> = comparison.limit.optimum().ready.chunks(bucket).map(least).collect();
+    json!({
+        "start_ms": scenario.start.0,
+        "point_s": scenario.setup.tick_s * super::number::real(bucket as u64),
+        "capacity": scenario.setup.capacity,
+        "demand": demand,
+        "required": steps(&required),
+        "optimum": steps(&optimum),
+        "policies": comparison.policies.iter().map(|(row, played)| policy(row, played, bucket)).collect::<Vec<_>>(),
+        "bounds": comparison.bounds.iter().map(point).collect::<Vec<_>>(),
+    })
+}
+
+fn policy(row: &Row, played: &Played, bucket: usize) -> Value {
+    let ready: Vec<u32> = played.run.steps.iter().map(|step| step.ready).collect();
+    let ready: Vec<u32> = ready.chunks(bucket).map(least).collect();
+    let changes: Vec<Value> = played
+        .changes
+        .iter()
+        .take(MOST_REASONS)
+        .map(|change| json!([change.tick as usize / bucket, change.from, change.to, change.reason]))
+        .collect();
+    json!({ "name": row.name, "ready": steps(&ready), "changes": changes, "point": point(row) })
+}
+
+/// Where a row stands in the chart of cost against unserved requests.
+fn point(row: &Row) -> Value {
+    json!({ "name": row.name, "unserved_pct": row.score.unserved_pct, "cost": row.score.cost })
+}
+
+fn least(sizes: &[u32]) -> u32 {
+    sizes.iter().copied().min().unwrap_or(0)
+}
+
+/// A line of few steps: pairs of an index and the value from there on.
+fn steps(values: &[u32]) -> Vec<(usize, u32)> {
+    let mut steps: Vec<(usize, u32)> = Vec::new();
+    for (index, value) in values.iter().copied().enumerate() {
+        if steps.last().is_none_or(|(_, last)| *last != value) {
+            steps.push((index, value));
+        }
+    }
+    steps
+}
+
+/// Six digits are enough to draw.
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_from_outside_means_anything_to_the_page() {
+        assert_eq!(escaped("<b onclick='x'>{{data}}&"), "&lt;b onclick=&#39;x&#39;&gt;&#123;&#123;data}}&amp;");
+        let text = embedded(&json!("</script><script>alert(1)"));
+        assert!(!text.contains('<'), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!("</script><script>alert(1)"));
+    }
+
+    #[test]
+    fn a_line_is_as_long_as_it_has_steps() {
+        assert_eq!(steps(&[2, 2, 3, 3, 3, 1]), [(0, 2), (2, 3), (5, 1)]);
+        assert!(steps(&[]).is_empty());
+    }
+
+    #[test]
+    fn the_page_loads_nothing() {
+        for part in [include_str!("page.html"), include_str!("chart.js"), include_str!("style.css")] {
+            for word in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {
+                assert!(!part.contains(word), "{word}");
+            }
+        }
+    }
+}

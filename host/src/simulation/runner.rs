@@ -1,0 +1,305 @@
+//! Runs a policy through a scenario: each tick it sees what the controller would show it, and the guard has the last word.
+//!
+//! The policy is the very component that would run in production, asked as the controller asks it; observation, decision
+//! and guard are the controller's own types and functions. What is simulated is the world around them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::fluid::{Bill, Droplet, Pool, Run, Step};
+use super::number::tick;
+use super::observed::{Eyes, Traffic};
+use super::requests::{Latency, Requests};
+use super::scenario::{Model, Scenario};
+use crate::controller::decide::ConfiguredPolicy;
+use crate::controller::guard::guard;
+use crate::controller::memory::Memory;
+use crate::model::{Creates, Decision, DropletId, DropletName, GuardFacts, Money, Observation, Outcome, Timestamp};
+
+/// What came of a policy.
+#[derive(Debug, Clone, Default)]
+pub struct Played {
+    /// The ticks, and what was paid for.
+    pub run: Run,
+    /// The ticks in which the size changed, or was to change and was held.
+    pub changes: Vec<Change>,
+    /// How often each rule of the guard cut something.
+    pub cuts: BTreeMap<String, u64>,
+    /// How often the policy failed, and the first time and reason.
+    pub failures: Option<Failures>,
+    /// How long requests took, where single ones were simulated.
+    pub latency: Option<Latency>,
+}
+
+/// A change of the size.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// At the end of which tick.
+    pub tick: u32,
+    /// The size before.
+    pub from: u32,
+    /// The size after.
+    pub to: u32,
+    /// Why, in the policy's words.
+    pub reason: String,
+}
+
+/// A policy that failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failures {
+    /// How often.
+    pub count: u64,
+    /// When first.
+    pub first: Timestamp,
+    /// Why then.
+    pub why: String,
+}
+
+/// How far all runs have come, and whether they should stop.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Ticks of all runs together.
+    pub ticks: AtomicU64,
+    /// Set to stop; what has run so far is the answer.
+    pub stop: AtomicBool,
+}
+
+/// How many ticks are between two looks at [`Progress`].
+const TICKS_BETWEEN: u32 = 64;
+
+/// Runs `policy` through `scenario`.
+pub async fn play(scenario: &Scenario, policy: &ConfiguredPolicy, progress: &Progress) -> Played {
+    let mut played = Played::default();
+    let mut world = Simulated::new(scenario);
+    let mut eyes = Eyes::new(scenario, &policy.policy.manifest().metrics);
+    let mut host = Host::default();
+    let mut state = Vec::new();
+    for now in 0..scenario.length() {
+        if now % TICKS_BETWEEN == 0 {
+            progress.ticks.fetch_add(TICKS_BETWEEN.into(), Ordering::Relaxed);
+            if progress.stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        let (step, traffic) = world.serve(now);
+        played.run.steps.push(step);
+        eyes.look(scenario, now, &world.pool, &step, traffic);
+        let observation = eyes.observation();
+        let answer = policy.ask(observation, &state).await;
+        if let Some(why) = answer.failure {
+            let failures = played.failures.get_or_insert(Failures { count: 0, first: observation.now, why });
+            failures.count += 1;
+        }
+        let order = host.order(scenario, now, observation, &answer.decision, world.pool.bill(), &mut played.cuts);
+        state = answer.decision.state;
+        let change = world.carry_out(now, &order);
+        if change != (0, 0) {
+            let from = observation.size();
+            let to = world.pool.size();
+            played.changes.push(Change { tick: now, from, to, reason: answer.decision.reason });
+            eyes.note_change(change.0 > 0, change.1 > 0);
+            host.note_creates(scenario.end_of(now), change.0);
+        }
+    }
+    played.latency = world.requests.as_ref().map(Requests::latency);
+    played.run.bill = world.pool.bill().clone();
+    played
+}
+
+/// What is to be done at the end of a tick.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Order {
+    create: u32,
+    /// Numbers of droplets.
+    delete: Vec<u32>,
+}
+
+/// The pool and the requests in it.
+struct Simulated<'a> {
+    scenario: &'a Scenario,
+    pool: Pool,
+    requests: Option<Requests>,
+    backlog: f64,
+}
+
+impl<'a> Simulated<'a> {
+    fn new(scenario: &'a Scenario) -> Self {
+        let requests = match scenario.model {
+            Model::Fluid => None,
+            Model::Requests(service) => Some(Requests::new(service, scenario.slots, scenario.seed)),
+        };
+        Self { scenario, pool: Pool::new(scenario.setup.first_size(&scenario.demand)), requests, backlog: 0.0 }
+    }
+
+    fn serve(&mut self, now: u32) -> (Step, Traffic) {
+        let demand = self.scenario.demand.get(now as usize).copied().unwrap_or_default();
+        if let Some(requests) = &mut self.requests {
+            let step = requests.serve(now, demand, &mut self.pool, &self.scenario.setup);
+            let traffic = Traffic {
+                sessions: requests.sessions(),
+                queued: requests.queued(),
+                response_time_ms: requests.response_time_ms(),
+            };
+            return (step, traffic);
+        }
+        let step = self.pool.serve(now, demand, self.backlog, &self.scenario.setup);
+        self.backlog = step.backlog;
+        // By Little's law, with all slots in use where the demand is more than they can serve.
+        let slots = f64::from(step.ready) * f64::from(self.scenario.slots);
+        let busy = (demand / self.scenario.setup.capacity * f64::from(self.scenario.slots)).min(slots);
+        let whole = |count: f64| u32::try_from(super::number::nearest(count)).unwrap_or(u32::MAX);
+        (step, Traffic { sessions: whole(busy), queued: whole(step.backlog), response_time_ms: None })
+    }
+
+    /// Answers how many were created and deleted.
+    fn carry_out(&mut self, now: u32, order: &Order) -> (u32, u32) {
+        let at = self.scenario.until_end_of(now);
+        let weather = &self.scenario.weather;
+        if weather.is_api_away(at) {
+            return (0, 0);
+        }
+        let create = if weather.is_sold_out(at) { 0 } else { order.create };
+        for _ in 0..create {
+            let droplet = self.scenario.ordered(self.pool.next_serial(), now);
+            self.pool.add(1, droplet.since, droplet.ready_at);
+        }
+        let mut deleted = 0;
+        for serial in &order.delete {
+            deleted += u32::from(self.pool.remove(*serial, now));
+        }
+        // One that never comes up is given up, as the controller gives it up.
+        let deadline = self.scenario.ticks(LONGEST_BOOT);
+        let lost =
+            |droplet: &&Droplet| droplet.ready_at == u32::MAX && now + 1 >= droplet.since.saturating_add(deadline);
+        let lost: Vec<u32> = self.pool.droplets().iter().filter(lost).map(|droplet| droplet.serial).collect();
+        for serial in lost {
+            self.pool.remove(serial, now);
+        }
+        if create > 0 || deleted > 0 {
+            self.pool.count_adaptation();
+        }
+        (create, deleted)
+    }
+}
+
+/// How long the controller waits for a droplet to come up, where its configuration says nothing else.
+const LONGEST_BOOT: Duration = Duration::from_mins(10);
+
+/// The part of the host between decision and plan, with what it remembers.
+#[derive(Debug, Default)]
+struct Host {
+    memory: Memory,
+    has_begun: bool,
+    creates: VecDeque<(Timestamp, u32)>,
+}
+
+impl Host {
+    fn order(
+        &mut self,
+        scenario: &Scenario,
+        now: u32,
+        observation: &Observation,
+        decision: &Decision,
+        bill: &Bill,
+        cuts: &mut BTreeMap<String, u64>,
+    ) -> Order {
+        let Some(bounds) = &scenario.bounds else { return unguarded(scenario, observation, decision) };
+        if !self.has_begun {
+            self.memory.begin(observation.now, observation.size());
+            self.has_begun = true;
+        }
+        self.memory.look(observation);
+        let facts = GuardFacts {
+            creates: Creates { begun: self.creates_of_last_hour(observation.now), ..Creates::default() },
+            spent_this_month: spent(scenario, bill),
+            api_unreachable: scenario
+                .weather
+                .is_api_away(scenario.until_end_of(now))
+                .then(|| "a simulated outage".to_owned()),
+            ..self.memory.facts(observation.now)
+        };
+        let plan = guard(observation, decision, &bounds.rules, &facts);
+        self.memory.remember(observation.now, decision.outcome.size(observation.size()), bounds.rules.stabilisation);
+        self.memory.replaced(observation.now, plan.deletes.iter().filter(|delete| delete.replaced).count());
+        for cut in &plan.cuts {
+            if let Some(count) = cuts.get_mut(&cut.rule) {
+                *count += 1;
+            } else {
+                cuts.insert(cut.rule.clone(), 1);
+            }
+        }
+        let named = |name: &DropletName| {
+            observation.fleet.iter().find(|droplet| droplet.name == *name).and_then(|droplet| droplet.id)
+        };
+        Order {
+            create: plan.created(),
+            delete: plan.deletes.iter().filter_map(|delete| named(&delete.droplet)).map(serial_of).collect(),
+        }
+    }
+
+    fn note_creates(&mut self, at: Timestamp, count: u32) {
+        if count > 0 {
+            self.creates.push_back((at, count));
+        }
+    }
+
+    fn creates_of_last_hour(&mut self, now: Timestamp) -> u32 {
+        while self.creates.front().is_some_and(|(at, _)| now.since(*at) >= Duration::from_hours(1)) {
+            self.creates.pop_front();
+        }
+        self.creates.iter().map(|(_, count)| count).sum()
+    }
+}
+
+/// What the run has cost so far: a run is one month's.
+fn spent(scenario: &Scenario, bill: &Bill) -> Money {
+    let billed = bill.ticks_with_minimum(scenario.tariff.minimum_ticks(scenario.setup.tick_s));
+    let hours = super::number::real(billed) * scenario.setup.tick_s / 3600.0;
+    Money::from_dollars(hours * scenario.tariff.hourly)
+}
+
+fn serial_of(id: DropletId) -> u32 {
+    u32::try_from(id.0.saturating_sub(1)).unwrap_or(u32::MAX)
+}
+
+/// What a decision leads to within the smallest and the largest size, and nothing else held.
+fn unguarded(scenario: &Scenario, observation: &Observation, decision: &Decision) -> Order {
+    let size = observation.size();
+    let wanted = decision.outcome.size(size).clamp(scenario.setup.min, scenario.setup.max);
+    let mut order = Order::default();
+    let mut named = Vec::new();
+    match &decision.outcome {
+        Outcome::Hold => {}
+        Outcome::ScaleTo(to) => {
+            order.create = wanted.saturating_sub(size);
+            named = to.delete_first.clone();
+        }
+        Outcome::Change(change) => {
+            // What the bounds take away is taken from the creates, then from the deletes.
+            let deleted = tick(change.delete.len()).min(size);
+            order.create = wanted.saturating_sub(size - deleted);
+            named = change.delete.clone();
+        }
+    }
+    let after = size + order.create;
+    let leaving = after.saturating_sub(wanted) as usize;
+    let there = |id: &DropletId| observation.fleet.iter().any(|droplet| droplet.id == Some(*id));
+    order.delete = named.into_iter().filter(there).take(leaving).map(serial_of).collect();
+    for droplet in by_age(observation) {
+        if order.delete.len() >= leaving {
+            break;
+        }
+        if !order.delete.contains(&droplet) {
+            order.delete.push(droplet);
+        }
+    }
+    order
+}
+
+/// Whom nobody names: the youngest of those that boot, then the oldest of those that serve.
+fn by_age(observation: &Observation) -> impl Iterator<Item = u32> + '_ {
+    let booting = observation.fleet.iter().rev().filter(|droplet| droplet.phase.is_coming_up());
+    let ready = observation.fleet.iter().filter(|droplet| !droplet.phase.is_coming_up());
+    booting.chain(ready).filter_map(|droplet| droplet.id).map(serial_of)
+}

@@ -1,0 +1,138 @@
+//! How well a run went: the elasticity measures of the SPEC Research Group, and what it cost.
+//!
+//! Sources: Herbst, Kounev, Reussner, "Elasticity in Cloud Computing" (2013); Ilyushkin et al., "An Experimental
+//! Performance Evaluation of Autoscalers for Complex Workflows" (2017); Bauer et al., "Chameleon" (2019). None of these
+//! ranks policies by itself: a droplet that is held over a gap shorter than its boot time is right, and counts as too
+//! much. What ranks is the unserved share, the cost over the limit at that share, and how often the size changes.
+
+use serde::{Deserialize, Serialize};
+
+use super::fluid::{Run, Setup, Step};
+use super::limit::Limit;
+use super::number::{length, real, tick, up};
+
+/// The measures of a run. The names are those of `--json`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Score {
+    /// Under-provisioning: mean share of the droplets needed that were missing, in percent.
+    pub theta_u: f64,
+    /// Over-provisioning: mean share of droplets beyond those needed, in percent.
+    pub theta_o: f64,
+    /// Ticks with too few droplets, in percent.
+    pub tau_u: f64,
+    /// Ticks with too many droplets, in percent.
+    pub tau_o: f64,
+    /// Instability: ticks in which supply and demand moved differently, in percent.
+    pub upsilon: f64,
+    /// Auto-scaling deviation: the five above in one, by the norm of power 5.
+    pub sigma: f64,
+    /// Requests that were not served, in percent.
+    pub unserved_pct: f64,
+    /// Requests that wait at the end, in percent of all; with [`Overload::Queue`](super::fluid::Overload) only.
+    pub backlog_pct: f64,
+    /// Changes of the size, per hour.
+    pub adaptations_per_h: f64,
+    /// Hours that were billed, without a minimum charge.
+    pub droplet_hours: f64,
+    /// What was billed, in dollars, with the minimum charge.
+    pub cost: f64,
+    /// Hours that the clairvoyant optimum bills, which leaves nothing unserved.
+    pub optimum_droplet_hours: f64,
+    /// What was billed, with the minimum charge, over what the optimum bills, which knows none.
+    pub cost_over_optimum: f64,
+    /// What was billed over the least that any policy can pay that leaves as much unserved.
+    pub cost_over_limit: f64,
+}
+
+/// What a droplet costs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tariff {
+    /// Dollars an hour.
+    pub hourly: f64,
+    /// The least that is billed for a droplet, in seconds.
+    pub minimum_s: f64,
+}
+
+impl Tariff {
+    /// The minimum charge in ticks, the last one begun counted whole.
+    pub fn minimum_ticks(&self, tick_s: f64) -> u32 {
+        up(self.minimum_s / tick_s)
+    }
+}
+
+impl Score {
+    /// The score of a run over `demand` in requests per second, `limit` being of the same demand.
+    pub fn of(run: &Run, setup: &Setup, tariff: &Tariff, limit: &Limit) -> Self {
+        let steps = &run.steps;
+        let hours = length(steps) * setup.tick_s / 3600.0;
+        let requests: f64 = steps.iter().map(|step| step.demand).sum::<f64>() * setup.tick_s;
+        let unserved: f64 = steps.iter().map(|step| step.unserved).sum();
+        let backlog = steps.last().map_or(0.0, |step| step.backlog);
+        let minimum = tariff.minimum_ticks(setup.tick_s);
+        let billed = run.bill.ticks_with_minimum(minimum);
+        let in_hours = |ticks: u64| real(ticks) * setup.tick_s / 3600.0;
+        let deviation = Deviation::of(steps);
+        Self {
+            theta_u: deviation.theta_u,
+            theta_o: deviation.theta_o,
+            tau_u: deviation.tau_u,
+            tau_o: deviation.tau_o,
+            upsilon: deviation.upsilon,
+            sigma: deviation.sigma(),
+            unserved_pct: percent(unserved, requests),
+            backlog_pct: percent(backlog, requests),
+            adaptations_per_h: ratio(f64::from(run.bill.adaptations), hours),
+            droplet_hours: in_hours(run.bill.ticks),
+            cost: in_hours(billed) * tariff.hourly,
+            optimum_droplet_hours: in_hours(limit.optimum().ticks),
+            cost_over_optimum: ratio(real(billed), real(limit.optimum().ticks)),
+            cost_over_limit: ratio(real(billed), limit.least_ticks(unserved + backlog)),
+        }
+    }
+}
+
+/// How far supply was from demand, all in percent.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+struct Deviation {
+    theta_u: f64,
+    theta_o: f64,
+    tau_u: f64,
+    tau_o: f64,
+    upsilon: f64,
+}
+
+impl Deviation {
+    fn of(steps: &[Step]) -> Self {
+        let mut sum = Self::default();
+        for step in steps {
+            let (needed, there) = (f64::from(step.required), f64::from(step.ready));
+            sum.theta_u += (needed - there).max(0.0) / needed.max(1.0);
+            sum.theta_o += (there - needed).max(0.0) / needed.max(1.0);
+        }
+        let count = |is: fn(&&Step) -> bool| f64::from(tick(steps.iter().filter(is).count()));
+        let moves = steps
+            .windows(2)
+            .filter(|pair| pair[1].ready.cmp(&pair[0].ready) != pair[1].required.cmp(&pair[0].required));
+        let ticks = length(steps);
+        Self {
+            theta_u: percent(sum.theta_u, ticks),
+            theta_o: percent(sum.theta_o, ticks),
+            tau_u: percent(count(|step| step.ready < step.required), ticks),
+            tau_o: percent(count(|step| step.ready > step.required), ticks),
+            upsilon: percent(f64::from(tick(moves.count())), ticks - 1.0),
+        }
+    }
+
+    fn sigma(&self) -> f64 {
+        let parts = [self.theta_u, self.theta_o, self.tau_u, self.tau_o, self.upsilon];
+        parts.iter().map(|part| part.powi(5)).sum::<f64>().powf(0.2)
+    }
+}
+
+fn ratio(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
+
+fn percent(part: f64, whole: f64) -> f64 {
+    100.0 * ratio(part, whole)
+}

@@ -1,0 +1,179 @@
+//! HAProxy's HTTP log, and the Common and Combined formats of web servers: each line is a request, and its time stands
+//! in brackets (`[06/Feb/2009:12:14:14.655]`, `[10/Oct/2000:13:55:36 -0700]`).
+//!
+//! A log is in the order in which requests ended, so its times may go back; they are counted, and the order does not
+//! matter. HAProxy writes no time zone: its times are taken as UTC.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Read as _};
+
+use super::error::{Problem, TraceError};
+use super::rows::{Repair, Row};
+use super::{MOST_INTERVALS, real};
+
+/// The longest line: HAProxy writes 64 KiB at most.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// Counts the requests of each interval of `interval_ms`. An interval without any is a rate of 0.
+pub(super) fn read(
+    source: &str,
+    mut input: impl BufRead,
+    interval_ms: i64,
+    repair: bool,
+) -> Result<(Vec<Row>, Vec<Repair>), TraceError> {
+    let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
+    let mut skipped = Repair { what: "skipped lines that are no request", count: 0, first: 0 };
+    let mut bytes = Vec::new();
+    let mut line = 0;
+    loop {
+        bytes.clear();
+        line += 1;
+        let most = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
+        let read = (&mut input).take(most).read_until(b'\n', &mut bytes);
+        if read.map_err(|error| TraceError::form(source, line, error.to_string()))? == 0 {
+            break;
+        }
+        if bytes.len() == LONGEST_LINE {
+            return Err(TraceError::line(source, line, Problem::TooLong(LONGEST_LINE)));
+        }
+        let text = bytes.trim_ascii();
+        if text.is_empty() {
+            continue;
+        }
+        match time_of(text) {
+            Some(at_ms) => *counts.entry(at_ms.div_euclid(interval_ms)).or_default() += 1,
+            // HAProxy tells of servers and of itself in the same log.
+            None if repair || contains(text, b"haproxy[") => {
+                skipped.first = if skipped.count == 0 { line } else { skipped.first };
+                skipped.count += 1;
+            }
+            None => {
+                let shown: String = String::from_utf8_lossy(text).chars().take(60).collect();
+                let problem = format!("no request with its time in brackets: {shown:?}; --repair skips such lines");
+                return Err(TraceError::form(source, line, problem));
+            }
+        }
+    }
+    let repairs = if skipped.count > 0 { vec![skipped] } else { Vec::new() };
+    Ok((rows(source, &counts, interval_ms)?, repairs))
+}
+
+/// A row for each interval from the first to the last.
+fn rows(source: &str, counts: &BTreeMap<i64, u64>, interval_ms: i64) -> Result<Vec<Row>, TraceError> {
+    let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
+        return Ok(Vec::new());
+    };
+    let slots = u64::try_from(last - first).unwrap_or(u64::MAX).saturating_add(1);
+    if slots > MOST_INTERVALS {
+        return Err(TraceError::too_long(source, slots));
+    }
+    let seconds = real(u64::try_from(interval_ms).unwrap_or(1)) / 1000.0;
+    let rate = |slot: i64| real(counts.get(&slot).copied().unwrap_or_default()) / seconds;
+    Ok((1_u64..)
+        .zip(*first..=*last)
+        .map(|(line, slot)| Row { at_ms: slot * interval_ms, rate: rate(slot), line })
+        .collect())
+}
+
+/// Whether a line is one of these formats.
+pub(super) fn is_one(line: &[u8]) -> bool {
+    time_of(line).is_some() || contains(line, b"haproxy[")
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// The time of a request, in milliseconds since the epoch.
+fn time_of(line: &[u8]) -> Option<i64> {
+    // An address of IPv6 may stand in brackets, too.
+    let opened = line.iter().enumerate().filter(|(_, byte)| **byte == b'[').map(|(index, _)| index + 1);
+    opened.take(8).find_map(|index| bracketed(line.get(index..)?))
+}
+
+/// `06/Feb/2009:12:14:14.655]` or `10/Oct/2000:13:55:36 -0700]`.
+fn bracketed(text: &[u8]) -> Option<i64> {
+    let (date, rest) = text.split_at_checked(20)?;
+    let is_punctuated =
+        [(2, b'/'), (6, b'/'), (11, b':'), (14, b':'), (17, b':')].iter().all(|(at, is)| date[*at] == *is);
+    if !is_punctuated {
+        return None;
+    }
+    let day = number(&date[0..2])?;
+    let month = month(&date[3..6])?;
+    let year = number(&date[7..11])?;
+    let (hour, minute, second) = (number(&date[12..14])?, number(&date[15..17])?, number(&date[18..20])?);
+    let (ms, zone) = match rest {
+        [b'.', a, b, c, b']', ..] => (number(&[*a, *b, *c])?, 0),
+        [b']', ..] => (0, 0),
+        [b' ', sign @ (b'+' | b'-'), a, b, c, d, b']', ..] => {
+            let offset = number(&[*a, *b])? * 60 + number(&[*c, *d])?;
+            (0, if *sign == b'-' { -offset } else { offset })
+        }
+        _ => return None,
+    };
+    let is_possible = (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    is_possible.then(|| {
+        let seconds = days_since_epoch(year, month, day) * 86_400 + (hour * 60 + minute - zone) * 60 + second;
+        seconds * 1000 + ms
+    })
+}
+
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
+}
+
+fn month(name: &[u8]) -> Option<i64> {
+    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    (1..).zip(MONTHS.chunks_exact(3)).find(|(_, month)| *month == name).map(|(number, _)| number)
+}
+
+/// Howard Hinnant's `days_from_civil`: a parser of dates would be most of the time that a log takes.
+fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HAPROXY: &str = "Feb  6 12:14:14 localhost haproxy[14389]: [2001:db8::1]:33317 [06/Feb/2009:12:14:14.655] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {1wt.eu} {} \"GET /index.html HTTP/1.1\"";
+    const COMBINED: &str = "127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] \"GET /apache_pb.gif HTTP/1.0\" 200 2326 \"http://www.example.com/start.html\" \"Mozilla/4.08 [en]\"";
+
+    #[test]
+    fn the_time_of_a_request_is_found_in_each_format() {
+        assert_eq!(time_of(HAPROXY.as_bytes()), Some(1_233_922_454_655));
+        assert_eq!(time_of(COMBINED.as_bytes()), Some(971_211_336_000));
+        assert_eq!(time_of(b"[ssl:warn] [pid 12] nothing"), None);
+        assert_eq!(time_of(b"x [41/Oct/2000:13:55:36 -0700]"), None);
+    }
+
+    #[test]
+    fn requests_are_counted_whatever_their_order_and_none_is_a_rate_of_zero() {
+        let log = |second: u32| format!("::1 - - [10/Oct/2000:13:55:{second:02} +0000] \"GET / HTTP/1.1\" 200 5\n");
+        let text: String = [30, 5, 10, 31, 59].map(log).concat();
+
+        let (rows, repairs) = read("access.log", text.as_bytes(), 10_000, false).unwrap();
+
+        assert_eq!(rows.iter().map(|row| row.rate).collect::<Vec<_>>(), [0.1, 0.1, 0.0, 0.2, 0.0, 0.1]);
+        assert!(repairs.is_empty());
+    }
+
+    #[test]
+    fn a_line_that_is_no_request_is_an_error_unless_haproxy_speaks_of_itself() {
+        let text = format!("{HAPROXY}\nFeb  6 12:14:15 localhost haproxy[14389]: Server www/a is UP\nrubbish\n");
+
+        let error = read("haproxy.log", text.as_bytes(), 1000, false).unwrap_err().to_string();
+        let (_, repairs) = read("haproxy.log", text.as_bytes(), 1000, true).unwrap();
+
+        assert_eq!(
+            error,
+            "haproxy.log:3: no request with its time in brackets: \"rubbish\"; --repair skips such lines"
+        );
+        assert_eq!(repairs[0].to_string(), "skipped lines that are no request: 2 times, first at line 2");
+    }
+}

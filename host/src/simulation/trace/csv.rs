@@ -1,0 +1,104 @@
+//! CSV with a header: two of its columns, by name.
+
+use std::io::Read;
+
+use super::error::TraceError;
+use super::rows::Row;
+
+/// The columns where nothing else is said.
+pub const COLUMNS: (&str, &str) = ("timestamp_s", "requests_per_s");
+
+/// Reads the columns `time` and `rate`. A time is in seconds since 1970, or since the beginning; or it is written as RFC
+/// 3339 has it.
+pub(super) fn read(source: &str, input: impl Read, columns: (&str, &str)) -> Result<Vec<Row>, TraceError> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(input);
+    let failed = |error: &csv::Error| {
+        let line = error.position().map_or(1, csv::Position::line);
+        match error.kind() {
+            csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+                TraceError::form(source, line, format!("{len} columns, where the header has {expected_len}"))
+            }
+            _ => TraceError::form(source, line, error.to_string()),
+        }
+    };
+    let header = reader.headers().map_err(|error| failed(&error))?;
+    let find = |name: &str| {
+        header.iter().position(|column| column == name).ok_or_else(|| {
+            let there = header.iter().map(|column| format!("{column:?}")).collect::<Vec<_>>().join(", ");
+            TraceError::form(source, 1, format!("no column {name:?} among {there}; --columns TIME,RATE names the two"))
+        })
+    };
+    let (time, rate) = (find(columns.0)?, find(columns.1)?);
+    let mut rows = Vec::new();
+    let mut record = csv::StringRecord::new();
+    while reader.read_record(&mut record).map_err(|error| failed(&error))? {
+        let line = record.position().map_or(0, csv::Position::line);
+        let cell = |index: usize| record.get(index).unwrap_or_default();
+        let at_ms = time_of(cell(time))
+            .ok_or_else(|| TraceError::form(source, line, format!("{:?} is no time", cell(time))))?;
+        // An empty cell is a gap: `--repair` fills it in.
+        let rate = match cell(rate) {
+            "" => f64::NAN,
+            text => text.parse().map_err(|_| TraceError::form(source, line, format!("{text:?} is no number")))?,
+        };
+        rows.push(Row { at_ms, rate, line });
+    }
+    Ok(rows)
+}
+
+/// Milliseconds since the epoch.
+fn time_of(text: &str) -> Option<i64> {
+    if let Ok(seconds) = text.parse::<f64>() {
+        return from_seconds(seconds);
+    }
+    text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond)
+}
+
+/// Milliseconds since the epoch from seconds; `None` for what is no time of this era.
+pub(super) fn from_seconds(seconds: f64) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "within the bounds that are checked")]
+    let ms = (seconds.abs() < 1e12).then(|| (seconds * 1000.0).round() as i64);
+    ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(text: &str) -> Result<Vec<Row>, String> {
+        read("load.csv", text.as_bytes(), COLUMNS).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn two_columns_are_taken_by_name_wherever_they_stand() {
+        let text = "host,\"requests_per_s\", timestamp_s\nweb, 12.5, 0\nweb,13,60\n";
+
+        let rows = read_text(text).unwrap();
+
+        assert_eq!(rows, [Row { at_ms: 0, rate: 12.5, line: 2 }, Row { at_ms: 60_000, rate: 13.0, line: 3 }]);
+    }
+
+    #[test]
+    fn a_time_may_be_written_out() {
+        let text = "time,rate\n1998-06-29T00:00:00Z,3\n";
+
+        let rows = read("load.csv", text.as_bytes(), ("time", "rate")).unwrap();
+
+        assert_eq!(rows[0].at_ms, 899_078_400_000);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_with_its_line() {
+        for (text, wanted) in [
+            (
+                "a,b\n1,2\n",
+                "load.csv:1: no column \"timestamp_s\" among \"a\", \"b\"; --columns TIME,RATE names the two",
+            ),
+            ("timestamp_s,requests_per_s\n0,1\n60,many\n", "load.csv:3: \"many\" is no number"),
+            ("timestamp_s,requests_per_s\nnoon,1\n", "load.csv:2: \"noon\" is no time"),
+            ("timestamp_s,requests_per_s\n0,1\n60\n", "load.csv:3: 1 columns, where the header has 2"),
+        ] {
+            assert_eq!(read_text(text).unwrap_err(), wanted);
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! Traces: requests per second over time, from files of several kinds and from generators.
+//!
+//! [`read`] tells the kind of a file by what is in it and hands its lines to the reader of that kind; [`rows`] makes an
+//! even trace of what the readers found, and is the one place that says what is wrong with it or mends it. [`generate`]
+//! needs no file. What was recorded by the host itself comes in through [`Trace::from_samples`].
+
+mod access_log;
+mod csv;
+mod error;
+pub mod generate;
+mod prometheus;
+pub mod read;
+mod rows;
+
+use std::time::Duration;
+
+pub use error::TraceError;
+pub use rows::Repair;
+
+use super::number::real;
+use crate::model::{Sample, Timestamp};
+use rows::Row;
+
+/// Most intervals of a trace: a second each for seven months.
+pub const MOST_INTERVALS: u64 = 20_000_000;
+
+/// Requests per second over time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trace {
+    /// When it begins.
+    pub start: Timestamp,
+    /// For how long a rate holds.
+    pub interval: Duration,
+    /// Requests per second, one for each interval.
+    pub rates: Vec<f64>,
+}
+
+impl Trace {
+    /// A trace of samples that are `interval` apart; `source` is what errors call them.
+    pub fn from_samples(
+        source: &str,
+        samples: impl IntoIterator<Item = Sample>,
+        repair: bool,
+    ) -> Result<(Self, Vec<Repair>), TraceError> {
+        let rows = (1_u64..).zip(samples).map(|(line, sample)| Row {
+            at_ms: i64::try_from(sample.at.0).unwrap_or(i64::MAX),
+            rate: sample.value,
+            line,
+        });
+        rows::even(source, "sample", rows.collect(), repair)
+    }
+
+    /// How long it is.
+    pub fn length(&self) -> Duration {
+        self.interval.saturating_mul(u32::try_from(self.rates.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The mean rate in each tick. A tick that the trace does not cover whole is left out.
+    pub fn ticks(&self, tick: Duration) -> Vec<f64> {
+        let (interval, tick) = (millis(self.interval), millis(tick));
+        if tick == interval {
+            return self.rates.clone();
+        }
+        if interval.is_multiple_of(tick) {
+            let times = usize::try_from(interval / tick).unwrap_or(usize::MAX);
+            return self.rates.iter().flat_map(|rate| std::iter::repeat_n(*rate, times)).collect();
+        }
+        if tick.is_multiple_of(interval) {
+            let each = usize::try_from(tick / interval).unwrap_or(usize::MAX);
+            return self
+                .rates
+                .chunks_exact(each)
+                .map(|rates| rates.iter().sum::<f64>() / real(tick / interval))
+                .collect();
+        }
+        let end = interval.saturating_mul(self.rates.len() as u64);
+        (0..end / tick).map(|index| self.mean(index * tick, (index + 1) * tick, interval)).collect()
+    }
+
+    /// The mean rate from one time to another, in milliseconds since the start.
+    fn mean(&self, from: u64, to: u64, interval: u64) -> f64 {
+        let mut sum = 0.0;
+        let mut at = from;
+        while at < to {
+            let index = at / interval;
+            let next = ((index + 1) * interval).min(to);
+            let rate = usize::try_from(index).ok().and_then(|index| self.rates.get(index)).copied().unwrap_or_default();
+            sum += rate * real(next - at);
+            at = next;
+        }
+        sum / real(to - from)
+    }
+}
+
+/// A length of time in milliseconds, at least one.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(interval_s: u64, rates: &[f64]) -> Trace {
+        Trace { start: Timestamp(0), interval: Duration::from_secs(interval_s), rates: rates.to_vec() }
+    }
+
+    #[test]
+    fn a_shorter_tick_holds_the_rate_and_a_longer_one_takes_the_mean() {
+        let trace = trace(60, &[1.0, 3.0, 5.0]);
+
+        assert_eq!(trace.ticks(Duration::from_secs(60)), [1.0, 3.0, 5.0]);
+        assert_eq!(trace.ticks(Duration::from_secs(30)), [1.0, 1.0, 3.0, 3.0, 5.0, 5.0]);
+        assert_eq!(trace.ticks(Duration::from_secs(120)), [2.0]);
+    }
+
+    #[test]
+    fn a_tick_that_fits_neither_way_takes_its_share_of_each() {
+        let rates = trace(60, &[1.0, 3.0, 5.0]).ticks(Duration::from_secs(45));
+
+        assert_eq!(rates.len(), 4);
+        assert!((rates[1] - (15.0 * 1.0 + 30.0 * 3.0) / 45.0).abs() < 1e-12, "{rates:?}");
+    }
+
+    #[test]
+    fn no_request_is_lost_on_the_way_to_ticks() {
+        let trace = trace(15, &[4.0, 0.0, 7.0, 1.0, 1.0, 9.0, 2.0, 3.0]);
+        for tick in [5, 10, 15, 20, 24, 30, 40, 60, 120] {
+            let sum: f64 = trace.ticks(Duration::from_secs(tick)).iter().sum::<f64>() * real(tick);
+
+            assert!((sum - 27.0 * 15.0).abs() < 1e-9, "{tick}: {sum}");
+        }
+    }
+}

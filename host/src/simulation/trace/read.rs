@@ -1,0 +1,106 @@
+//! Reading a trace from a file, whatever kind it is of, packed with gzip or not.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::time::Duration;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::{Repair, Trace, TraceError, access_log, csv, millis, prometheus, rows};
+
+pub use super::csv::COLUMNS;
+
+/// How a file is to be read.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The columns of a CSV, the time's and the rate's.
+    pub columns: (String, String),
+    /// The interval in which the lines of a log are counted.
+    pub interval: Duration,
+    /// Whether what is wrong is mended.
+    pub repair: bool,
+}
+
+/// Bytes that are looked at to tell the kind of a file.
+const LOOK: usize = 64 * 1024;
+
+/// The kinds of file.
+enum Kind {
+    Csv,
+    Prometheus,
+    AccessLog,
+}
+
+/// Reads the file at `path`.
+pub fn file(path: &Path, reading: &Reading) -> Result<(Trace, Vec<Repair>), TraceError> {
+    let failed = |source| TraceError::Read { path: path.to_owned(), source };
+    let mut file = BufReader::with_capacity(LOOK, File::open(path).map_err(failed)?);
+    let is_packed = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
+    let source = path.display().to_string();
+    if is_packed {
+        return text(&source, BufReader::with_capacity(LOOK, MultiGzDecoder::new(file)), reading);
+    }
+    text(&source, file, reading)
+}
+
+/// Reads text of any kind.
+fn text(source: &str, mut input: impl BufRead, reading: &Reading) -> Result<(Trace, Vec<Repair>), TraceError> {
+    let start = input.fill_buf().map_err(|error| TraceError::whole(source, error.to_string()))?;
+    match kind(start) {
+        Kind::Csv => {
+            let (time, rate) = &reading.columns;
+            rows::even(source, "row", csv::read(source, input, (time, rate))?, reading.repair)
+        }
+        Kind::Prometheus => rows::even(source, "sample", prometheus::read(source, input)?, reading.repair),
+        Kind::AccessLog => {
+            let interval = i64::try_from(millis(reading.interval)).unwrap_or(i64::MAX);
+            let (counted, skipped) = access_log::read(source, input, interval, reading.repair)?;
+            let (trace, repairs) = rows::even(source, "interval", counted, reading.repair)?;
+            Ok((trace, skipped.into_iter().chain(repairs).collect()))
+        }
+    }
+}
+
+fn kind(start: &[u8]) -> Kind {
+    let start = start.trim_ascii_start();
+    let first_line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if start.starts_with(b"{") {
+        Kind::Prometheus
+    } else if access_log::is_one(first_line) {
+        Kind::AccessLog
+    } else {
+        Kind::Csv
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Trace {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        let columns = (COLUMNS.0.to_owned(), COLUMNS.1.to_owned());
+        let reading = Reading { columns, interval: Duration::from_secs(30), repair: false };
+        super::file(file.path(), &reading).unwrap().0
+    }
+
+    #[test]
+    fn the_kind_of_a_file_is_told_by_what_is_in_it_packed_or_not() {
+        let csv = b"timestamp_s,requests_per_s\n0,2\n30,1\n".to_vec();
+        let prometheus = br#" {"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[0,"2"],[30,"1"]]}]}}"#;
+        let log = |second: u32| format!("::1 - - [01/Jan/1970:00:00:{second:02} +0000] \"GET / HTTP/1.1\" 200 5\n");
+        let logs: String = (0..60).map(|request| log(request / 2)).chain((30..60).map(log)).collect();
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        packed.write_all(&csv).unwrap();
+
+        for bytes in [csv, prometheus.to_vec(), logs.into_bytes(), packed.finish().unwrap()] {
+            let trace = read(&bytes);
+
+            assert_eq!((trace.interval, trace.rates), (Duration::from_secs(30), vec![2.0, 1.0]));
+        }
+    }
+}
