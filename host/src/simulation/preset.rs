@@ -8,19 +8,19 @@ pub struct Preset {
     /// What it is called.
     pub name: &'static str,
     /// What `builtin:target-tracking` calls it.
-    preset: &'static str,
+    called: &'static str,
     /// The utilisation that it aims at where nothing else is said.
     pub utilisation: f64,
 }
 
 /// The presets that there are; their rules are in `docs/policies.md`.
 pub const PRESETS: [Preset; 6] = [
-    Preset { name: "hpa", preset: "hpa", utilisation: 0.7 },
-    Preset { name: "gce", preset: "gce", utilisation: 0.7 },
-    Preset { name: "aws", preset: "aws", utilisation: 0.7 },
-    Preset { name: "kpa", preset: "knative", utilisation: 0.7 },
-    Preset { name: "hold-boot", preset: "hold-boot", utilisation: 0.7 },
-    Preset { name: "react", preset: "react", utilisation: 1.0 },
+    Preset { name: "hpa", called: "hpa", utilisation: 0.7 },
+    Preset { name: "gce", called: "gce", utilisation: 0.7 },
+    Preset { name: "aws", called: "aws", utilisation: 0.7 },
+    Preset { name: "kpa", called: "knative", utilisation: 0.7 },
+    Preset { name: "hold-boot", called: "hold-boot", utilisation: 0.7 },
+    Preset { name: "react", called: "react", utilisation: 1.0 },
 ];
 
 impl Preset {
@@ -32,7 +32,7 @@ impl Preset {
     /// The configuration for droplets of `capacity` requests per second that are to be used up to `utilisation`.
     pub fn config(self, capacity: f64, utilisation: f64) -> Value {
         json!({
-            "preset": self.preset,
+            "preset": self.called,
             "metric": "haproxy.requests_per_second",
             "target_per_droplet": capacity * utilisation,
         })

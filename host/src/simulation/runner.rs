@@ -273,13 +273,13 @@ fn unguarded(scenario: &Scenario, observation: &Observation, decision: &Decision
         Outcome::Hold => {}
         Outcome::ScaleTo(to) => {
             order.create = wanted.saturating_sub(size);
-            named = to.delete_first.clone();
+            named.clone_from(&to.delete_first);
         }
         Outcome::Change(change) => {
             // What the bounds take away is taken from the creates, then from the deletes.
             let deleted = tick(change.delete.len()).min(size);
             order.create = wanted.saturating_sub(size - deleted);
-            named = change.delete.clone();
+            named.clone_from(&change.delete);
         }
     }
     let after = size + order.create;

@@ -10,7 +10,7 @@ use crate::model::{Change, Cut, DropletId, DropletName, Outcome, Pause, ScaleTo,
 
 #[tokio::test]
 async fn records_read_back_as_they_were_written() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let written = scene.ticks(130).await;
 
     let archive = scene.archive();
@@ -27,7 +27,7 @@ async fn records_read_back_as_they_were_written() {
 
 #[tokio::test]
 async fn a_tick_costs_few_bytes() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let mut seats = [scene.seat(Mode::Active, 10).await];
     let day = 480;
     for tick in 0..day {
@@ -52,7 +52,7 @@ async fn a_tick_costs_few_bytes() {
 
 #[tokio::test]
 async fn samples_that_the_history_has_are_not_copied_and_others_are_kept() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let metrics = scene.measure(NOW, 20.0);
     let known = sample::record(
         sample::observation(NOW, 2, metrics.clone()),
@@ -79,7 +79,7 @@ async fn samples_that_the_history_has_are_not_copied_and_others_are_kept() {
 
 #[tokio::test]
 async fn a_damaged_record_is_told_and_takes_no_more_than_its_group_with_it() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     scene.ticks(130).await;
     scene.meddle("UPDATE records SET body = substr(body, 1, 30) WHERE id = 70");
     scene.meddle("UPDATE records SET body = x'07' WHERE id = 125; UPDATE records SET base = 130 WHERE id = 128");
@@ -103,7 +103,7 @@ async fn a_damaged_record_is_told_and_takes_no_more_than_its_group_with_it() {
 
 #[tokio::test]
 async fn another_process_that_writes_begins_a_group_of_its_own() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let other = Recorder::new(Arc::new(History::open(&scene.path(), NOW)), DEFAULT_RETENTION);
     let record = |n: u64| sample::tick(Timestamp(NOW.0 + n), 20.0);
     for n in 0..9 {
@@ -118,7 +118,7 @@ async fn another_process_that_writes_begins_a_group_of_its_own() {
 
 #[tokio::test]
 async fn what_is_older_than_the_retention_goes_in_small_steps_with_its_components() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     scene.ticks(200).await;
     let recorder = Recorder::new(scene.history.clone(), Duration::from_hours(1));
     let left = || -> (u64, u64) {
@@ -142,7 +142,7 @@ async fn what_is_older_than_the_retention_goes_in_small_steps_with_its_component
 
 #[tokio::test]
 async fn a_list_has_what_is_new_and_leaves_out_what_is_as_before() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let mut seats = [scene.seat(Mode::Active, 10).await];
     for (tick, (size, sessions)) in
         [(2, 20.0), (2, 20.0), (2, 45.0), (5, 45.0), (5, 20.0), (5, 20.0)].into_iter().enumerate()
@@ -177,7 +177,7 @@ fn a_record_of_the_first_form_is_read() {
 
 #[tokio::test]
 async fn a_history_of_before_there_were_records_has_none() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     scene.meddle("DROP TABLE records");
 
     assert_eq!(scene.archive().count().unwrap(), 0);

@@ -35,7 +35,7 @@ const SERIES: [(&str, &str); 10] = [
 ];
 
 /// One host for all tests of a process: compiling is what takes long.
-async fn host() -> PluginHost {
+fn host() -> PluginHost {
     static CACHE: std::sync::OnceLock<TempDir> = std::sync::OnceLock::new();
     let cache = CACHE.get_or_init(|| tempfile::tempdir().unwrap());
     let limits = Limits { deadline: Duration::from_secs(10), ..Limits::default() };
@@ -52,11 +52,11 @@ struct Scene {
 }
 
 impl Scene {
-    async fn new() -> Self {
+    fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let history = Arc::new(History::open(&dir.path().join("doproxy.history.db"), NOW));
         let recorder = Recorder::new(history.clone(), DEFAULT_RETENTION);
-        Self { dir, history, recorder, host: host().await }
+        Self { dir, history, recorder, host: host() }
     }
 
     fn path(&self) -> PathBuf {

@@ -12,7 +12,7 @@ use crate::model::{Outcome, Rung};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_record_replays_to_the_bit() {
     let many = std::env::var("DOPROXY_RECORDS").ok().and_then(|many| many.parse().ok()).unwrap_or(200);
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     scene.ticks(many).await;
     let archive = scene.archive();
     let ids = archive.select("all".parse().unwrap()).unwrap();
@@ -27,7 +27,7 @@ async fn every_record_replays_to_the_bit() {
 
 #[tokio::test]
 async fn what_somebody_changed_is_told() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let record = scene.ticks(12).await.pop().unwrap();
     let components = scene.components();
     let told = async |change: fn(&mut TickRecord)| -> Vec<String> {
@@ -66,7 +66,7 @@ async fn what_somebody_changed_is_told() {
 
 #[tokio::test]
 async fn a_policy_that_failed_then_has_to_fail_again() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let reference = "builtin:target-tracking".parse().unwrap();
     let policy = scene.host.policy(&reference).await.unwrap();
     let policy = ConfiguredPolicy { name: "web".into(), mode: Mode::Active, policy, config: "{}".into() };
@@ -84,7 +84,7 @@ async fn a_policy_that_failed_then_has_to_fail_again() {
 
 #[tokio::test]
 async fn a_policy_that_could_not_be_loaded_was_not_asked() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let mut answer = sample::answer(Outcome::Hold);
     (answer.digest, answer.rung) = (String::new(), Rung::Hold);
     answer.failure = Some("there is no such file".into());
@@ -96,7 +96,7 @@ async fn a_policy_that_could_not_be_loaded_was_not_asked() {
 
 #[tokio::test]
 async fn another_policy_is_asked_in_the_place_of_the_recorded_one() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     scene.ticks(40).await;
     let archive = scene.archive();
     let ids = archive.select("all".parse().unwrap()).unwrap();
@@ -118,7 +118,7 @@ async fn another_policy_is_asked_in_the_place_of_the_recorded_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bundle_replays_where_there_is_nothing_else() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let written = scene.ticks(150).await;
     let archive = scene.archive();
     let ids = archive.select("20..last".parse().unwrap()).unwrap();
@@ -130,7 +130,7 @@ async fn a_bundle_replays_where_there_is_nothing_else() {
     drop(scene);
     let bundle = look(&file);
     let ids = bundle.select("all".parse().unwrap()).unwrap();
-    let components = Arc::new(Components::new(host().await, bundle.clone()));
+    let components = Arc::new(Components::new(host(), bundle.clone()));
     let summary = replay_all(&bundle, &components, &ids, |_| ()).await.unwrap();
 
     assert_eq!((exported.records, exported.components, exported.missing.len()), (131, 1, 0));
@@ -144,7 +144,7 @@ async fn a_bundle_replays_where_there_is_nothing_else() {
 
 #[tokio::test]
 async fn a_file_is_checked_as_a_whole() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     scene.ticks(5).await;
 
     assert_eq!(assert_replays(&scene.path()).await, 5);
@@ -152,7 +152,7 @@ async fn a_file_is_checked_as_a_whole() {
 
 #[tokio::test]
 async fn a_component_that_was_changed_is_not_taken_for_the_recorded_one() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let record = scene.ticks(1).await.remove(0);
     let digest = &record.answers[0].digest;
     let history = &scene.history;

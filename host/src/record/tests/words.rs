@@ -7,7 +7,7 @@ use crate::model::OperationId;
 
 #[tokio::test]
 async fn a_scale_out_is_explained_with_its_numbers_and_what_would_have_been_different() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let mut seats = [scene.seat(Mode::Active, 10).await];
     for tick in 0..3 {
         scene.tick(&mut seats, NOW.plus(INTERVAL * tick), 2, 20.0).await;
@@ -45,7 +45,7 @@ async fn a_scale_out_is_explained_with_its_numbers_and_what_would_have_been_diff
 
 #[tokio::test]
 async fn what_the_guard_cut_is_explained_with_what_would_have_passed() {
-    let scene = Scene::new().await;
+    let scene = Scene::new();
     let mut seats = [scene.seat(Mode::Active, 10).await, scene.seat(Mode::Active, 40).await];
     let (id, record) = scene.tick(&mut seats, NOW, 4, 55.0).await;
     // The last create was 10,000 s ago.

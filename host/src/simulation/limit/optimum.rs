@@ -38,8 +38,8 @@ impl Optimum {
                     ticks += u64::from(boot_ticks);
                 }
             }
-            for level in needed..before {
-                last[level] = Some(now - 1);
+            if needed < before {
+                last[needed..before].fill(Some(now - 1));
             }
             before = needed;
         }

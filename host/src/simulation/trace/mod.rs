@@ -109,9 +109,9 @@ mod tests {
     fn a_shorter_tick_holds_the_rate_and_a_longer_one_takes_the_mean() {
         let trace = trace(60, &[1.0, 3.0, 5.0]);
 
-        assert_eq!(trace.ticks(Duration::from_secs(60)), [1.0, 3.0, 5.0]);
+        assert_eq!(trace.ticks(Duration::from_mins(1)), [1.0, 3.0, 5.0]);
         assert_eq!(trace.ticks(Duration::from_secs(30)), [1.0, 1.0, 3.0, 3.0, 5.0, 5.0]);
-        assert_eq!(trace.ticks(Duration::from_secs(120)), [2.0]);
+        assert_eq!(trace.ticks(Duration::from_mins(2)), [2.0]);
     }
 
     #[test]
