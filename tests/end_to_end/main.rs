@@ -12,6 +12,7 @@ mod metrics;
 mod scaling;
 mod secrets;
 mod service;
+mod simulate;
 mod stage;
 mod tutorial;
 mod unit;

@@ -28,6 +28,7 @@ mod reload;
 mod run;
 mod secrecy;
 mod signals;
+mod simulate;
 mod status;
 mod which;
 
@@ -42,6 +43,7 @@ use crate::config::{self, ConfigError, Environment};
 use crate::inventory::sqlite::InventoryError;
 use crate::model::user_data::UserDataError;
 use crate::plugin::PluginError;
+use crate::simulation::trace::TraceError;
 
 /// Scales a fleet of DigitalOcean droplets behind HAProxy.
 ///
@@ -135,6 +137,8 @@ enum Command {
     Decisions(decisions::Args),
     /// Take over the droplets of a DOProxy inventory.
     Import(import::Args),
+    /// Try policies on recorded or made load, and see what they leave unserved and cost.
+    Simulate(Box<simulate::Args>),
     /// Show, share and trust plugins.
     Plugin(plugin::Args),
     /// Serve a simulated DigitalOcean API on this machine.
@@ -240,6 +244,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Unprotect(args) => protect::unprotect(&global, &args).await,
         Command::Decisions(args) => decisions::run(&global, &args).await,
         Command::Import(args) => import::run(&global, &args).await,
+        Command::Simulate(args) => simulate::run(&global, &args).await,
         Command::Plugin(args) => plugin::run(&global, &args).await,
         Command::Emulator(args) => emulator::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
@@ -263,7 +268,13 @@ fn is_configuration(error: &(dyn std::error::Error + 'static)) -> bool {
     let haproxy = error.downcast_ref().is_some_and(HaProxyError::is_configuration);
     let inventory =
         error.downcast_ref().is_some_and(|error: &InventoryError| matches!(error, InventoryError::OtherFleet { .. }));
-    plugin || haproxy || inventory || error.is::<ConfigError>() || error.is::<Usage>() || error.is::<UserDataError>()
+    plugin
+        || haproxy
+        || inventory
+        || error.is::<ConfigError>()
+        || error.is::<Usage>()
+        || error.is::<UserDataError>()
+        || error.is::<TraceError>()
 }
 
 fn log_to_stderr(global: &Global, is_service: bool) {

@@ -52,6 +52,11 @@ pub(super) fn is_stdout_coloured() -> bool {
     std::io::stdout().is_terminal() && wants_colour()
 }
 
+/// Whether somebody watches stderr.
+pub(super) fn shows_progress() -> bool {
+    std::io::stderr().is_terminal()
+}
+
 fn wants_colour() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

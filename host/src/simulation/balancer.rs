@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::balancer::{Applied, Balancer, Server, ServerStats, Stats};
 use crate::model::{DropletId, Load};
@@ -16,6 +17,8 @@ struct State {
     servers: Vec<Server>,
     all_sick: bool,
     sessions: HashMap<DropletId, u32>,
+    requests: u64,
+    uptime: Duration,
 }
 
 impl SimulatedBalancer {
@@ -31,6 +34,13 @@ impl SimulatedBalancer {
     /// From now on no health check passes, or each does.
     pub fn set_all_sick(&self, all_sick: bool) {
         self.state().all_sick = all_sick;
+    }
+
+    /// Counts requests that came within `time`.
+    pub fn serve(&self, requests: u64, time: Duration) {
+        let mut state = self.state();
+        state.requests += requests;
+        state.uptime += time;
     }
 
     /// The sessions that a droplet has from now on, also while it drains.
@@ -71,6 +81,11 @@ impl Balancer for SimulatedBalancer {
                 errors_total: 0,
             }
         });
-        Ok(Stats { servers: servers.collect(), ..Stats::default() })
+        Ok(Stats {
+            servers: servers.collect(),
+            requests_total: state.requests,
+            uptime_s: state.uptime.as_secs(),
+            ..Stats::default()
+        })
     }
 }

@@ -23,4 +23,5 @@ mod setting;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+pub mod tune;
 pub mod weather;

@@ -16,6 +16,7 @@ use crate::controller::decide::ConfiguredPolicy;
 use crate::controller::guard::guard;
 use crate::controller::memory::Memory;
 use crate::model::{Creates, Decision, DropletId, DropletName, GuardFacts, Money, Observation, Outcome, Timestamp};
+use crate::plugin::Policy;
 
 /// What came of a policy.
 #[derive(Debug, Clone, Default)]
@@ -70,9 +71,14 @@ const TICKS_BETWEEN: u32 = 64;
 
 /// Runs `policy` through `scenario`.
 pub async fn play(scenario: &Scenario, policy: &ConfiguredPolicy, progress: &Progress) -> Played {
+    play_as(scenario, &policy.policy, &policy.config, progress).await
+}
+
+/// Runs `policy` through `scenario` with another configuration (JSON text) than it may have elsewhere.
+pub async fn play_as(scenario: &Scenario, policy: &Policy, config: &str, progress: &Progress) -> Played {
     let mut played = Played::default();
     let mut world = Simulated::new(scenario);
-    let mut eyes = Eyes::new(scenario, &policy.policy.manifest().metrics);
+    let mut eyes = Eyes::new(scenario, &policy.manifest().metrics);
     let mut host = Host::default();
     let mut state = Vec::new();
     for now in 0..scenario.length() {
@@ -86,18 +92,21 @@ pub async fn play(scenario: &Scenario, policy: &ConfiguredPolicy, progress: &Pro
         played.run.steps.push(step);
         eyes.look(scenario, now, &world.pool, &step, traffic);
         let observation = eyes.observation();
-        let answer = policy.ask(observation, &state).await;
-        if let Some(why) = answer.failure {
-            let failures = played.failures.get_or_insert(Failures { count: 0, first: observation.now, why });
-            failures.count += 1;
-        }
-        let order = host.order(scenario, now, observation, &answer.decision, world.pool.bill(), &mut played.cuts);
-        state = answer.decision.state;
+        let decision = match policy.decide(config, observation, &state).await {
+            Ok(called) => called.value,
+            Err(error) => {
+                let (first, why) = (observation.now, error.to_string());
+                played.failures.get_or_insert(Failures { count: 0, first, why }).count += 1;
+                held(&state)
+            }
+        };
+        let order = host.order(scenario, now, observation, &decision, world.pool.bill(), &mut played.cuts);
+        state = decision.state;
         let change = world.carry_out(now, &order);
         if change != (0, 0) {
             let from = observation.size();
             let to = world.pool.size();
-            played.changes.push(Change { tick: now, from, to, reason: answer.decision.reason });
+            played.changes.push(Change { tick: now, from, to, reason: decision.reason });
             eyes.note_change(change.0 > 0, change.1 > 0);
             host.note_creates(scenario.end_of(now), change.0);
         }
@@ -105,6 +114,17 @@ pub async fn play(scenario: &Scenario, policy: &ConfiguredPolicy, progress: &Pro
     played.latency = world.requests.as_ref().map(Requests::latency);
     played.run.bill = world.pool.bill().clone();
     played
+}
+
+/// What counts as the answer of a policy that failed: the fleet is held, and what it remembers is kept.
+fn held(state: &[u8]) -> Decision {
+    Decision {
+        outcome: Outcome::Hold,
+        reason: "the policy failed, so the fleet is held".to_owned(),
+        signals: Vec::new(),
+        state: state.to_vec(),
+        next_check_ms: None,
+    }
 }
 
 /// What is to be done at the end of a tick.

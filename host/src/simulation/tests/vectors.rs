@@ -6,9 +6,9 @@ use crate::simulation::limit::Limit;
 use crate::simulation::score::{Score, Tariff};
 
 /// A run of the independent simulator, tick by tick, and its measures.
-struct Vector {
-    setup: Setup,
-    demand: Vec<f64>,
+pub(super) struct Vector {
+    pub(super) setup: Setup,
+    pub(super) demand: Vec<f64>,
     rows: Vec<Vec<f64>>,
     facts: Value,
 }
@@ -23,6 +23,11 @@ macro_rules! vector {
 }
 
 impl Vector {
+    /// That of Kubernetes HPA.
+    pub(super) fn of_hpa() -> Self {
+        vector!("hpa")
+    }
+
     fn parse(rows: &str, facts: &str) -> Self {
         let facts: Value = serde_json::from_str(facts).unwrap();
         let rows: Vec<Vec<f64>> =
@@ -41,7 +46,11 @@ impl Vector {
     }
 
     fn assert_reproduced(&self, rule: impl FnMut(View<'_>) -> u32) {
-        let run = run(&self.setup, &self.demand, rule);
+        self.assert_is(&run(&self.setup, &self.demand, rule));
+    }
+
+    /// Whole numbers are the same, requests to a millionth.
+    pub(super) fn assert_is(&self, run: &Run) {
         let limit = Limit::of(&self.setup, &self.demand);
         for (index, step) in run.steps.iter().enumerate() {
             let row = &self.rows[index];
@@ -54,7 +63,7 @@ impl Vector {
         }
         assert_eq!(Some(run.bill.ticks), self.facts["metrics"]["billed_ticks"].as_u64());
         assert_eq!(Some(limit.optimum().ticks), self.facts["opt_billed_ticks"].as_u64());
-        self.assert_measures(&run, &limit);
+        self.assert_measures(run, &limit);
     }
 
     fn assert_measures(&self, run: &Run, limit: &Limit) {

@@ -1,0 +1,86 @@
+//! What a simulated tick costs: policy component, guard and score included.
+
+use std::time::Duration;
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use doproxy::controller::Bounds;
+use doproxy::controller::decide::ConfiguredPolicy;
+use doproxy::model::{FleetName, GuardRules, HourlyPrice, Limits, Mode, ObservedTemplate, Timestamp};
+use doproxy::plugin::{PluginHost, PluginSettings};
+use doproxy::simulation::compare::compare;
+use doproxy::simulation::fluid::{Overload, Setup};
+use doproxy::simulation::preset::PRESETS;
+use doproxy::simulation::runner::Progress;
+use doproxy::simulation::scenario::{Boot, Model, Scenario};
+use doproxy::simulation::score::Tariff;
+use doproxy::simulation::trace::generate::Generator;
+use doproxy::simulation::weather::Weather;
+use tokio::runtime::Builder;
+
+fn main() {
+    divan::main();
+}
+
+const CAPACITY: f64 = 100.0;
+
+/// A week of minutes, a fleet of about seven, with all that production has around a policy.
+fn week() -> Scenario {
+    let generator: Generator =
+        "diurnal:mean=470,swing=0.8+noise:share=0.05+spike:at=20h,height=800,length=2h,every=48h"
+            .parse()
+            .expect("shapes");
+    let trace = generator.trace(Duration::from_mins(1), Duration::from_hours(7 * 24), 1);
+    let limits = Limits { min: 1, max: 100, max_hourly_cost: None, max_create: 100, max_delete: 100 };
+    Scenario {
+        fleet: FleetName::coerced("www"),
+        template: ObservedTemplate {
+            size: "s-1vcpu-1gb".to_owned(),
+            region: "nyc3".to_owned(),
+            image: "ubuntu-24-04-x64".to_owned(),
+            tags: Vec::new(),
+            hourly_price: HourlyPrice::from_dollars(0.00893),
+        },
+        start: Timestamp(0),
+        tick: trace.interval,
+        demand: trace.rates,
+        setup: Setup {
+            tick_s: 60.0,
+            capacity: CAPACITY,
+            boot_ticks: 2,
+            min: 1,
+            max: 100,
+            initial: None,
+            overload: Overload::Loss,
+        },
+        boot: Boot::Fixed(Duration::from_mins(2)),
+        slots: 10,
+        tariff: Tariff { hourly: 0.00893, minimum_s: 0.0 },
+        model: Model::Fluid,
+        weather: Weather::default(),
+        bounds: Some(Bounds { limits, rules: GuardRules::default() }),
+        seed: 1,
+    }
+}
+
+/// `policies` of them at a time, on as many threads as there are cores; the figure of 1 is that of one core.
+#[divan::bench(args = [1, 4], sample_count = 10, sample_size = 1)]
+fn week_of_minutes(bencher: Bencher<'_, '_>, policies: usize) {
+    let scenario = week();
+    let host = PluginHost::new(PluginSettings::default()).expect("an engine");
+    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let reference = "builtin:target-tracking".parse().expect("a reference");
+    let policies: Vec<ConfiguredPolicy> = (0..policies)
+        .map(|index| ConfiguredPolicy {
+            name: index.to_string(),
+            mode: Mode::Active,
+            policy: runtime.block_on(host.policy(&reference)).expect("the policy"),
+            config: PRESETS[index % PRESETS.len()].config(CAPACITY, 0.7).to_string(),
+        })
+        .collect();
+    let ticks = scenario.demand.len() * policies.len();
+
+    bencher
+        .counter(ItemsCount::new(ticks))
+        .bench_local(|| compare(&scenario, &policies, &Progress::default()).expect("a comparison"));
+}

@@ -1,0 +1,134 @@
+//! From `--policy REF[=CONFIG]` to loaded policies.
+
+use std::path::Path;
+
+use crate::cli::app::App;
+use crate::cli::{Usage, plugin};
+use crate::config::user_cache;
+use crate::controller::decide::ConfiguredPolicy;
+use crate::model::Mode;
+use crate::plugin::{PluginHost, PluginSettings, Reference};
+use crate::simulation::preset::{PRESETS, Preset};
+
+/// The policies of the command line, or those of doproxy.yml where it names none.
+pub(super) async fn load(
+    app: Option<&App>,
+    written: &[String],
+    capacity: f64,
+) -> anyhow::Result<Vec<ConfiguredPolicy>> {
+    if written.is_empty() {
+        let policies = match app {
+            Some(app) => app.policies().await?,
+            None => Vec::new(),
+        };
+        if policies.is_empty() {
+            return Err(Usage("no policy: name one with --policy, or in a doproxy.yml".to_owned()).into());
+        }
+        return Ok(policies);
+    }
+    let host = host(app)?;
+    let mut policies: Vec<ConfiguredPolicy> = Vec::new();
+    for text in written {
+        let Written { name, reference, config } = parse(text, capacity)?;
+        let policy = host.policy(&reference).await?;
+        policy.validate(&config).await?;
+        let same =
+            policies.iter().filter(|other| other.name == name || other.name.starts_with(&format!("{name} ("))).count();
+        let name = if same == 0 { name } else { format!("{name} ({})", same + 1) };
+        policies.push(ConfiguredPolicy { name, mode: Mode::Active, policy, config });
+    }
+    Ok(policies)
+}
+
+fn host(app: Option<&App>) -> anyhow::Result<PluginHost> {
+    match app {
+        Some(app) => app.plugins(),
+        None => plugin::host(PluginSettings { cache_dir: user_cache(), ..PluginSettings::default() }),
+    }
+}
+
+/// What was written.
+#[derive(Debug, PartialEq)]
+struct Written {
+    name: String,
+    reference: Reference,
+    /// JSON text.
+    config: String,
+}
+
+fn parse(text: &str, capacity: f64) -> Result<Written, Usage> {
+    let (before, after) = match text.split_once('=') {
+        Some((before, after)) => (before, Some(after)),
+        None => (text, None),
+    };
+    if let Some(preset) = Preset::find(before) {
+        let utilisation = match after {
+            None => preset.utilisation,
+            Some(text) => {
+                text.parse().ok().filter(|utilisation: &f64| *utilisation > 0.0 && *utilisation <= 1.0).ok_or_else(
+                    || Usage(format!("{before}={text}: a preset takes a utilisation above 0 and up to 1")),
+                )?
+            }
+        };
+        let config = preset.config(capacity, utilisation).to_string();
+        return Ok(Written {
+            name: text.to_owned(),
+            reference: Reference::Builtin("target-tracking".to_owned()),
+            config,
+        });
+    }
+    let reference = before.parse::<Reference>().map_err(|error| {
+        let presets = PRESETS.map(|preset| preset.name).join(", ");
+        Usage(format!("--policy: {error}, or a preset: {presets}"))
+    })?;
+    let config = after.map_or_else(|| Ok("{}".to_owned()), configuration)?;
+    Ok(Written { name: before.to_owned(), reference, config })
+}
+
+/// A configuration that stands there, or in a file, as JSON text.
+fn configuration(text: &str) -> Result<String, Usage> {
+    let yaml = if text.trim_start().starts_with('{') {
+        text.to_owned()
+    } else {
+        std::fs::read_to_string(Path::new(text))
+            .map_err(|error| Usage(format!("cannot read the configuration {text}: {error}")))?
+    };
+    let value: serde_json::Value =
+        serde_yaml::from_str(&yaml).map_err(|error| Usage(format!("the configuration {text}: {error}")))?;
+    Ok(value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preset_is_a_policy_with_settings() {
+        let written = parse("hpa=0.85", 100.0).unwrap();
+
+        assert_eq!(written.name, "hpa=0.85");
+        assert_eq!(written.reference.to_string(), "builtin:target-tracking");
+        assert_eq!(
+            written.config,
+            r#"{"preset":"hpa","metric":"haproxy.requests_per_second","target_per_droplet":85.0}"#
+        );
+    }
+
+    #[test]
+    fn a_configuration_is_written_as_yaml_or_json() {
+        let written = parse("file:a.wasm={target: 70}", 100.0).unwrap();
+
+        assert_eq!((written.name.as_str(), written.config.as_str()), ("file:a.wasm", r#"{"target":70}"#));
+    }
+
+    #[test]
+    fn what_is_no_policy_is_told_with_what_there_is() {
+        let error = |text| parse(text, 1.0).unwrap_err().to_string();
+
+        assert_eq!(error("hpa=2"), "hpa=2: a preset takes a utilisation above 0 and up to 1");
+        assert_eq!(
+            error("target-tracking"),
+            "--policy: \"target-tracking\" is no plugin reference; write builtin:target-tracking, or a preset: hpa, gce, aws, kpa, hold-boot, react"
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! `doproxy simulate --tune`: the cheapest settings that hold what is asked, and the configuration to paste.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Args, bar};
+use crate::cli::output::{self, say};
+use crate::cli::{Usage, signals};
+use crate::controller::decide::ConfiguredPolicy;
+use crate::simulation::compare::row;
+use crate::simulation::runner::{Progress, play};
+use crate::simulation::scenario::Scenario;
+use crate::simulation::score::Score;
+use crate::simulation::tune::{Field, MOST_FIELDS, Objective, split, tune, work};
+
+pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<ConfiguredPolicy>) -> anyhow::Result<()> {
+    let [policy] = <[ConfiguredPolicy; 1]>::try_from(policies)
+        .map_err(|policies| Usage(format!("--tune takes one --policy, and there are {}", policies.len())))?;
+    let schema: serde_json::Value = serde_json::from_str(&policy.policy.manifest().config_schema)?;
+    let fields = args.tune.iter().map(|text| Field::parse(text, &schema)).collect::<Result<Vec<_>, _>>();
+    let fields = fields.map_err(|error| Usage(error.to_string()))?;
+    if fields.len() > MOST_FIELDS {
+        return Err(
+            Usage(format!("--tune takes {MOST_FIELDS} settings at most, and there are {}", fields.len())).into()
+        );
+    }
+    let objective = args.slo.parse::<Objective>().map_err(|error| Usage(format!("--slo: {error}")))?;
+    let (train, test) = split(scenario);
+    if train.demand.is_empty() || test.demand.is_empty() {
+        return Err(Usage("--tune needs a trace of three ticks at least".to_owned()).into());
+    }
+    let progress = Arc::new(Progress::default());
+    let bar = bar(work(&train, fields.len()));
+    let base: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&policy.config)?;
+    let (shared, trained) = (Arc::clone(&progress), train);
+    let mut running = tokio::task::spawn_blocking(move || {
+        let best = tune(&trained, &policy.policy, &base, &fields, objective, &shared);
+        (best, policy)
+    });
+    let mut stopped = false;
+    let (best, policy) = loop {
+        tokio::select! {
+            done = &mut running => break done?,
+            by = signals::interrupted(), if !stopped => {
+                by?;
+                stopped = true;
+                progress.stop.store(true, Ordering::Relaxed);
+            }
+            () = tokio::time::sleep(Duration::from_millis(100)) => bar.set_position(progress.ticks.load(Ordering::Relaxed)),
+        }
+    };
+    bar.finish_and_clear();
+    let Some(best) = best? else {
+        return Err(anyhow::anyhow!(
+            "nothing was tried: no point of the ranges is a valid configuration, or it was stopped at once"
+        ));
+    };
+    let chosen = ConfiguredPolicy { config: best.config.to_string(), ..policy };
+    let limit = test.limit();
+    let played = play(&test, &chosen, &Progress::default()).await;
+    let checked = row(&test, &limit, &chosen, &played).score;
+    if stopped {
+        output::warn("stopped: this is the best so far");
+    }
+    if !best.holds {
+        output::warn(format_args!("nothing in these ranges holds {}; this misses it by the least", args.slo));
+    }
+    if args.json {
+        let (train, test) = (best.score, checked);
+        say!(
+            "{}",
+            serde_json::to_string_pretty(
+                &serde_json::json!({ "config": best.config, "holds": best.holds, "train": train, "test": test })
+            )?
+        );
+    } else {
+        say!("tuned on   {}", shown(&best.score));
+        say!("checked on {}", shown(&checked));
+        say!("\nplugin: {}\nconfig:", chosen.policy.reference());
+        for line in serde_yaml::to_string(&best.config)?.lines() {
+            say!("  {line}");
+        }
+    }
+    Ok(())
+}
+
+fn shown(score: &Score) -> String {
+    format!(
+        "{:.4} % unserved, {:.3} × limit, ${:.2}, {:.2} changes/h",
+        score.unserved_pct, score.cost_over_limit, score.cost, score.adaptations_per_h
+    )
+}

@@ -1,0 +1,188 @@
+use std::time::Duration;
+
+use super::peers;
+use super::vectors::Vector;
+use crate::controller::Bounds;
+use crate::controller::decide::ConfiguredPolicy;
+use crate::model::{FleetName, GuardRules, HourlyPrice, Limits, Mode, ObservedTemplate, Timestamp};
+use crate::plugin::{PluginHost, PluginSettings, Reference};
+use crate::simulation::compare::compare;
+use crate::simulation::fluid::{Overload, Setup, run};
+use crate::simulation::preset::Preset;
+use crate::simulation::requests::{Service, Shape};
+use crate::simulation::runner::{Played, Progress, play};
+use crate::simulation::scenario::{Boot, Model, Scenario};
+use crate::simulation::score::Tariff;
+use crate::simulation::trace::generate::Generator;
+use crate::simulation::weather::Weather;
+
+fn scenario(setup: Setup, demand: Vec<f64>) -> Scenario {
+    let tick = Duration::from_secs_f64(setup.tick_s);
+    Scenario {
+        fleet: FleetName::coerced("www"),
+        template: ObservedTemplate {
+            size: "s-1vcpu-1gb".to_owned(),
+            region: "nyc3".to_owned(),
+            image: "ubuntu-24-04-x64".to_owned(),
+            tags: Vec::new(),
+            hourly_price: HourlyPrice::from_dollars(0.00893),
+        },
+        start: Timestamp(1_700_000_000_000),
+        tick,
+        demand,
+        setup,
+        boot: Boot::Fixed(tick.saturating_mul(setup.boot_ticks)),
+        slots: 10,
+        tariff: Tariff { hourly: 0.00893, minimum_s: 0.0 },
+        model: Model::Fluid,
+        weather: Weather::default(),
+        bounds: None,
+        seed: 7,
+    }
+}
+
+/// Two days with a wave, noise and a spike.
+pub(super) fn days() -> Scenario {
+    let setup = Setup {
+        tick_s: 60.0,
+        capacity: 50.0,
+        boot_ticks: 2,
+        min: 1,
+        max: 100,
+        initial: None,
+        overload: Overload::Loss,
+    };
+    let shapes = "diurnal:mean=400,swing=0.7+noise:share=0.08+spike:at=26h,height=600,length=12m";
+    let generator: Generator = shapes.parse().unwrap();
+    let trace = generator.trace(Duration::from_mins(1), Duration::from_hours(48), 11);
+    scenario(setup, trace.rates)
+}
+
+pub(super) fn host() -> PluginHost {
+    PluginHost::new(PluginSettings::default()).unwrap()
+}
+
+pub(super) async fn preset(host: &PluginHost, name: &str, capacity: f64) -> ConfiguredPolicy {
+    let policy = host.policy(&Reference::Builtin("target-tracking".to_owned())).await.unwrap();
+    let config = Preset::find(name).unwrap().config(capacity, 0.7).to_string();
+    policy.validate(&config).await.unwrap();
+    ConfiguredPolicy { name: name.to_owned(), mode: Mode::Active, policy, config }
+}
+
+async fn played(scenario: &Scenario, name: &str) -> Played {
+    play(scenario, &preset(&host(), name, scenario.setup.capacity).await, &Progress::default()).await
+}
+
+#[tokio::test]
+async fn target_tracking_configured_as_hpa_gives_the_vectors_of_hpa() {
+    let vector = Vector::of_hpa();
+    let scenario = scenario(vector.setup, vector.demand.clone());
+
+    let played = played(&scenario, "hpa").await;
+
+    vector.assert_is(&played.run);
+}
+
+#[tokio::test]
+async fn target_tracking_configured_as_hpa_and_as_gce_is_just_that_on_days_like_others() {
+    let scenario = days();
+
+    let (hpa, gce) = (played(&scenario, "hpa").await, played(&scenario, "gce").await);
+
+    assert_eq!(hpa.run, run(&scenario.setup, &scenario.demand, peers::hpa(scenario.setup, 0.7)));
+    assert_eq!(gce.run, run(&scenario.setup, &scenario.demand, peers::gce(scenario.setup, 0.7)));
+    assert_eq!((hpa.failures, gce.failures), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_is_the_same_on_one_thread_and_on_two() {
+    let (host, scenario) = (host(), days());
+    let policies = [preset(&host, "hpa", 50.0).await, preset(&host, "gce", 50.0).await];
+    let on = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let compared = pool.install(|| compare(&scenario, &policies, &Progress::default())).unwrap();
+        let rows: Vec<_> = compared.policies.iter().map(|(row, _)| row).chain(&compared.bounds).collect();
+        serde_json::to_string(&rows).unwrap()
+    };
+
+    let (one, two) = tokio::task::block_in_place(|| (on(1), on(2)));
+
+    assert_eq!(one, two);
+}
+
+#[tokio::test]
+async fn no_policy_is_below_the_limit() {
+    let scenario = days();
+    let (host, limit) = (host(), scenario.limit());
+    for name in ["hpa", "gce", "aws", "kpa", "hold-boot", "react"] {
+        let policy = preset(&host, name, scenario.setup.capacity).await;
+        let played = play(&scenario, &policy, &Progress::default()).await;
+
+        let row = crate::simulation::compare::row(&scenario, &limit, &policy, &played);
+
+        assert!(row.score.cost_over_limit >= 1.0, "{row:?}");
+        assert!(row.score.cost_over_optimum >= row.score.cost_over_limit * 0.9, "{row:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_guard_has_the_last_word_and_what_it_cut_is_counted() {
+    let mut scenario = days();
+    scenario.bounds = Some(Bounds {
+        limits: Limits { min: 4, max: 12, max_hourly_cost: None, max_create: 2, max_delete: 1 },
+        rules: GuardRules::default(),
+    });
+    (scenario.setup.min, scenario.setup.max) = (4, 12);
+
+    let played = played(&scenario, "hpa").await;
+
+    assert!(played.run.steps.iter().all(|step| (4..=12).contains(&(step.ready + step.booting))));
+    for pair in played.run.steps.windows(2) {
+        let (before, after) = (pair[0].ready + pair[0].booting, pair[1].ready + pair[1].booting);
+        assert!(after <= before + 2 && before <= after + 1, "{before} → {after}");
+    }
+    assert!(played.cuts.contains_key("max_create"), "{:?}", played.cuts);
+}
+
+#[tokio::test]
+async fn nothing_changes_while_the_api_is_away_or_metrics_are() {
+    for fault in ["api-outage:from=6h,length=4h", "metric-outage:from=6h,length=4h"] {
+        let mut scenario = days();
+        scenario.weather = Weather(vec![fault.parse().unwrap()]);
+
+        let played = played(&scenario, "hpa").await;
+
+        let is_away = |tick: u32| (6 * 60..10 * 60).contains(&(tick + 1));
+        assert!(played.changes.iter().any(|change| !is_away(change.tick)));
+        assert!(!played.changes.iter().any(|change| is_away(change.tick)), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn slow_boots_leave_more_unserved() {
+    let unserved = |played: &Played| played.run.steps.iter().map(|step| step.unserved).sum::<f64>();
+    let fair = played(&days(), "hpa").await;
+    let mut scenario = days();
+    scenario.weather = Weather(vec!["slow-boots:from=0,length=48h,factor=10".parse().unwrap()]);
+
+    let slow = played(&scenario, "hpa").await;
+
+    assert!(unserved(&slow) > 2.0 * unserved(&fair), "{} and {}", unserved(&slow), unserved(&fair));
+}
+
+#[tokio::test]
+async fn single_requests_lead_to_about_the_same_sizes_and_have_latencies() {
+    let mut scenario = days();
+    scenario.demand.truncate(600);
+    let flowing = played(&scenario, "hpa").await;
+    scenario.model = Model::Requests(Service { mean_s: 0.2, shape: Shape::Exponential, timeout_s: 5.0 });
+
+    let single = played(&scenario, "hpa").await;
+
+    let ready = |played: &Played| played.run.steps.iter().map(|step| u64::from(step.ready)).sum::<u64>();
+    let (one, other) = (ready(&flowing), ready(&single));
+    assert!(one.abs_diff(other) * 20 < one, "{one} and {other}");
+    let latency = single.latency.unwrap();
+    assert!(latency.p50_ms > 100.0 && latency.p99_ms > latency.p50_ms, "{latency:?}");
+    assert_eq!(flowing.latency, None);
+}

@@ -1,0 +1,306 @@
+//! Tuning: the cheapest numeric settings of a policy that hold what is asked, found on one part of the trace and checked
+//! on the rest.
+//!
+//! A grid over all settings first, then finer grids around the best point. No luck is in it: the same trace and ranges
+//! give the same answer, on any number of threads.
+
+use std::str::FromStr;
+use std::sync::atomic::Ordering;
+
+use rayon::prelude::*;
+use serde_json::{Map, Value};
+
+use super::number::{nearest, real};
+use super::runner::{Progress, play_as};
+use super::scenario::Scenario;
+use super::score::Score;
+use crate::plugin::Policy;
+
+/// A setting that is tuned.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    /// Its name in the configuration.
+    pub name: String,
+    /// The least.
+    pub low: f64,
+    /// The most.
+    pub high: f64,
+    /// Whether it is a whole number.
+    pub is_whole: bool,
+}
+
+/// What has to hold.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Objective {
+    /// No more than so many percent of the requests are unserved.
+    Unserved(f64),
+    /// 99 % of the requests take no longer than so many milliseconds, and as good as none is unserved.
+    P99(f64),
+}
+
+/// What can be wrong with a tuning.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct InvalidTuning(String);
+
+/// A point that was tried.
+#[derive(Debug, Clone)]
+pub struct Tried {
+    /// The configuration.
+    pub config: Value,
+    /// How it did on the part that was tuned on.
+    pub score: Score,
+    /// Whether what is asked holds.
+    pub holds: bool,
+    values: Vec<f64>,
+    /// By how much it misses what is asked.
+    excess: f64,
+}
+
+/// Most settings that are tuned together.
+pub const MOST_FIELDS: usize = 4;
+
+/// About so many points are in the first grid, and so many finer grids follow.
+const FIRST_GRID: f64 = 80.0;
+const FINER_GRIDS: u32 = 4;
+
+/// The share of the trace, from its beginning, that is tuned on.
+const TRAINED_ON: f64 = 2.0 / 3.0;
+
+impl FromStr for Objective {
+    type Err = InvalidTuning;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTuning> {
+        let wrong = || InvalidTuning(format!("{text:?} is nothing to hold; write unserved<=0.1% or p99<=250ms"));
+        let (name, most) = text.split_once("<=").ok_or_else(wrong)?;
+        let (name, most) = (name.trim(), most.trim());
+        let number = |unit: &str| {
+            let number = most.strip_suffix(unit).unwrap_or(most).trim().parse::<f64>().ok();
+            number.filter(|number| number.is_finite() && *number >= 0.0).ok_or_else(wrong)
+        };
+        match name {
+            "unserved" => Ok(Self::Unserved(number("%")?)),
+            "p99" => Ok(Self::P99(number("ms")?)),
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl Objective {
+    /// By how much a run misses it; 0 where it holds.
+    fn excess(self, score: &Score, p99_ms: Option<f64>) -> f64 {
+        match self {
+            Self::Unserved(most) => (score.unserved_pct + score.backlog_pct - most).max(0.0),
+            Self::P99(most) => {
+                let lost = (score.unserved_pct - 0.01).max(0.0);
+                lost * 1e6 + (p99_ms.unwrap_or(f64::INFINITY) - most).max(0.0)
+            }
+        }
+    }
+}
+
+impl Field {
+    /// `NAME=LOW..HIGH`, or `NAME` alone where the policy's schema has both bounds.
+    pub fn parse(text: &str, schema: &Value) -> Result<Self, InvalidTuning> {
+        let (name, range) = match text.split_once('=') {
+            Some((name, range)) => (name, Some(range)),
+            None => (text, None),
+        };
+        let of_schema = property(schema, name);
+        let is_whole = match of_schema["type"].as_str() {
+            Some("integer") => true,
+            Some("number") => false,
+            _ => {
+                let numeric = numeric(schema).join(", ");
+                return Err(InvalidTuning(format!("{name} is no numeric setting of this policy; there are {numeric}")));
+            }
+        };
+        let bound = |keys: [&str; 2]| keys.iter().find_map(|key| of_schema[*key].as_f64());
+        let bounds = match range {
+            Some(range) => range.split_once("..").and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?))),
+            None => bound(["minimum", "exclusiveMinimum"]).zip(bound(["maximum", "exclusiveMaximum"])),
+        };
+        let (low, high): (f64, f64) = bounds.ok_or_else(|| InvalidTuning(format!("{text}: write {name}=LOW..HIGH")))?;
+        if !(low.is_finite() && high.is_finite() && low < high) {
+            return Err(InvalidTuning(format!("{text}: the first is the smaller")));
+        }
+        Ok(Self { name: name.to_owned(), low, high, is_whole })
+    }
+
+    /// A place from 0 to 1 as a value. Where the range is wide, ratios count and not differences.
+    fn at(&self, place: f64) -> f64 {
+        let value = if self.low > 0.0 && self.high / self.low >= 8.0 {
+            self.low * (self.high / self.low).powf(place)
+        } else {
+            self.low + (self.high - self.low) * place
+        };
+        // Three digits are as exact as a trace can tell, and can be read.
+        let digits = 10_f64.powf(2.0 - value.abs().max(1e-9).log10().floor());
+        let value = if self.is_whole { value.round() } else { (value * digits).round() / digits };
+        value.clamp(self.low, self.high)
+    }
+
+    fn write(&self, value: f64, config: &mut Map<String, Value>) {
+        let value = if self.is_whole { Value::from(nearest(value)) } else { Value::from(value) };
+        config.insert(self.name.clone(), value);
+    }
+}
+
+/// What a schema says of a property; a reference into the schema is followed once.
+fn property<'a>(schema: &'a Value, name: &str) -> &'a Value {
+    let own = &schema["properties"][name];
+    let elsewhere = own["$ref"].as_str().and_then(|place| schema.pointer(place.strip_prefix('#')?));
+    elsewhere.unwrap_or(own)
+}
+
+/// The names of the numeric settings.
+fn numeric(schema: &Value) -> Vec<&str> {
+    let names = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+    names.filter(|name| matches!(property(schema, name)["type"].as_str(), Some("integer" | "number"))).collect()
+}
+
+/// The part of a scenario that is tuned on, and the part that is checked on.
+pub fn split(scenario: &Scenario) -> (Scenario, Scenario) {
+    let at = usize::try_from(nearest(super::number::length(&scenario.demand) * TRAINED_ON)).unwrap_or(0);
+    let part = |demand: &[f64], ticks_before: u32| Scenario {
+        demand: demand.to_vec(),
+        start: scenario.start.plus(scenario.tick.saturating_mul(ticks_before)),
+        ..scenario.clone()
+    };
+    let (first, rest) = scenario.demand.split_at(at);
+    (part(first, 0), part(rest, super::number::tick(at)))
+}
+
+/// About how many ticks a tuning takes, for whoever shows how far it is.
+pub fn work(scenario: &Scenario, fields: usize) -> u64 {
+    let points = grid(fields).pow(u32::try_from(fields).unwrap_or(1));
+    let finer = 3_u64.pow(u32::try_from(fields).unwrap_or(1)) * u64::from(FINER_GRIDS);
+    u64::from(scenario.length()) * (points + finer)
+}
+
+/// Points along each setting in the first grid.
+fn grid(fields: usize) -> u64 {
+    nearest(FIRST_GRID.powf(1.0 / real(fields.max(1) as u64)).floor()).max(3)
+}
+
+/// Tunes `fields` of `policy`, whose other settings are `base`, on `scenario`: as many points at a time as there are threads. `None` where nothing could be
+/// tried, since it was stopped at once or no point was valid.
+pub fn tune(
+    scenario: &Scenario,
+    policy: &Policy,
+    base: &Map<String, Value>,
+    fields: &[Field],
+    objective: Objective,
+    progress: &Progress,
+) -> std::io::Result<Option<Tried>> {
+    let limit = scenario.limit();
+    let attempt = |values: Vec<f64>| -> std::io::Result<Option<Tried>> {
+        if progress.stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let mut config = base.clone();
+        for (field, value) in fields.iter().zip(&values) {
+            field.write(*value, &mut config);
+        }
+        let config = Value::Object(config);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let text = config.to_string();
+        if runtime.block_on(policy.validate(&text)).is_err() {
+            return Ok(None);
+        }
+        let played = runtime.block_on(play_as(scenario, policy, &text, progress));
+        if progress.stop.load(Ordering::Relaxed) {
+            // It did not get to its end.
+            return Ok(None);
+        }
+        let score = Score::of(&played.run, &scenario.setup, &scenario.tariff, &limit);
+        let failed = if played.failures.is_some() { f64::INFINITY } else { 0.0 };
+        let excess = objective.excess(&score, played.latency.map(|latency| latency.p99_ms)) + failed;
+        Ok(Some(Tried { config, score, holds: excess <= 0.0, values, excess }))
+    };
+    let mut best: Option<(Tried, Vec<f64>)> = None;
+    let per_field = grid(fields.len());
+    let mut step = 1.0 / real(per_field - 1);
+    let first: Vec<f64> = (0..per_field).map(|index| real(index) * step).collect();
+    let mut places = product(&vec![first; fields.len()]);
+    for _ in 0..=FINER_GRIDS {
+        let tried: Vec<std::io::Result<Option<(Tried, Vec<f64>)>>> = places
+            .into_par_iter()
+            .map(|places| {
+                let values = fields.iter().zip(&places).map(|(field, place)| field.at(*place)).collect();
+                Ok(attempt(values)?.map(|tried| (tried, places)))
+            })
+            .collect();
+        for one in tried {
+            if let Some(one) = one? {
+                best = Some(match best {
+                    Some(best) if !is_better(&one.0, &best.0) => best,
+                    _ => one,
+                });
+            }
+        }
+        let Some((_, around)) = &best else { break };
+        step /= 2.5;
+        let near = |place: &f64| vec![(place - step).max(0.0), *place, (place + step).min(1.0)];
+        places = product(&around.iter().map(near).collect::<Vec<_>>());
+    }
+    Ok(best.map(|(tried, _)| tried))
+}
+
+/// Holding comes first, then cost, then how little the size moves; among equals the first that was tried stays.
+fn is_better(one: &Tried, other: &Tried) -> bool {
+    let key = |tried: &Tried| (tried.excess, tried.score.cost, tried.score.adaptations_per_h);
+    let (one_key, other_key) = (key(one), key(other));
+    let order = one_key.0.total_cmp(&other_key.0).then(one_key.1.total_cmp(&other_key.1));
+    order.then(one_key.2.total_cmp(&other_key.2)).is_lt() && one.values != other.values
+}
+
+/// Every choice of one of each.
+fn product(choices: &[Vec<f64>]) -> Vec<Vec<f64>> {
+    choices.iter().fold(vec![Vec::new()], |sum, choices| {
+        let with = |chosen: &Vec<f64>, choice: &f64| chosen.iter().copied().chain([*choice]).collect::<Vec<f64>>();
+        sum.iter().flat_map(|chosen| choices.iter().map(|choice| with(chosen, choice)).collect::<Vec<_>>()).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema() -> Value {
+        serde_json::json!({ "properties": {
+            "target": { "type": "number", "exclusiveMinimum": 0 },
+            "window_s": { "type": "integer", "minimum": 0, "maximum": 3600 },
+            "metric": { "type": "string" },
+        }})
+    }
+
+    #[test]
+    fn a_setting_is_named_with_its_range_or_takes_it_from_the_schema() {
+        let window = Field::parse("window_s", &schema()).unwrap();
+
+        assert_eq!(window, Field { name: "window_s".into(), low: 0.0, high: 3600.0, is_whole: true });
+        assert_eq!(Field::parse("target=50..90", &schema()).unwrap().at(0.5), 70.0);
+        for (text, wanted) in [
+            ("target", "target: write target=LOW..HIGH"),
+            ("target=9..5", "target=9..5: the first is the smaller"),
+            ("metric=1..2", "metric is no numeric setting of this policy; there are target, window_s"),
+        ] {
+            assert_eq!(Field::parse(text, &schema()).unwrap_err().to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn a_wide_range_is_gone_through_by_ratios() {
+        let field = Field { name: "x".into(), low: 1.0, high: 10_000.0, is_whole: true };
+
+        assert_eq!([0.0, 0.25, 0.5, 0.75, 1.0].map(|place| field.at(place)), [1.0, 10.0, 100.0, 1000.0, 10_000.0]);
+    }
+
+    #[test]
+    fn what_has_to_hold_is_read_as_a_person_writes_it() {
+        assert_eq!("unserved<=0.1%".parse(), Ok(Objective::Unserved(0.1)));
+        assert_eq!("p99 <= 250ms".parse(), Ok(Objective::P99(250.0)));
+        assert!("cheap".parse::<Objective>().is_err());
+    }
+}

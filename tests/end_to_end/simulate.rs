@@ -1,0 +1,128 @@
+//! `doproxy simulate` as a person and as CI run it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// Runs it in a folder without a configuration.
+fn simulate(arguments: &[&str]) -> (Output, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_doproxy"))
+        .current_dir(&dir)
+        .env_remove("DOPROXY_CONFIG")
+        .arg("simulate")
+        .args(arguments)
+        .output()
+        .unwrap();
+    (output, dir)
+}
+
+const DAY: [&str; 6] =
+    ["--trace", "diurnal:mean=500,swing=0.6+noise:share=0.03", "--capacity", "100", "--minimum-charge", "0s"];
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+#[test]
+fn policies_are_compared_in_a_table_with_what_bounds_them() {
+    let (output, _) = simulate(&[&DAY[..], &["--policy", "hpa", "--policy", "hpa=0.9"]].concat());
+
+    let table = text(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    let names: Vec<&str> = table.lines().skip(1).map(|line| line.split("  ").next().unwrap()).collect();
+    assert_eq!(names, ["policy", "hpa", "hpa=0.9", "optimum", "static peak"], "{table}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_the_names_are_those_that_are_promised() {
+    let run = |seed| text(&simulate(&[&DAY[..], &["--policy", "hpa", "--json", "--seed", seed]].concat()).0.stdout);
+
+    let (one, other) = (run("1"), run("2"));
+
+    assert_eq!(one, run("1"));
+    assert_ne!(one, other);
+    let json: serde_json::Value = serde_json::from_str(&one).unwrap();
+    for name in [
+        "theta_u",
+        "theta_o",
+        "tau_u",
+        "tau_o",
+        "upsilon",
+        "sigma",
+        "unserved_pct",
+        "adaptations_per_h",
+        "droplet_hours",
+        "cost",
+        "optimum_droplet_hours",
+        "cost_over_optimum",
+        "cost_over_limit",
+    ] {
+        assert!(json["policies"][0][name].is_f64(), "{name}: {one}");
+    }
+}
+
+#[test]
+fn the_gate_lets_a_sound_policy_pass_and_stops_one_that_is_too_dear() {
+    let gate = |policy: &str| {
+        Command::new(root().join("examples/simulate-gate/gate.sh"))
+            .arg(policy)
+            .env("DOPROXY", env!("CARGO_BIN_EXE_doproxy"))
+            .current_dir(root())
+            .output()
+            .unwrap()
+    };
+
+    let (sound, dear) = (gate("hpa"), gate("hpa=0.2"));
+
+    assert!(sound.status.success(), "{sound:?}");
+    assert_eq!(dear.status.code(), Some(1), "{dear:?}");
+    assert!(text(&dear.stderr).contains("✗ hpa=0.2: it costs"), "{}", text(&dear.stderr));
+}
+
+#[test]
+fn a_trace_that_is_broken_is_refused_with_its_line_and_mended_when_asked_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("load.csv");
+    std::fs::write(&path, "timestamp_s,requests_per_s\n0,100\n60,120\n240,130\n300,-1\n").unwrap();
+    let trace = path.to_str().unwrap();
+    let arguments = ["--trace", trace, "--capacity", "50", "--policy", "hpa"];
+
+    let (refused, _) = simulate(&arguments);
+    let (mended, _) = simulate(&[&arguments[..], &["--repair"]].concat());
+
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("load.csv:4: 2 of the intervals before it are missing"), "{refused:?}");
+    assert!(mended.status.success(), "{mended:?}");
+    assert!(text(&mended.stderr).contains("filled in missing intervals: 2 times"), "{mended:?}");
+}
+
+#[test]
+fn the_report_is_one_page_that_needs_nothing_else() {
+    let (output, dir) = simulate(&[&DAY[..], &["--policy", "hpa", "--report", "out.html"]].concat());
+
+    assert!(output.status.success(), "{output:?}");
+    let page = std::fs::read_to_string(dir.path().join("out.html")).unwrap();
+    assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
+    assert!(!page.contains("{{"), "a place was left open");
+    assert!(!page.contains("http://www.w3.org/1999/xlink") && !page.contains("src="));
+    assert!(page.contains("--trace diurnal:mean=500,swing=0.6+noise:share=0.03"), "the command is there");
+}
+
+#[test]
+fn what_was_written_wrongly_is_told() {
+    for (arguments, wanted) in [
+        (vec!["--trace", "flat.csv", "--capacity", "1", "--policy", "hpa"], "cannot read the trace flat.csv"),
+        (vec!["--trace", "constant:rate=1", "--capacity", "0", "--policy", "hpa"], "--capacity is above 0"),
+        (vec!["--trace", "constant:rate=1", "--capacity", "1"], "no policy: name one with --policy"),
+        (vec!["--trace", "constant:rate=1", "--capacity", "1", "--policy", "hpa", "--guard"], "there is none"),
+    ] {
+        let (output, _) = simulate(&arguments);
+
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(text(&output.stderr).contains(wanted), "{output:?}");
+    }
+}
