@@ -2,6 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
+
+use doproxy::clock::Clock;
+use doproxy::history::{History, SeriesKey};
+use doproxy::metrics::haproxy::REQUESTS_PER_SECOND;
+use doproxy::model::Sample;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -22,6 +28,12 @@ fn simulate(arguments: &[&str]) -> (Output, tempfile::TempDir) {
 
 const DAY: [&str; 6] =
     ["--trace", "diurnal:mean=500,swing=0.6+noise:share=0.03", "--capacity", "100", "--minimum-charge", "0s"];
+
+/// The least that a fleet needs.
+const CONFIG: &str = "fleet: www
+token: unused
+droplet_options: {hostname_prefix: www, region: nyc3, size: s-1vcpu-1gb, image: debian-12-x64}
+";
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
@@ -87,7 +99,7 @@ fn the_gate_lets_a_sound_policy_pass_and_stops_one_that_is_too_dear() {
 fn a_trace_that_is_broken_is_refused_with_its_line_and_mended_when_asked_to() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("load.csv");
-    std::fs::write(&path, "timestamp_s,requests_per_s\n0,100\n60,120\n240,130\n300,-1\n").unwrap();
+    std::fs::write(&path, "timestamp_s,requests_per_s\n0,100\n60,120\n240,130\n300,140\n").unwrap();
     let trace = path.to_str().unwrap();
     let arguments = ["--trace", trace, "--capacity", "50", "--policy", "hpa"];
 
@@ -98,6 +110,41 @@ fn a_trace_that_is_broken_is_refused_with_its_line_and_mended_when_asked_to() {
     assert!(text(&refused.stderr).contains("load.csv:4: 2 of the intervals before it are missing"), "{refused:?}");
     assert!(mended.status.success(), "{mended:?}");
     assert!(text(&mended.stderr).contains("filled in missing intervals: 2 times"), "{mended:?}");
+}
+
+#[test]
+fn the_past_that_the_host_recorded_is_a_trace() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("doproxy.yml"), CONFIG).unwrap();
+    let now = Clock::from_wall_clock().now();
+    let history = History::open(&dir.path().join("doproxy.history.db"), now);
+    let key = SeriesKey { name: REQUESTS_PER_SECOND.into(), labels: Vec::new(), unit: "requests/s".into() };
+    let series = history.series(&key).unwrap();
+    // Two hours, every 15 s and never quite.
+    let samples: Vec<Sample> = (0..480_u32)
+        .map(|turn| Sample {
+            at: now.minus(Duration::from_millis(u64::from(480 - turn) * 15_000 + u64::from(turn % 7))),
+            value: 100.0 + f64::from(turn),
+        })
+        .collect();
+    history.append(series, &samples, now);
+    history.flush().unwrap();
+    drop(history);
+    let arguments = ["--recorded", "1h", "--capacity", "50", "--policy", "hpa", "--min", "1", "--json"];
+
+    let output = Command::new(env!("CARGO_BIN_EXE_doproxy"))
+        .current_dir(&dir)
+        .args(["--config", "doproxy.yml", "simulate"])
+        .args(arguments)
+        .output()
+        .unwrap();
+
+    assert!(output.status.success(), "{output:?}");
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let ticks = json["ticks"].as_u64().unwrap();
+    assert!((60..=61).contains(&ticks), "{ticks} ticks of a minute in an hour");
+    let served = json["policies"][0]["droplet_hours"].as_f64().unwrap();
+    assert!((8.0..18.0).contains(&served), "340 to 580 requests per second at 35 a droplet: {served}");
 }
 
 #[test]

@@ -5,9 +5,12 @@ use std::time::Duration;
 use crate::balancer::{ServerStats, Stats};
 use crate::model::{Load, Sample, Series, Timestamp};
 
+/// The series of what the balancer has to do.
+pub const REQUESTS_PER_SECOND: &str = "haproxy.requests_per_second";
+
 /// Name and unit of each series, in the order in which policies see them.
-pub(super) const SERIES: [(&str, &str); 6] = [
-    ("haproxy.requests_per_second", "requests/s"),
+pub const SERIES: [(&str, &str); 6] = [
+    (REQUESTS_PER_SECOND, "requests/s"),
     ("haproxy.sessions", "sessions"),
     ("haproxy.queued", "requests"),
     ("haproxy.errors_per_second", "errors/s"),

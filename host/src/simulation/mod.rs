@@ -7,6 +7,7 @@
 
 pub mod balancer;
 pub mod cloud;
+pub mod columns;
 pub mod compare;
 pub mod fluid;
 pub mod gate;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fluid::{Droplet, Pool, Step};
 use super::number::{nearest, tick};
 use super::scenario::Scenario;
+use crate::metrics::haproxy::SERIES;
 use crate::model::{
     DropletId, DropletName, Limits, Load, MetricNeed, Observation, ObservedDroplet, Phase, Sample, Series, Timestamp,
 };
@@ -25,16 +26,6 @@ pub(super) struct Eyes {
     /// How far back each series goes.
     windows: Vec<u64>,
 }
-
-/// The series of the host, with their units.
-const SERIES: [(&str, &str); 6] = [
-    ("haproxy.requests_per_second", "requests/s"),
-    ("haproxy.sessions", "sessions"),
-    ("haproxy.queued", "requests"),
-    ("haproxy.errors_per_second", "errors/s"),
-    ("haproxy.utilisation", "ratio"),
-    ("haproxy.response_time_ms", "ms"),
-];
 
 impl Eyes {
     /// Looks at `scenario`, as far back as `needs` says.

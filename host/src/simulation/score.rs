@@ -42,7 +42,13 @@ pub struct Score {
     pub cost_over_optimum: f64,
     /// What was billed over the least that any policy can pay that leaves as much unserved.
     pub cost_over_limit: f64,
+    /// What was billed over the least that any policy can pay that leaves [`SLO_PCT`] unserved: what ranks policies that
+    /// hold it. `None` where more is unserved.
+    pub cost_over_limit_at_slo: Option<f64>,
 }
+
+/// The unserved share, in percent, at which policies are ranked by cost.
+pub const SLO_PCT: f64 = 0.1;
 
 /// What a droplet costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,6 +93,8 @@ impl Score {
             optimum_droplet_hours: in_hours(limit.optimum().ticks),
             cost_over_optimum: ratio(real(billed), real(limit.optimum().ticks)),
             cost_over_limit: ratio(real(billed), limit.least_ticks(unserved + backlog)),
+            cost_over_limit_at_slo: (percent(unserved + backlog, requests) <= SLO_PCT)
+                .then(|| ratio(real(billed), limit.least_ticks(requests * SLO_PCT / 100.0))),
         }
     }
 }

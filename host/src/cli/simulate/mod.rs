@@ -27,8 +27,11 @@ use crate::simulation::weather::Fault;
 pub(super) struct Args {
     /// A file (CSV, Prometheus range JSON, HAProxy or web server log; also packed with gzip), or shapes to make one of:
     /// `constant`, `step`, `ramp`, `diurnal`, `spike`, `noise`, added up with `+`.
-    #[arg(long, value_name = "FILE|SHAPES")]
-    trace: String,
+    #[arg(long, value_name = "FILE|SHAPES", required_unless_present = "recorded")]
+    trace: Option<String>,
+    /// In place of a trace: what the host itself has measured at HAProxy in the last so much time.
+    #[arg(long, value_name = "LAST", conflicts_with = "trace")]
+    recorded: Option<Span>,
     /// How long a trace of shapes is.
     #[arg(long, value_name = "TIME", default_value = "24h")]
     length: Span,
@@ -118,11 +121,19 @@ pub(super) struct Args {
     max_changes: Option<f64>,
 }
 
+impl Args {
+    /// What the load is called.
+    fn source(&self) -> &str {
+        self.trace.as_deref().unwrap_or("recorded")
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   doproxy simulate --trace diurnal:mean=300,swing=0.6+noise:share=0.05 --capacity 50 --policy hpa --policy hpa=0.85
   doproxy simulate --trace load.csv --capacity 100 --policy file:policy.wasm='{target: 70}' --report out.html
   doproxy simulate --trace /var/log/haproxy.log.1.gz --capacity 100 --guard
+  doproxy simulate --recorded 14d --capacity 100 --policy hpa --guard
   doproxy simulate --trace load.csv --capacity 100 --policy hpa --tune target_per_droplet=40..95
   doproxy simulate --trace load.csv --capacity 100 --policy hpa --check --max-unserved 0.1 --max-cost 1.5
   doproxy simulate --trace constant:rate=300 --capacity 50 --policy hpa --fault api-outage:from=2h,length=30m";
@@ -144,7 +155,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let app = world::app(global)?;
     let (scenario, repairs) = world::scenario(args, app.as_ref()).await?;
     for repair in &repairs {
-        output::warn(format_args!("{}: {repair}", args.trace));
+        output::warn(format_args!("{}: {repair}", args.source()));
     }
     let policies = policies::load(app.as_ref(), &args.policy, args.capacity).await?;
     if !args.tune.is_empty() {

@@ -6,10 +6,13 @@ use std::time::Duration;
 use super::{Args, Model, ServiceShape};
 use crate::cli::app::App;
 use crate::cli::{Global, Usage};
+use crate::clock::Clock;
 use crate::config::Span;
 use crate::controller::Bounds;
+use crate::history::History;
 use crate::inventory::Inventory as _;
-use crate::model::{FleetName, HourlyPrice, ObservedTemplate};
+use crate::metrics::haproxy::REQUESTS_PER_SECOND;
+use crate::model::{FleetName, HourlyPrice, ObservedTemplate, Sample};
 use crate::simulation::fluid::{Overload, Setup};
 use crate::simulation::requests::{Service, Shape};
 use crate::simulation::scenario::{self, Boot, Scenario};
@@ -30,10 +33,10 @@ pub(super) fn app(global: &Global) -> anyhow::Result<Option<App>> {
 /// What is simulated, and what was mended in its trace.
 pub(super) async fn scenario(args: &Args, app: Option<&App>) -> anyhow::Result<(Scenario, Vec<Repair>)> {
     checked(args)?;
-    let (trace, repairs) = trace(args)?;
+    let (trace, repairs) = trace(args, app)?;
     let demand = trace.ticks(args.tick.0);
     if demand.is_empty() {
-        return Err(Usage(format!("{} is shorter than one tick; make --tick shorter", args.trace)).into());
+        return Err(Usage(format!("{} is shorter than one tick; make --tick shorter", args.source())).into());
     }
     let boot = boot(&args.boot_time, app).await?;
     let slots = slots(args);
@@ -97,9 +100,13 @@ fn checked(args: &Args) -> Result<(), Usage> {
     Err(Usage(problem.to_owned()))
 }
 
-fn trace(args: &Args) -> anyhow::Result<(Trace, Vec<Repair>)> {
-    if Generator::is_meant(&args.trace) {
-        let generator: Generator = args.trace.parse()?;
+fn trace(args: &Args, app: Option<&App>) -> anyhow::Result<(Trace, Vec<Repair>)> {
+    if let Some(last) = args.recorded {
+        return recorded(args, last.0, app);
+    }
+    let source = args.source();
+    if Generator::is_meant(source) {
+        let generator: Generator = source.parse()?;
         let intervals = args.length.0.as_millis() / args.tick.0.as_millis().max(1);
         if intervals > u128::from(MOST_INTERVALS) {
             return Err(Usage(format!("--length is {intervals} ticks; {MOST_INTERVALS} are possible")).into());
@@ -111,7 +118,28 @@ fn trace(args: &Args) -> anyhow::Result<(Trace, Vec<Repair>)> {
     };
     let columns = (time.trim().to_owned(), rate.trim().to_owned());
     let reading = Reading { columns, interval: args.tick.0, repair: args.repair };
-    Ok(read::file(Path::new(&args.trace), &reading)?)
+    Ok(read::file(Path::new(source), &reading)?)
+}
+
+/// What the host has measured itself: the requests that came to HAProxy.
+fn recorded(args: &Args, last: Duration, app: Option<&App>) -> anyhow::Result<(Trace, Vec<Repair>)> {
+    let app = app.ok_or_else(|| {
+        Usage("--recorded reads the history of the fleet of a doproxy.yml, and there is none".to_owned())
+    })?;
+    let file = app.history_file();
+    if !file.exists() {
+        return Err(Usage(format!(
+            "--recorded: there is no history at {} yet; `doproxy run` writes it",
+            file.display()
+        ))
+        .into());
+    }
+    let now = Clock::from_wall_clock().now();
+    let history = History::look(&file, now)?;
+    let series = history.recorded(REQUESTS_PER_SECOND, now.minus(last), now)?;
+    let samples =
+        series.into_iter().flat_map(|series| series.points).map(|point| Sample { at: point.at, value: point.mean });
+    Ok(Trace::from_measurements(&file.display().to_string(), samples, args.tick.0, args.repair)?)
 }
 
 async fn boot(text: &str, app: Option<&App>) -> anyhow::Result<Boot> {

@@ -5,7 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::compare::{Comparison, Row, monthly};
+use super::columns::{columns, rows};
+use super::compare::{Comparison, Row};
 use super::runner::Played;
 use super::scenario::Scenario;
 
@@ -75,54 +76,14 @@ fn digest(row: &Row) -> String {
 }
 
 fn table(scenario: &Scenario, comparison: &Comparison) -> String {
-    let with_latency = comparison.policies.iter().any(|(row, _)| row.latency.is_some());
-    let mut head: Vec<&str> = vec![
-        "policy",
-        "unserved %",
-        "× limit",
-        "changes/h",
-        "cost",
-        "$/month",
-        "droplet-h",
-        "× optimum",
-        "θU",
-        "θO",
-        "τU",
-        "τO",
-        "υ",
-    ];
-    if with_latency {
-        head.extend(["p50 ms", "p99 ms", "p99.9 ms"]);
-    }
-    let head: String = head.iter().map(|cell| format!("<th scope=\"col\">{cell}</th>")).collect();
-    let rows = comparison.policies.iter().map(|(row, _)| row).chain(&comparison.bounds);
-    let body: String = rows
+    let columns = columns(comparison);
+    let head: String = columns.iter().map(|column| format!("<th scope=\"col\">{}</th>", column.head)).collect();
+    let body: String = rows(comparison)
         .map(|row| {
-            let score = &row.score;
-            let mut cells = vec![
-                format!("{:.4}", score.unserved_pct),
-                format!("{:.3}", score.cost_over_limit),
-                format!("{:.2}", score.adaptations_per_h),
-                format!("${:.2}", score.cost),
-                format!("${:.0}", monthly(score, scenario)),
-                format!("{:.1}", score.droplet_hours),
-                format!("{:.3}", score.cost_over_optimum),
-                format!("{:.3}", score.theta_u),
-                format!("{:.1}", score.theta_o),
-                format!("{:.2}", score.tau_u),
-                format!("{:.1}", score.tau_o),
-                format!("{:.1}", score.upsilon),
-            ];
-            if with_latency {
-                let latency = row.latency;
-                cells.extend([
-                    latency.map_or_else(String::new, |latency| format!("{:.0}", latency.p50_ms)),
-                    latency.map_or_else(String::new, |latency| format!("{:.0}", latency.p99_ms)),
-                    latency.map_or_else(String::new, |latency| format!("{:.0}", latency.p999_ms)),
-                ]);
-            }
-            let cells: String = cells.iter().map(|cell| format!("<td>{cell}</td>")).collect();
-            format!("<tr><th scope=\"row\">{}</th>{cells}</tr>", escaped(&row.name))
+            let mut cells = columns.iter().map(|column| escaped(&column.cell(scenario, row)));
+            let name = cells.next().unwrap_or_default();
+            let cells: String = cells.map(|cell| format!("<td>{cell}</td>")).collect();
+            format!("<tr><th scope=\"row\">{name}</th>{cells}</tr>")
         })
         .collect();
     format!("<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")

@@ -50,6 +50,38 @@ impl Trace {
         rows::even(source, "sample", rows.collect(), repair)
     }
 
+    /// A trace of measurements that were taken when it suited whoever took them: the mean of those in each `interval`,
+    /// counted from the epoch. A rate is that of the time before its measurement.
+    pub fn from_measurements(
+        source: &str,
+        samples: impl IntoIterator<Item = Sample>,
+        interval: Duration,
+        repair: bool,
+    ) -> Result<(Self, Vec<Repair>), TraceError> {
+        let interval = millis(interval);
+        let mut means: Vec<(u64, f64, f64)> = Vec::new();
+        for Sample { at, value } in samples {
+            let slot = at.0.saturating_sub(1) / interval;
+            match means.last_mut() {
+                Some((last, mean, count)) if *last == slot => {
+                    *count += 1.0;
+                    *mean += (value - *mean) / *count;
+                }
+                _ => means.push((slot, value, 1.0)),
+            }
+        }
+        let hole = means.windows(2).find(|pair| pair[1].0 > pair[0].0 + 1);
+        if let Some(hole) = hole.filter(|_| !repair) {
+            let (from, to) = (Timestamp((hole[0].0 + 1) * interval), Timestamp(hole[1].0 * interval));
+            let problem =
+                format!("nothing is there from {from} to {to}; --repair fills it in from the values beside it");
+            return Err(TraceError::whole(source, problem));
+        }
+        let samples = means.into_iter().map(|(slot, value, _)| Sample { at: Timestamp(slot * interval), value });
+        let (trace, repairs) = Self::from_samples(source, samples, repair)?;
+        Ok((trace, repairs))
+    }
+
     /// How long it is.
     pub fn length(&self) -> Duration {
         self.interval.saturating_mul(u32::try_from(self.rates.len()).unwrap_or(u32::MAX))
@@ -120,6 +152,41 @@ mod tests {
 
         assert_eq!(rates.len(), 4);
         assert!((rates[1] - (15.0 * 1.0 + 30.0 * 3.0) / 45.0).abs() < 1e-12, "{rates:?}");
+    }
+
+    /// Every 15 s, a little late each time.
+    fn measured(seconds: impl Iterator<Item = u64>) -> impl Iterator<Item = Sample> {
+        seconds.map(|second| Sample { at: Timestamp(second * 1000 + second % 7), value: real(second) })
+    }
+
+    #[test]
+    fn measurements_are_brought_to_the_beat_that_is_wanted() {
+        let samples = measured((1..=8).map(|turn| 6000 + turn * 15).filter(|second| *second != 6075));
+
+        let (trace, repairs) = Trace::from_measurements("recorded", samples, Duration::from_mins(1), false).unwrap();
+
+        // That of the end of a minute is a little late, and counts for the next.
+        assert_eq!(trace.start, Timestamp(6_000_000));
+        assert_eq!(trace.rates.len(), 3);
+        assert!((trace.rates[0] - 6030.0).abs() < 1e-9, "{:?}", trace.rates);
+        assert_eq!(repairs, []);
+    }
+
+    #[test]
+    fn a_hole_in_what_was_measured_is_told_with_its_times() {
+        let samples = || measured([30, 90, 300, 360].into_iter());
+        let of = |repair| Trace::from_measurements("recorded", samples(), Duration::from_mins(1), repair);
+
+        let error = of(false).unwrap_err();
+        let (mended, repairs) = of(true).unwrap();
+
+        assert_eq!(
+            error.to_string(),
+            "recorded: nothing is there from 1970-01-01T00:02:00Z to 1970-01-01T00:05:00Z; --repair fills it in from the \
+             values beside it"
+        );
+        assert_eq!(mended.rates.len(), 7);
+        assert_eq!(repairs.len(), 1);
     }
 
     #[test]

@@ -1,0 +1,64 @@
+//! The columns of the table of a comparison, the same on a terminal and on a page.
+
+use super::compare::{Comparison, Row, monthly};
+use super::requests::Latency;
+use super::scenario::Scenario;
+
+/// A column: its head, and what stands in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Column {
+    /// What stands above it.
+    pub head: &'static str,
+    cell: fn(&Scenario, &Row) -> String,
+}
+
+impl Column {
+    const fn new(head: &'static str, cell: fn(&Scenario, &Row) -> String) -> Self {
+        Self { head, cell }
+    }
+
+    /// What stands in it for a row.
+    pub fn cell(&self, scenario: &Scenario, row: &Row) -> String {
+        (self.cell)(scenario, row)
+    }
+}
+
+const ALWAYS: [Column; 14] = [
+    Column::new("policy", |_, row| row.name.clone()),
+    Column::new("unserved %", |_, row| format!("{:.4}", row.score.unserved_pct)),
+    Column::new("× limit", |_, row| format!("{:.3}", row.score.cost_over_limit)),
+    Column::new("× at 0.1 %", |_, row| {
+        row.score.cost_over_limit_at_slo.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.3}"))
+    }),
+    Column::new("changes/h", |_, row| format!("{:.2}", row.score.adaptations_per_h)),
+    Column::new("cost", |_, row| format!("${:.2}", row.score.cost)),
+    Column::new("$/month", |scenario, row| format!("${:.0}", monthly(&row.score, scenario))),
+    Column::new("droplet-h", |_, row| format!("{:.1}", row.score.droplet_hours)),
+    Column::new("× optimum", |_, row| format!("{:.3}", row.score.cost_over_optimum)),
+    Column::new("θU", |_, row| format!("{:.3}", row.score.theta_u)),
+    Column::new("θO", |_, row| format!("{:.1}", row.score.theta_o)),
+    Column::new("τU", |_, row| format!("{:.2}", row.score.tau_u)),
+    Column::new("τO", |_, row| format!("{:.1}", row.score.tau_o)),
+    Column::new("υ", |_, row| format!("{:.1}", row.score.upsilon)),
+];
+
+const LATENCIES: [Column; 3] = [
+    Column::new("p50 ms", |_, row| milliseconds(row, |latency| latency.p50_ms)),
+    Column::new("p99 ms", |_, row| milliseconds(row, |latency| latency.p99_ms)),
+    Column::new("p99.9 ms", |_, row| milliseconds(row, |latency| latency.p999_ms)),
+];
+
+fn milliseconds(row: &Row, of: fn(Latency) -> f64) -> String {
+    row.latency.map_or_else(String::new, |latency| format!("{:.0}", of(latency)))
+}
+
+/// The columns of a comparison; those of latencies only where single requests were simulated.
+pub fn columns(comparison: &Comparison) -> Vec<Column> {
+    let has_latency = comparison.policies.iter().any(|(row, _)| row.latency.is_some());
+    ALWAYS.into_iter().chain(LATENCIES.into_iter().filter(|_| has_latency)).collect()
+}
+
+/// The rows: policies in their order, then what bounds them.
+pub fn rows(comparison: &Comparison) -> impl Iterator<Item = &Row> {
+    comparison.policies.iter().map(|(row, _)| row).chain(&comparison.bounds)
+}
