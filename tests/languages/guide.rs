@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use super::registry::Registry;
 use super::workshop::{Workshop, copy, said};
 
 fn example(path: &str) -> std::path::PathBuf {
@@ -14,19 +15,24 @@ fn shell(markdown: &str) -> Vec<&str> {
     markdown.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
-#[test]
-fn the_guide_works_as_it_is_written() {
+#[tokio::test(flavor = "multi_thread")]
+async fn the_guide_works_as_it_is_written() {
     let guide = fs::read_to_string(example("README.md")).unwrap();
     let blocks = shell(&guide);
     assert!(blocks.len() >= 5, "{blocks:?}");
+    let registry = Registry::start().await;
     let workshop = Workshop::open();
     let folder = workshop.empty("guide");
 
     let script = format!("set -eu\n{}", blocks.join("\n"));
-    let output = workshop.command("bash", &folder).args(["-c", &script]).output().unwrap();
+    let mut bash = workshop.command("bash", &folder);
+    bash.args(["-c", &script]).env("REGISTRY", registry.address()).env("XDG_DATA_HOME", folder.join("data"));
+    let output = bash.output().unwrap();
 
     let told = said("the guide", &output);
     assert!(told.contains("0 failed"), "{told}");
+    assert!(told.contains("another-team/release.pub, trusted for"), "{told}");
+    assert!(told.contains(&format!("\"oci://{}/policies/calm:1.0.0\": sha256:", registry.address())), "{told}");
     assert!(folder.join("calm/build/calm.wasm").is_file());
 }
 

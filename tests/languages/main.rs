@@ -5,6 +5,12 @@
 
 mod guide;
 mod identical;
+#[path = "../registry/registry.rs"]
+#[expect(dead_code, reason = "it is made for the other suite")]
+mod registry;
 mod reproducible;
+#[path = "../end_to_end/stage.rs"]
+#[expect(dead_code, reason = "it is made for the other suite")]
+mod stage;
 mod starters;
 mod workshop;
