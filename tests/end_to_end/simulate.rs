@@ -1,13 +1,15 @@
 //! `doproxy simulate` as a person and as CI run it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use doproxy::clock::Clock;
 use doproxy::history::{History, SeriesKey};
 use doproxy::metrics::haproxy::REQUESTS_PER_SECOND;
 use doproxy::model::Sample;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -145,6 +147,74 @@ fn the_past_that_the_host_recorded_is_a_trace() {
     assert!((60..=61).contains(&ticks), "{ticks} ticks of a minute in an hour");
     let served = json["policies"][0]["droplet_hours"].as_f64().unwrap();
     assert!((8.0..18.0).contains(&served), "340 to 580 requests per second at 35 a droplet: {served}");
+}
+
+/// Half a day, to be tuned on.
+const HALF_A_DAY: [&str; 12] = [
+    "--trace",
+    "diurnal:mean=500,swing=0.6,period=4h+noise:share=0.03",
+    "--length",
+    "12h",
+    "--capacity",
+    "100",
+    "--minimum-charge",
+    "0s",
+    "--policy",
+    "hpa",
+    "--tune",
+    "target_per_droplet=30..100",
+];
+
+#[test]
+fn tuning_finds_the_cheapest_setting_that_holds_and_says_how_it_does_on_the_rest() {
+    let json = |more: &[&str]| {
+        let (output, _) = simulate(&[&HALF_A_DAY[..], &["--json"], more].concat());
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
+    };
+
+    let (strict, loose) = (json(&["--slo", "unserved<=0.01%"]), json(&["--slo", "unserved<=2%"]));
+
+    let target = |tuned: &serde_json::Value| tuned["config"]["target_per_droplet"].as_f64().unwrap();
+    let unserved = |tuned: &serde_json::Value| tuned["train"]["unserved_pct"].as_f64().unwrap();
+    assert!(target(&strict) < target(&loose) && target(&loose) <= 100.0, "{strict}\n{loose}");
+    assert!(unserved(&strict) <= 0.01 && unserved(&loose) <= 2.0, "{strict}\n{loose}");
+    assert!(strict["train"]["cost"].as_f64() > loose["train"]["cost"].as_f64(), "{strict}\n{loose}");
+    assert!(strict["holds"] == true && strict["test"]["cost_over_limit"].as_f64().unwrap() >= 1.0, "{strict}");
+    assert_eq!(strict["config"]["preset"], "hpa", "what is not tuned stays");
+}
+
+#[test]
+fn tuning_that_is_interrupted_prints_the_best_so_far() {
+    let dir = tempfile::tempdir().unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_doproxy"))
+        .current_dir(&dir)
+        .env_remove("DOPROXY_CONFIG")
+        .arg("simulate")
+        .args(HALF_A_DAY)
+        // So much that nobody waits for its end.
+        .args(["--tune", "scale_in_stabilisation_s=60..1200", "--tune", "warm_up_s=0..600"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id();
+    // By then the plugin is loaded and some points were tried.
+    let worked = || {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+        let after_name = stat.rsplit(')').next().unwrap();
+        after_name.split_whitespace().nth(11).unwrap().parse::<u64>().unwrap()
+    };
+    while worked() < 300 {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+
+    kill(Pid::from_raw(id.cast_signed()), Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+
+    assert!(output.status.success(), "{output:?}");
+    assert!(text(&output.stderr).contains("stopped: this is the best so far"), "{output:?}");
+    assert!(text(&output.stdout).contains("  target_per_droplet:"), "{output:?}");
 }
 
 #[test]

@@ -14,8 +14,8 @@ use crate::stage::{Stage, run, until};
 
 const JUMPS: [&str; 2] = ["-1h", "+24h"];
 
-/// Of so many points at which a create can be stopped one is tried; `DOPROXY_EVERY=1` tries all of them.
-const EVERY: usize = 2;
+/// About so many of the points at which a create can be stopped are tried; `DOPROXY_EVERY=1` tries all of them.
+const TRIED: usize = 10;
 
 /// Short waits, so that one that goes by the wall clock is told from one that does not.
 const TIMEOUTS: &str = "poll: 20ms, drain: 1s, visible: 500ms, boot: 20s, warm_up: 20s, delete: 20s";
@@ -87,7 +87,7 @@ async fn carried_on_after_a_jump(jump: &str) {
     stage.strike().await;
     assert!(points > 10, "{points}");
 
-    let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(EVERY);
+    let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(points / TRIED);
     for point in (1..=points).step_by(every) {
         let what = format!("stopped at point {point} of {points}, then {jump}");
         // Long enough that droplets still boot when the next command finds them.
