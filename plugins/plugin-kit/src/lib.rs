@@ -2,6 +2,10 @@
 //!
 //! What only policies or only generators share is in `policy-kit` and `generator-kit`.
 
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "an allocator is made of addresses")]
+mod allocator;
+
 use serde::de::DeserializeOwned;
 
 /// A plugin's description of itself.
