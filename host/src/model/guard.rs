@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DropletName, Money, Pauses, Timestamp};
+use super::{DropletName, HourlyPrice, Money, Pauses, Timestamp};
 
 /// The order in which droplets leave when the policy does not name them. In each, those that are unhealthy go first,
 /// and among equals the name decides.
@@ -123,4 +123,7 @@ pub struct GuardFacts {
     pub policies_failing_since: Option<Timestamp>,
     /// Why nothing can be done at the API now, where that is so.
     pub api_unreachable: Option<String>,
+    /// What the API asks for one droplet of each size that a policy wants, where it lists that size.
+    #[serde(default)]
+    pub prices: Vec<(String, HourlyPrice)>,
 }

@@ -286,16 +286,39 @@ fn a_month_costs_no_more_than_its_cap() {
     assert_eq!(month(200.0, 5.0).plan(to(9)).to, 9);
 }
 
+fn of_size(size: &str, count: u32) -> DropletRequest {
+    DropletRequest { count, size: Some(size.into()), ..DropletRequest::default() }
+}
+
+fn create(create: Vec<DropletRequest>) -> Outcome {
+    Outcome::Change(Change { create, delete: vec![] })
+}
+
+#[test]
+fn a_size_that_no_droplet_has_yet_is_held_to_the_cap_by_its_listed_price() {
+    let limits = Limits { max_hourly_cost: Some(PRICE.times(9)), ..WIDE };
+    let case = Case::of(serving(1))
+        .with_limits(limits)
+        .with(|_, facts, _| facts.prices = vec![("big".into(), PRICE.times(4))]);
+
+    let plan = case.plan(create(vec![of_size("big", 3)]));
+
+    assert_eq!((created(&plan), names(&plan)), (2, vec!["max_hourly_cost"]));
+    assert_eq!(created(&case.plan(create(vec![of_size("big", 1), of_size("s", 5)]))), 5);
+}
+
 #[test]
 fn a_size_without_a_price_cannot_be_held_below_a_cap() {
-    let request = DropletRequest { count: 1, size: Some("unheard-of".into()), ..DropletRequest::default() };
     let limits = Limits { max_hourly_cost: Some(PRICE.times(100)), ..WIDE };
+    let case = Case::of(serving(1)).with_limits(limits);
 
-    let plan = Case::of(serving(1))
-        .with_limits(limits)
-        .plan(Outcome::Change(Change { create: vec![request], delete: vec![] }));
+    let one = case.plan(create(vec![of_size("unheard-of", 2), of_size("s", 1)]));
+    let some = case.plan(create(vec![of_size("unheard-of", 2), of_size("another", 1)]));
 
-    assert_eq!(names(&plan), ["max_hourly_cost"]);
+    assert_eq!((created(&one), names(&one)), (1, vec!["max_hourly_cost"]));
+    insta::assert_snapshot!(detail(&one), @"2 fewer created: the price of unheard-of is not known yet");
+    insta::assert_snapshot!(detail(&some), @"3 fewer created: the prices of 2 sizes, another among them, are not known yet");
+    assert_eq!(created(&Case::of(serving(1)).plan(create(vec![of_size("unheard-of", 2)]))), 2);
 }
 
 #[test]
