@@ -148,6 +148,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         let mut facts = self.facts(&mind.memory, observation.now).await?;
         facts.api_unreachable.clone_from(&seen.api_unreachable);
         facts.prices = prices(&answers, &sizes);
+        facts.balancer_silent = seen.stale;
         if seen.stale {
             facts.unhealthy_since.clear();
         }

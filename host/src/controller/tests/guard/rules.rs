@@ -377,6 +377,30 @@ fn nothing_is_begun_while_the_api_is_away() {
 }
 
 #[test]
+fn nobody_goes_while_the_balancer_is_silent() {
+    let limits = Limits { max: 5, ..WIDE };
+    // Before its first answer nobody is known to be healthy.
+    let mut fleet = serving(6);
+    fleet[..3].iter_mut().for_each(|droplet| droplet.healthy = false);
+    let case = Case::of(fleet).with_limits(limits).with(|_, facts, _| facts.balancer_silent = true);
+
+    let shrunk = case.plan(to(1));
+    let above_max = case.plan(Outcome::Hold);
+
+    assert!(shrunk.is_empty() && above_max.is_empty());
+    assert_eq!(names(&shrunk), ["balancer"]);
+    insta::assert_snapshot!(detail(&shrunk), @"5 droplets kept: HAProxy does not answer, so who is busy and who is healthy is not known");
+    assert_eq!(case.with(|_, facts, _| facts.balancer_silent = false).plan(to(1)).to, 1);
+}
+
+#[test]
+fn a_silent_balancer_keeps_no_fleet_from_growing() {
+    let case = Case::of(serving(3)).with(|_, facts, _| facts.balancer_silent = true);
+
+    assert_eq!(case.plan(to(5)).to, 5);
+}
+
+#[test]
 fn a_fleet_whose_policies_fail_is_brought_to_its_fallback() {
     let failing = |seconds| {
         Case::of(serving(2)).with(move |rules, facts, _| {
