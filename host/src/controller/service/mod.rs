@@ -45,7 +45,7 @@ use super::{Bounds, Controller, ControllerError};
 use crate::balancer::Balancer;
 use crate::cloud::Cloud;
 use crate::inventory::Inventory;
-use crate::metrics::Collector;
+use crate::metrics::{self, Collector};
 use crate::model::TickRecord;
 use crate::telemetry::Telemetry;
 
@@ -68,7 +68,7 @@ pub struct Wish {
 pub struct Reread {
     /// What is wanted now.
     pub wish: Wish,
-    /// The sources of series, where they are others than before.
+    /// The sources of series, where they are others than those in effect.
     pub collector: Option<Collector>,
     /// Keys that differ and take effect only when the service is restarted.
     pub needs_restart: Vec<String>,
@@ -78,8 +78,8 @@ pub struct Reread {
 pub struct Configuration {
     /// The file that is watched.
     pub file: PathBuf,
-    /// Reads it; the error says what is wrong with it.
-    pub read: Box<dyn FnMut() -> Result<Reread, String> + Send>,
+    /// Reads it, told which sources of series are in effect; the error says what is wrong with it.
+    pub read: Box<dyn FnMut(&metrics::Options) -> Result<Reread, String> + Send>,
 }
 
 impl fmt::Debug for Configuration {
