@@ -249,6 +249,18 @@ fn nobody_goes_whose_successor_may_not_be_created() {
 }
 
 #[test]
+fn a_policy_cannot_pass_its_creates_off_as_successors() {
+    // Its reason is as that of the guard.
+    let reason = with_two_sick().plan(Outcome::Hold).creates[0].reason.clone();
+    let decision = Decision { reason, ..decision(to(8)) };
+
+    let plan = with_two_sick().decided(&decision);
+
+    let succeed: Vec<bool> = plan.creates.iter().map(|create| create.succeeds).collect();
+    assert_eq!((created(&plan), succeed), (3, vec![false, true]));
+}
+
+#[test]
 fn who_is_protected_is_not_replaced() {
     let plan = with_two_sick().with(|_, _, seen| seen.fleet[2].protected = true).plan(Outcome::Hold);
 
