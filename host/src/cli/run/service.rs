@@ -200,6 +200,9 @@ fn status_line(telemetry: &Telemetry) -> String {
     for policy in failing {
         line += &format!("; policy {policy} fails");
     }
+    if let Some(wait) = &status.waits_for {
+        line += &format!("; waiting for {}", wait.holder);
+    }
     for (what, failure) in
         [("HAProxy does not answer", &status.haproxy_failure), ("the API fails", &status.api_failure)]
     {

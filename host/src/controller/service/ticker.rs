@@ -18,6 +18,7 @@ use crate::cloud::Cloud;
 use crate::controller::decide::{ConfiguredPolicy, Missing, Seat};
 use crate::controller::{ControllerError, Mind, Seen, Tick};
 use crate::inventory::Inventory;
+use crate::inventory::sqlite::InventoryError;
 use crate::metrics::{self, Collector, Needs, StatsAt};
 use crate::model::{Mode, Observation, TickRecord, Timestamp, Trigger};
 use crate::plugin::Reference;
@@ -448,7 +449,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Ticker<C, B, I> {
         let is_current = self.look().await;
         let shared = Arc::clone(&self.shared);
         // What a command by hand changes meanwhile would not have been seen.
-        let turn = shared.turns.take_now().await;
+        let turn = shared.take_turn().await;
+        if matches!(turn, Err(InventoryError::Locked { .. })) {
+            // It sees soon when that is over.
+            shared.wake.notify_one();
+        }
         let metrics = self.collector.series(self.now.at);
         let seen = Seen {
             before: &self.before,

@@ -4,6 +4,7 @@ mod ladder;
 mod memory;
 mod reloads;
 mod ticks;
+mod turns;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
