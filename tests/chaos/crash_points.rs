@@ -24,6 +24,8 @@ pub const CHILD: &str = "--child";
 const VIOLATED: u8 = 3;
 /// How old the world is that lists show.
 const LAG_MS: u64 = 60_000;
+/// As [`LAG_MS`], for the loop: it looks each second, so a long lag is a thousand points that are all alike.
+const LAG_OF_THE_LOOP_MS: u64 = 5_000;
 const SIGABRT: i32 = 6;
 
 /// What is stopped.
@@ -47,6 +49,9 @@ const SCENARIOS: [Scenario; 6] = [
 
 /// The loop goes through many points, so that its second stops are fewer by this.
 const SELDOM: u64 = 15;
+
+/// While lists lag, the loop is stopped at each so manieth of its points.
+const SELDOM_WITH_LAG: u64 = 7;
 
 /// The loop, and not a command: it is started again to recover.
 const SERVICE: &str = "service";
@@ -90,12 +95,12 @@ pub fn enumerate() -> bool {
     let mut schedules: Vec<(Scenario, bool, u64)> = Vec::new();
     let prepared: Vec<(Scenario, TempDir)> = SCENARIOS.iter().map(|one| (*one, one.prepare())).collect();
     for (scenario, base) in &prepared {
-        // The loop looks each second: while lists lag it passes a thousand points, and all are those of its commands.
-        for lag in [false, true].into_iter().filter(|lag| !lag || scenario.name != SERVICE) {
+        for lag in [false, true] {
             let copy = copied(base.path());
             let passed = points_of(copy.path(), scenario.name, lag);
             points.insert((scenario.name, lag), passed);
-            schedules.extend((1..=passed).map(|at| (*scenario, lag, at)));
+            let every = if lag && scenario.name == SERVICE { SELDOM_WITH_LAG } else { 1 };
+            schedules.extend((1..=passed).filter(|at| at.is_multiple_of(every)).map(|at| (*scenario, lag, at)));
         }
     }
     for ((name, lag), passed) in &points {
@@ -150,7 +155,7 @@ fn try_point(base: &Path, scenario: &str, lag: bool, at: u64) -> (usize, Vec<Str
     }
     let once = copied(first.path());
     if scenario == SERVICE {
-        let status = spawn(once.path(), SERVICE, false, |_| {});
+        let status = spawn(once.path(), SERVICE, lag, |_| {});
         if !status.success() {
             bad.push(format!("{scenario} stopped at {at} and started again ended with {status}"));
         }
@@ -204,7 +209,12 @@ fn stopped(folder: &Path, scenario: &str, lag: bool, at: u64) -> Result<(), Stri
 
 fn spawn(folder: &Path, scenario: &str, lag: bool, set: impl FnOnce(&mut Process)) -> std::process::ExitStatus {
     let mut child = Process::new(std::env::current_exe().unwrap());
-    child.arg(CHILD).arg(folder).arg(scenario).arg(if lag { LAG_MS.to_string() } else { "0".to_owned() });
+    let lag_ms = match (lag, scenario) {
+        (false, _) => 0,
+        (true, SERVICE) => LAG_OF_THE_LOOP_MS,
+        (true, _) => LAG_MS,
+    };
+    child.arg(CHILD).arg(folder).arg(scenario).arg(lag_ms.to_string());
     child.env_clear().stdin(Stdio::null());
     set(&mut child);
     child.status().unwrap()

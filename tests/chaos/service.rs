@@ -31,7 +31,7 @@ pub async fn serve(fleet: &mut Fleet, folder: &Path) {
         wish: within(2, 2),
         configuration: Some(Configuration {
             file: folder.join("no-such-file"),
-            read: Box::new(move || {
+            read: Box::new(move |_| {
                 Ok(Reread { wish: read.lock().unwrap().clone(), collector: None, needs_restart: vec![] })
             }),
         }),

@@ -79,7 +79,7 @@ async fn the_fleet_follows_the_load_and_no_request_fails() {
     let requests = follow(&stage).await;
 
     say(&format!("scaling through the runtime API: {requests} requests, 0 failed"));
-    stage.strike().await;
+    stage.strike_the_loop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,7 +90,7 @@ async fn the_fleet_follows_the_load_and_no_request_fails_with_a_reload_for_each_
     let requests = follow(&stage).await;
 
     say(&format!("scaling with reloads: {requests} requests, 0 failed"));
-    stage.strike().await;
+    stage.strike_the_loop().await;
 }
 
 /// Prints how long it takes from the request to the first answer, beside the boot time.
@@ -124,5 +124,5 @@ async fn twenty_more_take_two_calls_and_boot_at_the_same_time() {
         after(all)
     ));
     end(service).await;
-    stage.strike().await;
+    stage.strike_the_loop().await;
 }

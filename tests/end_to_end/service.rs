@@ -97,7 +97,7 @@ async fn a_service_keeps_its_fleet_and_says_how_it_is() {
         "{}",
         ended.err
     );
-    stage.strike().await;
+    stage.strike_the_loop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,7 +114,7 @@ async fn commands_by_hand_get_their_turn_while_a_service_runs() {
 
     assert_eq!(service.end().await.code, 0);
     assert_eq!(stage.billed().len(), 2);
-    stage.strike().await;
+    stage.strike_the_loop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -131,7 +131,7 @@ async fn a_service_that_is_stopped_in_the_middle_is_carried_on_by_the_next() {
     service.serves(3).await;
     assert_eq!(service.end().await.code, 0);
     assert_eq!(stage.billed().len(), 3);
-    stage.strike().await;
+    stage.strike_the_loop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,7 +150,7 @@ async fn a_signal_loads_the_configuration_anew_where_it_is_right() {
     assert_eq!(service.status().await["reload"]["needs_restart"], serde_json::json!(["scaling.timeouts"]));
 
     assert_eq!(service.end().await.code, 0);
-    stage.strike().await;
+    stage.strike_the_loop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,5 +190,5 @@ async fn systemd_is_told_of_every_turn_in_a_services_life() {
     hears("STOPPING=1\n").await;
     let output = tokio::time::timeout(SECONDS, service.child.wait_with_output()).await.unwrap().unwrap();
     assert!(output.status.success());
-    stage.strike().await;
+    stage.strike_the_loop().await;
 }

@@ -16,6 +16,7 @@ use doproxy::emulator::{Emulator, Options};
 use doproxy::inventory::Inventory;
 use doproxy::inventory::sqlite::SqliteInventory;
 use doproxy::model::{Droplet, DropletId, DropletName, FleetName, Phase, Template, Timestamp};
+use doproxy::record::replay::assert_replays;
 use doproxy::simulation::cloud::{Faults, NewDroplets, Selection, Settings, World};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -291,6 +292,14 @@ impl Stage {
         self.search();
         self.haproxy.stop().await;
         self.emulator.stop().await;
+    }
+
+    /// The end of a test of the loop: each tick that it recorded comes to the same when it is done again.
+    pub async fn strike_the_loop(self) {
+        let config = Config::load(&self.path("doproxy.yml")).unwrap();
+        let replayed = assert_replays(&config.history_beside(&config.inventory)).await;
+        assert!(replayed > 0, "nothing was recorded");
+        self.strike().await;
     }
 
     /// Whatever was left behind, the token is not in it: database, write-ahead log, HAProxy's files, caches.

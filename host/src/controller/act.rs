@@ -8,7 +8,7 @@ use super::user_data::digest;
 use super::{Advanced, Controller, ControllerError, Event};
 use crate::balancer::Balancer;
 use crate::cloud::{Cloud, Size};
-use crate::inventory::{CreateDraft, Inventory, Snapshot};
+use crate::inventory::{Cause, CreateDraft, Inventory, Snapshot};
 use crate::model::{
     Creates, Droplet, DropletId, DropletName, DropletRequest, HourlyPrice, Operation, OperationKind, Phase, Plan,
     PlannedDelete, Tag, Template, Timestamp,
@@ -222,7 +222,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             };
             let operation = self
                 .inventory
-                .begin_delete(name, phase, reason, self.clock.now())
+                .begin_delete(name, phase, Cause::Wanted, reason, self.clock.now())
                 .await
                 .map_err(ControllerError::inventory)?;
             self.report(&Event::Phase { droplet: name.clone(), phase, address: None });

@@ -13,7 +13,7 @@ use super::waits::Wait;
 use super::{Controller, ControllerError, Event, Stranger};
 use crate::balancer::{Applied, Balancer, Server, ServerState, Stats};
 use crate::cloud::{Cloud, CloudDroplet, CloudError, ErrorClass, Filter, Status};
-use crate::inventory::{Inventory, Snapshot, Step};
+use crate::inventory::{Cause, Inventory, Snapshot, Step};
 use crate::model::{Droplet, DropletId, DropletName, Phase};
 
 /// What a pass did and what is left.
@@ -375,7 +375,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         }
         let why = format!("{} was {} for {} s: {why}", droplet.name, droplet.phase, waited.as_secs());
         self.inventory
-            .begin_delete(&droplet.name, Phase::Deleting, &why, self.clock.now())
+            .begin_delete(&droplet.name, Phase::Deleting, Cause::RanOutOfTime, &why, self.clock.now())
             .await
             .map_err(ControllerError::inventory)?;
         self.report(&Event::GaveUp { droplet: droplet.name.clone(), why: why.clone() });

@@ -3,6 +3,7 @@
 //! `plan` sees and decides and changes nothing; `commit` writes down what is to be done and what is remembered. Carrying
 //! operations on is `advance`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use crate::balancer::Balancer;
 use crate::cloud::{Cloud, Size};
 use crate::inventory::{Inventory, PolicyState};
 use crate::model::{
-    Answer, Decision, GuardFacts, GuardRules, Limits, Mode, Observation, Plan, Rung, Series, TickOutcome, TickRecord,
-    Timestamp, Trigger,
+    Answer, Decision, GuardFacts, GuardRules, HourlyPrice, Limits, Mode, Observation, Outcome, Plan, Rung, Series,
+    TickOutcome, TickRecord, Timestamp, Trigger,
 };
 
 /// What the operator allows.
@@ -146,6 +147,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         }
         let mut facts = self.facts(&mind.memory, observation.now).await?;
         facts.api_unreachable.clone_from(&seen.api_unreachable);
+        facts.prices = prices(&answers, &sizes);
+        facts.balancer_silent = seen.stale;
         if seen.stale {
             facts.unhealthy_since.clear();
         }
@@ -217,6 +220,18 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
 /// How many droplets that came up say how long the next one takes.
 const BOOT_TIMES: u32 = 15;
 
+/// What one droplet of each size costs that is asked for by name. A list of all sizes would be a part of every record.
+fn prices(answers: &[Answer], sizes: &[Size]) -> Vec<(String, HourlyPrice)> {
+    let requests = answers.iter().flat_map(|answer| match &answer.decision.outcome {
+        Outcome::Hold => &[],
+        Outcome::ScaleTo(to) => to.template.as_slice(),
+        Outcome::Change(change) => change.create.as_slice(),
+    });
+    let asked: BTreeSet<&str> = requests.filter_map(|request| request.size.as_deref()).collect();
+    let listed = |slug: &str| sizes.iter().find(|size| size.slug == slug);
+    asked.into_iter().filter_map(listed).map(|size| (size.slug.clone(), size.hourly_price)).collect()
+}
+
 /// From answers to a plan. A function of plain data.
 fn finish(
     observation: Observation,
@@ -243,4 +258,39 @@ fn finish(
         observation,
     };
     Tick { record, wanted, sizes }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Change, DropletRequest, ScaleTo};
+    use crate::record::sample::answer;
+
+    fn of_size(size: &str) -> DropletRequest {
+        DropletRequest { count: 1, size: Some(size.to_owned()), ..DropletRequest::default() }
+    }
+
+    #[test]
+    fn the_guard_is_told_the_listed_prices_of_sizes_that_are_asked_for() {
+        let size = |slug: &str, price| Size {
+            slug: slug.to_owned(),
+            available: true,
+            regions: vec![],
+            hourly_price: HourlyPrice::from_micro_dollars(price),
+        };
+        let sizes = [size("small", 1), size("medium", 2), size("large", 3)];
+        let answers = [
+            Outcome::Hold,
+            Outcome::ScaleTo(ScaleTo { count: 3, template: Some(of_size("medium")), delete_first: vec![] }),
+            Outcome::Change(Change {
+                create: vec![of_size("small"), of_size("medium"), of_size("none")],
+                delete: vec![],
+            }),
+        ];
+
+        let prices = prices(&answers.map(answer), &sizes);
+
+        let price = HourlyPrice::from_micro_dollars;
+        assert_eq!(prices, [("medium".to_owned(), price(2)), ("small".to_owned(), price(1))]);
+    }
 }

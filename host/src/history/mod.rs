@@ -348,8 +348,10 @@ impl Inner {
         let Some(known) = self.series.get_mut(&series) else { return 0 };
         let mut taken = 0;
         for sample in samples.iter().filter(|sample| sample.at <= now) {
-            if known.ring.push(*sample, self.horizon) {
-                self.waiting.push((series, *sample));
+            // SQLite knows one zero, and what a policy saw has to be read again to the bit.
+            let sample = Sample { value: sample.value + 0.0, ..*sample };
+            if known.ring.push(sample, self.horizon) {
+                self.waiting.push((series, sample));
                 taken += 1;
             }
         }

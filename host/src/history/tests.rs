@@ -52,6 +52,27 @@ fn samples_are_there_after_a_restart() {
 }
 
 #[test]
+fn a_zero_is_the_same_to_the_bit_after_a_restart() {
+    let (_dir, file) = folder();
+    let bits = |history: &History, id| {
+        let window = history.window(&refer(history, id, Duration::from_hours(1), NOW)).unwrap();
+        window.iter().map(|sample| sample.value.to_bits()).collect::<Vec<u64>>()
+    };
+    let before = {
+        let history = History::open(&file, NOW);
+        let id = history.series(&key("a")).unwrap();
+        // What the sum over nothing is.
+        history.append(id, &[sample(NOW, -0.0)], NOW);
+        history.flush().unwrap();
+        bits(&history, id)
+    };
+
+    let history = History::open(&file, NOW);
+
+    assert_eq!(bits(&history, history.series(&key("a")).unwrap()), before);
+}
+
+#[test]
 fn a_series_is_its_name_its_labels_and_its_unit() {
     let history = History::in_memory();
     let labelled = SeriesKey { labels: vec![("zone".into(), "a".into())], ..key("a") };

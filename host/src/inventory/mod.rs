@@ -26,11 +26,13 @@ pub trait Inventory: Send + Sync {
     fn begin_create(&self, drafts: &[CreateDraft]) -> impl Future<Output = Result<Vec<Operation>, Self::Error>> + Send;
 
     /// Writes the intent to delete one droplet and moves it to `phase` (draining or deleting); one that serves drains in any
-    /// case. When a delete is open for it, that one is returned; an open create of it is closed as failed with `reason`.
+    /// case. When a delete is open for it, that one is returned; an open create of it is closed as failed with `reason`,
+    /// and counts as a failed boot where that is the `cause`.
     fn begin_delete(
         &self,
         droplet: &DropletName,
         phase: Phase,
+        cause: Cause,
         reason: &str,
         at: Timestamp,
     ) -> impl Future<Output = Result<Operation, Self::Error>> + Send;
@@ -53,7 +55,7 @@ pub trait Inventory: Send + Sync {
     /// What is remembered of a droplet at the API that is not in the fleet now.
     fn remembered(&self, id: DropletId, name: &str) -> impl Future<Output = Result<Remembered, Self::Error>> + Send;
 
-    /// How creates went since `since`.
+    /// How creates went since `since`. One whose droplet somebody deleted while it came up says nothing about the next.
     fn creates_since(&self, since: Timestamp) -> impl Future<Output = Result<Creates, Self::Error>> + Send;
 
     /// Whether the fleet is frozen.
@@ -95,6 +97,15 @@ pub trait Inventory: Send + Sync {
 
     /// The number that the next droplet gets.
     fn next_index(&self) -> impl Future<Output = Result<u32, Self::Error>> + Send;
+}
+
+/// Why a droplet is deleted, as far as that says something about the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody wants it gone.
+    Wanted,
+    /// It did not come up in time.
+    RanOutOfTime,
 }
 
 /// What the inventory holds at one moment.

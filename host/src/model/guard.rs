@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DropletName, Money, Pauses, Timestamp};
+use super::{DropletName, HourlyPrice, Money, Pauses, Timestamp};
 
 /// The order in which droplets leave when the policy does not name them. In each, those that are unhealthy go first,
 /// and among equals the name decides.
@@ -123,4 +123,25 @@ pub struct GuardFacts {
     pub policies_failing_since: Option<Timestamp>,
     /// Why nothing can be done at the API now, where that is so.
     pub api_unreachable: Option<String>,
+    /// What the API asks for one droplet of each size that a policy wants, where it lists that size.
+    #[serde(default)]
+    pub prices: Vec<(String, HourlyPrice)>,
+    /// HAProxy did not answer: who is busy and who is healthy is not known, or was so before.
+    #[serde(default)]
+    pub balancer_silent: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_of_records_from_before_a_fact_was_told_are_read() {
+        let mut told = serde_json::to_value(GuardFacts::default()).unwrap();
+        for later in ["prices", "balancer_silent"] {
+            assert!(told.as_object_mut().unwrap().remove(later).is_some(), "{later}");
+        }
+
+        assert_eq!(serde_json::from_value::<GuardFacts>(told).unwrap(), GuardFacts::default());
+    }
 }

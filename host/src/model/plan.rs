@@ -11,6 +11,9 @@ pub struct PlannedCreate {
     pub request: DropletRequest,
     /// Why.
     pub reason: String,
+    /// Whether they come in the place of droplets that are deleted for it ([`PlannedDelete::replaced`]).
+    #[serde(default)]
+    pub succeeds: bool,
 }
 
 /// A droplet that will be drained and deleted.

@@ -51,6 +51,7 @@ fn without(record: &TickRecord, rule: &str) -> Option<u32> {
         "anti_flap" => rules.anti_flap = false,
         "paused" => facts.pauses = Pauses::default(),
         "api" => facts.api_unreachable = None,
+        "balancer" => facts.balancer_silent = false,
         "stale" => seen.metrics.iter_mut().for_each(|series| series.stale = false),
         "max_create_per_hour" => (rules.max_create_per_hour, facts.creates) = (u32::MAX, Creates::default()),
         "failed_boots" => facts.creates = Creates::default(),

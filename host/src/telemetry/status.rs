@@ -32,12 +32,23 @@ pub struct Status {
     pub haproxy_failure: Option<String>,
     /// Why nothing can be done at the API, where that is so.
     pub api_failure: Option<String>,
+    /// The command by hand that has the fleet, so that the loops wait for it.
+    pub waits_for: Option<WaitStatus>,
     /// Requests that may be sent to the API now.
     pub api_budget: Option<u64>,
     /// The last time that the configuration or a component was loaded anew.
     pub reload: Option<ReloadStatus>,
     /// The loops.
     pub loops: Vec<LoopStatus>,
+}
+
+/// Another process that changes the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitStatus {
+    /// Command and process id.
+    pub holder: String,
+    /// Since when it is waited for.
+    pub since: Timestamp,
 }
 
 /// What came of a tick.

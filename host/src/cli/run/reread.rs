@@ -33,19 +33,17 @@ pub(super) struct Reader {
     pub(super) global: Global,
     /// What the service began with.
     pub(super) started: Config,
-    /// The sources of series that it has now.
-    pub(super) sources: metrics::Options,
     pub(super) history: Arc<History>,
     pub(super) cloud: DigitalOcean,
 }
 
 impl Reader {
-    pub(super) fn read(&mut self) -> Result<Reread, String> {
+    /// What is wanted now, where the loop has the sources of series that are `in_effect`.
+    pub(super) fn read(&self, in_effect: &metrics::Options) -> Result<Reread, String> {
         let app = App::load(&self.global).map_err(|error| output::explain(&error))?;
         let sources = app.config.metrics.clone();
-        let collector = differs(&self.sources, &sources)
-            .then(|| Collector::new(sources.clone(), Arc::clone(&self.history), Some(&self.cloud)));
-        self.sources = sources;
+        let collector =
+            differs(in_effect, &sources).then(|| Collector::new(sources, Arc::clone(&self.history), Some(&self.cloud)));
         let needs_restart = needs_restart(&self.started, &app.config);
         Ok(Reread { wish: wish(&app.config), collector, needs_restart })
     }

@@ -19,7 +19,7 @@ use crate::config::TelemetryAddress;
 use crate::controller::service::{Configuration, Hooks, Loader, Parts, Remote, Service, ServiceError, Turns, reporter};
 use crate::history::History;
 use crate::inventory::sqlite::{ServiceLock, SqliteInventory};
-use crate::metrics::Collector;
+use crate::metrics::{self, Collector};
 use crate::model::Mode;
 use crate::record::Recorder;
 use crate::telemetry::{Listener, Telemetry, families};
@@ -106,14 +106,15 @@ async fn build(
     describe(telemetry, app, &controller);
     serve(app, telemetry, served_until).await?;
     let history = Arc::new(History::open(&app.history_file(), controller.now()));
-    let (sources, cloud) = (config.metrics.clone(), controller.cloud().clone());
-    let collector = Collector::new(sources.clone(), Arc::clone(&history), Some(&cloud));
+    let cloud = controller.cloud().clone();
+    let collector = Collector::new(config.metrics.clone(), Arc::clone(&history), Some(&cloud));
     let recorder = Recorder::new(Arc::clone(&history), config.records_retention);
     let host = app.plugins()?;
     let mut writer = Writer::new(recorder, host.clone());
     let components = components(Arc::clone(&history));
-    let mut reader = Reader { global: global.clone(), started: config.clone(), sources, history, cloud };
-    let configuration = Configuration { file: global.config.clone(), read: Box::new(move || reader.read()) };
+    let reader = Reader { global: global.clone(), started: config.clone(), history, cloud };
+    let read = Box::new(move |in_effect: &metrics::Options| reader.read(in_effect));
+    let configuration = Configuration { file: global.config.clone(), read };
     let reloads = Arc::clone(notifier);
     let told = telemetry.clone();
     let hooks = Hooks {
@@ -198,6 +199,9 @@ fn status_line(telemetry: &Telemetry) -> String {
     let failing = status.policies.iter().filter(|policy| policy.failure.is_some()).map(|policy| policy.name.as_str());
     for policy in failing {
         line += &format!("; policy {policy} fails");
+    }
+    if let Some(wait) = &status.waits_for {
+        line += &format!("; waiting for {}", wait.holder);
     }
     for (what, failure) in
         [("HAProxy does not answer", &status.haproxy_failure), ("the API fails", &status.api_failure)]

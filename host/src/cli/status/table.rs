@@ -6,7 +6,7 @@ use super::gather::{DropletStatus, Gathered};
 use crate::cli::output::count;
 use crate::model::{OperationKind, Phase, Rung, Timestamp};
 use crate::telemetry::Status;
-use crate::telemetry::status::PolicyStatus;
+use crate::telemetry::status::{PolicyStatus, WaitStatus};
 
 /// The whole of it.
 pub(super) fn table(gathered: &Gathered) -> String {
@@ -93,6 +93,10 @@ fn service(now: Timestamp, status: &Status) -> Vec<String> {
         lines.extend(last.error.iter().map(|error| entry("failed", error)));
     }
     lines.extend(status.tick_failure.iter().map(|failure| entry("failed", failure)));
+    if let Some(WaitStatus { holder, since }) = &status.waits_for {
+        lines
+            .push(entry("waits", &format!("for {holder}, which has been changing the fleet for {}", ago(now, *since))));
+    }
     lines.extend(status.policies.iter().map(|policy| entry("policy", &policy_words(now, policy))));
     if !status.stale.is_empty() {
         lines.push(entry("stale", &status.stale.join(", ")));
@@ -275,6 +279,7 @@ mod tests {
         let status = gathered.service.as_mut().unwrap();
         status.last_tick = None;
         status.tick_failure = Some("the tick failed".into());
+        status.waits_for = Some(WaitStatus { holder: "doproxy create (process 4242)".into(), since: before(12) });
         status.stale = vec!["prometheus.cpu".into()];
         status.api_failure = Some("GET /v2/droplets failed: timed out".into());
         status.policies[0].failing_since = Some(before(120));
@@ -293,6 +298,7 @@ mod tests {
         frozen     since 2026-11-23T21:25:15Z: maintenance
         service    process 42, for 1d 1h, 6000 ticks, the next in 4s
         failed     the tick failed
+        waits      for doproxy create (process 4242), which has been changing the fleet for 12s
         policy     builtin:target-tracking: fails for 2m 0s (8 times), its last good component answers: it ran out of fuel
         stale      prometheus.cpu
         API        GET /v2/droplets failed: timed out

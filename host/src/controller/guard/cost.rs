@@ -46,37 +46,53 @@ impl Draft<'_> {
             .fold(HourlyPrice::default(), |sum, template| sum.plus(template.hourly_price))
     }
 
-    /// Creates as many as `affords` allows at the hourly cost of the whole fleet that comes of them.
+    /// Creates as many as `affords` allows at the hourly cost of the whole fleet that comes of them. What has no price
+    /// cannot be held below a cap, so it is not created.
     fn afford(&mut self, rule: &str, why: &str, affords: impl Fn(HourlyPrice) -> bool) {
         let mut cost = self.cost_of_who_stays();
-        let mut fewer = 0;
+        let (mut fewer, mut without_price) = (0_u64, 0_u64);
+        let mut unknown: Vec<String> = Vec::new();
         let mut creates = std::mem::take(&mut self.creates);
         for create in &mut creates {
             let wanted = create.request.count;
-            let affordable = match self.price_of(&create.request) {
-                Some(price) if price == HourlyPrice::default() => wanted,
-                Some(price) => most_that(wanted, |count| affords(cost.plus(price.times(count)))),
-                // What has no price cannot be held below a cap.
-                None => 0,
+            let Some(price) = self.price_of(&create.request) else {
+                create.request.count = 0;
+                without_price += u64::from(wanted);
+                unknown.extend(create.request.size.clone());
+                continue;
+            };
+            let affordable = if price == HourlyPrice::default() {
+                wanted
+            } else {
+                most_that(wanted, |count| affords(cost.plus(price.times(count))))
             };
             create.request.count = affordable;
-            cost = cost.plus(self.price_of(&create.request).unwrap_or_default().times(affordable));
-            fewer += wanted - affordable;
+            cost = cost.plus(price.times(affordable));
+            fewer += u64::from(wanted - affordable);
         }
         creates.retain(|create| create.request.count > 0);
         self.creates = creates;
         if fewer > 0 {
             self.cut(rule, format!("{fewer} fewer created: {why}"));
         }
+        // A policy may name as many as fit into a decision, and each is a line in the record.
+        unknown.sort_unstable();
+        unknown.dedup();
+        let sizes = match unknown.as_slice() {
+            [] => return,
+            [size] => format!("the price of {size} is not known yet"),
+            [size, ..] => format!("the prices of {} sizes, {size} among them, are not known yet", unknown.len()),
+        };
+        self.cut(rule, format!("{without_price} fewer created: {sizes}"));
     }
 
+    /// What another droplet costs an hour: by the API's list, else as those of its size in the fleet.
     fn price_of(&self, request: &DropletRequest) -> Option<HourlyPrice> {
         let templates = &self.observation.templates;
-        match &request.size {
-            None => templates.first(),
-            Some(size) => templates.iter().find(|template| template.size == *size),
-        }
-        .map(|template| template.hourly_price)
+        let Some(size) = &request.size else { return templates.first().map(|template| template.hourly_price) };
+        let listed = self.facts.prices.iter().find(|(slug, _)| slug == size).map(|(_, price)| *price);
+        let of_the_fleet = || templates.iter().find(|template| template.size == *size);
+        listed.or_else(|| of_the_fleet().map(|template| template.hourly_price))
     }
 }
 

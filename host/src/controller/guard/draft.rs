@@ -104,7 +104,14 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn add(&mut self, request: DropletRequest, count: u32, reason: &str) {
-        self.creates.push(PlannedCreate { request: DropletRequest { count, ..request }, reason: reason.to_owned() });
+        let request = DropletRequest { count, ..request };
+        self.creates.push(PlannedCreate { request, reason: reason.to_owned(), succeeds: false });
+    }
+
+    /// One that comes in the place of another.
+    pub(super) fn add_successor(&mut self, reason: &str) {
+        let request = DropletRequest { count: 1, ..DropletRequest::default() };
+        self.creates.push(PlannedCreate { request, reason: reason.to_owned(), succeeds: true });
     }
 
     /// Counted in 64 bits: a policy may ask for more than 32 bits can count.

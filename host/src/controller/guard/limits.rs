@@ -57,7 +57,7 @@ impl Draft<'_> {
             self.cut("max", format!("{uncreated} fewer created: at most {max} are allowed"));
         }
         let still_over = self.size_after().saturating_sub(max);
-        if still_over > 0 && self.coming_up() == 0 {
+        if still_over > 0 && self.coming_up() == 0 && !self.facts.balancer_silent {
             let before = self.deletes.len();
             self.remove_some(still_over, &[], "the fleet is above scaling.max");
             let removed = self.deletes.len() - before;

@@ -19,6 +19,7 @@ use crate::model::{Decision, GuardFacts, GuardRules, Observation, Plan};
 /// What is left of `decision`.
 pub fn guard(observation: &Observation, decision: &Decision, rules: &GuardRules, facts: &GuardFacts) -> Plan {
     let mut draft = Draft::of(observation, decision, rules, facts);
+    draft.hold_scale_in_while_the_balancer_is_silent();
     if draft.many_are_unhealthy() {
         return draft.finish();
     }

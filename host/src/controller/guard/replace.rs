@@ -3,9 +3,6 @@
 use super::draft::{Draft, Leaving};
 use crate::model::{DropletRequest, ObservedDroplet, Phase};
 
-/// Why a droplet is created in the place of another.
-const REASON: &str = "in the place of one that is unhealthy";
-
 impl<'a> Draft<'a> {
     /// Replaces who has been unhealthy for too long: while nobody is coming up, and within the budget of the hour.
     pub(super) fn replace_the_sick(&mut self) {
@@ -40,7 +37,7 @@ impl<'a> Draft<'a> {
         for (droplet, seconds) in sick.into_iter().take(left) {
             let reason = format!("it has not passed its health check for {seconds} s");
             self.deletes.push(Leaving { droplet, reason, replaced: true });
-            self.add(DropletRequest::default(), 1, REASON);
+            self.add_successor("in the place of one that is unhealthy");
         }
     }
 
@@ -89,7 +86,7 @@ impl<'a> Draft<'a> {
     /// What may not be created cannot take anybody's place, and nobody succeeds who stays.
     fn keep_who_has_no_successor(&mut self) {
         let successors: u32 =
-            self.creates.iter().filter(|create| create.reason == REASON).map(|create| create.request.count).sum();
+            self.creates.iter().filter(|create| create.succeeds).map(|create| create.request.count).sum();
         let mut replaced = self.deletes.iter().filter(|leaving| leaving.replaced).count();
         while replaced > successors as usize
             && let Some(position) = self.deletes.iter().rposition(|leaving| leaving.replaced)
@@ -98,7 +95,7 @@ impl<'a> Draft<'a> {
             replaced -= 1;
         }
         let mut surplus = u64::from(successors).saturating_sub(replaced as u64);
-        for create in self.creates.iter_mut().filter(|create| create.reason == REASON).rev() {
+        for create in self.creates.iter_mut().filter(|create| create.succeeds).rev() {
             let taken = u32::try_from(surplus).unwrap_or(u32::MAX).min(create.request.count);
             create.request.count -= taken;
             surplus -= u64::from(taken);

@@ -6,6 +6,13 @@ use super::draft::{Draft, is_healthy};
 use crate::model::{Decision, Phase, Timestamp};
 
 impl Draft<'_> {
+    /// Without HAProxy's numbers every droplet looks idle and sick, or as it was before.
+    pub(super) fn hold_scale_in_while_the_balancer_is_silent(&mut self) {
+        if self.facts.balancer_silent {
+            self.keep_all("balancer", "HAProxy does not answer, so who is busy and who is healthy is not known");
+        }
+    }
+
     /// No droplet goes while others are coming up or sick, or while what the decision rests on is old. One that is sick
     /// itself may go.
     pub(super) fn hold_scale_in(&mut self) {

@@ -4,8 +4,8 @@
 //! it, and when something was loaded anew. The `mover` carries on what is written down: at once when it is woken, each
 //! second while something is under way, and now and then to see what vanished. A third task, `market`, keeps prices and the
 //! account's room at hand, so that a tick asks the API nothing. `policies` loads policies and replaces them, `watch` sees
-//! files change, `turns` shares the right to change the fleet with commands by hand, `trouble` says what begins and ends,
-//! `tell` writes log lines and counts.
+//! files change, `turns` shares the right to change the fleet with commands by hand, `waiting` says when one takes long,
+//! `trouble` says what begins and ends, `tell` writes log lines and counts.
 //!
 //! A panic in any of them is a fault of ours: it ends the service, and whoever supervises it starts it anew. Everything
 //! that matters is in the journal.
@@ -17,6 +17,7 @@ mod tell;
 mod ticker;
 mod trouble;
 mod turns;
+mod waiting;
 mod watch;
 
 use std::fmt;
@@ -40,14 +41,17 @@ pub use turns::{Turn, Turns};
 use market::Keeper;
 use mover::Mover;
 use ticker::Ticker;
+use waiting::{News, Waiting};
 
 use super::{Bounds, Controller, ControllerError};
 use crate::balancer::Balancer;
 use crate::cloud::Cloud;
 use crate::inventory::Inventory;
-use crate::metrics::Collector;
+use crate::inventory::sqlite::InventoryError;
+use crate::metrics::{self, Collector};
 use crate::model::TickRecord;
 use crate::telemetry::Telemetry;
+use crate::telemetry::status::WaitStatus;
 
 /// How long what is under way may go on after the service was asked to stop. What is cut off then is resumed later.
 const GRACE: Duration = Duration::from_secs(3);
@@ -68,7 +72,7 @@ pub struct Wish {
 pub struct Reread {
     /// What is wanted now.
     pub wish: Wish,
-    /// The sources of series, where they are others than before.
+    /// The sources of series, where they are others than those in effect.
     pub collector: Option<Collector>,
     /// Keys that differ and take effect only when the service is restarted.
     pub needs_restart: Vec<String>,
@@ -78,8 +82,8 @@ pub struct Reread {
 pub struct Configuration {
     /// The file that is watched.
     pub file: PathBuf,
-    /// Reads it; the error says what is wrong with it.
-    pub read: Box<dyn FnMut() -> Result<Reread, String> + Send>,
+    /// Reads it, told which sources of series are in effect; the error says what is wrong with it.
+    pub read: Box<dyn FnMut(&metrics::Options) -> Result<Reread, String> + Send>,
 }
 
 impl fmt::Debug for Configuration {
@@ -151,6 +155,8 @@ pub enum ServiceError {
 struct Shared<C, B, I> {
     controller: Arc<Controller<C, B, I>>,
     turns: Turns,
+    /// Whom the loops wait for.
+    waiting: Mutex<Waiting>,
     telemetry: Telemetry,
     /// Something was written down: the mover has work.
     wake: Notify,
@@ -178,6 +184,33 @@ impl<C, B, I> Shared<C, B, I> {
 
     fn set_interval(&self, interval: Duration) {
         self.interval_ms.store(u64::try_from(interval.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
+impl<C: Cloud, B: Balancer, I: Inventory> Shared<C, B, I> {
+    /// A turn now; an error where another process has it, which is shown until a turn is taken.
+    async fn take_turn(&self) -> Result<Turn, InventoryError> {
+        let turn = self.turns.take_now().await;
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(InventoryError::Locked { holder, .. }) = &turn {
+            match waiting.refused(holder) {
+                News::Begins => {
+                    let wait = WaitStatus { holder: holder.clone(), since: self.controller.now() };
+                    self.telemetry.tell(|status| status.waits_for = Some(wait));
+                }
+                News::IsLong(waited) => tracing::warn!(
+                    "{holder} has been changing the fleet for {} s: nothing is begun or carried on until it is done",
+                    waited.as_secs()
+                ),
+                News::Nothing => {}
+            }
+        } else if let Some((holder, told)) = waiting.over() {
+            self.telemetry.tell(|status| status.waits_for = None);
+            if told {
+                tracing::info!("{holder} is done; going on");
+            }
+        }
+        turn
     }
 }
 
@@ -218,6 +251,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Service<C, B, I> {
         let shared = Arc::new(Shared {
             controller,
             turns,
+            waiting: Mutex::default(),
             telemetry,
             wake: Notify::new(),
             reload: Notify::new(),

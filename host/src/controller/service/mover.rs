@@ -88,7 +88,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Mover<C, B, I> {
 
     /// One pass; answers how long to wait for the next.
     async fn pass(&mut self) -> Duration {
-        let turn = match self.shared.turns.take_now().await {
+        let turn = match self.shared.take_turn().await {
             Ok(turn) => turn,
             // Whoever has it carries on what is under way, ours as well.
             Err(error @ InventoryError::Locked { .. }) => {

@@ -1,7 +1,8 @@
 //! Decides, tick by tick: looks, asks, writes down what is to be done, and wakes the mover.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::cloud::Cloud;
 use crate::controller::decide::{ConfiguredPolicy, Missing, Seat};
 use crate::controller::{ControllerError, Mind, Seen, Tick};
 use crate::inventory::Inventory;
+use crate::inventory::sqlite::InventoryError;
 use crate::metrics::{self, Collector, Needs, StatsAt};
 use crate::model::{Mode, Observation, TickRecord, Timestamp, Trigger};
 use crate::plugin::Reference;
@@ -56,6 +58,8 @@ pub(super) struct Ticker<C, B, I> {
     /// What was seen at the last tick.
     observation: Option<Observation>,
     watched: Watched,
+    /// Components of the configuration that was read last and is not taken, so that they are watched as well.
+    wanted: Vec<PathBuf>,
     preparing: Option<Preparing>,
     retry: Duration,
     retry_at: Option<Instant>,
@@ -101,6 +105,7 @@ impl<C: Cloud, B: Balancer, I: Inventory> Ticker<C, B, I> {
             looked: false,
             observation: None,
             watched: Watched::default(),
+            wanted: Vec::new(),
             preparing: None,
             retry: FIRST_RETRY,
             retry_at: None,
@@ -109,9 +114,10 @@ impl<C: Cloud, B: Balancer, I: Inventory> Ticker<C, B, I> {
             teller: Teller::default(),
             troubles: Troubles::default(),
         };
+        // Before they are loaded: what is saved meanwhile has changed.
+        ticker.has_changed();
         ticker.begin_with_policies().await?;
         ticker.tell_needs();
-        ticker.has_changed();
         ticker.look().await;
         Ok(ticker)
     }
@@ -201,15 +207,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Ticker<C, B, I> {
 
     /// Whether the configuration or a component is another than when this was asked last.
     fn has_changed(&mut self) -> bool {
-        let component = |wish: &PolicyWish| match &wish.plugin {
-            Reference::File(path) => Some(path.clone()),
-            _ => None,
-        };
-        let components = self.wish.policies.iter().filter_map(component);
-        let files: Vec<_> = self.configuration.iter().map(|one| one.file.clone()).chain(components).collect();
-        self.watched.retain(|file| files.iter().any(|wanted| wanted == file));
+        let components = components(&self.wish).chain(self.wanted.iter().cloned());
+        let files: BTreeSet<_> = self.configuration.iter().map(|one| one.file.clone()).chain(components).collect();
+        self.watched.retain(|file| files.contains(file));
         // Each is looked at, so that none has changed a second time.
-        files.iter().filter(|file| self.watched.changed(Path::new(file))).count() > 0
+        files.iter().filter(|file| self.watched.changed(file)).count() > 0
     }
 
     /// Policies that could not be loaded are tried again, less and less often.
@@ -224,11 +226,16 @@ impl<C: Cloud, B: Balancer, I: Inventory> Ticker<C, B, I> {
     /// Reads the configuration again and begins to load what it names. What is there stays until all of that works.
     fn reload(&mut self) {
         (self.hooks.on_reload)(true);
-        let read = self.configuration.as_mut().map(|configuration| (configuration.read)());
+        // Before they are read: what is saved meanwhile has changed.
+        self.has_changed();
+        let in_effect = self.collector.options();
+        let read = self.configuration.as_mut().map(|configuration| (configuration.read)(in_effect));
         match read {
             Some(Err(why)) => self.refuse_reload(&why),
             Some(Ok(reread)) => {
                 let Reread { wish, collector, needs_restart } = reread;
+                self.wanted = components(&wish).collect();
+                self.wanted.iter().for_each(|file| self.watched.begin(file));
                 let why = Why::Reload { collector: collector.map(Box::new), needs_restart };
                 self.preparing = Some(self.loader.prepare(wish, why));
             }
@@ -366,8 +373,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Ticker<C, B, I> {
             tracing::info!("the bounds and rules of the configuration hold from now on");
         }
         self.wish = wish;
+        self.wanted.clear();
         (self.retry, self.retry_at) = (FIRST_RETRY, None);
-        self.has_changed();
     }
 
     fn finish_reload(&mut self, needs_restart: Vec<String>) {
@@ -391,6 +398,10 @@ impl<C: Cloud, B: Balancer, I: Inventory> Ticker<C, B, I> {
         let reload =
             ReloadStatus { at: self.shared.controller.now(), refused: Some(why.to_owned()), needs_restart: Vec::new() };
         self.shared.telemetry.tell(|status| status.reload = Some(reload));
+        // Policies that were being loaded meanwhile are not any more.
+        if self.preparing.is_none() && self.mind.seats.iter().any(Seat::is_missing) {
+            self.retry_at.get_or_insert_with(|| Instant::now() + self.retry);
+        }
         (self.hooks.on_reload)(false);
     }
 
@@ -438,7 +449,11 @@ impl<C: Cloud, B: Balancer, I: Inventory> Ticker<C, B, I> {
         let is_current = self.look().await;
         let shared = Arc::clone(&self.shared);
         // What a command by hand changes meanwhile would not have been seen.
-        let turn = shared.turns.take_now().await;
+        let turn = shared.take_turn().await;
+        if matches!(turn, Err(InventoryError::Locked { .. })) {
+            // It sees soon when that is over.
+            shared.wake.notify_one();
+        }
         let metrics = self.collector.series(self.now.at);
         let seen = Seen {
             before: &self.before,
@@ -526,6 +541,14 @@ impl<C: Cloud, B: Balancer, I: Inventory> Ticker<C, B, I> {
             status.stale = stale.collect();
         });
     }
+}
+
+/// The files that the policies of a wish are.
+fn components(wish: &Wish) -> impl Iterator<Item = PathBuf> {
+    wish.policies.iter().filter_map(|policy| match &policy.plugin {
+        Reference::File(path) => Some(path.clone()),
+        _ => None,
+    })
 }
 
 /// Who takes a place.

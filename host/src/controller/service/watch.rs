@@ -22,6 +22,11 @@ impl Watched {
         }
     }
 
+    /// Looks at a file that was not looked at before; what happens to it from now on is a change.
+    pub(super) fn begin(&mut self, file: &Path) {
+        self.0.entry(file.to_owned()).or_insert_with(|| look(file));
+    }
+
     /// Looks at nothing but these from now on.
     pub(super) fn retain(&mut self, is_wanted: impl Fn(&Path) -> bool) {
         self.0.retain(|file, _| is_wanted(file));
@@ -55,5 +60,18 @@ mod tests {
         std::fs::remove_file(&file).unwrap();
         assert!(watched.changed(&file));
         assert!(!watched.changed(&file));
+    }
+
+    #[test]
+    fn a_file_changes_from_the_first_look_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("policy.wasm");
+        let mut watched = Watched::default();
+
+        watched.begin(&file);
+        std::fs::write(&file, "one").unwrap();
+        watched.begin(&file);
+
+        assert!(watched.changed(&file));
     }
 }

@@ -71,6 +71,26 @@ async fn droplets_that_do_not_come_up_trip_a_breaker_for_an_hour() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn droplets_that_somebody_deletes_while_they_boot_trip_no_breaker() {
+    let world = World::with_faults(Faults { stuck_in_new: Frequency::Always, ..Faults::default() });
+    let controller = world.controller();
+    for is_deleted_by_a_command in [true, false, true, false] {
+        // The command that creates it is broken off.
+        let _ = tokio::time::timeout(Duration::from_secs(10), controller.create(&some(1))).await;
+        let booting = world.droplets().await.remove(0);
+        if is_deleted_by_a_command {
+            controller.delete(std::slice::from_ref(&booting.name), "deleted by hand").await.unwrap();
+        } else {
+            world.cloud.with_world(|world, now| world.delete(now, booting.id.unwrap())).unwrap();
+            controller.carry_on(|_| ()).await.unwrap();
+        }
+        assert!(world.droplets().await.is_empty());
+    }
+
+    assert!(controller.check_breakers(1).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_hour_has_room_for_so_many_creates() {
     let world = World::with_fleet(2).await;
 

@@ -24,7 +24,7 @@ use backup::Schedule;
 pub use lock::{ServiceLock, WriteLock};
 use place::Place;
 
-use super::{CreateDraft, Freeze, Inventory, PolicyState, Remembered, Snapshot, Step};
+use super::{Cause, CreateDraft, Freeze, Inventory, PolicyState, Remembered, Snapshot, Step};
 use crate::crash;
 use crate::model::{
     Creates, Droplet, DropletId, DropletName, FleetName, Money, Operation, OperationKind, OperationState, Pauses,
@@ -319,6 +319,7 @@ impl Inventory for SqliteInventory {
         &self,
         droplet: &DropletName,
         phase: Phase,
+        cause: Cause,
         reason: &str,
         at: Timestamp,
     ) -> Result<Operation, InventoryError> {
@@ -335,6 +336,9 @@ impl Inventory for SqliteInventory {
                     &OperationState::Failed { reason: reason.to_owned() },
                     at,
                 )?;
+                if cause == Cause::RanOutOfTime {
+                    rows::mark_as_failed_boot(transaction, create.id)?;
+                }
             }
             // It may have come to serve since whoever asks for this has looked.
             let serves = rows::phase_of(transaction, droplet)? == Some(Phase::Serving);

@@ -209,6 +209,11 @@ pub(super) fn close_operation(
     Ok(())
 }
 
+/// The droplet of this create did not come up in time.
+pub(super) fn mark_as_failed_boot(connection: &Connection, create: OperationId) -> Result<()> {
+    connection.execute("UPDATE operations SET ran_out_of_time = 1 WHERE id = ?1", [create.0]).map(|_| ())
+}
+
 /// When a create and when a delete was last begun.
 pub(super) fn last_scaled(connection: &Connection) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
     connection.query_row(
@@ -240,7 +245,8 @@ pub(super) fn remembered(connection: &Connection, id: DropletId, droplet: &str) 
     Ok(asked.map_or(Remembered::Nothing, |name| Remembered::Asked { name }))
 }
 
-/// How creates went since some time. One that failed before the droplet had an id says nothing about booting.
+/// How creates went since some time. One that failed before the droplet had an id says nothing about booting, nor does
+/// one whose droplet left before its time was over.
 pub(super) fn creates_since(connection: &Connection, since: Timestamp) -> Result<Creates> {
     let begun = connection.query_row(
         "SELECT count(*) FROM operations WHERE kind = 'create' AND started_at >= ?1",
@@ -251,7 +257,7 @@ pub(super) fn creates_since(connection: &Connection, since: Timestamp) -> Result
     let mut ended = connection.prepare_cached(
         "SELECT operations.state = 'failed' AS failed, started_at FROM operations
          JOIN droplets ON droplets.name = operations.droplet
-         WHERE kind = 'create' AND state <> 'open' AND cloud_id IS NOT NULL AND started_at >= ?1
+         WHERE kind = 'create' AND (state = 'done' OR ran_out_of_time) AND cloud_id IS NOT NULL AND started_at >= ?1
          ORDER BY operations.id DESC",
     )?;
     let mut rows = ended.query([since.0])?;

@@ -12,7 +12,7 @@ use super::place::{Place, remove_database, remove_logs};
 use super::{InventoryError, backup, sums};
 
 /// Each entry brings the schema from its index to the next version; entries are never changed once released.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE droplets (
         name TEXT PRIMARY KEY,
@@ -70,6 +70,11 @@ const MIGRATIONS: [&str; 3] = [
     "
     CREATE INDEX droplets_left ON droplets (phase_since) WHERE phase = 'gone';
     CREATE INDEX phases_serving ON phases (at) WHERE phase = 'serving';
+",
+    // Which of those that failed before ran out of time is not known any more: each counts, as it did.
+    "
+    ALTER TABLE operations ADD COLUMN ran_out_of_time INTEGER NOT NULL DEFAULT 0;
+    UPDATE operations SET ran_out_of_time = 1 WHERE kind = 'create' AND state = 'failed';
 ",
 ];
 

@@ -118,6 +118,7 @@ fn is_within_bounds(
     prop_assert!(facts.pauses.of(Direction::Out, observation.now).is_none() || plan.creates.is_empty());
     prop_assert!(facts.pauses.of(Direction::In, observation.now).is_none() || plan.deletes.is_empty());
     prop_assert!(facts.api_unreachable.is_none() || plan.is_empty());
+    prop_assert!(!facts.balancer_silent || plan.deletes.is_empty());
     let mut names: Vec<&str> = plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect();
     for name in &names {
         let victim = observation.fleet.iter().find(|droplet| droplet.name.as_str() == *name).unwrap();
@@ -145,17 +146,22 @@ prop_compose! {
         replaced in 0..4_u32,
         wanted in prop::collection::vec((900_000..1_000_000_u64, 0..20_u32), 0..5),
         is_away in prop::bool::weighted(0.1),
+        balancer_silent in prop::bool::weighted(0.1),
     ) -> GuardFacts {
         let pause = |is: bool| is.then(|| Pause { since: Timestamp(0), until: None, reason: String::new() });
+        let unhealthy_since =
+            sick.into_iter().map(|number| (droplet(number, Phase::Serving).name, Timestamp(0))).collect();
         let last_failed = (failed_in_a_row > 0).then_some(Timestamp(0));
         GuardFacts {
             creates: Creates { begun, failed_in_a_row, last_failed },
             account_room,
             pauses: Pauses { out: pause(paused_out), in_: pause(paused_in) },
-            unhealthy_since: sick.into_iter().map(|number| (droplet(number, Phase::Serving).name, Timestamp(0))).collect(),
             replaced,
             wanted: wanted.into_iter().map(|(at, size)| (Timestamp(at), size)).collect(),
             api_unreachable: is_away.then(|| "away".to_owned()),
+            // As the controller tells it.
+            unhealthy_since: if balancer_silent { vec![] } else { unhealthy_since },
+            balancer_silent,
             ..GuardFacts::default()
         }
     }

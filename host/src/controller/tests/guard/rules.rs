@@ -249,6 +249,18 @@ fn nobody_goes_whose_successor_may_not_be_created() {
 }
 
 #[test]
+fn a_policy_cannot_pass_its_creates_off_as_successors() {
+    // Its reason is as that of the guard.
+    let reason = with_two_sick().plan(Outcome::Hold).creates[0].reason.clone();
+    let decision = Decision { reason, ..decision(to(8)) };
+
+    let plan = with_two_sick().decided(&decision);
+
+    let succeed: Vec<bool> = plan.creates.iter().map(|create| create.succeeds).collect();
+    assert_eq!((created(&plan), succeed), (3, vec![false, true]));
+}
+
+#[test]
 fn who_is_protected_is_not_replaced() {
     let plan = with_two_sick().with(|_, _, seen| seen.fleet[2].protected = true).plan(Outcome::Hold);
 
@@ -286,16 +298,39 @@ fn a_month_costs_no_more_than_its_cap() {
     assert_eq!(month(200.0, 5.0).plan(to(9)).to, 9);
 }
 
+fn of_size(size: &str, count: u32) -> DropletRequest {
+    DropletRequest { count, size: Some(size.into()), ..DropletRequest::default() }
+}
+
+fn create(create: Vec<DropletRequest>) -> Outcome {
+    Outcome::Change(Change { create, delete: vec![] })
+}
+
+#[test]
+fn a_size_that_no_droplet_has_yet_is_held_to_the_cap_by_its_listed_price() {
+    let limits = Limits { max_hourly_cost: Some(PRICE.times(9)), ..WIDE };
+    let case = Case::of(serving(1))
+        .with_limits(limits)
+        .with(|_, facts, _| facts.prices = vec![("big".into(), PRICE.times(4))]);
+
+    let plan = case.plan(create(vec![of_size("big", 3)]));
+
+    assert_eq!((created(&plan), names(&plan)), (2, vec!["max_hourly_cost"]));
+    assert_eq!(created(&case.plan(create(vec![of_size("big", 1), of_size("s", 5)]))), 5);
+}
+
 #[test]
 fn a_size_without_a_price_cannot_be_held_below_a_cap() {
-    let request = DropletRequest { count: 1, size: Some("unheard-of".into()), ..DropletRequest::default() };
     let limits = Limits { max_hourly_cost: Some(PRICE.times(100)), ..WIDE };
+    let case = Case::of(serving(1)).with_limits(limits);
 
-    let plan = Case::of(serving(1))
-        .with_limits(limits)
-        .plan(Outcome::Change(Change { create: vec![request], delete: vec![] }));
+    let one = case.plan(create(vec![of_size("unheard-of", 2), of_size("s", 1)]));
+    let some = case.plan(create(vec![of_size("unheard-of", 2), of_size("another", 1)]));
 
-    assert_eq!(names(&plan), ["max_hourly_cost"]);
+    assert_eq!((created(&one), names(&one)), (1, vec!["max_hourly_cost"]));
+    insta::assert_snapshot!(detail(&one), @"2 fewer created: the price of unheard-of is not known yet");
+    insta::assert_snapshot!(detail(&some), @"3 fewer created: the prices of 2 sizes, another among them, are not known yet");
+    assert_eq!(created(&Case::of(serving(1)).plan(create(vec![of_size("unheard-of", 2)]))), 2);
 }
 
 #[test]
@@ -351,6 +386,30 @@ fn nothing_is_begun_while_the_api_is_away() {
 
     assert!(case.plan(to(9)).is_empty() && case.plan(to(1)).is_empty());
     assert_eq!(names(&case.plan(to(9))), ["api"]);
+}
+
+#[test]
+fn nobody_goes_while_the_balancer_is_silent() {
+    let limits = Limits { max: 5, ..WIDE };
+    // Before its first answer nobody is known to be healthy.
+    let mut fleet = serving(6);
+    fleet[..3].iter_mut().for_each(|droplet| droplet.healthy = false);
+    let case = Case::of(fleet).with_limits(limits).with(|_, facts, _| facts.balancer_silent = true);
+
+    let shrunk = case.plan(to(1));
+    let above_max = case.plan(Outcome::Hold);
+
+    assert!(shrunk.is_empty() && above_max.is_empty());
+    assert_eq!(names(&shrunk), ["balancer"]);
+    insta::assert_snapshot!(detail(&shrunk), @"5 droplets kept: HAProxy does not answer, so who is busy and who is healthy is not known");
+    assert_eq!(case.with(|_, facts, _| facts.balancer_silent = false).plan(to(1)).to, 1);
+}
+
+#[test]
+fn a_silent_balancer_keeps_no_fleet_from_growing() {
+    let case = Case::of(serving(3)).with(|_, facts, _| facts.balancer_silent = true);
+
+    assert_eq!(case.plan(to(5)).to, 5);
 }
 
 #[test]

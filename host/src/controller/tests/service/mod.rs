@@ -4,8 +4,10 @@ mod ladder;
 mod memory;
 mod reloads;
 mod ticks;
+mod turns;
 
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::guests::{GuestText, Planted};
@@ -65,8 +67,37 @@ pub(super) struct Running {
     pub(super) telemetry: Telemetry,
     records: Arc<Mutex<Vec<TickRecord>>>,
     ticks: Arc<Mutex<usize>>,
-    pub(super) wish: Arc<Mutex<Result<Wish, String>>>,
-    remote: Remote<SimulatedCloud, SimulatedBalancer, SqliteInventory>,
+    pub(super) wish: Configured,
+    /// The sources of series in the configuration.
+    pub(super) sources: Arc<Mutex<Options>>,
+    /// Those that were in effect at each reload.
+    in_effect: Arc<Mutex<Vec<Options>>>,
+    remote: SimulatedRemote,
+}
+
+type Configured = Arc<Mutex<Result<Wish, String>>>;
+type SimulatedRemote = Remote<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
+
+/// What happens around a service that a test does not ask for itself.
+pub(super) struct Surroundings {
+    /// The file of the configuration.
+    pub(super) file: PathBuf,
+    pub(super) turns: Turns,
+    /// Right after the configuration was read.
+    pub(super) after_read: Box<dyn FnMut(&Configured) + Send>,
+    /// Within each tick.
+    pub(super) in_tick: Box<dyn FnMut(&SimulatedRemote) + Send>,
+}
+
+impl Default for Surroundings {
+    fn default() -> Self {
+        Self {
+            file: "/there/is/no/such/file".into(),
+            turns: Turns::alone(),
+            after_read: Box::new(|_| ()),
+            in_tick: Box::new(|_| ()),
+        }
+    }
 }
 
 impl Running {
@@ -95,6 +126,16 @@ impl Running {
         until(async || self.ticks() >= wanted).await;
     }
 
+    /// How long a tick waits for sources, at each reload: it tells apart what was in effect then.
+    pub(super) fn patience_in_effect(&self) -> Vec<Duration> {
+        self.in_effect.lock().unwrap().iter().map(|options| options.patience).collect()
+    }
+
+    /// Waits until the last reload was taken (`true`) or refused.
+    pub(super) async fn until_reloaded(&self, taken: bool) {
+        until(async || self.telemetry.status().reload.is_some_and(|reload| reload.refused.is_none() == taken)).await;
+    }
+
     /// Another configuration, and the signal to read it.
     pub(super) fn reload(&self, wish: Result<Wish, String>) {
         *self.wish.lock().unwrap() = wish;
@@ -118,23 +159,51 @@ pub(super) async fn serving(world: &World) -> usize {
 
 /// Runs a service over a world, and `test` beside it. The service has to end when it is stopped.
 pub(super) async fn beside(world: &World, wish: Wish, loader: Loader, test: impl AsyncFnOnce(&Running)) -> Running {
+    beside_in(Surroundings::default(), world, wish, loader, test).await
+}
+
+/// As [`beside`], where more happens than the test asks for.
+pub(super) async fn beside_in(
+    surroundings: Surroundings,
+    world: &World,
+    wish: Wish,
+    loader: Loader,
+    test: impl AsyncFnOnce(&Running),
+) -> Running {
+    let Surroundings { file, turns, mut after_read, mut in_tick } = surroundings;
     let records: Arc<Mutex<Vec<TickRecord>>> = Arc::default();
     let telemetry = Telemetry::default();
     let configured = Arc::new(Mutex::new(Ok(wish.clone())));
     let ticks: Arc<Mutex<usize>> = Arc::default();
     let (kept, counted, read) = (Arc::clone(&records), Arc::clone(&ticks), Arc::clone(&configured));
-    let read = move || read.lock().unwrap().clone().map(|wish| Reread { wish, collector: None, needs_restart: vec![] });
+    let history = Arc::new(History::in_memory());
+    let sources = Arc::new(Mutex::new(Options::new(INTERVAL)));
+    let in_effect: Arc<Mutex<Vec<Options>>> = Arc::default();
+    let collector = Collector::new(Options::new(INTERVAL), Arc::clone(&history), None);
+    let (wanted, told) = (Arc::clone(&sources), Arc::clone(&in_effect));
+    let read = move |now: &Options| {
+        told.lock().unwrap().push(now.clone());
+        let wanted = wanted.lock().unwrap().clone();
+        let differs = format!("{now:?}") != format!("{wanted:?}");
+        let collector = differs.then(|| Collector::new(wanted, Arc::clone(&history), None));
+        let wish = read.lock().unwrap().clone();
+        after_read(&read);
+        wish.map(|wish| Reread { wish, collector, needs_restart: vec![] })
+    };
+    let remote: Arc<OnceLock<SimulatedRemote>> = Arc::default();
+    let remote_in_tick = Arc::clone(&remote);
     let parts = Parts {
         controller: Arc::new(world.controller()),
         loader,
-        collector: Collector::new(Options::new(INTERVAL), Arc::new(History::in_memory()), None),
+        collector,
         wish,
-        configuration: Some(Configuration { file: "/there/is/no/such/file".into(), read: Box::new(read) }),
-        turns: Turns::alone(),
+        configuration: Some(Configuration { file, read: Box::new(read) }),
+        turns,
         telemetry: telemetry.clone(),
         hooks: Hooks {
             on_tick: Box::new(move |record| {
                 *counted.lock().unwrap() += 1;
+                remote_in_tick.get().into_iter().for_each(&mut in_tick);
                 let mut kept = kept.lock().unwrap();
                 // More than that no test looks back.
                 if kept.len() < 200 {
@@ -145,7 +214,9 @@ pub(super) async fn beside(world: &World, wish: Wish, loader: Loader, test: impl
         },
     };
     let service: Service<_, _, _> = started(parts).await;
-    let running = Running { telemetry, records, ticks, wish: configured, remote: service.remote() };
+    let _ = remote.set(service.remote());
+    let remote = service.remote();
+    let running = Running { telemetry, records, ticks, wish: configured, sources, in_effect, remote };
     let tested = async {
         test(&running).await;
         running.remote.stop();

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::world::World;
-use super::{beside, loader, serving, until, wanting, with_policy, within};
+use super::{Surroundings, beside, beside_in, loader, serving, until, wanting, with_policy, within};
 use crate::controller::service::{Loader, Wish};
+use crate::metrics::Options;
 use crate::model::{Rung, Trigger};
 use crate::plugin::Reference;
 
@@ -69,12 +70,8 @@ async fn a_component_that_is_written_anew_takes_over_without_a_signal() {
     let world = World::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
-    let bytes = |policy: Reference| {
-        let Reference::File(path) = policy else { unreachable!("it is planted in a file") };
-        std::fs::read(path).unwrap()
-    };
     let (one, other) = (wanting(1, 0..0, 0), wanting(3, 0..0, 0));
-    std::fs::write(&file, bytes(one.reference())).unwrap();
+    std::fs::write(&file, bytes(&one.reference())).unwrap();
 
     let running =
         beside(&world, with_policy(within(1, 5), Reference::File(file.clone()), "{}"), loader(), async |running| {
@@ -83,10 +80,106 @@ async fn a_component_that_is_written_anew_takes_over_without_a_signal() {
             running.ticks_pass(2).await;
             assert_eq!(running.last().answers[0].failure, None);
             assert!(running.telemetry.status().reload.is_some_and(|reload| reload.refused.is_some()));
-            std::fs::write(&file, bytes(other.reference())).unwrap();
+            std::fs::write(&file, bytes(&other.reference())).unwrap();
             until(async || serving(&world).await == 3).await;
         })
         .await;
 
     assert!(running.telemetry.status().reload.is_some_and(|reload| reload.refused.is_none()));
+}
+
+fn bytes(policy: &Reference) -> Vec<u8> {
+    let Reference::File(path) = policy else { unreachable!("it is planted in a file") };
+    std::fs::read(path).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn new_sources_are_taken_by_the_reload_after_one_that_was_refused() {
+    let world = World::with_fleet(1).await;
+    let missing = with_policy(within(1, 5), "file:/there/is/no/such/policy.wasm".parse().unwrap(), "{}");
+    let (before, after) = (Options::new(super::INTERVAL).patience, Duration::from_secs(1));
+
+    let running = beside(&world, within(1, 5), Loader::without_plugins(), async |running| {
+        running.sources.lock().unwrap().patience = after;
+        running.reload(Ok(missing));
+        running.until_reloaded(false).await;
+        running.reload(Ok(within(1, 5)));
+        running.until_reloaded(true).await;
+        running.reload(Err("the end".to_owned()));
+        running.until_reloaded(false).await;
+    })
+    .await;
+
+    assert_eq!(running.patience_in_effect(), [before, before, after]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_configuration_that_is_saved_while_another_is_loaded_is_read_next() {
+    let world = World::with_fleet(1).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("doproxy.yml");
+    std::fs::write(&file, "min: 1").unwrap();
+    let saved = file.clone();
+    let mut times = 0;
+    let after_read = move |wish: &super::Configured| {
+        times += 1;
+        if times == 1 {
+            *wish.lock().unwrap() = Ok(within(3, 5));
+            std::fs::write(&saved, "min: 3 droplets").unwrap();
+        }
+    };
+    let surroundings = Surroundings { file, after_read: Box::new(after_read), ..Surroundings::default() };
+
+    beside_in(surroundings, &world, within(1, 5), Loader::without_plugins(), async |running| {
+        running.reload(Ok(within(2, 5)));
+        until(async || serving(&world).await == 3).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_component_of_a_configuration_that_was_refused_is_watched() {
+    let world = World::with_fleet(1).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("policy.wasm");
+    let policy = wanting(3, 0..0, 0);
+    let wish = with_policy(within(1, 5), Reference::File(file.clone()), "{}");
+
+    beside(&world, within(1, 5), loader(), async |running| {
+        running.ticks_pass(1).await;
+        running.reload(Ok(wish));
+        running.until_reloaded(false).await;
+        running.ticks_pass(2).await;
+        std::fs::write(&file, bytes(&policy.reference())).unwrap();
+        until(async || serving(&world).await == 3).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_is_missing_is_tried_again_after_a_reload_that_was_refused_meanwhile() {
+    let world = World::with_fleet(1).await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("policy.wasm");
+    let policy = wanting(3, 0..0, 0);
+    let wish = with_policy(within(1, 5), Reference::File(file.clone()), "{}");
+    let mut ticks = 0;
+    // In the first tick it is being tried again.
+    let in_tick = move |remote: &super::SimulatedRemote| {
+        ticks += 1;
+        if ticks == 1 {
+            remote.reload();
+        }
+    };
+    let surroundings = Surroundings { in_tick: Box::new(in_tick), ..Surroundings::default() };
+
+    let running = beside_in(surroundings, &world, wish, loader(), async |running| {
+        running.until_reloaded(false).await;
+        *running.wish.lock().unwrap() = Err("doproxy.yml:3:1: unknown key".to_owned());
+        std::fs::write(&file, bytes(&policy.reference())).unwrap();
+        until(async || serving(&world).await == 3).await;
+    })
+    .await;
+
+    assert_eq!(running.last().answers[0].rung, Rung::Own);
 }

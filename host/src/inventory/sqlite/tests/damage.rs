@@ -13,7 +13,7 @@ async fn filled() -> File {
         serve(&inventory, index, 100 + u64::from(index)).await;
     }
     for index in 0..4 {
-        inventory.begin_delete(&name(index), Phase::Draining, "test", Timestamp(3000)).await.unwrap();
+        inventory.begin_delete(&name(index), Phase::Draining, Cause::Wanted, "test", Timestamp(3000)).await.unwrap();
         for phase in [Phase::Deleting, Phase::Gone] {
             inventory.record(&Step::Phase { droplet: name(index), phase }, Timestamp(4000)).await.unwrap();
         }

@@ -142,7 +142,7 @@ async fn a_number_is_never_given_twice() {
     let inventory = file.open();
     serve(&inventory, 0, 7).await;
     serve(&inventory, 1, 8).await;
-    inventory.begin_delete(&name(1), Phase::Draining, "test", Timestamp(3000)).await.unwrap();
+    inventory.begin_delete(&name(1), Phase::Draining, Cause::Wanted, "test", Timestamp(3000)).await.unwrap();
     for phase in [Phase::Deleting, Phase::Gone] {
         inventory.record(&Step::Phase { droplet: name(1), phase }, Timestamp(3000)).await.unwrap();
     }
@@ -156,8 +156,10 @@ async fn deleting_twice_is_one_operation() {
     let inventory = file.open();
     serve(&inventory, 0, 7).await;
 
-    let first = inventory.begin_delete(&name(0), Phase::Draining, "test", Timestamp(3000)).await.unwrap();
-    let second = inventory.begin_delete(&name(0), Phase::Draining, "again", Timestamp(4000)).await.unwrap();
+    let first =
+        inventory.begin_delete(&name(0), Phase::Draining, Cause::Wanted, "test", Timestamp(3000)).await.unwrap();
+    let second =
+        inventory.begin_delete(&name(0), Phase::Draining, Cause::Wanted, "again", Timestamp(4000)).await.unwrap();
 
     assert_eq!(first, second);
 }
@@ -175,6 +177,28 @@ async fn a_create_that_never_was_is_closed_with_its_reason() {
     assert_eq!((after.droplets, after.operations), (vec![], vec![]));
     let state = inventory.closed_operations().unwrap().remove(0).state;
     assert_eq!(state, OperationState::Failed { reason: "refused".into() });
+}
+
+#[tokio::test]
+async fn of_creates_that_failed_only_those_count_that_ran_out_of_time() {
+    let file = File::new();
+    let inventory = file.open();
+    let failed = async || inventory.creates_since(Timestamp(0)).await.unwrap().failed_in_a_row;
+    for (index, cause) in [(0, Cause::RanOutOfTime), (1, Cause::Wanted), (2, Cause::RanOutOfTime)] {
+        inventory.begin_create(&[draft(index)]).await.unwrap();
+        let created = Step::Created { droplets: vec![(name(index), DropletId(index.into()))] };
+        inventory.record(&created, Timestamp(2000)).await.unwrap();
+        inventory.begin_delete(&name(index), Phase::Deleting, cause, "test", Timestamp(3000)).await.unwrap();
+    }
+    assert_eq!(failed().await, 2);
+
+    inventory.begin_create(&[draft(3)]).await.unwrap();
+    inventory.record(&Step::Created { droplets: vec![(name(3), DropletId(3))] }, Timestamp(2000)).await.unwrap();
+    inventory.record(&Step::Phase { droplet: name(3), phase: Phase::Gone }, Timestamp(2000)).await.unwrap();
+    assert_eq!(failed().await, 2, "it vanished");
+
+    serve(&inventory, 4, 4).await;
+    assert_eq!(failed().await, 0);
 }
 
 #[tokio::test]

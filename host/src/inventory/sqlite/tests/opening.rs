@@ -84,7 +84,8 @@ async fn an_inventory_of_the_first_schema_is_brought_up_to_date() {
     let file = File::new();
     serve(&file.open(), 0, 7).await;
     let connection = Connection::open(file.path()).unwrap();
-    let first = "DROP TABLE table_sums; DROP INDEX droplets_left; DROP INDEX phases_serving; PRAGMA user_version = 1";
+    let first = "DROP TABLE table_sums; DROP INDEX droplets_left; DROP INDEX phases_serving;
+        ALTER TABLE operations DROP COLUMN ran_out_of_time; PRAGMA user_version = 1";
     connection.execute_batch(first).unwrap();
     drop(connection);
 
