@@ -78,12 +78,15 @@ pub struct Reread {
     pub needs_restart: Vec<String>,
 }
 
+/// Reads a configuration, told which sources of series are in effect; the error says what is wrong with it.
+pub type Read = Box<dyn FnMut(&metrics::Options) -> Result<Reread, String> + Send>;
+
 /// Where the wish comes from, so that it can be read again.
 pub struct Configuration {
     /// The file that is watched.
     pub file: PathBuf,
-    /// Reads it, told which sources of series are in effect; the error says what is wrong with it.
-    pub read: Box<dyn FnMut(&metrics::Options) -> Result<Reread, String> + Send>,
+    /// Reads it again.
+    pub read: Read,
 }
 
 impl fmt::Debug for Configuration {
