@@ -24,6 +24,7 @@ use crate::simulation::weather::Fault;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub(super) struct Args {
     /// A file (CSV, Prometheus range JSON, HAProxy or web server log; also packed with gzip), or shapes to make one of:
     /// `constant`, `step`, `ramp`, `diurnal`, `spike`, `noise`, added up with `+`.
