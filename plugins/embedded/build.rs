@@ -8,7 +8,8 @@ use std::{env, fs, process};
 use doproxy_guest_build::{GuestBuild, Toolchain};
 
 /// The packages, by the names that `builtin:` gives them.
-const GUESTS: [&str; 10] = [
+const GUESTS: [&str; 11] = [
+    "adaptive",
     "cloud-init",
     "file",
     "fixed",

@@ -105,7 +105,7 @@ async fn what_is_no_plugin_is_refused_by_name() {
     2 error: plugin file:DIR/empty.wasm: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data
     2 error: plugin file:DIR/greedy.wasm: the component imports evil:host/steal, which a plugin does not get; it may import doproxy:plugin/log and WASI 0.2, nothing else
     2 error: plugin file:DIR/missing.wasm: the file cannot be read: No such file or directory (os error 2)
-    2 error: plugin builtin:target-traking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: cloud-init, file, fixed, hold, nginx-hello, predictive, queueing, schedule, step, target-tracking
+    2 error: plugin builtin:target-traking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: adaptive, cloud-init, file, fixed, hold, nginx-hello, predictive, queueing, schedule, step, target-tracking
     2 error: plugin builtin:cloud-init: this is a user-data-generator, and a scaling-policy is wanted here
     2 error: doproxy.yml:17:15: scaling.policies[0]: "target-tracking" is no plugin reference; write builtin:target-tracking
     "#);

@@ -210,6 +210,7 @@ async fn plugins_say_what_they_are() {
     let stage = Stage::set().await;
 
     assert_said!(stage, stage.works(&["plugin", "list"]).await, @r"
+    builtin:adaptive         scaling-policy       0.1.0    Scaling policy that sizes a fleet by what its own backtest says: the cheapest that leaves no more unserved than is allowed.
     builtin:cloud-init       user-data-generator  0.1.0    User-data generator that fills in templates for cloud-init.
     builtin:file             user-data-generator  0.1.0    User-data generator that gives a text as it stands.
     builtin:fixed            scaling-policy       0.1.0    Scaling policy that keeps the fleet at a count.

@@ -94,7 +94,7 @@ struct Shelf {
     reason: &'static str,
 }
 
-fn shelf() -> [Shelf; 6] {
+fn shelf() -> [Shelf; 7] {
     let requests = |size, value| observation(size, "haproxy.requests_per_second", value);
     let mut friday = requests(2, 0.0);
     // Friday, 27 November 2026, 07:00 in UTC and 08:00 in Berlin.
@@ -139,6 +139,16 @@ fn shelf() -> [Shelf; 6] {
             size: 5,
             reason: "haproxy.requests_per_second is 240 for a target of 50 a droplet, which needs 5 droplets; nothing is \
                      forecast in the first season",
+        },
+        Shelf {
+            plugin: "adaptive",
+            config: r#"{"capacity_per_droplet": 50}"#,
+            observation: requests(2, 240.0),
+            size: 8,
+            reason: "haproxy.requests_per_second is 240, the work of 4.8 droplets; forecast by the newest value, within 135 s \
+                     there are 4.8 to come, give or take 1.18; at a price of 66.19 for what a droplet would have served (a \
+                     droplet costs 1) the backtest leaves 58.33 % unserved for 0.42 times the droplets that the load would \
+                     fill, and 58.33 % really was, of 0.1 % allowed, so 8 to 9 droplets are right",
         },
         Shelf {
             plugin: "schedule",
@@ -198,6 +208,25 @@ async fn the_predictive_policy_keeps_a_week_within_the_limits() {
     }
 
     assert!((16_000..64 * 1024).contains(&state.len()), "{}", state.len());
+}
+
+#[tokio::test]
+async fn the_adaptive_policy_thinks_within_the_limits() {
+    let config = r#"{"capacity_per_droplet": 50, "season_s": 604800}"#;
+    let policy = host().policy(&Reference::Builtin("adaptive".to_owned())).await.unwrap();
+    let mut observation = observation(3, "haproxy.requests_per_second", 120.0);
+    observation.boot_time_ms = Some(16 * observation.metrics[0].interval_ms);
+    let mut state = Vec::new();
+
+    for tick in 0..100_u32 {
+        observation.now.0 += observation.metrics[0].interval_ms;
+        observation.metrics[0].samples = vec![Sample { at: observation.now, value: f64::from(tick * 7919 % 4001) }];
+        let called = policy.decide(config, &observation, &state).await.unwrap();
+        state = called.value.state;
+        assert!(called.stats.fuel < 10_000_000, "tick {tick}: {} fuel", called.stats.fuel);
+    }
+
+    assert!((40_000..64 * 1024).contains(&state.len()), "{}", state.len());
 }
 
 #[tokio::test]
@@ -301,7 +330,7 @@ async fn a_plugin_of_the_other_kind_is_refused() {
 async fn an_unknown_builtin_comes_with_what_was_probably_meant() {
     let error = host().policy(&Reference::Builtin("target-traking".to_owned())).await.unwrap_err();
 
-    assert_snapshot!(error, @"plugin builtin:target-traking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: cloud-init, file, fixed, hold, nginx-hello, predictive, queueing, schedule, step, target-tracking");
+    assert_snapshot!(error, @"plugin builtin:target-traking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: adaptive, cloud-init, file, fixed, hold, nginx-hello, predictive, queueing, schedule, step, target-tracking");
     assert!(matches!(error, PluginError::Load { .. }));
 }
 

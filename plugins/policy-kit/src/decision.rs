@@ -13,7 +13,7 @@ pub struct Signal {
     pub wants: Option<u32>,
 }
 
-/// What a policy wants. Those in here bring a fleet to a size; who comes and goes is the host's to choose.
+/// What a policy wants. Those in here bring a fleet to a size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// The size as it is. Beside other policies this counts as a wish for it, so none of them shrinks the fleet.
@@ -27,6 +27,8 @@ pub enum Outcome {
 pub struct Decision {
     /// What is wanted.
     pub outcome: Outcome,
+    /// Who is to go first where the fleet shrinks, by id; the others are the host's to choose.
+    pub delete_first: Vec<u64>,
     /// Why, in one sentence with its numbers.
     pub reason: String,
     /// The numbers.
@@ -38,7 +40,13 @@ pub struct Decision {
 impl Decision {
     /// Nothing changes, and what was remembered is kept.
     pub fn hold(reason: impl Into<String>, state: &[u8]) -> Self {
-        Self { outcome: Outcome::Hold, reason: reason.into(), signals: Vec::new(), state: state.to_vec() }
+        Self {
+            outcome: Outcome::Hold,
+            delete_first: Vec::new(),
+            reason: reason.into(),
+            signals: Vec::new(),
+            state: state.to_vec(),
+        }
     }
 
     /// The size wanted of a fleet that has `size` droplets.

@@ -79,7 +79,9 @@ fn decision(decided: Decided) -> Decision {
     Decision {
         outcome: match decided.outcome {
             Wanted::Hold => Outcome::Hold,
-            Wanted::ScaleTo(count) => Outcome::ScaleTo(ScaleTo { count, template: None, delete_first: Vec::new() }),
+            Wanted::ScaleTo(count) => {
+                Outcome::ScaleTo(ScaleTo { count, template: None, delete_first: decided.delete_first })
+            }
         },
         reason: decided.reason,
         signals: decided.signals.into_iter().filter(is_finite).map(signal).collect(),
@@ -100,6 +102,7 @@ fn observed(observation: Observation) -> seen::Observation {
 
 fn droplet(droplet: contract::Droplet) -> seen::Droplet {
     seen::Droplet {
+        id: droplet.id,
         phase: match droplet.phase {
             contract::Phase::Requested => seen::Phase::Requested,
             contract::Phase::Booting => seen::Phase::Booting,
@@ -109,6 +112,7 @@ fn droplet(droplet: contract::Droplet) -> seen::Droplet {
             contract::Phase::Deleting => seen::Phase::Deleting,
         },
         phase_since: droplet.phase_since,
+        paid_until: droplet.paid_until,
         healthy: droplet.healthy,
         load: droplet.load.map(|load| seen::Load {
             sessions: load.sessions,

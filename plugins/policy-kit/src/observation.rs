@@ -42,10 +42,14 @@ pub struct Load {
 /// A droplet of the fleet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Droplet {
+    /// Its number at DigitalOcean, once it has one.
+    pub id: Option<u64>,
     /// Where it is in its life.
     pub phase: Phase,
     /// Since when, in milliseconds since the Unix epoch.
     pub phase_since: u64,
+    /// Until then removing it saves nothing, in milliseconds since the Unix epoch; none where there is no minimum charge.
+    pub paid_until: Option<u64>,
     /// Whether HAProxy's health check passes.
     pub healthy: bool,
     /// Its load, where HAProxy has a server for it.

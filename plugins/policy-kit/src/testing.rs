@@ -4,7 +4,7 @@ use crate::{Decision, Droplet, Limits, Observation, Phase, Policy, Sample, Serie
 
 /// A healthy droplet without load that is in a phase since a time.
 pub fn droplet(phase: Phase, since: u64) -> Droplet {
-    Droplet { phase, phase_since: since, healthy: true, load: None }
+    Droplet { id: None, phase, phase_since: since, paid_until: None, healthy: true, load: None }
 }
 
 /// An observation in the making.
@@ -41,6 +41,16 @@ impl Scene {
     #[must_use]
     pub fn serving_since(mut self, count: u32, since: u64) -> Self {
         self.0.fleet.extend((0..count).map(|_| droplet(Phase::Serving, since)));
+        self
+    }
+
+    /// So many droplets, numbered on from those there are, that serve and are paid for until a time.
+    #[must_use]
+    pub fn paid_until(mut self, count: u32, until: u64) -> Self {
+        for _ in 0..count {
+            let id = self.0.fleet.len() as u64 + 1;
+            self.0.fleet.push(Droplet { id: Some(id), paid_until: Some(until), ..droplet(Phase::Serving, 0) });
+        }
         self
     }
 

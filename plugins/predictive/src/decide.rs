@@ -79,7 +79,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
         reason += &format!("; {wanted} were needed within the last {}", time(config.scale_in_stabilisation_ms));
     }
     let outcome = if wanted == size { Outcome::Hold } else { Outcome::ScaleTo(wanted) };
-    Decision { outcome, reason, signals, state: memory.write() }
+    Decision { outcome, delete_first: Vec::new(), reason, signals, state: memory.write() }
 }
 
 /// Takes a value in; where it is the first of a bucket, the model learns the one before.

@@ -50,7 +50,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
         reason = reason.replace(&format!("{} of", droplets(needed)), &format!("more than {} of", droplets(bounded)));
     }
     let outcome = if wanted == size { Outcome::Hold } else { Outcome::ScaleTo(wanted) };
-    Decision { outcome, reason, signals, state: state::write(VERSION, &window) }
+    Decision { outcome, delete_first: Vec::new(), reason, signals, state: state::write(VERSION, &window) }
 }
 
 /// The traffic, or why the fleet is held.

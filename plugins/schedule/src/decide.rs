@@ -77,7 +77,7 @@ pub fn decide(config: &Config, observation: &Observation) -> Decision {
     let signals = floors.iter().map(|asks| signal(asks, "floor"));
     let signals = signals.chain(ceilings.iter().map(|asks| signal(asks, "ceiling"))).collect();
     let outcome = if wanted == observation.size() { Outcome::Hold } else { Outcome::ScaleTo(wanted) };
-    Decision { outcome, reason, signals, state: Vec::new() }
+    Decision { outcome, delete_first: Vec::new(), reason, signals, state: Vec::new() }
 }
 
 fn clock(config: &Config, at: Timestamp, format: &str) -> String {

@@ -72,7 +72,8 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
         return Decision { signals, ..Decision::hold(reason, &state) };
     };
     let outcome = if largest.wanted == strength.size { Outcome::Hold } else { Outcome::ScaleTo(largest.wanted) };
-    Decision { outcome, reason: reason(config, strength, datapoint, largest), signals, state }
+    let reason = reason(config, strength, datapoint, largest);
+    Decision { outcome, delete_first: Vec::new(), reason, signals, state }
 }
 
 /// The value of the metric, or why the fleet is held.

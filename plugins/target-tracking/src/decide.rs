@@ -67,6 +67,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     let sizes = Sizes { size, largest: largest.wants, needed, stable, wanted, window_ms };
     Decision {
         outcome: if wanted == size { Outcome::Hold } else { Outcome::ScaleTo(wanted) },
+        delete_first: Vec::new(),
         reason: reason::of(&sizes, largest, needs.len(), &silent),
         signals: needs.iter().map(|need| signal(need, size)).collect(),
         state: state::write(VERSION, &memory),
