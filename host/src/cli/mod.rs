@@ -201,9 +201,9 @@ impl Command {
         matches!(self, Self::Run(args) if args.is_service())
     }
 
-    /// Whether it ends by itself when a signal asks for that.
+    /// Whether it ends by itself when a signal asks for that, or leaves nothing behind that somebody would carry on.
     fn hears_signals(&self) -> bool {
-        self.is_service()
+        self.is_service() || matches!(self, Self::Simulate(_))
     }
 }
 
