@@ -76,7 +76,12 @@ struct Spread {
 struct CallFigures {
     droplets: u32,
     samples: u32,
-    spread: Spread,
+    /// Nothing where a call failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spread: Option<Spread>,
+    /// Why it failed, such as the limit that an input of this size is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
@@ -153,17 +158,22 @@ async fn calls(subject: &Subject, config: &str, count: u32) -> anyhow::Result<Ve
             while taken.wants_more(count) {
                 taken.add(generator.generate(config, &request).await?.stats);
             }
-            figures.push(CallFigures { droplets: 1, samples: 0, spread: taken.spread()? });
+            figures.push(CallFigures { droplets: 1, samples: 0, spread: Some(taken.spread()?), failure: None });
         }
         Subject::Policy(policy) => {
             for droplets in FLEETS {
                 for samples in WINDOWS {
                     let observation = observation(droplets, samples)?;
                     let mut taken = Taken::default();
-                    while taken.wants_more(count) {
-                        taken.add(policy.decide(config, &observation, b"").await?.stats);
+                    let mut failure = None;
+                    while failure.is_none() && taken.wants_more(count) {
+                        match policy.decide(config, &observation, b"").await {
+                            Ok(called) => taken.add(called.stats),
+                            Err(error) => failure = error.to_string().lines().next().map(str::to_owned),
+                        }
                     }
-                    figures.push(CallFigures { droplets, samples, spread: taken.spread()? });
+                    let spread = if failure.is_none() { Some(taken.spread()?) } else { None };
+                    figures.push(CallFigures { droplets, samples, spread, failure });
                 }
             }
         }
@@ -249,7 +259,11 @@ fn print(figures: &Figures) {
     say!("instantiate     {} (p99 {})", ms(figures.instantiate.p50_us), ms(figures.instantiate.p99_us));
     say!();
     say!("{:>8}  {:>7}  {:>11}  {:>11}  {:>13}  {:>9}", "DROPLETS", "SAMPLES", "P50", "P99", "FUEL", "MEMORY");
-    for CallFigures { droplets, samples, spread } in &figures.calls {
+    for CallFigures { droplets, samples, spread, failure } in &figures.calls {
+        let Some(spread) = spread else {
+            say!("{droplets:>8}  {samples:>7}  {}", failure.as_deref().unwrap_or_default());
+            continue;
+        };
         say!(
             "{droplets:>8}  {samples:>7}  {:>11}  {:>11}  {:>13}  {:>5} KiB",
             ms(spread.p50_us),
