@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::metrics::haproxy::REQUESTS_PER_SECOND;
+
 /// A preset: what `--policy hpa` stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Preset {
@@ -33,7 +35,7 @@ impl Preset {
     pub fn config(self, capacity: f64, utilisation: f64) -> Value {
         json!({
             "preset": self.called,
-            "metric": "haproxy.requests_per_second",
+            "metric": REQUESTS_PER_SECOND,
             "target_per_droplet": capacity * utilisation,
         })
     }

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::fluid::{Run, Setup, Step};
-use super::limit::Limit;
+use super::limit::{Limit, SLO_PCT};
 use super::number::{length, real, tick, up};
 
 /// The measures of a run. The names are those of `--json`.
@@ -46,9 +46,6 @@ pub struct Score {
     /// hold it. `None` where more is unserved.
     pub cost_over_limit_at_slo: Option<f64>,
 }
-
-/// The unserved share, in percent, at which policies are ranked by cost.
-pub const SLO_PCT: f64 = 0.1;
 
 /// What a droplet costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,7 +91,7 @@ impl Score {
             cost_over_optimum: ratio(real(billed), real(limit.optimum().ticks)),
             cost_over_limit: ratio(real(billed), limit.least_ticks(unserved + backlog)),
             cost_over_limit_at_slo: (percent(unserved + backlog, requests) <= SLO_PCT)
-                .then(|| ratio(real(billed), limit.least_ticks(requests * SLO_PCT / 100.0))),
+                .then(|| ratio(real(billed), limit.ticks_at_slo())),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::subject::{Tried, patient_host, patient_limits, read_config, settings}
 use super::test::thousands;
 use crate::cli::output::say;
 use crate::cli::{Global, Usage};
+use crate::metrics::haproxy::SERIES;
 use crate::model::{Observation, Sample, Series, Timestamp, UserDataRequest};
 use crate::plugin::testing::{FixtureFile, RequestText, Situation, Subject};
 use crate::plugin::{CallStats, PluginSettings};
@@ -183,20 +184,12 @@ async fn calls(subject: &Subject, config: &str, count: u32) -> anyhow::Result<Ve
 
 /// A fleet that serves, under all the series of the host.
 fn observation(droplets: u32, samples: u32) -> anyhow::Result<Observation> {
-    const NAMES: [&str; 6] = [
-        "haproxy.requests_per_second",
-        "haproxy.sessions",
-        "haproxy.queued",
-        "haproxy.errors_per_second",
-        "haproxy.utilisation",
-        "haproxy.response_time_ms",
-    ];
     let situation = Situation::serving(droplets);
     let mut observation = situation.observation(std::path::Path::new(".")).map_err(Usage)?;
     let now = observation.now;
-    observation.metrics = NAMES
+    observation.metrics = SERIES
         .iter()
-        .map(|name| Series {
+        .map(|(name, _)| Series {
             name: (*name).to_owned(),
             unit: String::new(),
             labels: Vec::new(),

@@ -21,19 +21,32 @@ use super::number::real;
 pub struct Limit {
     optimum: Optimum,
     floor: Floor,
+    at_slo: f64,
 }
+
+/// The unserved share, in percent, at which policies are ranked by cost.
+pub const SLO_PCT: f64 = 0.1;
 
 impl Limit {
     /// The limits for `demand` in requests per second.
     pub fn of(setup: &Setup, demand: &[f64]) -> Self {
         let required: Vec<u32> = demand.iter().map(|demand| setup.required(*demand)).collect();
         let first = setup.first_size(demand);
-        Self { optimum: Optimum::of(&required, setup.boot_ticks, first), floor: Floor::of(setup, demand, first) }
+        let (optimum, floor) = (Optimum::of(&required, setup.boot_ticks, first), Floor::of(setup, demand, first));
+        let mut limit = Self { optimum, floor, at_slo: 0.0 };
+        let requests = demand.iter().sum::<f64>() * setup.tick_s;
+        limit.at_slo = limit.least_ticks(requests * SLO_PCT / 100.0);
+        limit
     }
 
     /// The clairvoyant optimum.
     pub fn optimum(&self) -> &Optimum {
         &self.optimum
+    }
+
+    /// The least that is billed where [`SLO_PCT`] of all requests are lost, in ticks: one figure for all policies.
+    pub fn ticks_at_slo(&self) -> f64 {
+        self.at_slo
     }
 
     /// The least that is billed where `unserved` requests are lost, in ticks.

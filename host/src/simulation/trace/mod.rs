@@ -78,8 +78,7 @@ impl Trace {
             return Err(TraceError::whole(source, problem));
         }
         let samples = means.into_iter().map(|(slot, value, _)| Sample { at: Timestamp(slot * interval), value });
-        let (trace, repairs) = Self::from_samples(source, samples, repair)?;
-        Ok((trace, repairs))
+        Self::from_samples(source, samples, repair)
     }
 
     /// How long it is.
