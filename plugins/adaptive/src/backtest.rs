@@ -8,7 +8,7 @@ use crate::bytes::{Reader, Writer};
 use crate::forecast::{KINDS, Outlook};
 use crate::pace::{Elapsed, share};
 use policy_kit::Limits;
-use policy_kit::numbers::whole_up;
+use policy_kit::numbers::{real, whole_up};
 
 /// How many prices there are.
 pub const PRICES: usize = 19;
@@ -31,18 +31,22 @@ const PRIOR_DAYS: f64 = 0.03;
 const PRIOR_PRICE: f64 = 60.0;
 const PRIOR_POWER: f64 = 1.2;
 /// The most that one event counts, as a share of what may be lost: one that is beyond all others is no rule.
-const MOST_OF_AN_EVENT: f64 = 0.5;
-/// How often the worst surprise is expected to come again.
-const STRESS: f64 = 1.2;
-/// What may be lost from now on, over what may be lost on the whole: less when more was lost, and more when less was.
+const MOST_OF_AN_EVENT: f64 = 0.4;
+/// How often the worst surprise is expected to come again, at first; half as often when so many days were seen.
+const STRESS: f64 = 4.5;
+const STRESS_DAYS: f64 = 3.0;
+/// What may be lost from now on, over what may be lost on the whole, is at least this, when more was lost.
 const LEAST_ALLOWED: f64 = 0.6;
-const MOST_ALLOWED: f64 = 2.0;
+/// When less was lost it is up to 1 at first and nearly 2 later, half of that when so many days were seen.
+const SAVED_DAYS: f64 = 7.0;
+/// What was lost or saved is made up for in half as long as what was seen, and in two days at least.
+const AT_LEAST_DAYS: f64 = 2.0;
 /// What is kept back of it, so that a late event is no breach.
 const RESERVE: f64 = 0.07;
 /// A fleet has no more room than for so many times the highest demand, and two droplets.
 const MOST_OVER_HIGHEST: f64 = 1.3;
-/// Another one is followed when it is so much cheaper.
-const BETTER: f64 = 0.003;
+/// Into how many parts the time is cut for which a new droplet is paid at least.
+const PARTS: usize = 4;
 
 /// The price of a number: what a tick's work of a droplet is worth, in ticks of a droplet.
 pub fn price(number: usize) -> f64 {
@@ -81,6 +85,8 @@ struct Fleet {
     event: f64,
     /// What would have been lost if the worst surprise had come in each step.
     stress: f64,
+    /// Droplets that were bought in the last parts of the minimum charge, the newest first: those that are paid for.
+    bought: [u32; PARTS],
 }
 
 /// All fleets, and the real one's balance.
@@ -96,6 +102,10 @@ pub struct Backtest {
     lost: f64,
     /// The highest demand.
     highest: f64,
+    /// What was seen of the minimum charge: the longest that a droplet was paid for beforehand, in seconds, fading.
+    charge_s: f64,
+    /// How much of the newest part of it is over, in seconds.
+    part_s: f64,
     /// Which is followed.
     chosen: usize,
 }
@@ -127,14 +137,17 @@ impl Backtest {
             demand: 0.0,
             lost: 0.0,
             highest: 0.0,
+            charge_s: 0.0,
+            part_s: 0.0,
             chosen: AT_FIRST,
         }
     }
 
     /// Serves a step's demand, which `ready` real droplets served, with all fleets. `allowed` is the share that may be
-    /// left unserved.
-    pub fn serve(&mut self, demand: f64, ready: u32, allowed: f64, elapsed: &Elapsed, ahead: usize) {
+    /// left unserved, and `paid_for_s` the longest that one of the droplets is paid for from now on, in seconds.
+    pub fn serve(&mut self, demand: f64, ready: u32, allowed: f64, paid_for_s: f64, elapsed: &Elapsed, ahead: usize) {
         let kept = 1.0 - share(elapsed.seconds, MEMORY_S);
+        self.charge_s = (self.charge_s * kept).max(paid_for_s);
         self.highest = (self.highest * kept).max(demand);
         self.steps = self.steps * kept + 1.0;
         self.demand = self.demand * kept + demand;
@@ -154,11 +167,27 @@ impl Backtest {
             fleet.event = if lost > 0.0 { fleet.event + lost } else { 0.0 };
             fleet.stress *= kept;
         }
+        self.pass(elapsed.seconds);
         // What they have now is what is resized.
         while self.sizes.len() >= ahead.max(1) {
             self.sizes.pop_front();
         }
         self.sizes.push_back(newest);
+    }
+
+    /// Lets what the fleets have bought grow older. Where droplets are paid for by the step nothing is kept of it.
+    fn pass(&mut self, seconds: f64) {
+        self.part_s += seconds;
+        let part_s = self.charge_s / real(PARTS as u64);
+        let over = if self.charge_s > 1.5 * seconds { self.part_s / part_s } else { f64::INFINITY };
+        let gone = (1..=PARTS).take_while(|parts| real(*parts as u64) <= over).count();
+        if gone > 0 {
+            for fleet in &mut self.fleets {
+                fleet.bought.rotate_right(gone);
+                fleet.bought[..gone].fill(0);
+            }
+            self.part_s = if over.is_finite() { self.part_s % part_s } else { 0.0 };
+        }
     }
 
     /// Resizes the fleets of one way to forecast.
@@ -173,7 +202,10 @@ impl Backtest {
             let fleets = self.fleets[kind * PRICES..].iter_mut().zip(&mut sizes[kind * PRICES..]);
             for ((fleet, size), band) in fleets.zip(&bands) {
                 fleet.stress += (outlook.worst - f64::from(*size)).max(0.0);
-                *size = band.hold(*size);
+                let before = *size;
+                let paid_for = fleet.bought.iter().fold(0_u32, |all, bought| all.saturating_add(*bought));
+                *size = band.hold(before).max(paid_for.min(before));
+                fleet.bought[0] = fleet.bought[0].saturating_add(size.saturating_sub(before));
             }
         }
         bands
@@ -182,7 +214,7 @@ impl Backtest {
     /// Chooses whom to follow from now on.
     pub fn choose(&mut self, allowed: f64, elapsed: &Elapsed, ahead: usize) -> Choice {
         if elapsed.steps_since_start * elapsed.seconds >= 3600.0 {
-            self.chosen = self.cheapest(allowed, elapsed, ahead);
+            self.chosen = self.cheapest(allowed, elapsed, ahead).unwrap_or(self.chosen);
         }
         let fleet = &self.fleets[self.chosen];
         let demand = self.demand.max(f64::MIN_POSITIVE);
@@ -196,32 +228,28 @@ impl Backtest {
         }
     }
 
-    fn cheapest(&self, allowed: f64, elapsed: &Elapsed, ahead: usize) -> usize {
+    /// The cheapest of those that will do, or the one that loses least.
+    fn cheapest(&self, allowed: f64, elapsed: &Elapsed, ahead: usize) -> Option<usize> {
         let allowed = allowed * (1.0 - RESERVE);
+        let days = self.steps * elapsed.seconds / DAY_S;
         let day = self.demand / self.steps.max(1.0) * DAY_S / elapsed.seconds;
         let prior = PRIOR_DAYS * day;
-        // What is still to come is taken to be half as long as what was, and half a day at least.
-        let to_come = 0.5 * self.demand.max(day);
+        let to_come = (0.5 * self.demand).max(AT_LEAST_DAYS * day);
         let over = (allowed * self.demand - self.lost) / to_come.max(f64::MIN_POSITIVE);
-        let may_be_lost = (allowed + over).clamp(LEAST_ALLOWED * allowed, MOST_ALLOWED * allowed);
+        let most = 1.0 + trust(days, SAVED_DAYS);
+        let may_be_lost = (allowed + over).clamp(LEAST_ALLOWED * allowed, most * allowed);
+        let times = STRESS * (1.0 - trust(days, STRESS_DAYS));
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
-        let worst = STRESS * ahead as f64 / self.steps.max(1.0);
+        let worst = times * ahead as f64 / self.steps.max(1.0);
         let at_first: [f64; PRICES] =
             std::array::from_fn(|number| allowed * prior * (PRIOR_PRICE / price(number)).powf(PRIOR_POWER));
         let all = (self.demand + prior).max(f64::MIN_POSITIVE);
         let share_of = |(fleet, at_first): (&Fleet, &f64)| (fleet.lost + worst * fleet.stress + at_first) / all;
         let shares: Vec<f64> = self.fleets.iter().zip(at_first.iter().cycle()).map(share_of).collect();
-        let paid = |number: &usize| self.fleets[*number].paid;
-        let will_do = |number: &usize| shares[*number] <= may_be_lost;
-        let best = (0..shares.len()).filter(will_do).min_by(|one, other| paid(one).total_cmp(&paid(other)));
-        match best {
-            Some(best) if will_do(&self.chosen) && paid(&best) >= paid(&self.chosen) * (1.0 - BETTER) => self.chosen,
-            Some(best) => best,
-            None => {
-                let by_share = |one: &usize, other: &usize| shares[*one].total_cmp(&shares[*other]);
-                (0..shares.len()).min_by(by_share).unwrap_or(self.chosen)
-            }
-        }
+        let by_cost = |one: &usize, other: &usize| self.fleets[*one].paid.total_cmp(&self.fleets[*other].paid);
+        let by_share = |one: &usize, other: &usize| shares[*one].total_cmp(&shares[*other]);
+        let will_do = (0..FLEETS).filter(|number| shares[*number] <= may_be_lost);
+        will_do.min_by(by_cost).or_else(|| (0..FLEETS).min_by(by_share))
     }
 
     /// Puts it into a state.
@@ -230,6 +258,8 @@ impl Backtest {
         to.real(self.demand);
         to.real(self.lost);
         to.real(self.highest);
+        to.real(self.charge_s);
+        to.real(self.part_s);
         to.count(u32::try_from(self.chosen).unwrap_or(0));
         to.few(self.sizes.len());
         self.sizes.iter().flatten().for_each(|size| to.count(*size));
@@ -237,6 +267,7 @@ impl Backtest {
             for number in [fleet.paid, fleet.lost, fleet.event, fleet.stress] {
                 to.real(number);
             }
+            fleet.bought.iter().for_each(|bought| to.count(*bought));
         }
     }
 
@@ -247,6 +278,8 @@ impl Backtest {
         read.demand = from.real()?;
         read.lost = from.real()?;
         read.highest = from.real()?;
+        read.charge_s = from.real()?.max(0.0);
+        read.part_s = from.real()?.max(0.0);
         read.chosen = usize::try_from(from.count()?).ok().filter(|chosen| *chosen < read.fleets.len())?;
         read.sizes.clear();
         for _ in 0..from.few()? {
@@ -259,9 +292,18 @@ impl Backtest {
             for number in [&mut fleet.paid, &mut fleet.lost, &mut fleet.event, &mut fleet.stress] {
                 *number = from.real()?;
             }
+            for bought in &mut fleet.bought {
+                *bought = from.count()?;
+            }
         }
         Some(read)
     }
+}
+
+/// How much days that were seen count against those that were not: from 0 to 1, and a half after `half` days.
+fn trust(days: f64, half: f64) -> f64 {
+    let square = (days / half) * (days / half);
+    square / (1.0 + square)
 }
 
 #[cfg(test)]
@@ -284,7 +326,7 @@ mod tests {
         let pace = Pace::of(60_000, Some(120_000), None);
         for step in 0..steps {
             let elapsed = pace.elapsed(step * 60_000, (step + 1) * 60_000, step);
-            backtest.serve(demand, 10, 0.001, &elapsed, pace.ahead);
+            backtest.serve(demand, 10, 0.001, 0.0, &elapsed, pace.ahead);
             for kind in 0..KINDS.len() {
                 backtest.resize(kind, &outlook(demand), LIMITS);
             }
@@ -320,6 +362,32 @@ mod tests {
         let band = Band { least: 3, most: 5 };
 
         assert_eq!([1, 3, 4, 5, 9].map(|size| band.hold(size)), [3, 3, 4, 5, 5]);
+    }
+
+    #[test]
+    fn a_fleet_keeps_what_it_has_paid_for_until_that_is_used_up() {
+        // How many minutes all but the first droplet stay after a demand that is over at once.
+        let kept = |charge_s: f64| {
+            let mut backtest = Backtest::new(1);
+            let pace = Pace::of(60_000, Some(0), None);
+            let mut size_after = |minute: u64, demand: f64| {
+                let elapsed = pace.elapsed(minute * 60_000, (minute + 1) * 60_000, minute);
+                backtest.serve(demand, 1, 0.001, charge_s, &elapsed, pace.ahead);
+                backtest.resize(0, &outlook(demand), LIMITS);
+                backtest.sizes.back().unwrap()[0]
+            };
+            let large = size_after(0, 10.0);
+            (1..60).take_while(|minute| size_after(*minute, 1.0) + 1 == large).count()
+        };
+
+        assert_eq!(kept(0.0), 0);
+        assert_eq!(kept(60.0), 0);
+        assert!((7..=10).contains(&kept(600.0)), "{}", kept(600.0));
+    }
+
+    #[test]
+    fn days_that_were_seen_are_trusted_more_and_more() {
+        assert_eq!([0.0, 3.0, 9.0].map(|days| trust(days, 3.0)), [0.0, 0.5, 0.9]);
     }
 
     #[test]

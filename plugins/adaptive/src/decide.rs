@@ -8,6 +8,7 @@ use policy_kit::{Decision, Observation, Outcome, Signal};
 use crate::backtest::{Band, Choice};
 use crate::config::Config;
 use crate::forecast::{KINDS, Outlook};
+use crate::leaving::{Leaving, paid_for_s};
 use crate::memory::Memory;
 use crate::pace::Pace;
 
@@ -48,7 +49,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     };
     let band = Band { least: observation.limits.clamp(band.least), most: observation.limits.clamp(band.most) };
     let wanted = band.hold(strength.size);
-    let leaving = Leaving::of(observation, strength.size, wanted);
+    let leaving = Leaving::of(observation, wanted);
     let mut reason = format!("{work}; {why}, so {} are right", range(band));
     if leaving.kept > 0 {
         reason += &format!("; {} more are kept, since they are paid for", leaving.kept);
@@ -72,7 +73,7 @@ fn think(
     let demand = memory.highest;
     #[expect(clippy::float_cmp, reason = "a value that was not measured again is the same to the last digit")]
     let is_news = demand != memory.before;
-    memory.backtest.serve(demand, ready, config.allowed, &elapsed, pace.ahead);
+    memory.backtest.serve(demand, ready, config.allowed, paid_for_s(observation), &elapsed, pace.ahead);
     let mut looks: Vec<(Outlook, Vec<Band>)> = Vec::with_capacity(KINDS.len());
     for (kind, forecaster) in memory.forecasters.iter_mut().enumerate() {
         forecaster.take(demand, is_news, now, &elapsed, pace.ahead);
@@ -90,35 +91,6 @@ fn think(
     memory.before = demand;
     memory.band = Some(band);
     (band, choice, outlook)
-}
-
-/// Who goes.
-#[derive(Debug, Default)]
-struct Leaving {
-    /// By id, those that have been paid for the longest first.
-    first: Vec<u64>,
-    /// Droplets that would go if they were not paid for.
-    kept: u32,
-}
-
-impl Leaving {
-    /// Removing a droplet that is paid for saves nothing, so it stays as room for what nobody expects.
-    fn of(observation: &Observation, size: u32, wanted: u32) -> Self {
-        let too_many = size.saturating_sub(wanted);
-        let is_paid_for = |until: &Option<u64>| until.is_some_and(|until| until > observation.now);
-        let counted = || observation.fleet.iter().filter(|droplet| droplet.phase.counts());
-        let paid_for = policy_kit::numbers::count(counted().filter(|droplet| is_paid_for(&droplet.paid_until)).count());
-        let kept = too_many.saturating_sub(size.saturating_sub(paid_for));
-        if too_many == kept {
-            return Self { first: Vec::new(), kept };
-        }
-        let ended = |until: Option<u64>| until.filter(|until| *until <= observation.now);
-        let mut first: Vec<(u64, u64)> =
-            counted().filter_map(|droplet| Some((ended(droplet.paid_until)?, droplet.id?))).collect();
-        first.sort_unstable();
-        first.truncate((too_many - kept) as usize);
-        Self { first: first.into_iter().map(|(_, id)| id).collect(), kept }
-    }
 }
 
 fn range(band: Band) -> String {

@@ -13,9 +13,10 @@
 //!    p·(E[(x − n)⁺] − E[(x − n − 1)⁺]) < 1 for a price p of work left undone, in droplets. A fleet grows to the n of p, and
 //!    shrinks to that of 1.35⁴·p only: a droplet that is given up has to be paid for until it serves again.
 //! 4. **Backtest.** Each forecast at each of 19 prices runs a fleet of its own through the demand that really comes, with
-//!    the boot time that droplets really take: 266 fleets. The cheapest is followed whose share of demand left unserved,
-//!    with 1.2 times what the worst surprise so far would take if it came at any other time, is within what is still
-//!    allowed: u + (u·D − lost)/(D/2), from 0.6·u to 2·u, for a share u (93 % of it) and the demand D so far.
+//!    the boot time and the minimum charge that droplets really have: 266 fleets. The cheapest is followed whose share of
+//!    demand left unserved is within what is still allowed: u + (u·D − lost)/(D/2), at least 0.6·u, for a share u (93 % of
+//!    it) and the demand D so far. What has not been seen for long is not trusted: after d days the worst surprise so far
+//!    is expected to come again 4.5/(1 + (d/3)²) times, at any other time, and at most u·(1 + d²/(d² + 49)) is allowed.
 //! 5. **Paid for is paid for.** A droplet whose minimum charge is not used up is not removed.
 //!
 //! All of it fades: surprises over three and a half days, the backtest over two weeks.
@@ -30,6 +31,7 @@ pub mod clock;
 pub mod config;
 pub mod decide;
 pub mod forecast;
+pub mod leaving;
 pub mod memory;
 pub mod pace;
 pub mod surprise;

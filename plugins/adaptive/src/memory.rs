@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::forecast::{Forecaster, KINDS};
 
 /// The form of the state; another one is forgotten.
-const VERSION: usize = 1;
+const VERSION: usize = 2;
 
 /// All that is remembered.
 #[derive(Debug, Clone, PartialEq)]
