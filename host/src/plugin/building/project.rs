@@ -92,7 +92,7 @@ impl Project {
         let text = fs::read_to_string(&path).map_err(BuildError::file(&path))?;
         let invalid = |message: String| BuildError::Manifest { path: path.clone(), message };
         let read = match language {
-            Language::Rust => of_cargo(&text),
+            Language::Rust => of_cargo(&text, directory),
             Language::Python => of_pyproject(&text),
             Language::JavaScript => of_package(&text),
             Language::C => of_plugin(&text),
@@ -154,7 +154,7 @@ struct Doproxy {
 
 type Read = Result<(About, Doproxy, Option<String>), String>;
 
-fn of_cargo(text: &str) -> Read {
+fn of_cargo(text: &str, directory: &Path) -> Read {
     #[derive(Deserialize)]
     struct Manifest {
         package: Package,
@@ -175,10 +175,39 @@ fn of_cargo(text: &str) -> Read {
         #[serde(default)]
         doproxy: Doproxy,
     }
-    let Package { name, version, description, authors, license, metadata } =
-        toml::from_str::<Manifest>(text).map_err(|error| error.to_string())?.package;
+    let mut table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
+    inherit(&mut table, directory)?;
+    let manifest: Manifest = table.try_into().map_err(|error: toml::de::Error| error.to_string())?;
+    let Package { name, version, description, authors, license, metadata } = manifest.package;
     let about = About { name, version: version.unwrap_or_default(), description, authors, license };
     Ok((about, metadata.doproxy, None))
+}
+
+/// Puts what the workspace says in place of each `FIELD.workspace = true` of `[package]`, as cargo does.
+fn inherit(manifest: &mut toml::Table, directory: &Path) -> Result<(), String> {
+    let is_inherited = |value: &toml::Value| value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
+    let Some(package) = manifest.get_mut("package").and_then(toml::Value::as_table_mut) else { return Ok(()) };
+    if !package.values().any(is_inherited) {
+        return Ok(());
+    }
+    let shared = workspace_package(directory);
+    for (field, value) in package.iter_mut().filter(|(_, value)| is_inherited(value)) {
+        let found = shared.as_ref().and_then(|shared| shared.get(field));
+        *value = found.cloned().ok_or_else(|| {
+            format!("{field}.workspace is true, and no Cargo.toml above it says {field} in [workspace.package]")
+        })?;
+    }
+    Ok(())
+}
+
+/// `[workspace.package]` of the workspace that a folder is in.
+fn workspace_package(directory: &Path) -> Option<toml::Table> {
+    let directory = directory.canonicalize().ok()?;
+    directory.ancestors().find_map(|above| {
+        let manifest: toml::Table = toml::from_str(&fs::read_to_string(above.join("Cargo.toml")).ok()?).ok()?;
+        let workspace = manifest.get("workspace")?;
+        Some(workspace.get("package").and_then(toml::Value::as_table).cloned().unwrap_or_default())
+    })
 }
 
 fn of_pyproject(text: &str) -> Read {
@@ -329,6 +358,26 @@ mod tests {
             };
             assert_eq!(project.about, wanted, "{file}");
         }
+    }
+
+    #[test]
+    fn a_crate_says_what_its_workspace_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let member = folder.path().join("calm");
+        fs::create_dir(&member).unwrap();
+        let workspace = "[workspace]\nmembers = ['calm']\n[workspace.package]\nversion = '1.2.3'\nlicense = 'MIT'\n";
+        fs::write(folder.path().join("Cargo.toml"), workspace).unwrap();
+        let crate_with = |fields: &str| {
+            let kind = "[package.metadata.doproxy]\nkind = 'policy'\n";
+            fs::write(member.join("Cargo.toml"), format!("[package]\nname = 'calm'\n{fields}{kind}")).unwrap();
+            Project::read(&member).map_err(|error| error.to_string().replace(&member.display().to_string(), "HERE"))
+        };
+
+        let about = crate_with("version.workspace = true\nlicense = { workspace = true }\n").unwrap().about;
+        let missing = crate_with("authors.workspace = true\n").unwrap_err();
+
+        assert_eq!((about.version.as_str(), about.license.as_deref()), ("1.2.3", Some("MIT")));
+        assert_snapshot!(missing, @"HERE/Cargo.toml: authors.workspace is true, and no Cargo.toml above it says authors in [workspace.package]");
     }
 
     #[test]
