@@ -2,13 +2,13 @@
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtxView, WasiView};
 
 use super::engine::{EPOCH, Engine};
 use super::log::{Log, LogLine};
 use super::meter::Meter;
 use super::moment::Moment;
+use super::wasi::Wasi;
 use super::{CallError, GuestTrace, Limit, Limits, LogLevel, text};
 
 /// Most frames of a backtrace.
@@ -19,9 +19,10 @@ const LONGEST_NAME: usize = 256;
 
 /// What a store holds.
 pub(super) struct Guest {
-    wasi: WasiCtx,
+    moment: Moment,
+    /// Made when it is first asked for: most guests never do.
+    wasi: Option<Wasi>,
     resources: ResourceTable,
-    printed: MemoryOutputPipe,
     log: Log,
     meter: Meter,
     epochs_left: u128,
@@ -29,7 +30,8 @@ pub(super) struct Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.resources }
+        let wasi = self.wasi.get_or_insert_with(|| Wasi::empty(&self.moment));
+        WasiCtxView { ctx: &mut wasi.context, table: &mut self.resources }
     }
 }
 
@@ -42,11 +44,10 @@ impl Guest {
 
 /// A store for one call, within `limits`.
 pub(super) fn store(engine: &Engine, limits: &Limits, moment: &Moment) -> wasmtime::Result<Store<Guest>> {
-    let (wasi, printed) = super::wasi::empty(moment);
     let guest = Guest {
-        wasi,
+        moment: *moment,
+        wasi: None,
         resources: resources(),
-        printed,
         log: Log::new(limits.log_lines),
         meter: Meter::new(limits.memory_bytes),
         epochs_left: limits.deadline.as_nanos().div_ceil(EPOCH.as_nanos()),
@@ -75,8 +76,8 @@ pub(super) fn used(store: &Store<Guest>, limits: &Limits) -> (u64, usize) {
 
 /// What was logged and printed.
 pub(super) fn log(store: Store<Guest>) -> Vec<LogLine> {
-    let Guest { log, printed, .. } = store.into_data();
-    log.finish(&printed.contents())
+    let Guest { log, wasi, .. } = store.into_data();
+    log.finish(&wasi.map(|wasi| wasi.printed.contents()).unwrap_or_default())
 }
 
 /// Why a guest broke off.

@@ -3,7 +3,7 @@
 use crate::model::{Observation, Timestamp, UserDataRequest};
 
 /// What a call is about: the time that a guest's clock shows, and what its random numbers begin with.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment {
     pub(super) now: Timestamp,
     pub(super) seed: u64,

@@ -3,6 +3,10 @@
 /// The first `most` characters of `text` on one line, with what a terminal would obey or a reader would be misled by
 /// replaced: control characters, and those that turn the direction of writing or are invisible.
 pub fn line(text: &str, most: usize) -> String {
+    // Nearly all text is of this kind, and each decision has some.
+    if text.len() <= most && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return text.trim_end().to_owned();
+    }
     let mut characters = text.trim_end().chars();
     let mut cleaned: String = characters
         .by_ref()

@@ -33,24 +33,33 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
     Ok(())
 }
 
-/// An empty WASI at `moment`, and where what is printed ends up.
-pub(super) fn empty(moment: &Moment) -> (WasiCtx, MemoryOutputPipe) {
-    let printed = MemoryOutputPipe::new(PRINTED);
-    let clock = StoppedClock(moment.now);
-    let context = WasiCtx::builder()
-        .stdout(printed.clone())
-        .stderr(printed.clone())
-        .wall_clock(clock)
-        .monotonic_clock(clock)
-        .secure_random(SplitMix(moment.seed))
-        .insecure_random(SplitMix(!moment.seed))
-        .insecure_random_seed(u128::from(moment.seed))
-        .max_random_size(RANDOM)
-        .allow_ip_name_lookup(false)
-        .allow_tcp(false)
-        .allow_udp(false)
-        .build();
-    (context, printed)
+/// A WASI with nothing behind it, for one call.
+pub(super) struct Wasi {
+    pub(super) context: WasiCtx,
+    /// Where what is printed ends up.
+    pub(super) printed: MemoryOutputPipe,
+}
+
+impl Wasi {
+    /// One at `moment`.
+    pub(super) fn empty(moment: &Moment) -> Self {
+        let printed = MemoryOutputPipe::new(PRINTED);
+        let clock = StoppedClock(moment.now);
+        let context = WasiCtx::builder()
+            .stdout(printed.clone())
+            .stderr(printed.clone())
+            .wall_clock(clock)
+            .monotonic_clock(clock)
+            .secure_random(SplitMix(moment.seed))
+            .insecure_random(SplitMix(!moment.seed))
+            .insecure_random_seed(u128::from(moment.seed))
+            .max_random_size(RANDOM)
+            .allow_ip_name_lookup(false)
+            .allow_tcp(false)
+            .allow_udp(false)
+            .build();
+        Self { context, printed }
+    }
 }
 
 /// A clock that shows one time.

@@ -9,8 +9,12 @@ use std::arch::wasm32::{memory_grow, memory_size};
 use std::cell::UnsafeCell;
 use std::ptr;
 
-/// Enough for an observation of a thousand droplets; pages that are not touched cost nothing.
-const ARENA_BYTES: usize = 1 << 20;
+/// Enough for an observation of several hundred droplets. The host looks through all of it after each call, for pages that
+/// were written to.
+const ARENA_BYTES: usize = 1 << 18;
+
+/// The least by which the memory grows, so that it does so once.
+const GROWTH_BYTES: usize = 1 << 20;
 
 /// Of a page of WebAssembly.
 const PAGE_BYTES: usize = 1 << 16;
@@ -57,7 +61,9 @@ impl InARow {
         // What is above the arena continues what was grown before, and nothing else grows the memory.
         let start = if to == top { start } else { top.checked_next_multiple_of(layout.align())? };
         let missing = start.checked_add(layout.size())? - top;
-        if memory_grow::<0>(missing.div_ceil(PAGE_BYTES)) == usize::MAX {
+        let grows = missing.max(GROWTH_BYTES).div_ceil(PAGE_BYTES);
+        // Near the limit of the memory what is missing may be all that there is.
+        if memory_grow::<0>(grows) == usize::MAX && memory_grow::<0>(missing.div_ceil(PAGE_BYTES)) == usize::MAX {
             return None;
         }
         self.set_free((start, memory_size::<0>() * PAGE_BYTES));

@@ -11,8 +11,16 @@ pub fn short(number: f64) -> String {
     if size != 0.0 && !(0.005..1e15).contains(&size) {
         return format!("{number:.2e}");
     }
-    let text = format!("{number:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    // By whole numbers: writing a float out takes a good part of a small policy's time.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 1e17")]
+    let hundredths = (100.0 * size).round() as u64;
+    let sign = if number < 0.0 { "-" } else { "" };
+    let whole = hundredths / 100;
+    match (hundredths % 100 / 10, hundredths % 10) {
+        (0, 0) => format!("{sign}{whole}"),
+        (tenths, 0) => format!("{sign}{whole}.{tenths}"),
+        (tenths, rest) => format!("{sign}{whole}.{tenths}{rest}"),
+    }
 }
 
 /// A time in milliseconds, in whole minutes or hours where it is some and would be long in seconds.
@@ -38,6 +46,7 @@ mod tests {
         let written = [0.0, 3.0, 3.337, 0.004, -2.5, 1e300, f64::NAN].map(short);
 
         assert_eq!(written, ["0", "3", "3.34", "4.00e-3", "-2.5", "1.00e300", "NaN"]);
+        assert_eq!([0.999, -0.005, 7.05, 99.996, 9e14].map(short), ["1", "-0.01", "7.05", "100", "900000000000000"]);
     }
 
     #[test]
