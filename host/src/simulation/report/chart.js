@@ -3,7 +3,7 @@
   const data = JSON.parse(document.getElementById('data').textContent);
   const points = data.demand.length;
   const NS = 'http://www.w3.org/2000/svg';
-  const W = 1200, H = 420, LEFT = 52, RIGHT = 16, TOP = 14, BOTTOM = 30;
+  const W = 1200, H = 420, LEFT = 52, RIGHT = 16, TOP = 18, BOTTOM = 30;
   const colour = index => `var(--c${index % 8})`;
 
   const make = (tag, attributes, parent, text) => {
@@ -213,7 +213,10 @@
       let down = at[1] + 4;
       while (taken.some(([other, line]) => Math.abs(other - at[0]) < 160 && Math.abs(line - down) < 14)) down += 14;
       taken.push([at[0], down]);
-      make('text', { class: 'name', x: at[0] + 9, y: down }, svg, `${point.name}  $${point.cost.toFixed(2)}`);
+      // A name has room on the side of the middle.
+      const isLeft = at[0] > W * 0.6;
+      make('text', { class: 'name', x: at[0] + (isLeft ? -9 : 9), y: down, 'text-anchor': isLeft ? 'end' : 'start' }, svg,
+        `${point.name}  $${point.cost.toFixed(2)}`);
     }
     const away = all.filter(point => !drawn.includes(point));
     if (away.length) {
