@@ -39,4 +39,5 @@ prerequisites-demo:
 	@tests/prerequisites.sh haproxy
 
 prerequisites-test: prerequisites-demo
-	@tests/prerequisites.sh python3-venv strace faketime docker-registry skopeo openssl npm plugin-toolchains
+	@tests/prerequisites.sh python3-venv strace faketime docker-registry skopeo openssl npm plugin-toolchains \
+		pkg-config libssl-dev sigstore

@@ -1,13 +1,17 @@
 #!/bin/sh
 # Installs what demo and tests need and this machine lacks: HAProxy, Python's venv, strace, libfaketime, a registry and
-# another program that speaks to one, and the toolchains of plugins in other languages. Leaves alone what is there.
+# another program that speaks to one, the toolchains of plugins in other languages, and the Sigstore project's library as a
+# program. Leaves alone what is there.
 #
-#   tests/prerequisites.sh haproxy python3-venv strace faketime docker-registry skopeo openssl npm plugin-toolchains
+#   tests/prerequisites.sh haproxy python3-venv strace faketime docker-registry skopeo openssl npm plugin-toolchains \
+#       pkg-config libssl-dev sigstore
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
 # Below the target directory, so that `cargo clean` takes them away.
-toolchains=${CARGO_TARGET_DIR:-$here/../target}/plugin-toolchains
+target=${CARGO_TARGET_DIR:-$here/../target}
+toolchains=$target/plugin-toolchains
+sigstore=$target/sigstore/debug/doproxy-sigstore
 
 # Each version of what is wanted is installed once.
 has_toolchains() {
@@ -29,6 +33,18 @@ install_toolchains() {
     cp "$here/../templates/plugin/js-shared/package-lock.json" "$here/languages/requirements.txt" "$toolchains"
 }
 
+# Built once for each version of it.
+has_sigstore() {
+    [ -x "$sigstore" ] && [ "$sigstore" -nt "$here/sigstore/Cargo.lock" ] && [ "$sigstore" -nt "$here/sigstore/src/main.rs" ]
+}
+
+install_sigstore() {
+    echo "prerequisites: building the Sigstore project's library, which takes some minutes"
+    cargo build --quiet --locked --manifest-path "$here/sigstore/Cargo.toml" --target-dir "$target/sigstore"
+    # Cargo leaves alone what it finds up to date.
+    touch "$sigstore"
+}
+
 is_there() {
     case $1 in
         haproxy) [ -x /usr/sbin/haproxy ] ;;
@@ -40,6 +56,9 @@ is_there() {
         cargo-fuzz) command -v cargo-fuzz >/dev/null ;;
         npm) command -v npm >/dev/null && command -v node >/dev/null ;;
         plugin-toolchains) has_toolchains ;;
+        sigstore) has_sigstore ;;
+        libssl-dev) pkg-config --exists openssl 2>/dev/null ;;
+        pkg-config) command -v pkg-config >/dev/null ;;
         python3-venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
         *) echo "prerequisites: what is $1?" >&2; exit 2 ;;
     esac
@@ -64,14 +83,25 @@ esac
 
 # What needs the packages before it.
 with_toolchains=
+with_sigstore=
 case $missing in
     *plugin-toolchains*)
         missing=$(echo "$missing" | sed 's/ plugin-toolchains//')
         with_toolchains=1
         ;;
 esac
-if [ -z "$missing" ]; then
+case $missing in
+    *sigstore*)
+        missing=$(echo "$missing" | sed 's/ sigstore//')
+        with_sigstore=1
+        ;;
+esac
+install_what_needs_packages() {
     [ -z "$with_toolchains" ] || install_toolchains
+    [ -z "$with_sigstore" ] || install_sigstore
+}
+if [ -z "$missing" ]; then
+    install_what_needs_packages
     exit 0
 fi
 
@@ -103,7 +133,7 @@ $as_root apt-get install -qq -y --no-install-recommends $missing >/dev/null 2>&1
     # shellcheck disable=SC2086
     $as_root apt-get install -qq -y --no-install-recommends $missing >/dev/null
 }
-[ -z "$with_toolchains" ] || install_toolchains
+install_what_needs_packages
 for package in "$@"; do
     is_there "$package" || { echo "prerequisites: $package was installed and cannot be found" >&2; exit 1; }
 done

@@ -1,12 +1,15 @@
 //! Others read what is written here, and what others write is read here: skopeo, which has its own implementation of
-//! registries; openssl, which has its own of signatures; and the layouts of cosign, 2 and 3, as its specifications have
-//! them.
+//! registries; openssl, which has its own of ECDSA; the library of the Sigstore project, which has its own of cosign's
+//! signatures (`tests/sigstore`); and the bundles of cosign 3, as its specifications have them.
+
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use tokio::process::Command;
 
 use crate::registry::{Registry, digest};
+use crate::stage::{self, Ended};
 use crate::workshop::{Workshop, component, digest_of};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -67,6 +70,84 @@ async fn what_lies_in_the_registry_as_a_signature_openssl_verifies() {
     assert_eq!(layer["mediaType"], "application/vnd.dev.cosign.simplesigning.v1+json");
     let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
     assert_eq!(payload["critical"]["image"]["docker-manifest-digest"], pushed.as_str());
+}
+
+/// Runs the program around the Sigstore project's library.
+async fn sigstore(workshop: &Workshop, arguments: &[&str]) -> Ended {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("sigstore/debug/doproxy-sigstore");
+    assert!(program.exists(), "{} is missing; get it with: tests/prerequisites.sh sigstore", program.display());
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(workshop.path(".")).env("COSIGN_PASSWORD", "for a key of a test");
+    stage::run(&mut command).await
+}
+
+fn image(oci: &str) -> &str {
+    oci.strip_prefix("oci://").unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_signed_here_sigstores_library_verifies_with_its_key_alone_and_until_it_is_tampered_with() {
+    let registry = Registry::start().await;
+    let workshop = Workshop::new();
+    workshop.works(&["plugin", "keygen"]).await;
+    workshop.works(&["plugin", "keygen", "--out", "other"]).await;
+    let tag = registry.oci("acme/queue:1");
+    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    let pushed = digest(registry.manifest("acme/queue", "1").await.as_bytes());
+
+    let verified = sigstore(&workshop, &["verify", image(&tag), "plugin.pub"]).await;
+    let with_another = sigstore(&workshop, &["verify", image(&tag), "other.pub"]).await;
+    let name = format!("{}.sig", pushed.replace(':', "-"));
+    let manifest = registry.manifest("acme/queue", &name).await;
+    let listed: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let signature = listed["layers"][0]["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap();
+    let mut changed = BASE64_STANDARD.decode(signature).unwrap();
+    *changed.last_mut().unwrap() ^= 1;
+    let changed = manifest.replace(signature, &BASE64_STANDARD.encode(changed));
+    registry.put_manifest("acme/queue", &name, MANIFEST, &changed).await;
+    let tampered = sigstore(&workshop, &["verify", image(&tag), "plugin.pub"]).await;
+
+    assert_eq!((verified.code, verified.out), (0, format!("verified {pushed}\n")), "{}", verified.err);
+    for refused in [with_another, tampered] {
+        assert!(refused.code == 1 && refused.err.contains("none of 1 signatures is by this key"), "{refused:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_sigstores_library_signs_is_taken_with_its_key_alone() {
+    let registry = Registry::start().await;
+    let workshop = Workshop::new();
+    workshop.works(&["plugin", "keygen"]).await;
+    let tag = registry.oci("acme/queue:1");
+    let pushed = workshop.push("queue.wasm", &tag).await;
+    let trusted = |key: &str| {
+        let rule = format!("{{repository: \"{}/acme/*\", keys: [{key}]}}", registry.address());
+        workshop.configure(&tag, &format!("plugins: {{trust: [{rule}]}}\n"));
+    };
+    for arguments in [&["keygen", "cosign"][..], &["sign", image(&tag), "cosign.key"]] {
+        let ended = sigstore(&workshop, arguments).await;
+        assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
+    }
+
+    let verified = workshop.works(&["plugin", "verify", &pushed, "--key", "cosign.pub"]).await;
+    let refused = workshop.fails(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
+    trusted("plugin.pub");
+    let not_pulled = workshop.fails(2, &["plugin", "pull"]).await;
+    trusted("cosign.pub");
+    let pulled = workshop.works(&["plugin", "pull"]).await;
+    workshop.works(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
+
+    assert!(verified.contains("signed by cosign.pub"), "{verified}");
+    for told in [refused, not_pulled] {
+        assert!(told.contains("signature 1: it is not by this key, or was changed"), "{told}");
+    }
+    assert!(pulled.contains("trusted for"), "{pulled}");
+    // Either side sees both signatures now.
+    for key in ["cosign.pub", "plugin.pub"] {
+        workshop.works(&["plugin", "verify", &pushed, "--key", key]).await;
+        let ended = sigstore(&workshop, &["verify", image(&tag), key]).await;
+        assert_eq!(ended.code, 0, "{key}: {ended:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
