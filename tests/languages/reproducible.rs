@@ -9,9 +9,11 @@ fn same_bytes(language: &str) {
     let component = workshop.policy(language);
     let elsewhere = workshop.empty(&format!("elsewhere-{language}")).join("in a folder with another name");
     copy(component.ancestors().nth(2).unwrap(), &elsewhere).unwrap();
+    workshop.lend_node_modules(&elsewhere);
 
-    workshop.doproxy(&elsewhere, &["plugin", "build"]);
+    let told = workshop.doproxy(&elsewhere, &["plugin", "build", "--json"]);
 
+    assert!(told.contains(r#""reproducible": true"#) && told.contains(r#""up_to_date": false"#), "{told}");
     let (one, other) = (fs::read(&component).unwrap(), fs::read(elsewhere.join("build/per-droplet.wasm")).unwrap());
     assert!(one == other, "{} bytes, and {}", one.len(), other.len());
 }
@@ -24,4 +26,9 @@ fn rust_gives_the_same_bytes_twice() {
 #[test]
 fn c_gives_the_same_bytes_twice() {
     same_bytes("c");
+}
+
+#[test]
+fn javascript_gives_the_same_bytes_twice() {
+    same_bytes("js");
 }

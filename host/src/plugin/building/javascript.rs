@@ -4,11 +4,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::build::Tool;
-use super::{BuildError, Project, toolchain};
+use super::{BuildError, Project, settled, toolchain};
 
 const SCRIPT: &str = include_str!("componentize.mjs");
 
 const PACKAGE: &str = "node_modules/@bytecodealliance/componentize-js/package.json";
+
+/// The engine, beside the package's manifest.
+const ENGINE: &str = "lib/starlingmonkey_embedding.wasm";
 
 pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     let node = toolchain::in_environment(&project.directory, "node")
@@ -19,8 +22,11 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     let version: serde_json::Value = serde_json::from_str(&version).unwrap_or_default();
     let version = format!("componentize-js {}", version.get("version").and_then(|it| it.as_str()).unwrap_or("?"));
     let project = project.clone();
-    // The engine is started at build time, and its random hash seeds stay in the component.
-    Ok(Tool::new(version, false, move || {
+    // The engine is started at build time, and its memory goes into the component: it must not see what differs from
+    // build to build. A release that keeps its engine elsewhere starts it as it is.
+    let engine = package.with_file_name(ENGINE);
+    let is_settled = engine.is_file();
+    Ok(Tool::new(version, is_settled, move || {
         // Node looks for packages from where the script lies.
         let script = project.work_folder().join("componentize.mjs");
         let module = project.work_folder().join("componentize-js.wasm");
@@ -28,10 +34,21 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
         let mut command = toolchain::command(node);
         command.current_dir(&project.directory).args(["build/componentize.mjs", &project.entry, "wit"]);
         command.args([project.kind.world(), "build/componentize-js.wasm"]);
+        let own = project.work_folder().join("engine.wasm");
+        if is_settled {
+            let as_it_is = fs::read(&engine).map_err(BuildError::file(&engine))?;
+            let settled = settled::settle(&as_it_is).map_err(|error| BuildError::Component {
+                what: "the engine of componentize-js cannot be used",
+                reason: error.to_string(),
+            })?;
+            fs::write(&own, settled).map_err(BuildError::file(&own))?;
+            command.arg("build/engine.wasm");
+        }
         toolchain::run("componentize-js", &mut command)?;
         let component = fs::read(&module).map_err(BuildError::file(&module))?;
         let _ = fs::remove_file(&module);
         let _ = fs::remove_file(&script);
+        let _ = fs::remove_file(&own);
         Ok(component)
     }))
 }

@@ -2,8 +2,9 @@
 //!
 //! `scaffold` writes a project from the starters in `templates/plugin`; `project` reads what a folder says of itself;
 //! `toolchain` finds the programs that a language needs, and says how to get those that are missing; `rust`, `python`,
-//! `javascript` and `c` call them; `component` makes a component of a core module. Whatever the language, `strip` takes
-//! debug information out, `metadata` writes down who made it from what, and `build` puts these together.
+//! `javascript` and `c` call them; `settled` makes the start of an engine repeatable; `component` makes a component of
+//! a core module. Whatever the language, `strip` takes debug information out, `metadata` writes down who made it from
+//! what, and `build` puts these together.
 //!
 //! The programs of a toolchain run as they are, on the author's own machine. They get no token in their environment.
 
@@ -17,6 +18,7 @@ mod project;
 mod python;
 mod rust;
 mod scaffold;
+mod settled;
 mod strip;
 mod toolchain;
 

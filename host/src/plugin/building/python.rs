@@ -12,7 +12,9 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     })?;
     let version = toolchain::run("componentize-py", toolchain::command(&program).arg("--version"))?;
     let project = project.clone();
-    // Its interpreter is started at build time, and what is random in it then stays in the component:
+    // Its interpreter is started at build time, by a host of its own that gives it the machine's clock and random numbers
+    // and none of this environment, so PYTHONHASHSEED and SOURCE_DATE_EPOCH change nothing: its memory differs from build
+    // to build, and so does the order of the modules that stand for WASI.
     // https://github.com/bytecodealliance/componentize-py/issues/247
     Ok(Tool::new(version, false, move || {
         let module = project.work_folder().join("componentize-py.wasm");
