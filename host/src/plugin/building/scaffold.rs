@@ -1,4 +1,4 @@
-//! Writing a new project: a starter of `templates/plugin`, with the contract beside it.
+//! Writing a new project: a starter of `templates/plugin`, with the contract beside it, and bindings of that for C.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -38,6 +38,20 @@ macro_rules! files {
 macro_rules! wit {
     ($($file:literal),+) => {
         &[$((concat!("wit/", $file), include_str!(concat!("../../../../wit/doproxy-plugin@0.1.0/", $file)))),+]
+    };
+}
+
+/// Bindings for C, which the build script makes of the contract.
+macro_rules! bindings {
+    ($world:literal) => {
+        &[
+            ("bindings/component_type.c", bindings!($world, "_component_type.c")),
+            (concat!("bindings/", $world, ".c"), bindings!($world, ".c")),
+            (concat!("bindings/", $world, ".h"), bindings!($world, ".h")),
+        ]
+    };
+    ($world:literal, $rest:literal) => {
+        include_str!(concat!(env!("OUT_DIR"), "/bindings/", $world, $rest))
     };
 }
 
@@ -101,9 +115,6 @@ const fn starter(language: Language, kind: Kind) -> &'static [File] {
         ],
         (Language::C, Kind::ScalingPolicy) => files![
             "README.md" from "c-policy/README.md",
-            "bindings/component_type.c" from "c-policy/bindings/component_type.c",
-            "bindings/scaling_policy.c" from "c-policy/bindings/scaling_policy.c",
-            "bindings/scaling_policy.h" from "c-policy/bindings/scaling_policy.h",
             "json.c" from "c-shared/json.c",
             "json.h" from "c-shared/json.h",
             "plugin.toml" from "c-policy/plugin.toml",
@@ -111,14 +122,20 @@ const fn starter(language: Language, kind: Kind) -> &'static [File] {
         ],
         (Language::C, Kind::UserDataGenerator) => files![
             "README.md" from "c-user-data/README.md",
-            "bindings/component_type.c" from "c-user-data/bindings/component_type.c",
-            "bindings/user_data_generator.c" from "c-user-data/bindings/user_data_generator.c",
-            "bindings/user_data_generator.h" from "c-user-data/bindings/user_data_generator.h",
             "json.c" from "c-shared/json.c",
             "json.h" from "c-shared/json.h",
             "plugin.toml" from "c-user-data/plugin.toml",
             "user_data.c" from "c-user-data/user_data.c",
         ],
+    }
+}
+
+/// What is made of the contract for a language, and for a kind.
+const fn made(language: Language, kind: Kind) -> &'static [File] {
+    match (language, kind) {
+        (Language::C, Kind::ScalingPolicy) => bindings!("scaling_policy"),
+        (Language::C, Kind::UserDataGenerator) => bindings!("user_data_generator"),
+        (Language::Rust | Language::Python | Language::JavaScript, _) => &[],
     }
 }
 
@@ -135,7 +152,7 @@ pub fn scaffold(directory: &Path, name: &str, language: Language, kind: Kind) ->
         Kind::UserDataGenerator => USER_DATA_FIXTURES,
     };
     let mut written = Vec::new();
-    for (path, text) in [starter(language, kind), fixtures, COMMON, WIT].into_iter().flatten() {
+    for (path, text) in [starter(language, kind), made(language, kind), fixtures, COMMON, WIT].into_iter().flatten() {
         write(&directory.join(path), &text.replace("{{name}}", name))?;
         written.push(PathBuf::from(path));
     }
@@ -183,6 +200,16 @@ mod tests {
                     assert!(!text.contains("{{name"), "{language}: {} has a placeholder", file.display());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn bindings_for_c_are_of_the_contract_that_lies_beside_them() {
+        for (kind, export) in [(Kind::ScalingPolicy, "policy@0.1.0#decide"), (Kind::UserDataGenerator, "generate")] {
+            let [_, (_, source), (name, header)] = made(Language::C, kind) else { panic!("three files") };
+
+            assert!(source.contains(export) && source.contains("doproxy:plugin/log@0.1.0"), "{source}");
+            assert!(header.contains(&kind.world().replace('-', "_")), "{name}: {header}");
         }
     }
 

@@ -1,1 +1,0 @@
-void __component_type_object_force_link_user_data_generator(void) {}
