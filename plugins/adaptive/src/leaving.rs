@@ -108,6 +108,6 @@ mod tests {
     fn what_is_paid_for_beforehand_is_seen_on_the_newest() {
         let seen = [fleet(&[(Phase::Serving, OVER), (Phase::Booting, AHEAD)]), fleet(&[(Phase::Serving, OVER)])];
 
-        assert_eq!(seen.map(|fleet| paid_for_s(&fleet)), [60.0, 0.0]);
+        assert_eq!(seen.map(|fleet| format!("{:.3}", paid_for_s(&fleet))), ["60.000", "0.000"]);
     }
 }
