@@ -77,8 +77,7 @@ async fn the_process_that_compiles_a_plugin_is_not_given_the_token() {
 
     let mut seen = Vec::new();
     until("the end of the command", async || {
-        seen.extend(of_children(pid, "cmdline"));
-        seen.extend(of_children(pid, "environ"));
+        seen.extend(of_compilers(pid));
         doproxy.try_wait().unwrap().is_some()
     })
     .await;
@@ -87,13 +86,17 @@ async fn the_process_that_compiles_a_plugin_is_not_given_the_token() {
     stage.strike().await;
 }
 
-/// What the system knows of the processes that one has started.
-fn of_children(pid: u32, what: &str) -> Vec<Vec<u8>> {
+/// What the system knows of the compilers that a process has started: their arguments and environments. Until it runs a
+/// program of its own, a child is a copy of the process that started it, and no compiler yet.
+fn of_compilers(pid: u32) -> Vec<Vec<u8>> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
     let pids: Vec<String> =
         children.flat_map(|text| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>()).collect();
-    pids.iter().filter_map(|pid| std::fs::read(Path::new("/proc").join(pid).join(what)).ok()).collect()
+    let of = |pid: &String, what: &str| std::fs::read(Path::new("/proc").join(pid).join(what)).unwrap_or_default();
+    let is_compiler = |arguments: &Vec<u8>| String::from_utf8_lossy(arguments).contains("compile-plugin");
+    let compilers = pids.iter().map(|pid| (pid, of(pid, "cmdline"))).filter(|(_, arguments)| is_compiler(arguments));
+    compilers.flat_map(|(pid, arguments)| [of(pid, "environ"), arguments]).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
