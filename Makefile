@@ -2,7 +2,9 @@
 
 .PHONY: demo test lint bench fuzz chaos
 
+# The first build takes minutes, so it shows how far it is.
 demo: prerequisites-demo
+	@cargo build --locked -p doproxy
 	cargo run --quiet --locked -p doproxy -- demo
 
 test: prerequisites-test
@@ -18,8 +20,10 @@ lint: prerequisites-demo
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
 # Prints the figures of docs/benchmarks.md; takes a while, most of it to build with optimisation.
+# The last one as the program is installed: linked with optimisation, which takes a quarter of an hour.
 bench: prerequisites-demo
-	cargo bench --locked -p doproxy --benches
+	cargo bench --locked -p doproxy $(addprefix --bench ,haproxy metrics plugin print record tick)
+	CARGO_PROFILE_BENCH_LTO=thin cargo bench --locked -p doproxy --bench simulate
 
 # Each target for so long; what is found lies in tests/fuzz/artifacts, and belongs into tests/fuzz/corpus once mended.
 FUZZ_SECONDS ?= 60

@@ -4,7 +4,7 @@ use super::bindings::{policy, types, user_data};
 
 use crate::model::{
     Change, Decision, DropletId, DropletRequest, HourlyPrice, Limits, Load, Manifest, MetricNeed, Observation,
-    ObservedDroplet, ObservedTemplate, Outcome, Phase, Problem, ScaleTo, Series, Signal, UserDataRequest,
+    ObservedDroplet, ObservedTemplate, Outcome, Phase, Problem, Sample, ScaleTo, Series, Signal, UserDataRequest,
 };
 use crate::plugin::{CallError, LogLevel, text};
 
@@ -17,37 +17,102 @@ const SENTENCE: usize = 2000;
 /// Most problems that are shown.
 const PROBLEMS: usize = 50;
 
-pub(super) fn observation(from: &Observation) -> policy::Observation {
+/// The lists that the records of an observation point to.
+pub(super) struct Lists<'a> {
+    /// Of each template.
+    tags: Vec<Vec<&'a str>>,
+    /// Of each series.
+    labels: Vec<Vec<(&'a str, &'a str)>>,
+    /// Of each series.
+    samples: Vec<Vec<types::Sample>>,
+    facts: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Lists<'a> {
+    pub(super) fn of(from: &'a Observation) -> Self {
+        Self {
+            tags: from.templates.iter().map(tags).collect(),
+            labels: from.metrics.iter().map(|series| pairs(&series.labels)).collect(),
+            samples: from.metrics.iter().map(|series| samples(&series.samples)).collect(),
+            facts: pairs(&from.facts),
+        }
+    }
+}
+
+/// The records that an observation points to.
+pub(super) struct Records<'a> {
+    templates: Vec<types::Template<'a>>,
+    fleet: Vec<types::Droplet<'a>>,
+    metrics: Vec<types::Series<'a>>,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn of(from: &'a Observation, lists: &'a Lists<'a>) -> Self {
+        let series_lists = lists.labels.iter().zip(&lists.samples);
+        Self {
+            templates: from.templates.iter().zip(&lists.tags).map(|(from, tags)| template(from, tags)).collect(),
+            fleet: from.fleet.iter().filter_map(droplet).collect(),
+            metrics: from
+                .metrics
+                .iter()
+                .zip(series_lists)
+                .map(|(from, (labels, samples))| series(from, labels, samples))
+                .collect(),
+        }
+    }
+}
+
+pub(super) fn observation<'a>(
+    from: &'a Observation,
+    lists: &'a Lists<'a>,
+    records: &'a Records<'a>,
+) -> policy::Observation<'a> {
     policy::Observation {
         now: from.now.0,
         tick: from.tick,
-        fleet_name: from.fleet_name.clone(),
-        templates: from.templates.iter().map(template).collect(),
-        fleet: from.fleet.iter().filter_map(droplet).collect(),
-        metrics: from.metrics.iter().map(series).collect(),
+        fleet_name: &from.fleet_name,
+        templates: &records.templates,
+        fleet: &records.fleet,
+        metrics: &records.metrics,
         limits: limits(&from.limits),
         boot_time_ms: from.boot_time_ms,
         last_scale_out: from.last_scale_out.map(|at| at.0),
         last_scale_in: from.last_scale_in.map(|at| at.0),
-        facts: from.facts.clone(),
+        facts: &lists.facts,
     }
 }
 
-fn template(from: &ObservedTemplate) -> types::Template {
+fn tags(of: &ObservedTemplate) -> Vec<&str> {
+    of.tags.iter().map(|tag| tag.as_str()).collect()
+}
+
+fn pairs(from: &[(String, String)]) -> Vec<(&str, &str)> {
+    from.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
+/// The contract promises numbers: a source that gives none left a gap.
+fn samples(from: &[Sample]) -> Vec<types::Sample> {
+    from.iter()
+        .filter(|sample| !sample.value.is_nan())
+        .map(|sample| types::Sample { at: sample.at.0, value: sample.value })
+        .collect()
+}
+
+fn template<'a>(from: &'a ObservedTemplate, tags: &'a [&'a str]) -> types::Template<'a> {
     types::Template {
-        size: from.size.clone(),
-        region: from.region.clone(),
-        image: from.image.clone(),
-        tags: from.tags.iter().map(ToString::to_string).collect(),
+        size: &from.size,
+        region: &from.region,
+        image: &from.image,
+        tags,
         hourly_price: from.hourly_price.dollars(),
     }
 }
 
 /// `None` for a droplet that is gone, which an observation does not have.
-fn droplet(from: &ObservedDroplet) -> Option<types::Droplet> {
+fn droplet(from: &ObservedDroplet) -> Option<types::Droplet<'_>> {
     Some(types::Droplet {
         id: from.id.map(|id| id.0),
-        name: from.name.as_str().to_owned(),
+        name: from.name.as_str(),
         phase: phase(from.phase)?,
         phase_since: from.phase_since.0,
         created_at: from.created_at.0,
@@ -82,20 +147,14 @@ fn load(from: &Load) -> types::Load {
     }
 }
 
-fn series(from: &Series) -> types::Series {
+fn series<'a>(from: &'a Series, labels: &'a [(&'a str, &'a str)], samples: &'a [types::Sample]) -> types::Series<'a> {
     types::Series {
-        name: from.name.clone(),
-        unit: from.unit.clone(),
-        labels: from.labels.clone(),
+        name: &from.name,
+        unit: &from.unit,
+        labels,
         interval_ms: from.interval_ms,
         stale: from.stale,
-        // The contract promises numbers: a source that gives none left a gap.
-        samples: from
-            .samples
-            .iter()
-            .filter(|sample| !sample.value.is_nan())
-            .map(|sample| types::Sample { at: sample.at.0, value: sample.value })
-            .collect(),
+        samples,
     }
 }
 

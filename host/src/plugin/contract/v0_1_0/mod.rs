@@ -1,14 +1,17 @@
 //! Version 0.1.0 of the contract, frozen in `wit/doproxy-plugin@0.1.0`.
 //!
-//! `bindings` is what wasmtime makes of it, `convert` the way between it and [`crate::model`].
+//! `bindings` is what wasmtime makes of it, `convert` the way between it and [`crate::model`], `decide` the function that
+//! is called at every tick.
 
 mod bindings;
 mod convert;
+mod decide;
 
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Result, Store};
 
 use self::bindings::{ScalingPolicy, ScalingPolicyPre, UserDataGenerator, UserDataGeneratorPre, log, types};
+use self::decide::Decide;
 use crate::model::{Decision, Manifest, Observation, Problem, UserDataRequest};
 use crate::plugin::guest::Guest;
 use crate::plugin::{CallError, Limits};
@@ -34,15 +37,20 @@ impl log::Host for Guest {
 impl types::Host for Guest {}
 
 /// A policy, ready to be instantiated.
-pub(in crate::plugin) struct Policy(ScalingPolicyPre<Guest>);
+pub(in crate::plugin) struct Policy {
+    pre: ScalingPolicyPre<Guest>,
+    decide: Decide,
+}
 
 impl Policy {
     pub(super) fn new(pre: InstancePre<Guest>) -> Result<Self> {
-        ScalingPolicyPre::new(pre).map(Self)
+        let pre = ScalingPolicyPre::new(pre)?;
+        let decide = Decide::of(pre.instance_pre().clone())?;
+        Ok(Self { pre, decide })
     }
 
     async fn instance(&self, store: &mut Store<Guest>) -> Result<ScalingPolicy> {
-        self.0.instantiate_async(store).await
+        self.pre.instantiate_async(store).await
     }
 
     pub(super) async fn describe(&self, store: &mut Store<Guest>) -> Result<Manifest> {
@@ -68,9 +76,10 @@ impl Policy {
         state: &[u8],
         limits: &Limits,
     ) -> Result<std::result::Result<Decision, CallError>> {
-        let observation = convert::observation(observation);
-        let policy = self.instance(store).await?;
-        let answer = policy.doproxy_plugin_policy().call_decide(store, config, &observation, state).await?;
+        let lists = convert::Lists::of(observation);
+        let records = convert::Records::of(observation, &lists);
+        let observation = convert::observation(observation, &lists, &records);
+        let answer = self.decide.call(store, config, &observation, state).await?;
         Ok(match answer {
             Err(error) => Err(convert::error(&error)),
             // Before anything of it is copied again.

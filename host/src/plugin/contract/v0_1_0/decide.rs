@@ -1,0 +1,64 @@
+//! Calls `decide` of a fresh instance, and checks its types at the first call only.
+//!
+//! What wasmtime generates looks at the types of all exports of every new instance: a tenth of a simulated tick.
+
+use std::sync::OnceLock;
+
+use wasmtime::component::{ComponentExportIndex, Instance, InstancePre, TypedFunc};
+use wasmtime::error::Context as _;
+use wasmtime::{Result, Store};
+
+use super::bindings::{policy, types};
+use crate::plugin::guest::Guest;
+
+/// The interface of policies.
+const INTERFACE: &str = "doproxy:plugin/policy@0.1.0";
+
+type Asked<'a> = (&'a str, &'a policy::Observation<'a>, &'a [u8]);
+pub(super) type Answer = std::result::Result<policy::Decision, types::Error>;
+
+/// The function `decide` of one component.
+pub(super) struct Decide {
+    pre: InstancePre<Guest>,
+    export: ComponentExportIndex,
+    /// Set once its types are known to be those of the contract.
+    checked: OnceLock<()>,
+}
+
+impl Decide {
+    pub(super) fn of(pre: InstancePre<Guest>) -> Result<Self> {
+        let component = pre.component();
+        let export = component
+            .get_export_index(None, INTERFACE)
+            .and_then(|interface| component.get_export_index(Some(&interface), "decide"))
+            .with_context(|| format!("it does not export `decide` of {INTERFACE}"))?;
+        Ok(Self { pre, export, checked: OnceLock::new() })
+    }
+
+    /// Calls it in a fresh instance.
+    pub(super) async fn call(
+        &self,
+        store: &mut Store<Guest>,
+        config: &str,
+        observation: &policy::Observation<'_>,
+        state: &[u8],
+    ) -> Result<Answer> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        let function = self.function(store, &instance)?;
+        let (answer,) = function.call_async(store, (config, observation, state)).await?;
+        Ok(answer)
+    }
+
+    /// It in `instance`, which is one of `self.pre`.
+    fn function<'a>(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<TypedFunc<Asked<'a>, (Answer,)>> {
+        let function = instance.get_func(&mut *store, self.export).context("`decide` is gone")?;
+        if self.checked.get().is_none() {
+            function.typed::<Asked<'a>, (Answer,)>(&*store)?;
+            self.checked.get_or_init(|| ());
+        }
+        // SAFETY: its types are those of the component, the same in every instance, and they were checked above, now or
+        // at an earlier call.
+        #[expect(unsafe_code, reason = "types that were checked once are not checked again")]
+        Ok(unsafe { TypedFunc::new_unchecked(function) })
+    }
+}
