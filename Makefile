@@ -18,6 +18,7 @@ chaos: prerequisites-demo
 lint: prerequisites-demo
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml > /dev/null # its lock is of today
 
 # Prints the figures of docs/benchmarks.md; takes a while, most of it to build with optimisation.
 # The last one as the program is installed: linked with optimisation, which takes a quarter of an hour.
