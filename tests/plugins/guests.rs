@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -39,6 +39,8 @@ pub(super) struct GuestText {
     /// Interfaces that the world imports besides its own, in WIT.
     imports: &'static str,
     packages: &'static str,
+    /// What its contract says otherwise than ours, and how.
+    otherwise: Option<(&'static str, &'static str)>,
 }
 
 /// The address of a result that is all zeros: no error, hold, and everything else empty.
@@ -52,6 +54,7 @@ impl GuestText {
             extra: String::new(),
             imports: "",
             packages: "",
+            otherwise: None,
         }
     }
 
@@ -72,6 +75,12 @@ impl GuestText {
         self
     }
 
+    /// Made for a contract with `other` in the place of `ours`.
+    pub(super) fn mistaking(mut self, ours: &'static str, other: &'static str) -> Self {
+        self.otherwise = Some((ours, other));
+        self
+    }
+
     pub(super) fn plant(&self) -> Planted {
         Planted::bytes(&self.component())
     }
@@ -80,7 +89,10 @@ impl GuestText {
         let mut module = wat::parse_str(self.module()).unwrap();
         let mut resolve = Resolve::default();
         let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/doproxy-plugin@0.1.0");
-        resolve.push_dir(&contract).unwrap();
+        match self.otherwise {
+            None => resolve.push_dir(&contract).unwrap().0,
+            Some((ours, other)) => resolve.push_dir(changed(&contract, ours, other).path()).unwrap().0,
+        };
         let world = format!(
             "package test:guest;\nworld guest {{ include doproxy:plugin/scaling-policy@0.1.0; {} }}\n{}",
             self.imports, self.packages
@@ -122,4 +134,18 @@ impl GuestText {
                 (func $decide (export "doproxy:plugin/policy@0.1.0#decide") (param i32) (result i32) {decide}))"#
         )
     }
+}
+
+/// A copy of the contract with `other` in the one place of `ours`.
+fn changed(contract: &Path, ours: &str, other: &str) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    let mut places = 0;
+    for file in contract.read_dir().unwrap() {
+        let file = file.unwrap().path();
+        let text = std::fs::read_to_string(&file).unwrap();
+        places += text.matches(ours).count();
+        std::fs::write(copy.path().join(file.file_name().unwrap()), text.replace(ours, other)).unwrap();
+    }
+    assert_eq!(places, 1, "places of {ours:?}");
+    copy
 }

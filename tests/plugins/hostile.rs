@@ -164,6 +164,15 @@ async fn what_is_no_plugin_is_refused_each_with_its_own_words() {
 }
 
 #[tokio::test]
+async fn a_policy_whose_decide_takes_another_type_is_refused_before_it_decides() {
+    let other = GuestText::deciding(HOLD).mistaking("state: list<u8>) -> result", "state: list<u16>) -> result");
+
+    let error = refused(&host(), &other.plant()).await;
+
+    assert_snapshot!(error, @"plugin file:FILE: `describe` trapped: expected `u8` found `u16`");
+}
+
+#[tokio::test]
 async fn a_component_that_is_broken_off_is_refused_and_never_a_panic() {
     let whole = wat::parse_str(r#"(component (core module (func (export "f"))) (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#).unwrap();
     let host = host();

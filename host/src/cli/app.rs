@@ -1,6 +1,7 @@
 //! What the commands are built from: the configuration, and the parts that it describes.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -27,6 +28,8 @@ pub(super) struct App {
     environment: Environment,
     inventory: PathBuf,
     wait: Duration,
+    /// Made when it is first asked for: most commands run no plugin.
+    plugins: OnceLock<PluginHost>,
     /// Whether an inventory of which nothing is at the API may be emptied.
     pub(super) may_forget_all: bool,
 }
@@ -41,6 +44,7 @@ impl App {
             environment: global.environment.clone(),
             inventory,
             wait: global.wait.0,
+            plugins: OnceLock::new(),
             may_forget_all: false,
         })
     }
@@ -66,9 +70,13 @@ impl App {
         Ok(HaProxy::new(self.config.haproxy.clone())?)
     }
 
-    /// The plugin host.
+    /// The plugin host, the same each time.
     pub(super) fn plugins(&self) -> anyhow::Result<PluginHost> {
-        super::plugin::host(self.config.plugins.clone())
+        if let Some(host) = self.plugins.get() {
+            return Ok(host.clone());
+        }
+        let host = super::plugin::host(self.config.plugins.clone())?;
+        Ok(self.plugins.get_or_init(|| host).clone())
     }
 
     /// Where the inventory is.

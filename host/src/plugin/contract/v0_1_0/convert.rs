@@ -19,21 +19,27 @@ const PROBLEMS: usize = 50;
 
 /// The lists that the records of an observation point to.
 pub(super) struct Lists<'a> {
-    /// Of each template.
+    /// Of each template, its tags.
     tags: Vec<Vec<&'a str>>,
     /// Of each series.
-    labels: Vec<Vec<(&'a str, &'a str)>>,
-    /// Of each series.
-    samples: Vec<Vec<types::Sample>>,
+    series: Vec<SeriesLists<'a>>,
     facts: Vec<(&'a str, &'a str)>,
+}
+
+struct SeriesLists<'a> {
+    labels: Vec<(&'a str, &'a str)>,
+    samples: Vec<types::Sample>,
 }
 
 impl<'a> Lists<'a> {
     pub(super) fn of(from: &'a Observation) -> Self {
         Self {
             tags: from.templates.iter().map(tags).collect(),
-            labels: from.metrics.iter().map(|series| pairs(&series.labels)).collect(),
-            samples: from.metrics.iter().map(|series| samples(&series.samples)).collect(),
+            series: from
+                .metrics
+                .iter()
+                .map(|series| SeriesLists { labels: pairs(&series.labels), samples: samples(&series.samples) })
+                .collect(),
             facts: pairs(&from.facts),
         }
     }
@@ -48,16 +54,10 @@ pub(super) struct Records<'a> {
 
 impl<'a> Records<'a> {
     pub(super) fn of(from: &'a Observation, lists: &'a Lists<'a>) -> Self {
-        let series_lists = lists.labels.iter().zip(&lists.samples);
         Self {
             templates: from.templates.iter().zip(&lists.tags).map(|(from, tags)| template(from, tags)).collect(),
             fleet: from.fleet.iter().filter_map(droplet).collect(),
-            metrics: from
-                .metrics
-                .iter()
-                .zip(series_lists)
-                .map(|(from, (labels, samples))| series(from, labels, samples))
-                .collect(),
+            metrics: from.metrics.iter().zip(&lists.series).map(|(from, lists)| series(from, lists)).collect(),
         }
     }
 }
@@ -147,14 +147,14 @@ fn load(from: &Load) -> types::Load {
     }
 }
 
-fn series<'a>(from: &'a Series, labels: &'a [(&'a str, &'a str)], samples: &'a [types::Sample]) -> types::Series<'a> {
+fn series<'a>(from: &'a Series, lists: &'a SeriesLists<'a>) -> types::Series<'a> {
     types::Series {
         name: &from.name,
         unit: &from.unit,
-        labels,
+        labels: &lists.labels,
         interval_ms: from.interval_ms,
         stale: from.stale,
-        samples,
+        samples: &lists.samples,
     }
 }
 
@@ -300,5 +300,78 @@ pub(super) fn level(from: super::bindings::log::Level) -> LogLevel {
         super::bindings::log::Level::Debug => LogLevel::Debug,
         super::bindings::log::Level::Info => LogLevel::Info,
         super::bindings::log::Level::Warn => LogLevel::Warn,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DropletName, Tag, Timestamp};
+
+    fn droplet_in(phase: Phase, name: &str) -> ObservedDroplet {
+        ObservedDroplet {
+            id: None,
+            name: DropletName::parse(name).unwrap(),
+            phase,
+            phase_since: Timestamp(1),
+            created_at: Timestamp(1),
+            template: 0,
+            paid_until: None,
+            healthy: true,
+            protected: false,
+            load: None,
+        }
+    }
+
+    fn series_of(name: &str, values: &[f64]) -> Series {
+        Series {
+            name: name.to_owned(),
+            unit: "requests/s".to_owned(),
+            labels: vec![("host".to_owned(), name.to_owned())],
+            interval_ms: 1000,
+            stale: false,
+            samples: values.iter().map(|value| Sample { at: Timestamp(1), value: *value }).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_handed_over_keeps_its_order_and_leaves_out_gaps_and_what_is_gone() {
+        let from = Observation {
+            now: Timestamp(2),
+            tick: 7,
+            fleet_name: "www".to_owned(),
+            templates: vec![ObservedTemplate {
+                size: "s-1vcpu-1gb".to_owned(),
+                region: "nyc3".to_owned(),
+                image: "ubuntu-24-04-x64".to_owned(),
+                tags: ["web", "blue"].map(|tag| Tag::parse(tag).unwrap()).to_vec(),
+                hourly_price: HourlyPrice::from_dollars(0.00893),
+            }],
+            fleet: vec![
+                droplet_in(Phase::Serving, "www-0"),
+                droplet_in(Phase::Gone, "www-1"),
+                droplet_in(Phase::Booting, "www-2"),
+            ],
+            metrics: vec![series_of("a", &[1.0, f64::NAN, 3.0]), series_of("b", &[4.0])],
+            limits: Limits { min: 1, max: 9, max_hourly_cost: None, max_create: 1, max_delete: 1 },
+            boot_time_ms: None,
+            last_scale_out: None,
+            last_scale_in: None,
+            facts: vec![("day".to_owned(), "monday".to_owned())],
+        };
+
+        let lists = Lists::of(&from);
+        let records = Records::of(&from, &lists);
+        let handed = observation(&from, &lists, &records);
+
+        assert_eq!(handed.templates[0].tags, ["web", "blue"]);
+        assert_eq!(handed.fleet.iter().map(|droplet| droplet.name).collect::<Vec<_>>(), ["www-0", "www-2"]);
+        let series: Vec<_> = handed
+            .metrics
+            .iter()
+            .map(|series| (series.name, series.labels, series.samples.iter().map(|sample| sample.value).collect()))
+            .collect();
+        assert_eq!(series, [("a", &[("host", "a")][..], vec![1.0, 3.0]), ("b", &[("host", "b")][..], vec![4.0])]);
+        assert_eq!(handed.facts, [("day", "monday")]);
     }
 }

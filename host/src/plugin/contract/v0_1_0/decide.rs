@@ -15,7 +15,7 @@ use crate::plugin::guest::Guest;
 const INTERFACE: &str = "doproxy:plugin/policy@0.1.0";
 
 type Asked<'a> = (&'a str, &'a policy::Observation<'a>, &'a [u8]);
-pub(super) type Answer = std::result::Result<policy::Decision, types::Error>;
+type Answer = std::result::Result<policy::Decision, types::Error>;
 
 /// The function `decide` of one component.
 pub(super) struct Decide {
@@ -49,15 +49,16 @@ impl Decide {
         Ok(answer)
     }
 
-    /// It in `instance`, which is one of `self.pre`.
+    /// The function as `instance` has it, which `self.pre` was made into.
     fn function<'a>(&self, store: &mut Store<Guest>, instance: &Instance) -> Result<TypedFunc<Asked<'a>, (Answer,)>> {
         let function = instance.get_func(&mut *store, self.export).context("`decide` is gone")?;
         if self.checked.get().is_none() {
             function.typed::<Asked<'a>, (Answer,)>(&*store)?;
-            self.checked.get_or_init(|| ());
+            let _ = self.checked.set(());
         }
-        // SAFETY: its types are those of the component, the same in every instance, and they were checked above, now or
-        // at an earlier call.
+        // SAFETY: its types were checked above, now or at an earlier call. They are those of the component, and nothing that
+        // is linked with can change them, since there is no resource in them; `get_func` finds an export of this component
+        // alone.
         #[expect(unsafe_code, reason = "types that were checked once are not checked again")]
         Ok(unsafe { TypedFunc::new_unchecked(function) })
     }
