@@ -21,9 +21,9 @@ lint: prerequisites-demo
 	cargo metadata --locked --format-version 1 --manifest-path tests/fuzz/Cargo.toml > /dev/null # its lock is of today
 
 # Prints the figures of docs/benchmarks.md; takes a while, most of it to build with optimisation.
-# The last one as the program is installed: linked with optimisation, which takes a quarter of an hour.
+# The last line is simulate as it is installed: linked with optimisation, which takes a quarter of an hour.
 bench: prerequisites-demo
-	cargo bench --locked -p doproxy $(addprefix --bench ,haproxy metrics plugin print record tick)
+	cargo bench --locked -p doproxy --benches
 	CARGO_PROFILE_BENCH_LTO=thin cargo bench --locked -p doproxy --bench simulate
 
 # Each target for so long; what is found lies in tests/fuzz/artifacts, and belongs into tests/fuzz/corpus once mended.

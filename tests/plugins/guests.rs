@@ -89,10 +89,8 @@ impl GuestText {
         let mut module = wat::parse_str(self.module()).unwrap();
         let mut resolve = Resolve::default();
         let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/doproxy-plugin@0.1.0");
-        match self.otherwise {
-            None => resolve.push_dir(&contract).unwrap().0,
-            Some((ours, other)) => resolve.push_dir(changed(&contract, ours, other).path()).unwrap().0,
-        };
+        let changed = self.otherwise.map(|(ours, other)| changed(&contract, ours, other));
+        resolve.push_dir(changed.as_ref().map_or(&*contract, TempDir::path)).unwrap();
         let world = format!(
             "package test:guest;\nworld guest {{ include doproxy:plugin/scaling-policy@0.1.0; {} }}\n{}",
             self.imports, self.packages

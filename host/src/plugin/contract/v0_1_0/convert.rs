@@ -4,7 +4,7 @@ use super::bindings::{policy, types, user_data};
 
 use crate::model::{
     Change, Decision, DropletId, DropletRequest, HourlyPrice, Limits, Load, Manifest, MetricNeed, Observation,
-    ObservedDroplet, ObservedTemplate, Outcome, Phase, Problem, Sample, ScaleTo, Series, Signal, UserDataRequest,
+    ObservedDroplet, ObservedTemplate, Outcome, Phase, Problem, Sample, ScaleTo, Series, Signal, Tag, UserDataRequest,
 };
 use crate::plugin::{CallError, LogLevel, text};
 
@@ -83,7 +83,7 @@ pub(super) fn observation<'a>(
 }
 
 fn tags(of: &ObservedTemplate) -> Vec<&str> {
-    of.tags.iter().map(|tag| tag.as_str()).collect()
+    of.tags.iter().map(Tag::as_str).collect()
 }
 
 fn pairs(from: &[(String, String)]) -> Vec<(&str, &str)> {
@@ -306,66 +306,29 @@ pub(super) fn level(from: super::bindings::log::Level) -> LogLevel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{DropletName, Tag, Timestamp};
-
-    fn droplet_in(phase: Phase, name: &str) -> ObservedDroplet {
-        ObservedDroplet {
-            id: None,
-            name: DropletName::parse(name).unwrap(),
-            phase,
-            phase_since: Timestamp(1),
-            created_at: Timestamp(1),
-            template: 0,
-            paid_until: None,
-            healthy: true,
-            protected: false,
-            load: None,
-        }
-    }
-
-    fn series_of(name: &str, values: &[f64]) -> Series {
-        Series {
-            name: name.to_owned(),
-            unit: "requests/s".to_owned(),
-            labels: vec![("host".to_owned(), name.to_owned())],
-            interval_ms: 1000,
-            stale: false,
-            samples: values.iter().map(|value| Sample { at: Timestamp(1), value: *value }).collect(),
-        }
-    }
+    use crate::model::Timestamp;
+    use crate::record::sample;
 
     #[test]
     fn what_is_handed_over_keeps_its_order_and_leaves_out_gaps_and_what_is_gone() {
-        let from = Observation {
-            now: Timestamp(2),
-            tick: 7,
-            fleet_name: "www".to_owned(),
-            templates: vec![ObservedTemplate {
-                size: "s-1vcpu-1gb".to_owned(),
-                region: "nyc3".to_owned(),
-                image: "ubuntu-24-04-x64".to_owned(),
-                tags: ["web", "blue"].map(|tag| Tag::parse(tag).unwrap()).to_vec(),
-                hourly_price: HourlyPrice::from_dollars(0.00893),
-            }],
-            fleet: vec![
-                droplet_in(Phase::Serving, "www-0"),
-                droplet_in(Phase::Gone, "www-1"),
-                droplet_in(Phase::Booting, "www-2"),
-            ],
-            metrics: vec![series_of("a", &[1.0, f64::NAN, 3.0]), series_of("b", &[4.0])],
-            limits: Limits { min: 1, max: 9, max_hourly_cost: None, max_create: 1, max_delete: 1 },
-            boot_time_ms: None,
-            last_scale_out: None,
-            last_scale_in: None,
-            facts: vec![("day".to_owned(), "monday".to_owned())],
+        let now = Timestamp(1_800_000_000_000);
+        let series_of = |name: &str, values: &[f64]| Series {
+            labels: vec![("host".to_owned(), name.to_owned())],
+            ..sample::series(name, "requests/s", now, values)
         };
+        let metrics = vec![series_of("a", &[1.0, f64::NAN, 3.0]), series_of("b", &[4.0])];
+        let mut from = sample::observation(now, 3, metrics);
+        from.templates[0].tags = ["web", "blue"].map(|tag| Tag::parse(tag).unwrap()).to_vec();
+        from.fleet[1].phase = Phase::Gone;
+        from.facts = vec![("day".to_owned(), "monday".to_owned())];
 
         let lists = Lists::of(&from);
         let records = Records::of(&from, &lists);
         let handed = observation(&from, &lists, &records);
 
         assert_eq!(handed.templates[0].tags, ["web", "blue"]);
-        assert_eq!(handed.fleet.iter().map(|droplet| droplet.name).collect::<Vec<_>>(), ["www-0", "www-2"]);
+        let names: Vec<_> = handed.fleet.iter().map(|droplet| droplet.name).collect();
+        assert_eq!(names, ["web-0-k3f9tq", "web-2-k3f9tq"]);
         let series: Vec<_> = handed
             .metrics
             .iter()

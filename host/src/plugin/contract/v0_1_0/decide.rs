@@ -1,6 +1,7 @@
 //! Calls `decide` of a fresh instance, and checks its types at the first call only.
 //!
-//! What wasmtime generates looks at the types of all exports of every new instance: a tenth of a simulated tick.
+//! What wasmtime generates looks at the types of all exports of every new instance; those of `decide` alone are a twentieth
+//! of a simulated tick.
 
 use std::sync::OnceLock;
 
