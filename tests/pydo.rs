@@ -7,12 +7,12 @@ use doproxy::emulator::{Emulator, Options};
 use tokio::process::Command;
 
 /// This folder, seen from the package.
-fn here() -> PathBuf {
+fn pydo_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/pydo")
 }
 
 /// Runs a command, and says what it said when it fails.
-async fn run(what: &str, command: &mut Command) {
+async fn run_ok(what: &str, command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(
         output.status.success(),
@@ -24,21 +24,21 @@ async fn run(what: &str, command: &mut Command) {
 }
 
 /// Python with the pinned client, made once for each version of the requirements.
-async fn python() -> PathBuf {
+async fn python_with_pydo() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pydo");
     let (python, installed) = (folder.join("bin/python"), folder.join("installed.txt"));
-    let wanted = std::fs::read_to_string(here().join("requirements.txt")).unwrap();
+    let wanted = std::fs::read_to_string(pydo_dir().join("requirements.txt")).unwrap();
     if python.exists() && std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
         return python;
     }
 
-    run(
+    run_ok(
         "making a virtual environment (on Debian it needs the package python3-venv: apt-get install python3-venv)",
         Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder),
     )
     .await;
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"];
-    run("pip install", Command::new(&python).args(pip).arg(here().join("requirements.txt"))).await;
+    run_ok("pip install", Command::new(&python).args(pip).arg(pydo_dir().join("requirements.txt"))).await;
     std::fs::write(&installed, wanted).unwrap();
     python
 }
@@ -50,10 +50,10 @@ fn free_port() -> u16 {
 
 #[tokio::test]
 async fn the_official_client_creates_lists_tags_and_deletes_droplets() {
-    let python = python().await;
+    let python = python_with_pydo().await;
     let emulator = Emulator::start(Options { droplet_port: free_port(), ..Options::default() }).await.unwrap();
 
-    run("test_pydo.py", Command::new(python).arg(here().join("test_pydo.py")).arg(emulator.url())).await;
+    run_ok("test_pydo.py", Command::new(python).arg(pydo_dir().join("test_pydo.py")).arg(emulator.url())).await;
 
     emulator.stop().await;
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use divan::Bencher;
 use doproxy::balancer::{ServerStats, Stats};
-use doproxy::history::{History, Retention, SeriesKey};
-use doproxy::metrics::{Collector, Needs, Options, StatsAt};
-use doproxy::model::{DropletId, Load, MetricNeed, Sample, SeriesId, Timestamp};
+use doproxy::history::{Retention, SeriesKey, TimeSeriesStore};
+use doproxy::metrics::{BalancerSample, Collector, MetricRequirements, Options};
+use doproxy::model::{DropletId, Load, MetricRequirement, Sample, SeriesId, Timestamp};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -26,7 +26,7 @@ const SERIES: [(&str, &str); 5] = [
 ];
 
 fn main() {
-    let (bytes, written) = a_day();
+    let (bytes, written) = one_day();
     println!("a day of ten series at 15 s: {bytes} bytes of database, {written} bytes written");
     divan::main();
 }
@@ -48,7 +48,7 @@ fn collect_and_write(bencher: Bencher) {
         let now = NOW.plus(INTERVAL * tick);
         let stats = stats(now, u64::from(tick));
         service.runtime.block_on(service.collector.collect(now, Some(&stats)));
-        service.collector.history().flush().expect("a disk");
+        service.collector.store().flush().expect("a disk");
     });
 }
 
@@ -57,8 +57,8 @@ fn collect_and_write(bencher: Bencher) {
 fn open(bencher: Bencher) {
     let dir = tempfile::tempdir().expect("a folder");
     let path = dir.path().join("history.db");
-    fill(&path, 5760);
-    bencher.bench_local(|| History::open(&path, NOW.plus(INTERVAL * 5760)));
+    write_ticks(&path, 5760);
+    bencher.bench_local(|| TimeSeriesStore::open(&path, NOW.plus(INTERVAL * 5760)));
 }
 
 /// A collector over a history on disk, with HAProxy's series filled.
@@ -71,18 +71,18 @@ struct Service {
 impl Service {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let history = Arc::new(History::open(&dir.path().join("history.db"), NOW));
+        let history = Arc::new(TimeSeriesStore::open(&dir.path().join("history.db"), NOW));
         for (name, unit) in SERIES {
             let key = SeriesKey { name: name.to_owned(), labels: Vec::new(), unit: unit.to_owned() };
-            let id = history.series(&key).expect("room");
+            let id = history.get_or_create(&key).expect("room");
             let samples: Vec<Sample> =
                 (1..=SAMPLES).map(|n| Sample { at: NOW.minus(INTERVAL * (SAMPLES - n)), value: value(n) }).collect();
             history.append(id, &samples, NOW);
         }
         let mut collector = Collector::new(Options::new(INTERVAL), history, None);
         let window_ms = u64::from(SAMPLES) * 15_000;
-        let needs = SERIES.map(|(name, _)| MetricNeed { name: name.to_owned(), window_ms, required: true });
-        collector.set_needs(Needs::of(&needs), NOW);
+        let needs = SERIES.map(|(name, _)| MetricRequirement { name: name.to_owned(), window_ms, required: true });
+        collector.set_requirements(MetricRequirements::union(&needs), NOW);
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(collector.collect(NOW, Some(&stats(NOW, 0))));
         Self { runtime, collector, _dir: dir }
@@ -90,7 +90,7 @@ impl Service {
 }
 
 /// HAProxy with 500 servers.
-fn stats(at: Timestamp, tick: u64) -> StatsAt {
+fn stats(at: Timestamp, tick: u64) -> BalancerSample {
     let server = |id: u64| ServerStats {
         id: DropletId(id),
         healthy: true,
@@ -103,7 +103,7 @@ fn stats(at: Timestamp, tick: u64) -> StatsAt {
     };
     let servers = (1..=500).map(server).collect();
     let stats = Stats { servers, requests_total: tick * 75_000, uptime_s: 3600 + tick * 15, ..Stats::default() };
-    StatsAt { at, stats }
+    BalancerSample { at, stats }
 }
 
 /// Numbers with as many digits as measured ones have.
@@ -111,12 +111,12 @@ fn value(n: u32) -> f64 {
     1000.0 + 300.0 * (f64::from(n) / 97.0).sin()
 }
 
-fn fill(path: &Path, ticks: u32) -> u64 {
-    let history = History::open(path, NOW);
+fn write_ticks(path: &Path, ticks: u32) -> u64 {
+    let history = TimeSeriesStore::open(path, NOW);
     let ids: Vec<SeriesId> = (0..10)
         .map(|n| {
             let key = SeriesKey { name: format!("series.{n}"), labels: Vec::new(), unit: "things".to_owned() };
-            history.series(&key).expect("room")
+            history.get_or_create(&key).expect("room")
         })
         .collect();
     for tick in 1..=ticks {
@@ -127,11 +127,11 @@ fn fill(path: &Path, ticks: u32) -> u64 {
         history.flush().expect("a disk");
         history.prune(&Retention::default(), now).expect("a disk");
     }
-    history.condition().bytes
+    history.status().bytes
 }
 
 /// Bytes of the database after a day, and bytes that the process handed to the system meanwhile.
-fn a_day() -> (u64, u64) {
+fn one_day() -> (u64, u64) {
     let written = || -> u64 {
         let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();
         let line = io.lines().find_map(|line| line.strip_prefix("wchar: "));
@@ -139,6 +139,6 @@ fn a_day() -> (u64, u64) {
     };
     let dir = tempfile::tempdir().expect("a folder");
     let before = written();
-    let bytes = fill(&dir.path().join("history.db"), 5760);
+    let bytes = write_ticks(&dir.path().join("history.db"), 5760);
     (bytes, written() - before)
 }

@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 fn main() {
-    let fleet = Fleet::of(1000);
-    fleet.emulator().with_world(|world, _| world.reset_calls());
+    let fleet = Fleet::with_droplets(1000);
+    fleet.emulator().with_state(|world, _| world.reset_calls());
     fleet.print();
-    let calls: u64 = fleet.emulator().with_world(|world, _| world.calls().values().sum());
+    let calls: u64 = fleet.emulator().with_state(|world, _| world.calls().values().sum());
     println!("print with 1,000 droplets: {calls} API calls");
     drop(fleet);
     divan::main();
@@ -25,7 +25,7 @@ fn main() {
 /// From cold, and with the answer of the API.
 #[divan::bench(args = [10, 1000], sample_count = 50, sample_size = 1)]
 fn print(bencher: Bencher, droplets: usize) {
-    let fleet = Fleet::of(droplets);
+    let fleet = Fleet::with_droplets(droplets);
     bencher.bench_local(|| fleet.print());
 }
 
@@ -42,7 +42,7 @@ droplet_options: {hostname_prefix: www, region: nyc3, size: s-1vcpu-1gb, image: 
 ";
 
 impl Fleet {
-    fn of(count: usize) -> Self {
+    fn with_droplets(count: usize) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let dir = tempfile::tempdir().expect("a folder");
         std::fs::write(dir.path().join("doproxy.yml"), CONFIGURATION).expect("a configuration");
@@ -51,7 +51,7 @@ impl Fleet {
             runtime.block_on(Emulator::start(Options { settings, ..Options::default() })).expect("an emulator");
         let inventory = SqliteInventory::open(dir.path().join("doproxy.db")).expect("an inventory");
         for index in 0..count {
-            let droplet = make(&emulator, index);
+            let droplet = create_droplet(&emulator, index);
             runtime.block_on(inventory.adopt(&droplet)).expect("room in the inventory");
         }
         Self { runtime, emulator: Some(emulator), dir }
@@ -83,7 +83,7 @@ impl Drop for Fleet {
 }
 
 /// One droplet at the API, as the inventory keeps it.
-fn make(emulator: &Emulator, index: usize) -> Droplet {
+fn create_droplet(emulator: &Emulator, index: usize) -> Droplet {
     let name = format!("www-{index}");
     let request = NewDroplets {
         names: vec![name.clone()],
@@ -93,7 +93,7 @@ fn make(emulator: &Emulator, index: usize) -> Droplet {
         tags: vec!["doproxy:bench".into()],
         ..NewDroplets::default()
     };
-    let created = emulator.with_world(|world, now| world.create(now, &request).expect("a droplet"));
+    let created = emulator.with_state(|world, now| world.create(now, &request).expect("a droplet"));
     Droplet {
         name: DropletName::parse(name).expect("a name"),
         index: u32::try_from(index).expect("a number"),

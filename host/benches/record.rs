@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::Bencher;
-use doproxy::controller::decide::{ConfiguredPolicy, Seat, chosen};
 use doproxy::controller::guard::guard;
-use doproxy::history::{History, SeriesKey};
+use doproxy::controller::policy_slot::{ConfiguredPolicy, PolicySlot, select};
+use doproxy::history::{SeriesKey, TimeSeriesStore};
 use doproxy::model::{
     DropletId, DropletName, GuardFacts, GuardRules, HourlyPrice, Limits, Load, Mode, Observation, ObservedDroplet,
     ObservedTemplate, Phase, RecordId, Sample, Series, TickOutcome, TickRecord, Timestamp, Trigger,
 };
 use doproxy::plugin::{PluginHost, PluginSettings, Reference};
 use doproxy::record::replay::replay_all;
-use doproxy::record::{Archive, Components, DEFAULT_RETENTION, Recorder};
+use doproxy::record::{Components, DEFAULT_RETENTION, LogReader, LogWriter};
 use tokio::runtime::{Builder, Runtime};
 
 const BEGIN: Timestamp = Timestamp(1_800_000_000_000);
@@ -30,8 +30,8 @@ fn runtime() -> Runtime {
 /// A fleet that is watched by ten series, and its policy.
 struct Fleet {
     size: u64,
-    history: Arc<History>,
-    seat: Seat,
+    history: Arc<TimeSeriesStore>,
+    slot: PolicySlot,
 }
 
 impl Fleet {
@@ -40,25 +40,25 @@ impl Fleet {
         let policy = runtime.block_on(host.policy(&reference)).expect("the policy");
         let config = r#"{"metric": "series.0", "target_per_droplet": 10}"#.to_owned();
         let policy = ConfiguredPolicy { name: "web".to_owned(), mode: Mode::Active, policy, config };
-        Self { size, history: Arc::new(History::in_memory()), seat: Seat::new(policy, Vec::new()) }
+        Self { size, history: Arc::new(TimeSeriesStore::in_memory()), slot: PolicySlot::new(policy, Vec::new()) }
     }
 
     fn tick(&mut self, runtime: &Runtime, tick: u32) -> TickRecord {
         let now = BEGIN.plus(INTERVAL * tick);
         let load = f64::from(tick % 97);
         let observation = self.observation(now, load);
-        let answer = runtime.block_on(self.seat.ask(&observation));
-        self.seat.remember(&answer, now);
+        let answer = runtime.block_on(self.slot.evaluate(&observation));
+        self.slot.record_evaluation(&answer, now);
         let answers = vec![answer];
         let (rules, facts) = (GuardRules::default(), GuardFacts::default());
-        let taken = chosen(&observation, &answers).expect("an active policy");
+        let taken = select(&observation, &answers).expect("an active policy");
         let plan = guard(&observation, &answers[taken].decision, &rules, &facts);
         TickRecord {
             at: now,
             trigger: Trigger::Interval,
             observation,
-            answers,
-            chosen: Some(0),
+            evaluations: answers,
+            selected: Some(0),
             rules,
             facts,
             plan,
@@ -90,10 +90,10 @@ impl Fleet {
 
     fn series(&self, now: Timestamp, index: u32, load: f64) -> Series {
         let key = SeriesKey { name: format!("series.{index}"), labels: vec![], unit: "1".to_owned() };
-        let id = self.history.series(&key).expect("room for a series");
+        let id = self.history.get_or_create(&key).expect("room for a series");
         self.history.append(id, &[Sample { at: now, value: load * 1.37 + f64::from(index) }], now);
-        let reference = self.history.refer(id, Duration::from_mins(5), now, INTERVAL, false).expect("a sample");
-        reference.with(self.history.window(&reference).expect("its samples"))
+        let reference = self.history.window_ref(id, Duration::from_mins(5), now, INTERVAL, false).expect("a sample");
+        reference.with_samples(self.history.window(&reference).expect("its samples"))
     }
 }
 
@@ -123,7 +123,7 @@ fn append(bencher: Bencher<'_, '_>, fleet: u64) {
     let runtime = runtime();
     let host = PluginHost::new(PluginSettings::default()).expect("an engine");
     let mut fleet = Fleet::new(&runtime, &host, fleet);
-    let recorder = Recorder::new(fleet.history.clone(), DEFAULT_RETENTION);
+    let recorder = LogWriter::new(fleet.history.clone(), DEFAULT_RETENTION);
     let mut tick = 0;
 
     bencher
@@ -140,10 +140,10 @@ fn replay_ten_thousand(bencher: Bencher<'_, '_>) {
     let runtime = runtime();
     let host = PluginHost::new(PluginSettings::default()).expect("an engine");
     let mut fleet = Fleet::new(&runtime, &host, 10);
-    let recorder = Recorder::new(fleet.history.clone(), DEFAULT_RETENTION);
+    let recorder = LogWriter::new(fleet.history.clone(), DEFAULT_RETENTION);
     let ids: Vec<RecordId> =
         (0..10_000).map(|tick| recorder.append(&fleet.tick(&runtime, tick)).expect("it is written")).collect();
-    let archive = Arc::new(Archive::of(fleet.history.clone()));
+    let archive = Arc::new(LogReader::new(fleet.history.clone()));
     let components = Arc::new(Components::new(host, archive.clone()));
 
     bencher.bench_local(|| {

@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use doproxy::controller::Bounds;
-use doproxy::controller::decide::ConfiguredPolicy;
+use doproxy::controller::ScalingRules;
+use doproxy::controller::policy_slot::ConfiguredPolicy;
 use doproxy::model::{FleetName, GuardRules, HourlyPrice, Limits, Mode, ObservedTemplate, Timestamp};
 use doproxy::plugin::{PluginHost, PluginSettings};
 use doproxy::simulation::compare::compare;
+use doproxy::simulation::faults::FaultSchedule;
 use doproxy::simulation::fluid::{Overload, Setup};
 use doproxy::simulation::preset::PRESETS;
 use doproxy::simulation::runner::Progress;
-use doproxy::simulation::scenario::{Boot, Model, Scenario};
-use doproxy::simulation::score::Tariff;
-use doproxy::simulation::trace::generate::Generator;
-use doproxy::simulation::weather::Weather;
+use doproxy::simulation::scenario::{BootTime, Model, Scenario};
+use doproxy::simulation::score::PriceModel;
+use doproxy::simulation::trace::synthetic::Generator;
 use tokio::runtime::Builder;
 
 fn main() {
@@ -33,7 +33,7 @@ fn week() -> Scenario {
     let trace = generator.trace(Duration::from_mins(1), Duration::from_hours(7 * 24), 1);
     let limits = Limits { min: 1, max: 100, max_hourly_cost: None, max_create: 100, max_delete: 100 };
     Scenario {
-        fleet: FleetName::coerced("www"),
+        fleet: FleetName::sanitized("www"),
         template: ObservedTemplate {
             size: "s-1vcpu-1gb".to_owned(),
             region: "nyc3".to_owned(),
@@ -53,12 +53,12 @@ fn week() -> Scenario {
             initial: None,
             overload: Overload::Loss,
         },
-        boot: Boot::Fixed(Duration::from_mins(2)),
+        boot_time: BootTime::Fixed(Duration::from_mins(2)),
         slots: 10,
-        tariff: Tariff { hourly: 0.00893, minimum_s: 0.0 },
+        price_model: PriceModel { hourly: 0.00893, minimum_s: 0.0 },
         model: Model::Fluid,
-        weather: Weather::default(),
-        bounds: Some(Bounds { limits, rules: GuardRules::default() }),
+        faults: FaultSchedule::default(),
+        scaling_rules: Some(ScalingRules { limits, rules: GuardRules::default() }),
         seed: 1,
     }
 }

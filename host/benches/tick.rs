@@ -3,11 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use divan::{Bencher, black_box};
-use doproxy::balancer::{Balancer, Server, ServerState};
+use doproxy::balancer::{LoadBalancer, Server, ServerState};
 use doproxy::clock::Clock;
-use doproxy::controller::decide::ConfiguredPolicy;
+use doproxy::controller::policy_slot::ConfiguredPolicy;
 use doproxy::controller::{
-    AddressKind, Bounds, Controller, Deadlines, Mind, Names, Reporter, Seen, Settings, UserDataSource,
+    AddressKind, AutoscalerState, Controller, Deadlines, EventSink, NameGenerator, ScalingRules, Settings, TickInput,
+    UserDataSource,
 };
 use doproxy::inventory::Inventory;
 use doproxy::inventory::sqlite::SqliteInventory;
@@ -17,7 +18,7 @@ use doproxy::model::{
 };
 use doproxy::plugin::{PluginHost, PluginSettings};
 use doproxy::simulation::balancer::SimulatedBalancer;
-use doproxy::simulation::cloud::{self, SimulatedCloud, World};
+use doproxy::simulation::cloud::{self, CloudState, SimulatedCloud};
 use tokio::runtime::{Builder, Runtime};
 
 const DROPLETS: u32 = 500;
@@ -82,16 +83,18 @@ fn fleet(runtime: &Runtime, folder: &std::path::Path) -> BenchedController {
         user_data: UserDataSource::Fixed(UserData::parse("").expect("user data")),
         deadlines: Deadlines::default(),
         max_create_per_hour: 1_000,
-        may_forget_all: false,
+        allow_empty_cloud: false,
     };
-    let cloud =
-        SimulatedCloud::new(World::new(cloud::Settings { rate_limits: None, ..cloud::Settings::default() }), clock);
-    Controller::new(cloud, balancer, inventory, settings, clock, Names::random(), Reporter::new(|_| {}))
+    let cloud = SimulatedCloud::new(
+        CloudState::new(cloud::Settings { rate_limits: None, ..cloud::Settings::default() }),
+        clock,
+    );
+    Controller::new(cloud, balancer, inventory, settings, clock, NameGenerator::random(), EventSink::new(|_| {}))
 }
 
-fn bounds() -> Bounds {
+fn bounds() -> ScalingRules {
     let limits = Limits { min: 1, max: 1_000, max_hourly_cost: None, max_create: 10, max_delete: 10 };
-    Bounds { limits, rules: GuardRules::default() }
+    ScalingRules { limits, rules: GuardRules::default() }
 }
 
 /// A whole tick: look, observe, ask, guard, write down. The series are at hand, as the collector has them.
@@ -100,20 +103,20 @@ fn tick_of_500_droplets(bencher: Bencher<'_, '_>) {
     let (runtime, dir) = (runtime(), tempfile::tempdir().expect("a folder"));
     let controller = fleet(&runtime, dir.path());
     let bounds = bounds();
-    let mut mind: Mind = runtime.block_on(controller.mind(vec![policy(&runtime)])).expect("a mind");
+    let mut mind: AutoscalerState = runtime.block_on(controller.restore_state(vec![policy(&runtime)])).expect("a mind");
     let before = runtime.block_on(controller.stats()).expect("counters");
     let metrics: Vec<Series> = (0..5).map(series).collect();
 
     bencher.bench_local(|| {
         runtime.block_on(async {
             let now = controller.stats().await.expect("counters");
-            let seen = Seen {
-                before: &before,
-                now: &now,
+            let seen = TickInput {
+                prev_sample: &before,
+                sample: &now,
                 metrics: &metrics,
                 trigger: Trigger::Interval,
                 api_unreachable: None,
-                stale: false,
+                balancer_unreachable: false,
             };
             let mut tick = controller.plan(&mut mind, &bounds, &seen).await.expect("a plan");
             controller.commit(&mut mind, &mut tick).await.expect("a commit");

@@ -14,8 +14,8 @@ pub mod clock;
 pub mod cloud;
 pub mod config;
 pub mod controller;
-pub mod crash;
 pub mod emulator;
+pub mod failpoint;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -24,8 +24,8 @@ pub mod inventory;
 pub mod metrics;
 pub mod model;
 pub mod plugin;
-pub(crate) mod program;
 pub mod record;
 pub mod simulation;
+pub(crate) mod subprocess;
 pub mod telemetry;
 pub(crate) mod tls;

@@ -9,23 +9,23 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use doproxy::controller::recover::Strangers;
+use doproxy::controller::recover::OrphanPolicy;
 use doproxy::model::DropletId;
 use doproxy::simulation::cloud::{Faults, Selection};
 use tempfile::TempDir;
 
 use crate::fleet::{Fleet, folder, tag};
 use crate::invariants;
-use crate::steps::{Command, obey};
+use crate::steps::{Command, run_command};
 
 /// The argument that makes this program its own child.
 pub const CHILD: &str = "--child";
 /// How a child says that it saw what must never happen.
-const VIOLATED: u8 = 3;
+const EXIT_VIOLATION: u8 = 3;
 /// How old the world is that lists show.
 const LAG_MS: u64 = 60_000;
 /// As [`LAG_MS`], for the loop: it looks each second, so a long lag is a thousand points that are all alike.
-const LAG_OF_THE_LOOP_MS: u64 = 5_000;
+const SERVICE_LAG_MS: u64 = 5_000;
 const SIGABRT: i32 = 6;
 
 /// What is stopped.
@@ -35,23 +35,23 @@ struct Scenario {
     /// Droplets that serve before it begins.
     fleet: u32,
     /// Whether another program made a droplet that bears the fleet's tag, and one that does not.
-    elsewhere: bool,
+    external_droplets: bool,
 }
 
 const SCENARIOS: [Scenario; 6] = [
-    Scenario { name: "create", fleet: 0, elsewhere: false },
-    Scenario { name: "delete", fleet: 2, elsewhere: false },
-    Scenario { name: "import", fleet: 1, elsewhere: true },
-    Scenario { name: "adopt", fleet: 0, elsewhere: true },
-    Scenario { name: "recover", fleet: 1, elsewhere: false },
-    Scenario { name: SERVICE, fleet: 0, elsewhere: false },
+    Scenario { name: "create", fleet: 0, external_droplets: false },
+    Scenario { name: "delete", fleet: 2, external_droplets: false },
+    Scenario { name: "import", fleet: 1, external_droplets: true },
+    Scenario { name: "adopt", fleet: 0, external_droplets: true },
+    Scenario { name: "recover", fleet: 1, external_droplets: false },
+    Scenario { name: SERVICE, fleet: 0, external_droplets: false },
 ];
 
 /// The loop goes through many points, so that its second stops are fewer by this.
-const SELDOM: u64 = 15;
+const SERVICE_STRIDE: u64 = 15;
 
 /// While lists lag, the loop is stopped at each so manieth of its points.
-const SELDOM_WITH_LAG: u64 = 7;
+const SERVICE_STRIDE_WITH_LAG: u64 = 7;
 
 /// The loop, and not a command: it is started again to recover.
 const SERVICE: &str = "service";
@@ -62,8 +62,8 @@ impl Scenario {
             "create" => Command::Create(2),
             "delete" => Command::Delete(0),
             "import" => Command::Import(0),
-            "adopt" => Command::Recover(Strangers::Adopt),
-            _ => Command::Recover(Strangers::Report),
+            "adopt" => Command::Recover(OrphanPolicy::Adopt),
+            _ => Command::Recover(OrphanPolicy::Report),
         }
     }
 
@@ -73,12 +73,12 @@ impl Scenario {
             let mut fleet = Fleet::saved(folder.path(), 1).await;
             let process = fleet.process();
             if self.fleet > 0 {
-                obey(&process, &Command::Create(self.fleet), &[]).await.unwrap();
+                run_command(&process, &Command::Create(self.fleet), &[]).await.unwrap();
             }
-            if self.elsewhere {
-                fleet.make_elsewhere("somebodys", vec![]).await;
+            if self.external_droplets {
+                fleet.create_external_droplet("somebodys", vec![]).await;
                 let tags = if self.name == "adopt" { vec![tag()] } else { vec![] };
-                fleet.make_elsewhere("another", tags).await;
+                fleet.create_external_droplet("another", tags).await;
             }
             // What lists show is as old as the lag: the beginning is to be long ago.
             tokio::time::sleep(std::time::Duration::from_mins(10)).await;
@@ -96,10 +96,10 @@ pub fn enumerate() -> bool {
     let prepared: Vec<(Scenario, TempDir)> = SCENARIOS.iter().map(|one| (*one, one.prepare())).collect();
     for (scenario, base) in &prepared {
         for lag in [false, true] {
-            let copy = copied(base.path());
-            let passed = points_of(copy.path(), scenario.name, lag);
+            let copy = copy_folder(base.path());
+            let passed = count_points(copy.path(), scenario.name, lag);
             points.insert((scenario.name, lag), passed);
-            let every = if lag && scenario.name == SERVICE { SELDOM_WITH_LAG } else { 1 };
+            let every = if lag && scenario.name == SERVICE { SERVICE_STRIDE_WITH_LAG } else { 1 };
             schedules.extend((1..=passed).filter(|at| at.is_multiple_of(every)).map(|at| (*scenario, lag, at)));
         }
     }
@@ -139,7 +139,7 @@ fn try_point(base: &Path, scenario: &str, lag: bool, at: u64) -> (usize, Vec<Str
     let check = |bad: &mut Vec<String>, folder: &Path, what: String| {
         let broken = in_virtual_time(async {
             let mut fleet = Fleet::saved(folder, 2).await;
-            invariants::broken_after_recovery(&mut fleet).await
+            invariants::violations_after_recovery(&mut fleet).await
         });
         bad.extend(
             broken
@@ -149,11 +149,11 @@ fn try_point(base: &Path, scenario: &str, lag: bool, at: u64) -> (usize, Vec<Str
     };
     let mut bad = Vec::new();
     let recovery = if scenario == SERVICE { SERVICE } else { "recover" };
-    let first = copied(base);
-    if let Err(why) = stopped(first.path(), scenario, lag, at) {
+    let first = copy_folder(base);
+    if let Err(why) = crash_at(first.path(), scenario, lag, at) {
         return (0, vec![format!("{scenario} stopped at {at}: {why}")]);
     }
-    let once = copied(first.path());
+    let once = copy_folder(first.path());
     if scenario == SERVICE {
         let status = spawn(once.path(), SERVICE, lag, |_| {});
         if !status.success() {
@@ -165,16 +165,16 @@ fn try_point(base: &Path, scenario: &str, lag: bool, at: u64) -> (usize, Vec<Str
     if !lag && scenario != SERVICE {
         return (0, bad);
     }
-    let stride = if scenario == SERVICE { stride() * SELDOM } else { stride() };
-    let counted = copied(first.path());
-    let passed = points_of(counted.path(), recovery, lag);
+    let stride = if scenario == SERVICE { stride() * SERVICE_STRIDE } else { stride() };
+    let counted = copy_folder(first.path());
+    let passed = count_points(counted.path(), recovery, lag);
     check(&mut bad, counted.path(), format!("stopped at {at}, recovered with lists that lag"));
     // Over all first points each point of the recovery comes up, whatever the stride.
     let mut tried = 0;
     for again in (1..=passed).filter(|again| (again + at).is_multiple_of(stride)) {
         tried += 1;
-        let second = copied(first.path());
-        match stopped(second.path(), recovery, lag, again) {
+        let second = copy_folder(first.path());
+        match crash_at(second.path(), recovery, lag, again) {
             Ok(()) => check(&mut bad, second.path(), format!("stopped at {at} and in its recovery at {again}")),
             Err(why) => bad.push(format!("{scenario} stopped at {at}, its recovery at {again}: {why}")),
         }
@@ -188,7 +188,7 @@ fn stride() -> u64 {
 }
 
 /// How many points a command passes when it is not stopped.
-fn points_of(folder: &Path, scenario: &str, lag: bool) -> u64 {
+fn count_points(folder: &Path, scenario: &str, lag: bool) -> u64 {
     let trace = folder.join("trace");
     let status = spawn(folder, scenario, lag, |child| _ = child.env("DOPROXY_CRASH_TRACE", &trace));
     assert!(status.success(), "{scenario} does not even work: {status}");
@@ -198,7 +198,7 @@ fn points_of(folder: &Path, scenario: &str, lag: bool) -> u64 {
 }
 
 /// Runs a command that is stopped at a point.
-fn stopped(folder: &Path, scenario: &str, lag: bool, at: u64) -> Result<(), String> {
+fn crash_at(folder: &Path, scenario: &str, lag: bool, at: u64) -> Result<(), String> {
     let status = spawn(folder, scenario, lag, |child| _ = child.env("DOPROXY_CRASH_AT", at.to_string()));
     if status.signal() == Some(SIGABRT) {
         Ok(())
@@ -211,7 +211,7 @@ fn spawn(folder: &Path, scenario: &str, lag: bool, set: impl FnOnce(&mut Process
     let mut child = Process::new(std::env::current_exe().unwrap());
     let lag_ms = match (lag, scenario) {
         (false, _) => 0,
-        (true, SERVICE) => LAG_OF_THE_LOOP_MS,
+        (true, SERVICE) => SERVICE_LAG_MS,
         (true, _) => LAG_MS,
     };
     child.arg(CHILD).arg(folder).arg(scenario).arg(lag_ms.to_string());
@@ -226,7 +226,7 @@ pub fn child(arguments: Vec<String>) -> ExitCode {
     let violated = in_virtual_time(async {
         let mut fleet = Fleet::saved(Path::new(folder), 3).await;
         fleet.set_faults(Faults { list_lag_ms: lag.parse().unwrap(), ..Faults::default() });
-        let foreign: Vec<DropletId> = fleet.cloud.inner.with_world(|world, now| {
+        let foreign: Vec<DropletId> = fleet.cloud.inner.with_state(|world, now| {
             let all = world.list(now, Selection::All).droplets;
             all.iter().filter(|droplet| !droplet.has_tag(tag().as_str())).map(|droplet| droplet.id).collect()
         });
@@ -236,13 +236,13 @@ pub fn child(arguments: Vec<String>) -> ExitCode {
         }
         let process = fleet.process();
         // A recovery that finds another's work undone may end with an error; what counts is what is left.
-        let _ = obey(&process, &Scenario::command(scenario), &foreign).await;
+        let _ = run_command(&process, &Scenario::command(scenario), &foreign).await;
         fleet.cloud.violations.all()
     });
     for what in &violated {
         eprintln!("{what}");
     }
-    if violated.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(VIOLATED) }
+    if violated.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_VIOLATION) }
 }
 
 fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
@@ -250,7 +250,7 @@ fn in_virtual_time<T>(work: impl Future<Output = T>) -> T {
     runtime.block_on(work)
 }
 
-fn copied(folder: &Path) -> TempDir {
+fn copy_folder(folder: &Path) -> TempDir {
     let copy = crate::fleet::folder();
     for entry in std::fs::read_dir(folder).unwrap() {
         let entry = entry.unwrap();

@@ -5,32 +5,34 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use doproxy::balancer::{Balancer, Server};
+use doproxy::balancer::{LoadBalancer, Server};
 use doproxy::clock::Clock;
-use doproxy::cloud::{Cloud, CreateRequest};
-use doproxy::controller::{AddressKind, Controller, Deadlines, Event, Names, Reporter, Settings, UserDataSource};
+use doproxy::cloud::{CloudProvider, CreateRequest};
+use doproxy::controller::{
+    AddressKind, Controller, Deadlines, Event, EventSink, NameGenerator, Settings, UserDataSource,
+};
 use doproxy::inventory::sqlite::SqliteInventory;
 use doproxy::inventory::{Inventory, Snapshot};
 use doproxy::model::{DropletId, DropletName, DropletRequest, FleetName, Phase, Tag, Template, Timestamp, UserData};
-use doproxy::simulation::cloud::{self, Faults, SimulatedCloud, State};
+use doproxy::simulation::cloud::{self, Faults, PersistedState, SimulatedCloud};
 use tempfile::TempDir;
 
-use crate::watched::{WatchedBalancer, WatchedCloud};
+use crate::watched::{RecordingBalancer, RecordingCloud};
 
-pub type ThisController = Controller<WatchedCloud, WatchedBalancer, SqliteInventory>;
+pub type TestController = Controller<RecordingCloud, RecordingBalancer, SqliteInventory>;
 
 /// When the first process starts.
-pub const BEGINNING: Timestamp = Timestamp(1_800_000_000_000);
+pub const START_TIME: Timestamp = Timestamp(1_800_000_000_000);
 /// What names begin with.
 pub const PREFIX: &str = "www";
 
 pub struct Fleet {
-    pub cloud: WatchedCloud,
-    pub balancer: WatchedBalancer,
+    pub cloud: RecordingCloud,
+    pub balancer: RecordingBalancer,
     /// True time.
     clock: Clock,
     /// How far the wall clock of the next process is from true time, in seconds.
-    pub clock_off_by: i64,
+    pub clock_skew_s: i64,
     database: PathBuf,
     seed: u64,
     processes: u64,
@@ -46,27 +48,27 @@ pub fn folder() -> TempDir {
 impl Fleet {
     /// A new world.
     pub fn new(folder: &Path, seed: u64) -> Self {
-        let clock = Clock::starting_at(BEGINNING);
-        Self::over(cloud::World::new(world_settings(seed)), clock, folder, None, seed)
+        let clock = Clock::starting_at(START_TIME);
+        Self::on_cloud(cloud::CloudState::new(cloud_settings(seed)), clock, folder, None, seed)
     }
 
     /// The world that is saved in a folder, at the time that it was left.
     pub async fn saved(folder: &Path, seed: u64) -> Self {
-        let (at, state) = WatchedCloud::saved(folder).unwrap_or_else(|| {
-            let world = cloud::World::new(world_settings(seed));
-            (BEGINNING, world.state().clone())
+        let (at, state) = RecordingCloud::saved(folder).unwrap_or_else(|| {
+            let world = cloud::CloudState::new(cloud_settings(seed));
+            (START_TIME, world.persisted().clone())
         });
         Self::restored(folder, seed, at, state).await
     }
 
-    async fn restored(folder: &Path, seed: u64, at: Timestamp, state: State) -> Self {
-        let world = cloud::World::restore(world_settings(seed), state).unwrap();
-        let fleet = Self::over(world, Clock::starting_at(at), folder, Some(folder.to_owned()), seed);
+    async fn restored(folder: &Path, seed: u64, at: Timestamp, state: PersistedState) -> Self {
+        let world = cloud::CloudState::restore(cloud_settings(seed), state).unwrap();
+        let fleet = Self::on_cloud(world, Clock::starting_at(at), folder, Some(folder.to_owned()), seed);
         let mut servers = Vec::new();
-        for (id, state) in WatchedBalancer::saved(folder) {
+        for (id, state) in RecordingBalancer::saved(folder) {
             let name = DropletName::parse(format!("server-{id}")).unwrap();
             let address =
-                fleet.cloud.inner.with_world(|world, now| world.machine(now, id).map(|one| one.private_address));
+                fleet.cloud.inner.with_state(|world, now| world.droplet_itself(now, id).map(|one| one.private_address));
             let Ok(address) = address else { continue };
             servers.push(Server { id, hostname: name, address: address.into(), state });
         }
@@ -75,14 +77,14 @@ impl Fleet {
         fleet
     }
 
-    fn over(world: cloud::World, clock: Clock, folder: &Path, saved_in: Option<PathBuf>, seed: u64) -> Self {
-        let balancer = WatchedBalancer::new(saved_in.clone());
+    fn on_cloud(world: cloud::CloudState, clock: Clock, folder: &Path, saved_in: Option<PathBuf>, seed: u64) -> Self {
+        let balancer = RecordingBalancer::new(saved_in.clone());
         let cloud = SimulatedCloud::new(world, clock);
         Self {
-            cloud: WatchedCloud::new(cloud, balancer.clone(), tag(), saved_in),
+            cloud: RecordingCloud::new(cloud, balancer.clone(), tag(), saved_in),
             balancer,
             clock,
-            clock_off_by: 0,
+            clock_skew_s: 0,
             database: folder.join("doproxy.db"),
             seed,
             processes: 0,
@@ -91,14 +93,14 @@ impl Fleet {
     }
 
     pub fn set_faults(&self, faults: Faults) {
-        self.cloud.inner.with_world(|world, _| world.set_faults(faults));
+        self.cloud.inner.with_state(|world, _| world.set_faults(faults));
     }
 
     /// A process that is started anew: it knows what is on disk, and nothing else.
-    pub fn process(&mut self) -> ThisController {
+    pub fn process(&mut self) -> TestController {
         self.processes += 1;
         let wall_clock =
-            Clock::starting_at(Timestamp(self.clock.now().0.saturating_add_signed(self.clock_off_by * 1000)));
+            Clock::starting_at(Timestamp(self.clock.now().0.saturating_add_signed(self.clock_skew_s * 1000)));
         let events = Arc::clone(&self.events);
         Controller::new(
             self.cloud.clone(),
@@ -106,8 +108,8 @@ impl Fleet {
             self.inventory(),
             settings(),
             wall_clock,
-            Names::seeded(self.seed.wrapping_mul(1_000_003).wrapping_add(self.processes)),
-            Reporter::new(move |event| events.lock().unwrap().push(event.clone())),
+            NameGenerator::seeded(self.seed.wrapping_mul(1_000_003).wrapping_add(self.processes)),
+            EventSink::new(move |event| events.lock().unwrap().push(event.clone())),
         )
     }
 
@@ -126,14 +128,14 @@ impl Fleet {
     /// The droplets that somebody was told of.
     pub fn reported(&self) -> HashSet<DropletId> {
         let told = |event: &Event| match event {
-            Event::Unknown { id, .. } => Some(*id),
+            Event::OrphanFound { id, .. } => Some(*id),
             _ => None,
         };
         self.events().iter().filter_map(told).collect()
     }
 
     /// A droplet that some other program makes.
-    pub async fn make_elsewhere(&self, name: &str, tags: Vec<Tag>) {
+    pub async fn create_external_droplet(&self, name: &str, tags: Vec<Tag>) {
         let request = CreateRequest {
             names: vec![DropletName::parse(name).unwrap()],
             template: Template { tags, ..template() },
@@ -148,26 +150,26 @@ impl Fleet {
     }
 }
 
-pub fn some(count: u32) -> DropletRequest {
+pub fn droplet_request(count: u32) -> DropletRequest {
     DropletRequest { count, ..DropletRequest::default() }
 }
 
 pub fn tag() -> Tag {
-    FleetName::coerced("test").tag()
+    FleetName::sanitized("test").tag()
 }
 
 fn template() -> Template {
     Template { size: "s-1vcpu-1gb".into(), region: "nyc3".into(), image: "debian-12-x64".into(), tags: vec![] }
 }
 
-fn world_settings(seed: u64) -> cloud::Settings {
+fn cloud_settings(seed: u64) -> cloud::Settings {
     let boot_time = Duration::from_secs(3);
     cloud::Settings { seed, boot_time, rate_limits: None, ..cloud::Settings::default() }
 }
 
 fn settings() -> Settings {
     Settings {
-        fleet: FleetName::coerced("test"),
+        fleet: FleetName::sanitized("test"),
         hostname_prefix: PREFIX.into(),
         template: template(),
         ssh_keys: vec![],
@@ -177,12 +179,12 @@ fn settings() -> Settings {
         user_data: UserDataSource::Fixed(UserData::parse("#!/bin/sh\ntrue\n").unwrap()),
         deadlines: Deadlines::default(),
         max_create_per_hour: 1_000,
-        may_forget_all: true,
+        allow_empty_cloud: true,
     }
 }
 
 /// Whether a droplet is of use to a command that wants one that serves.
-pub fn serves(snapshot: &Snapshot) -> Vec<DropletName> {
+pub fn serving_names(snapshot: &Snapshot) -> Vec<DropletName> {
     let serving = snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Serving);
     serving.map(|droplet| droplet.name.clone()).collect()
 }

@@ -2,8 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use doproxy::cloud::{Cloud, Filter};
-use doproxy::controller::recover::Strangers;
+use doproxy::cloud::{CloudProvider, Filter};
+use doproxy::controller::recover::OrphanPolicy;
 use doproxy::controller::servers;
 use doproxy::model::{DropletId, OperationState};
 use doproxy::simulation::cloud::Faults;
@@ -11,10 +11,10 @@ use doproxy::simulation::cloud::Faults;
 use crate::fleet::{Fleet, PREFIX, tag};
 
 /// Recovers without faults, and says what does not hold then.
-pub async fn broken_after_recovery(fleet: &mut Fleet) -> Vec<String> {
+pub async fn violations_after_recovery(fleet: &mut Fleet) -> Vec<String> {
     fleet.set_faults(Faults::default());
     let process = fleet.process();
-    if let Err(error) = process.recover(Strangers::Report).await {
+    if let Err(error) = process.recover(OrphanPolicy::Report).await {
         return vec![format!("without any fault, recovery failed: {error}")];
     }
     drop(process);
@@ -30,7 +30,7 @@ pub async fn broken_after_recovery(fleet: &mut Fleet) -> Vec<String> {
             broken.push(format!("{} (id {}) is leaked: not in the inventory, and not reported", found.name, found.id));
         }
         // A child's requests are not known here; what has a name of ours was made by one.
-        let made = fleet.cloud.made();
+        let made = fleet.cloud.created();
         let is_ours = if made.is_empty() { found.name.starts_with(PREFIX) } else { made.contains(&found.id) };
         if is_ours && !names.insert(found.name.clone()) {
             broken.push(format!("{} is there twice", found.name));
@@ -56,8 +56,10 @@ pub async fn broken_after_recovery(fleet: &mut Fleet) -> Vec<String> {
         broken.push("HAProxy does not have the inventory's servers".to_owned());
     }
     for server in fleet.balancer.inner.servers() {
-        let own =
-            fleet.cloud.inner.with_world(|world, now| world.machine(now, server.id).map(|one| one.private_address));
+        let own = fleet
+            .cloud
+            .inner
+            .with_state(|world, now| world.droplet_itself(now, server.id).map(|one| one.private_address));
         if own.ok().map(Into::into) != Some(server.address) {
             broken.push(format!("HAProxy has {} at an address that is not its own", server.id));
         }
@@ -67,11 +69,11 @@ pub async fn broken_after_recovery(fleet: &mut Fleet) -> Vec<String> {
         fleet.inventory().closed_operations().unwrap().into_iter().filter(|one| one.state == OperationState::Open);
     broken.extend(unowned.map(|one| format!("operation {} is neither open nor closed", one.id)));
 
-    let calls = changes(fleet);
+    let calls = mutating_calls(fleet);
     let again = fleet.process();
-    match again.recover(Strangers::Report).await {
+    match again.recover(OrphanPolicy::Report).await {
         Err(error) => broken.push(format!("a second recovery failed: {error}")),
-        Ok(_) if changes(fleet) != calls => broken.push("a second recovery made changes at the API".to_owned()),
+        Ok(_) if mutating_calls(fleet) != calls => broken.push("a second recovery made changes at the API".to_owned()),
         Ok(_) => {}
     }
     drop(again);
@@ -82,8 +84,8 @@ pub async fn broken_after_recovery(fleet: &mut Fleet) -> Vec<String> {
 }
 
 /// How many calls were made that change something.
-fn changes(fleet: &Fleet) -> u64 {
-    fleet.cloud.inner.with_world(|world, _| {
+fn mutating_calls(fleet: &Fleet) -> u64 {
+    fleet.cloud.inner.with_state(|world, _| {
         world.calls().iter().filter(|(call, _)| !call.starts_with("GET")).map(|(_, count)| count).sum()
     })
 }

@@ -20,15 +20,15 @@ use std::process::ExitCode;
 
 /// What the arguments ask for.
 #[derive(Debug, Default)]
-struct Wish {
+struct Arguments {
     seed: Option<u64>,
     seeds: Option<u64>,
     filters: Vec<String>,
     list: bool,
 }
 
-impl Wish {
-    fn of(arguments: impl Iterator<Item = String>) -> Self {
+impl Arguments {
+    fn parse(arguments: impl Iterator<Item = String>) -> Self {
         let mut wish = Self::default();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
@@ -44,7 +44,7 @@ impl Wish {
         wish
     }
 
-    fn has(&self, name: &str) -> bool {
+    fn selects(&self, name: &str) -> bool {
         self.filters.is_empty() || self.filters.iter().any(|filter| name.contains(filter.as_str()))
     }
 }
@@ -54,20 +54,20 @@ fn main() -> ExitCode {
     if arguments.peek().is_some_and(|first| first == crash_points::CHILD) {
         return crash_points::child(arguments.skip(1).collect());
     }
-    let wish = Wish::of(arguments);
+    let wish = Arguments::parse(arguments);
     if wish.list {
         return ExitCode::SUCCESS;
     }
     let from_environment = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
     if let Some(seed) = wish.seed.or_else(|| from_environment("DOPROXY_SEED")) {
-        return seeds::tell(seed);
+        return seeds::run_seed(seed);
     }
     let mut failed = false;
-    if wish.has("crash_points") && wish.seeds.is_none() {
+    if wish.selects("crash_points") && wish.seeds.is_none() {
         failed |= !crash_points::enumerate();
     }
-    if wish.has("seeds") {
-        failed |= !seeds::play(wish.seeds.or_else(|| from_environment("DOPROXY_SEEDS")).unwrap_or(2_000));
+    if wish.selects("seeds") {
+        failed |= !seeds::run_seeds(wish.seeds.or_else(|| from_environment("DOPROXY_SEEDS")).unwrap_or(2_000));
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

@@ -9,10 +9,10 @@ use doproxy::inventory::Inventory;
 
 use crate::fleet::{Fleet, folder};
 use crate::invariants;
-use crate::steps::{Step, history, take};
+use crate::steps::{Step, execute, history};
 
 /// Plays so many seeds on all processors; whether each came out well.
-pub fn play(seeds: u64) -> bool {
+pub fn run_seeds(seeds: u64) -> bool {
     let started = Instant::now();
     let next = AtomicU64::new(1);
     let failed: Mutex<Vec<u64>> = Mutex::default();
@@ -27,7 +27,7 @@ pub fn play(seeds: u64) -> bool {
                     }
                     let history = history(seed);
                     steps.fetch_add(history.len() as u64, Ordering::Relaxed);
-                    if !broken(seed, &history).is_empty() {
+                    if !violations(seed, &history).is_empty() {
                         failed.lock().unwrap().push(seed);
                     }
                 }
@@ -36,7 +36,7 @@ pub fn play(seeds: u64) -> bool {
     });
     let failed = failed.into_inner().unwrap();
     for seed in &failed {
-        tell_shortest(*seed);
+        print_shortest(*seed);
     }
     println!(
         "seeds: {seeds} histories of {} steps run in {:.1} s, {} failed",
@@ -48,24 +48,24 @@ pub fn play(seeds: u64) -> bool {
 }
 
 /// Plays one seed and tells what happened.
-pub fn tell(seed: u64) -> ExitCode {
+pub fn run_seed(seed: u64) -> ExitCode {
     let history = history(seed);
-    tell_history(seed, &history);
-    if broken(seed, &history).is_empty() {
+    print_history(seed, &history);
+    if violations(seed, &history).is_empty() {
         println!("seed {seed}: nothing was lost, leaked or doubled");
         return ExitCode::SUCCESS;
     }
-    tell_shortest(seed);
+    print_shortest(seed);
     ExitCode::FAILURE
 }
 
 /// What does not hold after a history.
-fn broken(seed: u64, history: &[Step]) -> Vec<String> {
-    played(seed, history).0
+fn violations(seed: u64, history: &[Step]) -> Vec<String> {
+    run_history(seed, history).0
 }
 
 /// What does not hold after a history, and what was reported on the way.
-fn played(seed: u64, history: &[Step]) -> (Vec<String>, Vec<String>) {
+fn run_history(seed: u64, history: &[Step]) -> (Vec<String>, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
         let folder = folder();
@@ -74,13 +74,13 @@ fn played(seed: u64, history: &[Step]) -> (Vec<String>, Vec<String>) {
         for step in history {
             told.push(format!("{step:?}"));
             let before = fleet.events().len();
-            take(&mut fleet, step).await;
+            execute(&mut fleet, step).await;
             told.extend(fleet.events().iter().skip(before).map(|event| format!("    {event}")));
         }
-        fleet.balancer.inner.set_all_sick(false);
+        fleet.balancer.inner.set_all_unhealthy(false);
         fleet.inventory().set_freeze(None).await.unwrap();
         let before = fleet.events().len();
-        let broken = invariants::broken_after_recovery(&mut fleet).await;
+        let broken = invariants::violations_after_recovery(&mut fleet).await;
         told.push("the faults are over, and recovery runs".to_owned());
         told.extend(fleet.events().iter().skip(before).map(|event| format!("    {event}")));
         (broken, told)
@@ -88,24 +88,24 @@ fn played(seed: u64, history: &[Step]) -> (Vec<String>, Vec<String>) {
 }
 
 /// Leaves steps out for as long as it still fails, and tells what is left.
-fn tell_shortest(seed: u64) {
+fn print_shortest(seed: u64) {
     let mut shortest = history(seed);
     let mut position = 0;
     while position < shortest.len() {
         let mut without = shortest.clone();
         without.remove(position);
-        if broken(seed, &without).is_empty() {
+        if violations(seed, &without).is_empty() {
             position += 1;
         } else {
             shortest = without;
         }
     }
-    tell_history(seed, &shortest);
+    print_history(seed, &shortest);
     println!("repeat with: cargo test --test chaos -- --seed {seed}\n");
 }
 
-fn tell_history(seed: u64, history: &[Step]) {
-    let (broken, told) = played(seed, history);
+fn print_history(seed: u64, history: &[Step]) {
+    let (broken, told) = run_history(seed, history);
     println!("seed {seed}:");
     told.iter().for_each(|line| println!("  {line}"));
     broken.iter().for_each(|what| println!("  BROKEN: {what}"));

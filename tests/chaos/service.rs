@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use doproxy::controller::Bounds;
-use doproxy::controller::service::{Configuration, Hooks, Loader, Parts, Reread, Service, Turns, Wish};
-use doproxy::history::History;
+use doproxy::controller::ScalingRules;
+use doproxy::controller::service::{
+    ConfigSource, FleetLock, Hooks, PolicyLoader, ReloadedConfig, Service, ServiceBuilder, ServiceSpec,
+};
+use doproxy::history::TimeSeriesStore;
 use doproxy::inventory::Inventory;
 use doproxy::metrics::{Collector, Options};
 use doproxy::model::{GuardRules, Limits, Phase};
@@ -18,35 +20,35 @@ use crate::fleet::Fleet;
 const INTERVAL: Duration = Duration::from_secs(15);
 
 /// The longest that the fleet may take to get to a size.
-const PATIENCE: Duration = Duration::from_hours(6);
+const TIMEOUT: Duration = Duration::from_hours(6);
 
 /// The loop brings a fleet to two droplets and back to one. No policy is needed for that: the bounds ask for it.
 pub async fn serve(fleet: &mut Fleet, folder: &Path) {
-    let wanted = Arc::new(Mutex::new(within(2, 2)));
+    let wanted = Arc::new(Mutex::new(spec_with_limits(2, 2)));
     let read = Arc::clone(&wanted);
-    let parts = Parts {
+    let parts = ServiceBuilder {
         controller: Arc::new(fleet.process()),
-        loader: Loader::without_plugins(),
-        collector: Collector::new(Options::new(INTERVAL), Arc::new(History::in_memory()), None),
-        wish: within(2, 2),
-        configuration: Some(Configuration {
+        loader: PolicyLoader::without_plugins(),
+        collector: Collector::new(Options::new(INTERVAL), Arc::new(TimeSeriesStore::in_memory()), None),
+        spec: spec_with_limits(2, 2),
+        config_source: Some(ConfigSource {
             file: folder.join("no-such-file"),
             read: Box::new(move |_| {
-                Ok(Reread { wish: read.lock().unwrap().clone(), collector: None, needs_restart: vec![] })
+                Ok(ReloadedConfig { spec: read.lock().unwrap().clone(), collector: None, needs_restart: vec![] })
             }),
         }),
-        turns: Turns::at(folder.join("doproxy.db")),
+        fleet_lock: FleetLock::for_inventory(folder.join("doproxy.db")),
         telemetry: Telemetry::default(),
         hooks: Hooks::default(),
     };
     let service = Service::start(parts).await.unwrap();
-    let remote = service.remote();
+    let remote = service.handle();
     let inventory = fleet.inventory();
     let script = async {
         for size in [2, 1] {
-            *wanted.lock().unwrap() = within(size, size);
+            *wanted.lock().unwrap() = spec_with_limits(size, size);
             remote.reload();
-            let reached = tokio::time::timeout(PATIENCE, async {
+            let reached = tokio::time::timeout(TIMEOUT, async {
                 loop {
                     let snapshot = inventory.load().await.unwrap();
                     let serving = snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Serving).count();
@@ -57,19 +59,19 @@ pub async fn serve(fleet: &mut Fleet, folder: &Path) {
                 }
             });
             if reached.await.is_err() {
-                fleet.cloud.violations.note(format!("the loop did not get the fleet to {size} within {PATIENCE:?}"));
+                fleet.cloud.violations.record(format!("the loop did not get the fleet to {size} within {TIMEOUT:?}"));
             }
         }
         remote.stop();
     };
     let (ended, ()) = tokio::join!(service.run(), script);
     if let Err(error) = ended {
-        fleet.cloud.violations.note(error.to_string());
+        fleet.cloud.violations.record(error.to_string());
     }
 }
 
-fn within(min: u32, max: u32) -> Wish {
+fn spec_with_limits(min: u32, max: u32) -> ServiceSpec {
     let limits = Limits { min, max, max_hourly_cost: None, max_create: 10, max_delete: 10 };
-    let rules = GuardRules::wide_open();
-    Wish { policies: vec![], bounds: Bounds { limits, rules }, interval: INTERVAL }
+    let rules = GuardRules::unrestricted();
+    ServiceSpec { policies: vec![], scaling: ScalingRules { limits, rules }, interval: INTERVAL }
 }

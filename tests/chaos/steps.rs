@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use doproxy::controller::recover::Strangers;
-use doproxy::crash;
+use doproxy::controller::recover::OrphanPolicy;
+use doproxy::failpoint;
 use doproxy::inventory::{Freeze, Inventory};
 use doproxy::model::Timestamp;
-use doproxy::simulation::cloud::{CallFault, Chance, Effect, Faults, Frequency, Rate, Selection};
+use doproxy::simulation::cloud::{CallFault, Effect, Faults, Frequency, Rate, Selection, SplitMix64};
 
-use crate::fleet::{Fleet, PREFIX, ThisController, serves, some, tag};
+use crate::fleet::{Fleet, PREFIX, TestController, droplet_request, serving_names, tag};
 
 /// The longest that a command may take: every wait has a deadline, and several may follow each other.
-const PATIENCE: Duration = Duration::from_hours(6);
+const TIMEOUT: Duration = Duration::from_hours(6);
 
 /// One step.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,17 +21,17 @@ pub enum Step {
     /// From now on this goes wrong, and nothing else.
     Faults(Box<Faults>),
     /// Another program makes a droplet: one that bears the fleet's tag, has a name of ours, or is nobody's business.
-    Elsewhere(Elsewhere),
+    ExternalCreate(ExternalDroplet),
     /// Somebody deletes a droplet of the fleet in the control panel.
-    DeleteByHand(u64),
+    DeleteOutOfBand(u64),
     /// Health checks fail from now on, or pass.
-    Sick(bool),
+    FailHealthChecks(bool),
     /// A droplet has open sessions.
     Sessions(u64, u32),
     /// The wall clock is wrong by so many seconds from now on.
-    Clock(i64),
+    SkewClock(i64),
     /// Time passes.
-    Pass(Duration),
+    Wait(Duration),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,85 +39,90 @@ pub enum Command {
     Create(u32),
     Delete(u64),
     Import(u64),
-    Recover(Strangers),
-    Freeze,
-    Unfreeze,
+    Recover(OrphanPolicy),
+    MaintenanceOn,
+    MaintenanceOff,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Elsewhere {
+pub enum ExternalDroplet {
     Tagged,
-    Namesake,
-    Foreign,
+    SameName,
+    Unrelated,
 }
 
 /// The history of a seed.
 pub fn history(seed: u64) -> Vec<Step> {
-    let mut chance = Chance::from_seed(seed);
-    let steps = 3 + below(&mut chance, 9);
+    let mut chance = SplitMix64::from_seed(seed);
+    let steps = 3 + random_below(&mut chance, 9);
     (0..steps).map(|_| step(&mut chance)).collect()
 }
 
-fn below(chance: &mut Chance, most: u64) -> u64 {
+fn random_below(chance: &mut SplitMix64, most: u64) -> u64 {
     chance.next_u64() % most
 }
 
-fn step(chance: &mut Chance) -> Step {
-    match below(chance, 20) {
+fn step(chance: &mut SplitMix64) -> Step {
+    match random_below(chance, 20) {
         0..10 => {
             let command = command(chance);
-            let stops = (below(chance, 3) > 0).then(|| 1 + below(chance, 90));
+            let stops = (random_below(chance, 3) > 0).then(|| 1 + random_below(chance, 90));
             Step::Command(command, stops)
         }
         10..14 => Step::Faults(Box::new(faults(chance))),
-        14 => Step::Elsewhere([Elsewhere::Tagged, Elsewhere::Namesake, Elsewhere::Foreign][below(chance, 3) as usize]),
-        15 => Step::DeleteByHand(below(chance, 5)),
-        16 => Step::Sick(below(chance, 2) == 0),
-        17 => Step::Sessions(below(chance, 5), below(chance, 3) as u32),
-        18 => Step::Clock([-86_400, -3_600, 0, 3_600, 86_400][below(chance, 5) as usize]),
-        _ => Step::Pass(Duration::from_secs(below(chance, 900))),
+        14 => Step::ExternalCreate(
+            [ExternalDroplet::Tagged, ExternalDroplet::SameName, ExternalDroplet::Unrelated]
+                [random_below(chance, 3) as usize],
+        ),
+        15 => Step::DeleteOutOfBand(random_below(chance, 5)),
+        16 => Step::FailHealthChecks(random_below(chance, 2) == 0),
+        17 => Step::Sessions(random_below(chance, 5), random_below(chance, 3) as u32),
+        18 => Step::SkewClock([-86_400, -3_600, 0, 3_600, 86_400][random_below(chance, 5) as usize]),
+        _ => Step::Wait(Duration::from_secs(random_below(chance, 900))),
     }
 }
 
-fn command(chance: &mut Chance) -> Command {
-    match below(chance, 12) {
-        0..5 => Command::Create(1 + below(chance, 3) as u32),
-        5..8 => Command::Delete(below(chance, 5)),
-        8 => Command::Import(below(chance, 5)),
-        9 => Command::Recover([Strangers::Report, Strangers::Adopt, Strangers::Delete][below(chance, 3) as usize]),
+fn command(chance: &mut SplitMix64) -> Command {
+    match random_below(chance, 12) {
+        0..5 => Command::Create(1 + random_below(chance, 3) as u32),
+        5..8 => Command::Delete(random_below(chance, 5)),
+        8 => Command::Import(random_below(chance, 5)),
+        9 => Command::Recover(
+            [OrphanPolicy::Report, OrphanPolicy::Adopt, OrphanPolicy::Delete][random_below(chance, 3) as usize],
+        ),
         10 => {
-            if below(chance, 3) == 0 {
-                Command::Freeze
+            if random_below(chance, 3) == 0 {
+                Command::MaintenanceOn
             } else {
-                Command::Unfreeze
+                Command::MaintenanceOff
             }
         }
-        _ => Command::Recover(Strangers::Report),
+        _ => Command::Recover(OrphanPolicy::Report),
     }
 }
 
-fn faults(chance: &mut Chance) -> Faults {
+fn faults(chance: &mut SplitMix64) -> Faults {
     let mut faults = Faults::default();
-    if below(chance, 2) == 0 {
-        faults.list_lag_ms = below(chance, 60_000);
+    if random_below(chance, 2) == 0 {
+        faults.list_lag_ms = random_below(chance, 60_000);
     }
-    if below(chance, 4) == 0 {
-        faults.not_found_after_create_ms = below(chance, 60_000);
+    if random_below(chance, 4) == 0 {
+        faults.not_found_after_create_ms = random_below(chance, 60_000);
     }
-    let sometimes = |chance: &mut Chance| match below(chance, 4) {
-        0 => Frequency::Next(1 + below(chance, 3) as u32),
+    let sometimes = |chance: &mut SplitMix64| match random_below(chance, 4) {
+        0 => Frequency::Next(1 + random_below(chance, 3) as u32),
         1 => Frequency::Always,
         _ => Frequency::Rate(Rate::new(0.3).unwrap()),
     };
-    for _ in 0..below(chance, 3) {
-        let method = ["POST", "GET", "DELETE"][below(chance, 3) as usize].to_owned();
+    for _ in 0..random_below(chance, 3) {
+        let method = ["POST", "GET", "DELETE"][random_below(chance, 3) as usize].to_owned();
         let refusal = |code, message: Option<&str>, acted| Effect::Status {
             code,
             message: message.map(str::to_owned),
             retry_after_s: None,
             acted,
         };
-        let effect = match below(chance, 9) {
+        let effect = match random_below(chance, 9) {
             0 => Effect::DropResponse,
             1 => Effect::Reset,
             2 => refusal(500, None, true),
@@ -126,17 +131,17 @@ fn faults(chance: &mut Chance) -> Faults {
             5 => refusal(422, Some("Droplet already has a pending event."), false),
             6 => refusal(401, None, false),
             7 => refusal(422, None, false),
-            _ => Effect::LatencyMs(below(chance, 20_000)),
+            _ => Effect::LatencyMs(random_below(chance, 20_000)),
         };
         let when = sometimes(chance);
         faults.calls.push(CallFault { method: Some(method), path: None, when, effect });
     }
-    match below(chance, 8) {
+    match random_below(chance, 8) {
         0 => faults.stuck_in_new = sometimes(chance),
         1 => faults.active_without_address = sometimes(chance),
         2 => faults.lost_creates = sometimes(chance),
         3 => faults.ignored_deletes = sometimes(chance),
-        4 => faults.droplet_limit = Some(below(chance, 4) as u32),
+        4 => faults.droplet_limit = Some(random_below(chance, 4) as u32),
         5 => faults.sold_out_sizes = vec!["s-1vcpu-1gb".to_owned()],
         _ => {}
     }
@@ -144,37 +149,37 @@ fn faults(chance: &mut Chance) -> Faults {
 }
 
 /// Carries a step out.
-pub async fn take(fleet: &mut Fleet, step: &Step) {
+pub async fn execute(fleet: &mut Fleet, step: &Step) {
     match step {
         Step::Command(command, stop_at) => run(fleet, command, *stop_at).await,
         Step::Faults(faults) => fleet.set_faults((**faults).clone()),
-        Step::Elsewhere(kind) => {
+        Step::ExternalCreate(kind) => {
             let taken = fleet.snapshot().await.droplets.first().map(|droplet| droplet.name.to_string());
             match kind {
-                Elsewhere::Tagged => fleet.make_elsewhere("somebodys", vec![tag()]).await,
-                Elsewhere::Namesake => {
-                    fleet.make_elsewhere(&taken.unwrap_or_else(|| format!("{PREFIX}-0-abcdef")), vec![]).await;
+                ExternalDroplet::Tagged => fleet.create_external_droplet("somebodys", vec![tag()]).await,
+                ExternalDroplet::SameName => {
+                    fleet.create_external_droplet(&taken.unwrap_or_else(|| format!("{PREFIX}-0-abcdef")), vec![]).await;
                 }
-                Elsewhere::Foreign => fleet.make_elsewhere("blog", vec![]).await,
+                ExternalDroplet::Unrelated => fleet.create_external_droplet("blog", vec![]).await,
             }
         }
-        Step::DeleteByHand(which) => {
+        Step::DeleteOutOfBand(which) => {
             let droplets = fleet.snapshot().await.droplets;
             let ids: Vec<_> = droplets.iter().filter_map(|droplet| droplet.id).collect();
             if let Some(id) = pick(&ids, *which) {
                 // It may be gone already.
-                let _ = fleet.cloud.inner.with_world(|world, now| world.delete(now, id));
+                let _ = fleet.cloud.inner.with_state(|world, now| world.delete(now, id));
             }
         }
-        Step::Sick(sick) => fleet.balancer.inner.set_all_sick(*sick),
+        Step::FailHealthChecks(sick) => fleet.balancer.inner.set_all_unhealthy(*sick),
         Step::Sessions(which, sessions) => {
             let ids: Vec<_> = fleet.balancer.inner.servers().iter().map(|server| server.id).collect();
             if let Some(id) = pick(&ids, *which) {
                 fleet.balancer.inner.set_sessions(id, *sessions);
             }
         }
-        Step::Clock(off_by) => fleet.clock_off_by = *off_by,
-        Step::Pass(time) => tokio::time::sleep(*time).await,
+        Step::SkewClock(off_by) => fleet.clock_skew_s = *off_by,
+        Step::Wait(time) => tokio::time::sleep(*time).await,
     }
 }
 
@@ -185,49 +190,49 @@ fn pick<T: Copy>(among: &[T], which: u64) -> Option<T> {
 
 async fn run(fleet: &mut Fleet, command: &Command, stop_at: Option<u64>) {
     let process = fleet.process();
-    let (command_of_task, elsewhere) = (command.clone(), elsewhere(fleet));
-    crash::stop_at(stop_at);
+    let (command_of_task, elsewhere) = (command.clone(), external_droplets(fleet));
+    failpoint::abort_at(stop_at);
     // A task of its own, so that a stop ends it, and whatever it holds, as the end of a process does.
-    let task = tokio::spawn(async move { obey(&process, &command_of_task, &elsewhere).await });
-    let ended = tokio::time::timeout(PATIENCE, task).await;
-    crash::stop_at(None);
+    let task = tokio::spawn(async move { run_command(&process, &command_of_task, &elsewhere).await });
+    let ended = tokio::time::timeout(TIMEOUT, task).await;
+    failpoint::abort_at(None);
     match ended {
-        Err(_) => fleet.cloud.violations.note(format!("{command:?} did not end within {PATIENCE:?}")),
+        Err(_) => fleet.cloud.violations.record(format!("{command:?} did not end within {TIMEOUT:?}")),
         Ok(Err(stopped)) if stopped.is_panic() => {
-            if let Err(panic) = stopped.into_panic().downcast::<crash::Stopped>() {
+            if let Err(panic) = stopped.into_panic().downcast::<failpoint::Aborted>() {
                 let words = panic.downcast_ref::<String>().cloned().unwrap_or_default();
-                fleet.cloud.violations.note(format!("{command:?} panicked: {words}"));
+                fleet.cloud.violations.record(format!("{command:?} panicked: {words}"));
             }
         }
         // It says itself where doproxy is to blame.
-        Ok(Ok(Err(error))) if error.contains("a fault in doproxy") => fleet.cloud.violations.note(error),
+        Ok(Ok(Err(error))) if error.contains("a fault in doproxy") => fleet.cloud.violations.record(error),
         Ok(_) => {}
     }
 }
 
 /// Droplets that are not of this fleet.
-fn elsewhere(fleet: &Fleet) -> Vec<doproxy::model::DropletId> {
-    fleet.cloud.inner.with_world(|world, now| {
+fn external_droplets(fleet: &Fleet) -> Vec<doproxy::model::DropletId> {
+    fleet.cloud.inner.with_state(|world, now| {
         let all = world.list(now, Selection::All).droplets;
         all.iter().filter(|droplet| !droplet.has_tag(tag().as_str())).map(|droplet| droplet.id).collect()
     })
 }
 
 /// Does what the command line does: carry on what was left, and then what was asked for.
-pub async fn obey(
-    process: &ThisController,
+pub async fn run_command(
+    process: &TestController,
     command: &Command,
     elsewhere: &[doproxy::model::DropletId],
 ) -> Result<(), String> {
     let done = async {
         match command {
             Command::Create(count) => {
-                process.carry_on(|_| {}).await?;
-                process.create(&some(*count)).await?.into_result()?;
+                process.resume(|_| {}).await?;
+                process.create(&droplet_request(*count)).await?.into_result()?;
             }
             Command::Delete(which) => {
-                process.carry_on(|_| {}).await?;
-                let names = serves(&process.load().await?);
+                process.resume(|_| {}).await?;
+                let names = serving_names(&process.load().await?);
                 let count = u64::try_from(names.len()).unwrap_or_default();
                 if count > 0 {
                     let name = names[usize::try_from(which % count).unwrap_or_default()].clone();
@@ -235,17 +240,17 @@ pub async fn obey(
                 }
             }
             Command::Import(which) => {
-                process.carry_on(|_| {}).await?;
+                process.resume(|_| {}).await?;
                 if let Some(id) = pick(elsewhere, *which) {
                     process.import(&[id]).await?;
                 }
             }
             Command::Recover(strangers) => drop(process.recover(*strangers).await?),
-            Command::Freeze => {
+            Command::MaintenanceOn => {
                 let freeze = Freeze { since: Timestamp(1), reason: "test".to_owned() };
                 process.inventory().set_freeze(Some(&freeze)).await.expect("a freeze can be written");
             }
-            Command::Unfreeze => process.inventory().set_freeze(None).await.expect("a freeze can be lifted"),
+            Command::MaintenanceOff => process.inventory().set_freeze(None).await.expect("a freeze can be lifted"),
         }
         Ok::<(), doproxy::controller::ControllerError>(())
     };

@@ -7,9 +7,11 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use doproxy::balancer::{Applied, Balancer, Server, ServerState, Stats};
-use doproxy::cloud::{Account, Cloud, CloudDroplet, CloudError, CreateRequest, Filter, Image, Region, Size, SshKey};
-use doproxy::crash;
+use doproxy::balancer::{ApplyResult, LoadBalancer, Server, ServerState, Stats};
+use doproxy::cloud::{
+    Account, CloudError, CloudInstance, CloudProvider, CreateRequest, Filter, Image, Region, Size, SshKey,
+};
+use doproxy::failpoint;
 use doproxy::model::{DropletId, Tag, Timestamp};
 use doproxy::simulation::balancer::SimulatedBalancer;
 use doproxy::simulation::cloud::{Faults, Selection, SimulatedCloud};
@@ -19,7 +21,7 @@ use doproxy::simulation::cloud::{Faults, Selection, SimulatedCloud};
 pub struct Violations(Arc<Mutex<Vec<String>>>);
 
 impl Violations {
-    pub fn note(&self, what: impl Into<String>) {
+    pub fn record(&self, what: impl Into<String>) {
         self.0.lock().unwrap().push(what.into());
     }
 
@@ -30,14 +32,14 @@ impl Violations {
 
 /// HAProxy's side.
 #[derive(Debug, Clone)]
-pub struct WatchedBalancer {
+pub struct RecordingBalancer {
     pub inner: SimulatedBalancer,
     saved_in: Option<PathBuf>,
     served: Arc<Mutex<HashSet<DropletId>>>,
     drained: Arc<Mutex<HashSet<DropletId>>>,
 }
 
-impl WatchedBalancer {
+impl RecordingBalancer {
     pub fn new(saved_in: Option<PathBuf>) -> Self {
         let inner = SimulatedBalancer::default();
         Self { inner, saved_in, served: Arc::default(), drained: Arc::default() }
@@ -62,10 +64,10 @@ impl WatchedBalancer {
     }
 }
 
-impl Balancer for WatchedBalancer {
+impl LoadBalancer for RecordingBalancer {
     type Error = Infallible;
 
-    async fn apply(&self, servers: &[Server]) -> Result<Applied, Infallible> {
+    async fn apply(&self, servers: &[Server]) -> Result<ApplyResult, Infallible> {
         for server in servers {
             match server.state {
                 ServerState::Serving => drop(self.served.lock().unwrap().insert(server.id)),
@@ -73,7 +75,7 @@ impl Balancer for WatchedBalancer {
                 ServerState::Warming => {}
             }
         }
-        crash::around_async("HAProxy", async {
+        failpoint::failpoint_async("HAProxy", async {
             let applied = self.inner.apply(servers).await;
             if let Some(folder) = &self.saved_in {
                 let lines: String =
@@ -86,40 +88,40 @@ impl Balancer for WatchedBalancer {
     }
 
     async fn stats(&self) -> Result<Stats, Infallible> {
-        crash::around_async("HAProxy", self.inner.stats()).await
+        failpoint::failpoint_async("HAProxy", self.inner.stats()).await
     }
 }
 
 /// The API's side.
 #[derive(Debug, Clone)]
-pub struct WatchedCloud {
+pub struct RecordingCloud {
     pub inner: SimulatedCloud,
-    balancer: WatchedBalancer,
+    balancer: RecordingBalancer,
     tag: Tag,
     saved_in: Option<PathBuf>,
-    made: Arc<Mutex<HashSet<DropletId>>>,
+    created: Arc<Mutex<HashSet<DropletId>>>,
     pub violations: Violations,
 }
 
-impl WatchedCloud {
-    pub fn new(inner: SimulatedCloud, balancer: WatchedBalancer, tag: Tag, saved_in: Option<PathBuf>) -> Self {
-        Self { inner, balancer, tag, saved_in, made: Arc::default(), violations: Violations::default() }
+impl RecordingCloud {
+    pub fn new(inner: SimulatedCloud, balancer: RecordingBalancer, tag: Tag, saved_in: Option<PathBuf>) -> Self {
+        Self { inner, balancer, tag, saved_in, created: Arc::default(), violations: Violations::default() }
     }
 
     /// What the world is, and when.
-    pub fn saved(folder: &Path) -> Option<(Timestamp, doproxy::simulation::cloud::State)> {
+    pub fn saved(folder: &Path) -> Option<(Timestamp, doproxy::simulation::cloud::PersistedState)> {
         let text = std::fs::read_to_string(folder.join("world")).ok()?;
         Some(serde_json::from_str(&text).unwrap())
     }
 
     pub fn save(&self) {
         let Some(folder) = &self.saved_in else { return };
-        let text = self.inner.with_world(|world, now| serde_json::to_string(&(now, world.state())).unwrap());
+        let text = self.inner.with_state(|world, now| serde_json::to_string(&(now, world.persisted())).unwrap());
         std::fs::write(folder.join("world"), text).unwrap();
     }
 
     async fn call<T>(&self, call: impl Future<Output = T>) -> T {
-        crash::around_async("the API's side", async {
+        failpoint::failpoint_async("the API's side", async {
             let answer = call.await;
             self.save();
             answer
@@ -128,8 +130,8 @@ impl WatchedCloud {
     }
 
     /// The droplets of that name that bear the fleet's tag: as it is, not as a list that lags shows it.
-    fn alive(&self, name: &str) -> HashSet<DropletId> {
-        self.inner.with_world(|world, now| {
+    fn tagged_droplets(&self, name: &str) -> HashSet<DropletId> {
+        self.inner.with_state(|world, now| {
             let faults = world.faults().clone();
             world.set_faults(Faults::default());
             let there = world.list(now, Selection::Name(name)).droplets;
@@ -140,48 +142,48 @@ impl WatchedCloud {
     }
 
     /// The droplets that requests of the fleet made.
-    pub fn made(&self) -> HashSet<DropletId> {
-        self.made.lock().unwrap().clone()
+    pub fn created(&self) -> HashSet<DropletId> {
+        self.created.lock().unwrap().clone()
     }
 }
 
-impl Cloud for WatchedCloud {
-    async fn create(&self, request: &CreateRequest) -> Result<Vec<CloudDroplet>, CloudError> {
-        let before: Vec<_> = request.names.iter().map(|name| self.alive(name.as_str())).collect();
+impl CloudProvider for RecordingCloud {
+    async fn create(&self, request: &CreateRequest) -> Result<Vec<CloudInstance>, CloudError> {
+        let before: Vec<_> = request.names.iter().map(|name| self.tagged_droplets(name.as_str())).collect();
         self.call(async {
             let answer = self.inner.create(request).await;
             for (name, before) in request.names.iter().zip(&before) {
-                let new: Vec<DropletId> = self.alive(name.as_str()).difference(before).copied().collect();
-                if !new.is_empty() && before.iter().any(|id| self.made().contains(id)) {
-                    self.violations.note(format!("{name} was made a second time"));
+                let new: Vec<DropletId> = self.tagged_droplets(name.as_str()).difference(before).copied().collect();
+                if !new.is_empty() && before.iter().any(|id| self.created().contains(id)) {
+                    self.violations.record(format!("{name} was made a second time"));
                 }
-                self.made.lock().unwrap().extend(new);
+                self.created.lock().unwrap().extend(new);
             }
             answer
         })
         .await
     }
 
-    async fn get(&self, id: DropletId) -> Result<CloudDroplet, CloudError> {
+    async fn get(&self, id: DropletId) -> Result<CloudInstance, CloudError> {
         self.call(self.inner.get(id)).await
     }
 
-    async fn list(&self, filter: &Filter) -> Result<Vec<CloudDroplet>, CloudError> {
+    async fn list(&self, filter: &Filter) -> Result<Vec<CloudInstance>, CloudError> {
         self.call(self.inner.list(filter)).await
     }
 
     async fn delete(&self, id: DropletId) -> Result<(), CloudError> {
-        let foreign = self
-            .inner
-            .with_world(|world, now| world.machine(now, id).is_ok_and(|droplet| !droplet.has_tag(self.tag.as_str())));
+        let foreign = self.inner.with_state(|world, now| {
+            world.droplet_itself(now, id).is_ok_and(|droplet| !droplet.has_tag(self.tag.as_str()))
+        });
         if foreign {
-            self.violations.note(format!("droplet {id}, which does not bear the fleet's tag, was to be deleted"));
+            self.violations.record(format!("droplet {id}, which does not bear the fleet's tag, was to be deleted"));
         }
         if self.balancer.serves(id) {
-            self.violations.note(format!("droplet {id} was to be deleted while HAProxy sends it new sessions"));
+            self.violations.record(format!("droplet {id} was to be deleted while HAProxy sends it new sessions"));
         }
         if self.balancer.served.lock().unwrap().contains(&id) && !self.balancer.drained.lock().unwrap().contains(&id) {
-            self.violations.note(format!("droplet {id} was to be deleted without a drain"));
+            self.violations.record(format!("droplet {id} was to be deleted without a drain"));
         }
         self.call(self.inner.delete(id)).await
     }

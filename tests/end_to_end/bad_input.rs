@@ -3,29 +3,29 @@
 use doproxy::cloud::digitalocean::ApiUrl;
 use doproxy::simulation::cloud::{CallFault, Effect, Faults, Frequency};
 
-use crate::assert_said;
-use crate::stage::{Ended, Stage, free_port, run};
+use crate::assert_output;
+use crate::stage::{Output, TestEnvironment, free_port, run};
 
 /// What one command after another said, each with its exit code.
-struct Said(String);
+struct Findings(String);
 
-impl Said {
+impl Findings {
     fn nothing() -> Self {
         Self(String::new())
     }
 
-    fn add(&mut self, ended: &Ended) {
+    fn add(&mut self, ended: &Output) {
         assert_ne!(ended.code, 0, "it worked: {ended:?}");
-        assert!(!ended.err.contains("panicked"), "{}", ended.err);
-        self.0 += &format!("{} {}", ended.code, ended.err);
+        assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+        self.0 += &format!("{} {}", ended.code, ended.stderr);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_configuration_is_refused_with_its_place() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let valid = std::fs::read_to_string(stage.path("doproxy.yml")).unwrap();
-    let mut said = Said::nothing();
+    let mut said = Findings::nothing();
 
     for (from, to) in [
         ("fleet: test", "fleet: [test"),
@@ -40,7 +40,7 @@ async fn a_wrong_configuration_is_refused_with_its_place() {
     }
     said.add(&stage.doproxy(&["--config", "missing.yml", "create"]).await);
 
-    assert_said!(stage, said.0, @r#"
+    assert_output!(stage, said.0, @r#"
     2 error: doproxy.yml:1:8: fleet: invalid type: sequence, expected a string
     2 error: doproxy.yml:1:1: unknown field `flet`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `history`, `metrics`, `records`, `telemetry`, `plugins`; did you mean `fleet`?
     2 error: doproxy.yml:2:18: droplet_options: missing field `region`
@@ -49,15 +49,15 @@ async fn a_wrong_configuration_is_refused_with_its_place() {
     2 error: the health path "/health check" is not valid: begins with / and is made of letters, digits and ._:-/%?=&~+,@
     2 error: cannot read missing.yml: No such file or directory (os error 2); `doproxy init` writes one, `--config FILE` names another
     "#);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_file_that_cannot_be_used_is_refused() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.write_with_mode("open", "dop_v1_very_secret", 0o644);
     stage.write_with_mode("empty", "\n", 0o600);
-    let mut said = Said::nothing();
+    let mut said = Findings::nothing();
 
     for file in ["missing", ".", "open", "empty"] {
         let mut command = stage.configure(&format!("token_file: {file}\n")).command(&["create"]);
@@ -65,25 +65,25 @@ async fn a_token_file_that_cannot_be_used_is_refused() {
     }
     said.add(&run(stage.configure("").command(&["create"]).env_remove("DIGITALOCEAN_TOKEN")).await);
 
-    assert_said!(stage, said.0, @r"
+    assert_output!(stage, said.0, @r"
     2 error: the token file DIR/missing cannot be read: No such file or directory (os error 2)
     2 error: the token file DIR/. is no regular file
     2 error: the token file DIR/open can be read by everybody on this machine: `chmod 600 DIR/open`
     2 error: DIR/empty holds no API token: it is empty, or has spaces or characters that no token has
     2 error: no API token: set DIGITALOCEAN_TOKEN, or name a token_file in doproxy.yml
     ");
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_plugin_is_refused_by_name() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     std::fs::write(stage.path("garbage.wasm"), "not wasm at all").unwrap();
     std::fs::write(stage.path("module.wasm"), wat::parse_str("(module)").unwrap()).unwrap();
     std::fs::write(stage.path("empty.wasm"), wat::parse_str("(component)").unwrap()).unwrap();
     let greedy = r#"(component (import "evil:host/steal" (instance (export "keys" (func)))))"#;
     std::fs::write(stage.path("greedy.wasm"), wat::parse_str(greedy).unwrap()).unwrap();
-    let mut said = Said::nothing();
+    let mut said = Findings::nothing();
 
     for plugin in [
         "file:garbage.wasm",
@@ -99,7 +99,7 @@ async fn what_is_no_plugin_is_refused_by_name() {
         said.add(&stage.doproxy(&["run", "--once"]).await);
     }
 
-    assert_said!(stage, said.0, @r#"
+    assert_output!(stage, said.0, @r#"
     2 error: plugin file:DIR/garbage.wasm: the file is not WebAssembly; a plugin is a WebAssembly component
     2 error: plugin file:DIR/module.wasm: the file is a core module, not a component; `wasm-tools component new` makes one
     2 error: plugin file:DIR/empty.wasm: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data
@@ -109,13 +109,13 @@ async fn what_is_no_plugin_is_refused_by_name() {
     2 error: plugin builtin:cloud-init: this is a user-data-generator, and a scaling-policy is wanted here
     2 error: doproxy.yml:17:15: scaling.policies[0]: "target-tracking" is no plugin reference; write builtin:target-tracking
     "#);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_says_what_is_wrong_with_its_configuration() {
-    let stage = Stage::set().await;
-    let mut said = Said::nothing();
+    let stage = TestEnvironment::new().await;
+    let mut said = Findings::nothing();
 
     for config in
         ["{metric: haproxy.sessions}", "{metric: haproxy.sessions, target_per_droplet: -1}", "{metric: 5, targt: 1}"]
@@ -126,7 +126,7 @@ async fn a_plugin_says_what_is_wrong_with_its_configuration() {
     stage.configure("user_data: {plugin: 'builtin:cloud-init', config: {template: '#!/bin/sh {{ hostnme }}'}}\n");
     said.add(&stage.doproxy(&["create"]).await);
 
-    assert_said!(stage, said.0, @r#"
+    assert_output!(stage, said.0, @r#"
     2 error: plugin builtin:target-tracking: the configuration is not valid:
       one of target_per_droplet and target_average is needed
     2 error: plugin builtin:target-tracking: the configuration is not valid:
@@ -138,15 +138,15 @@ async fn a_plugin_says_what_is_wrong_with_its_configuration() {
       /template: line 1: there is no field "hostnme"; hostname, index, fleet, size, region, image, tags, params and params.KEY are (write {{ "{{" }} for {{ itself)
     "#);
     assert_eq!(stage.billed(), [""; 0]);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn user_data_that_would_be_ignored_or_refused_is_never_sent() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.write("unknown", "packages: [nginx]\n");
     stage.write("large", &format!("#!/bin/sh\n{}", "#".repeat(65_536)));
-    let mut said = Said::nothing();
+    let mut said = Findings::nothing();
 
     for file in ["unknown", "large", "missing"] {
         stage.configure(&format!("userdata_file: {file}\n"));
@@ -155,20 +155,20 @@ async fn user_data_that_would_be_ignored_or_refused_is_never_sent() {
     stage.configure("user_data: {plugin: 'builtin:cloud-init', config: {template: 'hello {{ hostname }}'}}\n");
     said.add(&stage.doproxy(&["create"]).await);
 
-    assert_said!(stage, said.0, @r#"
+    assert_output!(stage, said.0, @r#"
     2 error: userdata_file DIR/unknown: user data begins with "packages", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows
     2 error: userdata_file DIR/large: user data is 65546 bytes; DigitalOcean takes at most 65536: load the rest from the droplet, with #include or curl
     2 error: cannot read userdata_file DIR/missing: No such file or directory (os error 2)
     1 error: the user data of www-0-RANDOM cannot be sent: user data begins with "hello", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows (written by builtin:cloud-init)
     "#);
     assert_eq!(stage.billed(), [""; 0]);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_that_does_not_render_is_refused_with_its_line() {
-    let stage = Stage::set().await;
-    let mut said = Said::nothing();
+    let stage = TestEnvironment::new().await;
+    let mut said = Findings::nothing();
 
     for template in ["global\n{% for s in servers %}\n", "global\n{{ servrs }}\n", "global\n# doproxy: end\n"] {
         stage.write("mine.tera", template);
@@ -176,35 +176,35 @@ async fn a_template_that_does_not_render_is_refused_with_its_line() {
         said.add(&stage.doproxy(&["generate"]).await);
     }
 
-    assert_said!(stage, said.0, @r"
+    assert_output!(stage, said.0, @r"
     2 error: DIR/mine.tera:3: Unexpected end of input
     2 error: DIR/mine.tera:2: Variable `servrs` is not defined. Available variables: backend, bind, check_interval, fast_check_interval, fleet, health_path, log, max_sessions, metrics, run_as, server_port, servers, slow_start, state_file, stats_socket, timeouts
     2 error: DIR/mine.tera does not give a configuration of this fleet: there must be one `backend droplets`, and there are 0
     ");
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_haproxy_nothing_is_lost_and_the_remedy_is_said() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let valid = std::fs::read_to_string(stage.path("doproxy.yml")).unwrap();
     stage.write("doproxy.yml", &valid.replace("log: none", "log: none\n  binary: /nowhere/haproxy"));
 
     let ended = stage.doproxy(&["create"]).await;
     stage.write("doproxy.yml", &valid);
-    stage.works(&["reload"]).await;
+    stage.run_ok(&["reload"]).await;
 
     assert_eq!(ended.code, 1);
-    assert!(ended.err.contains("error: there is no HAProxy at /nowhere/haproxy; install it"), "{}", ended.err);
-    assert_eq!((stage.billed().len(), stage.servers()), (1, 1));
-    stage.strike().await;
+    assert!(ended.stderr.contains("error: there is no HAProxy at /nowhere/haproxy; install it"), "{}", ended.stderr);
+    assert_eq!((stage.billed().len(), stage.server_count()), (1, 1));
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_fails_is_said_with_its_own_words() {
-    let stage = Stage::set().await;
-    stage.works(&["create"]).await;
-    let mut said = Said::nothing();
+    let stage = TestEnvironment::new().await;
+    stage.run_ok(&["create"]).await;
+    let mut said = Findings::nothing();
 
     for code in [401, 422, 429, 500] {
         let effect =
@@ -219,44 +219,48 @@ async fn an_api_that_fails_is_said_with_its_own_words() {
     let plain: Result<ApiUrl, _> = "http://example.com".parse();
     let not_encrypted = run(stage.command(&["print"]).env("DIGITALOCEAN_API_URL", "http://example.com")).await;
 
-    assert_said!(stage, said.0, @r"
+    assert_output!(stage, said.0, @r"
     1 error: GET /v2/droplets failed with status 401: what the API says [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
     1 error: GET /v2/droplets failed with status 422: what the API says [request id UUID]; run `doproxy check` to find what the API refuses
     1 error: GET /v2/droplets failed with status 429: what the API says (after 4 attempts) [request id UUID]; wait, and look for other programs that use the same token
     1 error: GET /v2/droplets failed with status 500: what the API says (after 4 attempts) [request id UUID]; try again; see DigitalOcean's status page if it goes on
     ");
-    assert!(unreachable.out.contains("serving") || unreachable.out.contains("status: ?"), "{}", unreachable.out);
+    assert!(
+        unreachable.stdout.contains("serving") || unreachable.stdout.contains("status: ?"),
+        "{}",
+        unreachable.stdout
+    );
     assert_eq!((unreachable.code, not_encrypted.code), (1, 1));
-    assert!(not_encrypted.err.contains(&plain.unwrap_err().to_string()), "{}", not_encrypted.err);
-    stage.strike().await;
+    assert!(not_encrypted.stderr.contains(&plain.unwrap_err().to_string()), "{}", not_encrypted.stderr);
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_inventory_that_is_damaged_or_in_use_is_left_alone() {
-    let stage = Stage::with(std::time::Duration::from_secs(30), 25).await;
-    let mut said = Said::nothing();
+    let stage = TestEnvironment::with_options(std::time::Duration::from_secs(30), 25).await;
+    let mut said = Findings::nothing();
     let mut other = stage.start(&["create"]);
-    crate::stage::until("the other holds the lock", async || stage.billed().len() == 1).await;
+    crate::stage::wait_until("the other holds the lock", async || stage.billed().len() == 1).await;
 
     said.add(&stage.doproxy(&["--wait", "100ms", "create"]).await);
     other.kill().await.unwrap();
     stage.write("broken.db", &"3164445\n".repeat(1000));
     said.add(&stage.doproxy(&["--inventory", "broken.db", "print"]).await);
 
-    assert_said!(stage, said.0, @r"
+    assert_output!(stage, said.0, @r"
     1 waiting for doproxy create (process PID), which is changing the inventory
     error: the inventory DIR/doproxy.db is being changed by doproxy create (process PID); waited 100ms, try again when it is done
     1 error: the inventory DIR/broken.db is damaged or not an inventory (file is not a database), and nothing was done; there is no backup. Move the file away with `mv DIR/broken.db DIR/broken.db.damaged; rm -f DIR/broken.db-wal DIR/broken.db-shm` and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag
     ");
     assert!(std::fs::read_to_string(stage.path("broken.db")).unwrap().starts_with("3164445\n"));
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_that_is_none_deletes_nothing() {
-    let stage = Stage::set().await;
-    stage.works(&["create", "--count", "2"]).await;
-    let mut said = Said::nothing();
+    let stage = TestEnvironment::new().await;
+    stage.run_ok(&["create", "--count", "2"]).await;
+    let mut said = Findings::nothing();
 
     for arguments in [
         &["delete", "abc", "--yes"][..],
@@ -272,7 +276,7 @@ async fn a_line_that_is_none_deletes_nothing() {
     let none = stage.doproxy(&["delete"]).await;
     let negative = stage.doproxy(&["delete", "-1", "--yes"]).await;
 
-    assert_said!(stage, said.0, @r#"
+    assert_output!(stage, said.0, @r#"
     2 error: "abc" is neither a line of `doproxy print` nor the name of a droplet of this fleet
     2 error: there is no line 2: `doproxy print` shows lines 0 to 1
     2 error: "+0" is neither a line of `doproxy print` nor the name of a droplet of this fleet
@@ -283,5 +287,5 @@ async fn a_line_that_is_none_deletes_nothing() {
     "#);
     assert_eq!((none.code, negative.code), (2, 2));
     assert_eq!(stage.billed().len(), 2);
-    stage.strike().await;
+    stage.tear_down().await;
 }

@@ -6,10 +6,10 @@ use doproxy::simulation::cloud::{CallFault, Effect, Faults, Frequency};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::assert_said;
-use crate::stage::{Stage, http, run, until};
+use crate::assert_output;
+use crate::stage::{TestEnvironment, http, run, wait_until};
 
-fn refused(method: &str, code: u16, message: &str) -> Faults {
+fn rejected(method: &str, code: u16, message: &str) -> Faults {
     let effect = Effect::Status { code, message: Some(message.to_owned()), retry_after_s: None, acted: false };
     let call = CallFault { method: Some(method.to_owned()), path: None, when: Frequency::Always, effect };
     Faults { calls: vec![call], ..Faults::default() }
@@ -17,90 +17,90 @@ fn refused(method: &str, code: u16, message: &str) -> Faults {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_1_a_droplet_deleted_by_hand_kills_no_command() {
-    let stage = Stage::set().await;
-    stage.works(&["create", "--count", "2"]).await;
-    stage.delete_by_hand(0);
+    let stage = TestEnvironment::new().await;
+    stage.run_ok(&["create", "--count", "2"]).await;
+    stage.delete_out_of_band(0);
 
     let printed = stage.doproxy(&["print"]).await;
-    stage.works(&["reload"]).await;
-    stage.works(&["create"]).await;
+    stage.run_ok(&["reload"]).await;
+    stage.run_ok(&["create"]).await;
 
     assert_eq!(printed.code, 0);
-    assert_said!(stage, printed.out + &printed.err, @r"
+    assert_output!(stage, printed.stdout + &printed.stderr, @r"
     0) www-0-RANDOM  (pvt ip: ADDRESS, status: not listed, id ID)
     1) www-1-RANDOM  (pvt ip: ADDRESS, status: active, id ID)
     warning: www-0-RANDOM (id ID) is not in DigitalOcean's list of this fleet; the next create, delete or reload finds out whether it is gone
     ");
-    assert_eq!((stage.fleet().await.len(), stage.servers()), (2, 2));
-    stage.strike().await;
+    assert_eq!((stage.fleet().await.len(), stage.server_count()), (2, 2));
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_2_a_blank_line_in_an_old_inventory_does_not_matter() {
-    let stage = Stage::with(Duration::from_millis(1), 25).await;
-    let ids = stage.make_elsewhere(2);
+    let stage = TestEnvironment::with_options(Duration::from_millis(1), 25).await;
+    let ids = stage.create_external_droplets(2);
     stage.write("inventory", &format!("{}\n\n{}\n\n", ids[0], ids[1]));
 
-    stage.works(&["import", "inventory"]).await;
-    stage.works(&["reload"]).await;
+    stage.run_ok(&["import", "inventory"]).await;
+    stage.run_ok(&["reload"]).await;
 
-    assert_eq!((stage.fleet().await.len(), stage.servers()), (2, 2));
-    stage.strike().await;
+    assert_eq!((stage.fleet().await.len(), stage.server_count()), (2, 2));
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_3_no_two_droplets_have_the_same_name() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
 
-    stage.works(&["create", "--count", "3"]).await;
-    stage.works(&["delete", "0", "--yes"]).await;
-    stage.works(&["create"]).await;
+    stage.run_ok(&["create", "--count", "3"]).await;
+    stage.run_ok(&["delete", "0", "--yes"]).await;
+    stage.run_ok(&["create"]).await;
 
     let mut names = stage.billed();
     let numbers: Vec<&str> = names.iter().map(|name| name.split('-').nth(1).unwrap()).collect();
     assert_eq!(numbers, ["1", "2", "3"]);
     names.dedup();
     assert_eq!(names.len(), 3);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_4_ctrl_c_while_waiting_leaves_nothing_that_the_next_command_does_not_know() {
-    let stage = Stage::with(Duration::from_secs(2), 25).await;
+    let stage = TestEnvironment::with_options(Duration::from_secs(2), 25).await;
     let mut create = stage.start(&["create", "--count", "2"]);
-    until("the droplets are asked for", async || stage.billed().len() == 2).await;
+    wait_until("the droplets are asked for", async || stage.billed().len() == 2).await;
 
     kill(Pid::from_raw(create.id().unwrap().cast_signed()), Signal::SIGINT).unwrap();
     let stopped = create.wait().await.unwrap();
     let known = stage.fleet().await.len();
-    stage.works(&["create"]).await;
+    stage.run_ok(&["create"]).await;
 
     assert_eq!((stopped.code(), known), (Some(1), 2));
     assert_eq!(stage.billed().len(), 3);
     assert!(stage.fleet().await.iter().all(|droplet| droplet["phase"] == "serving"));
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_5_a_droplet_without_an_address_never_reaches_haproxy() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.configure_timeouts("poll: 50ms, boot: 500ms");
     stage.set_faults(Faults { active_without_address: Frequency::Always, ..Faults::default() });
-    let before = stage.installed();
+    let before = stage.installed_config();
 
     let ended = stage.doproxy(&["create"]).await;
 
     assert_eq!(ended.code, 1);
-    assert_eq!(stage.installed(), before);
+    assert_eq!(stage.installed_config(), before);
     assert_eq!(stage.billed(), [""; 0]);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_6_a_configuration_that_haproxy_refuses_is_never_installed() {
-    let stage = Stage::set().await;
-    stage.works(&["create"]).await;
-    let before = stage.installed();
+    let stage = TestEnvironment::new().await;
+    stage.run_ok(&["create"]).await;
+    let before = stage.installed_config();
     let template = doproxy::balancer::haproxy::BUILT_IN_TEMPLATE
         .replace("    mode http\n", "    mode http\n    reqadd X-A:\\ b\n");
     stage.write("mine.tera", &template);
@@ -108,71 +108,71 @@ async fn defect_6_a_configuration_that_haproxy_refuses_is_never_installed() {
 
     let ended = stage.doproxy(&["reload"]).await;
 
-    assert_said!(stage, ended.err, @r"
+    assert_output!(stage, ended.stderr, @r"
     error: HAProxy refuses the configuration made by DIR/mine.tera: line 19 is `reqadd X-A:\ b`
     [ALERT] config : parsing [DIR/haproxy/haproxy.cfg:19] : The 'reqadd' directive is not supported anymore since HAProxy 2.1. Use 'http-request add-header' instead.
     [ALERT] config : Error(s) found in configuration file : DIR/haproxy/haproxy.cfg
     nothing was changed, neither DIR/haproxy/haproxy.cfg nor what is live
     ");
-    assert_eq!((ended.code, ended.out.as_str()), (2, ""));
-    assert_eq!(stage.installed(), before);
-    assert_eq!(stage.answers(2).await.len(), 2);
-    stage.strike().await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
+    assert_eq!(stage.installed_config(), before);
+    assert_eq!(stage.responding_droplets(2).await.len(), 2);
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_7_a_delete_drains_and_is_forgotten_by_nobody() {
-    let stage = Stage::set().await;
-    stage.works(&["create", "--count", "2"]).await;
-    stage.set_faults(refused("DELETE", 401, "Unable to authenticate you"));
+    let stage = TestEnvironment::new().await;
+    stage.run_ok(&["create", "--count", "2"]).await;
+    stage.set_faults(rejected("DELETE", 401, "Unable to authenticate you"));
 
     let refused = stage.doproxy(&["delete", "0", "--yes"]).await;
     let known = stage.fleet().await[0]["phase"].clone();
     stage.set_faults(Faults::default());
-    stage.works(&["reload"]).await;
+    stage.run_ok(&["reload"]).await;
 
     assert_eq!((refused.code, known), (1, "deleting".into()));
     assert_eq!((stage.billed().len(), stage.fleet().await.len()), (1, 1));
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_7_a_request_in_flight_survives_the_delete_of_its_droplet() {
-    let stage = Stage::set().await;
-    stage.works(&["create"]).await;
+    let stage = TestEnvironment::new().await;
+    stage.run_ok(&["create"]).await;
     let url = format!("{}?delay_ms=1500", stage.site());
     let request = tokio::spawn(async move { http().get(url).send().await.unwrap().status() });
     stage.wait_for_sessions(1).await;
 
-    stage.works(&["delete", "0", "--yes"]).await;
+    stage.run_ok(&["delete", "0", "--yes"]).await;
 
     assert_eq!(request.await.unwrap(), 200);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_8_two_commands_at_once_lose_nothing() {
-    let stage = Stage::with(Duration::from_millis(500), 25).await;
+    let stage = TestEnvironment::with_options(Duration::from_millis(500), 25).await;
 
     let (mut one, mut two) = (stage.command(&["create"]), stage.command(&["create"]));
     let (one, two) = tokio::join!(run(&mut one), run(&mut two));
 
     assert_eq!((one.code, two.code), (0, 0), "{one:?} {two:?}");
     let waited =
-        [&one, &two].into_iter().filter(|ended| ended.err.contains("waiting for doproxy create (process")).count();
+        [&one, &two].into_iter().filter(|ended| ended.stderr.contains("waiting for doproxy create (process")).count();
     assert_eq!(waited, 1);
-    assert_eq!((stage.billed().len(), stage.fleet().await.len(), stage.servers()), (2, 2, 2));
-    stage.strike().await;
+    assert_eq!((stage.billed().len(), stage.fleet().await.len(), stage.server_count()), (2, 2, 2));
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_9_a_refusal_of_the_api_is_one_clear_message() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let refusals = [
-        refused("POST", 401, "Unable to authenticate you"),
-        refused("POST", 422, "creating this/these droplet(s) will exceed your droplet limit"),
-        refused("POST", 422, "Size is not available in this region."),
-        refused("POST", 422, "999 are invalid key identifiers for Droplet creation."),
+        rejected("POST", 401, "Unable to authenticate you"),
+        rejected("POST", 422, "creating this/these droplet(s) will exceed your droplet limit"),
+        rejected("POST", 422, "Size is not available in this region."),
+        rejected("POST", 422, "999 are invalid key identifiers for Droplet creation."),
     ];
 
     let mut said = Vec::new();
@@ -180,22 +180,22 @@ async fn defect_9_a_refusal_of_the_api_is_one_clear_message() {
         stage.set_faults(faults);
         let ended = stage.doproxy(&["create"]).await;
         assert_eq!(ended.code, 1);
-        said.extend(ended.err.lines().filter(|line| line.starts_with("error:")).map(ToOwned::to_owned));
+        said.extend(ended.stderr.lines().filter(|line| line.starts_with("error:")).map(ToOwned::to_owned));
     }
 
-    assert_said!(stage, said.join("\n"), @r"
+    assert_output!(stage, said.join("\n"), @r"
     error: www-0-RANDOM: POST /v2/droplets failed with status 401: Unable to authenticate you [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
     error: www-1-RANDOM: POST /v2/droplets failed with status 422: creating this/these droplet(s) will exceed your droplet limit [request id UUID]; delete droplets, or ask DigitalOcean for a higher droplet limit
     error: www-2-RANDOM: POST /v2/droplets failed with status 422: Size is not available in this region. [request id UUID]; choose another size or region in droplet_options
     error: www-3-RANDOM: POST /v2/droplets failed with status 422: 999 are invalid key identifiers for Droplet creation. [request id UUID]; run `doproxy check` to find what the API refuses
     ");
     assert_eq!(stage.fleet().await.len(), 0);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn defect_10_a_token_that_others_can_read_is_not_used_or_warned_of() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.write_with_mode("token", "dop_v1_very_secret\n", 0o644);
 
     let file = run(stage.configure("token_file: token\n").command(&["create"]).env_remove("DIGITALOCEAN_TOKEN")).await;
@@ -203,9 +203,9 @@ async fn defect_10_a_token_that_others_can_read_is_not_used_or_warned_of() {
         run(stage.configure("token: dop_v1_very_secret\n").command(&["print"]).env_remove("DIGITALOCEAN_TOKEN")).await;
 
     assert_eq!((file.code, inline.code), (2, 0));
-    assert_said!(stage, file.err + &inline.err, @r"
+    assert_output!(stage, file.stderr + &inline.stderr, @r"
     error: the token file DIR/token can be read by everybody on this machine: `chmod 600 DIR/token`
     warning: doproxy.yml: token: EVERYBODY on this machine can read it, and with it delete every droplet of the account: put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file; then make a new token and revoke this one
     ");
-    stage.strike().await;
+    stage.tear_down().await;
 }

@@ -1,15 +1,15 @@
 //! What a person reads when the API fails: one message for each kind of fault, from the program itself.
 
-use doproxy::simulation::cloud::{CallFault, Effect, Faults, Frequency, Garble};
+use doproxy::simulation::cloud::{CallFault, CorruptBody, Effect, Faults, Frequency};
 
-use crate::assert_said;
-use crate::stage::{Ended, Stage, free_port, run};
+use crate::assert_output;
+use crate::stage::{Output, TestEnvironment, free_port, run};
 
 const LIST: &str = "GET /v2/droplets";
 const CREATE: &str = "POST /v2/droplets";
 const DELETE: &str = "DELETE /v2/droplets/{id}";
 
-fn strike(call: &str, when: Frequency, effect: Effect) -> Faults {
+fn inject(call: &str, when: Frequency, effect: Effect) -> Faults {
     let (method, path) = call.split_once(' ').unwrap();
     let fault = CallFault { method: Some(method.to_owned()), path: Some(path.to_owned()), when, effect };
     Faults { calls: vec![fault], ..Faults::default() }
@@ -21,47 +21,50 @@ fn status(code: u16) -> Effect {
 
 /// The last word of a command that failed. How often things are tried before it, and for how long, depends on the
 /// machine.
-fn error_of(title: &str, ended: &Ended) -> String {
-    assert!(!ended.err.contains("panicked"), "{}", ended.err);
-    assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{title}: {}", ended.err);
-    let errors: Vec<&str> = ended.err.lines().filter(|line| line.starts_with("error: ")).collect();
+fn error_of(title: &str, ended: &Output) -> String {
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{title}: {}", ended.stderr);
+    let errors: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     format!("{title}\n  {}\n", errors.join("\n"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_of_a_create_is_told_with_what_to_do() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.configure_timeouts("poll: 50ms, visible: 300ms, boot: 2s");
     // The first is for what an earlier command left, the second comes before the request.
     let from_the_third_on = Frequency::Later { after: 2, next: None };
     let mut said = String::new();
 
     for (title, faults) in [
-        ("token revoked in mid-flight", strike(LIST, from_the_third_on, status(401))),
-        ("token refused", strike(CREATE, Frequency::Always, status(401))),
-        ("hourly limit", strike(CREATE, Frequency::Always, Effect::HourlyLimit { reset_after_s: 3000 })),
-        ("hourly limit before it began", strike(LIST, Frequency::Always, Effect::HourlyLimit { reset_after_s: 3000 })),
+        ("token revoked in mid-flight", inject(LIST, from_the_third_on, status(401))),
+        ("token refused", inject(CREATE, Frequency::Always, status(401))),
+        ("hourly limit", inject(CREATE, Frequency::Always, Effect::HourlyLimit { reset_after_s: 3000 })),
+        ("hourly limit before it began", inject(LIST, Frequency::Always, Effect::HourlyLimit { reset_after_s: 3000 })),
         ("droplet limit", Faults { droplet_limit: Some(0), ..Faults::default() }),
         ("sold out", Faults { sold_out_sizes: vec!["s-1vcpu-1gb".to_owned()], ..Faults::default() }),
-        ("502 with a page", strike(LIST, Frequency::Always, Effect::Page { code: 502, acted: false })),
+        ("502 with a page", inject(LIST, Frequency::Always, Effect::Page { code: 502, acted: false })),
         (
             "a page in place of the API",
-            strike(LIST, Frequency::Always, Effect::Garbled { how: Garble::Page, acted: false }),
+            inject(LIST, Frequency::Always, Effect::Garbled { how: CorruptBody::Page, acted: false }),
         ),
-        ("truncated answer", strike(LIST, Frequency::Always, Effect::Garbled { how: Garble::Truncated, acted: true })),
-        ("outcome unknown for good", strike(CREATE, Frequency::Always, Effect::Reset)),
+        (
+            "truncated answer",
+            inject(LIST, Frequency::Always, Effect::Garbled { how: CorruptBody::Truncated, acted: true }),
+        ),
+        ("outcome unknown for good", inject(CREATE, Frequency::Always, Effect::Reset)),
         ("stuck in new", Faults { stuck_in_new: Frequency::Next(1), ..Faults::default() }),
     ] {
         stage.set_faults(faults);
         said += &error_of(title, &stage.doproxy(&["create"]).await);
         stage.set_faults(Faults::default());
         // Whatever is left is carried on, so that each fault meets the same fleet.
-        stage.works(&["reload"]).await;
+        stage.run_ok(&["reload"]).await;
     }
     let nobody = format!("http://127.0.0.1:{}", free_port());
     said += &error_of("connection refused", &run(stage.command(&["create"]).env("DIGITALOCEAN_API_URL", nobody)).await);
 
-    assert_said!(stage, said, @r#"
+    assert_output!(stage, said, @r#"
     token revoked in mid-flight
       error: GET /v2/droplets failed with status 401: Unable to authenticate you. [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
     token refused
@@ -87,17 +90,17 @@ async fn each_fault_of_a_create_is_told_with_what_to_do() {
     connection refused
       error: GET /v2/droplets failed: no connection: Connection refused (os error 111) (after 4 attempts); check the network, and DIGITALOCEAN_API_URL if it is set
     "#);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_answer_is_said_and_the_droplet_is_found() {
-    let stage = Stage::set().await;
-    stage.set_faults(strike(CREATE, Frequency::Next(1), Effect::DropResponse));
+    let stage = TestEnvironment::new().await;
+    stage.set_faults(inject(CREATE, Frequency::Next(1), Effect::DropResponse));
 
     let ended = stage.doproxy(&["create"]).await;
 
-    assert_said!(stage, ended.err, @r"
+    assert_output!(stage, ended.stderr, @r"
     asking DigitalOcean for www-0-RANDOM
     it is not known whether the request for www-0-RANDOM was carried out (POST /v2/droplets failed: the connection broke before the answer was complete: connection closed before message completed); looking for it
     www-0-RANDOM was made after all and is booting (id ID)
@@ -106,12 +109,12 @@ async fn a_lost_answer_is_said_and_the_droplet_is_found() {
     www-0-RANDOM is serving
     ");
     assert_eq!((ended.code, stage.billed().len()), (0, 1));
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_fault_of_a_delete_is_told_with_what_to_do() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.configure_timeouts("poll: 50ms, delete: 300ms");
     let pending = Effect::Status {
         code: 422,
@@ -122,18 +125,18 @@ async fn each_fault_of_a_delete_is_told_with_what_to_do() {
     let mut said = String::new();
 
     for (title, faults) in [
-        ("token revoked in mid-flight", strike(DELETE, Frequency::Always, status(401))),
-        ("pending event", strike(DELETE, Frequency::Always, pending)),
+        ("token revoked in mid-flight", inject(DELETE, Frequency::Always, status(401))),
+        ("pending event", inject(DELETE, Frequency::Always, pending)),
         ("accepted and not done", Faults { ignored_deletes: Frequency::Always, ..Faults::default() }),
     ] {
-        stage.works(&["create"]).await;
+        stage.run_ok(&["create"]).await;
         stage.set_faults(faults);
         said += &error_of(title, &stage.doproxy(&["delete", "0", "--yes"]).await);
         stage.set_faults(Faults::default());
-        stage.works(&["reload"]).await;
+        stage.run_ok(&["reload"]).await;
     }
 
-    assert_said!(stage, said, @r"
+    assert_output!(stage, said, @r"
     token revoked in mid-flight
       error: DELETE /v2/droplets/3164444 failed with status 401: Unable to authenticate you. [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
     pending event
@@ -142,5 +145,5 @@ async fn each_fault_of_a_delete_is_told_with_what_to_do() {
       error: www-2-RANDOM is still deleting after SOME TIME; the operation stays in the journal, and the next command carries it on
     ");
     assert_eq!(stage.billed(), [""; 0]);
-    stage.strike().await;
+    stage.tear_down().await;
 }

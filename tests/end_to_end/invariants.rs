@@ -10,40 +10,40 @@ use doproxy::model::{DropletId, Operation, OperationKind, Phase};
 use doproxy::simulation::cloud::Selection;
 use tokio::process::Command;
 
-use crate::stage::Stage;
+use crate::stage::TestEnvironment;
 
 /// The world, as the inventory, the API and HAProxy's file each have it.
 #[derive(Debug, PartialEq)]
-pub struct Fleet {
+pub struct FleetState {
     pub inventory: Snapshot,
-    pub closed: Vec<Operation>,
+    pub closed_operations: Vec<Operation>,
     pub billed: Vec<(DropletId, String)>,
     pub installed: String,
 }
 
-impl Fleet {
-    pub async fn of(stage: &Stage) -> Self {
+impl FleetState {
+    pub async fn load(stage: &TestEnvironment) -> Self {
         let inventory = SqliteInventory::open(stage.path("doproxy.db")).unwrap();
-        let billed = stage.with_world(|world, now| {
+        let billed = stage.with_state(|world, now| {
             world.list(now, Selection::All).droplets.iter().map(|one| (one.id, one.name.clone())).collect()
         });
         Self {
             inventory: inventory.load().await.unwrap(),
-            closed: inventory.closed_operations().unwrap(),
+            closed_operations: inventory.closed_operations().unwrap(),
             billed,
-            installed: stage.installed(),
+            installed: stage.installed_config(),
         }
     }
 }
 
 /// Lets a command that changes nothing by itself carry on, twice, and looks whether everything is in order.
-pub async fn recovers(stage: &Stage, what: &str) -> Fleet {
+pub async fn assert_recovers(stage: &TestEnvironment, what: &str) -> FleetState {
     let first = stage.doproxy(&["reload"]).await;
-    assert_eq!(first.code, 0, "{what}: the next command does not get through:\n{}", first.err);
-    let fleet = Fleet::of(stage).await;
+    assert_eq!(first.code, 0, "{what}: the next command does not get through:\n{}", first.stderr);
+    let fleet = FleetState::load(stage).await;
     let second = stage.doproxy(&["reload"]).await;
-    assert_eq!(second.code, 0, "{what}: the second command does not get through:\n{}", second.err);
-    assert_eq!(Fleet::of(stage).await, fleet, "{what}: the second recovery changed something");
+    assert_eq!(second.code, 0, "{what}: the second command does not get through:\n{}", second.stderr);
+    assert_eq!(FleetState::load(stage).await, fleet, "{what}: the second recovery changed something");
 
     let known: BTreeSet<_> = fleet.inventory.droplets.iter().filter_map(|droplet| droplet.id).collect();
     for (id, name) in &fleet.billed {
@@ -51,19 +51,22 @@ pub async fn recovers(stage: &Stage, what: &str) -> Fleet {
         let is_intended = |operation: &&Operation| {
             operation.kind == OperationKind::Create && operation.droplet.as_str().eq_ignore_ascii_case(name)
         };
-        assert!(fleet.closed.iter().any(|one| is_intended(&one)), "{what}: no operation owns {name}\n{fleet:#?}");
+        assert!(
+            fleet.closed_operations.iter().any(|one| is_intended(&one)),
+            "{what}: no operation owns {name}\n{fleet:#?}"
+        );
     }
     let names: BTreeSet<&str> = fleet.billed.iter().map(|(_, name)| name.as_str()).collect();
     assert_eq!(names.len(), fleet.billed.len(), "{what}: a droplet was doubled\n{fleet:#?}");
     assert_eq!(fleet.inventory.operations, [], "{what}: an operation stays open");
     assert!(fleet.inventory.droplets.iter().all(|droplet| droplet.phase == Phase::Serving), "{what}: {fleet:#?}");
     assert_eq!(known.len(), fleet.billed.len(), "{what}: the inventory knows droplets that are not there");
-    assert_eq!(stage.servers(), fleet.billed.len(), "{what}: HAProxy has other servers");
+    assert_eq!(stage.server_count(), fleet.billed.len(), "{what}: HAProxy has other servers");
     fleet
 }
 
 /// The same command as the child of another program: `program arguments… doproxy …`.
-pub fn under(program: &str, arguments: &[impl AsRef<str>], command: &Command) -> Command {
+pub fn wrap_command(program: &str, arguments: &[impl AsRef<str>], command: &Command) -> Command {
     let inner = command.as_std();
     let mut outer = Command::new(program);
     outer.args(arguments.iter().map(AsRef::as_ref)).arg(inner.get_program()).args(inner.get_args());
@@ -74,6 +77,6 @@ pub fn under(program: &str, arguments: &[impl AsRef<str>], command: &Command) ->
 }
 
 /// Prints a line that is wanted of a test that passes too: the harness keeps only what `println!` prints to itself.
-pub fn say(line: &str) {
+pub fn print_line(line: &str) {
     std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }

@@ -10,14 +10,14 @@ use std::fmt;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use crate::invariants::{recovers, say, under};
-use crate::stage::{Ended, Stage, run};
+use crate::invariants::{assert_recovers, print_line, wrap_command};
+use crate::stage::{Output, TestEnvironment, run};
 
 /// Of so many positions one is tried, so that it takes less than a minute.
-const EVERY: usize = 23;
+const DEFAULT_STRIDE: usize = 23;
 
 /// Calls that change something outside of the process.
-const CHANGES: &str =
+const MUTATING_SYSCALLS: &str =
     "write,writev,pwrite64,fsync,fdatasync,ftruncate,rename,linkat,unlink,openat,connect,sendto,sendmsg";
 /// What a call can fail with, and the calls that do.
 const FAILURES: [(&str, &[&str]); 2] = [
@@ -34,12 +34,12 @@ struct Fault {
     /// In the fleet's folder.
     file: Option<String>,
     /// `error=EIO`, `signal=KILL`.
-    what: &'static str,
+    effect: &'static str,
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { call, number, file, what } = self;
+        let Self { call, number, file, effect: what } = self;
         write!(
             f,
             "{what} at {call} number {number}{}",
@@ -56,7 +56,8 @@ fn faults(trace: &str, folder: &str) -> Vec<Fault> {
         let Some((thread, call)) = line.split_once(' ').map(|(thread, rest)| (thread, rest.trim_start())) else {
             continue;
         };
-        let Some((call, _)) = call.split_once('(').filter(|(call, _)| CHANGES.split(',').any(|one| one == *call))
+        let Some((call, _)) =
+            call.split_once('(').filter(|(call, _)| MUTATING_SYSCALLS.split(',').any(|one| one == *call))
         else {
             continue;
         };
@@ -70,13 +71,13 @@ fn faults(trace: &str, folder: &str) -> Vec<Fault> {
         if call == "openat" && !line.contains("O_CREAT") {
             continue;
         }
-        faults.insert(Fault { call: call.to_owned(), number, file: None, what: "signal=KILL" });
+        faults.insert(Fault { call: call.to_owned(), number, file: None, effect: "signal=KILL" });
         // Files fail, and not pipes and sockets: with those of its own runtime no program does anything sensible.
         for (error, failing) in FAILURES {
             if let (Some(file), Some(number)) = (file, number_of_file)
                 && failing.contains(&call)
             {
-                faults.insert(Fault { call: call.to_owned(), number, file: Some(file.to_owned()), what: error });
+                faults.insert(Fault { call: call.to_owned(), number, file: Some(file.to_owned()), effect: error });
             }
         }
     }
@@ -91,16 +92,16 @@ fn file_of<'line>(line: &'line str, folder: &str) -> Option<&'line str> {
     (!file.is_empty() && !file.contains(".new.")).then_some(file)
 }
 
-async fn set() -> Stage {
-    let stage = Stage::with(Duration::from_millis(1), 25).await;
+async fn set() -> TestEnvironment {
+    let stage = TestEnvironment::with_options(Duration::from_millis(1), 25).await;
     stage.configure_timeouts("poll: 20ms, drain: 1s, visible: 300ms, boot: 10s, warm_up: 10s, delete: 10s");
     stage
 }
 
 /// Without inventory and droplets, as at the first `create`.
-fn clear(stage: &Stage) {
+fn clear(stage: &TestEnvironment) {
     while !stage.billed().is_empty() {
-        stage.delete_by_hand(0);
+        stage.delete_out_of_band(0);
     }
     for entry in std::fs::read_dir(stage.path("")).unwrap().map(Result::unwrap) {
         if entry.file_name().to_string_lossy().starts_with("doproxy.db") {
@@ -109,17 +110,18 @@ fn clear(stage: &Stage) {
     }
 }
 
-async fn trace(stage: &Stage, arguments: &[&str]) -> Vec<Fault> {
+async fn trace(stage: &TestEnvironment, arguments: &[&str]) -> Vec<Fault> {
     let file = stage.path("trace");
-    let strace = ["-f", "-y", "--seccomp-bpf", "-e", &format!("trace={CHANGES}"), "-o", file.to_str().unwrap()];
-    let ended = run(&mut under("strace", &strace, &stage.command(arguments))).await;
+    let strace =
+        ["-f", "-y", "--seccomp-bpf", "-e", &format!("trace={MUTATING_SYSCALLS}"), "-o", file.to_str().unwrap()];
+    let ended = run(&mut wrap_command("strace", &strace, &stage.command(arguments))).await;
     assert_eq!(ended.code, 0, "{ended:?}");
     let folder = std::fs::canonicalize(stage.path("")).unwrap();
     faults(&std::fs::read_to_string(file).unwrap(), folder.to_str().unwrap())
 }
 
-async fn with_fault(stage: &Stage, fault: &Fault, arguments: &[&str]) -> Ended {
-    let Fault { call, number, file, what } = fault;
+async fn with_fault(stage: &TestEnvironment, fault: &Fault, arguments: &[&str]) -> Output {
+    let Fault { call, number, file, effect: what } = fault;
     let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{what}:when={number}"));
     let mut strace = vec!["-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
     let file = file.as_ref().map(|file| stage.path(file));
@@ -128,7 +130,7 @@ async fn with_fault(stage: &Stage, fault: &Fault, arguments: &[&str]) -> Ended {
         // With the filter in the kernel it is faster; but then strace 6.1 sends no signals.
         strace.extend(["-P", file.to_str().unwrap(), "--seccomp-bpf"]);
     }
-    run(&mut under("strace", &strace, &stage.command(arguments))).await
+    run(&mut wrap_command("strace", &strace, &stage.command(arguments))).await
 }
 
 /// How the commands that a fault struck ended.
@@ -139,12 +141,12 @@ struct Tally {
     failed: usize,
 }
 
-async fn strike(stage: &Stage, fault: &Fault, arguments: &[&str], tally: &Mutex<Tally>) {
+async fn run_with_fault(stage: &TestEnvironment, fault: &Fault, arguments: &[&str], tally: &Mutex<Tally>) {
     let what = format!("{} with {fault}", arguments[0]);
     let ended = with_fault(stage, fault, arguments).await;
-    assert!(!ended.err.contains("panicked"), "{what}: {}", ended.err);
-    assert!(ended.code <= 0 || ended.err.contains("error: "), "{what}: it failed without a word: {ended:?}");
-    recovers(stage, &what).await;
+    assert!(!ended.stderr.contains("panicked"), "{what}: {}", ended.stderr);
+    assert!(ended.code <= 0 || ended.stderr.contains("error: "), "{what}: it failed without a word: {ended:?}");
+    assert_recovers(stage, &what).await;
     let mut tally = tally.lock().unwrap();
     tally.survived += 1;
     // strace ends as its program did: by a signal, or with its code.
@@ -156,7 +158,7 @@ async fn strike(stage: &Stage, fault: &Fault, arguments: &[&str], tally: &Mutex<
 }
 
 /// Creates in a place without an inventory, deletes one of the two, each with a fault of its own.
-async fn rounds(creates: &Mutex<Vec<Fault>>, deletes: &Mutex<Vec<Fault>>, tally: &Mutex<Tally>) {
+async fn run_rounds(creates: &Mutex<Vec<Fault>>, deletes: &Mutex<Vec<Fault>>, tally: &Mutex<Tally>) {
     let stage = set().await;
     loop {
         let (create, delete) = (creates.lock().unwrap().pop(), deletes.lock().unwrap().pop());
@@ -165,35 +167,35 @@ async fn rounds(creates: &Mutex<Vec<Fault>>, deletes: &Mutex<Vec<Fault>>, tally:
         }
         if let Some(fault) = create {
             clear(&stage);
-            strike(&stage, &fault, &["create", "--count", "2"], tally).await;
+            run_with_fault(&stage, &fault, &["create", "--count", "2"], tally).await;
         }
         if let Some(fault) = delete {
             if stage.billed().is_empty() {
-                stage.works(&["create"]).await;
+                stage.run_ok(&["create"]).await;
             }
-            strike(&stage, &fault, &["delete", "0", "--yes"], tally).await;
+            run_with_fault(&stage, &fault, &["delete", "0", "--yes"], tally).await;
         }
     }
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wherever_the_disk_fails_or_the_process_dies_the_next_command_carries_on() {
-    let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(EVERY);
+    let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(DEFAULT_STRIDE);
     let stage = set().await;
     let creates = trace(&stage, &["create", "--count", "2"]).await;
     let deletes = trace(&stage, &["delete", "0", "--yes"]).await;
-    stage.strike().await;
+    stage.tear_down().await;
     let all = creates.len() + deletes.len();
     let some = |faults: Vec<Fault>| faults.into_iter().step_by(every).collect::<Vec<_>>();
     let (creates, deletes) = (some(creates), some(deletes));
     let positions = creates.len() + deletes.len();
     let (creates, deletes, tally) = (Mutex::new(creates), Mutex::new(deletes), Mutex::default());
 
-    tokio::join!(rounds(&creates, &deletes, &tally), rounds(&creates, &deletes, &tally));
+    tokio::join!(run_rounds(&creates, &deletes, &tally), run_rounds(&creates, &deletes, &tally));
 
     let Tally { survived, killed, failed } = tally.into_inner().unwrap();
-    say(&format!(
+    print_line(&format!(
         "I/O faults: {positions} positions, {survived} survived (of {all}; {killed} were killed, {failed} failed with words)"
     ));
     assert_eq!(survived, positions);

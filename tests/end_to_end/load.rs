@@ -10,26 +10,26 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 /// No answer takes so long here.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Whether a client goes on with its connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connection {
     KeptAlive,
-    ClosedEachTime,
+    ClosePerRequest,
 }
 
 /// Clients that ask again and again until they are told to stop.
 pub struct Load {
     stop: Arc<AtomicBool>,
-    clients: JoinSet<Counted>,
-    answered: Arc<AtomicUsize>,
+    clients: JoinSet<LoadResult>,
+    responses: Arc<AtomicUsize>,
 }
 
 /// What clients met.
 #[derive(Debug, Default)]
-pub struct Counted {
-    pub answered: usize,
+pub struct LoadResult {
+    pub responses: usize,
     /// Each kind of error, and how often.
     pub errors: BTreeMap<String, usize>,
 }
@@ -37,10 +37,10 @@ pub struct Counted {
 impl Load {
     /// `count` clients of each kind, which ask the site at `port` for a page that takes `delay`.
     pub fn start(port: u16, count: usize, delay: Duration) -> Self {
-        let mut load = Self { stop: Arc::default(), clients: JoinSet::new(), answered: Arc::default() };
-        for connection in [Connection::KeptAlive, Connection::ClosedEachTime] {
+        let mut load = Self { stop: Arc::default(), clients: JoinSet::new(), responses: Arc::default() };
+        for connection in [Connection::KeptAlive, Connection::ClosePerRequest] {
             for _ in 0..count {
-                let (stop, answered) = (Arc::clone(&load.stop), Arc::clone(&load.answered));
+                let (stop, answered) = (Arc::clone(&load.stop), Arc::clone(&load.responses));
                 load.clients.spawn(async move { client(port, connection, delay, &stop, &answered).await });
             }
         }
@@ -48,17 +48,17 @@ impl Load {
     }
 
     /// Answers that came so far.
-    pub fn answered(&self) -> usize {
-        self.answered.load(Ordering::Relaxed)
+    pub fn responses(&self) -> usize {
+        self.responses.load(Ordering::Relaxed)
     }
 
     /// Lets each client end its last request, and says what they met.
-    pub async fn stop(mut self) -> Counted {
+    pub async fn stop(mut self) -> LoadResult {
         self.stop.store(true, Ordering::Relaxed);
-        let mut all = Counted::default();
+        let mut all = LoadResult::default();
         while let Some(of_one) = self.clients.join_next().await {
-            let Counted { answered, errors } = of_one.unwrap();
-            all.answered += answered;
+            let LoadResult { responses: answered, errors } = of_one.unwrap();
+            all.responses += answered;
             for (error, times) in errors {
                 *all.errors.entry(error).or_default() += times;
             }
@@ -73,14 +73,14 @@ async fn client(
     delay: Duration,
     stop: &AtomicBool,
     answered: &AtomicUsize,
-) -> Counted {
-    let mut counted = Counted::default();
+) -> LoadResult {
+    let mut counted = LoadResult::default();
     let mut open = None;
     while !stop.load(Ordering::Relaxed) {
-        let asked = tokio::time::timeout(PATIENCE, ask(&mut open, port, connection, delay)).await;
+        let asked = tokio::time::timeout(TIMEOUT, send_request(&mut open, port, connection, delay)).await;
         match asked.unwrap_or_else(|_| Err("no answer".to_owned())) {
             Ok(()) => {
-                counted.answered += 1;
+                counted.responses += 1;
                 answered.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
@@ -93,7 +93,7 @@ async fn client(
 }
 
 /// One request on the open connection, or on a new one.
-async fn ask(
+async fn send_request(
     open: &mut Option<BufReader<TcpStream>>,
     port: u16,
     connection: Connection,
@@ -103,7 +103,7 @@ async fn ask(
         Some(stream) => stream,
         None => BufReader::new(TcpStream::connect(("127.0.0.1", port)).await.map_err(|error| error.to_string())?),
     };
-    let close = if connection == Connection::ClosedEachTime { "Connection: close\r\n" } else { "" };
+    let close = if connection == Connection::ClosePerRequest { "Connection: close\r\n" } else { "" };
     let request = format!("GET /?delay_ms={} HTTP/1.1\r\nHost: site\r\n{close}\r\n", delay.as_millis());
     stream.write_all(request.as_bytes()).await.map_err(|error| format!("sending: {error}"))?;
     let (mut length, mut goes_on) = (0, connection == Connection::KeptAlive);

@@ -1,7 +1,7 @@
 //! Series from elsewhere than HAProxy: what `check` says of them, and a policy that follows one.
 
-use crate::assert_said;
-use crate::stage::Stage;
+use crate::assert_output;
+use crate::stage::TestEnvironment;
 
 const QUEUE: &str = "  min: 2
   max: 4
@@ -15,17 +15,17 @@ metrics:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_policy_follows_a_number_that_a_program_prints() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.configure(QUEUE.trim_end());
-    stage.works(&["create", "--count", "2"]).await;
+    stage.run_ok(&["create", "--count", "2"]).await;
     stage.write("depth", "25\n");
 
-    let planned = stage.works(&["plan", "--window", "200ms"]).await;
+    let planned = stage.run_ok(&["plan", "--window", "200ms"]).await;
     assert!(!stage.path("doproxy.history.db").exists());
-    let grown = stage.works(&["run", "--once", "--window", "200ms"]).await;
+    let grown = stage.run_ok(&["run", "--once", "--window", "200ms"]).await;
 
     assert!(planned.contains("queue.depth is 25 over 2 droplets"), "{planned}");
-    assert_said!(stage, grown, @r"
+    assert_output!(stage, grown, @r"
     builtin:target-tracking
       decision  scale to 3: queue.depth is 25 over 2 droplets, 12.5 each for a target of 10: 3 are needed
       signal    queue.depth per droplet 12.5, target 10, wants 3 droplets
@@ -33,12 +33,12 @@ async fn a_policy_follows_a_number_that_a_program_prints() {
     created www-2-RANDOM (id ID), serving at ADDRESS
     ");
     assert!(stage.path("doproxy.history.db").is_file());
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_asks_each_source_and_says_what_it_answers() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.write("depth", "25\n");
     stage.configure(
         "metrics:
@@ -51,8 +51,8 @@ async fn check_asks_each_source_and_says_what_it_answers() {
 
     let checked = stage.doproxy(&["check"]).await;
 
-    let lines: Vec<&str> = checked.out.lines().filter(|line| line.contains("metric")).collect();
-    assert_said!(stage, lines.join("\n"), @r"
+    let lines: Vec<&str> = checked.stdout.lines().filter(|line| line.contains("metric")).collect();
+    assert_output!(stage, lines.join("\n"), @r"
     ! metrics        a digitalocean source reads what the agent says, which is installed with `droplet_options.monitoring: true` alone
     ✓ metric         queue.depth: 25 jobs, from what cat prints
     ✗ metric         mail: cat ended with exit status: 1: cat: nowhere: No such file or directory
@@ -60,5 +60,5 @@ async fn check_asks_each_source_and_says_what_it_answers() {
     ! metric         digitalocean: nothing yet from the monitoring API of DigitalOcean
     ");
     assert_eq!(checked.code, 1);
-    stage.strike().await;
+    stage.tear_down().await;
 }

@@ -9,9 +9,9 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Child;
 
-use crate::invariants::say;
+use crate::invariants::print_line;
 use crate::load::Load;
-use crate::stage::{Stage, http, until};
+use crate::stage::{TestEnvironment, http, wait_until};
 
 const LOOP: &str = "  min: 1
   max: 5
@@ -26,7 +26,7 @@ telemetry: {listen: none}
 /// How long a page takes, so that so many clients are so many sessions.
 const PAGE: Duration = Duration::from_millis(150);
 
-fn inventory(stage: &Stage) -> SqliteInventory {
+fn inventory(stage: &TestEnvironment) -> SqliteInventory {
     SqliteInventory::open(stage.path("doproxy.db")).unwrap()
 }
 
@@ -36,7 +36,7 @@ async fn serving(inventory: &SqliteInventory) -> usize {
 }
 
 /// Ends a service as systemd does, and answers what it said.
-pub async fn end(mut service: Child) -> String {
+pub async fn stop(mut service: Child) -> String {
     let pid = Pid::from_raw(i32::try_from(service.id().unwrap()).unwrap());
     kill(pid, Signal::SIGTERM).unwrap();
     let status = tokio::time::timeout(Duration::from_secs(10), service.wait()).await;
@@ -49,65 +49,67 @@ pub async fn end(mut service: Child) -> String {
 }
 
 /// Load goes up and down; answers how many requests there were.
-async fn follow(stage: &Stage) -> usize {
+async fn wait_for_sizes(stage: &TestEnvironment) -> usize {
     let inventory = inventory(stage);
     let service = stage.start(&["run"]);
     // Before its first droplet serves, a site cannot answer.
-    until("the first answer", async || http().get(stage.site()).send().await.is_ok_and(|it| it.status().is_success()))
-        .await;
+    wait_until("the first answer", async || {
+        http().get(stage.site()).send().await.is_ok_and(|it| it.status().is_success())
+    })
+    .await;
 
     let low = Load::start(stage.port(), 1, PAGE);
-    until("answers", async || low.answered() > 10).await;
+    wait_until("answers", async || low.responses() > 10).await;
     let high = Load::start(stage.port(), 10, PAGE);
-    until("the fleet grows", async || serving(&inventory).await >= 4).await;
-    let at_the_top = high.answered();
-    until("more answers", async || high.answered() > at_the_top + 200).await;
+    wait_until("the fleet grows", async || serving(&inventory).await >= 4).await;
+    let at_the_top = high.responses();
+    wait_until("more answers", async || high.responses() > at_the_top + 200).await;
     let high = high.stop().await;
-    until("the fleet shrinks", async || serving(&inventory).await == 1 && stage.billed().len() == 1).await;
+    wait_until("the fleet shrinks", async || serving(&inventory).await == 1 && stage.billed().len() == 1).await;
     let low = low.stop().await;
 
-    let said = end(service).await;
+    let said = stop(service).await;
     assert!(low.errors.is_empty() && high.errors.is_empty(), "{:?} {:?}\n{said}", low.errors, high.errors);
-    low.answered + high.answered
+    low.responses + high.responses
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fleet_follows_the_load_and_no_request_fails() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.configure(LOOP);
 
-    let requests = follow(&stage).await;
+    let requests = wait_for_sizes(&stage).await;
 
-    say(&format!("scaling through the runtime API: {requests} requests, 0 failed"));
-    stage.strike_the_loop().await;
+    print_line(&format!("scaling through the runtime API: {requests} requests, 0 failed"));
+    stage.tear_down_and_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_fleet_follows_the_load_and_no_request_fails_with_a_reload_for_each_change() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.configure(LOOP).edit("  log: none\n", "  log: none\n  reload: always\n  reload_gap: 0s\n");
 
-    let requests = follow(&stage).await;
+    let requests = wait_for_sizes(&stage).await;
 
-    say(&format!("scaling with reloads: {requests} requests, 0 failed"));
-    stage.strike_the_loop().await;
+    print_line(&format!("scaling with reloads: {requests} requests, 0 failed"));
+    stage.tear_down_and_replay().await;
 }
 
 /// Prints how long it takes from the request to the first answer, beside the boot time.
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_more_take_two_calls_and_boot_at_the_same_time() {
     let boot_time = Duration::from_secs(1);
-    let stage = Stage::with(boot_time, 50).await;
+    let stage = TestEnvironment::with_options(boot_time, 50).await;
     stage.configure("  min: 20\n  max: 20\n  max_create: 20\n  interval: 1s\ntelemetry: {listen: none}\n");
-    stage.with_world(|world, _| world.reset_calls());
+    stage.with_state(|world, _| world.reset_calls());
 
     let inventory = inventory(&stage);
     let started = Instant::now();
     let service = stage.start(&["run"]);
-    until("the requests", async || stage.billed().len() == 20).await;
+    wait_until("the requests", async || stage.billed().len() == 20).await;
     let asked = started.elapsed();
     let mut first = None;
-    until("all serve", async || {
+    wait_until("all serve", async || {
         let count = serving(&inventory).await;
         first = first.or_else(|| (count > 0).then(|| started.elapsed()));
         count == 20
@@ -115,14 +117,14 @@ async fn twenty_more_take_two_calls_and_boot_at_the_same_time() {
     .await;
     let all = started.elapsed();
 
-    let calls = stage.with_world(|world, _| world.calls().get("POST /v2/droplets").copied());
+    let calls = stage.with_state(|world, _| world.calls().get("POST /v2/droplets").copied());
     assert_eq!(calls, Some(2));
     let after = |time: Duration| time.saturating_sub(asked).saturating_sub(boot_time);
-    say(&format!(
+    print_line(&format!(
         "20 droplets: the first served {:?} after its boot, the last {:?}",
         after(first.unwrap()),
         after(all)
     ));
-    end(service).await;
-    stage.strike_the_loop().await;
+    stop(service).await;
+    stage.tear_down_and_replay().await;
 }

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::assert_said;
-use crate::stage::{Stage, places_searched, run, until};
+use crate::assert_output;
+use crate::stage::{TestEnvironment, locations_searched, run, wait_until};
 
 const POLICY: &str =
     "  policies: [{plugin: builtin:target-tracking, config: {metric: haproxy.sessions, target_per_droplet: 4}}]
@@ -30,7 +30,7 @@ const COMMANDS: [&[&str]; 9] = [
 ];
 
 /// A program in the place of another, which writes down what it is told before it does the same.
-fn record(stage: &Stage, name: &str, then: &str) -> String {
+fn record(stage: &TestEnvironment, name: &str, then: &str) -> String {
     let file = stage.path(name).display().to_string();
     let script = format!(
         "#!/bin/sh\n{{ env; tr '\\0' ' ' <\"/proc/$$/cmdline\"; tr '\\0' ' ' <\"/proc/$PPID/cmdline\"; echo; }} >>{file}.seen\n{then}\n"
@@ -41,7 +41,7 @@ fn record(stage: &Stage, name: &str, then: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_command_shows_the_token_to_anybody_however_much_it_says() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let haproxy = record(&stage, "haproxy.sh", "exec /usr/sbin/haproxy \"$@\"");
     let reload = record(&stage, "reload.sh", &format!("kill -USR2 {}", stage.haproxy_pid()));
     stage
@@ -53,8 +53,8 @@ async fn no_command_shows_the_token_to_anybody_however_much_it_says() {
         for command in COMMANDS {
             let mut command = stage.command(&[command, says_more].concat());
             let ended = run(command.env("RUST_LOG", "trace")).await;
-            assert_eq!(ended.code, 0, "{command:?}\n{}", ended.err);
-            logged += &ended.err;
+            assert_eq!(ended.code, 0, "{command:?}\n{}", ended.stderr);
+            logged += &ended.stderr;
         }
     }
 
@@ -62,34 +62,34 @@ async fn no_command_shows_the_token_to_anybody_however_much_it_says() {
     let seen = |name: &str| std::fs::read_to_string(stage.path(name)).unwrap();
     assert!(seen("haproxy.sh.seen").contains(" -c ") && seen("haproxy.sh.seen").contains("PATH="));
     assert!(seen("reload.sh.seen").contains(" create --count 2"));
-    stage.strike().await;
+    stage.tear_down().await;
     // Past the test runner, which keeps what passing tests print.
-    writeln!(std::io::stdout(), "secrets found: 0 in {} places", places_searched()).unwrap();
+    writeln!(std::io::stdout(), "secrets found: 0 in {} places", locations_searched()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_process_that_compiles_a_plugin_is_not_given_the_token() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let mut command = stage.command(&["plugin", "inspect", "builtin:cloud-init"]);
     let cold = stage.path("cold");
     let mut doproxy = command.env("XDG_CACHE_HOME", cold).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pid = doproxy.id().unwrap();
 
     let mut seen = Vec::new();
-    until("the end of the command", async || {
-        seen.extend(of_compilers(pid));
+    wait_until("the end of the command", async || {
+        seen.extend(compiler_variables(pid));
         doproxy.try_wait().unwrap().is_some()
     })
     .await;
 
     assert!(!seen.is_empty(), "it compiled nothing, or too quickly to be looked at");
     assert!(!seen.iter().any(|bytes| String::from_utf8_lossy(bytes).contains("very_secret")));
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 /// What the system knows of the compilers that a process has started: their arguments and environments. Until it runs a
 /// program of its own, a child is a copy of the process that started it, and no compiler yet.
-fn of_compilers(pid: u32) -> Vec<Vec<u8>> {
+fn compiler_variables(pid: u32) -> Vec<Vec<u8>> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
     let pids: Vec<String> =
@@ -102,21 +102,21 @@ fn of_compilers(pid: u32) -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_holds_the_token_leaves_no_core() {
-    let stage = Stage::with(Duration::from_hours(1), 25).await;
+    let stage = TestEnvironment::with_options(Duration::from_hours(1), 25).await;
     let mut waiting = stage.start(&["create"]);
-    until("a droplet", async || stage.billed().len() == 1).await;
+    wait_until("a droplet", async || stage.billed().len() == 1).await;
 
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", waiting.id().unwrap())).unwrap();
 
     let core: Vec<&str> = limits.lines().filter(|line| line.starts_with("Max core file size")).collect();
     insta::assert_snapshot!(core.join("\n").trim_end(), @"Max core file size        0                    0                    bytes");
     waiting.kill().await.unwrap();
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_in_the_wrong_place_is_not_repeated() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let of = async |arguments: &[&str]| run(stage.command(arguments).env_remove("DIGITALOCEAN_TOKEN")).await;
 
     let no_key = {
@@ -129,37 +129,37 @@ async fn a_token_in_the_wrong_place_is_not_repeated() {
     };
     let as_a_file = of(&["check", "--config", "dop_v1_very_secret"]).await;
 
-    assert_said!(stage, [no_key.err, wrong_key.err, as_a_file.err].concat(), @r#"
+    assert_output!(stage, [no_key.stderr, wrong_key.stderr, as_a_file.stderr].concat(), @r#"
     error: wrong.yml:1:1: invalid type: string "token dop_v1_…", expected struct File
     error: wrong.yml:1:18: droplet_options: invalid type: string "dop_v1_…", expected struct DropletOptions
     error: cannot read dop_v1_…: No such file or directory (os error 2); `doproxy init` writes one, `--config FILE` names another
     "#);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_gets_the_token_from_systemd_before_any_file() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.write_with_mode("doproxy-token", "dop_v1_very_secret\n", 0o400);
     let mut command = stage.configure("token_file: nowhere\n").command(&["check"]);
 
     let checked = run(command.env_remove("DIGITALOCEAN_TOKEN").env("CREDENTIALS_DIRECTORY", stage.path("."))).await;
 
-    let line = checked.out.lines().find(|line| line.contains("token")).unwrap_or_default();
-    assert_said!(stage, line.replace("/./", "/"), @"✓ token          from DIR/doproxy-token; the account is active, at most 25 droplets");
-    stage.strike().await;
+    let line = checked.stdout.lines().find(|line| line.contains("token")).unwrap_or_default();
+    assert_output!(stage, line.replace("/./", "/"), @"✓ token          from DIR/doproxy-token; the account is active, at most 25 droplets");
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn user_data_is_in_no_log_and_in_no_file_but_a_digest_is() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.configure(POLICY);
 
     let created = run(stage.command(&["create", "-vvv"]).env("RUST_LOG", "trace")).await;
 
     assert!(stage.user_data().contains("MARKER"));
-    assert!(!created.err.contains("MARKER") && !created.out.contains("MARKER"), "{}", created.err);
+    assert!(!created.stderr.contains("MARKER") && !created.stdout.contains("MARKER"), "{}", created.stderr);
     let left = stage.files_with("MARKER");
     assert_eq!(left, [stage.path("doproxy.yml")]);
-    stage.strike().await;
+    stage.tear_down().await;
 }

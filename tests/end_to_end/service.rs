@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Child;
 
-use crate::stage::{Ended, Stage, free_port, http, until};
+use crate::stage::{Output, TestEnvironment, free_port, http, wait_until};
 
 /// The longest that a service may take to end.
 const SECONDS: Duration = Duration::from_secs(6);
@@ -19,7 +19,7 @@ struct Service {
 
 impl Service {
     /// Starts `doproxy run` on a stage, with more lines in `scaling`.
-    fn start(stage: &Stage, scaling: &str) -> Self {
+    fn start(stage: &TestEnvironment, scaling: &str) -> Self {
         let port = free_port();
         stage.configure(&format!("telemetry: {{listen: \"127.0.0.1:{port}\"}}\n"));
         stage.edit("stabilisation: 0s", &format!("stabilisation: 0s\n  interval: 1s\n  {scaling}"));
@@ -47,32 +47,32 @@ impl Service {
 
     async fn serves(&self, count: usize) {
         let line = format!("doproxy_fleet_droplets{{phase=\"serving\"}} {count}\n");
-        until("the fleet's size", async || self.metrics().await.contains(&line)).await;
+        wait_until("the fleet's size", async || self.metrics().await.contains(&line)).await;
     }
 
     /// Ends it as systemd does, and answers what it said.
-    async fn end(self) -> Ended {
+    async fn wait_for_exit(self) -> Output {
         self.signal(Signal::SIGTERM);
         let asked = Instant::now();
         let output = tokio::time::timeout(SECONDS, self.child.wait_with_output()).await.expect("it ends").unwrap();
         assert!(asked.elapsed() < SECONDS);
-        Ended {
+        Output {
             code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_keeps_its_fleet_and_says_how_it_is() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let service = Service::start(&stage, "min: 2");
 
     service.serves(2).await;
-    assert_eq!(stage.answers(4).await.len(), 4);
+    assert_eq!(stage.responding_droplets(4).await.len(), 4);
     assert_eq!(service.get("/healthz").await, Some((200, "ok\n".to_owned())));
-    until("a tick that sees them", async || service.status().await["last_tick"]["to"] == 2).await;
+    wait_until("a tick that sees them", async || service.status().await["last_tick"]["to"] == 2).await;
     let status = service.status().await;
     assert_eq!((status["fleet"].as_str(), status["loops"].as_array().map(Vec::len)), (Some("test"), Some(2)));
     let metrics = service.metrics().await;
@@ -85,77 +85,81 @@ async fn a_service_keeps_its_fleet_and_says_how_it_is() {
         assert!(metrics.contains(line), "no {line} in\n{metrics}");
     }
     let second = stage.doproxy(&["run"]).await;
-    assert_eq!(second.code, 1, "{}", second.err);
+    assert_eq!(second.code, 1, "{}", second.stderr);
     let pid = service.child.id().unwrap();
-    assert!(second.err.contains(&format!("doproxy run (process {pid}) is the service of the fleet")), "{}", second.err);
+    assert!(
+        second.stderr.contains(&format!("doproxy run (process {pid}) is the service of the fleet")),
+        "{}",
+        second.stderr
+    );
 
-    let ended = service.end().await;
-    assert_eq!((ended.code, ended.out.as_str()), (0, ""), "{}", ended.err);
+    let ended = service.wait_for_exit().await;
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{}", ended.stderr);
     // A line for each change, and none for a tick in which there is none.
     assert!(
-        ended.err.contains("scaling out: kept within its bounds") && ended.err.lines().count() < 30,
+        ended.stderr.contains("scaling out: kept within its bounds") && ended.stderr.lines().count() < 30,
         "{}",
-        ended.err
+        ended.stderr
     );
-    stage.strike_the_loop().await;
+    stage.tear_down_and_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_by_hand_get_their_turn_while_a_service_runs() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let service = Service::start(&stage, "min: 1");
     service.serves(1).await;
 
-    stage.works(&["create", "--count", "2"]).await;
+    stage.run_ok(&["create", "--count", "2"]).await;
     service.serves(3).await;
-    stage.works(&["delete", "1", "--yes"]).await;
+    stage.run_ok(&["delete", "1", "--yes"]).await;
     service.serves(2).await;
     assert_eq!(stage.fleet().await.len(), 2);
 
-    assert_eq!(service.end().await.code, 0);
+    assert_eq!(service.wait_for_exit().await.code, 0);
     assert_eq!(stage.billed().len(), 2);
-    stage.strike_the_loop().await;
+    stage.tear_down_and_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_is_stopped_in_the_middle_is_carried_on_by_the_next() {
-    let stage = Stage::with(Duration::from_secs(3), 25).await;
+    let stage = TestEnvironment::with_options(Duration::from_secs(3), 25).await;
     let service = Service::start(&stage, "min: 3");
-    until("a create that is under way", async || stage.billed().len() == 3).await;
+    wait_until("a create that is under way", async || stage.billed().len() == 3).await;
 
-    let ended = service.end().await;
-    assert_eq!(ended.code, 0, "{}", ended.err);
+    let ended = service.wait_for_exit().await;
+    assert_eq!(ended.code, 0, "{}", ended.stderr);
     assert!(stage.fleet().await.iter().all(|droplet| droplet["phase"] != "serving"));
 
     let service = Service::start(&stage, "min: 3");
     service.serves(3).await;
-    assert_eq!(service.end().await.code, 0);
+    assert_eq!(service.wait_for_exit().await.code, 0);
     assert_eq!(stage.billed().len(), 3);
-    stage.strike_the_loop().await;
+    stage.tear_down_and_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_loads_the_configuration_anew_where_it_is_right() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let service = Service::start(&stage, "min: 1");
     service.serves(1).await;
 
     stage.edit("  min: 1", "  min: 1\n  mim: 3");
     service.signal(Signal::SIGHUP);
     let refused = async || service.status().await["reload"]["refused"].as_str().unwrap_or_default().to_owned();
-    until("a reload that is refused", async || refused().await.contains("mim")).await;
+    wait_until("a reload that is refused", async || refused().await.contains("mim")).await;
     stage.edit("\n  mim: 3", "").edit("  min: 1", "  min: 2").edit("poll: 50ms", "poll: 60ms");
     service.signal(Signal::SIGHUP);
     service.serves(2).await;
     assert_eq!(service.status().await["reload"]["needs_restart"], serde_json::json!(["scaling.timeouts"]));
 
-    assert_eq!(service.end().await.code, 0);
-    stage.strike_the_loop().await;
+    assert_eq!(service.wait_for_exit().await.code, 0);
+    stage.tear_down_and_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn systemd_is_told_of_every_turn_in_a_services_life() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let socket = UnixDatagram::bind(stage.path("notify")).unwrap();
     socket.set_nonblocking(true).unwrap();
     stage.configure("telemetry: {listen: none}\n");
@@ -166,7 +170,7 @@ async fn systemd_is_told_of_every_turn_in_a_services_life() {
     let service = Service { child, url: String::new() };
     let told = std::cell::RefCell::new(String::new());
     let hears = async |word: &str| {
-        until(word, async || {
+        wait_until(word, async || {
             let mut bytes = [0; 4096];
             while let Ok(length) = socket.recv(&mut bytes) {
                 told.borrow_mut().push_str(std::str::from_utf8(&bytes[..length]).unwrap());
@@ -190,5 +194,5 @@ async fn systemd_is_told_of_every_turn_in_a_services_life() {
     hears("STOPPING=1\n").await;
     let output = tokio::time::timeout(SECONDS, service.child.wait_with_output()).await.unwrap().unwrap();
     assert!(output.status.success());
-    stage.strike_the_loop().await;
+    stage.tear_down_and_replay().await;
 }

@@ -5,8 +5,8 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use doproxy::clock::Clock;
-use doproxy::history::{History, SeriesKey};
-use doproxy::metrics::haproxy::REQUESTS_PER_SECOND;
+use doproxy::history::{SeriesKey, TimeSeriesStore};
+use doproxy::metrics::rates::REQUESTS_PER_SECOND;
 use doproxy::model::Sample;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -119,9 +119,9 @@ fn the_past_that_the_host_recorded_is_a_trace() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("doproxy.yml"), CONFIG).unwrap();
     let now = Clock::from_wall_clock().now();
-    let history = History::open(&dir.path().join("doproxy.history.db"), now);
+    let history = TimeSeriesStore::open(&dir.path().join("doproxy.history.db"), now);
     let key = SeriesKey { name: REQUESTS_PER_SECOND.into(), labels: Vec::new(), unit: "requests/s".into() };
-    let series = history.series(&key).unwrap();
+    let series = history.get_or_create(&key).unwrap();
     // Two hours, every 15 s and never quite.
     let samples: Vec<Sample> = (0..480_u32)
         .map(|turn| Sample {

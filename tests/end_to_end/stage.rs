@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use doproxy::balancer::Balancer;
+use doproxy::balancer::LoadBalancer;
 use doproxy::balancer::haproxy::{HaProxy, Process};
 use doproxy::config::Config;
 use doproxy::emulator::{Emulator, Options};
@@ -17,12 +17,12 @@ use doproxy::inventory::Inventory;
 use doproxy::inventory::sqlite::SqliteInventory;
 use doproxy::model::{Droplet, DropletId, DropletName, FleetName, Phase, Template, Timestamp};
 use doproxy::record::replay::assert_replays;
-use doproxy::simulation::cloud::{Faults, NewDroplets, Selection, Settings, World};
+use doproxy::simulation::cloud::{CloudState, Faults, NewDroplets, Selection, Settings};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 /// The longest that anything may take here.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Emulators with different seeds give their droplets different addresses, so that tests can run at the same time.
 static NEXT_SEED: AtomicU64 = AtomicU64::new(1);
@@ -34,12 +34,12 @@ const TOKEN: &str = "dop_v1_very_secret";
 const SECRETS: [&str; 2] = ["very_secret", "ZG9wX3YxX3Zlcnlfc2VjcmV0"];
 
 /// How many outputs and files were searched for it so far.
-static PLACES: AtomicUsize = AtomicUsize::new(0);
+static LOCATIONS_SEARCHED: AtomicUsize = AtomicUsize::new(0);
 
-pub struct Stage {
+pub struct TestEnvironment {
     dir: TempDir,
     /// Files into which a test itself wrote the token.
-    planted: Mutex<HashSet<PathBuf>>,
+    token_files: Mutex<HashSet<PathBuf>>,
     emulator: Emulator,
     haproxy: Process,
     port: u16,
@@ -48,19 +48,19 @@ pub struct Stage {
 
 /// What a command said, and how it ended.
 #[derive(Debug)]
-pub struct Ended {
+pub struct Output {
     pub code: i32,
-    pub out: String,
-    pub err: String,
+    pub stdout: String,
+    pub stderr: String,
 }
 
-impl Stage {
-    pub async fn set() -> Self {
-        Self::with(Duration::from_millis(50), 25).await
+impl TestEnvironment {
+    pub async fn new() -> Self {
+        Self::with_options(Duration::from_millis(50), 25).await
     }
 
     /// With another boot time and droplet limit.
-    pub async fn with(boot_time: Duration, droplet_limit: u32) -> Self {
+    pub async fn with_options(boot_time: Duration, droplet_limit: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let droplet_port = free_port();
         let seed = NEXT_SEED.fetch_add(1, Ordering::Relaxed);
@@ -72,14 +72,14 @@ impl Stage {
         write(&dir.path().join("doproxy.yml"), &configuration(port, droplet_port, ""));
         // As on a fresh load balancer: HAProxy runs with the configuration of an empty fleet.
         let ended = run(command(dir.path(), &emulator.url()).args(["generate", "--stdout"])).await;
-        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
         let file = stage_dir.join("haproxy.cfg");
-        write(&file, &ended.out);
+        write(&file, &ended.stdout);
         let haproxy =
             Process::start(Path::new("/usr/sbin/haproxy"), &file, &dir.path().join("master.sock")).await.unwrap();
         // Since it was written after the start, nobody can know what HAProxy read: the first change is a reload.
-        write(&file, &ended.out);
-        Self { dir, planted: Mutex::default(), emulator, haproxy, port, droplet_port }
+        write(&file, &ended.stdout);
+        Self { dir, token_files: Mutex::default(), emulator, haproxy, port, droplet_port }
     }
 
     /// More lines at the end of `doproxy.yml`.
@@ -103,15 +103,15 @@ impl Stage {
         command
     }
 
-    pub async fn doproxy(&self, arguments: &[&str]) -> Ended {
+    pub async fn doproxy(&self, arguments: &[&str]) -> Output {
         run(&mut self.command(arguments)).await
     }
 
     /// Runs a command that has to work, and answers what it printed.
-    pub async fn works(&self, arguments: &[&str]) -> String {
+    pub async fn run_ok(&self, arguments: &[&str]) -> String {
         let ended = self.doproxy(arguments).await;
-        assert_eq!(ended.code, 0, "doproxy {arguments:?}\n{}{}", ended.out, ended.err);
-        ended.out
+        assert_eq!(ended.code, 0, "doproxy {arguments:?}\n{}{}", ended.stdout, ended.stderr);
+        ended.stdout
     }
 
     pub fn start(&self, arguments: &[&str]) -> Child {
@@ -125,7 +125,7 @@ impl Stage {
 
     pub fn write(&self, name: &str, text: &str) {
         if text.contains(TOKEN) {
-            self.planted.lock().unwrap().insert(self.path(name));
+            self.token_files.lock().unwrap().insert(self.path(name));
         }
         write(&self.path(name), text);
     }
@@ -156,37 +156,37 @@ impl Stage {
         std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
     }
 
-    pub fn installed(&self) -> String {
+    pub fn installed_config(&self) -> String {
         std::fs::read_to_string(self.path("haproxy/haproxy.cfg")).unwrap()
     }
 
     /// The lines of the installed configuration that are servers.
-    pub fn servers(&self) -> usize {
-        self.installed().lines().filter(|line| line.trim_start().starts_with("server ")).count()
+    pub fn server_count(&self) -> usize {
+        self.installed_config().lines().filter(|line| line.trim_start().starts_with("server ")).count()
     }
 
-    pub fn with_world<T>(&self, look: impl FnOnce(&mut World, Timestamp) -> T) -> T {
-        self.emulator.with_world(look)
+    pub fn with_state<T>(&self, look: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
+        self.emulator.with_state(look)
     }
 
     pub fn set_faults(&self, faults: Faults) {
-        self.with_world(|world, _| world.set_faults(faults));
+        self.with_state(|world, _| world.set_faults(faults));
     }
 
     /// The names of the droplets that cost money.
     pub fn billed(&self) -> Vec<String> {
-        self.with_world(|world, now| {
+        self.with_state(|world, now| {
             world.list(now, Selection::All).droplets.iter().map(|one| one.name.clone()).collect()
         })
     }
 
     /// What the one droplet boots with.
     pub fn user_data(&self) -> String {
-        self.with_world(|world, now| world.list(now, Selection::All).droplets[0].user_data.clone().unwrap_or_default())
+        self.with_state(|world, now| world.list(now, Selection::All).droplets[0].user_data.clone().unwrap_or_default())
     }
 
     /// Droplets that another program makes; answers their ids.
-    pub fn make_elsewhere(&self, count: usize) -> Vec<DropletId> {
+    pub fn create_external_droplets(&self, count: usize) -> Vec<DropletId> {
         let names: Vec<String> = (0..count).map(|number| format!("auto-nginx-{number}")).collect();
         names
             .chunks(10)
@@ -198,17 +198,17 @@ impl Stage {
                     image: "debian-12-x64".into(),
                     ..NewDroplets::default()
                 };
-                self.with_world(|world, now| world.create(now, &request).unwrap())
+                self.with_state(|world, now| world.create(now, &request).unwrap())
             })
             .map(|created| created.droplet)
             .collect()
     }
 
     /// A fleet that serves, written down at once: to take over a thousand droplets is more than the API lets in.
-    pub async fn have_fleet(&self, count: usize) {
-        let ids = self.make_elsewhere(count);
+    pub async fn seed_fleet(&self, count: usize) {
+        let ids = self.create_external_droplets(count);
         let tag = FleetName::parse("test").unwrap().tag();
-        let made = self.with_world(|world, now| {
+        let made = self.with_state(|world, now| {
             world.create_tag(now, tag.as_str()).unwrap();
             world.tag_droplets(now, tag.as_str(), &ids).unwrap();
             world.list(now, Selection::All).droplets.into_iter().cloned().collect::<Vec<_>>()
@@ -237,8 +237,8 @@ impl Stage {
     }
 
     /// Deletes a droplet as somebody does in the control panel.
-    pub fn delete_by_hand(&self, index: usize) {
-        self.with_world(|world, now| {
+    pub fn delete_out_of_band(&self, index: usize) {
+        self.with_state(|world, now| {
             let id = world.list(now, Selection::All).droplets[index].id;
             world.delete(now, id).unwrap();
         });
@@ -248,7 +248,7 @@ impl Stage {
     pub async fn wait_for_sessions(&self, wanted: u32) {
         let config = Config::load(&self.path("doproxy.yml")).unwrap();
         let balancer = HaProxy::new(config.haproxy).unwrap();
-        until("the sessions in HAProxy", async || {
+        wait_until("the sessions in HAProxy", async || {
             let stats = balancer.stats().await.unwrap();
             stats.queued + stats.servers.iter().map(|server| server.sessions).sum::<u32>() == wanted
         })
@@ -258,7 +258,7 @@ impl Stage {
     /// What the fleet is, as `print --json` says it.
     pub async fn fleet(&self) -> Vec<serde_json::Value> {
         let ended = self.doproxy(&["print", "--json"]).await;
-        serde_json::from_str(&ended.out).unwrap()
+        serde_json::from_str(&ended.stdout).unwrap()
     }
 
     /// Where HAProxy listens.
@@ -271,7 +271,7 @@ impl Stage {
     }
 
     /// The names in the answers to some requests, each on a connection of its own.
-    pub async fn answers(&self, times: usize) -> Vec<String> {
+    pub async fn responding_droplets(&self, times: usize) -> Vec<String> {
         let mut names = Vec::new();
         for _ in 0..times {
             let answer = http().get(self.site()).send().await.unwrap().error_for_status().unwrap();
@@ -281,44 +281,44 @@ impl Stage {
     }
 
     /// Text without what differs from run to run.
-    pub fn normal(&self, text: &str) -> String {
+    pub fn normalize(&self, text: &str) -> String {
         text.replace(self.dir.path().to_str().unwrap(), "DIR")
             .replace(&self.emulator.url(), "API")
             .replace(&format!(":{}", self.droplet_port), ":DROPLET_PORT")
             .replace(&format!(":{}", self.port), ":PORT")
     }
 
-    pub async fn strike(self) {
-        self.search();
+    pub async fn tear_down(self) {
+        self.assert_no_token();
         self.haproxy.stop().await;
         self.emulator.stop().await;
     }
 
     /// The end of a test of the loop: each tick that it recorded comes to the same when it is done again.
-    pub async fn strike_the_loop(self) {
+    pub async fn tear_down_and_replay(self) {
         let config = Config::load(&self.path("doproxy.yml")).unwrap();
-        let replayed = assert_replays(&config.history_beside(&config.inventory)).await;
+        let replayed = assert_replays(&config.metrics_database_path(&config.inventory)).await;
         assert!(replayed > 0, "nothing was recorded");
-        self.strike().await;
+        self.tear_down().await;
     }
 
     /// Whatever was left behind, the token is not in it: database, write-ahead log, HAProxy's files, caches.
-    fn search(&self) {
-        let planted = self.planted.lock().unwrap();
+    fn assert_no_token(&self) {
+        let planted = self.token_files.lock().unwrap();
         for secret in SECRETS {
             let left: Vec<PathBuf> =
                 self.files_with(secret).into_iter().filter(|path| !planted.contains(path)).collect();
             assert!(left.is_empty(), "the token is in {left:?}");
         }
-        PLACES.fetch_add(files_under(self.dir.path()).len(), Ordering::Relaxed);
+        LOCATIONS_SEARCHED.fetch_add(files_under(self.dir.path()).len(), Ordering::Relaxed);
     }
 }
 
 /// A snapshot of what a person reads, without what differs from run to run.
 #[macro_export]
-macro_rules! assert_said {
+macro_rules! assert_output {
     ($stage:expr, $text:expr, @$snapshot:literal) => {
-        let text = $stage.normal(&$text);
+        let text = $stage.normalize(&$text);
         insta::with_settings!({filters => vec![
             (r"(\w-\d+)-[2-9a-z]{6}\b", "$1-RANDOM"),
             (r"127\.\d+\.\d+\.\d+", "ADDRESS"),
@@ -374,23 +374,23 @@ fn command(dir: &Path, api: &str) -> Command {
 }
 
 /// Runs a command to its end. Whatever it does, it never shows the token.
-pub async fn run(command: &mut Command) -> Ended {
-    let output = tokio::time::timeout(PATIENCE, command.output()).await.expect("the command did not end").unwrap();
-    let ended = Ended {
+pub async fn run(command: &mut Command) -> Output {
+    let output = tokio::time::timeout(TIMEOUT, command.output()).await.expect("the command did not end").unwrap();
+    let ended = Output {
         code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
     };
     for secret in SECRETS {
-        assert!(!ended.out.contains(secret) && !ended.err.contains(secret), "{ended:?}");
+        assert!(!ended.stdout.contains(secret) && !ended.stderr.contains(secret), "{ended:?}");
     }
-    PLACES.fetch_add(2, Ordering::Relaxed);
+    LOCATIONS_SEARCHED.fetch_add(2, Ordering::Relaxed);
     ended
 }
 
 /// How many outputs and files were searched for the token so far.
-pub fn places_searched() -> usize {
-    PLACES.load(Ordering::Relaxed)
+pub fn locations_searched() -> usize {
+    LOCATIONS_SEARCHED.load(Ordering::Relaxed)
 }
 
 /// The files in a folder and in those in it; neither sockets nor links.
@@ -409,8 +409,8 @@ fn files_under(dir: &Path) -> Vec<PathBuf> {
 }
 
 /// Waits until something is so.
-pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, async {
+pub async fn wait_until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(TIMEOUT, async {
         let mut again = tokio::time::interval(Duration::from_millis(10));
         while !is_so().await {
             again.tick().await;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::assert_said;
-use crate::stage::{Stage, http, run};
+use crate::assert_output;
+use crate::stage::{TestEnvironment, http, run};
 
 const TRACKING: &str = "  min: 2
   max: 4
@@ -14,63 +14,63 @@ const TRACKING: &str = "  min: 2
 
 #[tokio::test(flavor = "multi_thread")]
 async fn droplets_are_created_behind_haproxy_and_one_is_deleted_by_its_line() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
 
-    stage.works(&["create", "--count", "3"]).await;
-    let of_three: BTreeSet<String> = stage.answers(6).await.into_iter().collect();
-    let deleted = stage.works(&["delete", "1", "--yes"]).await;
-    let of_two: BTreeSet<String> = stage.answers(6).await.into_iter().collect();
+    stage.run_ok(&["create", "--count", "3"]).await;
+    let of_three: BTreeSet<String> = stage.responding_droplets(6).await.into_iter().collect();
+    let deleted = stage.run_ok(&["delete", "1", "--yes"]).await;
+    let of_two: BTreeSet<String> = stage.responding_droplets(6).await.into_iter().collect();
 
     assert_eq!((of_three.len(), of_two.len()), (3, 2));
     assert!(of_two.iter().all(|name| deleted.trim() != format!("deleted {name}") && of_three.contains(name)));
     assert_eq!(stage.billed().len(), 2);
-    assert_said!(stage, stage.works(&["print"]).await, @r"
+    assert_output!(stage, stage.run_ok(&["print"]).await, @r"
     0) www-0-RANDOM  (pvt ip: ADDRESS, status: active, id ID)
     1) www-2-RANDOM  (pvt ip: ADDRESS, status: active, id ID)
     ");
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_fleet_says_how_to_begin() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
 
-    assert_said!(stage, stage.works(&["print"]).await, @"The fleet is empty: `doproxy create` makes its first droplet.");
-    assert_eq!(stage.works(&["print", "--json"]).await.trim(), "[]");
-    stage.strike().await;
+    assert_output!(stage, stage.run_ok(&["print"]).await, @"The fleet is empty: `doproxy create` makes its first droplet.");
+    assert_eq!(stage.run_ok(&["print", "--json"]).await.trim(), "[]");
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_droplet_boots_with_is_written_by_a_component() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.configure("user_data:\n  plugin: builtin:cloud-init\n  config: {template: \"#!/bin/sh\\necho {{ hostname }} {{ index }}\\n\"}\n");
 
-    stage.works(&["create"]).await;
+    stage.run_ok(&["create"]).await;
 
     let name = stage.billed().remove(0);
     assert_eq!(stage.user_data(), format!("#!/bin/sh\necho {name} 0\n"));
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_two_hundred_makes_a_thousand_droplets_five_calls() {
-    let stage = Stage::with(std::time::Duration::from_millis(1), 1000).await;
-    stage.have_fleet(1000).await;
-    stage.with_world(|world, _| world.reset_calls());
+    let stage = TestEnvironment::with_options(std::time::Duration::from_millis(1), 1000).await;
+    stage.seed_fleet(1000).await;
+    stage.with_state(|world, _| world.reset_calls());
 
-    let printed = stage.works(&["print"]).await;
+    let printed = stage.run_ok(&["print"]).await;
 
-    let calls = stage.with_world(|world, _| world.calls().clone());
+    let calls = stage.with_state(|world, _| world.calls().clone());
     assert_eq!(printed.lines().count(), 1000);
     assert_eq!(calls.into_iter().collect::<Vec<_>>(), [("GET /v2/droplets".to_owned(), 5)]);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn load_makes_the_policy_create_a_droplet_and_quiet_makes_it_delete_one() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     stage.configure(TRACKING.trim_end());
-    stage.works(&["create", "--count", "2"]).await;
+    stage.run_ok(&["create", "--count", "2"]).await;
 
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..12 {
@@ -78,19 +78,19 @@ async fn load_makes_the_policy_create_a_droplet_and_quiet_makes_it_delete_one() 
         clients.spawn(async move { http().get(url).send().await });
     }
     stage.wait_for_sessions(12).await;
-    let grown = stage.works(&["run", "--once", "--window", "200ms"]).await;
+    let grown = stage.run_ok(&["run", "--once", "--window", "200ms"]).await;
     clients.shutdown().await;
     stage.wait_for_sessions(0).await;
-    let shrunk = stage.works(&["run", "--once", "--window", "200ms"]).await;
+    let shrunk = stage.run_ok(&["run", "--once", "--window", "200ms"]).await;
 
-    assert_said!(stage, grown, @r"
+    assert_output!(stage, grown, @r"
     builtin:target-tracking
       decision  scale to 3: haproxy.sessions is 12 over 2 droplets, 6 each for a target of 4: 3 are needed
       signal    haproxy.sessions per droplet 6, target 4, wants 3 droplets
       plan      2 → 3: create 1
     created www-2-RANDOM (id ID), serving at ADDRESS
     ");
-    assert_said!(stage, shrunk, @r"
+    assert_output!(stage, shrunk, @r"
     builtin:target-tracking
       decision  scale to 2: haproxy.sessions is 0 over 3 droplets, 0 each for a target of 4: 2 are needed
       signal    haproxy.sessions per droplet 0, target 4, wants 2 droplets
@@ -98,17 +98,17 @@ async fn load_makes_the_policy_create_a_droplet_and_quiet_makes_it_delete_one() 
     deleted www-2-RANDOM
     ");
     assert_eq!(stage.billed().len(), 2);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_lists_what_would_work_and_what_would_not() {
-    let stage = Stage::set().await;
-    let good = stage.works(&["check"]).await;
+    let stage = TestEnvironment::new().await;
+    let good = stage.run_ok(&["check"]).await;
     stage.configure("ssh_key_ids: [999]\nuserdata_file: nowhere\n");
     let bad = stage.doproxy(&["check"]).await;
 
-    assert_said!(stage, good, @r"
+    assert_output!(stage, good, @r"
     ✓ configuration  doproxy.yml, fleet test
     ✓ token          from DIGITALOCEAN_TOKEN; the account is active, at most 25 droplets
     ✓ size           s-1vcpu-1gb at $0.00893/h
@@ -122,7 +122,7 @@ async fn check_lists_what_would_work_and_what_would_not() {
     ✓ inventory      not there yet; the first create makes it
     all is well
     ");
-    assert_said!(stage, bad.out, @r"
+    assert_output!(stage, bad.stdout, @r"
     ✓ configuration  doproxy.yml, fleet test
     ✓ token          from DIGITALOCEAN_TOKEN; the account is active, at most 25 droplets
     ✓ size           s-1vcpu-1gb at $0.00893/h
@@ -137,79 +137,79 @@ async fn check_lists_what_would_work_and_what_would_not() {
     2 things to mend
     ");
     assert_eq!(bad.code, 1);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn init_writes_what_check_accepts_and_overwrites_nothing() {
-    let stage = Stage::set().await;
-    let first = stage.works(&["init", "new"]).await;
+    let stage = TestEnvironment::new().await;
+    let first = stage.run_ok(&["init", "new"]).await;
     stage.write("new/user-data.sh", "#!/bin/sh\n# mine\n");
 
-    let second = stage.works(&["init", "new"]).await;
+    let second = stage.run_ok(&["init", "new"]).await;
     let checked = stage.doproxy(&["--config", "new/doproxy.yml", "check"]).await;
 
-    assert_said!(stage, first, @r"
+    assert_output!(stage, first, @r"
     wrote new/doproxy.yml
     wrote new/user-data.sh
     wrote new/haproxy.cfg.tera
     Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.
     ");
-    assert_said!(stage, second, @r"
+    assert_output!(stage, second, @r"
     kept new/doproxy.yml, which is there already
     kept new/user-data.sh, which is there already
     kept new/haproxy.cfg.tera, which is there already
     Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.
     ");
     assert_eq!(std::fs::read_to_string(stage.path("new/user-data.sh")).unwrap(), "#!/bin/sh\n# mine\n");
-    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
-    stage.strike().await;
+    assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_pass_their_check() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/nginx/doproxy.yml");
     stage.write("example.yml", &std::fs::read_to_string(example).unwrap());
 
     let checked = stage.doproxy(&["--config", "example.yml", "check"]).await;
 
-    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
-    stage.strike().await;
+    assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn generate_writes_beside_the_configuration_and_installs_nothing() {
-    let stage = Stage::set().await;
-    stage.works(&["create"]).await;
-    let installed = stage.installed();
+    let stage = TestEnvironment::new().await;
+    stage.run_ok(&["create"]).await;
+    let installed = stage.installed_config();
 
-    let said = stage.works(&["generate"]).await;
+    let said = stage.run_ok(&["generate"]).await;
 
-    assert_said!(stage, said, @"wrote DIR/haproxy.cfg with 1 server");
+    assert_output!(stage, said, @"wrote DIR/haproxy.cfg with 1 server");
     assert_eq!(std::fs::read_to_string(stage.path("haproxy.cfg")).unwrap(), installed);
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn reload_puts_a_file_right_that_somebody_changed() {
-    let stage = Stage::set().await;
-    stage.works(&["create"]).await;
-    let before = stage.installed();
+    let stage = TestEnvironment::new().await;
+    stage.run_ok(&["create"]).await;
+    let before = stage.installed_config();
     stage.write("haproxy/haproxy.cfg", "# by hand\n");
 
-    let said = stage.works(&["reload"]).await;
+    let said = stage.run_ok(&["reload"]).await;
 
-    assert_said!(stage, said, @"installed DIR/haproxy/haproxy.cfg with 1 server and reloaded HAProxy");
-    assert_eq!(stage.installed(), before);
-    stage.strike().await;
+    assert_output!(stage, said, @"installed DIR/haproxy/haproxy.cfg with 1 server and reloaded HAProxy");
+    assert_eq!(stage.installed_config(), before);
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plugins_say_what_they_are() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
 
-    assert_said!(stage, stage.works(&["plugin", "list"]).await, @r"
+    assert_output!(stage, stage.run_ok(&["plugin", "list"]).await, @r"
     builtin:adaptive         scaling-policy       0.1.0    Scaling policy that sizes a fleet by what its own backtest says: the cheapest that leaves no more unserved than is allowed.
     builtin:cloud-init       user-data-generator  0.1.0    User-data generator that fills in templates for cloud-init.
     builtin:file             user-data-generator  0.1.0    User-data generator that gives a text as it stands.
@@ -222,7 +222,7 @@ async fn plugins_say_what_they_are() {
     builtin:step             scaling-policy       0.1.0    Scaling policy that changes the fleet by steps when an alarm rings, by the rules of AWS step scaling.
     builtin:target-tracking  scaling-policy       0.1.0    Scaling policy that keeps metrics at their targets, by the rules of the Kubernetes HPA and its peers.
     ");
-    let inspected = stage.works(&["plugin", "inspect", "builtin:fixed"]).await;
+    let inspected = stage.run_ok(&["plugin", "inspect", "builtin:fixed"]).await;
     for line in [
         "fixed 0.1.0 (scaling-policy)",
         "Scaling policy that keeps the fleet at a count.",
@@ -233,17 +233,17 @@ async fn plugins_say_what_they_are() {
     ] {
         assert!(inspected.lines().any(|said| said == line), "{line:?} is not in {inspected}");
     }
-    stage.strike().await;
+    stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_reads_the_output_may_stop_reading() {
-    let stage = Stage::set().await;
+    let stage = TestEnvironment::new().await;
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
 
     let ended = run(stage.command(&["generate", "--stdout"]).stdout(writer)).await;
 
-    assert_eq!((ended.code, ended.err.as_str()), (0, ""));
-    stage.strike().await;
+    assert_eq!((ended.code, ended.stderr.as_str()), (0, ""));
+    stage.tear_down().await;
 }

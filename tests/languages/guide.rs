@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::registry::Registry;
-use super::workshop::{Workshop, copy, said};
+use super::workshop::{Toolchains, copy_sources, stdout_of};
 
 fn example(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path)
@@ -21,15 +21,15 @@ async fn the_guide_works_as_it_is_written() {
     let blocks = shell(&guide);
     assert!(blocks.len() >= 5, "{blocks:?}");
     let registry = Registry::start().await;
-    let workshop = Workshop::open();
-    let folder = workshop.empty("guide");
+    let workshop = Toolchains::shared();
+    let folder = workshop.empty_dir("guide");
 
     let script = format!("set -eu\n{}", blocks.join("\n"));
     let mut bash = workshop.command("bash", &folder);
     bash.args(["-c", &script]).env("REGISTRY", registry.address()).env("XDG_DATA_HOME", folder.join("data"));
     let output = bash.output().unwrap();
 
-    let told = said("the guide", &output);
+    let told = stdout_of("the guide", &output);
     assert!(told.contains("0 failed"), "{told}");
     assert!(told.contains("another-team/release.pub, trusted for"), "{told}");
     assert!(told.contains(&format!("\"oci://{}/policies/calm:1.0.0\": sha256:", registry.address())), "{told}");
@@ -38,9 +38,9 @@ async fn the_guide_works_as_it_is_written() {
 
 #[test]
 fn the_example_of_business_hours_passes_its_tests() {
-    let workshop = Workshop::open();
-    let project = workshop.empty("business-hours").join("business-hours");
-    copy(&example("business-hours"), &project).unwrap();
+    let workshop = Toolchains::shared();
+    let project = workshop.empty_dir("business-hours").join("business-hours");
+    copy_sources(&example("business-hours"), &project).unwrap();
 
     let told = workshop.doproxy(&project, &["plugin", "test", "--properties", "--cases", "500"]);
 

@@ -5,10 +5,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use doproxy::plugin::testing::situations;
+use doproxy::plugin::testing::observations;
 use doproxy::plugin::{Limits, PluginHost, PluginSettings, Reference};
 
-use super::workshop::{LANGUAGES, Workshop};
+use super::workshop::{LANGUAGES, Toolchains};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies")
@@ -37,11 +37,11 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
 
 #[tokio::test]
 async fn four_languages_decide_the_same_in_two_hundred_situations() {
-    let workshop = Workshop::open();
+    let workshop = Toolchains::shared();
     let components = LANGUAGES.map(|language| workshop.policy(language));
     let host = PluginHost::new(PluginSettings {
-        limits: Limits { deadline: Duration::from_secs(10), ..Limits::default() },
-        cache_dir: Some(workshop.cache()),
+        limits: Limits { call_timeout: Duration::from_secs(10), ..Limits::default() },
+        cache_dir: Some(workshop.cache_dir()),
         ..PluginSettings::default()
     })
     .unwrap();
@@ -55,7 +55,7 @@ async fn four_languages_decide_the_same_in_two_hundred_situations() {
 
     let mut state = Vec::new();
     let mut outcomes = BTreeMap::new();
-    for (number, situation) in situations(policies[0].manifest(), &config, 7, 200).into_iter().enumerate() {
+    for (number, situation) in observations(policies[0].manifest(), &config, 7, 200).into_iter().enumerate() {
         let observation = situation.observation(Path::new(".")).unwrap();
         let mut decisions = Vec::new();
         for (policy, taken) in policies.iter().zip(&mut taken) {
@@ -81,8 +81,8 @@ async fn four_languages_decide_the_same_in_two_hundred_situations() {
 #[test]
 fn the_examples_are_what_the_starters_write() {
     for language in LANGUAGES {
-        let workshop = Workshop::open();
-        let folder = workshop.empty(&format!("written-{language}"));
+        let workshop = Toolchains::shared();
+        let folder = workshop.empty_dir(&format!("written-{language}"));
         workshop.doproxy(&folder, &["plugin", "new", "per-droplet", "--lang", language, "--kind", "policy"]);
 
         let (written, example) = (files(&folder.join("per-droplet")), files(&examples().join(language)));

@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use super::workshop::{Workshop, copy};
+use super::workshop::{Toolchains, copy_sources};
 
-fn same_bytes(language: &str) {
-    let workshop = Workshop::open();
+fn assert_reproducible(language: &str) {
+    let workshop = Toolchains::shared();
     let component = workshop.policy(language);
-    let elsewhere = workshop.empty(&format!("elsewhere-{language}")).join("in a folder with another name");
-    copy(component.ancestors().nth(2).unwrap(), &elsewhere).unwrap();
-    workshop.lend_node_modules(&elsewhere);
+    let elsewhere = workshop.empty_dir(&format!("elsewhere-{language}")).join("in a folder with another name");
+    copy_sources(component.ancestors().nth(2).unwrap(), &elsewhere).unwrap();
+    workshop.link_node_modules(&elsewhere);
 
     let told = workshop.doproxy(&elsewhere, &["plugin", "build", "--json"]);
 
@@ -20,15 +20,15 @@ fn same_bytes(language: &str) {
 
 #[test]
 fn rust_gives_the_same_bytes_twice() {
-    same_bytes("rust");
+    assert_reproducible("rust");
 }
 
 #[test]
 fn c_gives_the_same_bytes_twice() {
-    same_bytes("c");
+    assert_reproducible("c");
 }
 
 #[test]
 fn javascript_gives_the_same_bytes_twice() {
-    same_bytes("js");
+    assert_reproducible("js");
 }

@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::Instant;
 
-use super::workshop::Workshop;
+use super::workshop::Toolchains;
 
 /// Builds a starter, runs its fixtures and looks through some situations.
-fn starter(language: &str, kind: &str) {
-    let workshop = Workshop::open();
+fn check_starter(language: &str, kind: &str) {
+    let workshop = Toolchains::shared();
     let started = Instant::now();
     let project = match kind {
         "policy" => workshop.policy(language).ancestors().nth(2).unwrap().to_owned(),
@@ -34,7 +34,7 @@ fn starter(language: &str, kind: &str) {
 
 macro_rules! starters {
     ($($name:ident: $language:literal $kind:literal,)+) => {
-        $(#[test] fn $name() { starter($language, $kind); })+
+        $(#[test] fn $name() { check_starter($language, $kind); })+
     };
 }
 
@@ -51,16 +51,16 @@ starters! {
 
 #[test]
 fn a_missing_toolchain_is_told_with_the_command_that_gets_it() {
-    let workshop = Workshop::open();
+    let workshop = Toolchains::shared();
     for (language, tool, remedy) in [
         ("python", "componentize-py", ".venv/bin/pip install -r requirements.txt"),
         ("js", "@bytecodealliance/componentize-js", "npm ci"),
         ("c", "zig", ".venv/bin/pip install ziglang==0.17.1"),
     ] {
-        let folder = workshop.empty(&format!("bare-{language}"));
+        let folder = workshop.empty_dir(&format!("bare-{language}"));
         workshop.doproxy(&folder, &["plugin", "new", "bare", "--lang", language, "--kind", "policy"]);
         // Node alone is there: it is its package that is not.
-        let bin = workshop.empty(&format!("bare-{language}/bin"));
+        let bin = workshop.empty_dir(&format!("bare-{language}/bin"));
         if language == "js" {
             fs::write(bin.join("node"), "").unwrap();
         }
@@ -80,7 +80,7 @@ fn a_missing_toolchain_is_told_with_the_command_that_gets_it() {
 
 #[test]
 fn a_broken_rule_is_made_small_and_kept_as_a_fixture() {
-    let workshop = Workshop::open();
+    let workshop = Toolchains::shared();
     let project = workshop.project("hasty", "hasty", "c", "policy");
     let source = project.join("policy.c");
     // It takes a metric that is late at its word.

@@ -10,16 +10,16 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 pub(super) const LANGUAGES: [&str; 4] = ["rust", "python", "js", "c"];
 
 /// Makes projects of starters, each once.
-pub(super) struct Workshop {
+pub(super) struct Toolchains {
     /// Emptied by the first test that uses it.
-    folder: PathBuf,
-    toolchains: PathBuf,
+    dir: PathBuf,
+    root: PathBuf,
 }
 
-impl Workshop {
+impl Toolchains {
     /// The one of all tests.
-    pub(super) fn open() -> &'static Self {
-        static WORKSHOP: OnceLock<Workshop> = OnceLock::new();
+    pub(super) fn shared() -> &'static Self {
+        static WORKSHOP: OnceLock<Toolchains> = OnceLock::new();
         WORKSHOP.get_or_init(|| {
             let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
             let folder = tmp.join("languages");
@@ -32,18 +32,18 @@ impl Workshop {
             let is_there =
                 toolchains.join("python/bin/componentize-py").exists() && toolchains.join("js/node_modules").exists();
             assert!(is_there, "the toolchains are missing; get them with: tests/prerequisites.sh plugin-toolchains");
-            Self { folder, toolchains }
+            Self { dir: folder, root: toolchains }
         })
     }
 
     /// Where `doproxy` keeps what it compiled.
-    pub(super) fn cache(&self) -> PathBuf {
-        self.folder.join("cache/doproxy/plugins")
+    pub(super) fn cache_dir(&self) -> PathBuf {
+        self.dir.join("cache/doproxy/plugins")
     }
 
     /// An empty folder.
-    pub(super) fn empty(&self, name: &str) -> PathBuf {
-        let folder = self.folder.join(name);
+    pub(super) fn empty_dir(&self, name: &str) -> PathBuf {
+        let folder = self.dir.join(name);
         fs::create_dir_all(&folder).unwrap();
         folder
     }
@@ -52,13 +52,13 @@ impl Workshop {
     pub(super) fn command(&self, program: &str, folder: &Path) -> Command {
         let doproxy = Path::new(env!("CARGO_BIN_EXE_doproxy"));
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let before = [doproxy.parent().unwrap().to_owned(), self.toolchains.join("python/bin")];
+        let before = [doproxy.parent().unwrap().to_owned(), self.root.join("python/bin")];
         let mut command = Command::new(program);
         command
             .current_dir(folder)
             .env("PATH", std::env::join_paths(before.into_iter().chain(std::env::split_paths(&path))).unwrap())
-            .env("XDG_CACHE_HOME", self.folder.join("cache"))
-            .env("CARGO_TARGET_DIR", self.folder.join("cargo"))
+            .env("XDG_CACHE_HOME", self.dir.join("cache"))
+            .env("CARGO_TARGET_DIR", self.dir.join("cargo"))
             .env_remove("DOPROXY_CONFIG")
             .env_remove("VIRTUAL_ENV")
             .stdin(Stdio::null());
@@ -68,29 +68,29 @@ impl Workshop {
     /// Runs `doproxy` and answers what it printed.
     pub(super) fn doproxy(&self, folder: &Path, arguments: &[&str]) -> String {
         let output = self.command(env!("CARGO_BIN_EXE_doproxy"), folder).args(arguments).output().unwrap();
-        said(&format!("doproxy {}", arguments.join(" ")), &output)
+        stdout_of(&format!("doproxy {}", arguments.join(" ")), &output)
     }
 
     /// A project of `plugin new`, whose toolchain can be found.
     pub(super) fn project(&self, within: &str, name: &str, language: &str, kind: &str) -> PathBuf {
-        let folder = self.empty(within);
+        let folder = self.empty_dir(within);
         self.doproxy(&folder, &["plugin", "new", name, "--lang", language, "--kind", kind]);
         let project = folder.join(name);
-        self.lend_node_modules(&project);
+        self.link_node_modules(&project);
         project
     }
 
     /// Gives a project the installed packages: npm itself would need a minute for each.
-    pub(super) fn lend_node_modules(&self, project: &Path) {
+    pub(super) fn link_node_modules(&self, project: &Path) {
         if project.join("package.json").exists() {
-            std::os::unix::fs::symlink(self.toolchains.join("js/node_modules"), project.join("node_modules")).unwrap();
+            std::os::unix::fs::symlink(self.root.join("js/node_modules"), project.join("node_modules")).unwrap();
         }
     }
 
     /// The component of the starter of a policy, built by whoever asks first.
     pub(super) fn policy(&self, language: &str) -> PathBuf {
-        let _turn = Self::turn(language);
-        let project = self.folder.join(format!("policies-{language}/per-droplet"));
+        let _turn = Self::lock_language(language);
+        let project = self.dir.join(format!("policies-{language}/per-droplet"));
         if !project.exists() {
             self.project(&format!("policies-{language}"), "per-droplet", language, "policy");
         }
@@ -99,7 +99,7 @@ impl Workshop {
     }
 
     /// One builds a language's policy at a time.
-    fn turn(language: &str) -> MutexGuard<'static, ()> {
+    fn lock_language(language: &str) -> MutexGuard<'static, ()> {
         static TURNS: [Mutex<()>; 4] = [const { Mutex::new(()) }; 4];
         let place = LANGUAGES.iter().position(|other| *other == language).unwrap();
         TURNS[place].lock().unwrap_or_else(PoisonError::into_inner)
@@ -107,14 +107,14 @@ impl Workshop {
 }
 
 /// What a command printed; it must have succeeded.
-pub(super) fn said(what: &str, output: &Output) -> String {
+pub(super) fn stdout_of(what: &str, output: &Output) -> String {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{what} failed ({}):\n{stdout}{stderr}", output.status);
     stdout.into_owned()
 }
 
 /// Copies the files of a project, and nothing that was built.
-pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
+pub(super) fn copy_sources(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -122,7 +122,7 @@ pub(super) fn copy(from: &Path, to: &Path) -> io::Result<()> {
         if entry.file_type()?.is_file() {
             fs::copy(entry.path(), to.join(name))?;
         } else if entry.file_type()?.is_dir() && name != "build" && name != "target" && name != "node_modules" {
-            copy(&entry.path(), &to.join(name))?;
+            copy_sources(&entry.path(), &to.join(name))?;
         }
     }
     Ok(())

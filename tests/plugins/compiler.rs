@@ -9,12 +9,12 @@ use std::time::Duration;
 use doproxy::plugin::{Limits, PluginHost, PluginSettings};
 use insta::assert_snapshot;
 
-use super::confined;
 use super::guests::{GuestText, HOLD};
+use super::sandboxed_host;
 
 #[tokio::test]
 async fn what_is_compiled_in_a_process_of_its_own_runs_here() {
-    let host = confined(Limits::default());
+    let host = sandboxed_host(Limits::default());
 
     let policy = host.policy(&"builtin:target-tracking".parse().unwrap()).await.unwrap();
 
@@ -64,7 +64,7 @@ fn what_compiles_can_do_nothing_else() {
 }
 
 /// A stand-in for the program, which does what `script` says.
-fn stand_in(directory: &Path, script: &str) -> PathBuf {
+fn fake_compiler(directory: &Path, script: &str) -> PathBuf {
     let path = directory.join("compiler");
     // Written by another process: were it open for writing here, a fork in another thread could keep it busy.
     let mut writer = Command::new("/bin/sh")
@@ -81,13 +81,13 @@ fn stand_in(directory: &Path, script: &str) -> PathBuf {
 /// What loading a plugin comes to with such a stand-in.
 async fn failure(script: &str, limits: Limits) -> String {
     let directory = tempfile::tempdir().unwrap();
-    let compiler = Some(stand_in(directory.path(), script));
+    let compiler = Some(fake_compiler(directory.path(), script));
     failure_with(compiler, limits).await
 }
 
 async fn failure_with(compiler: Option<PathBuf>, limits: Limits) -> String {
     let host = PluginHost::new(PluginSettings { limits, compiler, ..PluginSettings::default() }).unwrap();
-    let planted = GuestText::deciding(HOLD).plant();
+    let planted = GuestText::with_decide(HOLD).write();
     let error = host.policy(&planted.reference()).await.unwrap_err();
     error.to_string().replace(&planted.reference().to_string(), "file:FILE")
 }
@@ -97,7 +97,7 @@ async fn what_compiles_is_started_without_environment_and_at_the_root() {
     let directory = tempfile::tempdir().unwrap();
     let seen = directory.path().join("seen");
     let script = format!("{{ cat /proc/$$/environ; pwd; echo \"$@\"; }} > {}", seen.display());
-    let compiler = Some(stand_in(directory.path(), &script));
+    let compiler = Some(fake_compiler(directory.path(), &script));
 
     failure_with(compiler, Limits::default()).await;
 
@@ -112,8 +112,8 @@ async fn a_compiler_that_takes_too_long_is_ended_and_gone() {
     let directory = tempfile::tempdir().unwrap();
     let pid = directory.path().join("pid");
     let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec tail -f /dev/null", pid.display());
-    let compiler = Some(stand_in(directory.path(), &script));
-    let limits = Limits { compile_time: Duration::from_secs(1), ..Limits::default() };
+    let compiler = Some(fake_compiler(directory.path(), &script));
+    let limits = Limits { compile_timeout: Duration::from_secs(1), ..Limits::default() };
 
     let error = failure_with(compiler, limits).await;
 

@@ -57,19 +57,19 @@ async fn the_clock_of_a_component_stands_at_the_tick_and_its_random_numbers_come
     let decide = "(call $now (i32.const 2048)) (i32.store8 (i32.const 264) (i32.const 1))
         (i32.store (i32.const 268) (i32.wrap_i64 (i64.load (i32.const 2048))))
         (i32.store8 (i32.const 368) (i32.const 1)) (i64.store (i32.const 376) (call $random)) (i32.const 256)";
-    let guest = GuestText::deciding(decide)
-        .with(
+    let guest = GuestText::with_decide(decide)
+        .extra(
             r#"(import "wasi:clocks/wall-clock@0.2.0" "now" (func $now (param i32)))
                (import "wasi:random/random@0.2.0" "get-random-u64" (func $random (result i64)))"#,
         )
-        .importing(
+        .imports(
             "import wasi:clocks/wall-clock@0.2.0; import wasi:random/random@0.2.0;",
             "package wasi:clocks@0.2.0 {
                 interface wall-clock { record datetime { seconds: u64, nanoseconds: u32 } now: func() -> datetime; }
              }
              package wasi:random@0.2.0 { interface random { get-random-u64: func() -> u64; } }",
         );
-    let planted = guest.plant();
+    let planted = guest.write();
     let host = PluginHost::new(PluginSettings::default()).unwrap();
     let policy = host.policy(&planted.reference()).await.unwrap();
     let observation = observation(2, "m", 1.0);
@@ -96,7 +96,7 @@ fn what_others_build_on_can_be_shared_between_threads() {
 async fn a_spoilt_cache_entry_is_compiled_again_whichever_byte_was_flipped() {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("cache");
-    let planted = GuestText::deciding(HOLD).plant();
+    let planted = GuestText::with_decide(HOLD).write();
     let host = host_with_cache(&directory);
     host.policy(&planted.reference()).await.unwrap();
     let entry = cached(&directory).remove(0);
@@ -169,13 +169,13 @@ async fn waiting_for_the_clock_takes_no_time_and_replays() {
         (call $poll (i32.const 2048) (i32.const 2) (i32.const 2056))
         (i32.store8 (i32.const 264) (i32.const 1))
         (i32.store (i32.const 268) (i32.load (i32.const 2060))) (i32.const 256)";
-    let guest = GuestText::deciding(decide)
-        .with(
+    let guest = GuestText::with_decide(decide)
+        .extra(
             r#"(import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration" (func $after (param i64) (result i32)))
                (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-instant" (func $at (param i64) (result i32)))
                (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))"#,
         )
-        .importing(
+        .imports(
             "import wasi:clocks/monotonic-clock@0.2.0; import wasi:io/poll@0.2.0;",
             "package wasi:io@0.2.0 {
                 interface poll { resource pollable; poll: func(in: list<borrow<pollable>>) -> list<u32>; }
@@ -188,7 +188,7 @@ async fn waiting_for_the_clock_takes_no_time_and_replays() {
                 }
              }",
         );
-    let planted = guest.plant();
+    let planted = guest.write();
     let policy = PluginHost::new(PluginSettings::default()).unwrap().policy(&planted.reference()).await.unwrap();
     let observation = observation(2, "m", 1.0);
 
@@ -197,7 +197,7 @@ async fn waiting_for_the_clock_takes_no_time_and_replays() {
 
     let Outcome::ScaleTo(to) = &first.value.outcome else { panic!("{first:?}") };
     assert_eq!(to.count, 2);
-    assert_eq!((&first.value, first.stats.fuel), (&again.value, again.stats.fuel));
+    assert_eq!((&first.value, first.usage.fuel), (&again.value, again.usage.fuel));
 }
 
 #[tokio::test]

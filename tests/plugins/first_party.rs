@@ -28,7 +28,7 @@ async fn target_tracking_scales_out_when_the_load_rises() {
     assert_eq!(called.value.outcome, Outcome::ScaleTo(ScaleTo { count: 6, template: None, delete_first: Vec::new() }));
     assert_snapshot!(called.value.reason, @"haproxy.sessions is 60 over 3 droplets, 20 each for a target of 10: 6 are needed");
     assert_eq!(called.value.signals[0].wants, Some(6));
-    assert!(called.stats.fuel > 0 && called.stats.memory_bytes > 0);
+    assert!(called.usage.fuel > 0 && called.usage.memory_bytes > 0);
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn the_same_tick_gives_the_same_decision_for_the_same_fuel() {
     let again = host().policy(&target_tracking()).await.unwrap().decide(SESSIONS, &observation, b"").await.unwrap();
 
     assert_eq!(first.value, again.value);
-    assert_eq!(first.stats.fuel, again.stats.fuel);
+    assert_eq!(first.usage.fuel, again.usage.fuel);
 }
 
 #[tokio::test]
@@ -86,7 +86,7 @@ async fn what_a_schema_cannot_say_the_plugin_says_itself() {
 }
 
 /// Whatever a policy of ours is told, and a decision that comes of it.
-struct Shelf {
+struct Catalog {
     plugin: &'static str,
     config: &'static str,
     observation: Observation,
@@ -94,27 +94,27 @@ struct Shelf {
     reason: &'static str,
 }
 
-fn shelf() -> [Shelf; 7] {
+fn catalog() -> [Catalog; 7] {
     let requests = |size, value| observation(size, "haproxy.requests_per_second", value);
     let mut friday = requests(2, 0.0);
     // Friday, 27 November 2026, 07:00 in UTC and 08:00 in Berlin.
     friday.now = Timestamp(1_795_762_800_000);
     [
-        Shelf {
+        Catalog {
             plugin: "hold",
             config: r#"{"note": "maintenance"}"#,
             observation: requests(3, 900.0),
             size: 3,
             reason: "the fleet is to stay as it is: maintenance",
         },
-        Shelf {
+        Catalog {
             plugin: "fixed",
             config: r#"{"count": 5}"#,
             observation: requests(3, 900.0),
             size: 5,
             reason: "the fleet is fixed at 5 droplets",
         },
-        Shelf {
+        Catalog {
             plugin: "step",
             config: r#"{"metric": "haproxy.requests_per_second", "period_s": 15, "alarms": [{"when": "above",
                 "threshold": 60, "datapoints": 1, "adjustment": "percent",
@@ -124,7 +124,7 @@ fn shelf() -> [Shelf; 7] {
             size: 13,
             reason: "haproxy.requests_per_second is 75, 15 above 60, in 1 of 1 datapoints: the step of +30 % makes 13 of 10",
         },
-        Shelf {
+        Catalog {
             plugin: "queueing",
             config: r#"{"service_ms": 100, "wait_ms": 50, "probability": 0.01}"#,
             observation: requests(12, 100.0),
@@ -132,7 +132,7 @@ fn shelf() -> [Shelf; 7] {
             reason: "100 requests/s of 100 ms each keep 10 slots busy: 15 droplets of 1 slot are needed so that at most 1 % \
                      wait longer than 50 ms",
         },
-        Shelf {
+        Catalog {
             plugin: "predictive",
             config: r#"{"metric": "haproxy.requests_per_second", "target_per_droplet": 50}"#,
             observation: requests(2, 240.0),
@@ -140,7 +140,7 @@ fn shelf() -> [Shelf; 7] {
             reason: "haproxy.requests_per_second is 240 for a target of 50 a droplet, which needs 5 droplets; nothing is \
                      forecast in the first season",
         },
-        Shelf {
+        Catalog {
             plugin: "adaptive",
             config: r#"{"capacity_per_droplet": 50}"#,
             observation: requests(2, 240.0),
@@ -150,7 +150,7 @@ fn shelf() -> [Shelf; 7] {
                      droplet costs 1) the backtest leaves 58.33 % unserved for 0.42 times the droplets that the load would \
                      fill, and 58.33 % really was, of 0.1 % allowed, so 8 to 9 droplets are right",
         },
-        Shelf {
+        Catalog {
             plugin: "schedule",
             config: r#"{"time_zone": "Europe/Berlin", "rules": [{"name": "business hours", "floor": 4,
                 "days": ["mon", "tue", "wed", "thu", "fri"], "from": "08:00", "to": "18:00"}]}"#,
@@ -163,7 +163,7 @@ fn shelf() -> [Shelf; 7] {
 
 #[tokio::test]
 async fn every_policy_is_told_its_configuration_and_decides() {
-    for Shelf { plugin, config, observation, size, reason } in shelf() {
+    for Catalog { plugin, config, observation, size, reason } in catalog() {
         let policy = host().policy(&Reference::Builtin(plugin.to_owned())).await.unwrap();
 
         policy.validate(config).await.unwrap();
@@ -177,7 +177,7 @@ async fn every_policy_is_told_its_configuration_and_decides() {
 
 #[tokio::test]
 async fn no_policy_shrinks_a_fleet_whose_metrics_are_stale_or_gone() {
-    for Shelf { plugin, config, mut observation, .. } in shelf() {
+    for Catalog { plugin, config, mut observation, .. } in catalog() {
         if matches!(plugin, "fixed" | "schedule") {
             continue; // They look at no metric.
         }
@@ -204,7 +204,7 @@ async fn the_predictive_policy_keeps_a_week_within_the_limits() {
         observation.metrics[0].samples = vec![Sample { at: observation.now, value: f64::from(tick % 288) }];
         let called = policy.decide(config, &observation, &state).await.unwrap();
         state = called.value.state;
-        assert!(called.stats.fuel < 5_000_000, "tick {tick}: {} fuel", called.stats.fuel);
+        assert!(called.usage.fuel < 5_000_000, "tick {tick}: {} fuel", called.usage.fuel);
     }
 
     assert!((16_000..64 * 1024).contains(&state.len()), "{}", state.len());
@@ -223,7 +223,7 @@ async fn the_adaptive_policy_thinks_within_the_limits() {
         observation.metrics[0].samples = vec![Sample { at: observation.now, value: f64::from(tick * 7919 % 4001) }];
         let called = policy.decide(config, &observation, &state).await.unwrap();
         state = called.value.state;
-        assert!(called.stats.fuel < 10_000_000, "tick {tick}: {} fuel", called.stats.fuel);
+        assert!(called.usage.fuel < 10_000_000, "tick {tick}: {} fuel", called.usage.fuel);
     }
 
     assert!((40_000..64 * 1024).contains(&state.len()), "{}", state.len());
@@ -349,7 +349,7 @@ async fn every_fixture_beside_a_plugin_passes() {
         };
         for file in files {
             let ran = run(&subject, &file).await.unwrap();
-            assert!(ran.passed(), "{name}, {}: {:#?}", file.name, ran.complaints());
+            assert!(ran.passed(), "{name}, {}: {:#?}", file.name, ran.problems());
             tried += 1;
         }
     }

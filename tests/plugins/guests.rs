@@ -11,9 +11,9 @@ use wit_parser::Resolve;
 use doproxy::plugin::Reference;
 
 /// A component in a file that lives as long as this.
-pub(super) struct Planted(NamedTempFile);
+pub(super) struct GuestFile(NamedTempFile);
 
-impl Planted {
+impl GuestFile {
     pub(super) fn bytes(bytes: &[u8]) -> Self {
         let mut file = NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
@@ -40,21 +40,21 @@ pub(super) struct GuestText {
     imports: &'static str,
     packages: &'static str,
     /// What its contract says otherwise than ours, and how.
-    otherwise: Option<(&'static str, &'static str)>,
+    contract_edit: Option<(&'static str, &'static str)>,
 }
 
 /// The address of a result that is all zeros: no error, hold, and everything else empty.
 pub(super) const HOLD: &str = "(i32.const 256)";
 
 impl GuestText {
-    pub(super) fn deciding(decide: &str) -> Self {
+    pub(super) fn with_decide(decide: &str) -> Self {
         Self {
             decide: decide.to_owned(),
             schema: r#"{"type": "object"}"#.to_owned(),
             extra: String::new(),
             imports: "",
             packages: "",
-            otherwise: None,
+            contract_edit: None,
         }
     }
 
@@ -64,32 +64,32 @@ impl GuestText {
     }
 
     /// Functions and data beside the exports; memory is free from 2048 to 32768, and from 64 KiB on.
-    pub(super) fn with(mut self, extra: &str) -> Self {
+    pub(super) fn extra(mut self, extra: &str) -> Self {
         extra.clone_into(&mut self.extra);
         self
     }
 
     /// Another import, as `import NAME;`, and the package that it comes from.
-    pub(super) fn importing(mut self, imports: &'static str, packages: &'static str) -> Self {
+    pub(super) fn imports(mut self, imports: &'static str, packages: &'static str) -> Self {
         (self.imports, self.packages) = (imports, packages);
         self
     }
 
     /// Made for a contract with `other` in the place of `ours`.
-    pub(super) fn mistaking(mut self, ours: &'static str, other: &'static str) -> Self {
-        self.otherwise = Some((ours, other));
+    pub(super) fn with_contract_edit(mut self, ours: &'static str, other: &'static str) -> Self {
+        self.contract_edit = Some((ours, other));
         self
     }
 
-    pub(super) fn plant(&self) -> Planted {
-        Planted::bytes(&self.component())
+    pub(super) fn write(&self) -> GuestFile {
+        GuestFile::bytes(&self.component())
     }
 
     pub(super) fn component(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.module()).unwrap();
         let mut resolve = Resolve::default();
         let contract = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/doproxy-plugin@0.1.0");
-        let changed = self.otherwise.map(|(ours, other)| changed(&contract, ours, other));
+        let changed = self.contract_edit.map(|(ours, other)| edited_contract(&contract, ours, other));
         resolve.push_dir(changed.as_ref().map_or(&*contract, TempDir::path)).unwrap();
         let world = format!(
             "package test:guest;\nworld guest {{ include doproxy:plugin/scaling-policy@0.1.0; {} }}\n{}",
@@ -135,7 +135,7 @@ impl GuestText {
 }
 
 /// A copy of the contract with `other` in the one place of `ours`.
-fn changed(contract: &Path, ours: &str, other: &str) -> TempDir {
+fn edited_contract(contract: &Path, ours: &str, other: &str) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     let mut places = 0;
     for file in contract.read_dir().unwrap() {

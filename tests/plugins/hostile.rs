@@ -4,24 +4,27 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 
-use super::guests::{GuestText, HOLD, Planted};
+use super::guests::{GuestFile, GuestText, HOLD};
 use super::{host, observation};
 use doproxy::plugin::{
-    CallError, Called, GuestTrace, Limit, Limits, PluginError, PluginHost, PluginSettings, Reference,
+    CallError, CallOutput, GuestTrace, Limit, Limits, PluginError, PluginHost, PluginSettings, Reference,
 };
 
-fn limited(limits: Limits) -> PluginHost {
+fn host_with_limits(limits: Limits) -> PluginHost {
     PluginHost::new(PluginSettings { limits, ..PluginSettings::default() }).unwrap()
 }
 
 /// What `decide` of this guest comes to.
-async fn decided(host: &PluginHost, guest: &GuestText) -> Result<Called<doproxy::model::Decision>, PluginError> {
-    let policy = host.policy(&guest.plant().reference()).await.unwrap();
+async fn load_and_decide(
+    host: &PluginHost,
+    guest: &GuestText,
+) -> Result<CallOutput<doproxy::model::Decision>, PluginError> {
+    let policy = host.policy(&guest.write().reference()).await.unwrap();
     policy.decide("{}", &observation(2, "haproxy.sessions", 1.0), b"").await
 }
 
 async fn failure(host: &PluginHost, decide: &str) -> CallError {
-    match decided(host, &GuestText::deciding(decide)).await.unwrap_err() {
+    match load_and_decide(host, &GuestText::with_decide(decide)).await.unwrap_err() {
         PluginError::Call { source, .. } => *source,
         other => panic!("{other}"),
     }
@@ -29,20 +32,20 @@ async fn failure(host: &PluginHost, decide: &str) -> CallError {
 
 async fn limit_hit(host: &PluginHost, decide: &str) -> Limit {
     match failure(host, decide).await {
-        CallError::Over { limit, .. } => limit,
+        CallError::LimitExceeded { limit, .. } => limit,
         other => panic!("{other}"),
     }
 }
 
 /// Why a component is not loaded; the file is called FILE.
-async fn refused(host: &PluginHost, planted: &Planted) -> String {
+async fn load_error(host: &PluginHost, planted: &GuestFile) -> String {
     let error = host.policy(&planted.reference()).await.unwrap_err();
     error.to_string().replace(&planted.reference().to_string(), "file:FILE")
 }
 
 #[tokio::test]
 async fn a_guest_that_does_as_it_should_holds_the_fleet() {
-    let called = decided(&host(), &GuestText::deciding(HOLD)).await.unwrap();
+    let called = load_and_decide(&host(), &GuestText::with_decide(HOLD)).await.unwrap();
 
     assert_eq!(called.value.outcome, doproxy::model::Outcome::Hold);
 }
@@ -50,7 +53,7 @@ async fn a_guest_that_does_as_it_should_holds_the_fleet() {
 #[tokio::test]
 async fn a_loop_without_end_runs_out_of_fuel() {
     // Less than the default, so that a busy machine does not come to the deadline first.
-    let host = limited(Limits { fuel: 1_000_000, deadline: Duration::from_mins(1), ..Limits::default() });
+    let host = host_with_limits(Limits { fuel: 1_000_000, call_timeout: Duration::from_mins(1), ..Limits::default() });
 
     let error = failure(&host, "(loop (br 0)) unreachable").await;
 
@@ -61,20 +64,20 @@ async fn a_loop_without_end_runs_out_of_fuel() {
 
 #[tokio::test]
 async fn a_loop_with_fuel_to_burn_is_stopped_by_the_deadline() {
-    let limits = Limits { fuel: u64::MAX, deadline: Duration::from_millis(20), ..Limits::default() };
+    let limits = Limits { fuel: u64::MAX, call_timeout: Duration::from_millis(20), ..Limits::default() };
 
-    let limit = limit_hit(&limited(limits), "(loop (br 0)) unreachable").await;
+    let limit = limit_hit(&host_with_limits(limits), "(loop (br 0)) unreachable").await;
 
-    assert_eq!(limit, Limit::Deadline(Duration::from_millis(20)));
+    assert_eq!(limit, Limit::CallTimeout(Duration::from_millis(20)));
 }
 
 #[tokio::test]
 async fn a_guest_that_takes_all_memory_is_told_so_and_what_it_cannot_do_without_names_the_limit() {
     let limits = Limits { memory_bytes: 1024 * 1024, ..Limits::default() };
-    let host = limited(limits);
+    let host = host_with_limits(limits);
 
     let copes = "(drop (memory.grow (i32.const 1000))) (i32.const 256)";
-    assert!(decided(&host, &GuestText::deciding(copes)).await.is_ok());
+    assert!(load_and_decide(&host, &GuestText::with_decide(copes)).await.is_ok());
 
     let breaks = "(if (i32.eq (memory.grow (i32.const 1000)) (i32.const -1)) (then unreachable)) (i32.const 256)";
     assert_eq!(limit_hit(&host, breaks).await, Limit::Memory(1024 * 1024));
@@ -83,12 +86,12 @@ async fn a_guest_that_takes_all_memory_is_told_so_and_what_it_cannot_do_without_
 #[tokio::test]
 async fn a_trap_shows_where_in_the_guest_it_was_and_what_was_logged_before() {
     let guest =
-        GuestText::deciding("(call $log (i32.const 2) (i32.const 2048) (i32.const 16)) (call $divide) unreachable")
-            .with(
+        GuestText::with_decide("(call $log (i32.const 2) (i32.const 2048) (i32.const 16)) (call $divide) unreachable")
+            .extra(
                 r#"(func $divide (drop (i32.div_u (i32.const 1) (i32.const 0))))
                (data (i32.const 2048) "about to \1b[31mfail")"#,
             );
-    let planted = guest.plant();
+    let planted = guest.write();
     let policy = host().policy(&planted.reference()).await.unwrap();
 
     let error = policy.decide("{}", &observation(2, "m", 1.0), b"").await.unwrap_err();
@@ -126,16 +129,16 @@ async fn answers_that_are_too_large_name_their_limit() {
 
     assert_eq!(limit_hit(&host, &answer(state, 64 * 1024 + 1)).await, Limit::State(64 * 1024));
     assert_eq!(limit_hit(&host, &answer(reason, 1024 * 1024 + 1)).await, Limit::Decision(1024 * 1024));
-    assert_eq!(limit_hit(&host, &answer(reason, 16 * 1024 * 1024)).await, Limit::Crossing(4 * 1024 * 1024));
+    assert_eq!(limit_hit(&host, &answer(reason, 16 * 1024 * 1024)).await, Limit::Transfer(4 * 1024 * 1024));
 }
 
 #[tokio::test]
 async fn what_a_guest_says_cannot_command_a_terminal() {
     let reason =
         "(i32.store (i32.const 344) (i32.const 2048)) (i32.store (i32.const 348) (i32.const 8)) (i32.const 256)";
-    let guest = GuestText::deciding(reason).with(r#"(data (i32.const 2048) "a\1b[2J\0ab\07")"#);
+    let guest = GuestText::with_decide(reason).extra(r#"(data (i32.const 2048) "a\1b[2J\0ab\07")"#);
 
-    let called = decided(&host(), &guest).await.unwrap();
+    let called = load_and_decide(&host(), &guest).await.unwrap();
 
     assert_eq!(called.value.reason, "a\u{fffd}[2J b\u{fffd}");
 }
@@ -153,21 +156,22 @@ async fn the_error_that_a_guest_answers_is_handed_on() {
 async fn what_is_no_plugin_is_refused_each_with_its_own_words() {
     let host = host();
 
-    assert_snapshot!(refused(&host, &Planted::bytes(b"#!/bin/sh\necho hello\n")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a WebAssembly component");
-    assert_snapshot!(refused(&host, &Planted::bytes(b"")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a WebAssembly component");
-    assert_snapshot!(refused(&host, &Planted::text("(module)")).await, @"plugin file:FILE: the file is a core module, not a component; `wasm-tools component new` makes one");
-    assert_snapshot!(refused(&host, &Planted::text("(component)")).await, @"plugin file:FILE: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data");
-    assert_snapshot!(refused(&host, &Planted::text(r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#)).await, @"plugin file:FILE: the component is no plugin: it exports wasi:cli/run@0.2.0, and neither doproxy:plugin/policy nor doproxy:plugin/user-data");
-    assert_snapshot!(refused(&host, &Planted::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.9.0" (instance $i)))"#)).await, @"plugin file:FILE: the component is written for doproxy:plugin/policy@0.9.0; this doproxy supports version 0.1.0");
-    assert_snapshot!(refused(&host, &Planted::text(r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance $i)) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#)).await, @"plugin file:FILE: the component imports wasi:http/outgoing-handler@0.2.0, which a plugin does not get; it may import doproxy:plugin/log and WASI 0.2, nothing else");
-    assert_snapshot!(refused(&host, &Planted::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#)).await, @"plugin file:FILE: the component does not fit the contract: instance export `doproxy:plugin/policy@0.1.0` does not have export `describe`");
+    assert_snapshot!(load_error(&host, &GuestFile::bytes(b"#!/bin/sh\necho hello\n")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a WebAssembly component");
+    assert_snapshot!(load_error(&host, &GuestFile::bytes(b"")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a WebAssembly component");
+    assert_snapshot!(load_error(&host, &GuestFile::text("(module)")).await, @"plugin file:FILE: the file is a core module, not a component; `wasm-tools component new` makes one");
+    assert_snapshot!(load_error(&host, &GuestFile::text("(component)")).await, @"plugin file:FILE: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data");
+    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#)).await, @"plugin file:FILE: the component is no plugin: it exports wasi:cli/run@0.2.0, and neither doproxy:plugin/policy nor doproxy:plugin/user-data");
+    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.9.0" (instance $i)))"#)).await, @"plugin file:FILE: the component is written for doproxy:plugin/policy@0.9.0; this doproxy supports version 0.1.0");
+    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance $i)) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#)).await, @"plugin file:FILE: the component imports wasi:http/outgoing-handler@0.2.0, which a plugin does not get; it may import doproxy:plugin/log and WASI 0.2, nothing else");
+    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#)).await, @"plugin file:FILE: the component does not fit the contract: instance export `doproxy:plugin/policy@0.1.0` does not have export `describe`");
 }
 
 #[tokio::test]
 async fn a_policy_whose_decide_takes_another_type_is_refused_before_it_decides() {
-    let other = GuestText::deciding(HOLD).mistaking("state: list<u8>) -> result", "state: list<u16>) -> result");
+    let other =
+        GuestText::with_decide(HOLD).with_contract_edit("state: list<u8>) -> result", "state: list<u16>) -> result");
 
-    let error = refused(&host(), &other.plant()).await;
+    let error = load_error(&host(), &other.write()).await;
 
     assert_snapshot!(error, @"plugin file:FILE: `describe` trapped: expected `u8` found `u16`");
 }
@@ -178,16 +182,16 @@ async fn a_component_that_is_broken_off_is_refused_and_never_a_panic() {
     let host = host();
 
     for length in 8..whole.len() {
-        let error = host.policy(&Planted::bytes(&whole[..length]).reference()).await.unwrap_err();
+        let error = host.policy(&GuestFile::bytes(&whole[..length]).reference()).await.unwrap_err();
         assert!(matches!(error, PluginError::Load { .. }), "{length}: {error}");
     }
 }
 
 #[tokio::test]
 async fn a_component_that_is_too_large_is_refused_unread() {
-    let host = limited(Limits { component_bytes: 1024, ..Limits::default() });
+    let host = host_with_limits(Limits { component_bytes: 1024, ..Limits::default() });
 
-    let error = refused(&host, &Planted::bytes(&[0; 4096])).await;
+    let error = load_error(&host, &GuestFile::bytes(&[0; 4096])).await;
 
     assert_snapshot!(error, @"plugin file:FILE: the component is larger than the component limit of 1 KiB (plugins.limits.component_bytes)");
 }
@@ -201,7 +205,7 @@ async fn a_file_that_is_not_there_is_told_by_its_path() {
 
 #[tokio::test]
 async fn a_schema_that_leads_the_host_astray_is_the_plugins_fault() {
-    let planted = GuestText::deciding(HOLD).schema(r##"{"$ref": "#"}"##).plant();
+    let planted = GuestText::with_decide(HOLD).schema(r##"{"$ref": "#"}"##).write();
     let policy = host().policy(&planted.reference()).await.unwrap();
 
     let error = policy.validate("{}").await.unwrap_err();
@@ -218,7 +222,7 @@ async fn a_schema_that_leads_the_host_astray_is_the_plugins_fault() {
 async fn a_component_that_is_both_kinds_of_plugin_is_refused() {
     let both = r#"(component (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)) (export "doproxy:plugin/user-data@0.1.0" (instance $i)))"#;
 
-    assert_snapshot!(refused(&host(), &Planted::text(both)).await, @"plugin file:FILE: the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; a plugin is one of them: make two components of it");
+    assert_snapshot!(load_error(&host(), &GuestFile::text(both)).await, @"plugin file:FILE: the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; a plugin is one of them: make two components of it");
 }
 
 #[tokio::test]
@@ -237,17 +241,17 @@ async fn what_is_no_file_is_refused_and_not_waited_for() {
 
 #[tokio::test]
 async fn a_component_with_any_byte_flipped_is_refused_or_runs_within_its_limits() {
-    let whole = GuestText::deciding(HOLD).component();
-    let host = limited(Limits { fuel: 1_000_000, ..Limits::default() });
+    let whole = GuestText::with_decide(HOLD).component();
+    let host = host_with_limits(Limits { fuel: 1_000_000, ..Limits::default() });
 
     for at in 0..whole.len() {
         let mut flipped = whole.clone();
         flipped[at] ^= 0x11;
-        let Ok(policy) = host.policy(&Planted::bytes(&flipped).reference()).await else { continue };
+        let Ok(policy) = host.policy(&GuestFile::bytes(&flipped).reference()).await else { continue };
         let _ = policy.decide("{}", &observation(2, "m", 1.0), b"").await;
     }
 
-    assert!(decided(&host, &GuestText::deciding(HOLD)).await.is_ok());
+    assert!(load_and_decide(&host, &GuestText::with_decide(HOLD)).await.is_ok());
 }
 
 #[tokio::test]
@@ -256,7 +260,7 @@ async fn debug_information_is_not_read_nor_carried_along() {
     let compiled_size = async |name: &str, sections: &str| {
         let directory = home.path().join(name);
         let settings = PluginSettings { cache_dir: Some(directory.clone()), ..PluginSettings::default() };
-        let planted = GuestText::deciding(HOLD).with(sections).plant();
+        let planted = GuestText::with_decide(HOLD).extra(sections).write();
         PluginHost::new(settings).unwrap().policy(&planted.reference()).await.unwrap();
         std::fs::read_dir(directory).unwrap().next().unwrap().unwrap().metadata().unwrap().len()
     };

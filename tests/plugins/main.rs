@@ -19,7 +19,7 @@ fn host() -> PluginHost {
 }
 
 /// A host that compiles as `doproxy` does.
-fn confined(limits: Limits) -> PluginHost {
+fn sandboxed_host(limits: Limits) -> PluginHost {
     let compiler = Some(env!("CARGO_BIN_EXE_doproxy").into());
     PluginHost::new(PluginSettings { limits, compiler, ..PluginSettings::default() }).unwrap()
 }

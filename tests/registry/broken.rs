@@ -5,65 +5,65 @@ use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::assert_told;
+use crate::assert_registry_output;
 use crate::registry::{Registry, digest};
-use crate::workshop::{Workshop, component, digest_of};
+use crate::workshop::{Workspace, component, digest_of};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_blob_that_was_changed_in_the_registry_is_refused_and_not_stored() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
-    let pushed = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
-    let blob = registry.blob(&digest(&component()));
+    let workshop = Workspace::new();
+    let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let blob = registry.blob_path(&digest(&component()));
     let mut changed = component();
     *changed.last_mut().unwrap() ^= 1;
     std::fs::write(&blob, &changed).unwrap();
 
-    let of_component = workshop.fails(1, &["plugin", "pull", &pushed]).await;
+    let of_component = workshop.run_err(1, &["plugin", "pull", &pushed]).await;
     std::fs::write(&blob, &component()[..1000]).unwrap();
-    let too_short = workshop.fails(1, &["plugin", "pull", &pushed]).await;
+    let too_short = workshop.run_err(1, &["plugin", "pull", &pushed]).await;
     std::fs::write(&blob, [component(), component()].concat()).unwrap();
-    let too_long = workshop.fails(1, &["plugin", "pull", &pushed]).await;
+    let too_long = workshop.run_err(1, &["plugin", "pull", &pushed]).await;
 
-    assert_told!(workshop, registry, of_component, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: the component of oci://REGISTRY/acme/queue:1@sha256:DIGEST is not what the registry says it is: it should be sha256:DIGEST and is sha256:DIGEST; it was damaged or tampered with, there or on the way");
+    assert_registry_output!(workshop, registry, of_component, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: the component of oci://REGISTRY/acme/queue:1@sha256:DIGEST is not what the registry says it is: it should be sha256:DIGEST and is sha256:DIGEST; it was damaged or tampered with, there or on the way");
     assert!(too_short.contains("was damaged or tampered with") || too_short.contains("broke off"), "{too_short}");
     assert!(too_long.contains("is larger than"), "{too_long}");
     assert!(
-        workshop.stored().iter().all(|path| !path.parent().unwrap().ends_with("sha256")),
+        workshop.stored_files().iter().all(|path| !path.parent().unwrap().ends_with("sha256")),
         "{:?}",
-        workshop.stored()
+        workshop.stored_files()
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_that_was_changed_in_the_registry_is_refused_whichever_byte_it_was() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
-    let pushed = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
-    let file = registry.blob(digest_of(&pushed));
+    let workshop = Workspace::new();
+    let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let file = registry.blob_path(digest_of(&pushed));
     let whole = std::fs::read(&file).unwrap();
 
-    for at in (0..whole.len()).step_by(if every() { 1 } else { 37 }) {
+    for at in (0..whole.len()).step_by(if flips_every_byte() { 1 } else { 37 }) {
         let mut changed = whole.clone();
         changed[at] ^= 1;
         std::fs::write(&file, changed).unwrap();
         let ended = workshop.doproxy(&["plugin", "pull", &pushed]).await;
         assert_eq!(ended.code, 1, "byte {at}: {ended:?}");
     }
-    assert!(workshop.stored().is_empty());
+    assert!(workshop.stored_files().is_empty());
 }
 
 /// Whether every byte is changed, one after the other, in place of some.
-fn every() -> bool {
+fn flips_every_byte() -> bool {
     std::env::var_os("DOPROXY_EVERY").is_some()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_plugin_is_refused_by_what_it_is() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
+    let workshop = Workspace::new();
     let config = registry.put_blob("acme/queue", b"{}").await;
     let layer = registry.put_blob("acme/queue", b"layer").await;
     let manifest = |config_type: &str, layer_type: &str| {
@@ -88,15 +88,15 @@ async fn what_is_no_plugin_is_refused_by_what_it_is() {
     let mut told = String::new();
     for tag in ["image", "index", "legacy", "missing"] {
         told += &workshop
-            .fails(
+            .run_err(
                 if tag == "missing" { 1 } else { 2 },
-                &["plugin", "pull", &registry.oci(&format!("acme/queue:{tag}"))],
+                &["plugin", "pull", &registry.oci_reference(&format!("acme/queue:{tag}"))],
             )
             .await;
     }
-    told += &workshop.fails(2, &["plugin", "inspect", &registry.oci("acme/queue:text")]).await;
+    told += &workshop.run_err(2, &["plugin", "inspect", &registry.oci_reference("acme/queue:text")]).await;
 
-    assert_told!(workshop, registry, told, @"
+    assert_registry_output!(workshop, registry, told, @"
     error: plugin oci://REGISTRY/acme/queue:image: it is no WebAssembly artifact: its configuration is application/vnd.oci.image.config.v1+json, and a plugin's is application/vnd.wasm.config.v0+json
     error: plugin oci://REGISTRY/acme/queue:index: it is a list of several artifacts, and a plugin is one; name one of them by its digest
     error: plugin oci://REGISTRY/acme/queue:legacy: it is packed in the layout from before the standard (application/vnd.wasm.content.layer.v1+wasm), which is not read; push it again, with `doproxy plugin push` or `wkg oci push`
@@ -108,48 +108,48 @@ async fn what_is_no_plugin_is_refused_by_what_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_over_the_limit_is_not_even_asked_for() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
-    let tag = registry.oci("acme/queue:1");
+    let workshop = Workspace::new();
+    let tag = registry.oci_reference("acme/queue:1");
     workshop.push("queue.wasm", &tag).await;
     workshop.configure(&tag, "plugins: {limits: {component_bytes: 1024}}\n");
 
-    let told = workshop.fails(2, &["plugin", "pull"]).await;
+    let told = workshop.run_err(2, &["plugin", "pull"]).await;
 
     let size = format!("{} bytes", component().len());
-    assert_told!(workshop, registry, told.replace(&size, "SOME bytes"), @"error: plugin oci://REGISTRY/acme/queue:1: the component has SOME bytes, which goes over the component limit of 1 KiB (plugins.limits.component_bytes)");
+    assert_registry_output!(workshop, registry, told.replace(&size, "SOME bytes"), @"error: plugin oci://REGISTRY/acme/queue:1: the component has SOME bytes, which goes over the component limit of 1 KiB (plugins.limits.component_bytes)");
     assert!(!registry.log().contains(&format!("GET /v2/acme/queue/blobs/{}", digest(&component()))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_interrupted_download_leaves_nothing_half_and_the_next_one_works() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
-    let pushed = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
-    let proxy = cut_blobs(registry.address().parse().unwrap()).await;
+    let workshop = Workspace::new();
+    let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let proxy = truncating_proxy(registry.address().parse().unwrap()).await;
     let by_proxy = pushed.replace(registry.address(), &proxy.to_string());
 
-    let told = workshop.fails(1, &["plugin", "pull", &by_proxy]).await;
-    let left = workshop.stored();
-    workshop.works(&["plugin", "pull", &pushed]).await;
+    let told = workshop.run_err(1, &["plugin", "pull", &by_proxy]).await;
+    let left = workshop.stored_files();
+    workshop.run_ok(&["plugin", "pull", &pushed]).await;
 
     assert!(told.contains("the answer broke off after"), "{told}");
     assert!(left.iter().all(|path| path.parent().unwrap().ends_with("signatures")), "{left:?}");
 }
 
 /// A proxy that breaks off in the middle of each blob.
-async fn cut_blobs(to: SocketAddr) -> SocketAddr {
+async fn truncating_proxy(to: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((client, _)) = listener.accept().await {
-            tokio::spawn(cut_one(client, to));
+            tokio::spawn(truncate_connection(client, to));
         }
     });
     address
 }
 
 /// Carries one connection, until a blob was asked for and 4 KiB of it came.
-async fn cut_one(mut client: TcpStream, to: SocketAddr) -> std::io::Result<()> {
+async fn truncate_connection(mut client: TcpStream, to: SocketAddr) -> std::io::Result<()> {
     let mut registry = TcpStream::connect(to).await?;
     let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 1024]);
     let mut left: Option<usize> = None;

@@ -1,16 +1,16 @@
 //! From the registry to a decision: a signed policy, by its tag, scales a fleet behind a real HAProxy.
 
 use crate::registry::Registry;
-use crate::stage::Stage;
-use crate::workshop::{Workshop, digest_of};
+use crate::stage::TestEnvironment;
+use crate::workshop::{Workspace, digest_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signed_policy_from_the_registry_decides_and_goes_on_when_its_tag_moves_and_the_registry_goes() {
     let mut registry = Registry::start().await;
-    let (author, stage) = (Workshop::new(), Stage::set().await);
-    let tag = registry.oci("acme/queue:1");
-    author.works(&["plugin", "keygen"]).await;
-    author.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    let (author, stage) = (Workspace::new(), TestEnvironment::new().await);
+    let tag = registry.oci_reference("acme/queue:1");
+    author.run_ok(&["plugin", "keygen"]).await;
+    author.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
     stage.write("release.pub", &std::fs::read_to_string(author.path("plugin.pub")).unwrap());
     stage.configure(&format!(
         "  min: 2
@@ -21,22 +21,22 @@ plugins: {{store: store, trust: [{{repository: \"{}/acme/queue\", keys: [release
     ));
 
     let checked = stage.doproxy(&["check"]).await;
-    let decided = stage.works(&["run", "--once", "--window", "100ms"]).await;
+    let decided = stage.run_ok(&["run", "--once", "--window", "100ms"]).await;
     let lock = std::fs::read_to_string(stage.path("doproxy.lock")).unwrap();
     // Somebody who has no key moves the tag.
     let moved = author.push("queue2.wasm", &tag).await;
-    stage.works(&["run", "--once", "--window", "100ms"]).await;
+    stage.run_ok(&["run", "--once", "--window", "100ms"]).await;
     let refused = stage.doproxy(&["plugin", "update"]).await;
     registry.stop().await;
-    stage.works(&["run", "--once", "--window", "100ms"]).await;
+    stage.run_ok(&["run", "--once", "--window", "100ms"]).await;
 
-    assert_eq!(checked.code, 0, "{}{}", checked.out, checked.err);
-    assert!(checked.out.contains(&tag), "{}", checked.out);
+    assert_eq!(checked.code, 0, "{}{}", checked.stdout, checked.stderr);
+    assert!(checked.stdout.contains(&tag), "{}", checked.stdout);
     assert!(decided.contains("decision") && decided.contains("0 → 2"), "{decided}");
     assert_eq!(stage.billed().len(), 2);
     assert_eq!(refused.code, 2);
-    assert!(refused.err.contains("is not signed"), "{}", refused.err);
+    assert!(refused.stderr.contains("is not signed"), "{}", refused.stderr);
     assert_eq!(std::fs::read_to_string(stage.path("doproxy.lock")).unwrap(), lock);
     assert!(!lock.contains(digest_of(&moved)));
-    stage.strike().await;
+    stage.tear_down().await;
 }

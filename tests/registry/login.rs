@@ -1,13 +1,13 @@
 //! Registries that want to know who is asking, and those that speak https.
 
-use crate::assert_told;
+use crate::assert_registry_output;
 use crate::registry::Registry;
 use crate::stage::run;
-use crate::workshop::Workshop;
+use crate::workshop::Workspace;
 
 /// `keeper` and the password, in base64.
-const RIGHT: &str = "a2VlcGVyOm9wZW4gc2VzYW1l";
-const WRONG: &str = "a2VlcGVyOm5vdCBzZXNhbWU=";
+const VALID_LOGIN: &str = "a2VlcGVyOm9wZW4gc2VzYW1l";
+const INVALID_LOGIN: &str = "a2VlcGVyOm5vdCBzZXNhbWU=";
 
 fn docker_config(registry: &Registry, auth: &str) -> String {
     format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, registry.address())
@@ -16,25 +16,25 @@ fn docker_config(registry: &Registry, auth: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_right_login_is_let_in_wherever_it_comes_from() {
     let registry = Registry::with_login().await;
-    let tag = registry.oci("acme/queue:1");
+    let tag = registry.oci_reference("acme/queue:1");
     let arguments = ["plugin", "push", "queue.wasm", tag.as_str()];
-    let from_file = Workshop::new();
-    from_file.write("home/.docker/config.json", docker_config(&registry, RIGHT).as_bytes());
-    let elsewhere = Workshop::new();
-    elsewhere.write("logins/config.json", docker_config(&registry, RIGHT).as_bytes());
-    let from_helper = Workshop::new();
+    let from_file = Workspace::new();
+    from_file.write("home/.docker/config.json", docker_config(&registry, VALID_LOGIN).as_bytes());
+    let elsewhere = Workspace::new();
+    elsewhere.write("logins/config.json", docker_config(&registry, VALID_LOGIN).as_bytes());
+    let from_helper = Workspace::new();
     from_helper.write("home/.docker/config.json", br#"{"credsStore": "test"}"#);
     from_helper.write_program(
         "bin/docker-credential-test",
         "#!/bin/sh\nread -r host || true\necho \"$host $1 ${DIGITALOCEAN_TOKEN-none}\" >\"$HOME/asked\"\n\
          echo '{\"ServerURL\": \"x\", \"Username\": \"keeper\", \"Secret\": \"open sesame\"}'\n",
     );
-    let from_environment = Workshop::new();
+    let from_environment = Workspace::new();
 
     let pushed = [
         from_file.doproxy(&arguments).await,
         run(elsewhere.command(&arguments).env("DOCKER_CONFIG", elsewhere.path("logins"))).await,
-        run(elsewhere.command(&arguments).env("DOCKER_AUTH_CONFIG", docker_config(&registry, RIGHT))).await,
+        run(elsewhere.command(&arguments).env("DOCKER_AUTH_CONFIG", docker_config(&registry, VALID_LOGIN))).await,
         run(from_helper.command(&arguments).env("DIGITALOCEAN_TOKEN", "dop_v1_very_secret")).await,
         run(from_environment
             .command(&arguments)
@@ -45,7 +45,7 @@ async fn the_right_login_is_let_in_wherever_it_comes_from() {
     ];
 
     for ended in pushed {
-        assert_eq!(ended.code, 0, "{}", ended.err);
+        assert_eq!(ended.code, 0, "{}", ended.stderr);
     }
     let asked = std::fs::read_to_string(from_helper.path("home/asked")).unwrap();
     assert_eq!(asked.trim(), format!("{} get none", registry.address()));
@@ -54,28 +54,32 @@ async fn the_right_login_is_let_in_wherever_it_comes_from() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_login_and_a_wrong_one_are_told_apart_and_no_password_is_shown() {
     let registry = Registry::with_login().await;
-    let tag = registry.oci("acme/queue:1");
-    let (nobody, stranger) = (Workshop::new(), Workshop::new());
-    stranger.write("home/.docker/config.json", docker_config(&registry, WRONG).as_bytes());
+    let tag = registry.oci_reference("acme/queue:1");
+    let (nobody, stranger) = (Workspace::new(), Workspace::new());
+    stranger.write("home/.docker/config.json", docker_config(&registry, INVALID_LOGIN).as_bytes());
 
-    let without = nobody.fails(2, &["plugin", "pull", &tag]).await;
+    let without = nobody.run_err(2, &["plugin", "pull", &tag]).await;
     let mut command = stranger.command(&["plugin", "push", "queue.wasm", &tag, "-vvv"]);
     let with_wrong = run(command.env("RUST_LOG", "trace")).await;
 
-    assert_told!(nobody, registry, without, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY wants a login, and there is none: run `docker login REGISTRY`, or set DOPROXY_REGISTRY=REGISTRY, DOPROXY_REGISTRY_USERNAME and DOPROXY_REGISTRY_PASSWORD");
+    assert_registry_output!(nobody, registry, without, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY wants a login, and there is none: run `docker login REGISTRY`, or set DOPROXY_REGISTRY=REGISTRY, DOPROXY_REGISTRY_USERNAME and DOPROXY_REGISTRY_PASSWORD");
     assert_eq!(with_wrong.code, 2);
-    assert!(!with_wrong.err.contains("sesame") && !with_wrong.err.contains(WRONG), "{}", with_wrong.err);
-    let last = with_wrong.err.lines().last().unwrap_or_default().to_owned();
-    assert_told!(stranger, registry, last, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY does not let keeper do this with the login from DIR/home/.docker/config.json; it is wrong, has run out, or lacks the right to push");
+    assert!(
+        !with_wrong.stderr.contains("sesame") && !with_wrong.stderr.contains(INVALID_LOGIN),
+        "{}",
+        with_wrong.stderr
+    );
+    let last = with_wrong.stderr.lines().last().unwrap_or_default().to_owned();
+    assert_registry_output!(stranger, registry, last, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY does not let keeper do this with the login from DIR/home/.docker/config.json; it is wrong, has run out, or lacks the right to push");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_is_for_its_registry_alone() {
     let (ours, theirs) = (Registry::with_login().await, Registry::with_login().await);
-    let workshop = Workshop::new();
-    workshop.write("home/.docker/config.json", docker_config(&ours, RIGHT).as_bytes());
+    let workshop = Workspace::new();
+    workshop.write("home/.docker/config.json", docker_config(&ours, VALID_LOGIN).as_bytes());
 
-    let told = workshop.fails(2, &["plugin", "pull", &theirs.oci("acme/queue:1")]).await;
+    let told = workshop.run_err(2, &["plugin", "pull", &theirs.oci_reference("acme/queue:1")]).await;
 
     assert!(told.contains("wants a login, and there is none"), "{told}");
     assert!(!theirs.log().contains("keeper"));
@@ -84,14 +88,14 @@ async fn a_login_is_for_its_registry_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn https_is_spoken_where_the_certificate_is_trusted_and_nowhere_else() {
     let registry = Registry::with_tls().await;
-    let workshop = Workshop::new();
-    let tag = registry.oci("acme/queue:1");
+    let workshop = Workspace::new();
+    let tag = registry.oci_reference("acme/queue:1");
     let push = ["plugin", "push", "queue.wasm", tag.as_str()];
 
-    let trusted = run(workshop.command(&push).env("SSL_CERT_FILE", registry.authority())).await;
+    let trusted = run(workshop.command(&push).env("SSL_CERT_FILE", registry.ca_certificate())).await;
     let untrusted = workshop.doproxy(&push).await;
 
-    assert_eq!(trusted.code, 0, "{}", trusted.err);
-    assert_eq!(untrusted.code, 1, "{}", untrusted.err);
-    assert!(untrusted.err.contains("certificate"), "{}", untrusted.err);
+    assert_eq!(trusted.code, 0, "{}", trusted.stderr);
+    assert_eq!(untrusted.code, 1, "{}", untrusted.stderr);
+    assert!(untrusted.stderr.contains("certificate"), "{}", untrusted.stderr);
 }

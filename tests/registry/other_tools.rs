@@ -9,13 +9,13 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::process::Command;
 
 use crate::registry::{Registry, digest};
-use crate::stage::{self, Ended};
-use crate::workshop::{Workshop, component, digest_of};
+use crate::stage::{self, Output};
+use crate::workshop::{Workspace, component, digest_of};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Runs a program that has to work.
-async fn run(workshop: &Workshop, program: &str, arguments: &[&str]) -> String {
+async fn run(workshop: &Workspace, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(workshop.path(".")).env("HOME", workshop.path("home"));
     let output =
@@ -27,9 +27,9 @@ async fn run(workshop: &Workshop, program: &str, arguments: &[&str]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_skopeo_copies_is_still_the_same_plugin() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
-    let pushed = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
-    let (from, to) = (registry.oci("acme/queue:1"), registry.oci("mirror/queue:1"));
+    let workshop = Workspace::new();
+    let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let (from, to) = (registry.oci_reference("acme/queue:1"), registry.oci_reference("mirror/queue:1"));
     let (from, to) = (from.replace("oci://", "docker://"), to.replace("oci://", "docker://"));
     let plain = ["--insecure-policy", "copy", "--src-tls-verify=false"];
 
@@ -40,7 +40,7 @@ async fn what_skopeo_copies_is_still_the_same_plugin() {
     )
     .await;
     run(&workshop, "skopeo", &[plain.as_slice(), &[&from, "dir:copy"]].concat()).await;
-    let pulled = workshop.works(&["plugin", "pull", &registry.oci("mirror/queue:1")]).await;
+    let pulled = workshop.run_ok(&["plugin", "pull", &registry.oci_reference("mirror/queue:1")]).await;
 
     assert!(pulled.contains(digest_of(&pushed)), "{pulled}");
     let layer = workshop.path("copy").join(digest(&component()).trim_start_matches("sha256:"));
@@ -50,15 +50,15 @@ async fn what_skopeo_copies_is_still_the_same_plugin() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_lies_in_the_registry_as_a_signature_openssl_verifies() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
-    workshop.works(&["plugin", "keygen"]).await;
-    let tag = registry.oci("acme/queue:1");
-    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    let workshop = Workspace::new();
+    workshop.run_ok(&["plugin", "keygen"]).await;
+    let tag = registry.oci_reference("acme/queue:1");
+    workshop.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
     let pushed = digest(registry.manifest("acme/queue", "1").await.as_bytes());
 
     let signatures = registry.manifest("acme/queue", &format!("{}.sig", pushed.replace(':', "-"))).await;
     let layer = &serde_json::from_str::<serde_json::Value>(&signatures).unwrap()["layers"][0];
-    let payload = std::fs::read(registry.blob(layer["digest"].as_str().unwrap())).unwrap();
+    let payload = std::fs::read(registry.blob_path(layer["digest"].as_str().unwrap())).unwrap();
     let signature = layer["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap();
     workshop.write("payload", &payload);
     workshop.write("signature", &BASE64_STANDARD.decode(signature).unwrap());
@@ -73,7 +73,7 @@ async fn what_lies_in_the_registry_as_a_signature_openssl_verifies() {
 }
 
 /// Runs the program around the Sigstore project's library.
-async fn sigstore(workshop: &Workshop, arguments: &[&str]) -> Ended {
+async fn sigstore(workshop: &Workspace, arguments: &[&str]) -> Output {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("sigstore/debug/doproxy-sigstore");
     assert!(program.exists(), "{} is missing; get it with: tests/prerequisites.sh sigstore", program.display());
     let mut command = Command::new(program);
@@ -88,11 +88,11 @@ fn image(oci: &str) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_signed_here_sigstores_library_verifies_with_its_key_alone_and_until_it_is_tampered_with() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
-    workshop.works(&["plugin", "keygen"]).await;
-    workshop.works(&["plugin", "keygen", "--out", "other"]).await;
-    let tag = registry.oci("acme/queue:1");
-    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    let workshop = Workspace::new();
+    workshop.run_ok(&["plugin", "keygen"]).await;
+    workshop.run_ok(&["plugin", "keygen", "--out", "other"]).await;
+    let tag = registry.oci_reference("acme/queue:1");
+    workshop.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
     let pushed = digest(registry.manifest("acme/queue", "1").await.as_bytes());
 
     let verified = sigstore(&workshop, &["verify", image(&tag), "plugin.pub"]).await;
@@ -107,18 +107,18 @@ async fn what_is_signed_here_sigstores_library_verifies_with_its_key_alone_and_u
     registry.put_manifest("acme/queue", &name, MANIFEST, &changed).await;
     let tampered = sigstore(&workshop, &["verify", image(&tag), "plugin.pub"]).await;
 
-    assert_eq!((verified.code, verified.out), (0, format!("verified {pushed}\n")), "{}", verified.err);
+    assert_eq!((verified.code, verified.stdout), (0, format!("verified {pushed}\n")), "{}", verified.stderr);
     for refused in [with_another, tampered] {
-        assert!(refused.code == 1 && refused.err.contains("none of 1 signatures is by this key"), "{refused:?}");
+        assert!(refused.code == 1 && refused.stderr.contains("none of 1 signatures is by this key"), "{refused:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sigstores_library_signs_is_taken_with_its_key_alone() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
-    workshop.works(&["plugin", "keygen"]).await;
-    let tag = registry.oci("acme/queue:1");
+    let workshop = Workspace::new();
+    workshop.run_ok(&["plugin", "keygen"]).await;
+    let tag = registry.oci_reference("acme/queue:1");
     let pushed = workshop.push("queue.wasm", &tag).await;
     let trusted = |key: &str| {
         let rule = format!("{{repository: \"{}/acme/*\", keys: [{key}]}}", registry.address());
@@ -129,13 +129,13 @@ async fn what_sigstores_library_signs_is_taken_with_its_key_alone() {
         assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
     }
 
-    let verified = workshop.works(&["plugin", "verify", &pushed, "--key", "cosign.pub"]).await;
-    let refused = workshop.fails(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
+    let verified = workshop.run_ok(&["plugin", "verify", &pushed, "--key", "cosign.pub"]).await;
+    let refused = workshop.run_err(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
     trusted("plugin.pub");
-    let not_pulled = workshop.fails(2, &["plugin", "pull"]).await;
+    let not_pulled = workshop.run_err(2, &["plugin", "pull"]).await;
     trusted("cosign.pub");
-    let pulled = workshop.works(&["plugin", "pull"]).await;
-    workshop.works(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
+    let pulled = workshop.run_ok(&["plugin", "pull"]).await;
+    workshop.run_ok(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
 
     assert!(verified.contains("signed by cosign.pub"), "{verified}");
     for told in [refused, not_pulled] {
@@ -144,7 +144,7 @@ async fn what_sigstores_library_signs_is_taken_with_its_key_alone() {
     assert!(pulled.contains("trusted for"), "{pulled}");
     // Either side sees both signatures now.
     for key in ["cosign.pub", "plugin.pub"] {
-        workshop.works(&["plugin", "verify", &pushed, "--key", key]).await;
+        workshop.run_ok(&["plugin", "verify", &pushed, "--key", key]).await;
         let ended = sigstore(&workshop, &["verify", image(&tag), key]).await;
         assert_eq!(ended.code, 0, "{key}: {ended:?}");
     }
@@ -153,8 +153,8 @@ async fn what_sigstores_library_signs_is_taken_with_its_key_alone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bundle_as_cosign_3_leaves_it_counts() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
-    let tag = registry.oci("acme/queue:1");
+    let workshop = Workspace::new();
+    let tag = registry.oci_reference("acme/queue:1");
     let pushed = workshop.push("queue.wasm", &tag).await;
     run(&workshop, "openssl", &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "cosign.key"]).await;
     run(&workshop, "openssl", &["ec", "-in", "cosign.key", "-pubout", "-out", "cosign.pub"]).await;
@@ -176,11 +176,11 @@ async fn a_bundle_as_cosign_3_leaves_it_counts() {
             "signatures": [{"sig": BASE64_STANDARD.encode(signature)}],
         },
     });
-    refer(&registry, &pushed, bundle_type, bundle.to_string().as_bytes()).await;
+    attach_referrer(&registry, &pushed, bundle_type, bundle.to_string().as_bytes()).await;
 
-    let verified = workshop.works(&["plugin", "verify", &pushed, "--key", "cosign.pub"]).await;
-    workshop.works(&["plugin", "keygen"]).await;
-    let refused = workshop.fails(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
+    let verified = workshop.run_ok(&["plugin", "verify", &pushed, "--key", "cosign.pub"]).await;
+    workshop.run_ok(&["plugin", "keygen"]).await;
+    let refused = workshop.run_err(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
 
     assert!(verified.contains("signed by cosign.pub"), "{verified}");
     assert!(refused.contains("it is not by this key, or was changed"), "{refused}");
@@ -188,7 +188,7 @@ async fn a_bundle_as_cosign_3_leaves_it_counts() {
 
 /// Puts an artifact into the registry that refers to a manifest, and into the list under the tag that stands for it where
 /// the registry keeps none itself.
-async fn refer(registry: &Registry, to: &str, kind: &str, content: &[u8]) {
+async fn attach_referrer(registry: &Registry, to: &str, kind: &str, content: &[u8]) {
     let empty = "application/vnd.oci.empty.v1+json";
     let config = registry.put_blob("acme/queue", b"{}").await;
     let layer = registry.put_blob("acme/queue", content).await;

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::stage::until;
+use crate::stage::wait_until;
 
 /// `keeper`, with the password `open sesame`.
 const HTPASSWD: &str = "keeper:$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy\n";
@@ -20,39 +20,39 @@ pub struct Registry {
 
 /// What is special about a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Special {
-    Nothing,
+enum AccessMode {
+    Anonymous,
     Login,
     Tls,
 }
 
 impl Registry {
     pub async fn start() -> Self {
-        Self::special(Special::Nothing).await
+        Self::start_with(AccessMode::Anonymous).await
     }
 
     /// One that lets in `keeper` alone.
     pub async fn with_login() -> Self {
-        Self::special(Special::Login).await
+        Self::start_with(AccessMode::Login).await
     }
 
     /// One that speaks https, with a certificate by [`Self::authority`].
     pub async fn with_tls() -> Self {
-        Self::special(Special::Tls).await
+        Self::start_with(AccessMode::Tls).await
     }
 
-    async fn special(special: Special) -> Self {
+    async fn start_with(special: AccessMode) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
         let mut http = "addr: \"127.0.0.1:0\", secret: test".to_owned();
         let mut more = String::new();
         match special {
-            Special::Nothing => {}
-            Special::Login => {
+            AccessMode::Anonymous => {}
+            AccessMode::Login => {
                 std::fs::write(path("htpasswd"), HTPASSWD).unwrap();
                 more = format!("auth: {{htpasswd: {{realm: test, path: {}}}}}\n", path("htpasswd"));
             }
-            Special::Tls => {
+            AccessMode::Tls => {
                 make_certificate(dir.path()).await;
                 http += &format!(", tls: {{certificate: {}, key: {}}}", path("tls.crt"), path("tls.key"));
             }
@@ -72,7 +72,7 @@ impl Registry {
             .spawn()
             .expect("docker-registry: `tests/prerequisites.sh docker-registry` installs it");
         let mut address = None;
-        until("the registry", async || {
+        wait_until("the registry", async || {
             let log = std::fs::read_to_string(path("log")).unwrap();
             address = log.split("listening on ").nth(1).map(|rest| {
                 rest.chars()
@@ -91,18 +91,18 @@ impl Registry {
     }
 
     /// What a plugin here is called: `oci://ADDRESS/REST`.
-    pub fn oci(&self, rest: &str) -> String {
+    pub fn oci_reference(&self, rest: &str) -> String {
         format!("oci://{}/{rest}", self.address)
     }
 
     /// The file that holds a blob; `digest` is `sha256:…`.
-    pub fn blob(&self, digest: &str) -> PathBuf {
+    pub fn blob_path(&self, digest: &str) -> PathBuf {
         let digits = digest.strip_prefix("sha256:").unwrap();
         self.dir.path().join("data/docker/registry/v2/blobs/sha256").join(&digits[..2]).join(digits).join("data")
     }
 
     /// The certificate of the authority that vouches for it.
-    pub fn authority(&self) -> PathBuf {
+    pub fn ca_certificate(&self) -> PathBuf {
         self.dir.path().join("ca.crt")
     }
 

@@ -2,32 +2,32 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::assert_told;
+use crate::assert_registry_output;
 use crate::registry::Registry;
-use crate::workshop::{Workshop, component, digest_of};
+use crate::workshop::{Workspace, component, digest_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_pushes_another_pulls_and_it_is_the_same_to_the_byte() {
     let registry = Registry::start().await;
-    let (author, operator) = (Workshop::new(), Workshop::new());
-    let tag = registry.oci("acme/queue:1.2");
+    let (author, operator) = (Workspace::new(), Workspace::new());
+    let tag = registry.oci_reference("acme/queue:1.2");
 
     let pushed = author.push("queue.wasm", &tag).await;
-    let said = operator.works(&["plugin", "pull", &tag]).await;
+    let said = operator.run_ok(&["plugin", "pull", &tag]).await;
 
-    assert_told!(operator, registry, said, @"
+    assert_registry_output!(operator, registry, said, @"
     oci://REGISTRY/acme/queue:1.2@sha256:DIGEST
       stored  DIR/home/.local/share/doproxy/plugins/sha256/DIGEST
       trust   no plugins.trust is set, so no signature is asked for
     ");
     assert!(said.starts_with(&pushed), "{said}");
-    let stored = operator.stored().into_iter().find(|path| std::fs::read(path).unwrap() == component()).unwrap();
+    let stored = operator.stored_files().into_iter().find(|path| std::fs::read(path).unwrap() == component()).unwrap();
     assert_eq!(std::fs::metadata(&stored).unwrap().permissions().mode() & 0o777, 0o600);
-    let inspected = operator.works(&["plugin", "inspect", &pushed]).await;
+    let inspected = operator.run_ok(&["plugin", "inspect", &pushed]).await;
     let of_origin = ["manifest ", "stored ", "signatures ", "trust "];
     let shown: Vec<&str> =
         inspected.lines().filter(|line| of_origin.iter().any(|begin| line.starts_with(begin))).collect();
-    assert_told!(operator, registry, shown.join("\n"), @"
+    assert_registry_output!(operator, registry, shown.join("\n"), @"
     manifest   sha256:DIGEST
     stored     DIR/home/.local/share/doproxy/plugins/sha256/DIGEST
     signatures 0 signatures
@@ -38,16 +38,16 @@ async fn what_one_pushes_another_pulls_and_it_is_the_same_to_the_byte() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_component_pushed_again_has_the_same_digest() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
+    let workshop = Workspace::new();
 
-    let first = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
-    let again = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
-    let arguments = ["plugin", "push", "queue.wasm", &registry.oci("acme/queue:1")];
+    let first = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let again = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let arguments = ["plugin", "push", "queue.wasm", &registry.oci_reference("acme/queue:1")];
     let dated = crate::stage::run(workshop.command(&arguments).env("SOURCE_DATE_EPOCH", "1700000000")).await;
 
     assert_eq!(first, again);
-    assert_eq!(dated.code, 0, "{}", dated.err);
-    let dated = dated.out.trim().strip_prefix("pushed ").unwrap();
+    assert_eq!(dated.code, 0, "{}", dated.stderr);
+    let dated = dated.stdout.trim().strip_prefix("pushed ").unwrap();
     assert_ne!(digest_of(dated), digest_of(&first));
     assert!(registry.manifest("acme/queue", "1").await.contains("\"mediaType\":\"application/wasm\""));
 }
@@ -55,15 +55,15 @@ async fn the_same_component_pushed_again_has_the_same_digest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_plugin_is_not_pushed() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
+    let workshop = Workspace::new();
     workshop.write("notes.txt", b"no component");
-    let tag = registry.oci("acme/queue:1");
+    let tag = registry.oci_reference("acme/queue:1");
 
-    let text = workshop.fails(2, &["plugin", "push", "notes.txt", &tag]).await;
-    let digest = format!("{}@sha256:{}", registry.oci("acme/queue"), "0".repeat(64));
-    let by_digest = workshop.fails(2, &["plugin", "push", "queue.wasm", &digest]).await;
+    let text = workshop.run_err(2, &["plugin", "push", "notes.txt", &tag]).await;
+    let digest = format!("{}@sha256:{}", registry.oci_reference("acme/queue"), "0".repeat(64));
+    let by_digest = workshop.run_err(2, &["plugin", "push", "queue.wasm", &digest]).await;
 
-    assert_told!(workshop, registry, text + &by_digest, @"
+    assert_registry_output!(workshop, registry, text + &by_digest, @"
     error: plugin file:notes.txt: the file is not WebAssembly; a plugin is a WebAssembly component
     error: plugin oci://REGISTRY/acme/queue@sha256:DIGEST: a plugin is pushed to a tag, and its digest follows from it; write oci://REGISTRY/acme/queue:TAG
     ");
@@ -72,8 +72,8 @@ async fn what_is_no_plugin_is_not_pushed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tag_that_moves_changes_nothing_until_the_lock_is_updated() {
     let registry = Registry::start().await;
-    let (author, operator) = (Workshop::new(), Workshop::new());
-    let tag = registry.oci("acme/queue:1");
+    let (author, operator) = (Workspace::new(), Workspace::new());
+    let tag = registry.oci_reference("acme/queue:1");
     operator.configure(&tag, "");
     let first = author.push("queue.wasm", &tag).await;
 
@@ -81,15 +81,15 @@ async fn a_tag_that_moves_changes_nothing_until_the_lock_is_updated() {
     let lock = std::fs::read_to_string(operator.path("doproxy.lock")).unwrap();
     let second = author.push("queue2.wasm", &tag).await;
     let again = operator.doproxy(&["plugin", "inspect", &tag]).await;
-    let updated = operator.works(&["plugin", "update"]).await;
-    let unchanged = operator.works(&["plugin", "update", &tag]).await;
-    let after = operator.works(&["plugin", "inspect", &tag]).await;
+    let updated = operator.run_ok(&["plugin", "update"]).await;
+    let unchanged = operator.run_ok(&["plugin", "update", &tag]).await;
+    let after = operator.run_ok(&["plugin", "inspect", &tag]).await;
 
-    assert_told!(operator, registry, locked.err, @"
+    assert_registry_output!(operator, registry, locked.stderr, @"
     pulled oci://REGISTRY/acme/queue:1@sha256:DIGEST
     oci://REGISTRY/acme/queue:1 is sha256:DIGEST from now on; DIR/doproxy.lock says so
     ");
-    assert_told!(operator, registry, lock, @r#"
+    assert_registry_output!(operator, registry, lock, @r#"
     # What each tag of a plugin in doproxy.yml means. Written by doproxy; keep it with doproxy.yml.
     # Nothing but `doproxy plugin update` moves an entry, whatever its registry says.
     version: 1
@@ -97,7 +97,7 @@ async fn a_tag_that_moves_changes_nothing_until_the_lock_is_updated() {
       "oci://REGISTRY/acme/queue:1": sha256:DIGEST
     "#);
     assert_ne!(first, second);
-    assert!(again.out.contains(digest_of(&first)) && again.err.is_empty(), "{again:?}");
+    assert!(again.stdout.contains(digest_of(&first)) && again.stderr.is_empty(), "{again:?}");
     assert!(updated.contains(&format!("{} → {}", digest_of(&first), digest_of(&second))), "{updated}");
     assert!(unchanged.contains("unchanged"), "{unchanged}");
     assert!(after.contains(digest_of(&second)) && after.contains(", locked"), "{after}");
@@ -107,33 +107,33 @@ async fn a_tag_that_moves_changes_nothing_until_the_lock_is_updated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_works_without_its_registry_and_what_is_not_says_so() {
     let mut registry = Registry::start().await;
-    let (author, operator) = (Workshop::new(), Workshop::new());
-    let tag = registry.oci("acme/queue:1");
+    let (author, operator) = (Workspace::new(), Workspace::new());
+    let tag = registry.oci_reference("acme/queue:1");
     operator.configure(&tag, "");
     let pushed = author.push("queue.wasm", &tag).await;
-    operator.works(&["plugin", "pull"]).await;
+    operator.run_ok(&["plugin", "pull"]).await;
     registry.stop().await;
 
-    let by_tag = operator.works(&["plugin", "inspect", &tag]).await;
-    let by_digest = operator.works(&["plugin", "inspect", &pushed]).await;
-    let newcomer = Workshop::new();
-    let never_seen = newcomer.fails(1, &["plugin", "inspect", &tag]).await;
-    let not_stored = newcomer.fails(1, &["plugin", "inspect", &pushed]).await;
-    let update = operator.fails(1, &["plugin", "update"]).await;
+    let by_tag = operator.run_ok(&["plugin", "inspect", &tag]).await;
+    let by_digest = operator.run_ok(&["plugin", "inspect", &pushed]).await;
+    let newcomer = Workspace::new();
+    let never_seen = newcomer.run_err(1, &["plugin", "inspect", &tag]).await;
+    let not_stored = newcomer.run_err(1, &["plugin", "inspect", &pushed]).await;
+    let update = operator.run_err(1, &["plugin", "update"]).await;
 
     assert!(by_tag.contains(digest_of(&pushed)) && by_digest.contains(digest_of(&pushed)));
-    assert_told!(newcomer, registry, never_seen, @"error: plugin oci://REGISTRY/acme/queue:1: looking for the registry: REGISTRY cannot be reached: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)");
-    assert_told!(newcomer, registry, not_stored, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: looking for the registry: REGISTRY cannot be reached: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111); and DIR/home/.local/share/doproxy/plugins/sha256/DIGEST does not hold it, so it cannot be used without the registry");
+    assert_registry_output!(newcomer, registry, never_seen, @"error: plugin oci://REGISTRY/acme/queue:1: looking for the registry: REGISTRY cannot be reached: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)");
+    assert_registry_output!(newcomer, registry, not_stored, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: looking for the registry: REGISTRY cannot be reached: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111); and DIR/home/.local/share/doproxy/plugins/sha256/DIGEST does not hold it, so it cannot be used without the registry");
     assert!(update.contains("cannot be reached"), "{update}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stored_component_that_was_changed_is_never_run_and_comes_anew_where_it_can() {
     let mut registry = Registry::start().await;
-    let workshop = Workshop::new();
-    let pushed = workshop.push("queue.wasm", &registry.oci("acme/queue:1")).await;
-    workshop.works(&["plugin", "pull", &pushed]).await;
-    let stored = workshop.stored().into_iter().find(|path| std::fs::read(path).unwrap() == component()).unwrap();
+    let workshop = Workspace::new();
+    let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    workshop.run_ok(&["plugin", "pull", &pushed]).await;
+    let stored = workshop.stored_files().into_iter().find(|path| std::fs::read(path).unwrap() == component()).unwrap();
     let mut changed = component();
     changed[1000] ^= 1;
     std::fs::write(&stored, &changed).unwrap();
@@ -142,11 +142,11 @@ async fn a_stored_component_that_was_changed_is_never_run_and_comes_anew_where_i
     let whole_again = std::fs::read(&stored).unwrap() == component();
     std::fs::write(&stored, &changed).unwrap();
     registry.stop().await;
-    let refused = workshop.fails(1, &["plugin", "inspect", &pushed]).await;
+    let refused = workshop.run_err(1, &["plugin", "inspect", &pushed]).await;
 
-    assert_eq!(mended.code, 0, "{}", mended.err);
+    assert_eq!(mended.code, 0, "{}", mended.stderr);
     assert!(whole_again);
-    assert_told!(workshop, registry, refused, @"
+    assert_registry_output!(workshop, registry, refused, @"
      WARN DIR/home/.local/share/doproxy/plugins/sha256/DIGEST is not what was stored there: it was damaged or tampered with; `doproxy plugin pull` brings it anew
     error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: looking for the registry: REGISTRY cannot be reached: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111); and DIR/home/.local/share/doproxy/plugins/sha256/DIGEST does not hold it, so it cannot be used without the registry
     ");
@@ -155,14 +155,14 @@ async fn a_stored_component_that_was_changed_is_never_run_and_comes_anew_where_i
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_cannot_be_written_says_what_to_do() {
     let registry = Registry::start().await;
-    let workshop = Workshop::new();
-    let tag = registry.oci("acme/queue:1");
+    let workshop = Workspace::new();
+    let tag = registry.oci_reference("acme/queue:1");
     workshop.push("queue.wasm", &tag).await;
     workshop.configure(&tag, "");
     // For root, too: a folder cannot be replaced by a file.
     std::fs::create_dir(workshop.path("doproxy.lock")).unwrap();
 
-    let told = workshop.fails(2, &["plugin", "list"]).await;
+    let told = workshop.run_err(2, &["plugin", "list"]).await;
 
-    assert_told!(workshop, registry, told, @"error: plugin oci://REGISTRY/acme/queue:1: cannot read DIR/doproxy.lock: Is a directory (os error 21)");
+    assert_registry_output!(workshop, registry, told, @"error: plugin oci://REGISTRY/acme/queue:1: cannot read DIR/doproxy.lock: Is a directory (os error 21)");
 }

@@ -2,9 +2,9 @@
 
 use doproxy::plugin::Digest;
 
-use crate::assert_told;
+use crate::assert_registry_output;
 use crate::registry::Registry;
-use crate::workshop::{Workshop, component};
+use crate::workshop::{Workspace, component};
 
 /// The rule that takes plugins of a registry with these keys.
 fn trust(registry: &Registry, keys: &str) -> String {
@@ -12,9 +12,9 @@ fn trust(registry: &Registry, keys: &str) -> String {
 }
 
 /// A workshop with a pair of keys, `plugin.key` and `plugin.pub`.
-async fn with_keys() -> Workshop {
-    let workshop = Workshop::new();
-    workshop.works(&["plugin", "keygen"]).await;
+async fn with_keys() -> Workspace {
+    let workshop = Workspace::new();
+    workshop.run_ok(&["plugin", "keygen"]).await;
     workshop
 }
 
@@ -22,24 +22,24 @@ async fn with_keys() -> Workshop {
 async fn a_signed_plugin_is_taken_and_one_that_is_not_says_how_to_allow_it() {
     let registry = Registry::start().await;
     let workshop = with_keys().await;
-    let tag = registry.oci("acme/queue:1");
+    let tag = registry.oci_reference("acme/queue:1");
     workshop.configure(&tag, &trust(&registry, "plugin.pub"));
     let pushed = workshop.push("queue.wasm", &tag).await;
 
-    let unsigned = workshop.fails(2, &["plugin", "pull"]).await;
-    let nothing_stored = workshop.stored().iter().all(|path| !path.parent().unwrap().ends_with("sha256"));
-    let signed = workshop.works(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
-    let again = workshop.works(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
-    let pulled = workshop.works(&["plugin", "pull"]).await;
-    let verified = workshop.works(&["plugin", "verify", &tag]).await;
+    let unsigned = workshop.run_err(2, &["plugin", "pull"]).await;
+    let nothing_stored = workshop.stored_files().iter().all(|path| !path.parent().unwrap().ends_with("sha256"));
+    let signed = workshop.run_ok(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
+    let again = workshop.run_ok(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
+    let pulled = workshop.run_ok(&["plugin", "pull"]).await;
+    let verified = workshop.run_ok(&["plugin", "verify", &tag]).await;
 
-    assert_told!(workshop, registry, unsigned, @"error: plugin oci://REGISTRY/acme/queue:1: it is not signed, and plugins.trust wants a signature for REGISTRY/acme/*; to allow it, have it signed (`doproxy plugin sign oci://REGISTRY/acme/queue:1@sha256:DIGEST --key FILE`), or set `allow_unsigned: true` in that rule");
+    assert_registry_output!(workshop, registry, unsigned, @"error: plugin oci://REGISTRY/acme/queue:1: it is not signed, and plugins.trust wants a signature for REGISTRY/acme/*; to allow it, have it signed (`doproxy plugin sign oci://REGISTRY/acme/queue:1@sha256:DIGEST --key FILE`), or set `allow_unsigned: true` in that rule");
     assert!(nothing_stored && !unsigned.contains("from now on"));
-    assert_told!(workshop, registry, signed + &again, @"
+    assert_registry_output!(workshop, registry, signed + &again, @"
     signed oci://REGISTRY/acme/queue:1@sha256:DIGEST with the key SHORT
     oci://REGISTRY/acme/queue:1@sha256:DIGEST is signed with the key SHORT already
     ");
-    assert_told!(workshop, registry, pulled + &verified, @"
+    assert_registry_output!(workshop, registry, pulled + &verified, @"
     oci://REGISTRY/acme/queue:1@sha256:DIGEST
       stored  DIR/home/.local/share/doproxy/plugins/sha256/DIGEST
       trust   signed by DIR/plugin.pub, trusted for REGISTRY/acme/*
@@ -53,12 +53,12 @@ async fn a_signed_plugin_is_taken_and_one_that_is_not_says_how_to_allow_it() {
 async fn every_refusal_says_which_rule_and_how_to_allow_it() {
     let registry = Registry::start().await;
     let workshop = with_keys().await;
-    workshop.works(&["plugin", "keygen", "--out", "other"]).await;
-    let tag = registry.oci("acme/queue:1");
-    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "other.key"]).await;
+    workshop.run_ok(&["plugin", "keygen", "--out", "other"]).await;
+    let tag = registry.oci_reference("acme/queue:1");
+    workshop.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "other.key"]).await;
     let refused = async |more: &str| {
         workshop.configure(&tag, more);
-        workshop.fails(2, &["plugin", "inspect", &tag]).await
+        workshop.run_err(2, &["plugin", "inspect", &tag]).await
     };
 
     let other_key = refused(&trust(&registry, "plugin.pub")).await;
@@ -70,7 +70,7 @@ async fn every_refusal_says_which_rule_and_how_to_allow_it() {
     let no_pattern =
         refused("plugins: {trust: [{repository: \"registry.example.com/acme*\", keys: [plugin.pub]}]}\n").await;
 
-    assert_told!(workshop, registry, [other_key, no_rule, nobody, no_key, no_file, private, no_pattern].concat(), @r#"
+    assert_registry_output!(workshop, registry, [other_key, no_rule, nobody, no_key, no_file, private, no_pattern].concat(), @r#"
     error: plugin oci://REGISTRY/acme/queue:1: none of its signatures counts: plugins.trust wants one for REGISTRY/acme/* by DIR/plugin.pub; to allow it, have it signed with that key, or add the key that it is signed with
       signature 1: it is not by this key, or was changed
     error: plugin oci://REGISTRY/acme/queue:1: plugins.trust has no rule for REGISTRY/acme/queue; to allow it, add `- {repository: REGISTRY/acme/queue, keys: [FILE]}`, with the key of whoever signs it
@@ -82,47 +82,51 @@ async fn every_refusal_says_which_rule_and_how_to_allow_it() {
     "#);
     workshop
         .configure(&tag, &trust(&registry, "plugin.pub").replace("plugin.pub]", "plugin.pub], allow_unsigned: true"));
-    assert!(workshop.works(&["plugin", "inspect", &tag]).await.contains("not signed, which is allowed"));
+    assert!(workshop.run_ok(&["plugin", "inspect", &tag]).await.contains("not signed, which is allowed"));
     let builtin = "plugins: {trust: []}\n";
     workshop.configure("builtin:target-tracking", builtin);
-    workshop.works(&["plugin", "inspect", "builtin:target-tracking"]).await;
+    workshop.run_ok(&["plugin", "inspect", "builtin:target-tracking"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_key_follows_another_without_a_day_on_which_nothing_is_taken() {
     let registry = Registry::start().await;
     let workshop = with_keys().await;
-    workshop.works(&["plugin", "keygen", "--out", "next"]).await;
-    let tag = registry.oci("acme/queue:1");
+    workshop.run_ok(&["plugin", "keygen", "--out", "next"]).await;
+    let tag = registry.oci_reference("acme/queue:1");
     let with = async |keys: &str| {
         workshop.configure(&tag, &trust(&registry, keys));
         workshop.doproxy(&["plugin", "inspect", &tag]).await
     };
-    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    workshop.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
 
     let old = with("plugin.pub").await;
     let both = with("next.pub, plugin.pub").await;
     let too_early = with("next.pub").await;
-    workshop.works(&["plugin", "sign", &tag, "--key", "next.key"]).await;
+    workshop.run_ok(&["plugin", "sign", &tag, "--key", "next.key"]).await;
     let new = with("next.pub").await;
 
-    assert!(old.out.contains("plugin.pub, trusted") && both.out.contains("plugin.pub, trusted"), "{old:?} {both:?}");
+    assert!(
+        old.stdout.contains("plugin.pub, trusted") && both.stdout.contains("plugin.pub, trusted"),
+        "{old:?} {both:?}"
+    );
     assert_eq!(too_early.code, 2);
-    assert!(new.out.contains("next.pub, trusted") && new.out.contains("2 signatures"), "{new:?}");
+    assert!(new.stdout.contains("next.pub, trusted") && new.stdout.contains("2 signatures"), "{new:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signatures_are_kept_beside_the_component_and_checked_without_the_registry() {
     let mut registry = Registry::start().await;
     let workshop = with_keys().await;
-    let tag = registry.oci("acme/queue:1");
+    let tag = registry.oci_reference("acme/queue:1");
     workshop.configure(&tag, &trust(&registry, "plugin.pub"));
-    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
-    workshop.works(&["plugin", "pull"]).await;
+    workshop.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    workshop.run_ok(&["plugin", "pull"]).await;
     registry.stop().await;
 
-    let verified = workshop.works(&["plugin", "verify", &tag, "--key", "plugin.pub"]).await;
-    let file = workshop.stored().into_iter().find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
+    let verified = workshop.run_ok(&["plugin", "verify", &tag, "--key", "plugin.pub"]).await;
+    let file =
+        workshop.stored_files().into_iter().find(|path| path.extension().is_some_and(|end| end == "json")).unwrap();
     let whole = std::fs::read(&file).unwrap();
     for at in (0..whole.len()).step_by(whole.len() / 8) {
         let mut changed = whole.clone();
@@ -139,14 +143,14 @@ async fn signatures_are_kept_beside_the_component_and_checked_without_the_regist
 async fn a_signature_that_was_changed_in_the_registry_does_not_count_whichever_part_it_was() {
     let registry = Registry::start().await;
     let workshop = with_keys().await;
-    let tag = registry.oci("acme/queue:1");
+    let tag = registry.oci_reference("acme/queue:1");
     workshop.configure(&tag, &trust(&registry, "plugin.pub"));
-    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    workshop.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
     let pushed = Digest::of(registry.manifest("acme/queue", "1").await.as_bytes());
     let signatures = registry.manifest("acme/queue", &format!("sha256-{}.sig", pushed.hex())).await;
     let parsed: serde_json::Value = serde_json::from_str(&signatures).unwrap();
-    let payload = registry.blob(parsed["layers"][0]["digest"].as_str().unwrap());
-    let manifest = registry.blob(Digest::of(signatures.as_bytes()).to_string().as_str());
+    let payload = registry.blob_path(parsed["layers"][0]["digest"].as_str().unwrap());
+    let manifest = registry.blob_path(Digest::of(signatures.as_bytes()).to_string().as_str());
 
     let mut tried = 0;
     for file in [payload, manifest] {
@@ -158,13 +162,13 @@ async fn a_signature_that_was_changed_in_the_registry_does_not_count_whichever_p
             changed[at] ^= 1;
             std::fs::write(&file, changed).unwrap();
             // A new one each time, so that nothing is remembered.
-            let newcomer = Workshop::new();
+            let newcomer = Workspace::new();
             newcomer.write("plugin.pub", &std::fs::read(workshop.path("plugin.pub")).unwrap());
             newcomer.configure(&tag, &trust(&registry, "plugin.pub"));
             let ended = newcomer.doproxy(&["plugin", "pull"]).await;
             // Of the list of signatures much is no part of a signature, such as the size of a configuration.
             if ended.code == 0 {
-                assert!(ended.out.contains("signed by"), "byte {at} of {}: {ended:?}", file.display());
+                assert!(ended.stdout.contains("signed by"), "byte {at} of {}: {ended:?}", file.display());
             } else {
                 tried += 1;
             }
@@ -173,24 +177,24 @@ async fn a_signature_that_was_changed_in_the_registry_does_not_count_whichever_p
     }
 
     assert!(tried > 12, "{tried}");
-    workshop.works(&["plugin", "pull"]).await;
+    workshop.run_ok(&["plugin", "pull"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_with_any_byte_changed_is_not_taken_however_well_its_manifest_is_signed() {
     let registry = Registry::start().await;
     let workshop = with_keys().await;
-    let tag = registry.oci("acme/queue:1");
+    let tag = registry.oci_reference("acme/queue:1");
     workshop.configure(&tag, &trust(&registry, "plugin.pub"));
-    workshop.works(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
-    let blob = registry.blob(&Digest::of(&component()).to_string());
+    workshop.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    let blob = registry.blob_path(&Digest::of(&component()).to_string());
     let whole = component();
 
     for at in (0..whole.len()).step_by(whole.len() / 10) {
         let mut changed = whole.clone();
         changed[at] ^= 1;
         std::fs::write(&blob, changed).unwrap();
-        let told = workshop.fails(1, &["plugin", "pull"]).await;
+        let told = workshop.run_err(1, &["plugin", "pull"]).await;
         assert!(told.contains("was damaged or tampered with"), "byte {at}: {told}");
     }
 }

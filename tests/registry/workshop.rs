@@ -8,15 +8,16 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::registry::Registry;
-use crate::stage::{Ended, run};
+use crate::stage::{Output, run};
 
-const LEAST: &str = "droplet_options: {hostname_prefix: www, region: nyc3, size: s-1vcpu-1gb, image: debian-12-x64}\n";
+const MINIMAL_CONFIG: &str =
+    "droplet_options: {hostname_prefix: www, region: nyc3, size: s-1vcpu-1gb, image: debian-12-x64}\n";
 
-pub struct Workshop {
+pub struct Workspace {
     dir: TempDir,
 }
 
-impl Workshop {
+impl Workspace {
     /// With two components: `queue.wasm`, and `queue2.wasm`, its next version.
     pub fn new() -> Self {
         let workshop = Self { dir: tempfile::tempdir().unwrap() };
@@ -49,7 +50,7 @@ impl Workshop {
         let policy = format!(
             "scaling: {{policies: [{{plugin: \"{plugin}\", config: {{metric: haproxy.sessions, target_per_droplet: 4}}}}]}}\n"
         );
-        self.write("doproxy.yml", format!("{LEAST}{policy}{more}").as_bytes());
+        self.write("doproxy.yml", format!("{MINIMAL_CONFIG}{policy}{more}").as_bytes());
     }
 
     /// The program, about to run in this folder.
@@ -68,32 +69,32 @@ impl Workshop {
         command
     }
 
-    pub async fn doproxy(&self, arguments: &[&str]) -> Ended {
+    pub async fn doproxy(&self, arguments: &[&str]) -> Output {
         run(&mut self.command(arguments)).await
     }
 
     /// Runs a command that has to work, and answers what it printed.
-    pub async fn works(&self, arguments: &[&str]) -> String {
+    pub async fn run_ok(&self, arguments: &[&str]) -> String {
         let ended = self.doproxy(arguments).await;
-        assert_eq!(ended.code, 0, "doproxy {arguments:?}\n{}{}", ended.out, ended.err);
-        ended.out
+        assert_eq!(ended.code, 0, "doproxy {arguments:?}\n{}{}", ended.stdout, ended.stderr);
+        ended.stdout
     }
 
     /// Runs a command that has to fail, and answers what it said.
-    pub async fn fails(&self, code: i32, arguments: &[&str]) -> String {
+    pub async fn run_err(&self, code: i32, arguments: &[&str]) -> String {
         let ended = self.doproxy(arguments).await;
-        assert_eq!(ended.code, code, "doproxy {arguments:?}\n{}{}", ended.out, ended.err);
-        ended.err
+        assert_eq!(ended.code, code, "doproxy {arguments:?}\n{}{}", ended.stdout, ended.stderr);
+        ended.stderr
     }
 
     /// Pushes a component, and answers the reference with its digest.
     pub async fn push(&self, file: &str, to: &str) -> String {
-        let said = self.works(&["plugin", "push", file, to]).await;
+        let said = self.run_ok(&["plugin", "push", file, to]).await;
         said.trim().strip_prefix("pushed ").unwrap().to_owned()
     }
 
     /// The files in the store.
-    pub fn stored(&self) -> Vec<PathBuf> {
+    pub fn stored_files(&self) -> Vec<PathBuf> {
         ["sha256", "signatures"]
             .iter()
             .filter_map(|folder| std::fs::read_dir(self.path("home/.local/share/doproxy/plugins").join(folder)).ok())
@@ -103,7 +104,7 @@ impl Workshop {
     }
 
     /// Text without what differs from run to run.
-    pub fn normal(&self, text: &str, registry: &Registry) -> String {
+    pub fn normalize(&self, text: &str, registry: &Registry) -> String {
         text.replace(self.dir.path().to_str().unwrap(), "DIR").replace(registry.address(), "REGISTRY")
     }
 }
@@ -121,9 +122,9 @@ pub fn component() -> Vec<u8> {
 
 /// A snapshot of what a person reads, without what differs from run to run.
 #[macro_export]
-macro_rules! assert_told {
+macro_rules! assert_registry_output {
     ($workshop:expr, $registry:expr, $text:expr, @$snapshot:literal) => {
-        let text = $workshop.normal(&$text, &$registry);
+        let text = $workshop.normalize(&$text, &$registry);
         insta::with_settings!({filters => vec![
             (r"[0-9a-f]{64}", "DIGEST"),
             (r"\bkey [0-9a-f]{16}\b", "key SHORT"),

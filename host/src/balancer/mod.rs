@@ -10,13 +10,13 @@ use std::path::PathBuf;
 use crate::model::{DropletId, DropletName, Load};
 
 /// A load balancer whose set of servers is ours.
-pub trait Balancer: Send + Sync {
+pub trait LoadBalancer: Send + Sync {
     /// What went wrong, with what is live now.
     type Error: std::error::Error + Send + Sync + 'static;
 
     /// Makes the balancer serve exactly `servers`: installs the configuration and makes the running process equal
     /// to it. Nothing is done when it is so already. On failure the configuration that was live stays live.
-    fn apply(&self, servers: &[Server]) -> impl Future<Output = Result<Applied, Self::Error>> + Send;
+    fn apply(&self, servers: &[Server]) -> impl Future<Output = Result<ApplyResult, Self::Error>> + Send;
 
     /// What the running process says of each server, old workers that still drain included.
     fn stats(&self) -> impl Future<Output = Result<Stats, Self::Error>> + Send;
@@ -48,11 +48,11 @@ pub struct Server {
 
 /// What [`Balancer::apply`] did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Applied {
+pub enum ApplyResult {
     /// It was so already.
     Unchanged,
     /// The process was changed while it ran: no connection noticed.
-    AtRunTime {
+    Dynamic {
         /// Servers that it has since.
         added: usize,
         /// Servers that it had.
@@ -65,7 +65,7 @@ pub enum Applied {
         /// What could not be changed while it ran.
         reason: String,
         /// Somebody else had written the file that was replaced, which is kept here.
-        over: Option<PathBuf>,
+        replaced_edit: Option<PathBuf>,
     },
 }
 

@@ -4,52 +4,52 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::app::App;
+use super::context::CommandContext;
 use super::output::say;
-use super::{Global, Reported, output};
+use super::{AlreadyReported, Global, output};
 use crate::clock::Clock;
 use crate::cloud::digitalocean::DigitalOcean;
-use crate::cloud::{Cloud, ErrorClass, Filter};
+use crate::cloud::{CloudProvider, ErrorClass, Filter};
 use crate::config::UserDataConfig;
-use crate::history::History;
+use crate::history::TimeSeriesStore;
 use crate::inventory::Inventory;
 use crate::metrics::{self, Collector, SeriesStatus, SourceStatus};
 use crate::model::{DropletId, Mode};
 
 /// How long sources are waited for; each has a shorter timeout of its own.
-const LONGEST_LOOK: Duration = Duration::from_mins(2);
+const MAX_COLLECT_TIME: Duration = Duration::from_mins(2);
 
 /// The list of what was looked at.
-struct List {
+struct Checklist {
     failed: usize,
-    coloured: bool,
+    colored: bool,
 }
 
-impl List {
-    fn good(&self, what: &str, detail: impl fmt::Display) {
+impl Checklist {
+    fn pass(&self, what: &str, detail: impl fmt::Display) {
         self.line("✓", "32", what, detail);
     }
 
-    fn note(&self, what: &str, detail: impl fmt::Display) {
+    fn warn(&self, what: &str, detail: impl fmt::Display) {
         self.line("!", "33", what, detail);
     }
 
-    fn bad(&mut self, what: &str, detail: impl fmt::Display) {
+    fn fail(&mut self, what: &str, detail: impl fmt::Display) {
         self.failed += 1;
         self.line("✗", "31", what, detail);
     }
 
-    fn either(&mut self, what: &str, result: Result<impl fmt::Display, impl fmt::Display>) {
+    fn record(&mut self, what: &str, result: Result<impl fmt::Display, impl fmt::Display>) {
         match result {
-            Ok(detail) => self.good(what, detail),
-            Err(detail) => self.bad(what, detail),
+            Ok(detail) => self.pass(what, detail),
+            Err(detail) => self.fail(what, detail),
         }
     }
 
     fn line(&self, mark: &str, colour: &str, what: &str, detail: impl fmt::Display) {
         // What follows the first line of a detail is put under it.
         let detail = detail.to_string().replace('\n', "\n                 ");
-        if self.coloured {
+        if self.colored {
             say!("\x1b[{colour}m{mark}\x1b[0m {what:13}  {detail}");
         } else {
             say!("{mark} {what:13}  {detail}");
@@ -58,15 +58,15 @@ impl List {
 }
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
-    let app = App::load(global)?;
-    let mut list = List { failed: 0, coloured: output::is_stdout_coloured() };
-    list.good("configuration", format_args!("{}, fleet {}", app.config.path.display(), app.config.fleet));
+    let app = CommandContext::load(global)?;
+    let mut list = Checklist { failed: 0, colored: output::is_stdout_colored() };
+    list.pass("configuration", format_args!("{}, fleet {}", app.config.path.display(), app.config.fleet));
     for advice in &app.config.advice {
-        list.note(advice.key, &advice.text);
+        list.warn(advice.key, &advice.text);
     }
     let mut api = None;
     match app.cloud() {
-        Err(error) => list.bad("token", output::explain(&error)),
+        Err(error) => list.fail("token", output::format_error(&error)),
         Ok((cloud, source)) => {
             if let Some(room) = account(&cloud, &source.to_string(), &mut list).await {
                 droplet_options(&app, &cloud, &mut list).await;
@@ -85,14 +85,14 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
         return Ok(());
     }
     say!("{} to mend", output::count(list.failed, "thing"));
-    Err(Reported.into())
+    Err(AlreadyReported.into())
 }
 
 /// Answers the droplet limit, or nothing when asking on makes no sense.
-async fn account(cloud: &DigitalOcean, source: &str, list: &mut List) -> Option<u32> {
+async fn account(cloud: &DigitalOcean, source: &str, list: &mut Checklist) -> Option<u32> {
     match cloud.account().await {
         Ok(account) => {
-            list.good(
+            list.pass(
                 "token",
                 format_args!(
                     "from {source}; the account is {}, at most {} droplets",
@@ -103,95 +103,95 @@ async fn account(cloud: &DigitalOcean, source: &str, list: &mut List) -> Option<
         }
         // A token without the scope account:read can do all the rest.
         Err(error) if error.status == Some(403) => {
-            list.note(
+            list.warn(
                 "token",
                 format_args!("from {source}; it may not read the account, so the droplet limit is not known"),
             );
             Some(u32::MAX)
         }
         Err(error) => {
-            list.bad("token", format_args!("from {source}; {}", error.with_remedy()));
+            list.fail("token", format_args!("from {source}; {}", error.with_hint()));
             None
         }
     }
 }
 
-async fn droplet_options(app: &App, cloud: &DigitalOcean, list: &mut List) {
+async fn droplet_options(app: &CommandContext, cloud: &DigitalOcean, list: &mut Checklist) {
     let wanted = &app.config.template;
     match cloud.sizes().await {
-        Err(error) => list.bad("size", error.with_remedy()),
+        Err(error) => list.fail("size", error.with_hint()),
         Ok(sizes) => match sizes.iter().find(|size| size.slug == wanted.size) {
-            None => list.bad("size", format_args!("there is no size {:?}", wanted.size)),
+            None => list.fail("size", format_args!("there is no size {:?}", wanted.size)),
             Some(size) if !size.available => {
-                list.bad("size", format_args!("{} cannot be had at the moment", size.slug));
+                list.fail("size", format_args!("{} cannot be had at the moment", size.slug));
             }
-            Some(size) if !size.regions.contains(&wanted.region) => list.bad(
+            Some(size) if !size.regions.contains(&wanted.region) => list.fail(
                 "size",
                 format_args!("{} cannot be had in {}; it can in {}", size.slug, wanted.region, size.regions.join(", ")),
             ),
-            Some(size) => list.good("size", format_args!("{} at {}", size.slug, size.hourly_price)),
+            Some(size) => list.pass("size", format_args!("{} at {}", size.slug, size.hourly_price)),
         },
     }
     match cloud.regions().await {
-        Err(error) => list.bad("region", error.with_remedy()),
+        Err(error) => list.fail("region", error.with_hint()),
         Ok(regions) => match regions.iter().find(|region| region.slug == wanted.region) {
-            None => list.bad("region", format_args!("there is no region {:?}", wanted.region)),
+            None => list.fail("region", format_args!("there is no region {:?}", wanted.region)),
             Some(region) if !region.available => {
-                list.bad("region", format_args!("{} takes no new droplets", region.slug));
+                list.fail("region", format_args!("{} takes no new droplets", region.slug));
             }
-            Some(region) => list.good("region", &region.slug),
+            Some(region) => list.pass("region", &region.slug),
         },
     }
     match cloud.image(&wanted.image).await {
         Err(error) if error.class == ErrorClass::NotFound => {
-            list.bad("image", format_args!("there is no image {:?}", wanted.image));
+            list.fail("image", format_args!("there is no image {:?}", wanted.image));
         }
-        Err(error) => list.bad("image", error.with_remedy()),
+        Err(error) => list.fail("image", error.with_hint()),
         Ok(image) if !image.regions.contains(&wanted.region) => {
-            list.bad("image", format_args!("{} is not in {}; transfer it there", wanted.image, wanted.region));
+            list.fail("image", format_args!("{} is not in {}; transfer it there", wanted.image, wanted.region));
         }
-        Ok(_) => list.good("image", &wanted.image),
+        Ok(_) => list.pass("image", &wanted.image),
     }
     if app.config.ssh_keys.is_empty() {
-        list.note("ssh_key_ids", "none: DigitalOcean mails a root password for each droplet");
+        list.warn("ssh_key_ids", "none: DigitalOcean mails a root password for each droplet");
         return;
     }
     match cloud.ssh_keys().await {
-        Err(error) => list.bad("ssh_key_ids", error.with_remedy()),
+        Err(error) => list.fail("ssh_key_ids", error.with_hint()),
         Ok(keys) => {
             let is_there =
                 |wanted: &String| keys.iter().any(|key| key.id.to_string() == *wanted || key.fingerprint == *wanted);
             let missing: Vec<&str> =
                 app.config.ssh_keys.iter().filter(|key| !is_there(key)).map(String::as_str).collect();
             if missing.is_empty() {
-                list.good("ssh_key_ids", output::count(app.config.ssh_keys.len(), "key"));
+                list.pass("ssh_key_ids", output::count(app.config.ssh_keys.len(), "key"));
             } else {
-                list.bad("ssh_key_ids", format_args!("the account has no {}", missing.join(", ")));
+                list.fail("ssh_key_ids", format_args!("the account has no {}", missing.join(", ")));
             }
         }
     }
 }
 
 /// Answers the droplets of the fleet.
-async fn fleet(app: &App, cloud: &DigitalOcean, droplet_limit: u32, list: &mut List) -> Vec<DropletId> {
+async fn fleet(app: &CommandContext, cloud: &DigitalOcean, droplet_limit: u32, list: &mut Checklist) -> Vec<DropletId> {
     let max = app.config.limits.max;
     if max > droplet_limit {
-        list.note("scaling.max", format_args!("{max} is more than the account's {droplet_limit} droplets"));
+        list.warn("scaling.max", format_args!("{max} is more than the account's {droplet_limit} droplets"));
     }
     let tag = app.config.fleet.tag();
     match cloud.list(&Filter::Tag(tag.clone())).await {
         Err(error) => {
-            list.bad("fleet", error.with_remedy());
+            list.fail("fleet", error.with_hint());
             Vec::new()
         }
         Ok(seen) => {
-            list.good("fleet", format_args!("{} with the tag {tag}", output::count(seen.len(), "droplet")));
+            list.pass("fleet", format_args!("{} with the tag {tag}", output::count(seen.len(), "droplet")));
             seen.into_iter().map(|droplet| droplet.id).collect()
         }
     }
 }
 
-async fn user_data(app: &App, list: &mut List) {
+async fn user_data(app: &CommandContext, list: &mut Checklist) {
     let written = match app.settings().await {
         Ok(settings) => settings.sample_user_data().await.map_err(anyhow::Error::from),
         Err(error) => Err(error),
@@ -202,28 +202,29 @@ async fn user_data(app: &App, list: &mut List) {
         UserDataConfig::Plugin { plugin, .. } => format!(" from {plugin}"),
     };
     match written {
-        Ok(data) => list.good("user data", format_args!("{}, {} bytes{from}", data.kind(), data.as_str().len())),
-        Err(error) => list.bad("user data", output::explain(&error)),
+        Ok(data) => list.pass("user data", format_args!("{}, {} bytes{from}", data.kind(), data.as_str().len())),
+        Err(error) => list.fail("user data", output::format_error(&error)),
     }
 }
 
-async fn policies(app: &App, list: &mut List) {
+async fn policies(app: &CommandContext, list: &mut Checklist) {
     let host = match app.plugins() {
         Ok(host) => host,
-        Err(error) => return list.bad("plugins", output::explain(&error)),
+        Err(error) => return list.fail("plugins", output::format_error(&error)),
     };
     if app.config.policies.is_empty() {
-        list.note("policy", "none: the fleet changes by hand only");
+        list.warn("policy", "none: the fleet changes by hand only");
     }
     for policy in &app.config.policies {
         let mode = if policy.mode == Mode::Shadow { ", in shadow" } else { "" };
         let checked = match host.policy(&policy.plugin).await {
             Ok(loaded) => {
-                for unmet in metrics::unmet(&app.config.metrics, &policy.name, &loaded.manifest().metrics) {
+                for unmet in metrics::unmet_requirements(&app.config.metrics, &policy.name, &loaded.manifest().metrics)
+                {
                     if unmet.required {
-                        list.bad("policy", unmet);
+                        list.fail("policy", unmet);
                     } else {
-                        list.note("policy", unmet);
+                        list.warn("policy", unmet);
                     }
                 }
                 loaded
@@ -233,11 +234,11 @@ async fn policies(app: &App, list: &mut List) {
             }
             Err(error) => Err(error),
         };
-        list.either("policy", checked);
+        list.record("policy", checked);
     }
 }
 
-async fn haproxy(app: &App, list: &mut List) {
+async fn haproxy(app: &CommandContext, list: &mut Checklist) {
     let options = &app.config.haproxy;
     let template =
         options.template.as_ref().map_or("the built-in template".to_owned(), |path| path.display().to_string());
@@ -247,25 +248,25 @@ async fn haproxy(app: &App, list: &mut List) {
     };
     match checked {
         Ok(()) => {
-            list.good("haproxy", format_args!("takes {template}; installed at {}", options.config_file.display()));
+            list.pass("haproxy", format_args!("takes {template}; installed at {}", options.config_file.display()));
         }
-        Err(error) => list.bad("haproxy", output::explain(&error)),
+        Err(error) => list.fail("haproxy", output::format_error(&error)),
     }
 }
 
-async fn inventory(app: &App, list: &mut List) {
+async fn inventory(app: &CommandContext, list: &mut Checklist) {
     let found = match app.existing_inventory() {
-        Err(error) => return list.bad("inventory", output::explain(&error)),
+        Err(error) => return list.fail("inventory", output::format_error(&error)),
         Ok(found) => found,
     };
     let Some(inventory) = found else {
-        return list.good("inventory", "not there yet; the first create makes it");
+        return list.pass("inventory", "not there yet; the first create makes it");
     };
     match inventory.load().await {
-        Err(error) => list.bad("inventory", error),
+        Err(error) => list.fail("inventory", error),
         Ok(snapshot) => {
             let droplets = output::count(snapshot.droplets.len(), "droplet");
-            list.good(
+            list.pass(
                 "inventory",
                 format_args!("{droplets}, {}", output::count(snapshot.operations.len(), "open operation")),
             );
@@ -274,30 +275,30 @@ async fn inventory(app: &App, list: &mut List) {
 }
 
 /// Asks each source once, and looks whether there is a history that cannot be used.
-async fn metrics(app: &App, api: Option<(DigitalOcean, Vec<DropletId>)>, list: &mut List) {
+async fn metrics(app: &CommandContext, api: Option<(DigitalOcean, Vec<DropletId>)>, list: &mut Checklist) {
     let now = Clock::from_wall_clock().now();
-    let history = app.history_file();
+    let history = app.metrics_database_file();
     if history.exists()
-        && let Err(error) = History::look(&history, now)
+        && let Err(error) = TimeSeriesStore::open_read_only(&history, now)
     {
-        list.note("history", error);
+        list.warn("history", error);
     }
     let (cloud, droplets) = api.unzip();
-    let options = metrics::Options { patience: LONGEST_LOOK, ..app.config.metrics.clone() };
-    let mut collector = Collector::new(options, Arc::new(History::in_memory()), cloud.as_ref());
+    let options = metrics::Options { poll_wait: MAX_COLLECT_TIME, ..app.config.metrics.clone() };
+    let mut collector = Collector::new(options, Arc::new(TimeSeriesStore::in_memory()), cloud.as_ref());
     collector.set_droplets(droplets.unwrap_or_default());
     collector.collect(now, None).await;
     // HAProxy is the first, and may not run yet.
     for source in collector.sources(now).into_iter().skip(1) {
         let SourceStatus { name, description, series, failure } = source;
         if let Some((_, why)) = failure {
-            list.bad("metric", format_args!("{name}: {why}"));
+            list.fail("metric", format_args!("{name}: {why}"));
         } else if series.is_empty() {
-            list.note("metric", format_args!("{name}: nothing yet from {description}"));
+            list.warn("metric", format_args!("{name}: nothing yet from {description}"));
         }
         for SeriesStatus { name, unit, newest, .. } in series {
             let value = newest.map_or("nothing yet".to_owned(), |sample| format!("{} {unit}", sample.value));
-            list.good("metric", format_args!("{name}: {}, from {description}", value.trim_end()));
+            list.pass("metric", format_args!("{name}: {}, from {description}", value.trim_end()));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::plugin::{Confinement, compile_plugin};
+use crate::plugin::{SandboxLimits, compile_plugin};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -18,7 +18,7 @@ pub(super) struct Args {
 /// Compiles what is on stdin. This takes rights from the process, so nothing else runs in it: no runtime, no logs.
 pub(super) fn run(args: &Args) -> ExitCode {
     let Args { cpu_seconds, memory_bytes } = *args;
-    let confinement = Confinement { cpu_seconds, memory_bytes };
+    let confinement = SandboxLimits { cpu_seconds, memory_bytes };
     match compile_plugin(&confinement, io::stdin().lock(), io::stdout().lock(), io::stderr()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

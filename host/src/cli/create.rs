@@ -1,12 +1,12 @@
 //! `doproxy create`: droplets, and HAProxy over them.
 
-use super::app::{App, carry_on};
+use super::context::{CommandContext, resume_operations};
 use super::output::{Progress, say};
-use super::{Global, Usage};
+use super::{Global, UsageError};
 use crate::model::{Droplet, DropletRequest};
 
 /// Most droplets that one command asks for: a typing error should not buy a thousand.
-const MOST: u32 = 100;
+const MAX_COUNT: u32 = 100;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy create\n  doproxy create --count 3")]
@@ -20,16 +20,18 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    if args.count == 0 || args.count > MOST {
-        return Err(
-            Usage(format!("--count {}: between 1 and {MOST} droplets can be created at a time", args.count)).into()
-        );
+    if args.count == 0 || args.count > MAX_COUNT {
+        return Err(UsageError(format!(
+            "--count {}: between 1 and {MAX_COUNT} droplets can be created at a time",
+            args.count
+        ))
+        .into());
     }
-    let app = App::load_with_advice(global)?;
+    let app = CommandContext::load_with_advice(global)?;
     let progress = Progress::new();
     let _lock = app.lock("create", &progress).await?;
     let controller = app.controller(&progress).await?;
-    carry_on(&controller, &progress).await?;
+    resume_operations(&controller, &progress).await?;
     if !args.force {
         controller.check_breakers(args.count).await?;
     }
@@ -38,14 +40,14 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     progress.finish();
     let acted = acted?;
     for droplet in &acted.created {
-        say!("{}", created(droplet));
+        say!("{}", describe_created(droplet));
     }
     acted.into_result()?;
     Ok(())
 }
 
 /// What is said of a droplet that was created.
-pub(super) fn created(droplet: &Droplet) -> String {
+pub(super) fn describe_created(droplet: &Droplet) -> String {
     let id = droplet.id.map(|id| format!(" (id {id})")).unwrap_or_default();
     let address = droplet.address.map(|address| format!(" at {address}")).unwrap_or_default();
     format!("created {}{id}, serving{address}", droplet.name)

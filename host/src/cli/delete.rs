@@ -1,9 +1,9 @@
 //! `doproxy delete`: drain, take out of HAProxy, delete. It takes a line, an id or a name, and nothing else.
 
-use super::app::{App, carry_on};
+use super::context::{CommandContext, resume_operations};
+use super::droplet_selector::DropletSelector;
 use super::output::{self, Progress, say};
-use super::which::Which;
-use super::{Global, Usage};
+use super::{Global, UsageError};
 use crate::inventory::{Inventory, Snapshot};
 use crate::model::{Droplet, Phase};
 
@@ -13,29 +13,29 @@ use crate::model::{Droplet, Phase};
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    which: Which,
+    selector: DropletSelector,
     /// Do not ask.
     #[arg(long, short)]
     yes: bool,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let app = App::load_with_advice(global)?;
+    let app = CommandContext::load_with_advice(global)?;
     // The line is that of the fleet as it was printed. Waiting for another command, or carrying on what one left, may
     // take a droplet away, and then the line would mean another one.
     let snapshot = match app.existing_inventory()? {
         Some(inventory) => inventory.load().await?,
         None => Snapshot::default(),
     };
-    let droplet = args.which.find(&snapshot)?;
+    let droplet = args.selector.find(&snapshot)?;
     let progress = Progress::new();
     let _lock = app.lock("delete", &progress).await?;
     let controller = app.controller(&progress).await?;
-    if !args.yes && !progress.suspend(|| agreed(droplet, &snapshot))? {
+    if !args.yes && !progress.suspend(|| confirm_deletion(droplet, &snapshot))? {
         say!("nothing was deleted");
         return Ok(());
     }
-    carry_on(&controller, &progress).await?;
+    resume_operations(&controller, &progress).await?;
     let acted = controller.delete(std::slice::from_ref(&droplet.name), "deleted by hand").await;
     progress.finish();
     acted?.into_result()?;
@@ -43,9 +43,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn agreed(droplet: &Droplet, snapshot: &Snapshot) -> anyhow::Result<bool> {
-    if !output::can_ask() {
-        return Err(Usage(format!("delete {}? There is no terminal to ask on: say --yes", describe(droplet))).into());
+fn confirm_deletion(droplet: &Droplet, snapshot: &Snapshot) -> anyhow::Result<bool> {
+    if !output::is_interactive() {
+        return Err(
+            UsageError(format!("delete {}? There is no terminal to ask on: say --yes", describe(droplet))).into()
+        );
     }
     let others =
         snapshot.droplets.iter().filter(|other| other.phase == Phase::Serving && other.name != droplet.name).count();

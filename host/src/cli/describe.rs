@@ -1,22 +1,23 @@
 //! A tick in words: what each policy answered and why, and what the guard left of it.
 
 use super::output;
-use crate::model::{Answer, Mode, Outcome, Plan, Rung, TickRecord};
+use crate::model::{AnswerSource, Evaluation, Mode, Outcome, Plan, TickRecord};
 
 /// What each policy answered, and what the guard left of it.
 pub(super) fn describe(record: &TickRecord) -> String {
-    let mut lines: Vec<String> = record.answers.iter().flat_map(describe_answer).collect();
+    let mut lines: Vec<String> = record.evaluations.iter().flat_map(describe_evaluation).collect();
     let plan = &record.plan;
-    lines.extend(plan.cuts.iter().map(|cut| format!("  guard     {}: {}", cut.rule, cut.detail)));
+    lines.extend(plan.restrictions.iter().map(|cut| format!("  guard     {}: {}", cut.rule, cut.detail)));
     lines.push(format!("  plan      {}", describe_plan(plan)));
     lines.join("\n")
 }
 
 /// The decision, its reason and its numbers.
-fn describe_answer(answer: &Answer) -> Vec<String> {
-    let Answer { policy, decision, .. } = answer;
+fn describe_evaluation(answer: &Evaluation) -> Vec<String> {
+    let Evaluation { policy, decision, .. } = answer;
     let shadow = if answer.mode == Mode::Shadow { " (shadow, not acted upon)" } else { "" };
-    let stand_in = if answer.rung == Rung::LastGood { " (the last component that had answered)" } else { "" };
+    let stand_in =
+        if answer.answered_by == AnswerSource::LastGood { " (the last component that had answered)" } else { "" };
     let wanted = match &decision.outcome {
         Outcome::Hold => "hold".to_owned(),
         Outcome::ScaleTo(to) => format!("scale to {}", to.count),
@@ -33,7 +34,7 @@ fn describe_answer(answer: &Answer) -> Vec<String> {
             .wants
             .map(|wants| format!(", wants {}", output::count(wants as usize, "droplet")))
             .unwrap_or_default();
-        lines.push(format!("  signal    {} {}{target}{wants}", signal.name, rounded(signal.value)));
+        lines.push(format!("  signal    {} {}{target}{wants}", signal.name, round_to_hundredths(signal.value)));
     }
     lines.extend(answer.failure.iter().map(|failure| format!("  failed    {failure}")));
     lines.extend(answer.log.iter().map(|line| format!("  log       {line}")));
@@ -45,8 +46,8 @@ pub(super) fn describe_plan(plan: &Plan) -> String {
         return format!("nothing to do, {}", output::count(plan.from as usize, "droplet"));
     }
     let mut parts = Vec::new();
-    if plan.created() > 0 {
-        parts.push(format!("create {}", plan.created()));
+    if plan.create_count() > 0 {
+        parts.push(format!("create {}", plan.create_count()));
     }
     if !plan.deletes.is_empty() {
         let names: Vec<&str> = plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect();
@@ -56,6 +57,6 @@ pub(super) fn describe_plan(plan: &Plan) -> String {
 }
 
 /// Two decimals are enough to see why.
-fn rounded(value: f64) -> f64 {
+fn round_to_hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

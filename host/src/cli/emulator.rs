@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::Usage;
+use super::UsageError;
 use super::output::say;
 use super::signals;
 use crate::config::Span;
@@ -45,11 +45,11 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
     let token = match &args.token {
         None => None,
-        Some(text) => Some(Token::parse(text).ok_or_else(|| Usage("--token is empty or no token".to_owned()))?),
+        Some(text) => Some(Token::parse(text).ok_or_else(|| UsageError("--token is empty or no token".to_owned()))?),
     };
     let faults: Faults = match &args.faults {
         None => Faults::default(),
-        Some(json) => serde_json::from_str(json).map_err(|error| Usage(format!("--faults: {error}")))?,
+        Some(json) => serde_json::from_str(json).map_err(|error| UsageError(format!("--faults: {error}")))?,
     };
     let emulator = Emulator::start(Options {
         state: args.state.clone(),
@@ -63,7 +63,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
     .context("cannot start the emulator")?;
     say!("listening on {}", emulator.url());
     say!("  DIGITALOCEAN_API_URL={} DIGITALOCEAN_TOKEN=any doproxy print", emulator.url());
-    let by = signals::interrupted().await?;
+    let by = signals::wait_for_interrupt().await?;
     emulator.stop().await;
     eprintln!("stopped by {by}");
     Ok(())

@@ -1,8 +1,8 @@
 //! `doproxy freeze` and `doproxy unfreeze`: nothing is changed until somebody says so.
 
-use super::app::App;
+use super::context::CommandContext;
 use super::output::say;
-use super::{Global, Usage};
+use super::{Global, UsageError};
 use crate::clock::Clock;
 use crate::inventory::{Freeze, Inventory};
 
@@ -20,9 +20,9 @@ pub(super) struct Args {
 pub(super) async fn freeze(global: &Global, args: &Args) -> anyhow::Result<()> {
     let reason: String = args.reason.chars().filter(|c| !c.is_control()).take(500).collect();
     if reason.trim().is_empty() {
-        return Err(Usage("the reason is empty; leave it out, or say why".to_owned()).into());
+        return Err(UsageError("the reason is empty; leave it out, or say why".to_owned()).into());
     }
-    let inventory = App::load(global)?.inventory()?;
+    let inventory = CommandContext::load(global)?.inventory()?;
     if let Some(freeze) = inventory.freeze().await? {
         say!("the fleet is frozen already, since {}: {}", freeze.since, freeze.reason);
         return Ok(());
@@ -34,7 +34,7 @@ pub(super) async fn freeze(global: &Global, args: &Args) -> anyhow::Result<()> {
 
 /// Lifts a freeze.
 pub(super) async fn unfreeze(global: &Global) -> anyhow::Result<()> {
-    let inventory = App::load(global)?.inventory()?;
+    let inventory = CommandContext::load(global)?.inventory()?;
     let Some(freeze) = inventory.freeze().await? else {
         say!("the fleet is not frozen");
         return Ok(());

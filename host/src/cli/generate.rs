@@ -4,9 +4,9 @@ use std::io::Write;
 
 use anyhow::Context;
 
-use super::app::App;
+use super::context::CommandContext;
 use super::output::say;
-use super::{Global, Usage, output};
+use super::{Global, UsageError, output};
 use crate::controller;
 use crate::inventory::Inventory;
 
@@ -19,7 +19,7 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let app = App::load_with_advice(global)?;
+    let app = CommandContext::load_with_advice(global)?;
     let droplets = match app.existing_inventory()? {
         Some(inventory) => inventory.load().await?.droplets,
         None => Vec::new(),
@@ -32,7 +32,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
     let path = &app.config.generated_file;
     if *path == app.config.haproxy.config_file {
-        return Err(Usage(format!(
+        return Err(UsageError(format!(
             "{} is the file that HAProxy runs with; `doproxy reload` installs it safely, `doproxy generate --stdout` shows it",
             path.display()
         ))

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::app::{App, carry_on};
+use super::context::{CommandContext, resume_operations};
 use super::output::{self, Progress, say};
-use super::{Global, Usage};
+use super::{Global, UsageError};
 use crate::model::DropletId;
 
 #[derive(Debug, clap::Args)]
@@ -23,11 +23,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         say!("{} names no droplet; nothing to import", args.file.display());
         return Ok(());
     }
-    let app = App::load(global)?;
+    let app = CommandContext::load(global)?;
     let progress = Progress::new();
     let _lock = app.lock("import", &progress).await?;
     let controller = app.controller(&progress).await?;
-    carry_on(&controller, &progress).await?;
+    resume_operations(&controller, &progress).await?;
     let imported = controller.import(&ids).await;
     progress.finish();
     let imported = imported?;
@@ -35,7 +35,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         let id = droplet.id.map(|id| id.to_string()).unwrap_or_default();
         say!("took over {} (id {id})", droplet.name);
     }
-    for id in &imported.known {
+    for id in &imported.already_managed {
         say!("{id} is in the inventory already");
     }
     for id in &imported.missing {
@@ -44,10 +44,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     for id in &imported.without_address {
         output::warn(format_args!(
             "droplet {id} has no {:?} address that HAProxy could use; left out. See haproxy.address in doproxy.yml",
-            app.config.address
+            app.config.droplet_address
         ));
     }
-    for (id, tag) in &imported.of_other_fleets {
+    for (id, tag) in &imported.in_other_fleets {
         output::warn(format_args!(
             "droplet {id} bears the tag {tag} of another fleet; left out. Take that tag off it first"
         ));
@@ -61,12 +61,12 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
 }
 
 /// Blank lines do not count: DOProxy itself left some.
-fn parse(text: &str, path: &Path) -> Result<Vec<DropletId>, Usage> {
+fn parse(text: &str, path: &Path) -> Result<Vec<DropletId>, UsageError> {
     let mut ids = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let id = line.trim().parse().map_err(|_| {
             let shown: String = line.chars().take(40).collect();
-            Usage(format!("{}:{}: {shown:?} is no droplet id; nothing was imported", path.display(), number + 1))
+            UsageError(format!("{}:{}: {shown:?} is no droplet id; nothing was imported", path.display(), number + 1))
         })?;
         ids.push(DropletId(id));
     }

@@ -2,21 +2,21 @@
 //!
 //! Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration.
 
-mod app;
 mod check;
 mod compile_plugin;
 mod completions;
+mod context;
 mod create;
 mod decisions;
 mod delete;
 mod demo;
 mod describe;
+mod droplet_selector;
 mod emulator;
 mod freeze;
 mod generate;
 mod import;
 mod init;
-mod look;
 mod output;
 mod pause;
 mod plan;
@@ -24,13 +24,13 @@ mod plugin;
 mod print;
 mod protect;
 mod recover;
+mod redaction;
 mod reload;
 mod run;
-mod secrecy;
+mod sample_twice;
 mod signals;
 mod simulate;
 mod status;
-mod which;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -155,17 +155,17 @@ enum Command {
 /// A command that was used wrongly: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-struct Usage(String);
+struct UsageError(String);
 
 /// What is wrong was said already, line by line: exit code 1.
 #[derive(Debug, thiserror::Error)]
 #[error("something is wrong")]
-struct Reported;
+struct AlreadyReported;
 
 /// Runs what the arguments of this process say.
 pub fn main() -> ExitCode {
-    secrecy::close_process();
-    secrecy::redact_panics();
+    redaction::harden_process();
+    redaction::redact_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // clap prints help to stdout and errors to stderr, and knows the exit code.
@@ -182,10 +182,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let result = if cli.command.hears_signals() {
+    let result = if cli.command.handles_signals() {
         runtime.block_on(dispatch(cli))
     } else {
-        runtime.block_on(signals::until_interrupted(dispatch(cli)))
+        runtime.block_on(signals::run_until_interrupted(dispatch(cli)))
     };
     // A blocking call that hangs must not keep the process.
     runtime.shutdown_background();
@@ -202,7 +202,7 @@ impl Command {
     }
 
     /// Whether it ends by itself when a signal asks for that, or leaves nothing behind that somebody would carry on.
-    fn hears_signals(&self) -> bool {
+    fn handles_signals(&self) -> bool {
         self.is_service() || matches!(self, Self::Simulate(_))
     }
 }
@@ -249,30 +249,31 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Emulator(args) => emulator::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Completions(args) => completions::run(&args),
-        Command::CompilePlugin(_) => Err(Usage("it needs a process of its own".to_owned()).into()),
+        Command::CompilePlugin(_) => Err(UsageError("it needs a process of its own".to_owned()).into()),
     }
 }
 
 /// Says what went wrong, and answers the exit code.
 fn report(error: &anyhow::Error) -> u8 {
-    if error.is::<Reported>() {
+    if error.is::<AlreadyReported>() {
         return 1;
     }
-    eprintln!("{} {}", output::error_prefix(), output::explain(error));
-    if error.chain().any(is_configuration) { 2 } else { 1 }
+    eprintln!("{} {}", output::error_prefix(), output::format_error(error));
+    if error.chain().any(is_config_error) { 2 } else { 1 }
 }
 
 /// Whether an error is in what the user wrote, and not in how things went.
-fn is_configuration(error: &(dyn std::error::Error + 'static)) -> bool {
+fn is_config_error(error: &(dyn std::error::Error + 'static)) -> bool {
     let plugin = error.downcast_ref().is_some_and(PluginError::is_configuration);
     let haproxy = error.downcast_ref().is_some_and(HaProxyError::is_configuration);
-    let inventory =
-        error.downcast_ref().is_some_and(|error: &InventoryError| matches!(error, InventoryError::OtherFleet { .. }));
+    let inventory = error
+        .downcast_ref()
+        .is_some_and(|error: &InventoryError| matches!(error, InventoryError::FleetMismatch { .. }));
     plugin
         || haproxy
         || inventory
         || error.is::<ConfigError>()
-        || error.is::<Usage>()
+        || error.is::<UsageError>()
         || error.is::<UserDataError>()
         || error.is::<TraceError>()
 }
@@ -286,9 +287,9 @@ fn log_to_stderr(global: &Global, is_service: bool) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| secrecy::RedactedStderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| redaction::RedactedStderr);
     match global.log_format {
-        LogFormat::Text => logs.with_ansi(output::is_coloured()).with_target(false).without_time().init(),
+        LogFormat::Text => logs.with_ansi(output::is_colored()).with_target(false).without_time().init(),
         LogFormat::Json => logs.json().init(),
     }
 }

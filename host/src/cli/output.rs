@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::controller::{Event, Reporter};
-use crate::model::secret::redacted;
-use crate::plugin::text;
+use crate::controller::{Event, EventSink};
+use crate::model::api_token::redacted;
+use crate::plugin::sanitize;
 
 /// Prints a line of the result.
 macro_rules! say {
@@ -22,14 +22,14 @@ pub(super) fn line(text: std::fmt::Arguments<'_>) {
 }
 
 /// Prints lines that hold what a file of somebody else says: nothing in them can command the terminal.
-pub(super) fn foreign(lines: &str) {
+pub(super) fn untrusted(lines: &str) {
     for one in lines.split('\n') {
-        line(format_args!("{}", text::line(one, LONGEST_FOREIGN_LINE)));
+        line(format_args!("{}", sanitize::sanitize_line(one, MAX_UNTRUSTED_LINE)));
     }
 }
 
 /// Longer lines of somebody else are cut.
-const LONGEST_FOREIGN_LINE: usize = 100_000;
+const MAX_UNTRUSTED_LINE: usize = 100_000;
 
 /// Prints to stdout.
 pub(super) fn write(text: std::fmt::Arguments<'_>) {
@@ -43,13 +43,13 @@ pub(super) fn write(text: std::fmt::Arguments<'_>) {
 }
 
 /// Whether stderr is coloured: on a terminal, unless `NO_COLOR` is set (<https://no-color.org>).
-pub(super) fn is_coloured() -> bool {
-    std::io::stderr().is_terminal() && wants_colour()
+pub(super) fn is_colored() -> bool {
+    std::io::stderr().is_terminal() && color_enabled()
 }
 
 /// Whether stdout is coloured.
-pub(super) fn is_stdout_coloured() -> bool {
-    std::io::stdout().is_terminal() && wants_colour()
+pub(super) fn is_stdout_colored() -> bool {
+    std::io::stdout().is_terminal() && color_enabled()
 }
 
 /// Whether somebody watches stderr.
@@ -57,18 +57,18 @@ pub(super) fn shows_progress() -> bool {
     std::io::stderr().is_terminal()
 }
 
-fn wants_colour() -> bool {
+fn color_enabled() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// What stands before an error.
 pub(super) fn error_prefix() -> &'static str {
-    if is_coloured() { "\x1b[1;31merror:\x1b[0m" } else { "error:" }
+    if is_colored() { "\x1b[1;31merror:\x1b[0m" } else { "error:" }
 }
 
 /// What stands before a warning.
 fn warning_prefix() -> &'static str {
-    if is_coloured() { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" }
+    if is_colored() { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" }
 }
 
 /// Says something that the user should know, on stderr.
@@ -82,7 +82,7 @@ pub(super) fn note(text: impl std::fmt::Display) {
 }
 
 /// An error and what caused it, each said once: many errors say their cause themselves.
-pub(super) fn explain(error: &anyhow::Error) -> String {
+pub(super) fn format_error(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
         if !text.contains(&cause) {
@@ -119,7 +119,7 @@ impl Progress {
     }
 
     /// Shows one line.
-    pub(super) fn say(&self, line: impl std::fmt::Display) {
+    pub(super) fn println(&self, line: impl std::fmt::Display) {
         let line = line.to_string();
         let line = redacted(&line);
         match &self.bar {
@@ -132,23 +132,23 @@ impl Progress {
     }
 
     /// Shows how much of a long computation is done; on a terminal only.
-    pub(super) fn at(&self, done: u64, of: usize) {
+    pub(super) fn set_progress(&self, done: u64, of: usize) {
         if let Some(bar) = &self.bar {
             bar.set_message(format!("{done} of {of}"));
         }
     }
 
     /// Shows what is waited for, on a terminal only.
-    pub(super) fn wait(&self, what: impl std::fmt::Display) {
+    pub(super) fn set_message(&self, what: impl std::fmt::Display) {
         if let Some(bar) = &self.bar {
             bar.set_message(what.to_string());
         }
     }
 
     /// Where the controller's events go.
-    pub(super) fn reporter(&self) -> Reporter {
+    pub(super) fn reporter(&self) -> EventSink {
         let progress = self.clone();
-        Reporter::new(move |event: &Event| progress.say(event))
+        EventSink::new(move |event: &Event| progress.println(event))
     }
 
     /// Runs something that talks to the user itself, without the moving line.
@@ -168,7 +168,7 @@ impl Progress {
 }
 
 /// Whether somebody is there to answer a question.
-pub(super) fn can_ask() -> bool {
+pub(super) fn is_interactive() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 

@@ -1,8 +1,8 @@
 //! `doproxy pause` and `doproxy resume`: the loop leaves the fleet as it is, in one direction or in both.
 
-use super::app::App;
+use super::context::CommandContext;
 use super::output::say;
-use super::{Global, Usage};
+use super::{Global, UsageError};
 use crate::clock::Clock;
 use crate::config::Span;
 use crate::inventory::Inventory;
@@ -42,7 +42,7 @@ struct Directions {
 }
 
 impl Directions {
-    fn named(&self) -> Vec<Direction> {
+    fn selected(&self) -> Vec<Direction> {
         match (self.out, self.in_) {
             (true, false) => vec![Direction::Out],
             (false, true) => vec![Direction::In],
@@ -51,7 +51,7 @@ impl Directions {
     }
 }
 
-fn slot(pauses: &mut Pauses, direction: Direction) -> &mut Option<Pause> {
+fn pause_mut(pauses: &mut Pauses, direction: Direction) -> &mut Option<Pause> {
     match direction {
         Direction::Out => &mut pauses.out,
         Direction::In => &mut pauses.in_,
@@ -59,49 +59,49 @@ fn slot(pauses: &mut Pauses, direction: Direction) -> &mut Option<Pause> {
 }
 
 /// As people say it: `in`, `out`, or both.
-fn words(directions: &[Direction]) -> String {
+fn describe(directions: &[Direction]) -> String {
     directions.iter().map(|direction| format!("scaling {direction}")).collect::<Vec<_>>().join(" and ")
 }
 
 /// It takes no lock: it holds from the next decision on.
 pub(super) async fn pause(global: &Global, args: &Args) -> anyhow::Result<()> {
     if args.time.is_some_and(|time| time.0.is_zero()) {
-        return Err(Usage("--for is to be more than 0; `doproxy resume` lifts a pause".to_owned()).into());
+        return Err(UsageError("--for is to be more than 0; `doproxy resume` lifts a pause".to_owned()).into());
     }
     let reason: String = args.reason.chars().filter(|c| !c.is_control()).take(500).collect();
-    let inventory = App::load(global)?.inventory()?;
+    let inventory = CommandContext::load(global)?.inventory()?;
     let since = Clock::from_wall_clock().now();
     let pause = Pause { since, until: args.time.map(|time| since.plus(time.0)), reason: reason.trim().to_owned() };
-    let directions = args.directions.named();
+    let directions = args.directions.selected();
     let mut pauses = inventory.pauses().await?;
     for direction in &directions {
-        *slot(&mut pauses, *direction) = Some(pause.clone());
+        *pause_mut(&mut pauses, *direction) = Some(pause.clone());
     }
     inventory.set_pauses(&pauses).await?;
     let end = pause.until.map_or_else(|| "`doproxy resume`".to_owned(), |until| until.to_string());
-    say!("paused {} until {end}", words(&directions));
+    say!("paused {} until {end}", describe(&directions));
     Ok(())
 }
 
 pub(super) async fn resume(global: &Global, args: &ResumeArgs) -> anyhow::Result<()> {
-    let inventory = App::load(global)?.inventory()?;
+    let inventory = CommandContext::load(global)?.inventory()?;
     let now = Clock::from_wall_clock().now();
     let mut pauses = inventory.pauses().await?;
-    let named = args.directions.named();
+    let named = args.directions.selected();
     let (lifted, running): (Vec<Direction>, Vec<Direction>) =
-        named.into_iter().partition(|direction| holds(&pauses, *direction, now));
+        named.into_iter().partition(|direction| is_paused(&pauses, *direction, now));
     if lifted.is_empty() {
-        say!("{} was not paused", words(&running));
+        say!("{} was not paused", describe(&running));
         return Ok(());
     }
     for direction in &lifted {
-        *slot(&mut pauses, *direction) = None;
+        *pause_mut(&mut pauses, *direction) = None;
     }
     inventory.set_pauses(&pauses).await?;
-    say!("resumed {}", words(&lifted));
+    say!("resumed {}", describe(&lifted));
     Ok(())
 }
 
-fn holds(pauses: &Pauses, direction: Direction, now: Timestamp) -> bool {
-    pauses.of(direction, now).is_some()
+fn is_paused(pauses: &Pauses, direction: Direction, now: Timestamp) -> bool {
+    pauses.active(direction, now).is_some()
 }

@@ -5,15 +5,15 @@ use std::path::Path;
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::app::App;
+use super::context::CommandContext;
 use super::describe::describe;
-use super::look::{look, needs};
 use super::output::{Progress, say};
-use super::run::SHORTEST_WINDOW;
-use super::{Global, Usage};
+use super::run::MIN_WINDOW;
+use super::sample_twice::{metric_requirements, sample_twice};
+use super::{Global, UsageError};
 use crate::cloud::CreateRequest;
 use crate::config::Span;
-use crate::history::History;
+use crate::history::TimeSeriesStore;
 use crate::inventory::sqlite::SqliteInventory;
 use crate::model::{HourlyPrice, Mode, Observation, Plan, TickRecord};
 
@@ -32,7 +32,7 @@ pub(super) struct Args {
 
 /// What carrying out a plan takes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-struct Price {
+struct PlanCost {
     /// Calls of the API that create.
     create_calls: u32,
     /// Droplets that are drained and deleted.
@@ -45,58 +45,59 @@ struct Price {
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Planned<'a> {
+struct PlanOutput<'a> {
     #[serde(flatten)]
     record: &'a TickRecord,
-    price: Price,
+    cost: PlanCost,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    if args.window.0 < SHORTEST_WINDOW {
-        return Err(Usage("--window is at least 100ms: rates need some time between two looks".to_owned()).into());
+    if args.window.0 < MIN_WINDOW {
+        return Err(UsageError("--window is at least 100ms: rates need some time between two looks".to_owned()).into());
     }
-    let app = App::load_with_advice(global)?;
+    let app = CommandContext::load_with_advice(global)?;
     let progress = Progress::new();
     let policies = app.policies().await?;
     // A fleet that has no inventory yet is looked at without making one.
     let (inventory, _scratch) = match app.existing_inventory()? {
         Some(inventory) => (inventory, None),
-        None => scratch()?,
+        None => scratch_inventory()?,
     };
-    let controller = app.controller_over(inventory, progress.reporter()).await?;
-    let needs = needs(&policies);
-    let mut mind = controller.mind(policies).await?;
+    let controller = app.controller_with_inventory(inventory, progress.reporter()).await?;
+    let needs = metric_requirements(&policies);
+    let mut mind = controller.restore_state(policies).await?;
     // What is measured now is not kept.
-    let history = |path: &Path, now| History::look(path, now).unwrap_or_else(|_| History::in_memory());
-    let look = look(&app, &controller, needs, history, args.window.0).await?;
-    let seen = look.seen();
-    let tick = controller.plan(&mut mind, &app.bounds(), &seen).await?;
+    let history =
+        |path: &Path, now| TimeSeriesStore::open_read_only(path, now).unwrap_or_else(|_| TimeSeriesStore::in_memory());
+    let look = sample_twice(&app, &controller, needs, history, args.window.0).await?;
+    let seen = look.tick_input();
+    let tick = controller.plan(&mut mind, &app.scaling_rules(), &seen).await?;
     progress.finish();
     let record = &tick.record;
-    let price = price(&record.observation, &record.plan);
+    let price = plan_cost(&record.observation, &record.plan);
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&Planned { record, price })?);
+        say!("{}", serde_json::to_string_pretty(&PlanOutput { record, cost: price })?);
         return Ok(());
     }
-    if !record.answers.iter().any(|answer| answer.mode == Mode::Active) {
+    if !record.evaluations.iter().any(|answer| answer.mode == Mode::Active) {
         say!("no policy is active: the fleet is kept within its bounds");
     }
     say!("{}", describe(record));
-    for line in operations(&record.plan, &price) {
+    for line in describe_operations(&record.plan, &price) {
         say!("  would     {line}");
     }
-    say!("  cost      {}", cost(&price));
+    say!("  cost      {}", describe_cost(&price));
     Ok(())
 }
 
-fn scratch() -> anyhow::Result<(SqliteInventory, Option<TempDir>)> {
+fn scratch_inventory() -> anyhow::Result<(SqliteInventory, Option<TempDir>)> {
     let dir = tempfile::tempdir()?;
     Ok((SqliteInventory::open(dir.path().join("doproxy.db"))?, Some(dir)))
 }
 
-fn price(observation: &Observation, plan: &Plan) -> Price {
+fn plan_cost(observation: &Observation, plan: &Plan) -> PlanCost {
     let of = |index: usize| observation.templates.get(index).map(|template| template.hourly_price);
-    let fleet = observation.fleet.iter().filter(|droplet| droplet.phase.counts());
+    let fleet = observation.fleet.iter().filter(|droplet| droplet.phase.counts_toward_size());
     let (mut before, mut after) = (HourlyPrice::default(), HourlyPrice::default());
     for droplet in fleet {
         let price = of(droplet.template as usize).unwrap_or_default();
@@ -113,7 +114,7 @@ fn price(observation: &Observation, plan: &Plan) -> Price {
         after = after.plus(price.times(create.request.count));
         create_calls += create.request.count.div_ceil(u32::try_from(CreateRequest::MAX_NAMES).unwrap_or(1));
     }
-    Price {
+    PlanCost {
         create_calls,
         deletes: u32::try_from(plan.deletes.len()).unwrap_or(u32::MAX),
         hourly_before: before.dollars(),
@@ -122,7 +123,7 @@ fn price(observation: &Observation, plan: &Plan) -> Price {
 }
 
 /// What would be asked of the API, a line each.
-fn operations(plan: &Plan, price: &Price) -> Vec<String> {
+fn describe_operations(plan: &Plan, price: &PlanCost) -> Vec<String> {
     let mut lines = Vec::new();
     for create in &plan.creates {
         let size = create.request.size.as_deref().map(|size| format!(" of size {size}")).unwrap_or_default();
@@ -137,7 +138,7 @@ fn operations(plan: &Plan, price: &Price) -> Vec<String> {
     lines
 }
 
-fn cost(price: &Price) -> String {
+fn describe_cost(price: &PlanCost) -> String {
     let now = format!("${:.4} an hour", price.hourly_before);
     if price.create_calls == 0 && price.deletes == 0 {
         return format!("{now}, as it is");
@@ -151,9 +152,9 @@ mod tests {
 
     #[test]
     fn a_cost_says_what_changes() {
-        let price = Price { create_calls: 1, deletes: 0, hourly_before: 0.02, hourly_after: 0.035 };
+        let price = PlanCost { create_calls: 1, deletes: 0, hourly_before: 0.02, hourly_after: 0.035 };
 
-        assert_eq!(cost(&price), "$0.0200 an hour now, $0.0350 then");
-        assert_eq!(cost(&Price { create_calls: 0, ..price }), "$0.0200 an hour, as it is");
+        assert_eq!(describe_cost(&price), "$0.0200 an hour now, $0.0350 then");
+        assert_eq!(describe_cost(&PlanCost { create_calls: 0, ..price }), "$0.0200 an hour, as it is");
     }
 }

@@ -6,10 +6,10 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::app::App;
+use super::context::CommandContext;
 use super::output::say;
-use super::{Global, Reported, output};
-use crate::cloud::{Cloud, CloudDroplet, Filter};
+use super::{AlreadyReported, Global, output};
+use crate::cloud::{CloudInstance, CloudProvider, Filter};
 use crate::inventory::{Inventory, Snapshot};
 use crate::model::{Droplet, DropletId, DropletName, Phase};
 
@@ -59,7 +59,7 @@ impl fmt::Display for Row<'_> {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let app = App::load_with_advice(global)?;
+    let app = CommandContext::load_with_advice(global)?;
     let snapshot = match app.existing_inventory()? {
         Some(inventory) => inventory.load().await?,
         None => Snapshot::default(),
@@ -81,30 +81,30 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
     match seen {
         Ok(seen) => {
-            warn_of_differences(&snapshot, &seen);
+            warn_about_drift(&snapshot, &seen);
             Ok(())
         }
         Err(error) => {
             output::warn(format_args!(
                 "this is what the inventory knows; the API could not be asked: {}",
-                output::explain(&error)
+                output::format_error(&error)
             ));
-            Err(Reported.into())
+            Err(AlreadyReported.into())
         }
     }
 }
 
-async fn list(app: &App) -> anyhow::Result<Vec<CloudDroplet>> {
+async fn list(app: &CommandContext) -> anyhow::Result<Vec<CloudInstance>> {
     let (cloud, _) = app.cloud()?;
     let listed = cloud.list(&Filter::Tag(app.config.fleet.tag())).await;
     listed.map_err(|error| {
-        let remedy = error.remedy();
+        let remedy = error.hint();
         anyhow::Error::new(error).context(remedy)
     })
 }
 
-fn rows<'a>(snapshot: &'a Snapshot, seen: Option<&[CloudDroplet]>) -> Vec<Row<'a>> {
-    let by_id: Option<HashMap<DropletId, &CloudDroplet>> =
+fn rows<'a>(snapshot: &'a Snapshot, seen: Option<&[CloudInstance]>) -> Vec<Row<'a>> {
+    let by_id: Option<HashMap<DropletId, &CloudInstance>> =
         seen.map(|seen| seen.iter().map(|droplet| (droplet.id, droplet)).collect());
     let row = |(line, droplet): (usize, &'a Droplet)| Row {
         line,
@@ -123,7 +123,7 @@ fn rows<'a>(snapshot: &'a Snapshot, seen: Option<&[CloudDroplet]>) -> Vec<Row<'a
     snapshot.droplets.iter().enumerate().map(row).collect()
 }
 
-fn status(droplet: &Droplet, by_id: &HashMap<DropletId, &CloudDroplet>) -> String {
+fn status(droplet: &Droplet, by_id: &HashMap<DropletId, &CloudInstance>) -> String {
     match droplet.id.map(|id| by_id.get(&id)) {
         None => "not created yet".to_owned(),
         Some(Some(found)) => found.status.to_string(),
@@ -131,7 +131,7 @@ fn status(droplet: &Droplet, by_id: &HashMap<DropletId, &CloudDroplet>) -> Strin
     }
 }
 
-fn warn_of_differences(snapshot: &Snapshot, seen: &[CloudDroplet]) {
+fn warn_about_drift(snapshot: &Snapshot, seen: &[CloudInstance]) {
     let ids: Vec<DropletId> = seen.iter().map(|droplet| droplet.id).collect();
     for droplet in &snapshot.droplets {
         if let Some(id) = droplet.id.filter(|id| !ids.contains(id) && droplet.phase != Phase::Deleting) {

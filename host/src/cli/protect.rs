@@ -1,9 +1,9 @@
 //! `doproxy protect` and `doproxy unprotect`: who is not to be chosen by a policy or by the guard.
 
-use super::app::App;
+use super::context::CommandContext;
+use super::droplet_selector::DropletSelector;
 use super::output::say;
-use super::which::Which;
-use super::{Global, Usage};
+use super::{Global, UsageError};
 use crate::inventory::Inventory;
 
 #[derive(Debug, clap::Args)]
@@ -12,29 +12,29 @@ use crate::inventory::Inventory;
 )]
 pub(super) struct Args {
     #[command(flatten)]
-    which: Which,
+    selector: DropletSelector,
 }
 
 pub(super) async fn protect(global: &Global, args: &Args) -> anyhow::Result<()> {
-    set(global, args, true).await
+    set_protected(global, args, true).await
 }
 
 pub(super) async fn unprotect(global: &Global, args: &Args) -> anyhow::Result<()> {
-    set(global, args, false).await
+    set_protected(global, args, false).await
 }
 
 /// It takes no lock: it changes one mark, in one step, and holds from the next decision on.
-async fn set(global: &Global, args: &Args, protected: bool) -> anyhow::Result<()> {
-    let inventory = App::load(global)?.inventory()?;
+async fn set_protected(global: &Global, args: &Args, protected: bool) -> anyhow::Result<()> {
+    let inventory = CommandContext::load(global)?.inventory()?;
     let snapshot = inventory.load().await?;
-    let droplet = args.which.find(&snapshot)?;
+    let droplet = args.selector.find(&snapshot)?;
     let word = if protected { "protected" } else { "not protected" };
     if droplet.protected == protected {
         say!("{} is {word} already", droplet.name);
         return Ok(());
     }
-    if !inventory.protect(&droplet.name, protected).await? {
-        return Err(Usage(format!("{} has left the fleet meanwhile", droplet.name)).into());
+    if !inventory.set_protected(&droplet.name, protected).await? {
+        return Err(UsageError(format!("{} has left the fleet meanwhile", droplet.name)).into());
     }
     say!("{} is {word} now", droplet.name);
     Ok(())

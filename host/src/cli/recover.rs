@@ -3,10 +3,10 @@
 use serde::Serialize;
 
 use super::Global;
-use super::app::App;
+use super::context::CommandContext;
 use super::output::{self, Progress, say};
-use crate::controller::Stranger;
-use crate::controller::recover::{Recovered, Strangers};
+use crate::controller::OrphanDroplet;
+use crate::controller::recover::{OrphanPolicy, RecoverySummary};
 use crate::model::{DropletId, DropletName};
 
 #[derive(Debug, clap::Args)]
@@ -35,48 +35,48 @@ pub(super) struct Args {
 
 /// What is said to programs.
 #[derive(Debug, Serialize)]
-struct Said<'a> {
+struct RecoverOutput<'a> {
     open: usize,
     created: Vec<&'a DropletName>,
     deleted: Vec<&'a DropletName>,
-    gave_up: Vec<GaveUp<'a>>,
-    vanished: &'a [DropletName],
-    twins: &'a [DropletId],
+    abandoned: Vec<AbandonedOperation<'a>>,
+    missing: &'a [DropletName],
+    duplicates: &'a [DropletId],
     servers: &'a [String],
-    unknown: Vec<Unknown>,
+    orphans: Vec<OrphanOutput>,
     adopted: &'a [DropletName],
-    deleted_unknown: &'a [DropletId],
+    deleted_orphans: &'a [DropletId],
 }
 
 #[derive(Debug, Serialize)]
-struct GaveUp<'a> {
+struct AbandonedOperation<'a> {
     name: &'a DropletName,
-    why: &'a str,
+    reason: &'a str,
 }
 
 #[derive(Debug, Serialize)]
-struct Unknown {
+struct OrphanOutput {
     id: DropletId,
     name: String,
     created_at: Option<String>,
-    came_back: bool,
+    reappeared: bool,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let strangers = match (args.adopt, args.delete_unknown) {
-        (true, _) => Strangers::Adopt,
-        (_, true) => Strangers::Delete,
-        _ => Strangers::Report,
+        (true, _) => OrphanPolicy::Adopt,
+        (_, true) => OrphanPolicy::Delete,
+        _ => OrphanPolicy::Report,
     };
-    let mut app = App::load_with_advice(global)?;
-    app.may_forget_all = args.forget;
+    let mut app = CommandContext::load_with_advice(global)?;
+    app.allow_empty_cloud = args.forget;
     let progress = Progress::new();
     let _lock = app.lock("recover", &progress).await?;
     let controller = app.controller(&progress).await?;
-    if strangers == Strangers::Delete && !args.yes {
+    if strangers == OrphanPolicy::Delete && !args.yes {
         let question = format!("Delete what bears the tag {} and is not in the inventory?", app.config.fleet.tag());
-        if !output::can_ask() {
-            return Err(super::Usage(format!("{question} There is no terminal to ask on: say --yes")).into());
+        if !output::is_interactive() {
+            return Err(super::UsageError(format!("{question} There is no terminal to ask on: say --yes")).into());
         }
         if !progress.suspend(|| output::confirm(&question))? {
             say!("nothing was deleted");
@@ -87,41 +87,48 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     progress.finish();
     let recovered = recovered?;
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&said(&recovered))?);
+        say!("{}", serde_json::to_string_pretty(&recover_output(&recovered))?);
     } else {
-        tell(&recovered);
+        print_summary(&recovered);
     }
     Ok(())
 }
 
-fn said(recovered: &Recovered) -> Said<'_> {
-    let unknown = |stranger: &Stranger| Unknown {
+fn recover_output(recovered: &RecoverySummary) -> RecoverOutput<'_> {
+    let unknown = |stranger: &OrphanDroplet| OrphanOutput {
         id: stranger.droplet.id,
-        name: stranger.shown_name(),
+        name: stranger.display_name(),
         created_at: stranger.droplet.created_at.map(|at| at.to_string()),
-        came_back: stranger.came_back,
+        reappeared: stranger.former_member,
     };
-    let acted = &recovered.acted;
-    Said {
-        open: recovered.open,
+    let acted = &recovered.operations;
+    RecoverOutput {
+        open: recovered.open_operations,
         created: acted.created.iter().map(|droplet| &droplet.name).collect(),
         deleted: acted.deleted.iter().collect(),
-        gave_up: acted.gave_up.iter().map(|(name, why)| GaveUp { name, why }).collect(),
-        vanished: &acted.vanished,
-        twins: &acted.twins,
-        servers: &recovered.servers,
-        unknown: recovered.unknown.iter().map(unknown).collect(),
+        abandoned: acted.abandoned.iter().map(|(name, why)| AbandonedOperation { name, reason: why }).collect(),
+        missing: &acted.missing,
+        duplicates: &acted.duplicates,
+        servers: &recovered.removed_servers,
+        orphans: recovered.orphans.iter().map(unknown).collect(),
         adopted: &recovered.adopted,
-        deleted_unknown: &recovered.deleted,
+        deleted_orphans: &recovered.deleted,
     }
 }
 
-fn tell(recovered: &Recovered) {
-    if recovered.is_nothing() {
+fn print_summary(recovered: &RecoverySummary) {
+    if recovered.is_empty() {
         say!("nothing to recover: inventory, DigitalOcean and HAProxy agree");
         return;
     }
-    let Recovered { open, acted, servers, unknown, adopted, deleted } = recovered;
+    let RecoverySummary {
+        open_operations: open,
+        operations: acted,
+        removed_servers: servers,
+        orphans: unknown,
+        adopted,
+        deleted,
+    } = recovered;
     if *open > 0 {
         say!("{} of an earlier command carried on", output::count(*open, "operation"));
     }
@@ -131,13 +138,13 @@ fn tell(recovered: &Recovered) {
     for name in &acted.deleted {
         say!("  deleted {name}");
     }
-    for (_, why) in &acted.gave_up {
+    for (_, why) in &acted.abandoned {
         say!("  {why}");
     }
-    for name in &acted.vanished {
+    for name in &acted.missing {
         say!("{name} is not at DigitalOcean any more; it left the inventory");
     }
-    for id in &acted.twins {
+    for id in &acted.duplicates {
         say!("droplet {id} was made twice or too late; deleted");
     }
     for server in servers {
@@ -153,7 +160,7 @@ fn tell(recovered: &Recovered) {
         let made = stranger.droplet.created_at.map(|at| format!(", made at {at}")).unwrap_or_default();
         say!(
             "{} (id {}{made}) bears the fleet's tag and is not in the inventory; left alone",
-            stranger.shown_name(),
+            stranger.display_name(),
             stranger.droplet.id
         );
     }

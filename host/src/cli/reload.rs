@@ -1,25 +1,25 @@
 //! `doproxy reload`: HAProxy as the inventory says.
 
 use super::Global;
-use super::app::{App, carry_on};
+use super::context::{CommandContext, resume_operations};
 use super::output::{self, Progress, say};
 use crate::cloud::CloudError;
 use crate::controller::servers;
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
-    let app = App::load_with_advice(global)?;
+    let app = CommandContext::load_with_advice(global)?;
     let progress = Progress::new();
     let _lock = app.lock("reload", &progress).await?;
     let controller = app.controller(&progress).await?;
-    match carry_on(&controller, &progress).await {
+    match resume_operations(&controller, &progress).await {
         // HAProxy can be put right while the API is away.
         Err(error) if error.chain().any(<dyn std::error::Error + 'static>::is::<CloudError>) => output::warn(
-            format_args!("what an earlier command left could not be carried on: {}", output::explain(&error)),
+            format_args!("what an earlier command left could not be carried on: {}", output::format_error(&error)),
         ),
         carried_on => carried_on?,
     }
     // Who says reload means it: a certificate may have changed that doproxy does not know of.
-    controller.refuse_when_frozen().await?;
+    controller.ensure_not_frozen().await?;
     let servers = servers(&controller.load().await?.droplets);
     let reloaded = controller.balancer().reload(&servers).await;
     progress.finish();

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Waits for a signal that asks this process to end, and answers its name.
-pub(super) async fn interrupted() -> std::io::Result<&'static str> {
+pub(super) async fn wait_for_interrupt() -> std::io::Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(tokio::select! {
@@ -14,12 +14,12 @@ pub(super) async fn interrupted() -> std::io::Result<&'static str> {
 }
 
 /// Runs `work` until it is done or somebody interrupts it.
-pub(super) async fn until_interrupted(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+pub(super) async fn run_until_interrupted(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::select! {
         // What waits for a signal itself comes first.
         biased;
         result = work => result,
-        by = interrupted() => Err(anyhow!(
+        by = wait_for_interrupt() => Err(anyhow!(
             "stopped by {}; what was under way is in the journal, and the next create, delete or reload carries it on",
             by?
         )),

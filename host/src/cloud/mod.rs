@@ -17,15 +17,15 @@ use crate::model::{DropletId, DropletName, HourlyPrice, Tag, Template, Timestamp
 /// passing faults. `create` is sent **once**: whoever calls it must have written down what it is about
 /// to do, and looks for the names when the outcome is unknown ([`CloudError::outcome_unknown`]).
 /// There is no call that deletes by tag.
-pub trait Cloud: Send + Sync {
+pub trait CloudProvider: Send + Sync {
     /// Asks for one droplet for each name, at most [`CreateRequest::MAX_NAMES`]; answers in the order of the names.
-    fn create(&self, request: &CreateRequest) -> impl Future<Output = Result<Vec<CloudDroplet>, CloudError>> + Send;
+    fn create(&self, request: &CreateRequest) -> impl Future<Output = Result<Vec<CloudInstance>, CloudError>> + Send;
 
     /// One droplet. [`ErrorClass::NotFound`] soon after its creation means "not visible yet".
-    fn get(&self, id: DropletId) -> impl Future<Output = Result<CloudDroplet, CloudError>> + Send;
+    fn get(&self, id: DropletId) -> impl Future<Output = Result<CloudInstance, CloudError>> + Send;
 
     /// All droplets that match, over as many pages as it takes. Lists lag behind creates by seconds.
-    fn list(&self, filter: &Filter) -> impl Future<Output = Result<Vec<CloudDroplet>, CloudError>> + Send;
+    fn list(&self, filter: &Filter) -> impl Future<Output = Result<Vec<CloudInstance>, CloudError>> + Send;
 
     /// Deletes one droplet. Success means that the cloud took the order, or that the droplet is not there.
     fn delete(&self, id: DropletId) -> impl Future<Output = Result<(), CloudError>> + Send;
@@ -85,7 +85,7 @@ pub enum Filter {
 
 /// What the API says of a droplet, as far as this program uses it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CloudDroplet {
+pub struct CloudInstance {
     /// Its id.
     pub id: DropletId,
     /// Its name as the API has it: it may break the rules of [`DropletName`].
@@ -200,7 +200,7 @@ pub enum ErrorClass {
     /// 429. `after` is how long to wait, where the API said so.
     RateLimited {
         /// From `retry-after`, else from `ratelimit-reset`.
-        after: Option<Duration>,
+        retry_after: Option<Duration>,
     },
     /// 422: the account's droplet limit. Stop growing.
     LimitExceeded,
@@ -244,7 +244,7 @@ impl CloudError {
     }
 
     /// Whether the same call may succeed later without anybody changing anything.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         matches!(
             self.class,
             ErrorClass::RateLimited { .. } | ErrorClass::TryAgain | ErrorClass::Server | ErrorClass::Transport { .. }
@@ -252,14 +252,15 @@ impl CloudError {
     }
 
     /// What the operator can do.
-    pub fn remedy(&self) -> Cow<'static, str> {
+    pub fn hint(&self) -> Cow<'static, str> {
         let remedy = match self.class {
             ErrorClass::Unauthorized => {
                 "check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read"
             }
             ErrorClass::NotFound => "it does not exist, or not any more",
-            ErrorClass::RateLimited { after: Some(after) } if after >= Duration::from_secs(1) => {
-                return format!("wait {}, and look for other programs that use the same token", rounded(after)).into();
+            ErrorClass::RateLimited { retry_after: Some(after) } if after >= Duration::from_secs(1) => {
+                return format!("wait {}, and look for other programs that use the same token", format_wait(after))
+                    .into();
             }
             ErrorClass::RateLimited { .. } => "wait, and look for other programs that use the same token",
             ErrorClass::LimitExceeded => "delete droplets, or ask DigitalOcean for a higher droplet limit",
@@ -273,8 +274,8 @@ impl CloudError {
     }
 
     /// What went wrong, and what the operator can do.
-    pub fn with_remedy(&self) -> String {
-        format!("{self}; {}", self.remedy())
+    pub fn with_hint(&self) -> String {
+        format!("{self}; {}", self.hint())
     }
 
     fn describe(&self) -> String {
@@ -294,7 +295,7 @@ impl CloudError {
 }
 
 /// A wait as a person says it.
-fn rounded(wait: Duration) -> String {
+fn format_wait(wait: Duration) -> String {
     let seconds = wait.as_millis().div_ceil(1000);
     if seconds <= 120 { format!("{seconds} s") } else { format!("{} min", (seconds + 30) / 60) }
 }
@@ -306,7 +307,7 @@ mod tests {
     #[test]
     fn a_limit_says_how_long_to_wait_where_that_is_known() {
         let wait = |after: Option<u64>| {
-            let class = ErrorClass::RateLimited { after: after.map(Duration::from_millis) };
+            let class = ErrorClass::RateLimited { retry_after: after.map(Duration::from_millis) };
             let error = CloudError {
                 class,
                 call: String::new(),
@@ -315,7 +316,7 @@ mod tests {
                 request_id: None,
                 attempts: 1,
             };
-            error.remedy().split(',').next().unwrap_or_default().to_owned()
+            error.hint().split(',').next().unwrap_or_default().to_owned()
         };
 
         let waits = [None, Some(0), Some(29_001), Some(120_000), Some(2_999_900)].map(wait);

@@ -65,7 +65,7 @@ pub(super) fn advice(file: &File, path: &Path) -> Vec<Advice> {
             ),
         );
     }
-    if file.metrics.uses_the_agent() && !file.droplet_options.monitoring {
+    if file.metrics.uses_agent() && !file.droplet_options.monitoring {
         say(
             "metrics",
             "a digitalocean source reads what the agent says, which is installed with `droplet_options.monitoring: true` alone".to_owned(),

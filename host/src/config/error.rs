@@ -42,7 +42,7 @@ pub enum ConfigError {
     },
     /// What stands where a token should be is none.
     #[error("{place} holds no API token: it is empty, or has spaces or characters that no token has")]
-    NotAToken {
+    InvalidToken {
         /// Where.
         place: String,
     },

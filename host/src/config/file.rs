@@ -10,8 +10,10 @@ use serde::{Deserialize, Deserializer};
 use super::metrics::Metrics;
 use super::values::{self, HostnamePrefix, Span, Text};
 use crate::cloud::digitalocean::ApiUrl;
-use crate::model::{FleetName, Mode, Tag, VictimOrder};
-use crate::plugin::{KeySource, Limits, Lock, Pattern, PluginSettings, Reference, Rule, SharingSettings};
+use crate::model::{FleetName, Mode, Tag, TerminationPolicy};
+use crate::plugin::{
+    KeySource, Limits, LockFile, PluginSettings, Reference, RegistrySettings, RepositoryPattern, Rule,
+};
 
 /// The whole file.
 #[derive(Debug, Deserialize)]
@@ -59,7 +61,7 @@ pub struct File {
     pub metrics: Metrics,
     /// Decision records.
     #[serde(default)]
-    pub records: Records,
+    pub decision_log: DecisionLog,
     /// What `doproxy run` tells about itself.
     #[serde(default)]
     pub telemetry: Telemetry,
@@ -144,9 +146,9 @@ pub struct Scaling {
     /// Most droplets. Default 10.
     pub max: u32,
     /// Most created in one tick. Default 5.
-    pub max_create: u32,
+    pub max_create_per_tick: u32,
     /// Most deleted in one tick. Default 1.
-    pub max_delete: u32,
+    pub max_delete_per_tick: u32,
     /// Most created in an hour, by hand and by the policies. Default 120.
     pub max_create_per_hour: u32,
     /// Most that the fleet may cost an hour, in dollars. Default: no cap.
@@ -158,13 +160,13 @@ pub struct Scaling {
     /// The time that has to pass after a change.
     pub cooldown: Cooldown,
     /// The fleet shrinks to no less than the largest size that was wanted within this time. Default 60s.
-    pub stabilisation: Option<Span>,
+    pub stabilization_window: Option<Span>,
     /// Whether a scale-in that would at once ask for the opposite is cut. Default true.
-    pub anti_flap: Option<bool>,
+    pub flap_protection: Option<bool>,
     /// Whom to delete first, where the policy does not say.
-    pub victims: VictimOrder,
+    pub termination_policy: TerminationPolicy,
     /// What is done with droplets that served and do not pass their health check any more.
-    pub unhealthy: Unhealthy,
+    pub repair: Repair,
     /// What the fleet is kept at when its policies fail. Default: as it is.
     pub fallback: Option<Fallback>,
     /// The policies that decide.
@@ -178,17 +180,17 @@ impl Default for Scaling {
         Self {
             min: 1,
             max: 10,
-            max_create: 5,
-            max_delete: 1,
+            max_create_per_tick: 5,
+            max_delete_per_tick: 1,
             max_create_per_hour: 120,
             max_hourly_cost: None,
             max_monthly_cost: None,
             interval: None,
             cooldown: Cooldown::default(),
-            stabilisation: None,
-            anti_flap: None,
-            victims: VictimOrder::default(),
-            unhealthy: Unhealthy::default(),
+            stabilization_window: None,
+            flap_protection: None,
+            termination_policy: TerminationPolicy::default(),
+            repair: Repair::default(),
             fallback: None,
             policies: Vec::new(),
             timeouts: Timeouts::default(),
@@ -214,15 +216,15 @@ impl Scaling {
                 return Err(format!("scaling.{key} is to be more than 0, in dollars; leave it out for no cap"));
             }
         }
-        if self.timeouts.visible.as_ref().is_some_and(|visible| visible.0.is_zero()) {
+        if self.timeouts.create_visibility.as_ref().is_some_and(|visible| visible.0.is_zero()) {
             return Err(
                 "scaling.timeouts.visible is to be more than 0: lists lag, and a create would be sent twice".to_owned()
             );
         }
-        if self.interval.as_ref().is_some_and(|interval| interval.0 < SHORTEST_INTERVAL) {
+        if self.interval.as_ref().is_some_and(|interval| interval.0 < MIN_INTERVAL) {
             return Err("scaling.interval is at least 1s: rates need some time between two looks".to_owned());
         }
-        if self.interval.as_ref().is_some_and(|interval| interval.0 > LONGEST_INTERVAL) {
+        if self.interval.as_ref().is_some_and(|interval| interval.0 > MAX_INTERVAL) {
             return Err("scaling.interval is at most a day".to_owned());
         }
         if let Some(fallback) = &self.fallback
@@ -243,10 +245,10 @@ impl Scaling {
 }
 
 /// Longer is most likely a mistake.
-const LONGEST_INTERVAL: Duration = Duration::from_hours(24);
+const MAX_INTERVAL: Duration = Duration::from_hours(24);
 
 /// Rates need some time between two looks.
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The time that has to pass after a change.
 #[derive(Debug, Default, Deserialize)]
@@ -262,11 +264,11 @@ pub struct Cooldown {
 /// What is done with droplets that served and do not pass their health check any more.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Unhealthy {
+pub struct Repair {
     /// Whether they are replaced. Default true.
-    pub replace: Option<bool>,
+    pub enabled: Option<bool>,
     /// How long one may be unhealthy before. Default 3m.
-    pub after: Option<Span>,
+    pub grace_period: Option<Span>,
     /// Most that are replaced in an hour. Default 6.
     pub max_per_hour: Option<u32>,
 }
@@ -286,7 +288,7 @@ pub struct Fallback {
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// For a droplet to show up after a request whose answer was lost. Default 120s.
-    pub visible: Option<Span>,
+    pub create_visibility: Option<Span>,
     /// For a droplet to be active with an address. Default 10m.
     pub boot: Option<Span>,
     /// For its health check to pass. Default 10m.
@@ -325,13 +327,13 @@ pub enum RunAs {
     },
     /// Whoever starts it: `run_as: caller`.
     #[serde(deserialize_with = "values::caller")]
-    Caller,
+    Inherit,
 }
 
 /// What is changed by a reload of HAProxy.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ReloadWhen {
+pub enum ReloadPolicy {
     /// What cannot be changed while it runs.
     #[default]
     Auto,
@@ -350,15 +352,15 @@ pub struct Haproxy {
     /// The path of the health check. Default `/`, which every page answers.
     pub health_path: Option<String>,
     /// Most sessions that one droplet gets at a time; more wait. Default 200.
-    pub max_sessions: Option<u32>,
+    pub maxconn: Option<u32>,
     /// The time between two health checks of a droplet. Default 2s.
     pub check_interval: Option<Span>,
     /// Where Prometheus scrapes HAProxy, in the form of `bind`. Default: nowhere.
-    pub metrics: Option<String>,
+    pub prometheus_bind: Option<String>,
     /// The syslog socket, or `none`. Default `/dev/log`.
     pub log: Option<PathBuf>,
     /// Which address of a droplet is used. Default `private`.
-    pub address: Address,
+    pub droplet_address: Address,
     /// The runtime API. Default `/run/haproxy/admin.sock`.
     pub stats_socket: Option<PathBuf>,
     /// The master CLI, for reloads. Default `/run/haproxy-master.sock`.
@@ -366,9 +368,9 @@ pub struct Haproxy {
     /// A command that reloads HAProxy, in place of the master CLI.
     pub reload_command: Option<Vec<String>>,
     /// Whether each change is a reload, or only what cannot be changed while HAProxy runs. Default `auto`.
-    pub reload: ReloadWhen,
+    pub reload: ReloadPolicy,
     /// The least time between two reloads; what changes meanwhile goes with the next. Default 5s.
-    pub reload_gap: Option<Span>,
+    pub min_reload_interval: Option<Span>,
     /// The program. Default `haproxy`.
     pub binary: Option<PathBuf>,
     /// The account it runs as. Default user and group `haproxy`.
@@ -378,7 +380,7 @@ pub struct Haproxy {
 /// Decision records.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Records {
+pub struct DecisionLog {
     /// How long they are kept. Default 14d; never longer than `metrics.retention`, since they refer to samples.
     pub retention: Option<Span>,
 }
@@ -411,7 +413,7 @@ pub struct Plugins {
 #[serde(deny_unknown_fields, try_from = "UncheckedTrustRule")]
 pub struct TrustRule {
     /// `registry.example.com/acme/queue` for one, `registry.example.com/acme/*` for all below, `*` for every one.
-    pub repository: Pattern,
+    pub repository: RepositoryPattern,
     /// Public keys: files, or the text itself in PEM. Any of them is enough.
     pub keys: Vec<String>,
     /// Whether a plugin is taken without a signature. Default false.
@@ -422,7 +424,7 @@ pub struct TrustRule {
 #[serde(deny_unknown_fields)]
 struct UncheckedTrustRule {
     #[serde(deserialize_with = "values::parsed")]
-    repository: Pattern,
+    repository: RepositoryPattern,
     #[serde(default)]
     keys: Vec<String>,
     #[serde(default)]
@@ -444,7 +446,7 @@ impl TryFrom<UncheckedTrustRule> for TrustRule {
 }
 
 impl TrustRule {
-    fn rule(self, dir: &std::path::Path) -> Rule {
+    fn into_rule(self, dir: &std::path::Path) -> Rule {
         let key = |key: String| match key.trim_start() {
             text if text.starts_with("-----BEGIN ") => KeySource::Pem(key),
             _ => KeySource::File(dir.join(key)),
@@ -464,9 +466,9 @@ pub struct PluginLimits {
     /// A component. Default 64 MiB.
     pub component_bytes: Option<usize>,
     /// Compiling a component. Default 60s.
-    pub compile_time: Option<Span>,
+    pub compile_timeout: Option<Span>,
     /// Processor time to compile a component, in whole seconds. Default 60s.
-    pub compile_cpu: Option<Span>,
+    pub compile_cpu_time: Option<Span>,
     /// The process that compiles: itself and what it allocates. Default 2 GiB.
     pub compile_memory_bytes: Option<usize>,
     /// All linear memories in one call. Default 64 MiB.
@@ -474,7 +476,7 @@ pub struct PluginLimits {
     /// Fuel in one call: about one unit an instruction. Default 100,000,000.
     pub fuel: Option<u64>,
     /// Wall-clock time of one call. Default 250ms.
-    pub deadline: Option<Span>,
+    pub call_timeout: Option<Span>,
     /// The state that a decision hands on. Default 64 KiB.
     pub state_bytes: Option<usize>,
     /// A whole decision. Default 1 MiB.
@@ -487,28 +489,28 @@ pub struct PluginLimits {
 
 impl Plugins {
     /// What the plugin host is told.
-    pub(super) fn settings(self, dir: &std::path::Path, lock: Lock) -> PluginSettings {
+    pub(super) fn settings(self, dir: &std::path::Path, lock: LockFile) -> PluginSettings {
         let (given, default) = (self.limits, Limits::default());
         let limits = Limits {
             component_bytes: given.component_bytes.unwrap_or(default.component_bytes),
-            compile_time: given.compile_time.map_or(default.compile_time, |span| span.0),
-            compile_cpu: given.compile_cpu.map_or(default.compile_cpu, |span| span.0),
+            compile_timeout: given.compile_timeout.map_or(default.compile_timeout, |span| span.0),
+            compile_cpu_time: given.compile_cpu_time.map_or(default.compile_cpu_time, |span| span.0),
             compile_memory_bytes: given.compile_memory_bytes.unwrap_or(default.compile_memory_bytes),
             memory_bytes: given.memory_bytes.unwrap_or(default.memory_bytes),
             fuel: given.fuel.unwrap_or(default.fuel),
-            deadline: given.deadline.map_or(default.deadline, |span| span.0),
+            call_timeout: given.call_timeout.map_or(default.call_timeout, |span| span.0),
             state_bytes: given.state_bytes.unwrap_or(default.state_bytes),
             decision_bytes: given.decision_bytes.unwrap_or(default.decision_bytes),
             user_data_bytes: given.user_data_bytes.unwrap_or(default.user_data_bytes),
             log_lines: given.log_lines.unwrap_or(default.log_lines),
         };
-        let cache_dir = self.cache.map(|path| dir.join(path)).or_else(values::user_cache);
-        let sharing = SharingSettings {
-            store: self.store.map(|path| dir.join(path)).or_else(values::user_store),
+        let cache_dir = self.cache.map(|path| dir.join(path)).or_else(values::user_cache_dir);
+        let sharing = RegistrySettings {
+            store: self.store.map(|path| dir.join(path)).or_else(values::user_store_dir),
             lock: Some(lock),
-            trust: self.trust.map(|rules| rules.into_iter().map(|rule| rule.rule(dir)).collect()),
-            ..SharingSettings::default()
+            trust: self.trust.map(|rules| rules.into_iter().map(|rule| rule.into_rule(dir)).collect()),
+            ..RegistrySettings::default()
         };
-        PluginSettings { limits, cache_dir, sharing, ..PluginSettings::default() }
+        PluginSettings { limits, cache_dir, registry: sharing, ..PluginSettings::default() }
     }
 }

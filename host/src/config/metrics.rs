@@ -7,27 +7,27 @@ use serde::Deserialize;
 
 use super::values::Span;
 use crate::history::Retention;
-use crate::metrics::{DropletReading, Endpoint, Kind, Options, SourceOptions};
+use crate::metrics::{AgentMetric, Endpoint, Options, SourceKind, SourceOptions};
 
 /// Between two looks at a source.
-const INTERVAL: Duration = Duration::from_secs(15);
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 /// DigitalOcean's agent reports each two minutes.
 const DIGITALOCEAN_INTERVAL: Duration = Duration::from_mins(2);
-const SHORTEST_INTERVAL: Duration = Duration::from_secs(1);
+const MIN_INTERVAL: Duration = Duration::from_secs(1);
 /// For an answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Several calls, of which each may take a while.
 const DIGITALOCEAN_TIMEOUT: Duration = Duration::from_secs(30);
-const SHORTEST_TIMEOUT: Duration = Duration::from_millis(100);
+const MIN_TIMEOUT: Duration = Duration::from_millis(100);
 /// Of a series, for policies that do not say how far they look back.
-const WINDOW: Duration = Duration::from_mins(5);
-const SHORTEST_RETENTION: Duration = Duration::from_hours(1);
+const DEFAULT_LOOKBACK: Duration = Duration::from_mins(5);
+const MIN_RETENTION: Duration = Duration::from_hours(1);
 /// Droplets that the monitoring API is asked for at a time.
-const DROPLETS_PER_POLL: usize = 5;
+const DEFAULT_DROPLETS_PER_POLL: usize = 5;
 /// Calls of the monitoring API in an hour: of the 5,000 that a token has, most are for the fleet.
-const MOST_CALLS_PER_HOUR: f64 = 2000.0;
-const LONGEST_NAME: usize = 100;
-const LONGEST_QUERY: usize = 4096;
+const MAX_CALLS_PER_HOUR: f64 = 2000.0;
+const MAX_NAME_LENGTH: usize = 100;
+const MAX_QUERY_LENGTH: usize = 4096;
 
 /// Sources of series, and how long they are kept.
 #[derive(Debug, Default, Deserialize)]
@@ -45,8 +45,8 @@ impl Metrics {
     }
 
     /// Whether anything is asked of DigitalOcean's agent.
-    pub(super) fn uses_the_agent(&self) -> bool {
-        self.sources.iter().any(|source| matches!(source.0.kind, Kind::DigitalOcean { .. }))
+    pub(super) fn uses_agent(&self) -> bool {
+        self.sources.iter().any(|source| matches!(source.0.kind, SourceKind::DigitalOcean { .. }))
     }
 }
 
@@ -72,14 +72,14 @@ impl TryFrom<UncheckedMetrics> for Metrics {
             raw: retention.map_or(default.raw, |span| span.0),
             downsampled: downsampled_retention.map_or(default.downsampled, |span| span.0),
         };
-        if retention.raw < SHORTEST_RETENTION {
-            return Err(format!("metrics.retention is at least {SHORTEST_RETENTION:?}"));
+        if retention.raw < MIN_RETENTION {
+            return Err(format!("metrics.retention is at least {MIN_RETENTION:?}"));
         }
         if retention.downsampled < retention.raw {
             return Err("metrics.downsampled_retention is shorter than metrics.retention".to_owned());
         }
         for (index, source) in sources.iter().enumerate() {
-            let Source(SourceOptions { name, window, .. }) = source;
+            let Source(SourceOptions { name, lookback: window, .. }) = source;
             if sources[..index].iter().any(|before| before.0.name == *name) {
                 return Err(format!("metrics.sources has two sources named {name}"));
             }
@@ -109,7 +109,7 @@ struct UncheckedSource {
     /// For an answer. Default 5s, 30s for `digitalocean`.
     timeout: Option<Span>,
     /// How much of it policies see that do not say what they need. Default 5m.
-    window: Option<Span>,
+    lookback: Option<Span>,
     prometheus: Option<PrometheusKeys>,
     http: Option<HttpKeys>,
     /// A program and its arguments; it prints a number. There is no shell.
@@ -139,7 +139,7 @@ struct HttpKeys {
     /// Where the document is.
     url: String,
     /// A JSON pointer to the number, such as `/queue/depth`; empty for the whole document.
-    pointer: String,
+    json_pointer: String,
     /// A file with a bearer token, readable by its owner alone.
     bearer_token_file: Option<PathBuf>,
     /// Whether plain http may go to another machine.
@@ -166,7 +166,7 @@ enum DropletMetric {
     Load1,
 }
 
-impl From<DropletMetric> for DropletReading {
+impl From<DropletMetric> for AgentMetric {
     fn from(metric: DropletMetric) -> Self {
         match metric {
             DropletMetric::Cpu => Self::Cpu,
@@ -182,14 +182,14 @@ impl TryFrom<UncheckedSource> for Source {
     fn try_from(unchecked: UncheckedSource) -> Result<Self, String> {
         let is_agent = unchecked.digitalocean.is_some();
         let (interval, timeout) =
-            if is_agent { (DIGITALOCEAN_INTERVAL, DIGITALOCEAN_TIMEOUT) } else { (INTERVAL, TIMEOUT) };
+            if is_agent { (DIGITALOCEAN_INTERVAL, DIGITALOCEAN_TIMEOUT) } else { (DEFAULT_INTERVAL, DEFAULT_TIMEOUT) };
         let interval = unchecked.interval.map_or(interval, |span| span.0);
         let timeout = unchecked.timeout.map_or(timeout, |span| span.0);
-        if interval < SHORTEST_INTERVAL {
-            return Err(format!("the interval of a source is at least {SHORTEST_INTERVAL:?}"));
+        if interval < MIN_INTERVAL {
+            return Err(format!("the interval of a source is at least {MIN_INTERVAL:?}"));
         }
-        if timeout < SHORTEST_TIMEOUT {
-            return Err(format!("the timeout of a source is at least {SHORTEST_TIMEOUT:?}"));
+        if timeout < MIN_TIMEOUT {
+            return Err(format!("the timeout of a source is at least {MIN_TIMEOUT:?}"));
         }
         let name = name(unchecked.name, is_agent)?;
         let UncheckedSource { prometheus, http, command, digitalocean, .. } = unchecked;
@@ -202,11 +202,11 @@ impl TryFrom<UncheckedSource> for Source {
         };
         let kind = kind.map_err(|error| format!("the source {name}: {error}"))?;
         let unit = unchecked.unit.unwrap_or_default();
-        if unit.chars().count() > LONGEST_NAME || unit.chars().any(char::is_control) {
+        if unit.chars().count() > MAX_NAME_LENGTH || unit.chars().any(char::is_control) {
             return Err(format!("the unit of {name} is a short text"));
         }
-        let window = unchecked.window.map_or(WINDOW, |span| span.0);
-        Ok(Self(SourceOptions { name, unit, interval, timeout, window, kind }))
+        let window = unchecked.lookback.map_or(DEFAULT_LOOKBACK, |span| span.0);
+        Ok(Self(SourceOptions { name, unit, interval, timeout, lookback: window, kind }))
     }
 }
 
@@ -223,9 +223,9 @@ fn name(given: Option<String>, is_agent: bool) -> Result<String, String> {
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic());
-    if !begins || !name.chars().all(plain) || name.len() > LONGEST_NAME {
+    if !begins || !name.chars().all(plain) || name.len() > MAX_NAME_LENGTH {
         return Err(format!(
-            "{name:?} is no name of a series: a letter, then letters, digits, '_', '.', ':' and '-', at most {LONGEST_NAME}"
+            "{name:?} is no name of a series: a letter, then letters, digits, '_', '.', ':' and '-', at most {MAX_NAME_LENGTH}"
         ));
     }
     let prefix = name.split('.').next().unwrap_or_default();
@@ -236,51 +236,52 @@ fn name(given: Option<String>, is_agent: bool) -> Result<String, String> {
 }
 
 impl PrometheusKeys {
-    fn kind(self) -> Result<Kind, String> {
-        if self.query.trim().is_empty() || self.query.len() > LONGEST_QUERY {
-            return Err(format!("the query is empty, or longer than {LONGEST_QUERY} characters"));
+    fn kind(self) -> Result<SourceKind, String> {
+        if self.query.trim().is_empty() || self.query.len() > MAX_QUERY_LENGTH {
+            return Err(format!("the query is empty, or longer than {MAX_QUERY_LENGTH} characters"));
         }
         let endpoint = Endpoint::new(&self.url, self.bearer_token_file, self.allow_http);
-        Ok(Kind::Prometheus { endpoint: endpoint.map_err(|error| error.to_string())?, query: self.query })
+        Ok(SourceKind::Prometheus { endpoint: endpoint.map_err(|error| error.to_string())?, query: self.query })
     }
 }
 
 impl HttpKeys {
-    fn kind(self) -> Result<Kind, String> {
-        if !self.pointer.is_empty() && !self.pointer.starts_with('/') {
-            return Err(format!("{:?} is no JSON pointer; it looks like /queue/depth", self.pointer));
+    fn kind(self) -> Result<SourceKind, String> {
+        if !self.json_pointer.is_empty() && !self.json_pointer.starts_with('/') {
+            return Err(format!("{:?} is no JSON pointer; it looks like /queue/depth", self.json_pointer));
         }
         let endpoint = Endpoint::new(&self.url, self.bearer_token_file, self.allow_http);
-        Ok(Kind::Http { endpoint: endpoint.map_err(|error| error.to_string())?, pointer: self.pointer })
+        Ok(SourceKind::Http { endpoint: endpoint.map_err(|error| error.to_string())?, json_pointer: self.json_pointer })
     }
 }
 
-fn command_kind(command: Vec<String>) -> Result<Kind, String> {
+fn command_kind(command: Vec<String>) -> Result<SourceKind, String> {
     let mut words = command.into_iter();
     let program = words.next().filter(|program| !program.is_empty());
     let program = program.ok_or_else(|| "the command is empty; write [program, argument, …]".to_owned())?;
-    Ok(Kind::Command { program: program.into(), arguments: words.collect(), folder: PathBuf::new() })
+    Ok(SourceKind::Command { program: program.into(), arguments: words.collect(), working_dir: PathBuf::new() })
 }
 
 impl DigitalOceanKeys {
-    fn kind(self, interval: Duration) -> Result<Kind, String> {
-        let metrics: Vec<DropletReading> = match self.metrics {
-            None => vec![DropletReading::Cpu, DropletReading::Memory, DropletReading::Load1],
-            Some(metrics) => metrics.into_iter().map(DropletReading::from).collect(),
+    fn kind(self, interval: Duration) -> Result<SourceKind, String> {
+        let metrics: Vec<AgentMetric> = match self.metrics {
+            None => vec![AgentMetric::Cpu, AgentMetric::Memory, AgentMetric::Load1],
+            Some(metrics) => metrics.into_iter().map(AgentMetric::from).collect(),
         };
-        let droplets_per_poll = self.droplets_per_poll.unwrap_or(DROPLETS_PER_POLL);
+        let droplets_per_poll = self.droplets_per_poll.unwrap_or(DEFAULT_DROPLETS_PER_POLL);
         if metrics.is_empty() || droplets_per_poll == 0 {
             return Err("a digitalocean source without metrics or without droplets gives nothing".to_owned());
         }
-        let calls: usize = metrics.iter().map(|metric| metric.calls()).sum::<usize>().saturating_mul(droplets_per_poll);
+        let calls: usize =
+            metrics.iter().map(|metric| metric.api_calls()).sum::<usize>().saturating_mul(droplets_per_poll);
         #[expect(clippy::cast_precision_loss, reason = "a number of calls")]
         let per_hour = calls as f64 * 3600.0 / interval.as_secs_f64();
-        if per_hour > MOST_CALLS_PER_HOUR {
+        if per_hour > MAX_CALLS_PER_HOUR {
             return Err(format!(
-                "{calls} calls each {interval:?} are {per_hour:.0} an hour, and {MOST_CALLS_PER_HOUR} are the most, since the fleet needs the rest of the token's 5000; choose fewer droplets_per_poll or metrics, or a longer interval"
+                "{calls} calls each {interval:?} are {per_hour:.0} an hour, and {MAX_CALLS_PER_HOUR} are the most, since the fleet needs the rest of the token's 5000; choose fewer droplets_per_poll or metrics, or a longer interval"
             ));
         }
-        Ok(Kind::DigitalOcean { metrics, droplets_per_poll })
+        Ok(SourceKind::DigitalOcean { metrics, droplets_per_poll })
     }
 }
 
@@ -304,12 +305,14 @@ mod tests {
              - {digitalocean: {metrics: [cpu], droplets_per_poll: 10}}\n",
         );
 
-        let options = metrics.unwrap().options(Path::new("/srv"), INTERVAL);
+        let options = metrics.unwrap().options(Path::new("/srv"), DEFAULT_INTERVAL);
 
         assert_eq!(options.retention.raw, Duration::from_hours(7 * 24));
         assert_eq!(options.sources[0].interval, Duration::from_secs(30));
-        assert_eq!(options.sources[1].window, WINDOW);
-        let Kind::Command { program, arguments, folder } = &options.sources[2].kind else { panic!("{options:?}") };
+        assert_eq!(options.sources[1].lookback, DEFAULT_LOOKBACK);
+        let SourceKind::Command { program, arguments, working_dir: folder } = &options.sources[2].kind else {
+            panic!("{options:?}")
+        };
         assert_eq!((program.as_path(), folder.as_path()), (Path::new("/srv/bin/jobs"), Path::new("/srv")));
         assert_eq!(arguments, &["--count"]);
         assert_eq!(

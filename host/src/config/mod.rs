@@ -23,19 +23,19 @@ use std::time::Duration;
 pub use advice::Advice;
 pub use error::ConfigError;
 pub use token::{Environment, TokenSource};
-pub use values::{Span, user_cache, user_store};
+pub use values::{Span, user_cache_dir, user_store_dir};
 
-use crate::balancer::haproxy::{self, Changes, Reload, RunAs};
+use crate::balancer::haproxy::{self, ReloadMethod, RunAs, UpdateMode};
 use crate::cloud::digitalocean::ApiUrl;
 use crate::controller::{AddressKind, Deadlines};
 use crate::model::{Fallback, FleetName, GuardRules, HourlyPrice, Limits, Mode, Money, Template};
-use crate::plugin::{Lock, OciReference, PluginSettings, Reference};
+use crate::plugin::{LockFile, OciReference, PluginSettings, Reference};
 
 /// The time between two ticks.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// How long decision records are kept where nothing is said.
-const RECORDS_RETENTION: Duration = Duration::from_hours(14 * 24);
+const DEFAULT_DECISION_LOG_RETENTION: Duration = Duration::from_hours(14 * 24);
 
 /// Where a service is asked how it is: the port that OpenTelemetry's exporters for Prometheus use.
 const DEFAULT_TELEMETRY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
@@ -67,7 +67,7 @@ pub struct Config {
     /// Whether DigitalOcean's metrics agent is installed.
     pub monitoring: bool,
     /// Which address HAProxy uses.
-    pub address: AddressKind,
+    pub droplet_address: AddressKind,
     /// The API; `DIGITALOCEAN_API_URL` goes before it.
     pub api_url: ApiUrl,
     /// Where user data comes from.
@@ -89,11 +89,11 @@ pub struct Config {
     /// The inventory.
     pub inventory: PathBuf,
     /// The history, where it is named.
-    pub history: Option<PathBuf>,
+    pub metrics_database: Option<PathBuf>,
     /// Where series come from, and how long they are kept.
     pub metrics: crate::metrics::Options,
     /// How long decision records are kept.
-    pub records_retention: Duration,
+    pub decision_log_retention: Duration,
     /// DOProxy's inventory, where it is named and there.
     pub old_inventory: Option<PathBuf>,
     /// Where a service serves what it tells about itself.
@@ -102,7 +102,7 @@ pub struct Config {
     pub plugins: PluginSettings,
     /// What the file would rather say.
     pub advice: Vec<Advice>,
-    token: token::Configured,
+    token: token::TokenConfig,
 }
 
 /// Where a service serves its metrics, its health and its status.
@@ -113,7 +113,7 @@ pub enum TelemetryAddress {
     /// At the usual place, where that is free: another fleet on this machine may have it.
     Default(SocketAddr),
     /// Here.
-    At(SocketAddr),
+    Explicit(SocketAddr),
 }
 
 /// Where user data comes from.
@@ -167,8 +167,8 @@ impl Config {
     }
 
     /// Where the history is: where it is named, else beside the inventory at `inventory`.
-    pub fn history_beside(&self, inventory: &Path) -> PathBuf {
-        self.history.clone().unwrap_or_else(|| inventory.with_extension("history.db"))
+    pub fn metrics_database_path(&self, inventory: &Path) -> PathBuf {
+        self.metrics_database.clone().unwrap_or_else(|| inventory.with_extension("history.db"))
     }
 
     /// Every plugin that is named, the one that writes user data first.
@@ -191,7 +191,7 @@ impl Config {
         let template_file = file.haproxy_template_file.filter(|path| !advice::is_erb(path)).map(|path| dir.join(path));
         let interval = file.scaling.interval.map_or(DEFAULT_INTERVAL, |span| span.0);
         let metrics = file.metrics.options(dir, interval);
-        let records_retention = file.records.retention.map_or(RECORDS_RETENTION, |span| span.0);
+        let records_retention = file.decision_log.retention.map_or(DEFAULT_DECISION_LOG_RETENTION, |span| span.0);
         let records_retention = records_retention.min(metrics.retention.raw);
         let inventory = dir.join(file.inventory.unwrap_or_else(|| PathBuf::from("doproxy.db")));
         let named = file.user_data.iter().map(|plugin| &plugin.plugin);
@@ -200,7 +200,7 @@ impl Config {
             Reference::Oci(reference) => Some(OciReference::clone(reference)),
             Reference::Builtin(_) | Reference::File(_) => None,
         });
-        let lock = Lock { path: dir.join(LOCK_FILE), references: references.collect() };
+        let lock = LockFile { path: dir.join(LOCK_FILE), references: references.collect() };
         Self {
             path: shown.to_owned(),
             fleet: fleet.clone(),
@@ -214,12 +214,13 @@ impl Config {
             ssh_keys: file.ssh_key_ids.into_iter().map(Into::into).collect(),
             vpc_uuid: own.vpc_uuid,
             monitoring: own.monitoring,
-            address: file.haproxy.address.into(),
+            droplet_address: file.haproxy.droplet_address.into(),
             api_url: file.api.url,
             user_data: match (file.user_data, file.userdata_file) {
-                (Some(plugin), _) => {
-                    UserDataConfig::Plugin { plugin: against(plugin.plugin, dir), config: json(&plugin.config) }
-                }
+                (Some(plugin), _) => UserDataConfig::Plugin {
+                    plugin: resolve_path(plugin.plugin, dir),
+                    config: config_json(&plugin.config),
+                },
                 (None, Some(path)) => UserDataConfig::File(dir.join(path)),
                 (None, None) => UserDataConfig::None,
             },
@@ -231,17 +232,17 @@ impl Config {
             haproxy: haproxy_options(file.haproxy, fleet, installed, template_file, dir),
             generated_file: dir.join(cfg_file),
             inventory,
-            history: file.history.map(|path| dir.join(path)),
-            records_retention,
+            metrics_database: file.history.map(|path| dir.join(path)),
+            decision_log_retention: records_retention,
             metrics,
             old_inventory: file.inventory_file.map(|path| dir.join(path)).filter(|path| path.is_file()),
             telemetry: match file.telemetry.listen {
                 None => TelemetryAddress::Default(DEFAULT_TELEMETRY),
                 Some(values::Loopback(None)) => TelemetryAddress::None,
-                Some(values::Loopback(Some(address))) => TelemetryAddress::At(address),
+                Some(values::Loopback(Some(address))) => TelemetryAddress::Explicit(address),
             },
             plugins: file.plugins.settings(dir, lock),
-            token: token::Configured { file: file.token_file.map(|path| dir.join(path)), inline: file.token },
+            token: token::TokenConfig { file: file.token_file.map(|path| dir.join(path)), inline: file.token },
             advice,
         }
     }
@@ -250,8 +251,8 @@ impl Config {
 fn policy_config(policy: file::Policy, dir: &Path) -> PolicyConfig {
     PolicyConfig {
         name: policy.name(),
-        plugin: against(policy.plugin, dir),
-        config: json(&policy.config),
+        plugin: resolve_path(policy.plugin, dir),
+        config: config_json(&policy.config),
         mode: policy.mode,
     }
 }
@@ -261,27 +262,27 @@ fn limits(scaling: &file::Scaling) -> Limits {
         min: scaling.min,
         max: scaling.max,
         max_hourly_cost: scaling.max_hourly_cost.map(HourlyPrice::from_dollars),
-        max_create: scaling.max_create,
-        max_delete: scaling.max_delete,
+        max_create: scaling.max_create_per_tick,
+        max_delete: scaling.max_delete_per_tick,
     }
 }
 
 fn guard_rules(scaling: &file::Scaling) -> GuardRules {
     let default = GuardRules::default();
     let or = |given: &Option<Span>, default| given.as_ref().map_or(default, |span| span.0);
-    let unhealthy = &scaling.unhealthy;
+    let unhealthy = &scaling.repair;
     GuardRules {
         cooldown_out: or(&scaling.cooldown.out, default.cooldown_out),
         cooldown_in: or(&scaling.cooldown.in_, default.cooldown_in),
-        stabilisation: or(&scaling.stabilisation, default.stabilisation),
-        anti_flap: scaling.anti_flap.unwrap_or(default.anti_flap),
+        stabilization_window: or(&scaling.stabilization_window, default.stabilization_window),
+        flap_protection: scaling.flap_protection.unwrap_or(default.flap_protection),
         max_monthly_cost: scaling.max_monthly_cost.map(Money::from_dollars),
         max_create_per_hour: scaling.max_create_per_hour,
-        victims: scaling.victims,
-        replace_after: match (unhealthy.replace, &unhealthy.after) {
+        termination_policy: scaling.termination_policy,
+        repair_grace_period: match (unhealthy.enabled, &unhealthy.grace_period) {
             (Some(false), _) => None,
             (_, Some(after)) => Some(after.0),
-            (_, None) => default.replace_after,
+            (_, None) => default.repair_grace_period,
         },
         max_replace_per_hour: unhealthy.max_per_hour.unwrap_or(default.max_replace_per_hour),
         fallback: scaling
@@ -295,12 +296,12 @@ fn deadlines(timeouts: &file::Timeouts) -> Deadlines {
     let or = |given: Option<Span>, default| given.map_or(default, |span| span.0);
     let default = Deadlines::default();
     Deadlines {
-        visible: or(timeouts.visible, default.visible),
+        create_visibility: or(timeouts.create_visibility, default.create_visibility),
         boot: or(timeouts.boot, default.boot),
         warm_up: or(timeouts.warm_up, default.warm_up),
         drain: or(timeouts.drain, default.drain),
         delete: or(timeouts.delete, default.delete),
-        poll: or(timeouts.poll, default.poll),
+        poll_interval: or(timeouts.poll, default.poll_interval),
     }
 }
 
@@ -319,28 +320,28 @@ fn haproxy_options(
         bind: given.bind.unwrap_or(default.bind),
         server_port: given.port.unwrap_or(default.server_port),
         health_path: given.health_path.unwrap_or(default.health_path),
-        max_sessions: given.max_sessions.unwrap_or(default.max_sessions),
+        maxconn: given.maxconn.unwrap_or(default.maxconn),
         stats_socket: given.stats_socket.map_or(default.stats_socket, |path| dir.join(path)),
         check_interval: given.check_interval.map_or(default.check_interval, |span| span.0),
-        metrics: given.metrics,
+        prometheus_bind: given.prometheus_bind,
         log: match given.log {
             None => default.log,
             Some(path) if path.as_os_str() == "none" => None,
             Some(path) => Some(dir.join(path)),
         },
         reload: match (given.reload_command, given.master_socket) {
-            (Some(command), _) => Reload::Command(command),
-            (None, Some(socket)) => Reload::MasterSocket(dir.join(socket)),
+            (Some(command), _) => ReloadMethod::Command(command),
+            (None, Some(socket)) => ReloadMethod::MasterSocket(dir.join(socket)),
             (None, None) => default.reload,
         },
-        changes: match given.reload {
-            file::ReloadWhen::Auto => Changes::AtRunTime,
-            file::ReloadWhen::Always => Changes::ByReload,
+        update_mode: match given.reload {
+            file::ReloadPolicy::Auto => UpdateMode::Dynamic,
+            file::ReloadPolicy::Always => UpdateMode::ReloadOnly,
         },
-        reload_gap: given.reload_gap.map_or(default.reload_gap, |span| span.0),
+        min_reload_interval: given.min_reload_interval.map_or(default.min_reload_interval, |span| span.0),
         run_as: match given.run_as {
             None => default.run_as,
-            Some(file::RunAs::Caller) => None,
+            Some(file::RunAs::Inherit) => None,
             Some(file::RunAs::Account { user, group, chroot }) => Some(RunAs { user, group, chroot }),
         },
         ..default
@@ -348,7 +349,7 @@ fn haproxy_options(
 }
 
 /// A relative path is relative to the configuration.
-fn against(reference: Reference, dir: &Path) -> Reference {
+fn resolve_path(reference: Reference, dir: &Path) -> Reference {
     match reference {
         Reference::File(path) => Reference::File(dir.join(path)),
         elsewhere @ (Reference::Builtin(_) | Reference::Oci(_)) => elsewhere,
@@ -356,7 +357,7 @@ fn against(reference: Reference, dir: &Path) -> Reference {
 }
 
 /// A plugin's configuration as the plugin gets it: an absent one is an empty object.
-fn json(value: &serde_json::Value) -> String {
+fn config_json(value: &serde_json::Value) -> String {
     if value.is_null() { "{}".to_owned() } else { value.to_string() }
 }
 

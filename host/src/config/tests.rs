@@ -79,10 +79,10 @@ fn the_examples_are_valid() {
 fn it_can_be_chosen_that_each_change_is_a_reload_and_how_far_these_are_apart() {
     let [default, chosen] = ["", "haproxy: {reload: always, reload_gap: 30s}\n"]
         .map(|more| parse(&format!("{LEAST}{more}")).unwrap().haproxy)
-        .map(|haproxy| (haproxy.changes, haproxy.reload_gap.as_secs()));
+        .map(|haproxy| (haproxy.update_mode, haproxy.min_reload_interval.as_secs()));
 
-    assert_eq!(default, (Changes::AtRunTime, 5));
-    assert_eq!(chosen, (Changes::ByReload, 30));
+    assert_eq!(default, (UpdateMode::Dynamic, 5));
+    assert_eq!(chosen, (UpdateMode::ReloadOnly, 30));
 }
 
 #[test]
@@ -100,14 +100,14 @@ fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
 fn the_history_is_called_after_the_inventory_unless_it_is_named() {
     let config = parse(&format!("{LEAST}history: old/metrics.db\n")).unwrap();
 
-    assert_eq!(config.history_beside(&config.inventory), PathBuf::from("/srv/old/metrics.db"));
+    assert_eq!(config.metrics_database_path(&config.inventory), PathBuf::from("/srv/old/metrics.db"));
     let inventory = Path::new("/var/lib/www.db");
-    assert_eq!(parse(LEAST).unwrap().history_beside(inventory), PathBuf::from("/var/lib/www.history.db"));
+    assert_eq!(parse(LEAST).unwrap().metrics_database_path(inventory), PathBuf::from("/var/lib/www.history.db"));
 }
 
 #[test]
 fn records_are_kept_no_longer_than_the_samples_that_they_refer_to() {
-    let days = |more: &str| parse(&format!("{LEAST}{more}")).unwrap().records_retention.as_secs() / 86_400;
+    let days = |more: &str| parse(&format!("{LEAST}{more}")).unwrap().decision_log_retention.as_secs() / 86_400;
 
     assert_eq!(days(""), 14);
     assert_eq!(days("records: {retention: 2d}\n"), 2);

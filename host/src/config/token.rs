@@ -11,7 +11,7 @@ use crate::cloud::digitalocean::ApiUrl;
 use crate::model::Token;
 
 /// The variables that may hold the token, the first that is set counts.
-const VARIABLES: [&str; 2] = ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"];
+const TOKEN_VARIABLES: [&str; 2] = ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"];
 /// The name of the credential in which systemd hands the token to a service: `LoadCredential=doproxy-token:FILE`.
 const CREDENTIAL: &str = "doproxy-token";
 /// No token is longer; whoever names a large file by mistake gets an answer at once.
@@ -30,7 +30,7 @@ impl Environment {
     pub fn of_process() -> Self {
         let read = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        Self { tokens: VARIABLES.map(read), credentials, api_url: read("DIGITALOCEAN_API_URL") }
+        Self { tokens: TOKEN_VARIABLES.map(read), credentials, api_url: read("DIGITALOCEAN_API_URL") }
     }
 
     /// One with this token and nothing else, for tests and for the demo.
@@ -83,18 +83,20 @@ impl fmt::Display for TokenSource {
 
 /// What the configuration says of the token.
 #[derive(Debug, Clone)]
-pub(super) struct Configured {
+pub(super) struct TokenConfig {
     pub(super) file: Option<PathBuf>,
     pub(super) inline: Option<Text>,
 }
 
 pub(super) fn find(
-    configured: &Configured,
+    configured: &TokenConfig,
     config: &Path,
     environment: &Environment,
 ) -> Result<(Token, TokenSource), ConfigError> {
-    let (text, source) = if let Some((name, text)) =
-        VARIABLES.into_iter().zip(&environment.tokens).find_map(|(name, text)| text.clone().map(|text| (name, text)))
+    let (text, source) = if let Some((name, text)) = TOKEN_VARIABLES
+        .into_iter()
+        .zip(&environment.tokens)
+        .find_map(|(name, text)| text.clone().map(|text| (name, text)))
     {
         (text, TokenSource::Variable(name))
     } else if let Some(path) = environment.credential() {
@@ -106,7 +108,7 @@ pub(super) fn find(
     } else {
         return Err(ConfigError::NoToken { path: config.to_owned() });
     };
-    let token = Token::parse(&text).ok_or_else(|| ConfigError::NotAToken { place: source.to_string() })?;
+    let token = Token::parse(&text).ok_or_else(|| ConfigError::InvalidToken { place: source.to_string() })?;
     Ok((token, source))
 }
 

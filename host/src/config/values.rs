@@ -83,7 +83,7 @@ impl HostnamePrefix {
 
     /// The fleet name where none is given: the prefix, with `-` for each `.`.
     pub(super) fn fleet_name(&self) -> FleetName {
-        FleetName::coerced(&self.0)
+        FleetName::sanitized(&self.0)
     }
 }
 
@@ -167,19 +167,19 @@ impl<'de> Deserialize<'de> for Loopback {
 }
 
 /// The folder for compiled plugins where none is given; `None` where the user has no cache folder.
-pub fn user_cache() -> Option<PathBuf> {
+pub fn user_cache_dir() -> Option<PathBuf> {
     // systemd gives a service its own with CacheDirectory=.
-    user_folder("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
+    user_dir("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
 }
 
 /// The folder for plugins from registries where none is given; `None` where the user has no data folder.
-pub fn user_store() -> Option<PathBuf> {
+pub fn user_store_dir() -> Option<PathBuf> {
     // systemd gives a service its own with StateDirectory=.
-    user_folder("STATE_DIRECTORY", "XDG_DATA_HOME", ".local/share")
+    user_dir("STATE_DIRECTORY", "XDG_DATA_HOME", ".local/share")
 }
 
 /// `plugins` in the folder that systemd gives a service, else in doproxy's own of the XDG base directories.
-fn user_folder(of_service: &str, of_user: &str, in_home: &str) -> Option<PathBuf> {
+fn user_dir(of_service: &str, of_user: &str, in_home: &str) -> Option<PathBuf> {
     let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = from(of_service)
         .or_else(|| from(of_user).map(|path| path.join("doproxy")))

@@ -8,24 +8,24 @@ use serde_path_to_error::Segment;
 use super::ConfigError;
 
 /// How alike two words have to be for one to be the other misspelt.
-const ALIKE: f64 = 0.75;
+const MIN_SIMILARITY: f64 = 0.75;
 
 /// Line and column, from 1.
-type At = (usize, usize);
+type Position = (usize, usize);
 
 pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
     serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
         let reported = error.inner().location().map(|location| (location.line(), location.column()));
         // For a value that has the right type and is wrong all the same, the parser names the mapping around it.
-        let at = reported.max(place_of(error.path(), text));
+        let at = reported.max(locate(error.path(), text));
         let whole = error.inner().to_string();
-        let message = without_place(&whole);
+        let message = strip_position(&whole);
         ConfigError::Invalid { path: path.to_owned(), at, hint: hint(message), message: message.to_owned() }
     })
 }
 
 /// Where the last key of a path that can be found stands.
-fn place_of(path: &serde_path_to_error::Path, text: &str) -> Option<At> {
+fn locate(path: &serde_path_to_error::Path, text: &str) -> Option<Position> {
     let keys = path.iter().filter_map(|segment| match segment {
         Segment::Map { key } => Some(key.as_str()),
         Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
@@ -50,7 +50,7 @@ fn position_of_key(text: &str, key: &str) -> Option<usize> {
 }
 
 /// The place is in front of the message already.
-fn without_place(message: &str) -> &str {
+fn strip_position(message: &str) -> &str {
     message.rsplit_once(" at line ").map_or(message, |(before, after)| {
         let is_place = after.chars().all(|c| c.is_ascii_digit() || c == ' ' || "column".contains(c));
         if is_place { before } else { message }
@@ -64,7 +64,7 @@ fn hint(message: &str) -> String {
     let Some(unknown) = words.next().filter(|_| is_unknown) else { return String::new() };
     words
         .map(|word| (strsim::jaro_winkler(word, unknown), word))
-        .filter(|(likeness, _)| *likeness >= ALIKE)
+        .filter(|(likeness, _)| *likeness >= MIN_SIMILARITY)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, word)| format!("; did you mean `{word}`?"))
         .unwrap_or_default()

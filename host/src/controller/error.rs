@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use super::breakers::Tripped;
+use super::circuit_breaker::BreakerTrip;
 use crate::cloud::CloudError;
 use crate::inventory::Freeze;
 use crate::inventory::sqlite::InventoryError;
@@ -13,7 +13,7 @@ use crate::model::{DropletName, Phase};
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
     /// The cloud refused, or cannot be reached.
-    #[error("{}", .0.with_remedy())]
+    #[error("{}", .0.with_hint())]
     Cloud(#[from] CloudError),
     /// The balancer could not be changed or read.
     #[error("{0}")]
@@ -34,7 +34,7 @@ pub enum ControllerError {
     },
     /// There is nothing of the wanted size.
     #[error("DigitalOcean has no size {size:?}{suggestion}; `doproxy check` lists what there is")]
-    NoSuchSize {
+    UnknownSize {
         /// The slug that was asked for.
         size: String,
         /// The nearest that there is.
@@ -45,7 +45,7 @@ pub enum ControllerError {
     NotCreatedYet(DropletName),
     /// A wait took longer than the configuration allows.
     #[error(
-        "{droplet} is still {phase} after {waited:?}; the operation stays in the journal, and the next command carries it on"
+        "{droplet} is still {phase} after {elapsed:?}; the operation stays in the journal, and the next command carries it on"
     )]
     Overdue {
         /// The droplet.
@@ -53,35 +53,37 @@ pub enum ControllerError {
         /// Where it is.
         phase: Phase,
         /// How long it has been there.
-        waited: Duration,
+        elapsed: Duration,
     },
     /// Not one droplet of the inventory is at the API.
     #[error(
         "nothing that the inventory has (droplets: {0}) is at DigitalOcean: is this the token of the right account, and the right API? Nothing was changed. If they were really deleted elsewhere, `doproxy recover --forget` takes them out of the inventory"
     )]
-    AllVanished(usize),
+    AllMissing(usize),
     /// The API was asked for prices and has not answered yet, since the process began. Passes.
     #[error("what droplets cost is not known yet: the API has not said")]
-    NoPricesYet,
+    PricesUnavailable,
     /// Somebody froze the fleet.
     #[error("the fleet is frozen since {}: {}; `doproxy unfreeze` lifts it", .0.since, .0.reason)]
     Frozen(Freeze),
     /// Too much was created, or too little came of it.
     #[error("{0}; `--force` creates all the same")]
-    Breaker(Tripped),
+    Breaker(BreakerTrip),
     /// What was asked for cannot be asked of the API.
     #[error("{0}")]
-    BadRequest(String),
+    InvalidRequest(String),
     /// Every droplet of a create was given up.
     #[error("{}", .0.join("\n"))]
-    GaveUp(Vec<String>),
+    Abandoned(Vec<String>),
 }
 
 impl ControllerError {
     /// Whether somebody else changed what was about to be changed: nothing was, and it can be done anew.
     pub fn is_conflict(&self) -> bool {
         let Self::Inventory(error) = self else { return false };
-        error.downcast_ref().is_some_and(|error: &InventoryError| matches!(error, InventoryError::Refused(_)))
+        error
+            .downcast_ref()
+            .is_some_and(|error: &InventoryError| matches!(error, InventoryError::PreconditionFailed(_)))
     }
 
     pub(super) fn balancer(error: impl Error + Send + Sync + 'static) -> Self {

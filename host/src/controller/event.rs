@@ -47,7 +47,7 @@ pub enum Event {
         address: Option<IpAddr>,
     },
     /// A droplet has another address.
-    Moved {
+    AddressChanged {
         /// Its name.
         droplet: DropletName,
         /// Where it was.
@@ -56,34 +56,34 @@ pub enum Event {
         to: IpAddr,
     },
     /// A droplet is given up.
-    GaveUp {
+    Abandoned {
         /// Its name.
         droplet: DropletName,
         /// Why.
         why: String,
     },
     /// A droplet of the inventory is not at the API any more, and nobody asked for that.
-    Vanished {
+    DropletMissing {
         /// Its name.
         droplet: DropletName,
         /// Its id.
         id: Option<DropletId>,
     },
     /// A request of ours made a droplet too much, or too late; it is deleted.
-    Twin {
+    DuplicateFound {
         /// The name that both have.
         droplet: DropletName,
         /// The one that goes.
         id: DropletId,
     },
     /// A droplet bears the fleet's tag, and the inventory does not know it. It is left alone.
-    Unknown {
+    OrphanFound {
         /// Its name at the API, cleaned.
         name: String,
         /// Its id.
         id: DropletId,
         /// It was in the fleet before.
-        came_back: bool,
+        former_member: bool,
     },
     /// A droplet that bears the fleet's tag was taken into the fleet.
     Adopted {
@@ -93,7 +93,7 @@ pub enum Event {
         id: DropletId,
     },
     /// HAProxy has other servers, and no connection noticed.
-    ChangedAtRunTime {
+    DynamicUpdate {
         /// The servers that it has now.
         servers: usize,
     },
@@ -135,20 +135,20 @@ impl fmt::Display for Event {
                 write!(f, "{droplet} is draining: no new sessions, open ones may end")
             }
             Self::Phase { droplet, phase, .. } => write!(f, "{droplet} is {phase}"),
-            Self::Moved { droplet, from: Some(from), to } => write!(f, "{droplet} moved from {from} to {to}"),
-            Self::Moved { droplet, from: None, to } => write!(f, "{droplet} is at {to} now"),
-            Self::GaveUp { droplet, why } => write!(f, "gave up {droplet}: {why}"),
-            Self::Vanished { droplet, id } => {
+            Self::AddressChanged { droplet, from: Some(from), to } => write!(f, "{droplet} moved from {from} to {to}"),
+            Self::AddressChanged { droplet, from: None, to } => write!(f, "{droplet} is at {to} now"),
+            Self::Abandoned { droplet, why } => write!(f, "gave up {droplet}: {why}"),
+            Self::DropletMissing { droplet, id } => {
                 write!(f, "{droplet}")?;
                 if let Some(id) = id {
                     write!(f, " (id {id})")?;
                 }
                 f.write_str(" is not at DigitalOcean any more, and not by our doing; taken out of the fleet")
             }
-            Self::Twin { droplet, id } => {
+            Self::DuplicateFound { droplet, id } => {
                 write!(f, "{droplet} was made twice or too late; deleting the one with id {id}")
             }
-            Self::Unknown { name, id, came_back } => {
+            Self::OrphanFound { name, id, former_member: came_back } => {
                 let why = if *came_back { "left the inventory before" } else { "is not in the inventory" };
                 write!(
                     f,
@@ -156,7 +156,7 @@ impl fmt::Display for Event {
                 )
             }
             Self::Adopted { droplet, id } => write!(f, "{droplet} (id {id}) is of the fleet now"),
-            Self::ChangedAtRunTime { servers } => {
+            Self::DynamicUpdate { servers } => {
                 write!(f, "HAProxy has {servers} server{} now (no reload)", if *servers == 1 { "" } else { "s" })
             }
             Self::Reloaded { servers } => {
@@ -168,9 +168,9 @@ impl fmt::Display for Event {
 
 /// Passes events on; a clone passes them to the same place.
 #[derive(Clone)]
-pub struct Reporter(Arc<dyn Fn(&Event) + Send + Sync>);
+pub struct EventSink(Arc<dyn Fn(&Event) + Send + Sync>);
 
-impl Reporter {
+impl EventSink {
     /// Calls `receive` with each event.
     pub fn new(receive: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         Self(Arc::new(receive))
@@ -181,7 +181,7 @@ impl Reporter {
     }
 }
 
-impl fmt::Debug for Reporter {
+impl fmt::Debug for EventSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Reporter")
     }

@@ -4,37 +4,37 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::{Controller, ControllerError};
-use crate::balancer::Balancer;
-use crate::cloud::{Cloud, CloudDroplet, ErrorClass};
+use crate::balancer::LoadBalancer;
+use crate::cloud::{CloudInstance, CloudProvider, ErrorClass};
 use crate::inventory::Inventory;
 use crate::model::{Droplet, DropletId, DropletName, FleetName, Phase, Tag, Template};
 
 /// What [`Controller::import`] found.
 #[derive(Debug, Default)]
-pub struct Imported {
+pub struct ImportSummary {
     /// Taken over.
     pub droplets: Vec<Droplet>,
     /// In the inventory already.
-    pub known: Vec<DropletId>,
+    pub already_managed: Vec<DropletId>,
     /// Not at the API.
     pub missing: Vec<DropletId>,
     /// Without an address that HAProxy could use.
     pub without_address: Vec<DropletId>,
     /// With the tag of another fleet, whose doproxy would miss them.
-    pub of_other_fleets: Vec<(DropletId, String)>,
+    pub in_other_fleets: Vec<(DropletId, String)>,
 }
 
-impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
+impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     /// Takes droplets that were made elsewhere into the fleet: marks each with the fleet's tag, then writes it down.
     /// Answers those that were taken over and the ids that the API does not have.
-    pub async fn import(&self, ids: &[DropletId]) -> Result<Imported, ControllerError> {
-        self.refuse_when_frozen().await?;
+    pub async fn import(&self, ids: &[DropletId]) -> Result<ImportSummary, ControllerError> {
+        self.ensure_not_frozen().await?;
         let known: HashSet<DropletId> = self.load().await?.droplets.iter().filter_map(|droplet| droplet.id).collect();
-        let mut imported = Imported::default();
+        let mut imported = ImportSummary::default();
         let mut index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
         for &id in ids {
             if known.contains(&id) || imported.droplets.iter().any(|droplet| droplet.id == Some(id)) {
-                imported.known.push(id);
+                imported.already_managed.push(id);
                 continue;
             }
             let found = match self.cloud.get(id).await {
@@ -49,17 +49,17 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
                 imported.without_address.push(id);
                 continue;
             };
-            if let Some(other) = self.other_fleet(&found) {
-                imported.of_other_fleets.push((id, other));
+            if let Some(other) = self.other_fleet_tag(&found) {
+                imported.in_other_fleets.push((id, other));
                 continue;
             }
             // It serves already: to begin with its health check would take the whole fleet out of HAProxy for a moment.
-            let droplet = self.adopted(&found, index, Some(address), Phase::Serving)?;
-            self.refuse_when_frozen().await?;
+            let droplet = self.adopted_droplet(&found, index, Some(address), Phase::Serving)?;
+            self.ensure_not_frozen().await?;
             self.cloud.tag(id, &self.settings.fleet.tag()).await?;
             match self.inventory.adopt(&droplet).await.map_err(ControllerError::inventory)? {
                 Some(adopted) => imported.droplets.push(adopted),
-                None => imported.known.push(id),
+                None => imported.already_managed.push(id),
             }
             index += 1;
         }
@@ -67,22 +67,22 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     }
 
     /// The tag of another fleet, where a droplet bears one.
-    fn other_fleet(&self, found: &CloudDroplet) -> Option<String> {
+    fn other_fleet_tag(&self, found: &CloudInstance) -> Option<String> {
         let own = self.settings.fleet.tag();
-        let is_other = |tag: &&String| FleetName::is_tag(tag) && !tag.eq_ignore_ascii_case(own.as_str());
+        let is_other = |tag: &&String| FleetName::is_fleet_tag(tag) && !tag.eq_ignore_ascii_case(own.as_str());
         found.tags.iter().find(is_other).map(|tag| tag.chars().filter(|c| !c.is_control()).collect())
     }
 
     /// A droplet of the API as one of the inventory, in `phase` from now on.
-    pub(super) fn adopted(
+    pub(super) fn adopted_droplet(
         &self,
-        found: &CloudDroplet,
+        found: &CloudInstance,
         index: u32,
         address: Option<IpAddr>,
         phase: Phase,
     ) -> Result<Droplet, ControllerError> {
-        let name =
-            DropletName::parse(found.name.clone()).map_err(|error| ControllerError::BadRequest(error.to_string()))?;
+        let name = DropletName::parse(found.name.clone())
+            .map_err(|error| ControllerError::InvalidRequest(error.to_string()))?;
         let own = self.settings.fleet.tag();
         let at = self.clock.now();
         Ok(Droplet {

@@ -4,49 +4,49 @@
 //! operations into the inventory, and `advance` carries open operations on, one step for each droplet, from what is
 //! seen and written and not from memory. So carrying on after a crash is the same code as carrying on.
 
-pub mod act;
-mod advance;
-mod breakers;
-pub mod decide;
+mod circuit_breaker;
+mod create;
+mod elapsed;
 mod error;
 pub mod event;
 pub mod guard;
 pub mod import;
-mod market;
-pub mod memory;
-pub mod names;
+pub mod name_generator;
 pub mod observe;
+pub mod operations;
+mod orphans;
+pub mod policy_slot;
+mod provider_catalog;
+mod reconcile;
 pub mod recover;
-mod requested;
+pub mod scaling_history;
 pub mod service;
 pub mod settings;
-mod strangers;
 #[cfg(test)]
 mod tests;
 pub mod tick;
 pub mod user_data;
-mod waits;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
-pub use advance::{Advanced, servers};
 pub use error::ControllerError;
-pub use event::{Event, Reporter};
-pub use names::Names;
+pub use event::{Event, EventSink};
+pub use name_generator::NameGenerator;
+pub use orphans::OrphanDroplet;
+pub use reconcile::{ReconcileOutcome, servers};
 pub use settings::{AddressKind, Deadlines, Settings};
-pub use strangers::Stranger;
-pub use tick::{Bounds, Mind, Seen, Tick};
+pub use tick::{AutoscalerState, ScalingRules, Tick, TickInput};
 pub use user_data::UserDataSource;
 
-use crate::balancer::Balancer;
+use crate::balancer::LoadBalancer;
 use crate::clock::Clock;
-use crate::cloud::Cloud;
+use crate::cloud::CloudProvider;
 use crate::inventory::Inventory;
 use crate::model::{DropletId, OperationId, Timestamp};
-use market::Market;
-use requested::Attempt;
-use waits::Waits;
+use create::CreateAttempt;
+use elapsed::ElapsedTimers;
+use provider_catalog::ProviderCatalog;
 
 /// The controller of one fleet. Whoever has one and changes things holds the inventory's write lock.
 pub struct Controller<C, B, I> {
@@ -55,19 +55,19 @@ pub struct Controller<C, B, I> {
     inventory: I,
     settings: Settings,
     clock: Clock,
-    reporter: Reporter,
-    names: Names,
+    events: EventSink,
+    names: NameGenerator,
     /// What this process knows of requests that it sent, and the journal does not: lost without harm.
-    attempts: Mutex<HashMap<OperationId, Attempt>>,
+    create_attempts: Mutex<HashMap<OperationId, CreateAttempt>>,
     /// Droplets that the API has shown to this process.
-    shown: Mutex<HashSet<DropletId>>,
+    seen_droplets: Mutex<HashSet<DropletId>>,
     /// Droplets that nobody knows and that were reported, so that they are reported once.
-    told: Mutex<HashSet<DropletId>>,
-    waits: Waits,
-    market: Market,
+    reported_orphans: Mutex<HashSet<DropletId>>,
+    timers: ElapsedTimers,
+    catalog: ProviderCatalog,
 }
 
-impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
+impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     /// A controller over these three.
     pub fn new(
         cloud: C,
@@ -75,8 +75,8 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
         inventory: I,
         settings: Settings,
         clock: Clock,
-        names: Names,
-        reporter: Reporter,
+        names: NameGenerator,
+        reporter: EventSink,
     ) -> Self {
         Self {
             cloud,
@@ -84,13 +84,13 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
             inventory,
             settings,
             clock,
-            reporter,
+            events: reporter,
             names,
-            attempts: Mutex::default(),
-            shown: Mutex::default(),
-            told: Mutex::default(),
-            waits: Waits::default(),
-            market: Market::default(),
+            create_attempts: Mutex::default(),
+            seen_droplets: Mutex::default(),
+            reported_orphans: Mutex::default(),
+            timers: ElapsedTimers::default(),
+            catalog: ProviderCatalog::default(),
         }
     }
 
@@ -115,6 +115,6 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     }
 
     fn report(&self, event: &Event) {
-        self.reporter.report(event);
+        self.events.report(event);
     }
 }

@@ -10,11 +10,11 @@ use crate::model::{
     Timestamp,
 };
 
-pub use crate::metrics::StatsAt;
+pub use crate::metrics::BalancerSample;
 
 /// What an observation is made of.
 #[derive(Debug)]
-pub struct Inputs<'a> {
+pub struct ObserveInput<'a> {
     /// The number of this tick.
     pub tick: u64,
     /// The fleet.
@@ -28,9 +28,9 @@ pub struct Inputs<'a> {
     /// The inventory.
     pub snapshot: &'a Snapshot,
     /// The counters some time ago; rates are over the time since.
-    pub before: &'a StatsAt,
+    pub prev_sample: &'a BalancerSample,
     /// The counters now.
-    pub now: &'a StatsAt,
+    pub sample: &'a BalancerSample,
     /// From request to serving, as it was lately.
     pub boot_time: Option<Duration>,
     /// The series, as the history has them.
@@ -38,17 +38,17 @@ pub struct Inputs<'a> {
 }
 
 /// What a policy sees.
-pub fn observe(inputs: &Inputs<'_>) -> Observation {
-    let now = inputs.now.at;
-    let rates = Rates::between(inputs.before, inputs.now);
+pub fn observe(inputs: &ObserveInput<'_>) -> Observation {
+    let now = inputs.sample.at;
+    let rates = Rates::between(inputs.prev_sample, inputs.sample);
     let mut templates = vec![observed_template(inputs.template, inputs.sizes, None)];
     let fleet: Vec<ObservedDroplet> = inputs
         .snapshot
         .droplets
         .iter()
         .map(|droplet| {
-            let template = index_of(&mut templates, droplet, inputs.sizes);
-            observed_droplet(droplet, template, inputs.now, &rates)
+            let template = template_index(&mut templates, droplet, inputs.sizes);
+            observed_droplet(droplet, template, inputs.sample, &rates)
         })
         .collect();
     Observation {
@@ -68,7 +68,7 @@ pub fn observe(inputs: &Inputs<'_>) -> Observation {
 
 /// When the minimum charge of a droplet is used up.
 fn paid_until(droplet: &Droplet) -> Option<Timestamp> {
-    Some(droplet.created_at.plus(droplet.hourly_price.minimum_time()?))
+    Some(droplet.created_at.plus(droplet.hourly_price.minimum_billed_time()?))
 }
 
 fn observed_template(template: &Template, sizes: &[Size], price: Option<HourlyPrice>) -> ObservedTemplate {
@@ -83,7 +83,7 @@ fn observed_template(template: &Template, sizes: &[Size], price: Option<HourlyPr
 }
 
 /// The index of the droplet's template, which is added when it is not there yet.
-fn index_of(templates: &mut Vec<ObservedTemplate>, droplet: &Droplet, sizes: &[Size]) -> u32 {
+fn template_index(templates: &mut Vec<ObservedTemplate>, droplet: &Droplet, sizes: &[Size]) -> u32 {
     let price = Some(droplet.hourly_price).filter(|price| *price > HourlyPrice::default());
     let own = observed_template(&droplet.template, sizes, price);
     let index = templates.iter().position(|template| *template == own).unwrap_or_else(|| {
@@ -93,7 +93,7 @@ fn index_of(templates: &mut Vec<ObservedTemplate>, droplet: &Droplet, sizes: &[S
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-fn observed_droplet(droplet: &Droplet, template: u32, now: &StatsAt, rates: &Rates<'_>) -> ObservedDroplet {
+fn observed_droplet(droplet: &Droplet, template: u32, now: &BalancerSample, rates: &Rates<'_>) -> ObservedDroplet {
     let server = now.stats.servers.iter().find(|server| Some(server.id) == droplet.id);
     ObservedDroplet {
         id: droplet.id,

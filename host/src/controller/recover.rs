@@ -2,16 +2,16 @@
 //!
 //! Carrying on is the same for every command; here is what an operator asks for beyond that.
 
-use super::act::Acted;
-use super::{Controller, ControllerError, Event, Names, Stranger, servers};
-use crate::balancer::Balancer;
-use crate::cloud::Cloud;
+use super::operations::OperationSummary;
+use super::{Controller, ControllerError, Event, NameGenerator, OrphanDroplet, servers};
+use crate::balancer::LoadBalancer;
+use crate::cloud::CloudProvider;
 use crate::inventory::Inventory;
 use crate::model::{DropletId, DropletName, Phase};
 
 /// What is done with droplets that bear the fleet's tag and that nobody knows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Strangers {
+pub enum OrphanPolicy {
     /// They are named, and left alone.
     #[default]
     Report,
@@ -23,27 +23,34 @@ pub enum Strangers {
 
 /// What [`Controller::recover`] found and did.
 #[derive(Debug, Default)]
-pub struct Recovered {
+pub struct RecoverySummary {
     /// Open operations that it found.
-    pub open: usize,
+    pub open_operations: usize,
     /// What became of them, and what else was put right on the way.
-    pub acted: Acted,
+    pub operations: OperationSummary,
     /// Servers that HAProxy had and that are no droplets of the inventory; removed.
-    pub servers: Vec<String>,
+    pub removed_servers: Vec<String>,
     /// Droplets with the fleet's tag that are left alone.
-    pub unknown: Vec<Stranger>,
+    pub orphans: Vec<OrphanDroplet>,
     /// Droplets that were taken into the fleet.
     pub adopted: Vec<DropletName>,
     /// Droplets that nobody knew and that were deleted.
     pub deleted: Vec<DropletId>,
 }
 
-impl Recovered {
+impl RecoverySummary {
     /// Whether everything was as it should be.
-    pub fn is_nothing(&self) -> bool {
-        let Self { open, acted, servers, unknown, adopted, deleted } = self;
+    pub fn is_empty(&self) -> bool {
+        let Self {
+            open_operations: open,
+            operations: acted,
+            removed_servers: servers,
+            orphans: unknown,
+            adopted,
+            deleted,
+        } = self;
         *open == 0
-            && acted.is_nothing()
+            && acted.is_empty()
             && servers.is_empty()
             && unknown.is_empty()
             && adopted.is_empty()
@@ -51,41 +58,46 @@ impl Recovered {
     }
 }
 
-impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
+impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     /// Finishes or undoes what is open, makes inventory, API and HAProxy agree, and does with strangers as it is told.
-    pub async fn recover(&self, strangers: Strangers) -> Result<Recovered, ControllerError> {
+    pub async fn recover(&self, strangers: OrphanPolicy) -> Result<RecoverySummary, ControllerError> {
         let before = self.load().await?;
         let servers = self.unknown_servers().await;
-        let acted = self.settle().await?;
-        let mut recovered = Recovered { open: before.operations.len(), servers, ..Recovered::default() };
+        let acted = self.converge().await?;
+        let mut recovered = RecoverySummary {
+            open_operations: before.operations.len(),
+            removed_servers: servers,
+            ..RecoverySummary::default()
+        };
         // The second look: what is acted upon was seen twice, with time in between.
-        tokio::time::sleep(self.settings.deadlines.poll).await;
-        let seen = self.advance().await?;
-        for stranger in seen.strangers {
+        tokio::time::sleep(self.settings.deadlines.poll_interval).await;
+        let seen = self.reconcile().await?;
+        for stranger in seen.orphans {
             match strangers {
-                Strangers::Adopt => match self.take_in(&stranger).await? {
+                OrphanPolicy::Adopt => match self.adopt(&stranger).await? {
                     Some(name) => recovered.adopted.push(name),
-                    None => recovered.unknown.push(stranger),
+                    None => recovered.orphans.push(stranger),
                 },
-                Strangers::Delete if self.may_delete(&stranger, &acted) => {
-                    self.take_in_to_delete(&stranger.droplet, "deleted by hand: the inventory did not know it").await?;
+                OrphanPolicy::Delete if self.can_delete_orphan(&stranger, &acted) => {
+                    self.adopt_for_deletion(&stranger.droplet, "deleted by hand: the inventory did not know it")
+                        .await?;
                     recovered.deleted.push(stranger.droplet.id);
                 }
-                Strangers::Report | Strangers::Delete => recovered.unknown.push(stranger),
+                OrphanPolicy::Report | OrphanPolicy::Delete => recovered.orphans.push(stranger),
             }
         }
-        recovered.acted = acted.and(self.settle().await?);
+        recovered.operations = acted.merge(self.converge().await?);
         Ok(recovered)
     }
 
     /// Takes a droplet that nobody knows into the fleet: it has to come up like any other. `None` where its name cannot be
     /// that of a droplet of ours.
-    async fn take_in(&self, stranger: &Stranger) -> Result<Option<DropletName>, ControllerError> {
+    async fn adopt(&self, stranger: &OrphanDroplet) -> Result<Option<DropletName>, ControllerError> {
         if DropletName::parse(stranger.droplet.name.clone()).is_err() {
             return Ok(None);
         }
         let index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
-        let droplet = self.adopted(&stranger.droplet, index, None, Phase::Booting)?;
+        let droplet = self.adopted_droplet(&stranger.droplet, index, None, Phase::Booting)?;
         let adopted = self.inventory.adopt(&droplet).await.map_err(ControllerError::inventory)?;
         if let Some(adopted) = &adopted {
             self.report(&Event::Adopted { droplet: adopted.name.clone(), id: stranger.droplet.id });
@@ -94,17 +106,17 @@ impl<C: Cloud, B: Balancer, I: Inventory> Controller<C, B, I> {
     }
 
     /// Only what bears a name of our making, and has been there for a while.
-    fn may_delete(&self, stranger: &Stranger, acted: &Acted) -> bool {
+    fn can_delete_orphan(&self, stranger: &OrphanDroplet, acted: &OperationSummary) -> bool {
         let is_past_the_grace = stranger
             .droplet
             .created_at
-            .is_some_and(|created| self.clock.now().since(created) >= self.settings.deadlines.visible);
+            .is_some_and(|created| self.clock.now().since(created) >= self.settings.deadlines.create_visibility);
         let is_being_asked_for =
-            acted.gave_up.iter().any(|(name, _)| name.as_str().eq_ignore_ascii_case(&stranger.droplet.name));
+            acted.abandoned.iter().any(|(name, _)| name.as_str().eq_ignore_ascii_case(&stranger.droplet.name));
         is_past_the_grace
             && !is_being_asked_for
-            && Names::is_ours(&self.settings.hostname_prefix, &stranger.droplet.name)
-            && self.bears_our_tag(&stranger.droplet)
+            && NameGenerator::matches(&self.settings.hostname_prefix, &stranger.droplet.name)
+            && self.has_fleet_tag(&stranger.droplet)
     }
 
     /// The servers that HAProxy has and that are no droplets of the inventory. Where HAProxy does not answer, there is

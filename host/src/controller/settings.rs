@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::UserDataSource;
-use crate::cloud::CloudDroplet;
+use crate::cloud::CloudInstance;
 use crate::model::{FleetName, Tag, Template};
 
 /// Which of a droplet's addresses HAProxy uses.
@@ -19,7 +19,7 @@ pub enum AddressKind {
 
 impl AddressKind {
     /// The address of this kind, IPv4 before IPv6; `None` while the API does not show one.
-    pub fn of(self, droplet: &CloudDroplet) -> Option<IpAddr> {
+    pub fn of(self, droplet: &CloudInstance) -> Option<IpAddr> {
         let addresses = match self {
             Self::Private => &droplet.private_addresses,
             Self::Public => &droplet.public_addresses,
@@ -33,7 +33,7 @@ impl AddressKind {
 pub struct Deadlines {
     /// From a request whose outcome is unknown until a droplet that has not shown up was never made.
     /// Lists lag behind creates by seconds.
-    pub visible: Duration,
+    pub create_visibility: Duration,
     /// From id to `active` with an address.
     pub boot: Duration,
     /// From address to a passed health check.
@@ -43,18 +43,18 @@ pub struct Deadlines {
     /// From the order to delete until the API answers 404.
     pub delete: Duration,
     /// The pause between two looks at what is waited for.
-    pub poll: Duration,
+    pub poll_interval: Duration,
 }
 
 impl Default for Deadlines {
     fn default() -> Self {
         Self {
-            visible: Duration::from_mins(2),
+            create_visibility: Duration::from_mins(2),
             boot: Duration::from_mins(10),
             warm_up: Duration::from_mins(10),
             drain: Duration::from_mins(1),
             delete: Duration::from_mins(10),
-            poll: Duration::from_secs(5),
+            poll_interval: Duration::from_secs(5),
         }
     }
 }
@@ -83,7 +83,7 @@ pub struct Settings {
     /// Most droplets that are created in an hour.
     pub max_create_per_hour: u32,
     /// Whether an inventory of which nothing is at the API may be emptied: somebody said that this is so.
-    pub may_forget_all: bool,
+    pub allow_empty_cloud: bool,
 }
 
 impl Settings {

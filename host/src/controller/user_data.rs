@@ -24,7 +24,7 @@ impl Settings {
     /// The user data of a droplet that is never made, to see whether it can be written.
     pub async fn sample_user_data(&self) -> Result<UserData, ControllerError> {
         let name = DropletName::parse(format!("{}-0", self.hostname_prefix))
-            .map_err(|error| ControllerError::BadRequest(error.to_string()))?;
+            .map_err(|error| ControllerError::InvalidRequest(error.to_string()))?;
         self.user_data(&name, 0, &self.template, None).await
     }
 

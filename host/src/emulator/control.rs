@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use super::api::{Shared, json_response};
+use super::router::{Shared, json_response};
 use crate::simulation::cloud::Faults;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
@@ -21,7 +21,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
 
 /// `GET /_emulator/faults`: counted faults show what is left of them.
 async fn faults(State(shared): State<Arc<Shared>>) -> Response {
-    let faults = shared.with_world(|world, _| json!(world.faults()));
+    let faults = shared.with_state(|world, _| json!(world.faults()));
     json_response(StatusCode::OK, &faults)
 }
 
@@ -29,7 +29,7 @@ async fn faults(State(shared): State<Arc<Shared>>) -> Response {
 async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     match serde_json::from_slice::<Faults>(&body) {
         Ok(faults) => {
-            shared.with_world(|world, _| world.set_faults(faults));
+            shared.with_state(|world, _| world.set_faults(faults));
             StatusCode::NO_CONTENT.into_response()
         }
         Err(error) => {
@@ -41,13 +41,13 @@ async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response 
 
 /// `DELETE /_emulator/faults`
 async fn clear_faults(State(shared): State<Arc<Shared>>) -> StatusCode {
-    shared.with_world(|world, _| world.set_faults(Faults::default()));
+    shared.with_state(|world, _| world.set_faults(Faults::default()));
     StatusCode::NO_CONTENT
 }
 
 /// `GET /_emulator/calls`: how often each call of the API came in since the last reset.
 async fn calls(State(shared): State<Arc<Shared>>) -> Response {
-    let calls: Value = shared.with_world(|world, _| {
+    let calls: Value = shared.with_state(|world, _| {
         let total: u64 = world.calls().values().sum();
         json!({ "total": total, "calls": world.calls() })
     });
@@ -56,6 +56,6 @@ async fn calls(State(shared): State<Arc<Shared>>) -> Response {
 
 /// `DELETE /_emulator/calls`
 async fn reset_calls(State(shared): State<Arc<Shared>>) -> StatusCode {
-    shared.with_world(|world, _| world.reset_calls());
+    shared.with_state(|world, _| world.reset_calls());
     StatusCode::NO_CONTENT
 }

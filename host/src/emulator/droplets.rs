@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::api::{Answer, Reply, Shared};
 use super::json;
-use super::paging::{Query, page};
+use super::pagination::{Query, page};
+use super::router::{HandlerResult, Reply, Shared};
 use crate::model::DropletId;
-use crate::simulation::cloud::{Command, NewDroplets, Refusal, Selection};
+use crate::simulation::cloud::{ApiError, Command, NewDroplets, Selection};
 
 /// The body of a create. `null` counts as missing everywhere, since one of the official clients sends every key.
 #[derive(Debug, Deserialize)]
@@ -77,24 +77,24 @@ struct CommandBody {
 }
 
 impl CommandBody {
-    fn read(body: &Bytes) -> Result<Command, Refusal> {
-        let body: Self = read(body)?;
+    fn parse(body: &Bytes) -> Result<Command, ApiError> {
+        let body: Self = parse_body(body)?;
         Command::parse(&body.kind, body.name)
     }
 }
 
 /// Reads a JSON body.
-pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Refusal> {
-    serde_json::from_slice(body).map_err(|error| Refusal::Malformed(format!("The body cannot be read: {error}.")))
+pub(super) fn parse_body<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::Malformed(format!("The body cannot be read: {error}.")))
 }
 
-fn droplet_id(text: &str) -> Result<DropletId, Refusal> {
+fn parse_droplet_id(text: &str) -> Result<DropletId, ApiError> {
     // DOProxy ends the id with the line end of its inventory file, and the real API does not mind.
-    text.trim().parse().map(DropletId).map_err(|_| Refusal::NotFound)
+    text.trim().parse().map(DropletId).map_err(|_| ApiError::NotFound)
 }
 
 /// `GET /v2/droplets`
-pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Answer {
+pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> HandlerResult {
     let query = Query::parse(query.as_deref());
     let (tag, name, kind) = (query.get("tag_name"), query.get("name"), query.get("type"));
     let selection = match (tag, name) {
@@ -104,13 +104,13 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
         (None, Some(name)) => Ok(Selection::Name(name)),
         (None, None) => Ok(Selection::All),
     };
-    let selection = selection.map_err(|message| Refusal::Invalid(message.to_owned()))?;
+    let selection = selection.map_err(|message| ApiError::Invalid(message.to_owned()))?;
     let without_gpus = match kind {
         None | Some("droplets") => true,
         Some("gpus") => false,
-        Some(other) => return Err(Refusal::Invalid(format!("type must be droplets or gpus, not {other:?}."))),
+        Some(other) => return Err(ApiError::Invalid(format!("type must be droplets or gpus, not {other:?}."))),
     };
-    shared.with_world(|world, now| {
+    shared.with_state(|world, now| {
         let mut listing = world.list(now, selection);
         listing.droplets.retain(|_| without_gpus);
         let url = shared.url("/v2/droplets");
@@ -119,14 +119,14 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
 }
 
 /// `POST /v2/droplets`
-pub(super) async fn create(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
-    let body: CreateBody = read(&body)?;
+pub(super) async fn create(State(shared): State<Arc<Shared>>, body: Bytes) -> HandlerResult {
+    let body: CreateBody = parse_body(&body)?;
     if body.name.is_some() && body.names.is_some() {
-        return Err(Refusal::Invalid("name cannot be combined with names.".to_owned()));
+        return Err(ApiError::Invalid("name cannot be combined with names.".to_owned()));
     }
     let many = body.names.is_some();
     let request = NewDroplets::from(body);
-    shared.with_world(|world, now| {
+    shared.with_state(|world, now| {
         let created = world.create(now, &request)?;
         let links: Vec<Value> = created
             .iter()
@@ -136,7 +136,7 @@ pub(super) async fn create(State(shared): State<Arc<Shared>>, body: Bytes) -> An
             })
             .collect();
         let droplets = created.iter().map(|one| Ok(json::droplet(world.just_created(*one)?, now)));
-        let mut droplets = droplets.collect::<Result<Vec<Value>, Refusal>>()?;
+        let mut droplets = droplets.collect::<Result<Vec<Value>, ApiError>>()?;
         let links = json!({ "actions": links });
         let body = if many {
             json!({ "droplets": droplets, "links": links })
@@ -148,27 +148,27 @@ pub(super) async fn create(State(shared): State<Arc<Shared>>, body: Bytes) -> An
 }
 
 /// `GET /v2/droplets/{id}`
-pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Answer {
-    let id = droplet_id(&id)?;
-    shared.with_world(|world, now| {
+pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> HandlerResult {
+    let id = parse_droplet_id(&id)?;
+    shared.with_state(|world, now| {
         let droplet = world.droplet(now, id)?;
         Ok(Reply::ok(json!({ "droplet": json::droplet(droplet, now) })))
     })
 }
 
 /// `DELETE /v2/droplets/{id}`
-pub(super) async fn delete(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Answer {
-    let id = droplet_id(&id)?;
-    shared.with_world(|world, now| world.delete(now, id))?;
-    Ok(Reply::Nothing)
+pub(super) async fn delete(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> HandlerResult {
+    let id = parse_droplet_id(&id)?;
+    shared.with_state(|world, now| world.delete(now, id))?;
+    Ok(Reply::NoContent)
 }
 
 /// `DELETE /v2/droplets?tag_name=`
-pub(super) async fn delete_tagged(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Answer {
+pub(super) async fn delete_tagged(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> HandlerResult {
     let query = Query::parse(query.as_deref());
     let tag = required_tag(&query)?;
-    shared.with_world(|world, now| world.delete_tagged(now, tag));
-    Ok(Reply::Nothing)
+    shared.with_state(|world, now| world.delete_tagged(now, tag));
+    Ok(Reply::NoContent)
 }
 
 /// `POST /v2/droplets/actions?tag_name=`
@@ -176,24 +176,24 @@ pub(super) async fn command_tagged(
     State(shared): State<Arc<Shared>>,
     RawQuery(query): RawQuery,
     body: Bytes,
-) -> Answer {
+) -> HandlerResult {
     let query = Query::parse(query.as_deref());
-    let (tag, command) = (required_tag(&query)?, CommandBody::read(&body)?);
-    shared.with_world(|world, now| {
+    let (tag, command) = (required_tag(&query)?, CommandBody::parse(&body)?);
+    shared.with_state(|world, now| {
         let actions = world.command_tagged(now, tag, &command);
         let actions: Vec<Value> = actions.iter().map(|action| json::action(action, now)).collect();
         Ok(Reply::Json(StatusCode::CREATED, json!({ "actions": actions })))
     })
 }
 
-fn required_tag(query: &Query) -> Result<&str, Refusal> {
-    query.get("tag_name").ok_or_else(|| Refusal::Invalid("tag_name is required.".to_owned()))
+fn required_tag(query: &Query) -> Result<&str, ApiError> {
+    query.get("tag_name").ok_or_else(|| ApiError::Invalid("tag_name is required.".to_owned()))
 }
 
 /// `POST /v2/droplets/{id}/actions`
-pub(super) async fn command(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> Answer {
-    let (id, command) = (droplet_id(&id)?, CommandBody::read(&body)?);
-    shared.with_world(|world, now| {
+pub(super) async fn command(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> HandlerResult {
+    let (id, command) = (parse_droplet_id(&id)?, CommandBody::parse(&body)?);
+    shared.with_state(|world, now| {
         let action = world.command(now, id, &command)?;
         Ok(Reply::Json(StatusCode::CREATED, json!({ "action": json::action(&action, now) })))
     })
@@ -204,10 +204,10 @@ pub(super) async fn actions(
     State(shared): State<Arc<Shared>>,
     Path(id): Path<String>,
     RawQuery(query): RawQuery,
-) -> Answer {
-    let id = droplet_id(&id)?;
+) -> HandlerResult {
+    let id = parse_droplet_id(&id)?;
     let url = shared.url(&format!("/v2/droplets/{id}/actions"));
-    shared.with_world(|world, now| {
+    shared.with_state(|world, now| {
         let actions = world.actions_of(now, id)?;
         let query = Query::parse(query.as_deref());
         page("actions", &actions, &query, &url, |action| json::action(action, now)).map(Reply::ok)
@@ -215,22 +215,25 @@ pub(super) async fn actions(
 }
 
 /// `GET /v2/droplets/{id}/actions/{action}`
-pub(super) async fn action_of(State(shared): State<Arc<Shared>>, Path((id, action)): Path<(String, String)>) -> Answer {
-    let id = droplet_id(&id)?;
+pub(super) async fn action_of(
+    State(shared): State<Arc<Shared>>,
+    Path((id, action)): Path<(String, String)>,
+) -> HandlerResult {
+    let id = parse_droplet_id(&id)?;
     show_action(&shared, &action, |of| of == id)
 }
 
 /// `GET /v2/actions/{id}`
-pub(super) async fn action(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> Answer {
+pub(super) async fn action(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> HandlerResult {
     show_action(&shared, &id, |_| true)
 }
 
-fn show_action(shared: &Shared, id: &str, of: impl Fn(DropletId) -> bool) -> Answer {
-    let id = id.parse().map_err(|_| Refusal::NotFound)?;
-    shared.with_world(|world, now| {
+fn show_action(shared: &Shared, id: &str, of: impl Fn(DropletId) -> bool) -> HandlerResult {
+    let id = id.parse().map_err(|_| ApiError::NotFound)?;
+    shared.with_state(|world, now| {
         let action = world.action(id)?;
         if !of(action.droplet) {
-            return Err(Refusal::NotFound);
+            return Err(ApiError::NotFound);
         }
         Ok(Reply::ok(json!({ "action": json::action(action, now) })))
     })

@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::model::Timestamp;
-use crate::simulation::cloud::catalogue::{self, Image, Region, Size, SshKey};
-use crate::simulation::cloud::{Action, ActionStatus, OfferedSize, Refusal, SimulatedDroplet, TagCount};
+use crate::simulation::cloud::catalog::{self, Image, Region, Size, SshKey};
+use crate::simulation::cloud::{Action, ActionStatus, ApiError, OfferedSize, SimulatedDroplet, TagSummary};
 
 /// The regions' features, the same everywhere.
 const FEATURES: [&str; 6] = ["backups", "ipv6", "metadata", "install_agent", "storage", "image_transfer"];
@@ -85,7 +85,7 @@ pub(super) fn size(offered: &OfferedSize) -> Value {
 /// A region, with the sizes that it has.
 pub(super) fn region(region: &Region) -> Value {
     let has = |size: &&Size| region.available && size.regions.contains(&region.slug);
-    let sizes: Vec<&str> = catalogue::SIZES.iter().filter(has).map(|size| size.slug).collect();
+    let sizes: Vec<&str> = catalog::SIZES.iter().filter(has).map(|size| size.slug).collect();
     json!({
         "name": region.name,
         "slug": region.slug,
@@ -97,7 +97,7 @@ pub(super) fn region(region: &Region) -> Value {
 
 /// An image.
 pub(super) fn image(image: &Image) -> Value {
-    let regions: Vec<&str> = catalogue::REGIONS.iter().map(|region| region.slug).collect();
+    let regions: Vec<&str> = catalog::REGIONS.iter().map(|region| region.slug).collect();
     json!({
         "id": image.id,
         "name": image.name,
@@ -135,7 +135,7 @@ pub(super) fn action(action: &Action, time: Timestamp) -> Value {
 }
 
 /// A tag.
-pub(super) fn tag(tag: &TagCount, base_url: &str) -> Value {
+pub(super) fn tag(tag: &TagSummary, base_url: &str) -> Value {
     let mut droplets = json!({ "count": tag.droplets });
     let mut resources = json!({ "count": tag.droplets });
     if let Some(last) = tag.last {
@@ -171,9 +171,9 @@ pub(super) fn account(droplet_limit: u32) -> Value {
 }
 
 /// The body of an answer that refuses a call; only bad tags have another shape.
-pub(super) fn refusal(refusal: &Refusal, request_id: &str) -> Value {
+pub(super) fn error_body(refusal: &ApiError, request_id: &str) -> Value {
     let message = refusal.to_string();
-    if let Refusal::InvalidTag(_) = refusal {
+    if let ApiError::InvalidTag(_) = refusal {
         let cause = format!("rpc error: code = InvalidArgument desc = {message}");
         return json!({ "error": message, "messages": null, "root_causes": [cause] });
     }

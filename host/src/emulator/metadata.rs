@@ -7,14 +7,14 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use crate::simulation::cloud::SimulatedDroplet;
-use crate::simulation::cloud::catalogue::SshKey;
+use crate::simulation::cloud::catalog::SshKey;
 
 /// Where the servers for names are said to be; they are those of the real service.
 const NAMESERVERS: [&str; 2] = ["67.207.67.2", "67.207.67.3"];
 
 /// What the service answers.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum MetadataResponse {
     /// A text, or the index of a branch.
     Text(String),
     /// Everything.
@@ -22,43 +22,43 @@ pub(super) enum Found {
     /// A branch is asked for without its slash at the end.
     Redirect(String),
     /// There is nothing of that name.
-    Nothing,
+    NotFound,
 }
 
-impl IntoResponse for Found {
+impl IntoResponse for MetadataResponse {
     fn into_response(self) -> Response {
         let plain = [(CONTENT_TYPE, "text/plain; charset=utf-8")];
         match self {
             Self::Text(text) => (plain, text).into_response(),
             Self::Json(json) => ([(CONTENT_TYPE, "application/json")], json).into_response(),
             Self::Redirect(to) => (StatusCode::MOVED_PERMANENTLY, [(LOCATION, to)]).into_response(),
-            Self::Nothing => (StatusCode::NOT_FOUND, plain, "not found\n").into_response(),
+            Self::NotFound => (StatusCode::NOT_FOUND, plain, "not found\n").into_response(),
         }
     }
 }
 
 /// What the service of this droplet has at `path`.
-pub(super) fn answer(droplet: &SimulatedDroplet, ssh_keys: &[SshKey], path: &str) -> Found {
+pub(super) fn lookup(droplet: &SimulatedDroplet, ssh_keys: &[SshKey], path: &str) -> MetadataResponse {
     if path == "/metadata/v1.json" {
-        return Found::Json(everything(droplet, ssh_keys).to_string());
+        return MetadataResponse::Json(full_document(droplet, ssh_keys).to_string());
     }
     let rest = match path.strip_prefix("/metadata/v1") {
-        Some("") => return Found::Redirect("/metadata/v1/".to_owned()),
+        Some("") => return MetadataResponse::Redirect("/metadata/v1/".to_owned()),
         Some(rest) if rest.starts_with('/') => rest,
-        _ => return Found::Nothing,
+        _ => return MetadataResponse::NotFound,
     };
     let mut node = &tree(droplet, ssh_keys);
     for name in rest.split('/').filter(|name| !name.is_empty()) {
         match node.get(name) {
             Some(child) => node = child,
-            None => return Found::Nothing,
+            None => return MetadataResponse::NotFound,
         }
     }
     match node {
-        Value::Object(branch) if rest.ends_with('/') => Found::Text(index(branch)),
-        Value::Object(_) => Found::Redirect(format!("{path}/")),
-        Value::String(text) => Found::Text(text.clone()),
-        _ => Found::Nothing,
+        Value::Object(branch) if rest.ends_with('/') => MetadataResponse::Text(index(branch)),
+        Value::Object(_) => MetadataResponse::Redirect(format!("{path}/")),
+        Value::String(text) => MetadataResponse::Text(text.clone()),
+        _ => MetadataResponse::NotFound,
     }
 }
 
@@ -92,7 +92,7 @@ fn tree(droplet: &SimulatedDroplet, ssh_keys: &[SshKey]) -> Value {
     })
 }
 
-fn everything(droplet: &SimulatedDroplet, ssh_keys: &[SshKey]) -> Value {
+fn full_document(droplet: &SimulatedDroplet, ssh_keys: &[SshKey]) -> Value {
     let private = json!({ "ip_address": droplet.private_address, "netmask": "255.0.0.0", "gateway": "0.0.0.0" });
     let mut interfaces = json!({ "private": [{ "ipv4": private, "mac": mac(droplet, 1), "type": "private" }] });
     if let Some(address) = droplet.public_address {

@@ -5,18 +5,18 @@
 //! droplet that is powered on (`machines`, `site`, `metadata`), on the droplet's own loopback address.
 
 mod account;
-mod api;
 mod control;
+mod corrupt;
+mod droplet_servers;
+mod droplet_site;
 mod droplets;
-mod garble;
 mod json;
-mod machines;
 mod metadata;
 mod monitoring;
-mod paging;
+mod pagination;
+mod router;
 mod serve;
-mod site;
-mod store;
+mod state_file;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -33,10 +33,10 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::clock::Clock;
 use crate::model::{Timestamp, Token};
-use crate::simulation::cloud::{Faults, Settings, World};
-use api::Shared;
-use serve::Ending;
-use store::Store;
+use crate::simulation::cloud::{CloudState, Faults, Settings};
+use router::Shared;
+use serve::ShutdownMode;
+use state_file::StateFile;
 
 /// How an emulator is started.
 #[derive(Debug, Clone)]
@@ -109,21 +109,23 @@ pub struct Emulator {
     address: SocketAddr,
     shared: Arc<Shared>,
     api: JoinHandle<()>,
-    machines: JoinHandle<()>,
+    droplet_servers: JoinHandle<()>,
     stop: DropGuard,
 }
 
 impl Emulator {
     /// Starts the API and the servers of the droplets that the state file has.
     pub async fn start(options: Options) -> Result<Self, EmulatorError> {
-        let (store, state) = Store::open(options.state)?;
+        let (store, state) = StateFile::open(options.state)?;
         let mut world = match state {
-            None => World::new(options.settings),
-            Some(state) => World::restore(options.settings, state).map_err(|error| store.error(error.to_string()))?,
+            None => CloudState::new(options.settings),
+            Some(state) => {
+                CloudState::restore(options.settings, state).map_err(|error| store.error(error.to_string()))?
+            }
         };
         world.set_faults(options.faults);
 
-        machines::raise_open_file_limit();
+        droplet_servers::raise_open_file_limit();
         let next = SocketAddr::from((world.next_address(), options.droplet_port));
         let probe = TcpListener::bind(next).await;
         drop(probe.map_err(|source| EmulatorError::DropletPort { address: next, source })?);
@@ -133,11 +135,15 @@ impl Emulator {
 
         let stop = CancellationToken::new();
         let shared = Arc::new(Shared::new(world, Clock::from_wall_clock(), address, options.token, store));
-        let router = api::router(Arc::clone(&shared));
+        let router = router::router(Arc::clone(&shared));
         Ok(Self {
             address,
-            api: tokio::spawn(serve::serve(listener, router, stop.clone(), Ending::Graceful)),
-            machines: tokio::spawn(machines::run(Arc::clone(&shared), options.droplet_port, stop.clone())),
+            api: tokio::spawn(serve::serve(listener, router, stop.clone(), ShutdownMode::Graceful)),
+            droplet_servers: tokio::spawn(droplet_servers::run(
+                Arc::clone(&shared),
+                options.droplet_port,
+                stop.clone(),
+            )),
             shared,
             stop: stop.drop_guard(),
         })
@@ -154,15 +160,15 @@ impl Emulator {
     }
 
     /// Looks at the world, or changes it, at the time that it is now.
-    pub fn with_world<T>(&self, look: impl FnOnce(&mut World, Timestamp) -> T) -> T {
-        let seen = self.shared.with_world(look);
-        self.shared.machines_changed.notify_one();
+    pub fn with_state<T>(&self, look: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
+        let seen = self.shared.with_state(look);
+        self.shared.droplets_changed.notify_one();
         seen
     }
 
     /// Lets open calls end, within five seconds, and then ends the droplets' servers.
     pub async fn stop(self) {
-        let Self { api, machines, stop, .. } = self;
+        let Self { api, droplet_servers: machines, stop, .. } = self;
         stop.disarm().cancel();
         for (what, task) in [("the API", api), ("the droplets' servers", machines)] {
             if let Err(error) = task.await {
@@ -173,4 +179,4 @@ impl Emulator {
 }
 
 /// How long calls may take to end when the emulator stops.
-const GRACE: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);

@@ -8,36 +8,36 @@ use std::sync::Arc;
 use axum::extract::{Path, RawQuery, State};
 use serde_json::{Value, json};
 
-use super::api::{Answer, Reply, Shared};
-use super::paging::Query;
+use super::pagination::Query;
+use super::router::{HandlerResult, Reply, Shared};
 use crate::model::{DropletId, Timestamp};
-use crate::simulation::cloud::{Refusal, SimulatedDroplet};
+use crate::simulation::cloud::{ApiError, SimulatedDroplet};
 
 /// Seconds between two reports of the agent.
-const PERIOD: u64 = 120;
+const REPORT_INTERVAL_S: u64 = 120;
 /// Most values in an answer, as far apart as it takes.
-const MOST_VALUES: u64 = 1000;
+const MAX_VALUES: u64 = 1000;
 /// What a droplet has of memory, in bytes.
-const MEMORY: f64 = 1_024_000_000.0;
+const MEMORY_BYTES: f64 = 1_024_000_000.0;
 
 /// `GET /v2/monitoring/metrics/droplet/{metric}`
 pub(super) async fn droplet(
     State(shared): State<Arc<Shared>>,
     Path(metric): Path<String>,
     RawQuery(query): RawQuery,
-) -> Answer {
+) -> HandlerResult {
     let query = Query::parse(query.as_deref());
     let number = |name: &str| {
-        let text = query.get(name).ok_or_else(|| Refusal::Invalid(format!("{name} is required.")))?;
-        text.parse::<u64>().map_err(|_| Refusal::Invalid(format!("{name} must be a number, not {text:?}.")))
+        let text = query.get(name).ok_or_else(|| ApiError::Invalid(format!("{name} is required.")))?;
+        text.parse::<u64>().map_err(|_| ApiError::Invalid(format!("{name} must be a number, not {text:?}.")))
     };
     let (id, start, end) = (DropletId(number("host_id")?), number("start")?, number("end")?);
-    let reports = shared.with_world(|world, now| {
+    let reports = shared.with_state(|world, now| {
         // As the API does it: a droplet that is not there has no metrics.
         let droplet = world.droplet(now, id).ok().filter(|droplet| droplet.monitoring);
         droplet.map(|droplet| reports(droplet, start, end.min(now.0 / 1000)))
     });
-    let rows = rows(&metric, id).ok_or_else(|| Refusal::NotServed(format!("the metric {metric}")))?;
+    let rows = rows(&metric, id).ok_or_else(|| ApiError::NotServed(format!("the metric {metric}")))?;
     let result: Vec<Value> = match reports {
         Some(reports) if !reports.is_empty() => rows.into_iter().map(|row| row.render(id, &reports)).collect(),
         _ => Vec::new(),
@@ -51,9 +51,9 @@ type Report = (u64, u64);
 fn reports(droplet: &SimulatedDroplet, start: u64, end: u64) -> Vec<Report> {
     let Some(Timestamp(up)) = droplet.active_at else { return Vec::new() };
     let up = up / 1000;
-    let start = start.max(up).div_ceil(PERIOD) * PERIOD;
-    let step = (end.saturating_sub(start) / PERIOD / MOST_VALUES + 1) * PERIOD;
-    (0..MOST_VALUES).map(|n| start + n * step).take_while(|at| *at <= end).map(|at| (at, at - up)).collect()
+    let start = start.max(up).div_ceil(REPORT_INTERVAL_S) * REPORT_INTERVAL_S;
+    let step = (end.saturating_sub(start) / REPORT_INTERVAL_S / MAX_VALUES + 1) * REPORT_INTERVAL_S;
+    (0..MAX_VALUES).map(|n| start + n * step).take_while(|at| *at <= end).map(|at| (at, at - up)).collect()
 }
 
 /// A series of an answer: its own label, and its value after so many seconds.
@@ -92,8 +92,8 @@ fn rows(metric: &str, id: DropletId) -> Option<Vec<Row>> {
             row(Some("user"), Box::new(move |up| 0.75 * busy_seconds(up))),
         ],
         "load_1" => vec![row(None, Box::new(move |_| busy))],
-        "memory_total" => vec![row(None, Box::new(|_| MEMORY))],
-        "memory_available" => vec![row(None, Box::new(move |_| MEMORY * (1.0 - busy)))],
+        "memory_total" => vec![row(None, Box::new(|_| MEMORY_BYTES))],
+        "memory_available" => vec![row(None, Box::new(move |_| MEMORY_BYTES * (1.0 - busy)))],
         _ => return None,
     })
 }

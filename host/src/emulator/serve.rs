@@ -16,11 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::GRACE;
+use super::SHUTDOWN_GRACE;
 
 /// How open connections end when the server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ending {
+pub(super) enum ShutdownMode {
     /// Calls that have begun are answered.
     Graceful,
     /// At once, as when a machine is switched off.
@@ -42,7 +42,7 @@ pub(super) enum Abort {
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` until `stop`. Dropping the future ends all connections at once.
-pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, ending: Ending) {
+pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, ending: ShutdownMode) {
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -61,9 +61,9 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
         }
     }
     drop(listener);
-    if ending == Ending::Graceful {
+    if ending == ShutdownMode::Graceful {
         let all_ended = async { while connections.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, all_ended).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_GRACE, all_ended).await.is_err() {
             tracing::warn!("connections that would not end are cut");
         }
     }
@@ -78,7 +78,7 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let answer = router.call(request);
         let reset_wanted = Arc::clone(&reset_wanted);
-        async move { abort_or_answer(answer.await, &reset_wanted) }
+        async move { abort_or_respond(answer.await, &reset_wanted) }
     });
     let mut connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
@@ -96,7 +96,7 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     }
 }
 
-fn abort_or_answer(answer: Result<Response, Infallible>, reset_wanted: &AtomicBool) -> Result<Response, Abort> {
+fn abort_or_respond(answer: Result<Response, Infallible>, reset_wanted: &AtomicBool) -> Result<Response, Abort> {
     let Ok(response) = answer;
     match response.extensions().get::<Abort>() {
         None => Ok(response),

@@ -8,12 +8,12 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::api::{Answer, Reply, Shared};
-use super::droplets::read;
+use super::droplets::parse_body;
 use super::json;
-use super::paging::{Query, page};
+use super::pagination::{Query, page};
+use super::router::{HandlerResult, Reply, Shared};
 use crate::model::DropletId;
-use crate::simulation::cloud::{Refusal, TagCount};
+use crate::simulation::cloud::{ApiError, TagSummary};
 
 #[derive(Debug, Deserialize)]
 struct NewTag {
@@ -34,54 +34,58 @@ struct Resource {
 
 impl Resources {
     /// The droplets among them; there is nothing else to tag.
-    fn droplets(&self) -> Result<Vec<DropletId>, Refusal> {
+    fn droplets(&self) -> Result<Vec<DropletId>, ApiError> {
         let droplet = |resource: &Resource| {
             let id = match &resource.resource_id {
                 Value::String(text) => text.parse().ok(),
                 other => other.as_u64(),
             };
-            id.filter(|_| resource.resource_type == "droplet").map(DropletId).ok_or(Refusal::NotFound)
+            id.filter(|_| resource.resource_type == "droplet").map(DropletId).ok_or(ApiError::NotFound)
         };
         self.resources.iter().map(droplet).collect()
     }
 }
 
 /// `GET /v2/tags`
-pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Answer {
-    let tags: Vec<TagCount> = shared.with_world(|world, now| world.tags(now));
-    let render = |tag: &TagCount| json::tag(tag, &shared.url(""));
+pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> HandlerResult {
+    let tags: Vec<TagSummary> = shared.with_state(|world, now| world.tags(now));
+    let render = |tag: &TagSummary| json::tag(tag, &shared.url(""));
     page("tags", &tags, &Query::parse(query.as_deref()), &shared.url("/v2/tags"), render).map(Reply::ok)
 }
 
 /// `POST /v2/tags`
-pub(super) async fn create(State(shared): State<Arc<Shared>>, body: Bytes) -> Answer {
-    let name = read::<NewTag>(&body)?.name.unwrap_or_default();
-    let tag = shared.with_world(|world, now| world.create_tag(now, &name))?;
+pub(super) async fn create(State(shared): State<Arc<Shared>>, body: Bytes) -> HandlerResult {
+    let name = parse_body::<NewTag>(&body)?.name.unwrap_or_default();
+    let tag = shared.with_state(|world, now| world.create_tag(now, &name))?;
     Ok(Reply::Json(StatusCode::CREATED, json!({ "tag": json::tag(&tag, &shared.url("")) })))
 }
 
 /// `GET /v2/tags/{name}`
-pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Answer {
-    let tag = shared.with_world(|world, now| world.tag(now, &name))?;
+pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> HandlerResult {
+    let tag = shared.with_state(|world, now| world.tag(now, &name))?;
     Ok(Reply::ok(json!({ "tag": json::tag(&tag, &shared.url("")) })))
 }
 
 /// `DELETE /v2/tags/{name}`
-pub(super) async fn delete(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> Answer {
-    shared.with_world(|world, _| world.delete_tag(&name))?;
-    Ok(Reply::Nothing)
+pub(super) async fn delete(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> HandlerResult {
+    shared.with_state(|world, _| world.delete_tag(&name))?;
+    Ok(Reply::NoContent)
 }
 
 /// `POST /v2/tags/{name}/resources`
-pub(super) async fn assign(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body: Bytes) -> Answer {
-    let ids = read::<Resources>(&body)?.droplets()?;
-    shared.with_world(|world, now| world.tag_droplets(now, &name, &ids))?;
-    Ok(Reply::Nothing)
+pub(super) async fn assign(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body: Bytes) -> HandlerResult {
+    let ids = parse_body::<Resources>(&body)?.droplets()?;
+    shared.with_state(|world, now| world.tag_droplets(now, &name, &ids))?;
+    Ok(Reply::NoContent)
 }
 
 /// `DELETE /v2/tags/{name}/resources`
-pub(super) async fn unassign(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body: Bytes) -> Answer {
-    let ids = read::<Resources>(&body)?.droplets()?;
-    shared.with_world(|world, now| world.untag_droplets(now, &name, &ids))?;
-    Ok(Reply::Nothing)
+pub(super) async fn unassign(
+    State(shared): State<Arc<Shared>>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> HandlerResult {
+    let ids = parse_body::<Resources>(&body)?.droplets()?;
+    shared.with_state(|world, now| world.untag_droplets(now, &name, &ids))?;
+    Ok(Reply::NoContent)
 }

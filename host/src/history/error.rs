@@ -6,7 +6,7 @@ use crate::model::Timestamp;
 
 /// Why the history cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-pub enum HistoryError {
+pub enum TimeSeriesError {
     /// The file cannot be opened or made.
     #[error("cannot open the history {}: {reason}; check that the file and its folder may be written", path.display())]
     Open {
@@ -20,7 +20,7 @@ pub enum HistoryError {
         "the history {} has schema {found}, and this doproxy knows up to {known}; use the doproxy that wrote it, or name another `history`",
         path.display()
     )]
-    Newer {
+    UnsupportedVersion {
         /// The database file.
         path: PathBuf,
         /// Its schema version.
@@ -30,7 +30,7 @@ pub enum HistoryError {
     },
     /// It is another program's database, or the inventory.
     #[error("{} is a database, and no history; name another `history`", path.display())]
-    Other {
+    ForeignDatabase {
         /// The database file.
         path: PathBuf,
     },
@@ -41,7 +41,7 @@ pub enum HistoryError {
     #[error(
         "the history has {found} of {wanted} samples of {name} from {from} to {to}; the others are older than `metrics.retention`, or the history was moved away since"
     )]
-    Gone {
+    MissingSamples {
         /// The series.
         name: String,
         /// All were later than this.

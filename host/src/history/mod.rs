@@ -9,10 +9,10 @@
 //! begun, a file that cannot be used leaves the history in memory, and what cannot be written now is written later. Each
 //! is said loudly.
 
-mod age;
+mod downsampling;
 mod error;
-mod ring;
-mod store;
+mod ring_buffer;
+mod sqlite;
 #[cfg(test)]
 mod tests;
 
@@ -23,27 +23,27 @@ use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
-pub use age::{Point, Recorded, Retention};
-pub use error::HistoryError;
+pub use downsampling::{AggregatedPoint, Retention, SeriesHistory};
+pub use error::TimeSeriesError;
 
 use crate::model::{Sample, SeriesId, SeriesRef, Timestamp};
-use ring::Ring;
-use store::{Place, Store};
+use ring_buffer::Ring;
+use sqlite::{Location, SqliteStore};
 
 /// How far back the rings go until somebody asks for more.
-const HORIZON: Duration = Duration::from_hours(6);
+const DEFAULT_HORIZON: Duration = Duration::from_hours(6);
 
 /// Samples this much later than now are from a time when the clock was wrong.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
 /// Most samples that wait for a disk that cannot be written: some hours of a busy fleet.
-const MOST_WAITING: usize = 200_000;
+const MAX_PENDING_SAMPLES: usize = 200_000;
 
 /// Most series that are known. Whoever makes more has a label that is never the same twice.
-const MOST_SERIES: usize = 10_000;
+const MAX_SERIES: usize = 10_000;
 
 /// A trouble that lasts is said again after so many failed writes; at 15 s, each ten minutes.
-const SAY_AGAIN_AFTER: u32 = 40;
+const REPEAT_ERROR_AFTER: u32 = 40;
 
 /// What tells apart the series that are open.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -58,12 +58,12 @@ pub struct SeriesKey {
 
 /// The samples of all series of a fleet.
 #[derive(Debug)]
-pub struct History(Mutex<Inner>);
+pub struct TimeSeriesStore(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    store: Store,
-    series: BTreeMap<SeriesId, Known>,
+    store: SqliteStore,
+    series: BTreeMap<SeriesId, CachedSeries>,
     open: HashMap<SeriesKey, SeriesId>,
     /// The next free number.
     next: u32,
@@ -71,72 +71,72 @@ struct Inner {
     /// Series that the file does not have yet.
     new_series: Vec<SeriesId>,
     /// Samples that the file does not have yet, in order.
-    waiting: Vec<(SeriesId, Sample)>,
+    pending: Vec<(SeriesId, Sample)>,
     /// What is wrong with the file, and how many writes have failed since that was said.
-    trouble: Option<(String, u32)>,
-    age: age::Schedule,
+    last_error: Option<(String, u32)>,
+    prune_schedule: downsampling::PruneSchedule,
 }
 
 /// A series of this process, with its newest samples.
 #[derive(Debug)]
-struct Known {
+struct CachedSeries {
     key: SeriesKey,
     ring: Ring,
 }
 
 /// How the history is doing, for `status` and `check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
+pub struct StoreStatus {
     /// The file, or `in memory`.
-    pub place: String,
+    pub location: String,
     /// Whether it outlives this process.
     pub durable: bool,
     /// What is wrong with the file, where something is.
-    pub trouble: Option<String>,
+    pub last_error: Option<String>,
     /// Series that are known.
     pub series: usize,
     /// Bytes of the database, its log left out.
     pub bytes: u64,
 }
 
-impl History {
+impl TimeSeriesStore {
     /// Opens the history at `path`, and makes it where there is none. Where that cannot be done it is in memory, which
     /// is said in a warning and in [`Condition`]; a damaged file is moved aside first.
     pub fn open(path: &Path, now: Timestamp) -> Self {
         let mut trouble = None;
-        let mut opened = Store::open(path).and_then(|store| Inner::of(store, now));
-        if let Err(HistoryError::Open { reason, .. } | HistoryError::Sqlite { reason, .. }) = &opened
-            && store::is_damage(reason)
+        let mut opened = SqliteStore::open(path).and_then(|store| Inner::of(store, now));
+        if let Err(TimeSeriesError::Open { reason, .. } | TimeSeriesError::Sqlite { reason, .. }) = &opened
+            && sqlite::is_corruption(reason)
         {
-            moved_aside(path, now, reason);
-            opened = Store::open(path).and_then(|store| Inner::of(store, now));
+            move_damaged_aside(path, now, reason);
+            opened = SqliteStore::open(path).and_then(|store| Inner::of(store, now));
         }
         let mut inner = opened.unwrap_or_else(|error| {
             tracing::warn!("{error}; what is measured is kept in memory, and lost when doproxy ends");
             trouble = Some((error.to_string(), 0));
-            Inner::empty(Store::in_memory())
+            Inner::empty(SqliteStore::in_memory())
         });
-        inner.trouble = trouble;
+        inner.last_error = trouble;
         Self(Mutex::new(inner))
     }
 
     /// Looks at the history at `path`, while another process may write it: what is appended stays in memory.
-    pub fn look(path: &Path, now: Timestamp) -> Result<Self, HistoryError> {
-        Store::look(path).and_then(|store| Inner::of(store, now)).map(|inner| Self(Mutex::new(inner)))
+    pub fn open_read_only(path: &Path, now: Timestamp) -> Result<Self, TimeSeriesError> {
+        SqliteStore::open_read_only(path).and_then(|store| Inner::of(store, now)).map(|inner| Self(Mutex::new(inner)))
     }
 
     /// A history that is gone with this process.
     pub fn in_memory() -> Self {
-        Self(Mutex::new(Inner::empty(Store::in_memory())))
+        Self(Mutex::new(Inner::empty(SqliteStore::in_memory())))
     }
 
     /// The series of this key, which is begun where it is not known yet; `None` when there are too many.
-    pub fn series(&self, key: &SeriesKey) -> Option<SeriesId> {
-        self.inner().series(key)
+    pub fn get_or_create(&self, key: &SeriesKey) -> Option<SeriesId> {
+        self.inner().get_or_create(key)
     }
 
     /// The open series of a name, with when their newest sample was taken.
-    pub fn named(&self, name: &str) -> Vec<(SeriesId, Option<Timestamp>)> {
+    pub fn series_named(&self, name: &str) -> Vec<(SeriesId, Option<Timestamp>)> {
         let inner = self.inner();
         let named = inner.series.iter().filter(|(_, known)| known.key.name == name);
         named.map(|(id, known)| (*id, known.ring.newest().map(|sample| sample.at))).collect()
@@ -150,8 +150,8 @@ impl History {
     }
 
     /// Writes what is not written yet, in one transaction. What cannot be written now stays for the next time.
-    pub fn flush(&self) -> Result<(), HistoryError> {
-        if self.inner().nothing_waits() { Ok(()) } else { self.write(|_| Ok(())) }
+    pub fn flush(&self) -> Result<(), TimeSeriesError> {
+        if self.inner().is_flushed() { Ok(()) } else { self.write(|_| Ok(())) }
     }
 
     /// The newest sample of a series.
@@ -171,7 +171,7 @@ impl History {
 
     /// A reference to the samples of a series that are at most `window` older than `now`, and at least to its newest.
     /// `None` where it has none.
-    pub fn refer(
+    pub fn window_ref(
         &self,
         series: SeriesId,
         window: Duration,
@@ -200,39 +200,44 @@ impl History {
     }
 
     /// The samples that a reference stands for, oldest first. Recent ones come from memory.
-    pub fn window(&self, reference: &SeriesRef) -> Result<Vec<Sample>, HistoryError> {
+    pub fn window(&self, reference: &SeriesRef) -> Result<Vec<Sample>, TimeSeriesError> {
         let mut found = self.windows(std::slice::from_ref(reference))?;
         Ok(found.pop().unwrap_or_default())
     }
 
     /// As [`window`](Self::window), of several series at once, in their order: the file is read once for all.
-    pub fn windows(&self, references: &[SeriesRef]) -> Result<Vec<Vec<Sample>>, HistoryError> {
+    pub fn windows(&self, references: &[SeriesRef]) -> Result<Vec<Vec<Sample>>, TimeSeriesError> {
         self.inner().windows(references)
     }
 
     /// Lets rings go back at least this far, so that windows of this length are never read from disk.
-    pub fn keep(&self, horizon: Duration, now: Timestamp) {
-        self.inner().keep(horizon, now);
+    pub fn extend_horizon(&self, horizon: Duration, now: Timestamp) {
+        self.inner().extend_horizon(horizon, now);
     }
 
     /// Makes fewer of what is older than the retention. Costs nothing while there is nothing to do.
-    pub fn prune(&self, retention: &Retention, now: Timestamp) -> Result<(), HistoryError> {
+    pub fn prune(&self, retention: &Retention, now: Timestamp) -> Result<(), TimeSeriesError> {
         self.inner().prune(retention, now)
     }
 
     /// What is known of all series of a name between two times, raw or down-sampled.
-    pub fn recorded(&self, name: &str, from: Timestamp, to: Timestamp) -> Result<Vec<Recorded>, HistoryError> {
-        self.read(|connection| age::recorded(connection, name, from, to))
+    pub fn series_history(
+        &self,
+        name: &str,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Result<Vec<SeriesHistory>, TimeSeriesError> {
+        self.read(|connection| downsampling::read_history(connection, name, from, to))
     }
 
     /// How it is doing.
-    pub fn condition(&self) -> Condition {
+    pub fn status(&self) -> StoreStatus {
         let inner = self.inner();
         let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
-        Condition {
-            place: inner.store.place(),
-            durable: matches!(inner.store.place, Place::File(_)),
-            trouble: inner.trouble.as_ref().map(|(trouble, _)| trouble.clone()),
+        StoreStatus {
+            location: inner.store.location(),
+            durable: matches!(inner.store.location, Location::File(_)),
+            last_error: inner.last_error.as_ref().map(|(trouble, _)| trouble.clone()),
             series: inner.series.len(),
             bytes: inner.store.connection.query_row(size, [], |row| row.get(0)).unwrap_or(0),
         }
@@ -242,14 +247,14 @@ impl History {
     pub(crate) fn write<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, HistoryError> {
+    ) -> Result<T, TimeSeriesError> {
         self.inner().write(work)
     }
 
     /// Reads from the database. What was appended since the last write is not there yet.
-    pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, HistoryError> {
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, TimeSeriesError> {
         let inner = self.inner();
-        work(&inner.store.connection).map_err(|reason| inner.failed("read", reason))
+        work(&inner.store.connection).map_err(|reason| inner.sqlite_error("read", reason))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -258,38 +263,38 @@ impl History {
     }
 }
 
-impl Drop for History {
+impl Drop for TimeSeriesStore {
     fn drop(&mut self) {
         let _ = self.flush();
     }
 }
 
 impl Inner {
-    fn empty(store: Store) -> Self {
+    fn empty(store: SqliteStore) -> Self {
         Self {
             store,
             series: BTreeMap::new(),
             open: HashMap::new(),
             next: 1,
-            horizon: HORIZON,
+            horizon: DEFAULT_HORIZON,
             new_series: Vec::new(),
-            waiting: Vec::new(),
-            trouble: None,
-            age: age::Schedule::default(),
+            pending: Vec::new(),
+            last_error: None,
+            prune_schedule: downsampling::PruneSchedule::default(),
         }
     }
 
     /// What the file has, with rings that are filled.
-    fn of(store: Store, now: Timestamp) -> Result<Self, HistoryError> {
+    fn of(store: SqliteStore, now: Timestamp) -> Result<Self, TimeSeriesError> {
         let mut inner = Self::empty(store);
-        let read = inner.end_series_from_the_future(now).and_then(|()| inner.load(now.minus(HORIZON)));
-        read.map_err(|reason| inner.failed("read", reason))?;
+        let read = inner.close_future_series(now).and_then(|()| inner.load(now.minus(DEFAULT_HORIZON)));
+        read.map_err(|reason| inner.sqlite_error("read", reason))?;
         Ok(inner)
     }
 
     /// Series with samples from a time when the clock was wrong take no more: a new one of the same key goes on.
-    fn end_series_from_the_future(&mut self, now: Timestamp) -> rusqlite::Result<()> {
-        if !matches!(self.store.place, Place::File(_)) {
+    fn close_future_series(&mut self, now: Timestamp) -> rusqlite::Result<()> {
+        if !matches!(self.store.location, Location::File(_)) {
             return Ok(());
         }
         let ended = self.store.connection.execute(
@@ -317,7 +322,7 @@ impl Inner {
             let key = SeriesKey { name: row.get(1)?, labels, unit: row.get(3)? };
             let id = SeriesId(row.get(0)?);
             self.open.insert(key.clone(), id);
-            self.series.insert(id, Known { key, ring: Ring::since(since) });
+            self.series.insert(id, CachedSeries { key, ring: Ring::since(since) });
         }
         let mut statement = connection.prepare("SELECT series, at, value FROM samples WHERE at > ?1 ORDER BY at")?;
         let mut rows = statement.query([since.0])?;
@@ -329,17 +334,17 @@ impl Inner {
         Ok(())
     }
 
-    fn series(&mut self, key: &SeriesKey) -> Option<SeriesId> {
+    fn get_or_create(&mut self, key: &SeriesKey) -> Option<SeriesId> {
         if let Some(id) = self.open.get(key) {
             return Some(*id);
         }
-        if self.series.len() >= MOST_SERIES {
+        if self.series.len() >= MAX_SERIES {
             return None;
         }
         let id = SeriesId(self.next);
         self.next += 1;
         self.open.insert(key.clone(), id);
-        self.series.insert(id, Known { key: key.clone(), ring: Ring::default() });
+        self.series.insert(id, CachedSeries { key: key.clone(), ring: Ring::default() });
         self.new_series.push(id);
         Some(id)
     }
@@ -351,26 +356,28 @@ impl Inner {
             // SQLite knows one zero, and what a policy saw has to be read again to the bit.
             let sample = Sample { value: sample.value + 0.0, ..*sample };
             if known.ring.push(sample, self.horizon) {
-                self.waiting.push((series, sample));
+                self.pending.push((series, sample));
                 taken += 1;
             }
         }
-        if matches!(self.store.place, Place::Looked(_)) {
-            self.waiting.clear();
-        } else if self.waiting.len() > MOST_WAITING {
-            let lost = self.waiting.len() - MOST_WAITING;
-            self.waiting.drain(..lost);
+        if matches!(self.store.location, Location::ReadOnlyFile(_)) {
+            self.pending.clear();
+        } else if self.pending.len() > MAX_PENDING_SAMPLES {
+            let lost = self.pending.len() - MAX_PENDING_SAMPLES;
+            self.pending.drain(..lost);
             tracing::warn!("{lost} samples will not be in the history: it could not be written for too long");
         }
         taken
     }
 
-    fn nothing_waits(&self) -> bool {
-        self.new_series.is_empty() && self.waiting.is_empty() || matches!(self.store.place, Place::Looked(_))
+    fn is_flushed(&self) -> bool {
+        self.new_series.is_empty() && self.pending.is_empty()
+            || matches!(self.store.location, Location::ReadOnlyFile(_))
     }
 
-    fn windows(&self, references: &[SeriesRef]) -> Result<Vec<Vec<Sample>>, HistoryError> {
-        let mut found: Vec<Option<Vec<Sample>>> = references.iter().map(|reference| self.in_ring(reference)).collect();
+    fn windows(&self, references: &[SeriesRef]) -> Result<Vec<Vec<Sample>>, TimeSeriesError> {
+        let mut found: Vec<Option<Vec<Sample>>> =
+            references.iter().map(|reference| self.read_ring(reference)).collect();
         let missing = || references.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(wanted, _)| wanted);
         if let (Some(from), Some(to)) =
             (missing().map(|wanted| wanted.from).min(), missing().map(|wanted| wanted.to).max())
@@ -379,17 +386,17 @@ impl Inner {
             for wanted in missing() {
                 read.insert(wanted.series, Vec::new());
             }
-            self.read_between(from, to, &mut read).map_err(|reason| self.failed("read", reason))?;
+            self.read_between(from, to, &mut read).map_err(|reason| self.sqlite_error("read", reason))?;
             for (wanted, found) in references.iter().zip(&mut found).filter(|(_, found)| found.is_none()) {
                 let samples = read.get(&wanted.series).into_iter().flatten();
                 *found = Some(samples.filter(|one| one.at > wanted.from && one.at <= wanted.to).copied().collect());
             }
         }
         let samples = found.into_iter().map(Option::unwrap_or_default);
-        references.iter().zip(samples).map(|(wanted, samples)| whole(wanted, samples)).collect()
+        references.iter().zip(samples).map(|(wanted, samples)| check_complete(wanted, samples)).collect()
     }
 
-    fn in_ring(&self, wanted: &SeriesRef) -> Option<Vec<Sample>> {
+    fn read_ring(&self, wanted: &SeriesRef) -> Option<Vec<Sample>> {
         if wanted.count == 0 {
             return Some(Vec::new());
         }
@@ -413,7 +420,7 @@ impl Inner {
             }
         }
         // What waits is newer than what is written.
-        for (series, sample) in self.waiting.iter().filter(|(_, sample)| sample.at > from && sample.at <= to) {
+        for (series, sample) in self.pending.iter().filter(|(_, sample)| sample.at > from && sample.at <= to) {
             if let Some(samples) = into.get_mut(series) {
                 samples.push(*sample);
             }
@@ -421,7 +428,7 @@ impl Inner {
         Ok(())
     }
 
-    fn keep(&mut self, horizon: Duration, now: Timestamp) {
+    fn extend_horizon(&mut self, horizon: Duration, now: Timestamp) {
         if horizon <= self.horizon {
             return;
         }
@@ -431,44 +438,44 @@ impl Inner {
         match self.read_between(since, now, &mut older) {
             Ok(()) => {
                 for (id, known) in &mut self.series {
-                    known.ring.reach_back(older.get(id).map_or(&[], Vec::as_slice), since);
+                    known.ring.prepend(older.get(id).map_or(&[], Vec::as_slice), since);
                 }
             }
             Err(reason) => {
-                tracing::warn!("{}; policies see a shorter history", self.failed("read", reason));
+                tracing::warn!("{}; policies see a shorter history", self.sqlite_error("read", reason));
             }
         }
     }
 
-    fn prune(&mut self, retention: &Retention, now: Timestamp) -> Result<(), HistoryError> {
-        let limited = if matches!(self.store.place, Place::Memory) { retention.in_memory() } else { *retention };
-        if matches!(self.store.place, Place::Looked(_)) || !self.age.is_due(now) {
+    fn prune(&mut self, retention: &Retention, now: Timestamp) -> Result<(), TimeSeriesError> {
+        let limited = if matches!(self.store.location, Location::Memory) { retention.in_memory() } else { *retention };
+        if matches!(self.store.location, Location::ReadOnlyFile(_)) || !self.prune_schedule.is_due(now) {
             return Ok(());
         }
-        let more = self.write(|transaction| age::prune(transaction, &limited, now))?;
-        self.age.done(now, more);
+        let more = self.write(|transaction| downsampling::prune(transaction, &limited, now))?;
+        self.prune_schedule.reschedule(now, more);
         Ok(())
     }
 
-    fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, HistoryError> {
-        if matches!(self.store.place, Place::Looked(_)) {
-            return Err(HistoryError::ReadOnly);
+    fn write<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, TimeSeriesError> {
+        if matches!(self.store.location, Location::ReadOnlyFile(_)) {
+            return Err(TimeSeriesError::ReadOnly);
         }
         let written = self.transact(work);
         match written {
             Ok(value) => {
                 self.new_series.clear();
-                self.waiting.clear();
-                if let (Some((trouble, _)), Place::File(path)) = (&self.trouble, &self.store.place) {
+                self.pending.clear();
+                if let (Some((trouble, _)), Location::File(path)) = (&self.last_error, &self.store.location) {
                     tracing::warn!(%trouble, "the history {} can be written again", path.display());
-                    self.trouble = None;
+                    self.last_error = None;
                 }
                 Ok(value)
             }
             Err(reason) => {
-                let damaged = store::is_damage(&reason);
-                let error = self.failed("write", reason);
-                self.suffer(&error, damaged);
+                let damaged = sqlite::is_corruption(&reason);
+                let error = self.sqlite_error("write", reason);
+                self.record_failure(&error, damaged);
                 Err(error)
             }
         }
@@ -477,7 +484,7 @@ impl Inner {
     fn transact<T>(&mut self, work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let transaction = self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         for id in &self.new_series {
-            let Some(Known { key, .. }) = self.series.get(id) else { continue };
+            let Some(CachedSeries { key, .. }) = self.series.get(id) else { continue };
             let labels = serde_json::to_string(&key.labels).unwrap_or_default();
             transaction
                 .prepare_cached("INSERT INTO series (id, name, labels, unit) VALUES (?1, ?2, ?3, ?4)")?
@@ -486,7 +493,7 @@ impl Inner {
         {
             let mut insert =
                 transaction.prepare_cached("INSERT INTO samples (at, series, value) VALUES (?1, ?2, ?3)")?;
-            for (id, sample) in &self.waiting {
+            for (id, sample) in &self.pending {
                 insert.execute(params![sample.at.0, id.0, sample.value])?;
             }
         }
@@ -496,42 +503,42 @@ impl Inner {
     }
 
     /// Goes on with a file that failed: a damaged one is replaced and filled from memory, any other is tried again.
-    fn suffer(&mut self, error: &HistoryError, damaged: bool) {
+    fn record_failure(&mut self, error: &TimeSeriesError, damaged: bool) {
         let said = error.to_string();
-        if damaged && let Place::File(path) = &self.store.place {
+        if damaged && let Location::File(path) = &self.store.location {
             let path = path.clone();
             // Closed before its file is moved, so that it does not write into what is there no more.
-            self.store = Store::in_memory();
+            self.store = SqliteStore::in_memory();
             let now = self.series.values().filter_map(|known| known.ring.newest()).map(|sample| sample.at).max();
-            moved_aside(&path, now.unwrap_or_default(), &error);
-            match Store::open(&path) {
+            move_damaged_aside(&path, now.unwrap_or_default(), &error);
+            match SqliteStore::open(&path) {
                 Ok(store) => self.store = store,
                 Err(error) => {
                     tracing::error!("{error}; what is measured is kept in memory, and lost when doproxy ends");
-                    self.trouble = Some((error.to_string(), 0));
+                    self.last_error = Some((error.to_string(), 0));
                 }
             }
             self.new_series = self.series.keys().copied().collect();
-            self.waiting = self.series.iter().flat_map(|(id, known)| known.ring.all().map(|one| (*id, one))).collect();
+            self.pending = self.series.iter().flat_map(|(id, known)| known.ring.all().map(|one| (*id, one))).collect();
             return;
         }
-        let failed = match &self.trouble {
-            Some((before, failed)) if *before == said && *failed < SAY_AGAIN_AFTER => failed + 1,
+        let failed = match &self.last_error {
+            Some((before, failed)) if *before == said && *failed < REPEAT_ERROR_AFTER => failed + 1,
             _ => {
                 tracing::error!("{said}; what is measured waits in memory until it can be written");
                 0
             }
         };
-        self.trouble = Some((said, failed));
+        self.last_error = Some((said, failed));
     }
 
-    fn failed(&self, action: &'static str, reason: rusqlite::Error) -> HistoryError {
-        HistoryError::Sqlite { action, place: self.store.place(), reason }
+    fn sqlite_error(&self, action: &'static str, reason: rusqlite::Error) -> TimeSeriesError {
+        TimeSeriesError::Sqlite { action, place: self.store.location(), reason }
     }
 }
 
-fn moved_aside(path: &Path, now: Timestamp, why: &dyn std::fmt::Display) {
-    match store::move_aside(path, now) {
+fn move_damaged_aside(path: &Path, now: Timestamp, why: &dyn std::fmt::Display) {
+    match sqlite::move_aside(path, now) {
         Ok(aside) => tracing::error!(
             "the history {} is damaged ({why}) and was moved to {}; a new one is begun, and older decisions cannot be replayed",
             path.display(),
@@ -541,11 +548,11 @@ fn moved_aside(path: &Path, now: Timestamp, why: &dyn std::fmt::Display) {
     }
 }
 
-fn whole(wanted: &SeriesRef, samples: Vec<Sample>) -> Result<Vec<Sample>, HistoryError> {
+fn check_complete(wanted: &SeriesRef, samples: Vec<Sample>) -> Result<Vec<Sample>, TimeSeriesError> {
     if samples.len() == wanted.count as usize {
         return Ok(samples);
     }
-    Err(HistoryError::Gone {
+    Err(TimeSeriesError::MissingSamples {
         name: wanted.name.clone(),
         from: wanted.from,
         to: wanted.to,

@@ -30,64 +30,64 @@ fn folder() -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-fn refer(history: &History, series: SeriesId, window: Duration, now: Timestamp) -> SeriesRef {
-    history.refer(series, window, now, INTERVAL, false).expect("it has samples")
+fn window_ref(history: &TimeSeriesStore, series: SeriesId, window: Duration, now: Timestamp) -> SeriesRef {
+    history.window_ref(series, window, now, INTERVAL, false).expect("it has samples")
 }
 
 #[test]
 fn samples_are_there_after_a_restart() {
     let (_dir, path) = folder();
-    let history = History::open(&path, NOW);
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&path, NOW);
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW, 100), NOW);
-    let reference = refer(&history, id, Duration::from_hours(1), NOW);
+    let reference = window_ref(&history, id, Duration::from_hours(1), NOW);
     drop(history);
 
-    let again = History::open(&path, NOW);
+    let again = TimeSeriesStore::open(&path, NOW);
 
-    assert_eq!(again.series(&key("a")), Some(id));
+    assert_eq!(again.get_or_create(&key("a")), Some(id));
     assert_eq!(again.window(&reference).unwrap(), samples(NOW, 100));
     assert_eq!(again.newest(id), Some(sample(NOW, 99.0)));
-    assert!(again.condition().durable);
+    assert!(again.status().durable);
 }
 
 #[test]
 fn a_zero_is_the_same_to_the_bit_after_a_restart() {
     let (_dir, file) = folder();
-    let bits = |history: &History, id| {
-        let window = history.window(&refer(history, id, Duration::from_hours(1), NOW)).unwrap();
+    let bits = |history: &TimeSeriesStore, id| {
+        let window = history.window(&window_ref(history, id, Duration::from_hours(1), NOW)).unwrap();
         window.iter().map(|sample| sample.value.to_bits()).collect::<Vec<u64>>()
     };
     let before = {
-        let history = History::open(&file, NOW);
-        let id = history.series(&key("a")).unwrap();
+        let history = TimeSeriesStore::open(&file, NOW);
+        let id = history.get_or_create(&key("a")).unwrap();
         // What the sum over nothing is.
         history.append(id, &[sample(NOW, -0.0)], NOW);
         history.flush().unwrap();
         bits(&history, id)
     };
 
-    let history = History::open(&file, NOW);
+    let history = TimeSeriesStore::open(&file, NOW);
 
-    assert_eq!(bits(&history, history.series(&key("a")).unwrap()), before);
+    assert_eq!(bits(&history, history.get_or_create(&key("a")).unwrap()), before);
 }
 
 #[test]
 fn a_series_is_its_name_its_labels_and_its_unit() {
-    let history = History::in_memory();
+    let history = TimeSeriesStore::in_memory();
     let labelled = SeriesKey { labels: vec![("zone".into(), "a".into())], ..key("a") };
     let other_unit = SeriesKey { unit: "ms".into(), ..key("a") };
 
-    let ids = [key("a"), labelled.clone(), other_unit, key("b")].map(|key| history.series(&key).unwrap().0);
+    let ids = [key("a"), labelled.clone(), other_unit, key("b")].map(|key| history.get_or_create(&key).unwrap().0);
 
     assert_eq!(ids, [1, 2, 3, 4]);
-    assert_eq!(history.series(&labelled), Some(SeriesId(2)));
+    assert_eq!(history.get_or_create(&labelled), Some(SeriesId(2)));
 }
 
 #[test]
 fn what_is_not_later_or_no_number_or_of_the_future_is_left_out() {
-    let history = History::in_memory();
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::in_memory();
+    let id = history.get_or_create(&key("a")).unwrap();
     let at = |ms: u64| Timestamp(NOW.0 - 1000 + ms);
 
     let taken = history.append(
@@ -105,31 +105,35 @@ fn what_is_not_later_or_no_number_or_of_the_future_is_left_out() {
     );
 
     assert_eq!(taken, 2);
-    let kept = history.window(&refer(&history, id, Duration::from_hours(1), NOW)).unwrap();
+    let kept = history.window(&window_ref(&history, id, Duration::from_hours(1), NOW)).unwrap();
     assert_eq!(kept, [sample(at(10), 1.0), sample(at(30), 4.0)]);
 }
 
 #[test]
 fn a_reference_without_a_window_is_to_the_newest_sample() {
-    let history = History::in_memory();
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::in_memory();
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW.minus(Duration::from_hours(1)), 9), NOW);
 
-    let reference = refer(&history, id, Duration::ZERO, NOW);
+    let reference = window_ref(&history, id, Duration::ZERO, NOW);
 
     assert_eq!(history.window(&reference).unwrap(), [sample(NOW.minus(Duration::from_hours(1)), 8.0)]);
-    assert_eq!(history.refer(history.series(&key("b")).unwrap(), Duration::ZERO, NOW, INTERVAL, false), None);
+    assert_eq!(
+        history.window_ref(history.get_or_create(&key("b")).unwrap(), Duration::ZERO, NOW, INTERVAL, false),
+        None
+    );
 }
 
 #[test]
 fn windows_older_than_the_rings_come_from_disk_and_are_the_same() {
     let (_dir, path) = folder();
-    let history = History::open(&path, NOW);
-    let (a, b) = (history.series(&key("a")).unwrap(), history.series(&key("b")).unwrap());
+    let history = TimeSeriesStore::open(&path, NOW);
+    let (a, b) = (history.get_or_create(&key("a")).unwrap(), history.get_or_create(&key("b")).unwrap());
     let begin = samples(NOW, 500);
     history.append(a, &begin, NOW);
     history.append(b, &begin[..7], NOW);
-    let old = [refer(&history, a, Duration::from_mins(10), NOW), refer(&history, b, Duration::from_hours(3), NOW)];
+    let old =
+        [window_ref(&history, a, Duration::from_mins(10), NOW), window_ref(&history, b, Duration::from_hours(3), NOW)];
     let before = history.windows(&old).unwrap();
     let later = NOW.plus(Duration::from_hours(8));
     history.append(a, &samples(later, 1000), later);
@@ -147,25 +151,25 @@ fn windows_older_than_the_rings_come_from_disk_and_are_the_same() {
 #[test]
 fn a_longer_horizon_is_read_back_once() {
     let (_dir, path) = folder();
-    let history = History::open(&path, NOW);
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&path, NOW);
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW, 5760), NOW);
     drop(history);
-    let history = History::open(&path, NOW);
+    let history = TimeSeriesStore::open(&path, NOW);
     let day = Duration::from_hours(24);
-    assert!(refer(&history, id, day, NOW).count < 1500);
+    assert!(window_ref(&history, id, day, NOW).count < 1500);
 
-    history.keep(day, NOW);
+    history.extend_horizon(day, NOW);
 
-    assert_eq!(refer(&history, id, day, NOW).count, 5760);
+    assert_eq!(window_ref(&history, id, day, NOW).count, 5760);
 }
 
 #[test]
 fn samples_that_are_gone_are_named() {
-    let history = History::in_memory();
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::in_memory();
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW, 5), NOW);
-    let reference = SeriesRef { count: 7, ..refer(&history, id, Duration::from_hours(1), NOW) };
+    let reference = SeriesRef { count: 7, ..window_ref(&history, id, Duration::from_hours(1), NOW) };
 
     let error = history.window(&reference).unwrap_err();
 
@@ -176,15 +180,15 @@ fn samples_that_are_gone_are_named() {
 fn old_samples_become_a_mean_and_a_maximum_and_in_the_end_nothing() {
     let (_dir, path) = folder();
     let begin = Timestamp(NOW.0 - NOW.0 % 300_000);
-    let history = History::open(&path, begin);
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&path, begin);
+    let id = history.get_or_create(&key("a")).unwrap();
     let first: Vec<Sample> = (0..40_u32).map(|n| sample(begin.plus(INTERVAL * n), f64::from(n))).collect();
     history.append(id, &first, begin.plus(Duration::from_hours(1)));
     let retention = Retention { raw: Duration::from_hours(2), downsampled: Duration::from_hours(24) };
     let recorded = |now: Timestamp| {
         history.prune(&retention, now).unwrap();
-        let recorded = history.recorded("a", begin, now).unwrap();
-        recorded.into_iter().flat_map(|series| series.points).collect::<Vec<Point>>()
+        let recorded = history.series_history("a", begin, now).unwrap();
+        recorded.into_iter().flat_map(|series| series.points).collect::<Vec<AggregatedPoint>>()
     };
 
     let raw = recorded(begin.plus(Duration::from_hours(1)));
@@ -193,18 +197,24 @@ fn old_samples_become_a_mean_and_a_maximum_and_in_the_end_nothing() {
 
     assert_eq!(raw.len(), 40);
     let five = Duration::from_mins(5);
-    assert_eq!(old, [Point { at: begin, mean: 9.5, max: 19.0 }, Point { at: begin.plus(five), mean: 29.5, max: 39.0 }]);
+    assert_eq!(
+        old,
+        [
+            AggregatedPoint { at: begin, mean: 9.5, max: 19.0 },
+            AggregatedPoint { at: begin.plus(five), mean: 29.5, max: 39.0 }
+        ]
+    );
     assert_eq!(older, []);
 }
 
 #[test]
 fn a_long_pause_is_caught_up_with_in_steps() {
     let (_dir, path) = folder();
-    let history = History::open(&path, NOW);
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&path, NOW);
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW, 5760), NOW);
     let retention = Retention { raw: Duration::from_hours(1), downsampled: Duration::from_hours(400) };
-    let left = |history: &History| -> i64 {
+    let left = |history: &TimeSeriesStore| -> i64 {
         history.read(|connection| connection.query_row("SELECT count(*) FROM samples", [], |row| row.get(0))).unwrap()
     };
 
@@ -224,25 +234,25 @@ fn a_damaged_file_is_moved_aside_and_a_new_one_begun() {
     let (dir, path) = folder();
     std::fs::write(&path, "this is no database, and was one once".repeat(200)).unwrap();
 
-    let history = History::open(&path, NOW);
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&path, NOW);
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW, 3), NOW);
     history.flush().unwrap();
 
-    assert!(history.condition().durable);
+    assert!(history.status().durable);
     assert!(dir.path().join(format!("doproxy.history.db.damaged-{}", NOW.0)).is_file());
     drop(history);
-    assert_eq!(History::open(&path, NOW).newest(id), Some(sample(NOW, 2.0)));
+    assert_eq!(TimeSeriesStore::open(&path, NOW).newest(id), Some(sample(NOW, 2.0)));
 }
 
 #[test]
 fn a_file_that_is_damaged_meanwhile_is_replaced_and_filled_from_memory() {
     let (dir, path) = folder();
-    let history = History::open(&path, NOW);
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&path, NOW);
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW, 1000), NOW);
     history.flush().unwrap();
-    let reference = refer(&history, id, Duration::from_hours(1), NOW);
+    let reference = window_ref(&history, id, Duration::from_hours(1), NOW);
     history.read(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))).unwrap();
     history.read(|connection| connection.pragma_update(None, "cache_size", 0)).unwrap();
     let mut file = std::fs::OpenOptions::new().write(true).read(true).open(&path).unwrap();
@@ -269,7 +279,7 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_filled_from_memory() {
     assert_eq!(aside.filter(|one| one.file_name().to_string_lossy().contains(".db.damaged-")).count(), 1);
     assert_eq!(history.window(&reference).unwrap().len(), 240);
     drop(history);
-    let again = History::open(&path, later);
+    let again = TimeSeriesStore::open(&path, later);
     assert_eq!(again.newest(id), Some(sample(later, 7.0)));
     assert_eq!(again.window(&reference).unwrap().len(), 240);
 }
@@ -278,13 +288,13 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_filled_from_memory() {
 fn a_file_that_cannot_be_made_leaves_the_history_in_memory() {
     let dir = tempfile::tempdir().unwrap();
 
-    let history = History::open(&dir.path().join("nowhere/doproxy.history.db"), NOW);
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&dir.path().join("nowhere/doproxy.history.db"), NOW);
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW, 3), NOW);
 
     assert_eq!(history.flush().map_err(|error| error.to_string()), Ok(()));
     assert_eq!(history.newest(id), Some(sample(NOW, 2.0)));
-    let Condition { durable, trouble, place, .. } = history.condition();
+    let StoreStatus { durable, last_error: trouble, location: place, .. } = history.status();
     assert_eq!((durable, place.as_str()), (false, "in memory"));
     assert!(trouble.unwrap().contains("cannot open the history"));
 }
@@ -296,9 +306,9 @@ fn a_database_of_somebody_else_is_left_alone() {
     other.execute_batch("CREATE TABLE mine (id INTEGER); PRAGMA user_version = 2").unwrap();
     let before = std::fs::read(&path).unwrap();
 
-    let history = History::open(&path, NOW);
+    let history = TimeSeriesStore::open(&path, NOW);
 
-    let trouble = history.condition().trouble.unwrap().replace(dir.path().to_str().unwrap(), "DIR");
+    let trouble = history.status().last_error.unwrap().replace(dir.path().to_str().unwrap(), "DIR");
     insta::assert_snapshot!(trouble, @"DIR/doproxy.history.db is a database, and no history; name another `history`");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
@@ -306,12 +316,12 @@ fn a_database_of_somebody_else_is_left_alone() {
 #[test]
 fn a_history_of_a_newer_doproxy_is_left_alone() {
     let (dir, path) = folder();
-    drop(History::open(&path, NOW));
+    drop(TimeSeriesStore::open(&path, NOW));
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 900).unwrap();
 
-    let history = History::open(&path, NOW);
+    let history = TimeSeriesStore::open(&path, NOW);
 
-    let trouble = history.condition().trouble.unwrap().replace(dir.path().to_str().unwrap(), "DIR");
+    let trouble = history.status().last_error.unwrap().replace(dir.path().to_str().unwrap(), "DIR");
     assert!(trouble.starts_with("the history DIR/doproxy.history.db has schema 900"), "{trouble}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().filter_map(Result::ok).count(), 1);
 }
@@ -319,66 +329,66 @@ fn a_history_of_a_newer_doproxy_is_left_alone() {
 #[test]
 fn what_is_looked_at_is_not_written() {
     let (_dir, path) = folder();
-    let history = History::open(&path, NOW);
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&path, NOW);
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW, 10), NOW);
     history.flush().unwrap();
 
-    let looked = History::look(&path, NOW).unwrap();
+    let looked = TimeSeriesStore::open_read_only(&path, NOW).unwrap();
     let later = NOW.plus(INTERVAL);
     looked.append(id, &[sample(later, 99.0)], later);
-    let mine = looked.series(&key("b")).unwrap();
+    let mine = looked.get_or_create(&key("b")).unwrap();
     looked.append(mine, &[sample(later, 1.0)], later);
     looked.flush().unwrap();
 
     assert_eq!(looked.newest(id), Some(sample(later, 99.0)));
-    assert_eq!(looked.window(&refer(&looked, id, Duration::from_hours(1), later)).unwrap().len(), 11);
-    assert!(matches!(looked.write(|_| Ok(())), Err(HistoryError::ReadOnly)));
+    assert_eq!(looked.window(&window_ref(&looked, id, Duration::from_hours(1), later)).unwrap().len(), 11);
+    assert!(matches!(looked.write(|_| Ok(())), Err(TimeSeriesError::ReadOnly)));
     drop(looked);
-    assert_eq!(History::look(&path, NOW).unwrap().newest(id), Some(sample(NOW, 9.0)));
+    assert_eq!(TimeSeriesStore::open_read_only(&path, NOW).unwrap().newest(id), Some(sample(NOW, 9.0)));
 }
 
 #[test]
 fn a_clock_that_was_wrong_begins_series_anew_and_changes_nothing() {
     let (_dir, path) = folder();
     let wrong = NOW.plus(Duration::from_hours(1000));
-    let history = History::open(&path, wrong);
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&path, wrong);
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(wrong, 3), wrong);
-    let reference = refer(&history, id, Duration::from_hours(1), wrong);
+    let reference = window_ref(&history, id, Duration::from_hours(1), wrong);
     drop(history);
 
-    let history = History::open(&path, NOW);
-    let new = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&path, NOW);
+    let new = history.get_or_create(&key("a")).unwrap();
     history.append(new, &samples(NOW, 3), NOW);
 
     assert_ne!(new, id);
     assert_eq!(history.newest(new), Some(sample(NOW, 2.0)));
     assert_eq!(history.window(&reference).unwrap(), samples(wrong, 3));
     drop(history);
-    assert_eq!(History::open(&path, NOW).series(&key("a")), Some(new));
+    assert_eq!(TimeSeriesStore::open(&path, NOW).get_or_create(&key("a")), Some(new));
 }
 
 #[test]
 fn a_failed_write_keeps_what_waits_for_the_next() {
     let (_dir, path) = folder();
-    let history = History::open(&path, NOW);
-    let id = history.series(&key("a")).unwrap();
+    let history = TimeSeriesStore::open(&path, NOW);
+    let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW, 3), NOW);
 
     let full = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
     assert!(history.write(|_| Err::<(), _>(full)).is_err());
-    assert!(history.condition().trouble.is_some());
+    assert!(history.status().last_error.is_some());
     history.flush().unwrap();
 
-    assert_eq!(history.condition().trouble, None);
-    assert_eq!(history.recorded("a", Timestamp(0), NOW.plus(INTERVAL)).unwrap()[0].points.len(), 3);
+    assert_eq!(history.status().last_error, None);
+    assert_eq!(history.series_history("a", Timestamp(0), NOW.plus(INTERVAL)).unwrap()[0].points.len(), 3);
 }
 
 #[test]
 fn ten_thousand_ticks_in_memory_do_not_grow_it() {
-    let history = History::in_memory();
-    let ids: Vec<SeriesId> = (0..10).map(|n| history.series(&key(&n.to_string())).unwrap()).collect();
+    let history = TimeSeriesStore::in_memory();
+    let ids: Vec<SeriesId> = (0..10).map(|n| history.get_or_create(&key(&n.to_string())).unwrap()).collect();
     let mut sizes = Vec::new();
     for tick in 0..10_000_u32 {
         let now = NOW.plus(INTERVAL * tick);
@@ -388,7 +398,7 @@ fn ten_thousand_ticks_in_memory_do_not_grow_it() {
         history.flush().unwrap();
         history.prune(&Retention::default(), now).unwrap();
         if tick % 1000 == 999 {
-            sizes.push(history.condition().bytes);
+            sizes.push(history.status().bytes);
         }
     }
 
@@ -421,8 +431,8 @@ proptest! {
     #[test]
     fn a_window_never_changes_once_it_is_there(events in proptest::collection::vec(event(), 1..24), window in 1_u64..50_000) {
         let (_dir, path) = folder();
-        let mut history = History::open(&path, NOW);
-        let id = history.series(&key("a")).unwrap();
+        let mut history = TimeSeriesStore::open(&path, NOW);
+        let id = history.get_or_create(&key("a")).unwrap();
         let mut now = NOW;
         let mut seen: Vec<(SeriesRef, Vec<Sample>)> = Vec::new();
         for event in events {
@@ -436,10 +446,10 @@ proptest! {
                 Event::Flush => history.flush().unwrap(),
                 Event::Reopen => {
                     drop(history);
-                    history = History::open(&path, now.plus(Duration::from_hours(6)));
+                    history = TimeSeriesStore::open(&path, now.plus(Duration::from_hours(6)));
                 }
             }
-            if let Some(reference) = history.refer(id, Duration::from_secs(window), now.plus(Duration::from_hours(6)), INTERVAL, false) {
+            if let Some(reference) = history.window_ref(id, Duration::from_secs(window), now.plus(Duration::from_hours(6)), INTERVAL, false) {
                 let samples = history.window(&reference).unwrap();
                 prop_assert!(samples.windows(2).all(|pair| pair[0].at < pair[1].at));
                 prop_assert!(samples.iter().all(|sample| sample.value.is_finite()));

@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::model::{
-    Creates, Droplet, DropletId, DropletName, HourlyPrice, Money, Operation, OperationId, Pauses, Phase, Template,
-    Timestamp,
+    CreateHistory, Droplet, DropletId, DropletName, HourlyPrice, Money, Operation, OperationId, Pauses, Phase,
+    Template, Timestamp,
 };
 
 /// A durable record of droplets and operations.
@@ -23,7 +23,8 @@ pub trait Inventory: Send + Sync {
     fn load(&self) -> impl Future<Output = Result<Snapshot, Self::Error>> + Send;
 
     /// Writes the intent to create one droplet for each draft, before anything is sent. All or none.
-    fn begin_create(&self, drafts: &[CreateDraft]) -> impl Future<Output = Result<Vec<Operation>, Self::Error>> + Send;
+    fn begin_create(&self, drafts: &[CreateIntent])
+    -> impl Future<Output = Result<Vec<Operation>, Self::Error>> + Send;
 
     /// Writes the intent to delete one droplet and moves it to `phase` (draining or deleting); one that serves drains in any
     /// case. When a delete is open for it, that one is returned; an open create of it is closed as failed with `reason`,
@@ -32,13 +33,13 @@ pub trait Inventory: Send + Sync {
         &self,
         droplet: &DropletName,
         phase: Phase,
-        cause: Cause,
+        cause: DeleteCause,
         reason: &str,
         at: Timestamp,
     ) -> impl Future<Output = Result<Operation, Self::Error>> + Send;
 
     /// Writes one step of an operation.
-    fn record(&self, step: &Step, at: Timestamp) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn record(&self, step: &Transition, at: Timestamp) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Takes a droplet that was made elsewhere into the fleet; `None` when its id is or was in it. Where its name is
     /// or was another's, the id is put behind the name. Answers the droplet as it was written.
@@ -46,17 +47,17 @@ pub trait Inventory: Send + Sync {
 
     /// As [`Inventory::adopt`], in order to delete it: droplet and operation are written as one, so that it never counts
     /// towards the fleet.
-    fn condemn(
+    fn adopt_for_deletion(
         &self,
         droplet: &Droplet,
         reason: &str,
     ) -> impl Future<Output = Result<Option<Operation>, Self::Error>> + Send;
 
     /// What is remembered of a droplet at the API that is not in the fleet now.
-    fn remembered(&self, id: DropletId, name: &str) -> impl Future<Output = Result<Remembered, Self::Error>> + Send;
+    fn provenance(&self, id: DropletId, name: &str) -> impl Future<Output = Result<Provenance, Self::Error>> + Send;
 
     /// How creates went since `since`. One whose droplet somebody deleted while it came up says nothing about the next.
-    fn creates_since(&self, since: Timestamp) -> impl Future<Output = Result<Creates, Self::Error>> + Send;
+    fn creates_since(&self, since: Timestamp) -> impl Future<Output = Result<CreateHistory, Self::Error>> + Send;
 
     /// Whether the fleet is frozen.
     fn freeze(&self) -> impl Future<Output = Result<Option<Freeze>, Self::Error>> + Send;
@@ -72,12 +73,16 @@ pub trait Inventory: Send + Sync {
 
     /// Protects a droplet from being chosen for deletion by a policy or by the guard, or lifts that. `false` where there
     /// is no such droplet.
-    fn protect(&self, droplet: &DropletName, protected: bool)
-    -> impl Future<Output = Result<bool, Self::Error>> + Send;
+    fn set_protected(
+        &self,
+        droplet: &DropletName,
+        protected: bool,
+    ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
     /// What the droplets of the fleet, those that are gone among them, have cost from `since` until `now`: by the second,
     /// each at least its minimum charge.
-    fn spent(&self, since: Timestamp, now: Timestamp) -> impl Future<Output = Result<Money, Self::Error>> + Send;
+    fn cost_between(&self, since: Timestamp, now: Timestamp)
+    -> impl Future<Output = Result<Money, Self::Error>> + Send;
 
     /// From request to serving, of the last droplets that came to serve, newest first; at most `count`.
     fn boot_times(&self, count: u32) -> impl Future<Output = Result<Vec<Duration>, Self::Error>> + Send;
@@ -86,10 +91,10 @@ pub trait Inventory: Send + Sync {
     fn policy_state(&self, policy: &str) -> impl Future<Output = Result<Option<PolicyState>, Self::Error>> + Send;
 
     /// What the loop remembered last, as text that only it reads.
-    fn loop_memory(&self) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
+    fn load_loop_state(&self) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
 
     /// Keeps what the loop and its policies (by name) remember. All or nothing.
-    fn remember(
+    fn save_state(
         &self,
         loop_memory: &str,
         policies: &[(String, PolicyState)],
@@ -101,11 +106,11 @@ pub trait Inventory: Send + Sync {
 
 /// Why a droplet is deleted, as far as that says something about the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub enum DeleteCause {
     /// Somebody wants it gone.
-    Wanted,
+    Requested,
     /// It did not come up in time.
-    RanOutOfTime,
+    StartupTimeout,
 }
 
 /// What the inventory holds at one moment.
@@ -139,13 +144,13 @@ pub struct Freeze {
 
 /// What the history of a fleet says of a droplet that is not in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Remembered {
+pub enum Provenance {
     /// Neither its id nor its name was ever in it.
-    Nothing,
+    Unknown,
     /// The id left the fleet then: it was deleted, or had vanished.
-    Left,
+    Former,
     /// A request for a droplet of this name was sent, and this id is not the one that was taken.
-    Asked {
+    Requested {
         /// The name as it was asked for.
         name: DropletName,
     },
@@ -155,7 +160,7 @@ pub enum Remembered {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyState {
     /// What tells apart the components and configurations whose memory this can be.
-    pub policy: String,
+    pub identity: String,
     /// Ticks that it has decided on.
     pub ticks: u64,
     /// Opaque; at most 64 KiB.
@@ -164,7 +169,7 @@ pub struct PolicyState {
 
 /// The intent to create one droplet.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CreateDraft {
+pub struct CreateIntent {
     /// Unique over the whole history.
     pub name: DropletName,
     /// Its number in the fleet.
@@ -183,7 +188,7 @@ pub struct CreateDraft {
 
 /// One durable step of an operation.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
+pub enum Transition {
     /// The request to create is about to be sent for these operations.
     Sending {
         /// The operations whose droplets one request asks for.
@@ -191,7 +196,7 @@ pub enum Step {
     },
     /// The request was certainly not carried out: for each operation, when a request before it was sent of which that
     /// is not known.
-    Refused {
+    Rejected {
         /// The operations, and their `sent_at` of before.
         operations: Vec<(OperationId, Option<Timestamp>)>,
     },
@@ -201,28 +206,28 @@ pub enum Step {
         droplets: Vec<(DropletName, DropletId)>,
     },
     /// The droplet has its address: it goes to `warming`.
-    Addressed {
+    AddressAssigned {
         /// Which droplet.
         droplet: DropletName,
         /// Where it listens.
         address: IpAddr,
     },
     /// The droplet has another address.
-    Moved {
+    AddressChanged {
         /// Which droplet.
         droplet: DropletName,
         /// Where it listens now.
         address: IpAddr,
     },
     /// The droplet goes to another phase. `serving` closes its create, `gone` closes whatever is open for it.
-    Phase {
+    PhaseChanged {
         /// Which droplet.
         droplet: DropletName,
         /// Where to.
         phase: Phase,
     },
     /// The create was refused, or its droplet never showed up: the operation is closed as failed and the droplet is gone.
-    NeverCreated {
+    CreateFailed {
         /// The operation.
         operation: OperationId,
         /// Why.

@@ -5,47 +5,48 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::SourceError;
-use super::source::{Poll, Polled, finite};
-use super::text::clean_bytes;
+use super::source::{Poll, PollResult, finite};
+use super::text::sanitize_bytes;
 use crate::model::Sample;
-use crate::program::{self, NotEnded};
+use crate::subprocess::{self, RunError};
 
 /// Longest output that is a number.
-const MOST_BYTES: usize = 256;
+const MAX_BYTES: usize = 256;
 
 #[derive(Debug)]
 pub(super) struct Command {
     program: PathBuf,
     arguments: Vec<String>,
-    folder: PathBuf,
+    working_dir: PathBuf,
     timeout: Duration,
 }
 
 impl Command {
     pub(super) fn new(program: PathBuf, arguments: Vec<String>, folder: &Path, timeout: Duration) -> Self {
-        Self { program, arguments, folder: folder.to_owned(), timeout }
+        Self { program, arguments, working_dir: folder.to_owned(), timeout }
     }
 
-    pub(super) async fn poll(&self, poll: &Poll) -> Result<Polled, SourceError> {
+    pub(super) async fn poll(&self, poll: &Poll) -> Result<PollResult, SourceError> {
         let program = || self.program.display().to_string();
-        let ended = program::run(&self.program, &self.arguments, Some(&self.folder), self.timeout).await;
+        let ended = subprocess::run(&self.program, &self.arguments, Some(&self.working_dir), self.timeout).await;
         let ended = ended.map_err(|error| match error {
-            NotEnded::CannotRun(source) => SourceError::CannotRun { program: program(), source },
-            NotEnded::TimedOut => SourceError::TimedOut { what: program(), after: self.timeout },
+            RunError::Io(source) => SourceError::CannotRun { program: program(), source },
+            RunError::TimedOut => SourceError::TimedOut { what: program(), after: self.timeout },
         })?;
         if !ended.status.success() {
-            let said = if ended.complained.is_empty() { &ended.said } else { &ended.complained };
-            let said = clean_bytes(said);
+            let said = if ended.stderr.is_empty() { &ended.stdout } else { &ended.stderr };
+            let said = sanitize_bytes(said);
             let said = if said.is_empty() { said } else { format!(": {said}") };
             return Err(SourceError::Failed { program: program(), how: ended.status.to_string(), said });
         }
         let what = || format!("what {} prints", program());
-        let text = Some(&ended.said).filter(|said| said.len() <= MOST_BYTES).and_then(|said| str::from_utf8(said).ok());
+        let text =
+            Some(&ended.stdout).filter(|said| said.len() <= MAX_BYTES).and_then(|said| str::from_utf8(said).ok());
         let number: Option<f64> = text.and_then(|text| text.trim().parse().ok());
         let number = number.ok_or_else(|| {
-            let said = clean_bytes(&ended.said);
-            SourceError::NoNumber { what: what(), found: if said.is_empty() { "nothing".to_owned() } else { said } }
+            let said = sanitize_bytes(&ended.stdout);
+            SourceError::NotANumber { what: what(), found: if said.is_empty() { "nothing".to_owned() } else { said } }
         })?;
-        Ok(Polled::one(Sample { at: poll.now, value: finite(number, what)? }))
+        Ok(PollResult::single(Sample { at: poll.now, value: finite(number, what)? }))
     }
 }

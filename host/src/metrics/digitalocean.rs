@@ -11,34 +11,34 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::SourceError;
-use super::options::DropletReading;
-use super::source::{Poll, Polled, Reading};
+use super::options::AgentMetric;
+use super::source::{Poll, PollResult, PolledSeries};
 use crate::cloud::CloudError;
-use crate::cloud::digitalocean::{DigitalOcean, DropletMetric, Measured};
+use crate::cloud::digitalocean::{DigitalOcean, DropletMetric, MeasuredSeries};
 use crate::model::{DropletId, Sample, Timestamp};
 
 /// How far back is asked for: several reports of the agent.
-const LOOK_BACK: Duration = Duration::from_mins(15);
+const LOOKBACK: Duration = Duration::from_mins(15);
 /// The time between two reports of the agent.
-const REPORTS: Duration = Duration::from_mins(2);
+const REPORT_INTERVAL: Duration = Duration::from_mins(2);
 
 /// A series that is made of a reading.
 #[derive(Debug)]
 #[expect(clippy::struct_field_names, reason = "the suffix itself is one of three parts")]
-pub(super) struct Suffix {
-    pub(super) metric: DropletReading,
+pub(super) struct DerivedSeries {
+    pub(super) metric: AgentMetric,
     pub(super) suffix: &'static str,
     pub(super) unit: &'static str,
     combine: fn(&[f64]) -> f64,
 }
 
-pub(super) const SUFFIXES: [Suffix; 6] = [
-    Suffix { metric: DropletReading::Cpu, suffix: ".cpu_mean", unit: "percent", combine: mean },
-    Suffix { metric: DropletReading::Cpu, suffix: ".cpu_max", unit: "percent", combine: max },
-    Suffix { metric: DropletReading::Memory, suffix: ".memory_mean", unit: "percent", combine: mean },
-    Suffix { metric: DropletReading::Memory, suffix: ".memory_max", unit: "percent", combine: max },
-    Suffix { metric: DropletReading::Load1, suffix: ".load_1_mean", unit: "processes", combine: mean },
-    Suffix { metric: DropletReading::Load1, suffix: ".load_1_max", unit: "processes", combine: max },
+pub(super) const DERIVED_SERIES: [DerivedSeries; 6] = [
+    DerivedSeries { metric: AgentMetric::Cpu, suffix: ".cpu_mean", unit: "percent", combine: mean },
+    DerivedSeries { metric: AgentMetric::Cpu, suffix: ".cpu_max", unit: "percent", combine: max },
+    DerivedSeries { metric: AgentMetric::Memory, suffix: ".memory_mean", unit: "percent", combine: mean },
+    DerivedSeries { metric: AgentMetric::Memory, suffix: ".memory_max", unit: "percent", combine: max },
+    DerivedSeries { metric: AgentMetric::Load1, suffix: ".load_1_mean", unit: "processes", combine: mean },
+    DerivedSeries { metric: AgentMetric::Load1, suffix: ".load_1_max", unit: "processes", combine: max },
 ];
 
 #[expect(clippy::cast_precision_loss, reason = "a number of droplets")]
@@ -53,7 +53,7 @@ fn max(values: &[f64]) -> f64 {
 #[derive(Debug)]
 pub(super) struct DigitalOceanSource {
     cloud: Option<DigitalOcean>,
-    metrics: Vec<DropletReading>,
+    metrics: Vec<AgentMetric>,
     droplets_per_poll: usize,
     timeout: Duration,
     state: Mutex<State>,
@@ -63,17 +63,17 @@ pub(super) struct DigitalOceanSource {
 #[derive(Debug, Default)]
 struct State {
     /// The droplet that was asked for last.
-    last: Option<DropletId>,
-    read: HashMap<(DropletId, DropletReading), Sample>,
+    last_polled: Option<DropletId>,
+    latest: HashMap<(DropletId, AgentMetric), Sample>,
 }
 
 impl State {
     /// The next droplets in turn.
-    fn turn(&mut self, droplets: &[DropletId], most: usize) -> Vec<DropletId> {
-        let first = self.last.map_or(0, |last| droplets.partition_point(|id| *id <= last));
+    fn next_batch(&mut self, droplets: &[DropletId], most: usize) -> Vec<DropletId> {
+        let first = self.last_polled.map_or(0, |last| droplets.partition_point(|id| *id <= last));
         let turn: Vec<DropletId> =
             droplets.iter().cycle().skip(first).take(most.min(droplets.len())).copied().collect();
-        self.last = turn.last().copied().or(self.last);
+        self.last_polled = turn.last().copied().or(self.last_polled);
         turn
     }
 }
@@ -81,39 +81,39 @@ impl State {
 impl DigitalOceanSource {
     pub(super) fn new(
         cloud: Option<DigitalOcean>,
-        metrics: Vec<DropletReading>,
+        metrics: Vec<AgentMetric>,
         droplets_per_poll: usize,
         timeout: Duration,
     ) -> Self {
         Self { cloud, metrics, droplets_per_poll, timeout, state: Mutex::default() }
     }
 
-    pub(super) async fn poll(&self, poll: &Poll) -> Result<Polled, SourceError> {
+    pub(super) async fn poll(&self, poll: &Poll) -> Result<PollResult, SourceError> {
         let cloud = self.cloud.as_ref().ok_or_else(|| SourceError::NoData("there is no API token".to_owned()))?;
         let turn = self.with_state(|state| {
-            state.read.retain(|(id, _), _| poll.droplets.binary_search(id).is_ok());
-            state.turn(&poll.droplets, self.droplets_per_poll)
+            state.latest.retain(|(id, _), _| poll.droplets.binary_search(id).is_ok());
+            state.next_batch(&poll.droplets, self.droplets_per_poll)
         });
         if turn.is_empty() {
-            return Ok(Polled::Readings(Vec::new()));
+            return Ok(PollResult::Series(Vec::new()));
         }
-        let failed = self.ask(cloud, &turn, poll.now).await?;
+        let failed = self.fetch_batch(cloud, &turn, poll.now).await?;
         let turns = u32::try_from(poll.droplets.len().div_ceil(turn.len())).unwrap_or(u32::MAX);
-        let lasts = poll.interval.max(REPORTS).saturating_mul(turns).saturating_mul(3);
-        let read = self.with_state(|state| state.read.clone());
-        let readings: Vec<Reading> =
-            self.metrics.iter().flat_map(|metric| combined(*metric, &read, poll.now.minus(lasts))).collect();
+        let lasts = poll.interval.max(REPORT_INTERVAL).saturating_mul(turns).saturating_mul(3);
+        let read = self.with_state(|state| state.latest.clone());
+        let readings: Vec<PolledSeries> =
+            self.metrics.iter().flat_map(|metric| aggregate(*metric, &read, poll.now.minus(lasts))).collect();
         match failed {
             Some(error) if readings.is_empty() => Err(error.into()),
             _ if readings.is_empty() => Err(SourceError::NoData(
                 "no droplet has metrics: `droplet_options.monitoring: true` installs the agent on new ones, and its first numbers take minutes".to_owned(),
             )),
-            _ => Ok(Polled::Readings(readings)),
+            _ => Ok(PollResult::Series(readings)),
         }
     }
 
     /// Asks for all metrics of some droplets at once; answers one of the failures, where some failed.
-    async fn ask(
+    async fn fetch_batch(
         &self,
         cloud: &DigitalOcean,
         turn: &[DropletId],
@@ -123,7 +123,7 @@ impl DigitalOceanSource {
         for id in turn.iter().copied() {
             for metric in self.metrics.iter().copied() {
                 let cloud = cloud.clone();
-                calls.spawn(async move { (id, metric, read(&cloud, id, metric, now).await) });
+                calls.spawn(async move { (id, metric, fetch(&cloud, id, metric, now).await) });
             }
         }
         let mut failure = None;
@@ -131,7 +131,7 @@ impl DigitalOceanSource {
             while let Some(answer) = calls.join_next().await {
                 match answer {
                     Ok((id, metric, Ok(Some(sample)))) => {
-                        self.with_state(|state| state.read.insert((id, metric), sample));
+                        self.with_state(|state| state.latest.insert((id, metric), sample));
                     }
                     Ok((_, _, Ok(None))) => {}
                     Ok((_, _, Err(error))) => failure = Some(error),
@@ -153,16 +153,16 @@ impl DigitalOceanSource {
 }
 
 /// The fleet's series of one reading, as of its newest report.
-fn combined(
-    metric: DropletReading,
-    read: &HashMap<(DropletId, DropletReading), Sample>,
+fn aggregate(
+    metric: AgentMetric,
+    read: &HashMap<(DropletId, AgentMetric), Sample>,
     since: Timestamp,
-) -> Vec<Reading> {
+) -> Vec<PolledSeries> {
     let recent = || read.iter().filter(|((_, own), sample)| *own == metric && sample.at >= since).map(|(_, one)| one);
     let values: Vec<f64> = recent().map(|sample| sample.value).collect();
     let Some(at) = recent().map(|sample| sample.at).max() else { return Vec::new() };
-    let own = SUFFIXES.iter().filter(|suffix| suffix.metric == metric);
-    own.map(|suffix| Reading {
+    let own = DERIVED_SERIES.iter().filter(|suffix| suffix.metric == metric);
+    own.map(|suffix| PolledSeries {
         suffix: suffix.suffix,
         labels: Vec::new(),
         samples: vec![Sample { at, value: (suffix.combine)(&values) }],
@@ -170,17 +170,17 @@ fn combined(
     .collect()
 }
 
-async fn read(
+async fn fetch(
     cloud: &DigitalOcean,
     id: DropletId,
-    metric: DropletReading,
+    metric: AgentMetric,
     now: Timestamp,
 ) -> Result<Option<Sample>, CloudError> {
-    let ask = |metric| cloud.measured(metric, id, now.minus(LOOK_BACK), now);
+    let ask = |metric| cloud.droplet_metric(metric, id, now.minus(LOOKBACK), now);
     Ok(match metric {
-        DropletReading::Cpu => busy(&ask(DropletMetric::Cpu).await?),
-        DropletReading::Load1 => newest(&ask(DropletMetric::Load1).await?),
-        DropletReading::Memory => {
+        AgentMetric::Cpu => cpu_percent(&ask(DropletMetric::Cpu).await?),
+        AgentMetric::Load1 => newest(&ask(DropletMetric::Load1).await?),
+        AgentMetric::Memory => {
             let (total, available) =
                 tokio::try_join!(ask(DropletMetric::MemoryTotal), ask(DropletMetric::MemoryAvailable))?;
             newest(&available).zip(newest(&total)).filter(|(_, total)| total.value > 0.0).map(|(available, total)| {
@@ -190,13 +190,13 @@ async fn read(
     })
 }
 
-fn newest(measured: &[Measured]) -> Option<Sample> {
+fn newest(measured: &[MeasuredSeries]) -> Option<Sample> {
     measured.iter().flat_map(|series| &series.samples).max_by_key(|sample| sample.at).copied()
 }
 
 /// How busy the processors were between the last two reports, in percent: one less the share of `idle` in what all modes
 /// grew by. A pair in which a counter fell has a boot in between, and the pair before it is taken.
-fn busy(measured: &[Measured]) -> Option<Sample> {
+fn cpu_percent(measured: &[MeasuredSeries]) -> Option<Sample> {
     let mut reports: BTreeMap<Timestamp, HashMap<&str, f64>> = BTreeMap::new();
     for series in measured {
         let mode = series.labels.get("mode").map(String::as_str)?;
@@ -220,9 +220,9 @@ fn busy(measured: &[Measured]) -> Option<Sample> {
 mod tests {
     use super::*;
 
-    fn counter(mode: &str, values: &[(u64, f64)]) -> Measured {
+    fn counter(mode: &str, values: &[(u64, f64)]) -> MeasuredSeries {
         let samples = values.iter().map(|(at, value)| Sample { at: Timestamp(*at), value: *value }).collect();
-        Measured { labels: [("mode".to_owned(), mode.to_owned())].into(), samples }
+        MeasuredSeries { labels: [("mode".to_owned(), mode.to_owned())].into(), samples }
     }
 
     #[test]
@@ -230,7 +230,7 @@ mod tests {
         let idle = counter("idle", &[(0, 1000.0), (120, 1090.0), (240, 1150.0)]);
         let user = counter("user", &[(0, 500.0), (120, 530.0), (240, 590.0)]);
 
-        assert_eq!(busy(&[idle, user]), Some(Sample { at: Timestamp(240), value: 50.0 }));
+        assert_eq!(cpu_percent(&[idle, user]), Some(Sample { at: Timestamp(240), value: 50.0 }));
     }
 
     #[test]
@@ -238,9 +238,9 @@ mod tests {
         let idle = counter("idle", &[(0, 1000.0), (120, 1090.0), (240, 5.0)]);
         let user = counter("user", &[(0, 500.0), (120, 530.0), (240, 1.0)]);
 
-        assert_eq!(busy(&[idle, user]), Some(Sample { at: Timestamp(120), value: 25.0 }));
-        assert_eq!(busy(&[counter("idle", &[(0, 1.0)])]), None);
-        assert_eq!(busy(&[]), None);
+        assert_eq!(cpu_percent(&[idle, user]), Some(Sample { at: Timestamp(120), value: 25.0 }));
+        assert_eq!(cpu_percent(&[counter("idle", &[(0, 1.0)])]), None);
+        assert_eq!(cpu_percent(&[]), None);
     }
 
     #[test]
@@ -248,10 +248,10 @@ mod tests {
         let ids = |ids: &[u64]| ids.iter().copied().map(DropletId).collect::<Vec<_>>();
         let mut state = State::default();
 
-        let turns: Vec<Vec<DropletId>> = (0..3).map(|_| state.turn(&ids(&[1, 2, 3]), 2)).collect();
+        let turns: Vec<Vec<DropletId>> = (0..3).map(|_| state.next_batch(&ids(&[1, 2, 3]), 2)).collect();
 
         assert_eq!(turns, [ids(&[1, 2]), ids(&[3, 1]), ids(&[2, 3])]);
-        assert_eq!(state.turn(&ids(&[9]), 2), ids(&[9]));
-        assert_eq!(state.turn(&[], 2), ids(&[]));
+        assert_eq!(state.next_batch(&ids(&[9]), 2), ids(&[9]));
+        assert_eq!(state.next_batch(&[], 2), ids(&[]));
     }
 }

@@ -12,11 +12,11 @@ use reqwest::{Client, StatusCode};
 use url::{Host, Url};
 
 use super::SourceError;
-use super::text::clean;
+use super::text::sanitize;
 use crate::tls;
 
 /// No bearer token is longer.
-const MOST_TOKEN: u64 = 16 << 10;
+const MAX_TOKEN_BYTES: u64 = 16 << 10;
 
 /// An address that may be asked.
 #[derive(Clone, PartialEq, Eq)]
@@ -76,14 +76,14 @@ impl Endpoint {
     }
 
     /// Where a relative path of the token file begins.
-    pub(super) fn find_token_in(&mut self, dir: &Path) {
+    pub(super) fn resolve_token_file(&mut self, dir: &Path) {
         if let Some(path) = &mut self.token_file {
             *path = dir.join(&path);
         }
     }
 
     /// The address of a path below this one.
-    pub(super) fn below(&self, path: &str) -> Self {
+    pub(super) fn join(&self, path: &str) -> Self {
         let mut url = self.url.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
         Self { url, token_file: self.token_file.clone() }
@@ -95,7 +95,7 @@ impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut url = self.url.clone();
         url.set_query(None);
-        f.write_str(&clean(url.as_str()))
+        f.write_str(&sanitize(url.as_str()))
     }
 }
 
@@ -115,7 +115,7 @@ fn is_loopback(host: &Host<&str>) -> bool {
 
 /// A client of one endpoint.
 #[derive(Debug)]
-pub(super) struct Asker {
+pub(super) struct HttpProbe {
     endpoint: Endpoint,
     client: Result<Client, String>,
     timeout: Duration,
@@ -123,55 +123,55 @@ pub(super) struct Asker {
 
 /// An answer, whatever it means.
 #[derive(Debug)]
-pub(super) struct Answer {
+pub(super) struct HttpResponse {
     pub(super) status: StatusCode,
     pub(super) body: Vec<u8>,
 }
 
-impl Asker {
+impl HttpProbe {
     pub(super) fn new(endpoint: Endpoint, timeout: Duration) -> Self {
         let client = client(&endpoint.url, timeout);
         Self { endpoint, client, timeout }
     }
 
     /// Where it asks, for people.
-    pub(super) fn shown(&self) -> String {
+    pub(super) fn display_url(&self) -> String {
         self.endpoint.to_string()
     }
 
     /// Asks, and reads at most `most` bytes of the answer.
-    pub(super) async fn get(&self, query: &[(&str, String)], most: usize) -> Result<Answer, SourceError> {
+    pub(super) async fn get(&self, query: &[(&str, String)], most: usize) -> Result<HttpResponse, SourceError> {
         let client = self.client.as_ref().map_err(|error| SourceError::Setup(error.clone()))?;
         let mut request = client.get(self.endpoint.url.clone());
         if !query.is_empty() {
             request = request.query(query);
         }
         if let Some(path) = &self.endpoint.token_file {
-            request = request.header(AUTHORIZATION, bearer(path)?);
+            request = request.header(AUTHORIZATION, bearer_header(path)?);
         }
-        let failed = |error: reqwest::Error| self.failed(&error);
+        let failed = |error: reqwest::Error| self.error(&error);
         let mut response = request.send().await.map_err(failed)?;
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > most {
-                return Err(SourceError::TooLarge { url: self.shown(), most });
+                return Err(SourceError::TooLarge { url: self.display_url(), most });
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, body })
+        Ok(HttpResponse { status, body })
     }
 
-    fn failed(&self, error: &reqwest::Error) -> SourceError {
+    fn error(&self, error: &reqwest::Error) -> SourceError {
         if error.is_timeout() {
-            return SourceError::TimedOut { what: self.shown(), after: self.timeout };
+            return SourceError::TimedOut { what: self.display_url(), after: self.timeout };
         }
         // The innermost cause; the layers around it repeat it, or the address with its query.
         let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {
             cause = source;
         }
-        SourceError::Transport { url: self.shown(), why: clean(&cause.to_string()) }
+        SourceError::Transport { url: self.display_url(), why: sanitize(&cause.to_string()) }
     }
 }
 
@@ -192,7 +192,7 @@ fn client(url: &Url, timeout: Duration) -> Result<Client, String> {
 }
 
 /// The header for the token in a file that only its owner and its group may read.
-fn bearer(path: &Path) -> Result<HeaderValue, SourceError> {
+fn bearer_header(path: &Path) -> Result<HeaderValue, SourceError> {
     let problem = |problem: String| SourceError::TokenFile { path: path.to_owned(), problem };
     let unreadable = |error: std::io::Error| problem(format!("cannot be read: {error}"));
     let file = File::open(path).map_err(unreadable)?;
@@ -204,7 +204,7 @@ fn bearer(path: &Path) -> Result<HeaderValue, SourceError> {
         return Err(problem(format!("can be read by everybody on this machine: `chmod 600 {}`", path.display())));
     }
     let mut text = String::new();
-    file.take(MOST_TOKEN).read_to_string(&mut text).map_err(unreadable)?;
+    file.take(MAX_TOKEN_BYTES).read_to_string(&mut text).map_err(unreadable)?;
     let token = text.trim();
     let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
         .ok()

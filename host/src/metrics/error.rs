@@ -48,7 +48,7 @@ pub enum SourceError {
     },
     /// An answer that is no JSON, or not of the shape that is expected.
     #[error("the answer of {url} is not understood: {why}")]
-    NotUnderstood {
+    InvalidResponse {
         /// Where, without the query.
         url: String,
         /// What is wrong with it.
@@ -56,7 +56,7 @@ pub enum SourceError {
     },
     /// There is nothing at the pointer.
     #[error("the answer of {url} has nothing at {pointer:?}; it begins {found}")]
-    Nothing {
+    PointerNotFound {
         /// Where, without the query.
         url: String,
         /// The JSON pointer.
@@ -66,7 +66,7 @@ pub enum SourceError {
     },
     /// What should be a number is none.
     #[error("{what} is no number: {found}")]
-    NoNumber {
+    NotANumber {
         /// What it is about.
         what: String,
         /// What is there in its place.
@@ -82,7 +82,7 @@ pub enum SourceError {
     },
     /// Prometheus refused the query.
     #[error("Prometheus refuses the query: {0}")]
-    Refused(String),
+    QueryRejected(String),
     /// There is no data.
     #[error("{0}")]
     NoData(String),

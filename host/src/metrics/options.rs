@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Endpoint;
-use super::digitalocean::SUFFIXES;
-use super::haproxy::SERIES;
+use super::digitalocean::DERIVED_SERIES;
+use super::rates::SERIES;
 use crate::history::Retention;
 
 /// How long a tick waits for sources. One that takes longer is not given up: its answer is taken by a later tick.
-const PATIENCE: Duration = Duration::from_secs(2);
+const POLL_WAIT: Duration = Duration::from_secs(2);
 
 /// Everything that the collector is told.
 #[derive(Debug, Clone)]
@@ -21,13 +21,13 @@ pub struct Options {
     /// How long samples are kept.
     pub retention: Retention,
     /// How long a tick waits for sources.
-    pub patience: Duration,
+    pub poll_wait: Duration,
 }
 
 impl Options {
     /// HAProxy alone, each `interval`.
     pub fn new(interval: Duration) -> Self {
-        Self { interval, sources: Vec::new(), retention: Retention::default(), patience: PATIENCE }
+        Self { interval, sources: Vec::new(), retention: Retention::default(), poll_wait: POLL_WAIT }
     }
 
     /// The names of all series that there can be, those of the host first.
@@ -49,20 +49,22 @@ pub struct SourceOptions {
     /// How long a look may take.
     pub timeout: Duration,
     /// How much of it policies see that do not say what they need.
-    pub window: Duration,
+    pub lookback: Duration,
     /// What it is.
-    pub kind: Kind,
+    pub kind: SourceKind,
 }
 
 impl SourceOptions {
     /// The names of its series.
     pub fn names(&self) -> Vec<String> {
         match &self.kind {
-            Kind::DigitalOcean { metrics, .. } => {
-                let own = SUFFIXES.iter().filter(|suffix| metrics.contains(&suffix.metric));
+            SourceKind::DigitalOcean { metrics, .. } => {
+                let own = DERIVED_SERIES.iter().filter(|suffix| metrics.contains(&suffix.metric));
                 own.map(|suffix| format!("{}{}", self.name, suffix.suffix)).collect()
             }
-            Kind::Prometheus { .. } | Kind::Http { .. } | Kind::Command { .. } => vec![self.name.clone()],
+            SourceKind::Prometheus { .. } | SourceKind::Http { .. } | SourceKind::Command { .. } => {
+                vec![self.name.clone()]
+            }
         }
     }
 
@@ -70,15 +72,17 @@ impl SourceOptions {
     #[must_use]
     pub fn relative_to(mut self, dir: &Path) -> Self {
         match &mut self.kind {
-            Kind::Prometheus { endpoint, .. } | Kind::Http { endpoint, .. } => endpoint.find_token_in(dir),
-            Kind::Command { program, folder, .. } => {
+            SourceKind::Prometheus { endpoint, .. } | SourceKind::Http { endpoint, .. } => {
+                endpoint.resolve_token_file(dir)
+            }
+            SourceKind::Command { program, working_dir: folder, .. } => {
                 // A bare name is looked for where programs are.
                 if program.components().count() > 1 {
                     *program = dir.join(&program);
                 }
                 *folder = dir.join(&folder);
             }
-            Kind::DigitalOcean { .. } => {}
+            SourceKind::DigitalOcean { .. } => {}
         }
         self
     }
@@ -86,17 +90,17 @@ impl SourceOptions {
     /// What kind of source it is, and where it asks, for people.
     pub fn description(&self) -> String {
         match &self.kind {
-            Kind::Prometheus { endpoint, .. } => format!("prometheus at {endpoint}"),
-            Kind::Http { endpoint, pointer } => format!("{pointer} of {endpoint}"),
-            Kind::Command { program, .. } => format!("what {} prints", program.display()),
-            Kind::DigitalOcean { .. } => "the monitoring API of DigitalOcean".to_owned(),
+            SourceKind::Prometheus { endpoint, .. } => format!("prometheus at {endpoint}"),
+            SourceKind::Http { endpoint, json_pointer: pointer } => format!("{pointer} of {endpoint}"),
+            SourceKind::Command { program, .. } => format!("what {} prints", program.display()),
+            SourceKind::DigitalOcean { .. } => "the monitoring API of DigitalOcean".to_owned(),
         }
     }
 }
 
 /// The kinds of sources beside HAProxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub enum SourceKind {
     /// A query of Prometheus.
     Prometheus {
         /// Where Prometheus is.
@@ -109,7 +113,7 @@ pub enum Kind {
         /// Where the document is.
         endpoint: Endpoint,
         /// The JSON pointer to the number.
-        pointer: String,
+        json_pointer: String,
     },
     /// A number that a program prints.
     Command {
@@ -118,12 +122,12 @@ pub enum Kind {
         /// Its arguments.
         arguments: Vec<String>,
         /// Where it runs.
-        folder: PathBuf,
+        working_dir: PathBuf,
     },
     /// The monitoring API of DigitalOcean.
     DigitalOcean {
         /// What is asked for.
-        metrics: Vec<DropletReading>,
+        metrics: Vec<AgentMetric>,
         /// How many droplets are asked for at a time.
         droplets_per_poll: usize,
     },
@@ -131,7 +135,7 @@ pub enum Kind {
 
 /// What is known of a droplet from DigitalOcean's agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum DropletReading {
+pub enum AgentMetric {
     /// How busy its processors are, in percent.
     Cpu,
     /// How much of its memory is used, in percent.
@@ -140,9 +144,9 @@ pub enum DropletReading {
     Load1,
 }
 
-impl DropletReading {
+impl AgentMetric {
     /// How many calls of the API it takes.
-    pub fn calls(self) -> usize {
+    pub fn api_calls(self) -> usize {
         match self {
             Self::Cpu | Self::Load1 => 1,
             Self::Memory => 2,

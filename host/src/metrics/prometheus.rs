@@ -5,24 +5,24 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::endpoint::{Answer, Asker};
-use super::source::{Poll, Polled, Reading};
-use super::text::clean;
+use super::endpoint::{HttpProbe, HttpResponse};
+use super::source::{Poll, PollResult, PolledSeries};
+use super::text::sanitize;
 use super::{Endpoint, SourceError};
 use crate::model::{Sample, Timestamp};
 
 /// Largest answer that is read.
-const MOST_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = 4 << 20;
 /// Most series that an answer may have.
-const MOST_SERIES: usize = 50;
+const MAX_SERIES: usize = 50;
 /// Most points that are asked for at a time; Prometheus refuses more than 11,000.
-const MOST_POINTS: u64 = 10_000;
+const MAX_POINTS: u64 = 10_000;
 /// Longest text of a label that is kept.
-const MOST_LABEL: usize = 200;
+const MAX_LABEL_CHARS: usize = 200;
 
 #[derive(Debug)]
 pub(super) struct Prometheus {
-    asker: Asker,
+    probe: HttpProbe,
     query: String,
     timeout: Duration,
 }
@@ -30,7 +30,7 @@ pub(super) struct Prometheus {
 /// `status` is `success` with `data`, or `error` with the other two.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Reply {
+struct QueryResponse {
     status: String,
     data: Option<Data>,
     error_type: Option<String>,
@@ -51,23 +51,23 @@ struct Row {
 
 /// What an answer of another shape is.
 #[derive(Debug, Deserialize)]
-struct Kind {
-    data: KindOfData,
+struct TypedResponse {
+    data: ResultType,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct KindOfData {
+struct ResultType {
     result_type: String,
 }
 
 impl Prometheus {
     pub(super) fn new(endpoint: &Endpoint, query: String, timeout: Duration) -> Self {
-        Self { asker: Asker::new(endpoint.below("/api/v1/query_range"), timeout), query, timeout }
+        Self { probe: HttpProbe::new(endpoint.join("/api/v1/query_range"), timeout), query, timeout }
     }
 
-    pub(super) async fn poll(&self, poll: &Poll) -> Result<Polled, SourceError> {
-        let Some(range) = Range::of(poll) else { return Ok(Polled::Same) };
+    pub(super) async fn poll(&self, poll: &Poll) -> Result<PollResult, SourceError> {
+        let Some(range) = Range::for_poll(poll) else { return Ok(PollResult::Unchanged) };
         let seconds = |ms: u64| format!("{}.{:03}", ms / 1000, ms % 1000);
         let query = [
             ("query", self.query.clone()),
@@ -76,29 +76,29 @@ impl Prometheus {
             ("step", seconds(range.step)),
             ("timeout", format!("{}ms", self.timeout.as_millis())),
         ];
-        let Answer { status, body } = self.asker.get(&query, MOST_BYTES).await?;
-        let url = || self.asker.shown();
-        let reply: Reply = match serde_json::from_slice(&body) {
+        let HttpResponse { status, body } = self.probe.get(&query, MAX_BYTES).await?;
+        let url = || self.probe.display_url();
+        let reply: QueryResponse = match serde_json::from_slice(&body) {
             Ok(reply) => reply,
             Err(_) if !status.is_success() => {
                 return Err(SourceError::Status { url: url(), status: status.as_u16(), said: String::new() });
             }
             Err(error) => {
-                let kind = serde_json::from_slice::<Kind>(&body).map(|kind| kind.data.result_type);
+                let kind = serde_json::from_slice::<TypedResponse>(&body).map(|kind| kind.data.result_type);
                 let why = match kind {
-                    Ok(kind) if kind != "matrix" => format!("it is a {}, and a matrix is expected", clean(&kind)),
-                    _ => clean(&error.to_string()),
+                    Ok(kind) if kind != "matrix" => format!("it is a {}, and a matrix is expected", sanitize(&kind)),
+                    _ => sanitize(&error.to_string()),
                 };
-                return Err(SourceError::NotUnderstood { url: url(), why });
+                return Err(SourceError::InvalidResponse { url: url(), why });
             }
         };
         let Some(data) = reply.data.filter(|_| reply.status == "success" && status.is_success()) else {
-            let kind = reply.error_type.map(|kind| clean(&kind)).unwrap_or_default();
-            let error = reply.error.map_or_else(|| format!("status {}", status.as_u16()), |error| clean(&error));
+            let kind = reply.error_type.map(|kind| sanitize(&kind)).unwrap_or_default();
+            let error = reply.error.map_or_else(|| format!("status {}", status.as_u16()), |error| sanitize(&error));
             let said = if kind.is_empty() { error } else { format!("{kind}: {error}") };
-            return Err(SourceError::Refused(said));
+            return Err(SourceError::QueryRejected(said));
         };
-        readings(data.result, range)
+        parse_series(data.result, range)
     }
 }
 
@@ -112,20 +112,20 @@ struct Range {
 
 impl Range {
     /// From after the newest sample until now; `None` while the next one is still to come.
-    fn of(poll: &Poll) -> Option<Self> {
+    fn for_poll(poll: &Poll) -> Option<Self> {
         let step = u64::try_from(poll.interval.as_millis()).unwrap_or(u64::MAX).max(1);
-        let window = u64::try_from(poll.window.as_millis()).unwrap_or(u64::MAX);
+        let window = u64::try_from(poll.lookback.as_millis()).unwrap_or(u64::MAX);
         let end = poll.now.0 - poll.now.0 % step;
-        let earliest = end.saturating_sub(step.saturating_mul(MOST_POINTS));
+        let earliest = end.saturating_sub(step.saturating_mul(MAX_POINTS));
         let next = |newest: Timestamp| newest.0 - newest.0 % step + step;
         let start = poll.newest.map_or(end.saturating_sub(window), next).max(earliest);
         (start <= end).then_some(Self { start, end, step })
     }
 }
 
-fn readings(rows: Vec<Row>, range: Range) -> Result<Polled, SourceError> {
-    if rows.len() > MOST_SERIES {
-        return Err(SourceError::TooManySeries { found: rows.len(), most: MOST_SERIES });
+fn parse_series(rows: Vec<Row>, range: Range) -> Result<PollResult, SourceError> {
+    if rows.len() > MAX_SERIES {
+        return Err(SourceError::TooManySeries { found: rows.len(), most: MAX_SERIES });
     }
     if rows.is_empty() {
         let (start, end) = (Timestamp(range.start), Timestamp(range.end));
@@ -145,18 +145,18 @@ fn readings(rows: Vec<Row>, range: Range) -> Result<Polled, SourceError> {
         }
         // Some of them may be a division by nothing; when all are, there is nothing to decide on.
         if let (true, Some(found)) = (samples.is_empty(), refused) {
-            return Err(SourceError::NotFinite { what: "the query's value".to_owned(), found: clean(&found) });
+            return Err(SourceError::NotFinite { what: "the query's value".to_owned(), found: sanitize(&found) });
         }
         samples.sort_by_key(|sample| sample.at);
         let labels = row.metric.into_iter().filter(|(name, _)| name != "__name__");
-        let labels = labels.map(|(name, value)| (short(&name), short(&value))).collect();
-        readings.push(Reading { suffix: "", labels, samples });
+        let labels = labels.map(|(name, value)| (truncate_label(&name), truncate_label(&value))).collect();
+        readings.push(PolledSeries { suffix: "", labels, samples });
     }
-    Ok(Polled::Readings(readings))
+    Ok(PollResult::Series(readings))
 }
 
-fn short(label: &str) -> String {
-    clean(label).chars().take(MOST_LABEL).collect()
+fn truncate_label(label: &str) -> String {
+    sanitize(label).chars().take(MAX_LABEL_CHARS).collect()
 }
 
 #[cfg(test)]
@@ -169,7 +169,7 @@ mod tests {
         Poll {
             now: Timestamp(now),
             newest: newest.map(Timestamp),
-            window: Duration::from_mins(1),
+            lookback: Duration::from_mins(1),
             interval: Duration::from_secs(15),
             droplets: Arc::default(),
         }
@@ -187,7 +187,7 @@ mod tests {
             (1_000_000, Some(45_000), range(60_000, 990_000)),
             (5_000, None, range(0, 0)),
         ] {
-            assert_eq!(Range::of(&poll(now, newest)), expected, "{now} {newest:?}");
+            assert_eq!(Range::for_poll(&poll(now, newest)), expected, "{now} {newest:?}");
         }
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::SourceError;
 use super::command::Command;
 use super::digitalocean::DigitalOceanSource;
-use super::http::Http;
-use super::options::{Kind, SourceOptions};
+use super::http_json::HttpJson;
+use super::options::{SourceKind, SourceOptions};
 use super::prometheus::Prometheus;
 use crate::cloud::digitalocean::DigitalOcean;
 use crate::model::{DropletId, Sample, Timestamp};
@@ -19,7 +19,7 @@ pub(super) struct Poll {
     /// The newest sample that is known of it.
     pub(super) newest: Option<Timestamp>,
     /// How much of the past is wanted where nothing is known.
-    pub(super) window: Duration,
+    pub(super) lookback: Duration,
     /// The time between its samples.
     pub(super) interval: Duration,
     /// The droplets that serve.
@@ -28,7 +28,7 @@ pub(super) struct Poll {
 
 /// Samples of one series.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Reading {
+pub(super) struct PolledSeries {
     /// What follows the name of the source; empty for the source's own name.
     pub(super) suffix: &'static str,
     pub(super) labels: Vec<(String, String)>,
@@ -38,17 +38,17 @@ pub(super) struct Reading {
 
 /// What came of a look.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Polled {
+pub(super) enum PollResult {
     /// There can be nothing new yet.
-    Same,
+    Unchanged,
     /// All series that there are now, with what is new of each.
-    Readings(Vec<Reading>),
+    Series(Vec<PolledSeries>),
 }
 
-impl Polled {
+impl PollResult {
     /// One series, without labels.
-    pub(super) fn one(sample: Sample) -> Self {
-        Self::Readings(vec![Reading { suffix: "", labels: Vec::new(), samples: vec![sample] }])
+    pub(super) fn single(sample: Sample) -> Self {
+        Self::Series(vec![PolledSeries { suffix: "", labels: Vec::new(), samples: vec![sample] }])
     }
 }
 
@@ -56,7 +56,7 @@ impl Polled {
 #[derive(Debug)]
 pub(super) enum Source {
     Prometheus(Prometheus),
-    Http(Http),
+    Http(HttpJson),
     Command(Command),
     DigitalOcean(DigitalOceanSource),
 }
@@ -65,18 +65,20 @@ impl Source {
     pub(super) fn new(options: &SourceOptions, cloud: Option<&DigitalOcean>) -> Self {
         let timeout = options.timeout;
         match options.kind.clone() {
-            Kind::Prometheus { endpoint, query } => Self::Prometheus(Prometheus::new(&endpoint, query, timeout)),
-            Kind::Http { endpoint, pointer } => Self::Http(Http::new(endpoint, pointer, timeout)),
-            Kind::Command { program, arguments, folder } => {
+            SourceKind::Prometheus { endpoint, query } => Self::Prometheus(Prometheus::new(&endpoint, query, timeout)),
+            SourceKind::Http { endpoint, json_pointer: pointer } => {
+                Self::Http(HttpJson::new(endpoint, pointer, timeout))
+            }
+            SourceKind::Command { program, arguments, working_dir: folder } => {
                 Self::Command(Command::new(program, arguments, &folder, timeout))
             }
-            Kind::DigitalOcean { metrics, droplets_per_poll } => {
+            SourceKind::DigitalOcean { metrics, droplets_per_poll } => {
                 Self::DigitalOcean(DigitalOceanSource::new(cloud.cloned(), metrics, droplets_per_poll, timeout))
             }
         }
     }
 
-    pub(super) async fn poll(&self, poll: &Poll) -> Result<Polled, SourceError> {
+    pub(super) async fn poll(&self, poll: &Poll) -> Result<PollResult, SourceError> {
         match self {
             Self::Prometheus(source) => source.poll(poll).await,
             Self::Http(source) => source.poll(poll).await,

@@ -121,11 +121,11 @@ checked_name!(
 );
 
 /// What the tag of a fleet begins with.
-const FLEET_TAG: &str = "doproxy:";
+const FLEET_TAG_PREFIX: &str = "doproxy:";
 
 impl FleetName {
     /// A fleet name made of other text: what a fleet name may not hold becomes `-`.
-    pub fn coerced(text: &str) -> Self {
+    pub fn sanitized(text: &str) -> Self {
         let kept = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
         let name: String = text.chars().map(kept).take(64).collect();
         Self(if name.is_empty() { "-".to_owned() } else { name })
@@ -133,12 +133,12 @@ impl FleetName {
 
     /// The tag that every droplet of this fleet bears, and no other droplet may.
     pub fn tag(&self) -> Tag {
-        Tag(format!("{FLEET_TAG}{}", self.0))
+        Tag(format!("{FLEET_TAG_PREFIX}{}", self.0))
     }
 
     /// Whether a tag is that of some fleet.
-    pub fn is_tag(tag: &str) -> bool {
-        tag.get(..FLEET_TAG.len()).is_some_and(|start| start.eq_ignore_ascii_case(FLEET_TAG))
+    pub fn is_fleet_tag(tag: &str) -> bool {
+        tag.get(..FLEET_TAG_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(FLEET_TAG_PREFIX))
     }
 }
 

@@ -2,26 +2,29 @@
 //!
 //! No I/O, no async, and no knowledge of any other module.
 
+pub mod api_token;
 pub mod decision;
+pub mod decision_record;
 pub mod droplet;
-pub mod guard;
+pub mod guard_rules;
 pub mod ids;
+pub mod manifest;
 pub mod money;
 pub mod observation;
 pub mod operation;
 pub mod pause;
 pub mod phase;
 pub mod plan;
-pub mod plugin;
-pub mod record;
-pub mod secret;
-pub mod time;
+pub mod timestamp;
 pub mod user_data;
 
+pub use api_token::Token;
 pub use decision::{Change, Decision, DropletRequest, Outcome, ScaleTo, Signal};
+pub use decision_record::{AnswerSource, Evaluation, Mode, RecordId, TickOutcome, TickRecord, Trigger};
 pub use droplet::{Droplet, Template};
-pub use guard::{Creates, Fallback, GuardFacts, GuardRules, VictimOrder};
+pub use guard_rules::{CreateHistory, Fallback, GuardFacts, GuardRules, TerminationPolicy};
 pub use ids::{DropletId, DropletName, FleetName, InvalidName, OperationId, Tag};
+pub use manifest::{Manifest, MetricRequirement, PluginKind, Problem};
 pub use money::{HourlyPrice, Money};
 pub use observation::{
     Limits, Load, Observation, ObservedDroplet, ObservedTemplate, Sample, Series, SeriesId, SeriesRef,
@@ -29,9 +32,6 @@ pub use observation::{
 pub use operation::{Operation, OperationKind, OperationState};
 pub use pause::{Direction, Pause, Pauses};
 pub use phase::Phase;
-pub use plan::{Cut, Plan, PlannedCreate, PlannedDelete};
-pub use plugin::{Manifest, MetricNeed, PluginKind, Problem};
-pub use record::{Answer, Mode, RecordId, Rung, TickOutcome, TickRecord, Trigger};
-pub use secret::Token;
-pub use time::Timestamp;
+pub use plan::{Plan, PlannedCreate, PlannedDelete, Restriction};
+pub use timestamp::Timestamp;
 pub use user_data::{UserData, UserDataKind, UserDataRequest};

@@ -58,27 +58,27 @@ const MINIMUM_CHARGE: Money = Money::from_micro_dollars(10_000);
 const MINIMUM_TIME: Duration = Duration::from_mins(1);
 
 /// A month of a droplet costs no more than so many hours.
-const MOST_HOURS_A_MONTH: u32 = 672;
+const MAX_HOURS_PER_MONTH: u32 = 672;
 
 impl HourlyPrice {
     /// How long a droplet has to live until its minimum charge is used up; `None` where it has no price.
-    pub fn minimum_time(self) -> Option<Duration> {
+    pub fn minimum_billed_time(self) -> Option<Duration> {
         let cent = MINIMUM_CHARGE.micro_dollars().saturating_mul(3_600_000).checked_div(self.micro_dollars)?;
         Some(Duration::from_millis(cent).max(MINIMUM_TIME))
     }
 
     /// What such a droplet costs for so long, by the second and without the minimum charge; rounded down to a millionth.
-    pub fn for_time(self, time: Duration) -> Money {
+    pub fn cost_for(self, time: Duration) -> Money {
         let micro_dollars = u128::from(self.micro_dollars).saturating_mul(time.as_millis()) / 3_600_000;
         Money { micro_dollars: u64::try_from(micro_dollars).unwrap_or(u64::MAX) }
     }
 
     /// What is billed for a droplet that lived so long within one calendar month: at least the minimum charge, at most
     /// 672 hours.
-    pub fn billed(self, time: Duration) -> Money {
-        let least = self.minimum_time().unwrap_or_default();
-        let most = Duration::from_hours(u64::from(MOST_HOURS_A_MONTH));
-        self.for_time(time.max(least).min(most))
+    pub fn billed_cost(self, time: Duration) -> Money {
+        let least = self.minimum_billed_time().unwrap_or_default();
+        let most = Duration::from_hours(u64::from(MAX_HOURS_PER_MONTH));
+        self.cost_for(time.max(least).min(most))
     }
 }
 
@@ -146,10 +146,10 @@ mod tests {
         // $6 a month of 672 hours.
         let six = HourlyPrice::from_dollars(6.0 / 672.0);
 
-        assert_eq!(six.minimum_time().map(|time| time.as_secs()), Some(4031));
-        assert_eq!(six.billed(Duration::from_secs(1)).to_string(), "$0.01");
-        assert_eq!(six.billed(Duration::from_hours(744)).to_string(), "$6.00");
-        assert_eq!(HourlyPrice::default().minimum_time(), None);
+        assert_eq!(six.minimum_billed_time().map(|time| time.as_secs()), Some(4031));
+        assert_eq!(six.billed_cost(Duration::from_secs(1)).to_string(), "$0.01");
+        assert_eq!(six.billed_cost(Duration::from_hours(744)).to_string(), "$6.00");
+        assert_eq!(HourlyPrice::default().minimum_billed_time(), None);
     }
 
     #[test]

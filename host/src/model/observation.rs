@@ -118,7 +118,7 @@ pub struct SeriesRef {
 
 impl SeriesRef {
     /// The series, with the samples that this stands for.
-    pub fn with(&self, samples: Vec<Sample>) -> Series {
+    pub fn with_samples(&self, samples: Vec<Sample>) -> Series {
         Series {
             name: self.name.clone(),
             unit: self.unit.clone(),
@@ -175,7 +175,7 @@ pub struct Observation {
 impl Observation {
     /// How many droplets serve or are on their way to.
     pub fn size(&self) -> u32 {
-        let count = self.fleet.iter().filter(|droplet| droplet.phase.counts()).count();
+        let count = self.fleet.iter().filter(|droplet| droplet.phase.counts_toward_size()).count();
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 }

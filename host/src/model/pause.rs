@@ -41,7 +41,7 @@ pub struct Pause {
 
 impl Pause {
     /// Whether it holds at `now`.
-    pub fn holds(&self, now: Timestamp) -> bool {
+    pub fn is_active(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }
@@ -58,11 +58,11 @@ pub struct Pauses {
 
 impl Pauses {
     /// The pause of one direction, where it holds at `now`.
-    pub fn of(&self, direction: Direction, now: Timestamp) -> Option<&Pause> {
+    pub fn active(&self, direction: Direction, now: Timestamp) -> Option<&Pause> {
         let pause = match direction {
             Direction::Out => &self.out,
             Direction::In => &self.in_,
         };
-        pause.as_ref().filter(|pause| pause.holds(now))
+        pause.as_ref().filter(|pause| pause.is_active(now))
     }
 }

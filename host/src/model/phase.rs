@@ -51,7 +51,7 @@ impl Phase {
     ///
     /// Life goes forward only. Before it serves, a droplet may leave at once (it never had a
     /// session to drain), and one that the API no longer knows is gone from wherever it was.
-    pub fn may_become(self, next: Self) -> bool {
+    pub fn can_transition_to(self, next: Self) -> bool {
         match next {
             Self::Requested => false,
             Self::Booting | Self::Warming | Self::Serving => next as u8 == self as u8 + 1,
@@ -62,12 +62,12 @@ impl Phase {
     }
 
     /// Whether the droplet counts towards the size of the fleet: it serves, or it is on its way to.
-    pub fn counts(self) -> bool {
+    pub fn counts_toward_size(self) -> bool {
         self <= Self::Serving
     }
 
     /// Whether the droplet is on its way to serving.
-    pub fn is_coming_up(self) -> bool {
+    pub fn is_starting(self) -> bool {
         self < Self::Serving
     }
 
@@ -91,14 +91,15 @@ mod tests {
     fn life_goes_forward_only() {
         for from in Phase::ALL {
             for to in Phase::ALL {
-                assert!(!from.may_become(to) || from < to, "{from} → {to}");
+                assert!(!from.can_transition_to(to) || from < to, "{from} → {to}");
             }
         }
     }
 
     #[test]
     fn no_droplet_serves_before_its_health_check_passed() {
-        let ways_to_serve: Vec<Phase> = Phase::ALL.into_iter().filter(|from| from.may_become(Phase::Serving)).collect();
+        let ways_to_serve: Vec<Phase> =
+            Phase::ALL.into_iter().filter(|from| from.can_transition_to(Phase::Serving)).collect();
 
         assert_eq!(ways_to_serve, [Phase::Warming]);
     }

@@ -13,7 +13,7 @@ pub struct PlannedCreate {
     pub reason: String,
     /// Whether they come in the place of droplets that are deleted for it ([`PlannedDelete::replaced`]).
     #[serde(default)]
-    pub succeeds: bool,
+    pub is_replacement: bool,
 }
 
 /// A droplet that will be drained and deleted.
@@ -30,7 +30,7 @@ pub struct PlannedDelete {
 
 /// A place where the guard did not do what the policy wanted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cut {
+pub struct Restriction {
     /// The rule, as it is called in the configuration: `max`, `max_delete`, …
     pub rule: String,
     /// What was wanted, what is done instead, and why.
@@ -49,7 +49,7 @@ pub struct Plan {
     /// What to delete.
     pub deletes: Vec<PlannedDelete>,
     /// What the guard changed.
-    pub cuts: Vec<Cut>,
+    pub restrictions: Vec<Restriction>,
 }
 
 impl Plan {
@@ -59,7 +59,7 @@ impl Plan {
     }
 
     /// How many it creates.
-    pub fn created(&self) -> u32 {
+    pub fn create_count(&self) -> u32 {
         self.creates.iter().fold(0, |sum, create| sum.saturating_add(create.request.count))
     }
 }

@@ -88,7 +88,7 @@ impl UserData {
         if text.contains('\0') {
             return Err(UserDataError::NotText);
         }
-        let kind = kind_of(&text)?;
+        let kind = detect_kind(&text)?;
         Ok(Self { text, kind })
     }
 
@@ -110,7 +110,7 @@ impl fmt::Debug for UserData {
 }
 
 /// How user data may begin; the longer of two that begin alike comes first.
-const STARTS: [(&str, UserDataKind); 9] = [
+const KIND_PREFIXES: [(&str, UserDataKind); 9] = [
     ("#!", UserDataKind::Script),
     ("#cloud-config-archive", UserDataKind::CloudConfigArchive),
     ("#cloud-config-jsonp", UserDataKind::CloudConfigJsonPatch),
@@ -123,14 +123,14 @@ const STARTS: [(&str, UserDataKind); 9] = [
 ];
 
 /// Reads the first line as cloud-init's `type_from_starts_with` does.
-fn kind_of(text: &str) -> Result<UserDataKind, UserDataError> {
+fn detect_kind(text: &str) -> Result<UserDataKind, UserDataError> {
     let trimmed = text.trim_start();
     if trimmed.is_empty() {
         return Ok(UserDataKind::Empty);
     }
     let first_line = trimmed.lines().next().unwrap_or_default();
     let lower = first_line.to_ascii_lowercase();
-    if let Some((_, kind)) = STARTS.into_iter().find(|(start, _)| lower.starts_with(start)) {
+    if let Some((_, kind)) = KIND_PREFIXES.into_iter().find(|(start, _)| lower.starts_with(start)) {
         return Ok(kind);
     }
     // A MIME message may have other headers before its Content-Type.

@@ -6,10 +6,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use super::artefact::{self, Answer, Compiled};
+use super::artifact::{self, CompileOutcome, CompiledComponent};
 use super::engine::Engine;
-use super::own_files::own_id;
-use super::{PluginError, own_files};
+use super::private_file::current_uid;
+use super::{PluginError, private_file};
 
 /// A directory that only this user can read or write.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl Cache {
     /// Makes the directory where it is missing, and refuses one that others have a hand in.
     pub(super) fn open(directory: PathBuf) -> Result<Self, PluginError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&directory);
-        match made.and_then(|()| unfit(&directory)) {
+        match made.and_then(|()| check_directory(&directory)) {
             // Not by a name that could lead elsewhere tomorrow.
             Ok(None) => match directory.canonicalize() {
                 Ok(directory) => Ok(Self { directory }),
@@ -33,16 +33,16 @@ impl Cache {
     }
 
     /// The compiled form of the component with this digest, if it is there and whole; at most `most` bytes.
-    pub(super) fn get(&self, engine: &Engine, digest: &str, most: usize) -> Option<Compiled> {
+    pub(super) fn get(&self, engine: &Engine, digest: &str, most: usize) -> Option<CompiledComponent> {
         let path = self.path(engine, digest);
-        let frame = match own_files::read(&path, most.saturating_add(artefact::HEADER)) {
+        let frame = match private_file::read(&path, most.saturating_add(artifact::HEADER_LEN)) {
             Ok(frame) => frame,
             Err(error) => {
                 tracing::debug!("{} is not used: {error}", path.display());
                 return None;
             }
         };
-        if let Some(Answer::Code(compiled)) = artefact::read(frame) {
+        if let Some(CompileOutcome::Code(compiled)) = artifact::read(frame) {
             return Some(compiled);
         }
         tracing::warn!("{} is not what was written there; the plugin is compiled again", path.display());
@@ -50,8 +50,8 @@ impl Cache {
     }
 
     /// Keeps a compiled component. That this fails costs time, not correctness.
-    pub(super) fn put(&self, engine: &Engine, digest: &str, compiled: &Compiled) {
-        if let Err(error) = own_files::write(&self.path(engine, digest), compiled.frame()) {
+    pub(super) fn put(&self, engine: &Engine, digest: &str, compiled: &CompiledComponent) {
+        if let Err(error) = private_file::write(&self.path(engine, digest), compiled.frame()) {
             tracing::warn!("cannot keep a compiled plugin in {}: {error}", self.directory.display());
         }
     }
@@ -61,29 +61,29 @@ impl Cache {
     }
 }
 
-fn unfit(directory: &Path) -> io::Result<Option<String>> {
+fn check_directory(directory: &Path) -> io::Result<Option<String>> {
     let metadata = fs::symlink_metadata(directory)?;
     let mode = metadata.mode() & 0o777;
     Ok(if !metadata.is_dir() {
         Some("is not a directory; remove it, or name another one".to_owned())
-    } else if metadata.uid() != own_id() {
-        Some(format!("belongs to user {}, not to {} who runs doproxy; name another one", metadata.uid(), own_id()))
+    } else if metadata.uid() != current_uid() {
+        Some(format!("belongs to user {}, not to {} who runs doproxy; name another one", metadata.uid(), current_uid()))
     } else if mode & 0o077 != 0 {
         Some(format!("can be used by others (mode {mode:03o}); its code would be run: remove {}", directory.display()))
     } else {
         let whole = directory.canonicalize()?;
         let mut parents = whole.ancestors().skip(1);
-        parents.find_map(|parent| unfit_parent(parent).transpose()).transpose()?
+        parents.find_map(|parent| check_parent(parent).transpose()).transpose()?
     })
 }
 
 /// Whoever may write to a directory above may put another one in the place of the cache.
-fn unfit_parent(parent: &Path) -> io::Result<Option<String>> {
+fn check_parent(parent: &Path) -> io::Result<Option<String>> {
     const STICKY: u32 = 0o1000;
     let metadata = fs::metadata(parent)?;
     let (owner, mode) = (metadata.uid(), metadata.mode() & 0o1777);
     let shown = parent.display();
-    Ok(if owner != 0 && owner != own_id() {
+    Ok(if owner != 0 && owner != current_uid() {
         Some(format!(
             "lies in {shown}, whose owner (user {owner}) could replace it; its code would be run: name another one with plugins.cache"
         ))

@@ -10,14 +10,14 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
 use super::contract;
-use super::guest::Guest;
-use super::meter::TABLE_ELEMENTS;
+use super::resource_limiter::MAX_TABLE_ELEMENTS;
+use super::store_data::StoreData;
 
 /// The length of an epoch: how exactly a deadline is kept.
-pub(super) const EPOCH: Duration = Duration::from_millis(10);
+pub(super) const EPOCH_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Calls at a time; more wait for their turn.
-pub(super) const CALLS: u32 = 16;
+pub(super) const MAX_CONCURRENT_CALLS: u32 = 16;
 
 /// Core instances, memories and tables of one component. One of another language brings about ten instances, and as many
 /// tables.
@@ -28,14 +28,14 @@ const TABLES: u32 = 20;
 /// The engine, and what every component is linked with.
 pub(super) struct Engine {
     wasmtime: wasmtime::Engine,
-    linker: Linker<Guest>,
-    calls: Semaphore,
+    linker: Linker<StoreData>,
+    permits: Semaphore,
 }
 
 impl Engine {
     /// Starts it, with a thread that counts epochs until the engine is dropped.
     pub(super) fn start() -> wasmtime::Result<Self> {
-        let engine = wasmtime::Engine::new(&config(pool(CALLS).into())).or_else(|error| {
+        let engine = wasmtime::Engine::new(&config(pool(MAX_CONCURRENT_CALLS).into())).or_else(|error| {
             // Where address space is limited (`ulimit -v`), calls are slower and right all the same.
             tracing::debug!("no room for a pool of instances: {error:#}");
             wasmtime::Engine::new(&config(InstanceAllocationStrategy::OnDemand))
@@ -49,24 +49,24 @@ impl Engine {
             while let Some(engine) = counted.upgrade() {
                 engine.increment_epoch();
                 drop(engine);
-                thread::sleep(EPOCH);
+                thread::sleep(EPOCH_INTERVAL);
             }
         })?;
-        Ok(Self { wasmtime: engine, linker, calls: Semaphore::new(CALLS as usize) })
+        Ok(Self { wasmtime: engine, linker, permits: Semaphore::new(MAX_CONCURRENT_CALLS as usize) })
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.wasmtime
     }
 
-    pub(super) fn linker(&self) -> &Linker<Guest> {
+    pub(super) fn linker(&self) -> &Linker<StoreData> {
         &self.linker
     }
 
     /// A turn for a call: as long as it is kept, there is room for an instance.
-    pub(super) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    pub(super) async fn acquire(&self) -> Option<SemaphorePermit<'_>> {
         // It is never closed, so there always is one.
-        self.calls.acquire().await.ok()
+        self.permits.acquire().await.ok()
     }
 
     /// Tells apart engines that cannot run each other's code: other versions, settings and processors.
@@ -84,7 +84,7 @@ impl fmt::Debug for Engine {
 }
 
 /// An engine that makes code for [`Engine`] and runs none, so it needs no room for instances.
-pub(super) fn for_compiling() -> wasmtime::Result<wasmtime::Engine> {
+pub(super) fn compiler_engine() -> wasmtime::Result<wasmtime::Engine> {
     wasmtime::Engine::new(&config(InstanceAllocationStrategy::OnDemand))
 }
 
@@ -121,7 +121,7 @@ fn pool(calls: u32) -> PoolingAllocationConfig {
         .total_memories(calls.saturating_mul(MEMORIES))
         .max_tables_per_component(TABLES)
         .total_tables(calls.saturating_mul(TABLES))
-        .table_elements(TABLE_ELEMENTS)
+        .table_elements(MAX_TABLE_ELEMENTS)
         // What a small guest uses is cleared by hand, which is faster than giving it back to the kernel; and only what it
         // wrote to, where the kernel can tell (Linux from 6.7 on).
         .pagemap_scan(Enabled::Auto)
@@ -142,6 +142,6 @@ mod tests {
             hasher.finish()
         };
 
-        assert_eq!(hash(&for_compiling().unwrap()), Engine::start().unwrap().fingerprint());
+        assert_eq!(hash(&compiler_engine().unwrap()), Engine::start().unwrap().fingerprint());
     }
 }

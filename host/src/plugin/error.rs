@@ -5,12 +5,12 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::shared::ShareError;
+use super::resolver::ResolveError;
 use super::{LogLine, Reference};
 use crate::model::{PluginKind, Problem};
 
 /// How many of the last lines of a log an error shows.
-const TAIL: usize = 5;
+const LOG_TAIL_LINES: usize = 5;
 
 /// What went wrong, with which plugin.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum PluginError {
         problems: Vec<Problem>,
     },
     /// A call gave no answer.
-    #[error("plugin {reference}: `{function}` {source}{}", Tail(.log))]
+    #[error("plugin {reference}: `{function}` {source}{}", LogTail(.log))]
     Call {
         /// The plugin.
         reference: Reference,
@@ -61,7 +61,7 @@ impl PluginError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Call { .. } => false,
-            Self::Load { source: LoadError::Shared(error), .. } => error.is_configuration(),
+            Self::Load { source: LoadError::Resolve(error), .. } => error.is_configuration(),
             _ => true,
         }
     }
@@ -71,7 +71,7 @@ impl PluginError {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No plugin of that name comes with this binary.
-    #[error("no such plugin comes with doproxy{}; there are: {}", meant(.suggestion.as_deref()), .known.join(", "))]
+    #[error("no such plugin comes with doproxy{}; there are: {}", did_you_mean(.suggestion.as_deref()), .known.join(", "))]
     UnknownBuiltin {
         /// The one that was probably meant.
         suggestion: Option<String>,
@@ -80,13 +80,13 @@ pub enum LoadError {
     },
     /// It is in a registry, and cannot be got from there or is not taken.
     #[error(transparent)]
-    Shared(#[from] Box<ShareError>),
+    Resolve(#[from] Box<ResolveError>),
     /// The file cannot be read.
     #[error("the file cannot be read: {0}")]
     Read(#[from] io::Error),
     /// It is a device, a pipe or a directory.
     #[error("it is no regular file")]
-    NoFile,
+    NotAFile,
     /// It is larger than allowed.
     #[error("the component is larger than {0}")]
     TooLarge(Limit),
@@ -103,43 +103,43 @@ pub enum LoadError {
     #[error(
         "the component imports {0}, which a plugin does not get; it may import doproxy:plugin/log and WASI 0.2, nothing else"
     )]
-    ForeignImport(String),
+    DisallowedImport(String),
     /// It is written for another version of the contract.
-    #[error("the component is written for {theirs}; this doproxy supports version {ours}")]
-    OtherVersion {
+    #[error("the component is written for {interface}; this doproxy supports version {supported}")]
+    UnsupportedVersion {
         /// Its interface.
-        theirs: String,
+        interface: String,
         /// The versions of this host.
-        ours: &'static str,
+        supported: &'static str,
     },
     /// It is a component for something else.
     #[error(
         "the component is no plugin: it exports {}, and neither doproxy:plugin/policy nor doproxy:plugin/user-data",
         if .0.is_empty() { "nothing".to_owned() } else { .0.join(", ") }
     )]
-    OtherWorld(Vec<String>),
+    UnknownWorld(Vec<String>),
     /// It is both kinds of plugin at once.
     #[error(
         "the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; a plugin is one of them: make two components of it"
     )]
     BothWorlds,
     /// It is the other kind of plugin.
-    #[error("this is a {is}, and a {wanted} is wanted here")]
-    OtherKind {
+    #[error("this is a {actual}, and a {expected} is wanted here")]
+    KindMismatch {
         /// What it is.
-        is: PluginKind,
+        actual: PluginKind,
         /// What was asked for.
-        wanted: PluginKind,
+        expected: PluginKind,
     },
     /// The compiler refused it.
     #[error("the component does not compile: {0}")]
     Compile(String),
     /// Compiling it goes over a limit.
     #[error("compiling the component goes over {0}")]
-    Compiling(Limit),
+    CompileLimit(Limit),
     /// The compiler cannot be started.
     #[error("the compiler {} does not start: {source}", .program.display())]
-    Compiler {
+    SpawnCompiler {
         /// The program.
         program: PathBuf,
         /// Why not.
@@ -161,7 +161,7 @@ pub enum LoadError {
 pub enum CallError {
     /// It went over a limit.
     #[error("went over {limit}{backtrace}")]
-    Over {
+    LimitExceeded {
         /// Which.
         limit: Limit,
         /// Where in the guest, where that is known.
@@ -177,7 +177,7 @@ pub enum CallError {
     },
     /// Its answer cannot be meant.
     #[error("answered nonsense: {0}")]
-    Nonsense(String),
+    InvalidResult(String),
     /// It says that its configuration is wrong.
     #[error("cannot work with its configuration:{}", Problems(.0))]
     InvalidConfig(Vec<Problem>),
@@ -197,16 +197,16 @@ pub enum Limit {
     Component(usize),
     /// Time to compile.
     #[error("the compile limit of {0:?} (plugins.limits.compile_time)")]
-    CompileTime(Duration),
+    CompileTimeout(Duration),
     /// Processor time to compile.
     #[error("the compile limit of {0:?} of CPU (plugins.limits.compile_cpu)")]
-    CompileCpu(Duration),
+    CompileCpuTime(Duration),
     /// Memory to compile.
     #[error("the compile limit of {} of memory (plugins.limits.compile_memory_bytes)", Bytes(*.0))]
     CompileMemory(usize),
     /// Machine code; follows from the size of a component.
     #[error("the limit of {} of machine code, four times plugins.limits.component_bytes", Bytes(*.0))]
-    Artefact(usize),
+    Artifact(usize),
     /// Linear memory.
     #[error("the memory limit of {} (plugins.limits.memory_bytes)", Bytes(*.0))]
     Memory(usize),
@@ -218,7 +218,7 @@ pub enum Limit {
     Fuel(u64),
     /// Wall-clock time.
     #[error("the deadline of {0:?} (plugins.limits.deadline)")]
-    Deadline(Duration),
+    CallTimeout(Duration),
     /// State of a policy.
     #[error("the state limit of {} (plugins.limits.state_bytes)", Bytes(*.0))]
     State(usize),
@@ -233,7 +233,7 @@ pub enum Limit {
     LogLines(usize),
     /// Bytes that cross from guest to host; follows from the others.
     #[error("the limit of {} from plugin to host in one call", Bytes(*.0))]
-    Crossing(usize),
+    Transfer(usize),
 }
 
 /// Where in the guest it happened: its own frames, innermost first; empty where nothing is known.
@@ -268,11 +268,11 @@ impl fmt::Display for Problems<'_> {
     }
 }
 
-struct Tail<'a>(&'a [LogLine]);
+struct LogTail<'a>(&'a [LogLine]);
 
-impl fmt::Display for Tail<'_> {
+impl fmt::Display for LogTail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tail = &self.0[self.0.len().saturating_sub(TAIL)..];
+        let tail = &self.0[self.0.len().saturating_sub(LOG_TAIL_LINES)..];
         if !tail.is_empty() {
             write!(f, "\nthe last that it logged:")?;
         }
@@ -280,6 +280,6 @@ impl fmt::Display for Tail<'_> {
     }
 }
 
-fn meant(suggestion: Option<&str>) -> String {
+fn did_you_mean(suggestion: Option<&str>) -> String {
     suggestion.map(|name| format!("; did you mean builtin:{name}?")).unwrap_or_default()
 }

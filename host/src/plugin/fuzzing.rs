@@ -2,11 +2,11 @@
 
 #![expect(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says what it found")]
 
-use super::shape::Shape;
+use super::component_info::ComponentInterface;
 
 /// Bytes are a plugin, or no plugin for a reason.
 pub fn component(bytes: &[u8]) {
-    if let Err(error) = Shape::of(bytes) {
+    if let Err(error) = ComponentInterface::parse(bytes) {
         let said = error.to_string();
         assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
         assert!(said.len() < 4096, "{said:?}");

@@ -6,21 +6,23 @@ use std::sync::Arc;
 
 use wasmtime::component::{Component, InstancePre};
 
-use super::building::{Metadata, metadata};
+use super::building::{Metadata, component_metadata};
 use super::cache::Cache;
+use super::call::CallableComponent;
 use super::compiler::Compiler;
+use super::component_info::ComponentInterface;
 use super::contract::{GeneratorPre, PolicyPre};
 use super::digest::Digest;
 use super::engine::Engine;
-use super::guest::Guest;
-use super::loaded::Loaded;
 use super::oci::OciReference;
-use super::publish::{Published, Pushed, Signed};
-use super::shape::Shape;
-use super::shared::{Origin, ShareError, Shared, SharingSettings, Updated};
+use super::publish::{PublishRequest, Pushed, Signed};
+use super::resolver::{PluginResolver, Provenance, RegistrySettings, ResolveError, Update};
 use super::signatures::PrivateKey;
+use super::store_data::StoreData;
 use super::trust::Rule;
-use super::{Generator, Import, Limit, Limits, LoadError, PluginError, Policy, Reference, shape, source, text};
+use super::{
+    Generator, Import, Limit, Limits, LoadError, PluginError, Policy, Reference, component_info, sanitize, source,
+};
 use crate::model::{Manifest, PluginKind};
 
 /// How plugins are run.
@@ -35,12 +37,12 @@ pub struct PluginSettings {
     /// doproxy as a library and knows its plugins: its own executable has no subcommand that could be started.
     pub compiler: Option<PathBuf>,
     /// How plugins from registries are got and judged.
-    pub sharing: SharingSettings,
+    pub registry: RegistrySettings,
 }
 
 /// What a component is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Inspected {
+pub struct PluginInfo {
     /// The world that it is of.
     pub kind: PluginKind,
     /// What it says of itself.
@@ -52,12 +54,12 @@ pub struct Inspected {
     /// The interfaces that it imports.
     pub imports: Vec<String>,
     /// What is known of one from a registry.
-    pub origin: Option<Origin>,
+    pub provenance: Option<Provenance>,
 }
 
 /// What can be seen of a component without running any of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Looked {
+pub struct ComponentInfo {
     /// Its SHA-256, in hexadecimal.
     pub digest: String,
     /// Its bytes.
@@ -79,7 +81,7 @@ struct Inner {
     cache: Option<Cache>,
     limits: Limits,
     compiler: Compiler,
-    shared: Shared,
+    resolver: PluginResolver,
 }
 
 impl fmt::Debug for PluginHost {
@@ -92,71 +94,73 @@ impl fmt::Debug for PluginHost {
 }
 
 /// A component that was opened: of one of the two worlds, and not instantiated yet.
-struct Opened {
-    loaded: Loaded,
-    shape: Shape,
+struct PreparedPlugin {
+    component: CallableComponent,
+    interface: ComponentInterface,
     size: usize,
-    origin: Option<Origin>,
-    pre: InstancePre<Guest>,
+    provenance: Option<Provenance>,
+    pre: InstancePre<StoreData>,
 }
 
 impl PluginHost {
     /// Starts the engine and opens the cache.
     pub fn new(settings: PluginSettings) -> Result<Self, PluginError> {
-        let PluginSettings { limits, cache_dir, compiler, sharing } = settings;
-        let shared = Shared { settings: sharing, most: limits.component_bytes };
+        let PluginSettings { limits, cache_dir, compiler, registry: sharing } = settings;
+        let shared = PluginResolver { settings: sharing, max_component_bytes: limits.component_bytes };
         let engine = Engine::start().map_err(|error| PluginError::Engine(format!("{error:#}")))?;
         let cache = cache_dir.map(Cache::open).transpose()?;
-        Ok(Self { inner: Arc::new(Inner { engine, cache, limits, compiler: Compiler::new(compiler), shared }) })
+        Ok(Self {
+            inner: Arc::new(Inner { engine, cache, limits, compiler: Compiler::new(compiler), resolver: shared }),
+        })
     }
 
     /// Loads a plugin of either kind, and says what it is.
-    pub async fn inspect(&self, reference: &Reference) -> Result<Inspected, PluginError> {
-        let opened = self.open(reference).await?;
-        let (kind, size, imports) = (opened.shape.kind, opened.size, opened.shape.imports.clone());
-        let (digest, origin) = (opened.loaded.digest.clone(), opened.origin.clone());
+    pub async fn inspect(&self, reference: &Reference) -> Result<PluginInfo, PluginError> {
+        let opened = self.load(reference).await?;
+        let (kind, size, imports) = (opened.interface.kind, opened.size, opened.interface.imports.clone());
+        let (digest, origin) = (opened.component.digest.clone(), opened.provenance.clone());
         let manifest = match kind {
             PluginKind::ScalingPolicy => opened.into_policy().await?.manifest().clone(),
             PluginKind::UserDataGenerator => opened.into_generator().await?.manifest().clone(),
         };
-        Ok(Inspected { kind, manifest, digest, size, imports, origin })
+        Ok(PluginInfo { kind, manifest, digest, size, imports, provenance: origin })
     }
 
     /// Looks at a component, whether it is a plugin or not.
-    pub async fn look(&self, reference: &Reference) -> Result<Looked, PluginError> {
-        let (bytes, _) = self.raw(reference).await?;
-        Ok(Looked {
+    pub async fn component_info(&self, reference: &Reference) -> Result<ComponentInfo, PluginError> {
+        let (bytes, _) = self.raw_bytes(reference).await?;
+        Ok(ComponentInfo {
             digest: Digest::of(&bytes).hex(),
             size: bytes.len(),
-            imports: shape::imports(&bytes),
-            metadata: metadata::read(&bytes),
+            imports: component_info::imports(&bytes),
+            metadata: component_metadata::read(&bytes),
         })
     }
 
     /// Loads a scaling policy.
     pub async fn policy(&self, reference: &Reference) -> Result<Policy, PluginError> {
-        self.open(reference).await?.must_be(PluginKind::ScalingPolicy)?.into_policy().await
+        self.load(reference).await?.require_kind(PluginKind::ScalingPolicy)?.into_policy().await
     }
 
     /// Loads a user-data generator.
     pub async fn generator(&self, reference: &Reference) -> Result<Generator, PluginError> {
-        self.open(reference).await?.must_be(PluginKind::UserDataGenerator)?.into_generator().await
+        self.load(reference).await?.require_kind(PluginKind::UserDataGenerator)?.into_generator().await
     }
 
     /// The bytes of the component behind a reference, for whoever keeps them.
-    pub async fn component_of(&self, reference: &Reference) -> Result<Vec<u8>, PluginError> {
+    pub async fn component_bytes(&self, reference: &Reference) -> Result<Vec<u8>, PluginError> {
         Ok(self.bytes(reference).await?.0)
     }
 
     /// Brings a plugin from its registry into the store, unless it is there.
-    pub async fn pull(&self, reference: &OciReference) -> Result<Origin, PluginError> {
-        let got = self.inner.shared.get(reference).await;
-        got.map(|(_, origin)| origin).map_err(|error| shared_error(reference, error))
+    pub async fn pull(&self, reference: &OciReference) -> Result<Provenance, PluginError> {
+        let got = self.inner.resolver.fetch(reference).await;
+        got.map(|(_, origin)| origin).map_err(|error| resolve_error(reference, error))
     }
 
     /// Asks the registry what a tag means now, brings that, and locks it.
-    pub async fn update(&self, reference: &OciReference) -> Result<Updated, PluginError> {
-        self.inner.shared.update(reference).await.map_err(|error| shared_error(reference, error))
+    pub async fn update(&self, reference: &OciReference) -> Result<Update, PluginError> {
+        self.inner.resolver.update(reference).await.map_err(|error| resolve_error(reference, error))
     }
 
     /// Brings a plugin to a registry, and signs it where there is a key. `created` is what its configuration says, in
@@ -171,36 +175,36 @@ impl PluginHost {
         // What does not load here loads nowhere.
         let inspected = self.inspect(plugin).await?;
         let (component, shape, _, _) = self.bytes(plugin).await?;
-        let published = Published {
+        let published = PublishRequest {
             component: &component,
             imports: &shape.imports,
             exports: &shape.exports,
-            says: &inspected.manifest,
+            plugin: &inspected.manifest,
             created,
         };
-        self.inner.shared.push(to, published, key).await.map_err(|error| shared_error(to, error))
+        self.inner.resolver.push(to, published, key).await.map_err(|error| resolve_error(to, error))
     }
 
     /// Signs what a reference means, and puts the signature beside it.
     pub async fn sign(&self, reference: &OciReference, key: &PrivateKey) -> Result<Signed, PluginError> {
-        self.inner.shared.sign(reference, key).await.map_err(|error| shared_error(reference, error))
+        self.inner.resolver.sign(reference, key).await.map_err(|error| resolve_error(reference, error))
     }
 
     /// Brings a plugin and judges it by `rules`, whatever the settings say.
-    pub async fn verify(&self, reference: &OciReference, rules: &[Rule]) -> Result<Origin, PluginError> {
-        let got = self.inner.shared.get_judged(reference, Some(rules)).await;
-        got.map(|(_, origin)| origin).map_err(|error| shared_error(reference, error))
+    pub async fn verify(&self, reference: &OciReference, rules: &[Rule]) -> Result<Provenance, PluginError> {
+        let got = self.inner.resolver.fetch_verified(reference, Some(rules)).await;
+        got.map(|(_, origin)| origin).map_err(|error| resolve_error(reference, error))
     }
 
     /// Loads a scaling policy whose bytes are at hand: what `reference` pointed to when they were kept.
-    pub async fn policy_of(&self, reference: &Reference, bytes: Vec<u8>) -> Result<Policy, PluginError> {
+    pub async fn policy_from_bytes(&self, reference: &Reference, bytes: Vec<u8>) -> Result<Policy, PluginError> {
         let failed = |source| PluginError::Load { reference: reference.clone(), source };
         let most = self.inner.limits.component_bytes;
-        let looked = blocking(move || looked_at(bytes, most)).await;
+        let looked = spawn_blocking(move || parse_interface(bytes, most)).await;
         let (bytes, shape, digest) = looked.map_err(failed)?;
-        self.opened(reference, bytes, shape, digest, None)
+        self.prepare(reference, bytes, shape, digest, None)
             .await?
-            .must_be(PluginKind::ScalingPolicy)?
+            .require_kind(PluginKind::ScalingPolicy)?
             .into_policy()
             .await
     }
@@ -213,19 +217,19 @@ impl PluginHost {
         &self.inner.limits
     }
 
-    async fn open(&self, reference: &Reference) -> Result<Opened, PluginError> {
+    async fn load(&self, reference: &Reference) -> Result<PreparedPlugin, PluginError> {
         let (bytes, shape, digest, origin) = self.bytes(reference).await?;
-        self.opened(reference, bytes, shape, digest, origin).await
+        self.prepare(reference, bytes, shape, digest, origin).await
     }
 
-    async fn opened(
+    async fn prepare(
         &self,
         reference: &Reference,
         bytes: Vec<u8>,
-        shape: Shape,
+        shape: ComponentInterface,
         digest: String,
-        origin: Option<Origin>,
-    ) -> Result<Opened, PluginError> {
+        origin: Option<Provenance>,
+    ) -> Result<PreparedPlugin, PluginError> {
         let failed = |source| PluginError::Load { reference: reference.clone(), source };
         let size = bytes.len();
         let component = self.component(bytes, &digest).await.map_err(failed)?;
@@ -233,35 +237,38 @@ impl PluginHost {
             .engine()
             .linker()
             .instantiate_pre(&component)
-            .map_err(|error| failed(LoadError::Contract(text::line(&format!("{error:#}"), 500))))?;
-        let loaded = Loaded { host: self.clone(), reference: reference.clone(), digest };
-        Ok(Opened { loaded, shape, size, origin, pre })
+            .map_err(|error| failed(LoadError::Contract(sanitize::sanitize_line(&format!("{error:#}"), 500))))?;
+        let loaded = CallableComponent { host: self.clone(), reference: reference.clone(), digest };
+        Ok(PreparedPlugin { component: loaded, interface: shape, size, provenance: origin, pre })
     }
 
     /// The bytes behind a reference, what they are, and their SHA-256 in hexadecimal.
-    async fn bytes(&self, reference: &Reference) -> Result<(Vec<u8>, Shape, String, Option<Origin>), PluginError> {
-        let (bytes, origin) = self.raw(reference).await?;
+    async fn bytes(
+        &self,
+        reference: &Reference,
+    ) -> Result<(Vec<u8>, ComponentInterface, String, Option<Provenance>), PluginError> {
+        let (bytes, origin) = self.raw_bytes(reference).await?;
         let most = self.inner.limits.component_bytes;
-        let (bytes, shape, digest) = blocking(move || looked_at(bytes, most))
+        let (bytes, shape, digest) = spawn_blocking(move || parse_interface(bytes, most))
             .await
             .map_err(|source| PluginError::Load { reference: reference.clone(), source })?;
         Ok((bytes, shape, digest, origin))
     }
 
     /// The bytes behind a reference, whatever they are.
-    async fn raw(&self, reference: &Reference) -> Result<(Vec<u8>, Option<Origin>), PluginError> {
+    async fn raw_bytes(&self, reference: &Reference) -> Result<(Vec<u8>, Option<Provenance>), PluginError> {
         let failed = |source| PluginError::Load { reference: reference.clone(), source };
         let most = self.inner.limits.component_bytes;
         let (bytes, origin) = match reference {
             Reference::Oci(shared) => {
                 let (bytes, origin) =
-                    self.inner.shared.get(shared).await.map_err(|error| shared_error(shared, error))?;
+                    self.inner.resolver.fetch(shared).await.map_err(|error| resolve_error(shared, error))?;
                 (bytes, Some(origin))
             }
             Reference::Builtin(_) | Reference::File(_) => {
                 let from = reference.clone();
                 let read = move || source::read(&from, most).map(std::borrow::Cow::into_owned);
-                (blocking(read).await.map_err(failed)?, None)
+                (spawn_blocking(read).await.map_err(failed)?, None)
             }
         };
         Ok((bytes, origin))
@@ -270,8 +277,8 @@ impl PluginHost {
     /// The component, ready to be linked: from the cache, else from the compiler.
     async fn component(&self, bytes: Vec<u8>, digest: &str) -> Result<Component, LoadError> {
         let (inner, key) = (self.inner.clone(), digest.to_owned());
-        let cached = blocking(move || {
-            let most = inner.limits.artefact_bytes();
+        let cached = spawn_blocking(move || {
+            let most = inner.limits.artifact_bytes();
             let compiled = inner.cache.as_ref().and_then(|cache| cache.get(&inner.engine, &key, most));
             Ok(compiled.and_then(|compiled| compiled.load(inner.engine.wasmtime()).ok()))
         })
@@ -281,10 +288,10 @@ impl PluginHost {
         }
         let compiled = self.inner.compiler.compile(bytes, &self.inner.limits).await?;
         let (inner, key) = (self.inner.clone(), digest.to_owned());
-        blocking(move || {
+        spawn_blocking(move || {
             let component = compiled
                 .load(inner.engine.wasmtime())
-                .map_err(|error| LoadError::TooManyParts(text::line(&format!("{error:#}"), 500)))?;
+                .map_err(|error| LoadError::TooManyParts(sanitize::sanitize_line(&format!("{error:#}"), 500)))?;
             if let Some(cache) = &inner.cache {
                 cache.put(&inner.engine, &key, &compiled);
             }
@@ -294,53 +301,56 @@ impl PluginHost {
     }
 }
 
-impl Opened {
-    fn must_be(self, wanted: PluginKind) -> Result<Self, PluginError> {
-        let is = self.shape.kind;
+impl PreparedPlugin {
+    fn require_kind(self, wanted: PluginKind) -> Result<Self, PluginError> {
+        let is = self.interface.kind;
         if is == wanted {
             return Ok(self);
         }
-        Err(PluginError::Load { reference: self.loaded.reference, source: LoadError::OtherKind { is, wanted } })
+        Err(PluginError::Load {
+            reference: self.component.reference,
+            source: LoadError::KindMismatch { actual: is, expected: wanted },
+        })
     }
 
     async fn into_policy(self) -> Result<Policy, PluginError> {
-        match PolicyPre::new(self.shape.version, self.pre) {
-            Ok(pre) => Policy::introduce(self.loaded, pre).await,
-            Err(error) => Err(misfit(self.loaded.reference, &error)),
+        match PolicyPre::new(self.interface.version, self.pre) {
+            Ok(pre) => Policy::instantiate_and_describe(self.component, pre).await,
+            Err(error) => Err(contract_error(self.component.reference, &error)),
         }
     }
 
     async fn into_generator(self) -> Result<Generator, PluginError> {
-        match GeneratorPre::new(self.shape.version, self.pre) {
-            Ok(pre) => Generator::introduce(self.loaded, pre).await,
-            Err(error) => Err(misfit(self.loaded.reference, &error)),
+        match GeneratorPre::new(self.interface.version, self.pre) {
+            Ok(pre) => Generator::instantiate_and_describe(self.component, pre).await,
+            Err(error) => Err(contract_error(self.component.reference, &error)),
         }
     }
 }
 
-fn misfit(reference: Reference, error: &wasmtime::Error) -> PluginError {
-    PluginError::Load { reference, source: LoadError::Contract(text::line(&format!("{error:#}"), 500)) }
+fn contract_error(reference: Reference, error: &wasmtime::Error) -> PluginError {
+    PluginError::Load { reference, source: LoadError::Contract(sanitize::sanitize_line(&format!("{error:#}"), 500)) }
 }
 
-fn shared_error(reference: &OciReference, error: ShareError) -> PluginError {
+fn resolve_error(reference: &OciReference, error: ResolveError) -> PluginError {
     PluginError::Load {
         reference: Reference::Oci(Box::new(reference.clone())),
-        source: LoadError::Shared(Box::new(error)),
+        source: LoadError::Resolve(Box::new(error)),
     }
 }
 
 /// What bytes are, and their SHA-256 in hexadecimal; refused where they are too many.
-fn looked_at(bytes: Vec<u8>, most: usize) -> Result<(Vec<u8>, Shape, String), LoadError> {
+fn parse_interface(bytes: Vec<u8>, most: usize) -> Result<(Vec<u8>, ComponentInterface, String), LoadError> {
     if bytes.len() > most {
         return Err(LoadError::TooLarge(Limit::Component(most)));
     }
-    let shape = Shape::of(&bytes)?;
+    let shape = ComponentInterface::parse(&bytes)?;
     let digest = Digest::of(&bytes).hex();
     Ok((bytes, shape, digest))
 }
 
 /// Runs what reads files or computes for long, off the threads that serve everything else.
-async fn blocking<T: Send + 'static>(
+async fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, LoadError> {
     match tokio::task::spawn_blocking(work).await {

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::Limit;
-use super::text;
+use super::sanitize;
 
 /// Most characters of a line.
-const LONGEST_LINE: usize = 1000;
+const MAX_LINE_LEN: usize = 1000;
 
 /// How much a line matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,19 +46,19 @@ impl fmt::Display for LogLine {
 #[derive(Debug)]
 pub(super) struct Log {
     lines: Vec<LogLine>,
-    most: usize,
+    max_lines: usize,
 }
 
 impl Log {
     pub(super) fn new(most: usize) -> Self {
-        Self { lines: Vec::new(), most }
+        Self { lines: Vec::new(), max_lines: most }
     }
 
     pub(super) fn write(&mut self, level: LogLevel, message: &str) -> Result<(), Limit> {
-        if self.lines.len() >= self.most {
-            return Err(Limit::LogLines(self.most));
+        if self.lines.len() >= self.max_lines {
+            return Err(Limit::LogLines(self.max_lines));
         }
-        self.lines.push(LogLine { level, message: text::line(message, LONGEST_LINE) });
+        self.lines.push(LogLine { level, message: sanitize::sanitize_line(message, MAX_LINE_LEN) });
         Ok(())
     }
 

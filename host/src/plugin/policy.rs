@@ -2,36 +2,42 @@
 
 use std::fmt;
 
+use super::call::CallableComponent;
+use super::call_context::CallContext;
+use super::config_schema;
 use super::contract::PolicyPre;
-use super::loaded::Loaded;
-use super::moment::Moment;
-use super::schema;
-use super::{Called, PluginError, Reference};
+use super::{CallOutput, PluginError, Reference};
 use crate::model::{Decision, Manifest, Observation};
 
 /// A scaling policy that is loaded. Cheap to call: nothing is compiled or linked again.
 pub struct Policy {
-    loaded: Loaded,
+    component: CallableComponent,
     manifest: Manifest,
     pre: PolicyPre,
 }
 
 impl fmt::Debug for Policy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Policy").field("loaded", &self.loaded).field("manifest", &self.manifest).finish_non_exhaustive()
+        f.debug_struct("Policy")
+            .field("loaded", &self.component)
+            .field("manifest", &self.manifest)
+            .finish_non_exhaustive()
     }
 }
 
 impl Policy {
     /// Instantiates it for the first time, and asks what it is.
-    pub(super) async fn introduce(loaded: Loaded, pre: PolicyPre) -> Result<Self, PluginError> {
+    pub(super) async fn instantiate_and_describe(
+        loaded: CallableComponent,
+        pre: PolicyPre,
+    ) -> Result<Self, PluginError> {
         let manifest = describe(&loaded, &pre).await?.value;
-        Ok(Self { loaded, manifest, pre })
+        Ok(Self { component: loaded, manifest, pre })
     }
 
     /// Asks again what it is: the least that a call can be, for measuring what an instance costs.
-    pub async fn describe(&self) -> Result<Called<Manifest>, PluginError> {
-        describe(&self.loaded, &self.pre).await
+    pub async fn describe(&self) -> Result<CallOutput<Manifest>, PluginError> {
+        describe(&self.component, &self.pre).await
     }
 
     /// What it says of itself.
@@ -41,21 +47,22 @@ impl Policy {
 
     /// The SHA-256 of the component, in hexadecimal.
     pub fn digest(&self) -> &str {
-        &self.loaded.digest
+        &self.component.digest
     }
 
     /// Where it came from.
     pub fn reference(&self) -> &Reference {
-        &self.loaded.reference
+        &self.component.reference
     }
 
     /// Checks a configuration (JSON text): against the schema, then by the policy itself.
     pub async fn validate(&self, config: &str) -> Result<(), PluginError> {
-        schema::check(&self.manifest.config_schema, config).map_err(|error| self.loaded.refused(error))?;
-        let (call, mut store) = self.loaded.begin("validate", &Moment::NONE).await?;
-        let answer = call.within_deadline(self.pre.validate(&mut store, config)).await;
-        let verdict = call.end(store, answer, Ok)?.value;
-        verdict.map_err(|problems| self.loaded.config_error(problems))
+        config_schema::check(&self.manifest.config_schema, config)
+            .map_err(|error| self.component.schema_error(error))?;
+        let (call, mut store) = self.component.begin("validate", &CallContext::EMPTY).await?;
+        let answer = call.with_timeout(self.pre.validate(&mut store, config)).await;
+        let verdict = call.finish(store, answer, Ok)?.value;
+        verdict.map_err(|problems| self.component.config_error(problems))
     }
 
     /// Asks for a decision. `config` is JSON text that has passed [`Self::validate`]; `state` is that of the last
@@ -65,17 +72,17 @@ impl Policy {
         config: &str,
         observation: &Observation,
         state: &[u8],
-    ) -> Result<Called<Decision>, PluginError> {
-        let (call, mut store) = self.loaded.begin("decide", &Moment::of_tick(observation)).await?;
-        let limits = self.loaded.host.limits();
+    ) -> Result<CallOutput<Decision>, PluginError> {
+        let (call, mut store) = self.component.begin("decide", &CallContext::for_tick(observation)).await?;
+        let limits = self.component.host.limits();
         let decided = self.pre.decide(&mut store, config, observation, state, limits);
-        let answer = call.within_deadline(decided).await;
-        call.end(store, answer, |answer| answer)
+        let answer = call.with_timeout(decided).await;
+        call.finish(store, answer, |answer| answer)
     }
 }
 
-async fn describe(loaded: &Loaded, pre: &PolicyPre) -> Result<Called<Manifest>, PluginError> {
-    let (call, mut store) = loaded.begin("describe", &Moment::NONE).await?;
-    let answer = call.within_deadline(pre.describe(&mut store)).await;
-    call.end(store, answer, Ok)
+async fn describe(loaded: &CallableComponent, pre: &PolicyPre) -> Result<CallOutput<Manifest>, PluginError> {
+    let (call, mut store) = loaded.begin("describe", &CallContext::EMPTY).await?;
+    let answer = call.with_timeout(pre.describe(&mut store)).await;
+    call.finish(store, answer, Ok)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::digest::Digest;
 use super::oci::manifest::{self, Description};
 use super::oci::{Access, OciReference, Registry};
-use super::shared::{Line, ShareError, Shared};
+use super::resolver::{LazyRegistry, PluginResolver, ResolveError};
 use super::signatures::{self, PrivateKey, Signature};
 use crate::model::Manifest;
 
@@ -31,31 +31,31 @@ pub struct Signed {
 
 /// A component that is to be pushed.
 #[derive(Debug)]
-pub(super) struct Published<'a> {
+pub(super) struct PublishRequest<'a> {
     pub(super) component: &'a [u8],
     pub(super) imports: &'a [String],
     pub(super) exports: &'a [String],
     /// What it says of itself.
-    pub(super) says: &'a Manifest,
+    pub(super) plugin: &'a Manifest,
     /// Seconds since 1970.
     pub(super) created: i64,
 }
 
-impl Shared {
+impl PluginResolver {
     /// Brings a component to a registry, under a tag.
     pub(super) async fn push(
         &self,
         to: &OciReference,
-        published: Published<'_>,
+        published: PublishRequest<'_>,
         key: Option<&PrivateKey>,
-    ) -> Result<Pushed, ShareError> {
+    ) -> Result<Pushed, ResolveError> {
         let (Some(tag), None) = (to.tag(), to.digest()) else {
-            return Err(ShareError::Usage(format!(
+            return Err(ResolveError::Usage(format!(
                 "a plugin is pushed to a tag, and its digest follows from it; write oci://{}:TAG",
                 to.name()
             )));
         };
-        let Published { component, imports, exports, says, created } = published;
+        let PublishRequest { component, imports, exports, plugin: says, created } = published;
         let annotations = BTreeMap::from(
             [
                 ("org.opencontainers.image.title", &says.name),
@@ -65,7 +65,7 @@ impl Shared {
             .map(|(key, value)| (key.to_owned(), value.clone())),
         );
         let packed = manifest::pack(component, Description { imports, exports, annotations, created })
-            .map_err(|error| ShareError::Usage(format!("the manifest cannot be written: {error}")))?;
+            .map_err(|error| ResolveError::Usage(format!("the manifest cannot be written: {error}")))?;
         let mut registry = Registry::open(to, Access::Push, &self.settings.login).await?;
         registry.put_blob(component, "the component").await?;
         registry.put_blob(&packed.config, "its configuration").await?;
@@ -78,9 +78,9 @@ impl Shared {
     }
 
     /// Signs what a reference means, which has to be a plugin, and puts the signature beside it.
-    pub(super) async fn sign(&self, reference: &OciReference, key: &PrivateKey) -> Result<Signed, ShareError> {
-        let mut line = Line::new(self, reference, Access::Push);
-        let version = match self.meant(reference)? {
+    pub(super) async fn sign(&self, reference: &OciReference, key: &PrivateKey) -> Result<Signed, ResolveError> {
+        let mut line = LazyRegistry::new(self, reference, Access::Push);
+        let version = match self.pinned_digest(reference)? {
             Some(digest) => digest.to_string(),
             None => reference.tag().unwrap_or_default().to_owned(),
         };

@@ -23,10 +23,10 @@ pub(super) fn read(reference: &Reference, most: usize) -> Result<Cow<'static, [u
             .iter()
             .find(|plugin| plugin.name == name)
             .map(|plugin| Cow::Borrowed(plugin.component))
-            .ok_or_else(|| unknown(name)),
+            .ok_or_else(|| unknown_builtin(name)),
         Reference::File(path) => read_file(path, most).map(Cow::Owned),
         // They never come here.
-        Reference::Oci(_) => Err(LoadError::NoFile),
+        Reference::Oci(_) => Err(LoadError::NotAFile),
     }
 }
 
@@ -35,7 +35,7 @@ fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, LoadError> {
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     if !file.metadata()?.is_file() {
-        return Err(LoadError::NoFile);
+        return Err(LoadError::NotAFile);
     }
     let mut bytes = Vec::new();
     // One byte more than allowed tells a file that is too large, however large, and one that grows meanwhile.
@@ -44,7 +44,7 @@ fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, LoadError> {
     if bytes.len() > most { Err(LoadError::TooLarge(Limit::Component(most))) } else { Ok(bytes) }
 }
 
-fn unknown(name: &str) -> LoadError {
+fn unknown_builtin(name: &str) -> LoadError {
     let suggestion = builtins()
         .map(|builtin| (strsim::jaro_winkler(name, builtin), builtin))
         .filter(|(likeness, _)| *likeness > 0.7)

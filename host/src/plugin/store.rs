@@ -14,7 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use super::digest::Digest;
-use super::own_files::{self, own_id};
+use super::private_file::{self, current_uid};
 use super::signatures::{self, Signature};
 
 /// A directory that only this user can read or write.
@@ -28,10 +28,10 @@ pub(super) struct Store {
 pub enum StoreError {
     /// No directory is given, and this user has no home.
     #[error("there is no place to keep plugins from registries: name one with plugins.store")]
-    NoPlace,
+    NoDirectory,
     /// The directory is not fit.
     #[error("the plugin store {} {reason}", .directory.display())]
-    Unfit {
+    UnsafeDirectory {
         /// The directory.
         directory: PathBuf,
         /// What is wrong with it, and the remedy.
@@ -59,7 +59,7 @@ pub enum StoreError {
 impl Store {
     /// Makes the directories where they are missing, and refuses one that others have a hand in.
     pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
-        let unfit = |reason: String| StoreError::Unfit { directory: directory.to_owned(), reason };
+        let unfit = |reason: String| StoreError::UnsafeDirectory { directory: directory.to_owned(), reason };
         let cannot = |error: io::Error| unfit(format!("cannot be used: {error}"));
         for made in [directory.to_owned(), directory.join("sha256"), directory.join("signatures")] {
             DirBuilder::new().recursive(true).mode(0o700).create(&made).map_err(cannot)?;
@@ -68,18 +68,18 @@ impl Store {
             if !metadata.is_dir() {
                 return Err(unfit("is not a directory; remove it, or name another one with plugins.store".to_owned()));
             }
-            if metadata.uid() != own_id() {
+            if metadata.uid() != current_uid() {
                 let owner = metadata.uid();
                 return Err(unfit(format!(
                     "belongs to user {owner}, not to {} who runs doproxy; name another one with plugins.store",
-                    own_id()
+                    current_uid()
                 )));
             }
             if mode & 0o077 != 0 {
                 let made = made.display();
                 return Err(unfit(format!("can be used by others ({made} has mode {mode:03o}): `chmod 700 {made}`")));
             }
-            own_files::sweep(&made);
+            private_file::remove_stale(&made);
         }
         Ok(Self { directory: directory.to_owned() })
     }
@@ -92,7 +92,7 @@ impl Store {
     /// What has this digest; `None` where it is not here.
     pub(super) fn get(&self, digest: Digest, most: usize) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(digest);
-        match own_files::read(&path, most) {
+        match private_file::read(&path, most) {
             Ok(bytes) if Digest::of(&bytes) == digest => Ok(Some(bytes)),
             Ok(_) => Err(StoreError::Damaged { path }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -104,15 +104,16 @@ impl Store {
     pub(super) fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
         let path = self.path(digest);
-        own_files::write(&path, bytes).map_err(|source| StoreError::File { path, source })?;
+        private_file::write(&path, bytes).map_err(|source| StoreError::File { path, source })?;
         Ok(digest)
     }
 
     /// The signatures that were found on a manifest when they were last looked for; `None` where they never were.
     pub(super) fn signatures(&self, manifest: Digest) -> Result<Option<Vec<Signature>>, StoreError> {
         let path = self.signatures_path(manifest);
-        let most = usize::try_from(signatures::BYTES).unwrap_or(usize::MAX).saturating_mul(2 * signatures::MOST);
-        match own_files::read(&path, most) {
+        let most =
+            usize::try_from(signatures::MAX_BYTES).unwrap_or(usize::MAX).saturating_mul(2 * signatures::MAX_SIGNATURES);
+        match private_file::read(&path, most) {
             Ok(text) => serde_json::from_slice(&text).map(Some).map_err(|_| StoreError::Damaged { path }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StoreError::File { path, source }),
@@ -123,7 +124,7 @@ impl Store {
     pub(super) fn put_signatures(&self, manifest: Digest, found: &[Signature]) -> Result<(), StoreError> {
         let path = self.signatures_path(manifest);
         let written =
-            serde_json::to_vec(found).map_err(io::Error::other).and_then(|text| own_files::write(&path, &text));
+            serde_json::to_vec(found).map_err(io::Error::other).and_then(|text| private_file::write(&path, &text));
         written.map_err(|source| StoreError::File { path, source })
     }
 
@@ -190,7 +191,7 @@ mod tests {
         let whole = fs::read(&path).unwrap();
         let counts = || {
             let found = store.signatures(manifest).ok().flatten().unwrap_or_default();
-            found.iter().any(|one| one.check(manifest, &key.public()).is_ok())
+            found.iter().any(|one| one.verify(manifest, &key.public()).is_ok())
         };
         assert!(counts());
 

@@ -10,18 +10,18 @@ use std::str::FromStr;
 
 use super::digest::Digest;
 use super::oci::OciReference;
-use super::signatures::{Flaw, KeyError, PublicKey, Signature};
+use super::signatures::{KeyError, PublicKey, Signature, SignatureError};
 
 /// Which repositories a rule is about: one, or all below a name that ends in `/*`, or all there are: `*`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pattern(String);
+pub struct RepositoryPattern(String);
 
 /// A text that is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{0:?} is no pattern of repositories; write registry.example.com/acme/queue for one, registry.example.com/acme/* for all below, or * for every one"
 )]
-pub struct InvalidPattern(String);
+pub struct InvalidRepositoryPattern(String);
 
 /// A key as `doproxy.yml` names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub enum KeySource {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     /// Which repositories it is about.
-    pub repository: Pattern,
+    pub repository: RepositoryPattern,
     /// Whose signatures count.
     pub keys: Vec<KeySource>,
     /// Whether a plugin is taken without any.
@@ -56,27 +56,27 @@ pub enum TrustError {
     },
     /// Nobody signed it.
     #[error(
-        "it is not signed, and plugins.trust wants a signature for {rule}; to allow it, have it signed (`doproxy plugin sign {at} --key FILE`), or set `allow_unsigned: true` in that rule"
+        "it is not signed, and plugins.trust wants a signature for {rule}; to allow it, have it signed (`doproxy plugin sign {reference} --key FILE`), or set `allow_unsigned: true` in that rule"
     )]
     Unsigned {
         /// The rule's pattern.
         rule: String,
         /// The plugin, by its digest.
-        at: String,
+        reference: String,
     },
     /// It is signed by others, or not validly.
     #[error(
         "none of its signatures counts: plugins.trust wants one for {rule} by {}; to allow it, have it signed with that key, or add the key that it is signed with{}",
         .keys.join(" or "),
-        Flaws(.flaws)
+        SignatureErrors(.errors)
     )]
-    NoneCounts {
+    NoValidSignature {
         /// The rule's pattern.
         rule: String,
         /// Its keys.
         keys: Vec<String>,
         /// What is wrong with each signature.
-        flaws: Vec<Flaw>,
+        errors: Vec<SignatureError>,
     },
     /// A key of a rule cannot be read.
     #[error("plugins.trust, the rule for {rule}: {source}")]
@@ -90,9 +90,9 @@ pub enum TrustError {
 
 /// What a plugin is taken for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trusted {
+pub enum TrustDecision {
     /// It is signed by this key.
-    By {
+    SignedBy {
         /// The key, as the rule names it.
         key: String,
         /// The rule's pattern.
@@ -104,27 +104,27 @@ pub enum Trusted {
         rule: String,
     },
     /// There are no rules.
-    NoRules,
+    NotConfigured,
 }
 
-impl fmt::Display for Trusted {
+impl fmt::Display for TrustDecision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::By { key, rule } => write!(f, "signed by {key}, trusted for {rule}"),
+            Self::SignedBy { key, rule } => write!(f, "signed by {key}, trusted for {rule}"),
             Self::Unsigned { rule } => write!(f, "not signed, which is allowed for {rule}"),
-            Self::NoRules => write!(f, "no plugins.trust is set, so no signature is asked for"),
+            Self::NotConfigured => write!(f, "no plugins.trust is set, so no signature is asked for"),
         }
     }
 }
 
 /// Whether a plugin is taken; `found` are the signatures on its manifest, which has the digest `manifest`.
-pub(super) fn judge(
+pub(super) fn evaluate(
     rules: Option<&[Rule]>,
     reference: &OciReference,
     manifest: Digest,
     found: &[Signature],
-) -> Result<Trusted, TrustError> {
-    let Some(rules) = rules else { return Ok(Trusted::NoRules) };
+) -> Result<TrustDecision, TrustError> {
+    let Some(rules) = rules else { return Ok(TrustDecision::NotConfigured) };
     let name = reference.name();
     let Some(rule) = rules.iter().find(|rule| rule.repository.matches(&name)) else {
         return Err(TrustError::NoRule { name });
@@ -136,20 +136,24 @@ pub(super) fn judge(
         // What is wrong with it for the last key says it for all, unless it is by one of them.
         let mut worst = None;
         for (name, key) in &keys {
-            match signature.check(manifest, key) {
-                Ok(()) => return Ok(Trusted::By { key: name.clone(), rule: pattern }),
-                Err(Flaw::NotByThisKey) if worst.is_some() => {}
+            match signature.verify(manifest, key) {
+                Ok(()) => return Ok(TrustDecision::SignedBy { key: name.clone(), rule: pattern }),
+                Err(SignatureError::KeyMismatch) if worst.is_some() => {}
                 Err(flaw) => worst = Some(flaw),
             }
         }
         flaws.extend(worst);
     }
     if rule.allow_unsigned {
-        Ok(Trusted::Unsigned { rule: pattern })
+        Ok(TrustDecision::Unsigned { rule: pattern })
     } else if found.is_empty() {
-        Err(TrustError::Unsigned { rule: pattern, at: reference.at(manifest).to_string() })
+        Err(TrustError::Unsigned { rule: pattern, reference: reference.with_digest(manifest).to_string() })
     } else {
-        Err(TrustError::NoneCounts { rule: pattern, keys: keys.into_iter().map(|(name, _)| name).collect(), flaws })
+        Err(TrustError::NoValidSignature {
+            rule: pattern,
+            keys: keys.into_iter().map(|(name, _)| name).collect(),
+            errors: flaws,
+        })
     }
 }
 
@@ -167,15 +171,15 @@ impl KeySource {
             Self::File(path) => Ok((path.display().to_string(), PublicKey::read(path)?)),
             Self::Pem(text) => {
                 let key = PublicKey::from_pem(text, "the text of a key in plugins.trust")?;
-                Ok((format!("the key {}", key.short()), key))
+                Ok((format!("the key {}", key.fingerprint()), key))
             }
         }
     }
 }
 
-impl Pattern {
+impl RepositoryPattern {
     /// All that there are.
-    pub fn every() -> Self {
+    pub fn any() -> Self {
         Self("*".to_owned())
     }
 
@@ -189,11 +193,11 @@ impl Pattern {
     }
 }
 
-impl FromStr for Pattern {
-    type Err = InvalidPattern;
+impl FromStr for RepositoryPattern {
+    type Err = InvalidRepositoryPattern;
 
-    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
-        let invalid = || InvalidPattern(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, InvalidRepositoryPattern> {
+        let invalid = || InvalidRepositoryPattern(text.to_owned());
         let name = match text.strip_suffix("/*") {
             _ if text == "*" => return Ok(Self(text.to_owned())),
             // Whatever a registry is called, so is a repository below it.
@@ -207,15 +211,15 @@ impl FromStr for Pattern {
     }
 }
 
-impl fmt::Display for Pattern {
+impl fmt::Display for RepositoryPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-struct Flaws<'a>(&'a [Flaw]);
+struct SignatureErrors<'a>(&'a [SignatureError]);
 
-impl fmt::Display for Flaws<'_> {
+impl fmt::Display for SignatureErrors<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbered = self.0.iter().enumerate();
         numbered.map(|(at, flaw)| (at + 1, flaw)).try_for_each(|(at, flaw)| write!(f, "\n  signature {at}: {flaw}"))
@@ -256,10 +260,13 @@ mod tests {
             ("registry.example.com/acme/queue", "registry.example.com/acme/queue", "registry.example.com/acme/queue/x"),
             ("127.0.0.1:5000/*", "127.0.0.1:5000/a/b", "127.0.0.1:50001/a"),
         ] {
-            let pattern: Pattern = pattern.parse().unwrap();
+            let pattern: RepositoryPattern = pattern.parse().unwrap();
             assert!(pattern.matches(matches) && !pattern.matches(does_not), "{pattern}");
         }
-        assert!(Pattern::every().matches("registry.example.com/acme/queue") && "*".parse() == Ok(Pattern::every()));
+        assert!(
+            RepositoryPattern::any().matches("registry.example.com/acme/queue")
+                && "*".parse() == Ok(RepositoryPattern::any())
+        );
         for none in [
             "",
             "/*",
@@ -270,7 +277,7 @@ mod tests {
             "registry.example.com/acme/queue:1",
             "oci://registry.example.com/*",
         ] {
-            assert_eq!(none.parse::<Pattern>(), Err(InvalidPattern(none.to_owned())));
+            assert_eq!(none.parse::<RepositoryPattern>(), Err(InvalidRepositoryPattern(none.to_owned())));
         }
     }
 
@@ -280,10 +287,10 @@ mod tests {
         let rules = [rule("registry.example.com/acme/*", &[&old, &new], false)];
 
         for key in [&old, &new] {
-            let trusted = judge(Some(&rules), &plugin(), manifest(), &[signature(key)]).unwrap();
+            let trusted = evaluate(Some(&rules), &plugin(), manifest(), &[signature(key)]).unwrap();
             assert_eq!(
                 trusted.to_string(),
-                format!("signed by the key {}, trusted for registry.example.com/acme/*", key.public().short())
+                format!("signed by the key {}, trusted for registry.example.com/acme/*", key.public().fingerprint())
             );
         }
     }
@@ -293,11 +300,11 @@ mod tests {
         let (ours, theirs) = (PrivateKey::generate(), PrivateKey::generate());
         let rules = [rule("registry.example.com/acme/queue", &[&ours], false), rule("*", &[&theirs], true)];
 
-        assert!(judge(Some(&rules), &plugin(), manifest(), &[signature(&theirs)]).is_err());
+        assert!(evaluate(Some(&rules), &plugin(), manifest(), &[signature(&theirs)]).is_err());
         let elsewhere = "oci://quay.example.com/other/thing:1".parse().unwrap();
-        let trusted = judge(Some(&rules), &elsewhere, manifest(), &[]).unwrap();
-        assert_eq!(trusted, Trusted::Unsigned { rule: "*".to_owned() });
-        assert_eq!(judge(None, &plugin(), manifest(), &[]).unwrap(), Trusted::NoRules);
+        let trusted = evaluate(Some(&rules), &elsewhere, manifest(), &[]).unwrap();
+        assert_eq!(trusted, TrustDecision::Unsigned { rule: "*".to_owned() });
+        assert_eq!(evaluate(None, &plugin(), manifest(), &[]).unwrap(), TrustDecision::NotConfigured);
     }
 
     #[test]
@@ -307,16 +314,16 @@ mod tests {
         let elsewhere = Signature::new("registry.example.com/acme/queue", Digest::of(b"other"), &ours);
         let missing = Rule { keys: vec![KeySource::File("/nowhere/release.pub".into())], ..rules[0].clone() };
         let told: Vec<String> = [
-            judge(Some(&[]), &plugin(), manifest(), &[]),
-            judge(Some(&rules), &plugin(), manifest(), &[]),
-            judge(Some(&rules), &plugin(), manifest(), &[signature(&theirs), elsewhere]),
-            judge(Some(&[missing]), &plugin(), manifest(), &[]),
+            evaluate(Some(&[]), &plugin(), manifest(), &[]),
+            evaluate(Some(&rules), &plugin(), manifest(), &[]),
+            evaluate(Some(&rules), &plugin(), manifest(), &[signature(&theirs), elsewhere]),
+            evaluate(Some(&[missing]), &plugin(), manifest(), &[]),
         ]
         .into_iter()
         .map(|judged| judged.unwrap_err().to_string())
         .collect();
 
-        let told = told.join("\n").replace(&ours.public().short(), "OURS");
+        let told = told.join("\n").replace(&ours.public().fingerprint(), "OURS");
         insta::assert_snapshot!(told, @"
         plugins.trust has no rule for registry.example.com/acme/queue; to allow it, add `- {repository: registry.example.com/acme/queue, keys: [FILE]}`, with the key of whoever signs it
         it is not signed, and plugins.trust wants a signature for registry.example.com/acme/*; to allow it, have it signed (`doproxy plugin sign oci://registry.example.com/acme/queue:1@sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f --key FILE`), or set `allow_unsigned: true` in that rule

@@ -14,21 +14,21 @@ use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
 
-use super::guest::Guest;
-use super::moment::Moment;
+use super::call_context::CallContext;
+use super::store_data::StoreData;
 use crate::model::Timestamp;
 
 /// Bytes that a call may print; then its stdout and stderr are closed.
-const PRINTED: usize = 64 * 1024;
+const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
 /// Bytes of random numbers in one request of a guest.
-const RANDOM: u64 = 64 * 1024;
+const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 
 /// Links WASI.
-pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+pub(super) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
-    monotonic_clock::add_to_linker::<Guest, Alarms<'static>>(linker, |guest| Alarms(guest.clocks()))?;
+    monotonic_clock::add_to_linker::<StoreData, ElapsedAlarms<'static>>(linker, |guest| ElapsedAlarms(guest.clocks()))?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -37,28 +37,28 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
 pub(super) struct Wasi {
     pub(super) context: WasiCtx,
     /// Where what is printed ends up.
-    pub(super) printed: MemoryOutputPipe,
+    pub(super) output: MemoryOutputPipe,
 }
 
 impl Wasi {
     /// One at `moment`.
-    pub(super) fn empty(moment: &Moment) -> Self {
-        let printed = MemoryOutputPipe::new(PRINTED);
+    pub(super) fn isolated(moment: &CallContext) -> Self {
+        let printed = MemoryOutputPipe::new(MAX_OUTPUT_BYTES);
         let clock = StoppedClock(moment.now);
         let context = WasiCtx::builder()
             .stdout(printed.clone())
             .stderr(printed.clone())
             .wall_clock(clock)
             .monotonic_clock(clock)
-            .secure_random(SplitMix(moment.seed))
-            .insecure_random(SplitMix(!moment.seed))
+            .secure_random(SplitMix64(moment.seed))
+            .insecure_random(SplitMix64(!moment.seed))
             .insecure_random_seed(u128::from(moment.seed))
-            .max_random_size(RANDOM)
+            .max_random_size(MAX_RANDOM_BYTES)
             .allow_ip_name_lookup(false)
             .allow_tcp(false)
             .allow_udp(false)
             .build();
-        Self { context, printed }
+        Self { context, output: printed }
     }
 }
 
@@ -88,13 +88,13 @@ impl HostMonotonicClock for StoppedClock {
 
 /// The monotonic clock whose every alarm has rung already. Waiting for one would be waiting on the clock of the machine:
 /// it costs the deadline, not fuel, and so replays differently.
-struct Alarms<'a>(WasiClocksCtxView<'a>);
+struct ElapsedAlarms<'a>(WasiClocksCtxView<'a>);
 
-impl HasData for Alarms<'static> {
-    type Data<'a> = Alarms<'a>;
+impl HasData for ElapsedAlarms<'static> {
+    type Data<'a> = ElapsedAlarms<'a>;
 }
 
-impl monotonic_clock::Host for Alarms<'_> {
+impl monotonic_clock::Host for ElapsedAlarms<'_> {
     fn now(&mut self) -> wasmtime::Result<u64> {
         self.0.now()
     }
@@ -114,9 +114,9 @@ impl monotonic_clock::Host for Alarms<'_> {
 
 /// `SplitMix64` (Steele, Lea, Flood 2014). Its own, since a generator of a library may change with its version, and then
 /// old records would not replay.
-struct SplitMix(u64);
+struct SplitMix64(u64);
 
-impl SplitMix {
+impl SplitMix64 {
     fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -125,7 +125,7 @@ impl SplitMix {
     }
 }
 
-impl TryRng for SplitMix {
+impl TryRng for SplitMix64 {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn random_numbers_are_those_of_the_published_generator() {
-        let mut random = SplitMix(1_234_567);
+        let mut random = SplitMix64(1_234_567);
 
         assert_eq!(random.next(), 6_457_827_717_110_365_317);
         assert_eq!(random.next(), 3_203_168_211_198_807_973);

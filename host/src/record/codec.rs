@@ -9,26 +9,26 @@ use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::{Damage, delta};
-use crate::model::{Answer, Observation, Series, SeriesId, SeriesRef, TickRecord, Timestamp};
+use super::{Corruption, delta};
+use crate::model::{Evaluation, Observation, Series, SeriesId, SeriesRef, TickRecord, Timestamp};
 
 /// The form that is written. It is raised when records of before could not be read any more; a new field that has
 /// `#[serde(default)]` is no reason.
-const FORM: u8 = 1;
-const LENGTH: usize = size_of::<u32>();
-const SUM: usize = 4;
+const FORMAT_VERSION: u8 = 1;
+const LENGTH_SIZE: usize = size_of::<u32>();
+const CHECKSUM_SIZE: usize = 4;
 
 /// Most bytes of a record before it is compressed: a fleet of 1,000 and 20 policies with full states are below 8 MiB.
-const MOST: usize = 64 * 1024 * 1024;
+const MAX_CONTENT_SIZE: usize = 64 * 1024 * 1024;
 
 /// Of zlib's ten.
-const LEVEL: u8 = 8;
+const COMPRESSION_LEVEL: u8 = 8;
 
 /// A record with its samples by reference.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Packed {
+pub(super) struct PackedRecord {
     /// The version of the doproxy that wrote it.
-    pub(super) program: String,
+    pub(super) doproxy_version: String,
     /// The record; its observation is without series.
     pub(super) record: TickRecord,
     /// The series, in their order.
@@ -39,14 +39,14 @@ pub(super) struct Packed {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum PackedSeries {
     /// The history has its samples.
-    Kept(Kept),
+    Reference(SampleRef),
     /// The history does not have them.
-    Whole(Series),
+    Inline(Series),
 }
 
 /// A [`SeriesRef`] with times that are counted back from the tick: from one tick to the next these are often the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct SampleRef {
     series: SeriesId,
     name: String,
     unit: String,
@@ -58,15 +58,15 @@ pub(super) struct Kept {
     count: u32,
 }
 
-impl Kept {
-    pub(super) fn of(reference: SeriesRef, at: Timestamp) -> Self {
+impl SampleRef {
+    pub(super) fn new(reference: SeriesRef, at: Timestamp) -> Self {
         let SeriesRef { series, name, unit, labels, interval_ms, stale, from, to, count } = reference;
         // Wrapping, so that it is exact whatever the clock did.
         let (from_ago, to_ago) = (at.0.wrapping_sub(from.0), at.0.wrapping_sub(to.0));
         Self { series, name, unit, labels, interval_ms, stale, from_ago, to_ago, count }
     }
 
-    pub(super) fn reference(&self, at: Timestamp) -> SeriesRef {
+    pub(super) fn series_ref(&self, at: Timestamp) -> SeriesRef {
         SeriesRef {
             series: self.series,
             name: self.name.clone(),
@@ -81,9 +81,9 @@ impl Kept {
     }
 }
 
-impl Packed {
+impl PackedRecord {
     /// A record with its series packed apart. The samples are not copied.
-    pub(super) fn of(record: &TickRecord, series: Vec<PackedSeries>) -> Self {
+    pub(super) fn new(record: &TickRecord, series: Vec<PackedSeries>) -> Self {
         let seen = &record.observation;
         let observation = Observation {
             now: seen.now,
@@ -102,80 +102,85 @@ impl Packed {
             at: record.at,
             trigger: record.trigger,
             observation,
-            answers: record.answers.clone(),
-            chosen: record.chosen,
+            evaluations: record.evaluations.clone(),
+            selected: record.selected,
             rules: record.rules.clone(),
             facts: record.facts.clone(),
             plan: record.plan.clone(),
             outcome: record.outcome.clone(),
         };
-        Self { program: env!("CARGO_PKG_VERSION").to_owned(), record, series }
+        Self { doproxy_version: env!("CARGO_PKG_VERSION").to_owned(), record, series }
     }
 
     /// The content of its body.
-    pub(super) fn content(&self) -> Result<Vec<u8>, Damage> {
-        rmp_serde::to_vec_named(self).map_err(|error| Damage::Content(error.to_string()))
+    pub(super) fn encode(&self) -> Result<Vec<u8>, Corruption> {
+        rmp_serde::to_vec_named(self).map_err(|error| Corruption::InvalidContent(error.to_string()))
     }
 
     /// Reads what [`content`](Self::content) wrote.
-    pub(super) fn read(content: &[u8]) -> Result<Self, Damage> {
-        rmp_serde::from_slice(content).map_err(|error| Damage::Content(error.to_string()))
+    pub(super) fn decode(content: &[u8]) -> Result<Self, Corruption> {
+        rmp_serde::from_slice(content).map_err(|error| Corruption::InvalidContent(error.to_string()))
     }
 
     /// The references to the history.
     pub(super) fn references(&self) -> impl Iterator<Item = SeriesRef> {
         let at = self.record.at;
         self.series.iter().filter_map(move |series| match series {
-            PackedSeries::Kept(kept) => Some(kept.reference(at)),
-            PackedSeries::Whole(_) => None,
+            PackedSeries::Reference(kept) => Some(kept.series_ref(at)),
+            PackedSeries::Inline(_) => None,
         })
     }
 }
 
 /// Compresses a content, by the content of another record where there is one.
-pub(super) fn compress(content: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, Damage> {
-    let length = u32::try_from(content.len()).ok().filter(|_| content.len() <= MOST);
-    let length = length.ok_or(Damage::TooLarge(content.len()))?;
-    let mut body = vec![FORM];
+pub(super) fn compress(content: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, Corruption> {
+    let length = u32::try_from(content.len()).ok().filter(|_| content.len() <= MAX_CONTENT_SIZE);
+    let length = length.ok_or(Corruption::TooLarge(content.len()))?;
+    let mut body = vec![FORMAT_VERSION];
     body.extend(length.to_le_bytes());
-    body.extend(sum(content));
+    body.extend(checksum(content));
     body.extend(match base {
-        Some(base) => compress_to_vec(&delta::difference(base, content), LEVEL),
-        None => compress_to_vec(content, LEVEL),
+        Some(base) => compress_to_vec(&delta::diff(base, content), COMPRESSION_LEVEL),
+        None => compress_to_vec(content, COMPRESSION_LEVEL),
     });
     Ok(body)
 }
 
 /// Decompresses a body to its content. It may be anything: no more is allocated than a record may have.
-pub(super) fn decompress(body: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, Damage> {
-    let (form, rest) = body.split_first().ok_or(Damage::CutOff)?;
-    if *form != FORM {
-        return Err(Damage::Form(*form));
+pub(super) fn decompress(body: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, Corruption> {
+    let (form, rest) = body.split_first().ok_or(Corruption::Truncated)?;
+    if *form != FORMAT_VERSION {
+        return Err(Corruption::UnknownFormat(*form));
     }
-    let (length, rest) = rest.split_first_chunk::<LENGTH>().ok_or(Damage::CutOff)?;
-    let (expected, stream) = rest.split_first_chunk::<SUM>().ok_or(Damage::CutOff)?;
+    let (length, rest) = rest.split_first_chunk::<LENGTH_SIZE>().ok_or(Corruption::Truncated)?;
+    let (expected, stream) = rest.split_first_chunk::<CHECKSUM_SIZE>().ok_or(Corruption::Truncated)?;
     let length = u32::from_le_bytes(*length) as usize;
-    if length > MOST {
-        return Err(Damage::TooLarge(length));
+    if length > MAX_CONTENT_SIZE {
+        return Err(Corruption::TooLarge(length));
     }
     // A difference may take a little more than what it makes.
     let most = length.saturating_mul(2).saturating_add(64);
-    let inflated = decompress_to_vec_with_limit(stream, most).map_err(|error| Damage::Stream(error.to_string()))?;
+    let inflated =
+        decompress_to_vec_with_limit(stream, most).map_err(|error| Corruption::InvalidStream(error.to_string()))?;
     let content = match base {
-        Some(base) => delta::apply(base, &inflated, length).ok_or(Damage::OtherBase)?,
+        Some(base) => delta::apply(base, &inflated, length).ok_or(Corruption::WrongBase)?,
         None => inflated,
     };
-    if content.len() == length && sum(&content) == *expected { Ok(content) } else { Err(Damage::Sum) }
+    if content.len() == length && checksum(&content) == *expected {
+        Ok(content)
+    } else {
+        Err(Corruption::ChecksumMismatch)
+    }
 }
 
-fn sum(content: &[u8]) -> [u8; SUM] {
+fn checksum(content: &[u8]) -> [u8; CHECKSUM_SIZE] {
     let digest: [u8; 32] = Sha256::digest(content).into();
     let [a, b, c, d, ..] = digest;
     [a, b, c, d]
 }
 
 /// Whether two values are the same to the bit.
-pub(super) fn same_bits<T: Serialize + ?Sized>(one: &T, other: &T) -> bool {
+pub(super) fn bit_identical<T: Serialize + ?Sized>(one: &T, other: &T) -> bool {
     match (rmp_serde::to_vec(one), rmp_serde::to_vec(other)) {
         (Ok(one), Ok(other)) => one == other,
         _ => false,
@@ -183,7 +188,7 @@ pub(super) fn same_bits<T: Serialize + ?Sized>(one: &T, other: &T) -> bool {
 }
 
 /// The digests of the components that answered, each once. A policy that could not be loaded has none.
-pub(super) fn digests(answers: &[Answer]) -> impl Iterator<Item = &str> {
+pub(super) fn component_digests(answers: &[Evaluation]) -> impl Iterator<Item = &str> {
     answers.iter().enumerate().filter_map(|(index, answer)| {
         let before = answers.iter().take(index).any(|other| other.digest == answer.digest);
         (!before && !answer.digest.is_empty()).then_some(answer.digest.as_str())

@@ -7,57 +7,59 @@ use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
 use tokio::sync::Mutex;
 
-use super::archive::Archive;
-use super::{RecordError, table};
-use crate::history::History;
+use super::reader::LogReader;
+use super::{RecordError, sqlite};
+use crate::history::TimeSeriesStore;
 use crate::model::Timestamp;
 use crate::plugin::{Digest, PluginHost, Policy, Reference, builtins};
 
 /// Most bytes of a component, whatever the limits of plugins say: the database may be anybody's.
-const MOST: usize = 512 * 1024 * 1024;
+const MAX_COMPONENT_SIZE: usize = 512 * 1024 * 1024;
 
 /// Components compress well and are written once.
-const LEVEL: u8 = 6;
+const COMPRESSION_LEVEL: u8 = 6;
 
 /// Writes a component into the database.
-pub(super) fn keep(history: &History, digest: &str, bytes: &[u8], now: Timestamp) -> Result<(), RecordError> {
-    let body = compress_to_vec(bytes, LEVEL);
-    Ok(history.write(|transaction| table::keep_component(transaction, digest, now, bytes.len(), &body))?)
+pub(super) fn store_component(
+    history: &TimeSeriesStore,
+    digest: &str,
+    bytes: &[u8],
+    now: Timestamp,
+) -> Result<(), RecordError> {
+    let body = compress_to_vec(bytes, COMPRESSION_LEVEL);
+    Ok(history.write(|transaction| sqlite::insert_component(transaction, digest, now, bytes.len(), &body))?)
 }
 
 /// Reads a component from the database; `None` where it is not there, or is not what was written.
-pub fn kept(history: &History, digest: &str) -> Result<Option<Vec<u8>>, RecordError> {
-    let Some((size, body)) =
-        history.read(
-            |connection| {
-                if table::is_there(connection)? { table::component(connection, digest) } else { Ok(None) }
-            },
-        )?
+pub fn load_component(history: &TimeSeriesStore, digest: &str) -> Result<Option<Vec<u8>>, RecordError> {
+    let Some((size, body)) = history.read(|connection| {
+        if sqlite::has_records_table(connection)? { sqlite::component(connection, digest) } else { Ok(None) }
+    })?
     else {
         return Ok(None);
     };
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    if size > MOST {
+    if size > MAX_COMPONENT_SIZE {
         return Ok(None);
     }
     Ok(decompress_to_vec_with_limit(&body, size).ok().filter(|bytes| Digest::of(bytes).hex() == digest))
 }
 
 /// What came of loading a component.
-type Loaded = Result<Arc<Policy>, Arc<RecordError>>;
+type LoadResult = Result<Arc<Policy>, Arc<RecordError>>;
 
 /// Loads the components that records name.
 #[derive(Debug)]
 pub struct Components {
     host: PluginHost,
-    archive: Arc<Archive>,
-    loaded: Mutex<HashMap<String, Loaded>>,
+    reader: Arc<LogReader>,
+    loaded: Mutex<HashMap<String, LoadResult>>,
 }
 
 impl Components {
     /// Those of an archive, run by `host`.
-    pub fn new(host: PluginHost, archive: Arc<Archive>) -> Self {
-        Self { host, archive, loaded: Mutex::default() }
+    pub fn new(host: PluginHost, archive: Arc<LogReader>) -> Self {
+        Self { host, reader: archive, loaded: Mutex::default() }
     }
 
     /// The component of this digest, which was called `reference` when it answered. One that cannot be had is not looked
@@ -74,14 +76,14 @@ impl Components {
 
     /// The bytes of a component.
     pub(super) async fn bytes(&self, digest: &str, reference: &str) -> Result<Vec<u8>, RecordError> {
-        if let Some(bytes) = kept(self.archive.history(), digest)? {
+        if let Some(bytes) = load_component(self.reader.store(), digest)? {
             return Ok(bytes);
         }
         // No registry is asked: a bundle may be anybody's, and names what it likes.
         let recorded = reference.parse().ok().filter(|recorded| matches!(recorded, Reference::File(_)));
         let builtins = builtins().map(|name| Reference::Builtin(name.to_owned()));
         for candidate in builtins.chain(recorded) {
-            match self.host.component_of(&candidate).await {
+            match self.host.component_bytes(&candidate).await {
                 Ok(bytes) if Digest::of(&bytes).hex() == digest => return Ok(bytes),
                 _ => {}
             }
@@ -92,6 +94,6 @@ impl Components {
     async fn load(&self, digest: &str, reference: &str) -> Result<Policy, RecordError> {
         let bytes = self.bytes(digest, reference).await?;
         let called = reference.parse().unwrap_or_else(|_| Reference::File(reference.into()));
-        Ok(self.host.policy_of(&called, bytes).await?)
+        Ok(self.host.policy_from_bytes(&called, bytes).await?)
     }
 }

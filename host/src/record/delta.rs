@@ -6,21 +6,21 @@
 //! last copy would go on. Numbers are LEB128, the last one zigzag.
 
 /// Fewest bytes that are copied from where the last copy would go on: saying so takes three.
-const IN_PLACE: usize = 4;
+const MIN_IN_PLACE_COPY: usize = 4;
 
 /// Fewest bytes that are copied from elsewhere; as many are hashed.
-const ELSEWHERE: usize = 10;
+const MIN_COPY: usize = 10;
 
 /// The difference that makes `new` of `old`.
-pub(super) fn difference(old: &[u8], new: &[u8]) -> Vec<u8> {
-    let index = Index::of(old);
+pub(super) fn diff(old: &[u8], new: &[u8]) -> Vec<u8> {
+    let index = Index::new(old);
     let mut written = Vec::with_capacity(256);
     // `new[fresh..at]` is not written yet; `old[next]` is what would be copied next, if nothing had come between.
     let (mut at, mut fresh, mut next) = (0, 0, 0);
     while at < new.len() {
         let in_place = next + (at - fresh);
-        let (from, length) = match common(old, in_place, new, at) {
-            length if length >= IN_PLACE => (in_place, length),
+        let (from, length) = match common_prefix(old, in_place, new, at) {
+            length if length >= MIN_IN_PLACE_COPY => (in_place, length),
             _ => {
                 if let Some(found) = index.find(old, new, at) {
                     found
@@ -30,15 +30,15 @@ pub(super) fn difference(old: &[u8], new: &[u8]) -> Vec<u8> {
                 }
             }
         };
-        put(&mut written, at - fresh);
+        write_length(&mut written, at - fresh);
         written.extend_from_slice(&new[fresh..at]);
-        put(&mut written, length);
-        put_signed(&mut written, from, in_place);
+        write_length(&mut written, length);
+        write_offset(&mut written, from, in_place);
         at += length;
         (fresh, next) = (at, from + length);
     }
     if fresh < new.len() {
-        put(&mut written, new.len() - fresh);
+        write_length(&mut written, new.len() - fresh);
         written.extend_from_slice(&new[fresh..]);
     }
     written
@@ -50,15 +50,15 @@ pub(super) fn apply(old: &[u8], difference: &[u8], most: usize) -> Option<Vec<u8
     let mut rest = difference;
     let (mut new, mut next) = (Vec::new(), 0_usize);
     while !rest.is_empty() {
-        let fresh = take(&mut rest)?;
+        let fresh = read_length(&mut rest)?;
         let (bytes, after) = rest.split_at_checked(fresh)?;
         rest = after;
         new.extend_from_slice(bytes);
         if rest.is_empty() {
             break;
         }
-        let length = take(&mut rest)?;
-        let from = take_signed(&mut rest, next.checked_add(fresh)?)?;
+        let length = read_length(&mut rest)?;
+        let from = read_offset(&mut rest, next.checked_add(fresh)?)?;
         let end = from.checked_add(length)?;
         if new.len().checked_add(length)? > most {
             return None;
@@ -70,7 +70,7 @@ pub(super) fn apply(old: &[u8], difference: &[u8], most: usize) -> Option<Vec<u8
 }
 
 /// How many bytes are the same from two places on.
-fn common(old: &[u8], from: usize, new: &[u8], at: usize) -> usize {
+fn common_prefix(old: &[u8], from: usize, new: &[u8], at: usize) -> usize {
     let (old, new) = (old.get(from..).unwrap_or_default(), new.get(at..).unwrap_or_default());
     old.iter().zip(new).take_while(|(old, new)| old == new).count()
 }
@@ -79,27 +79,27 @@ fn common(old: &[u8], from: usize, new: &[u8], at: usize) -> usize {
 struct Index(Vec<u32>);
 
 /// No place.
-const NONE: u32 = u32::MAX;
+const NO_POSITION: u32 = u32::MAX;
 
 impl Index {
-    fn of(old: &[u8]) -> Self {
-        let mut places = vec![NONE; (old.len() * 2).next_power_of_two().max(64)];
+    fn new(old: &[u8]) -> Self {
+        let mut places = vec![NO_POSITION; (old.len() * 2).next_power_of_two().max(64)];
         let mask = places.len() - 1;
         // From the end, so that of equal ones the first is found.
-        for at in (0..old.len().saturating_sub(ELSEWHERE - 1)).rev() {
+        for at in (0..old.len().saturating_sub(MIN_COPY - 1)).rev() {
             if let Ok(place) = u32::try_from(at) {
-                places[hash(&old[at..at + ELSEWHERE]) & mask] = place;
+                places[hash(&old[at..at + MIN_COPY]) & mask] = place;
             }
         }
         Self(places)
     }
 
     fn find(&self, old: &[u8], new: &[u8], at: usize) -> Option<(usize, usize)> {
-        let bytes = new.get(at..at + ELSEWHERE)?;
+        let bytes = new.get(at..at + MIN_COPY)?;
         let place = *self.0.get(hash(bytes) & (self.0.len() - 1))?;
-        let place = usize::try_from(place).ok().filter(|_| place != NONE)?;
-        let length = common(old, place, new, at);
-        (length >= ELSEWHERE).then_some((place, length))
+        let place = usize::try_from(place).ok().filter(|_| place != NO_POSITION)?;
+        let length = common_prefix(old, place, new, at);
+        (length >= MIN_COPY).then_some((place, length))
     }
 }
 
@@ -109,11 +109,11 @@ fn hash(bytes: &[u8]) -> usize {
     upper as usize
 }
 
-fn put(written: &mut Vec<u8>, number: usize) {
-    put_wide(written, number as u64);
+fn write_length(written: &mut Vec<u8>, number: usize) {
+    write_varint(written, number as u64);
 }
 
-fn put_wide(written: &mut Vec<u8>, mut number: u64) {
+fn write_varint(written: &mut Vec<u8>, mut number: u64) {
     loop {
         let [low, ..] = (number & 0x7f).to_le_bytes();
         number >>= 7;
@@ -124,12 +124,12 @@ fn put_wide(written: &mut Vec<u8>, mut number: u64) {
     }
 }
 
-fn put_signed(written: &mut Vec<u8>, from: usize, expected: usize) {
+fn write_offset(written: &mut Vec<u8>, from: usize, expected: usize) {
     let (ahead, distance) = (from >= expected, from.abs_diff(expected) as u64);
-    put_wide(written, if ahead { distance << 1 } else { (distance << 1) - 1 });
+    write_varint(written, if ahead { distance << 1 } else { (distance << 1) - 1 });
 }
 
-fn take_wide(rest: &mut &[u8]) -> Option<u64> {
+fn read_varint(rest: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let (byte, after) = rest.split_first()?;
@@ -143,12 +143,12 @@ fn take_wide(rest: &mut &[u8]) -> Option<u64> {
     None
 }
 
-fn take(rest: &mut &[u8]) -> Option<usize> {
-    usize::try_from(take_wide(rest)?).ok()
+fn read_length(rest: &mut &[u8]) -> Option<usize> {
+    usize::try_from(read_varint(rest)?).ok()
 }
 
-fn take_signed(rest: &mut &[u8], expected: usize) -> Option<usize> {
-    let number = take_wide(rest)?;
+fn read_offset(rest: &mut &[u8], expected: usize) -> Option<usize> {
+    let number = read_varint(rest)?;
     let distance = usize::try_from((number >> 1) + (number & 1)).ok()?;
     if number & 1 == 0 { expected.checked_add(distance) } else { expected.checked_sub(distance) }
 }
@@ -167,7 +167,7 @@ mod tests {
         new.splice(9000..9000, *b"inserted");
         new.drain(12_000..12_100);
 
-        let difference = difference(&old, &new);
+        let difference = diff(&old, &new);
 
         assert!(difference.len() < 40, "{}", difference.len());
         assert_eq!(apply(&old, &difference, new.len()), Some(new));
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_difference_makes_no_more_than_it_may() {
-        let difference = difference(&[7; 100], &[7; 100]);
+        let difference = diff(&[7; 100], &[7; 100]);
 
         assert_eq!(apply(&[7; 100], &difference, 99), None);
         assert_eq!(apply(&[7; 99], &difference, 100), None);
@@ -188,7 +188,7 @@ mod tests {
     proptest! {
         #[test]
         fn applying_a_difference_gives_what_it_was_made_of(old in few_bytes(), new in few_bytes()) {
-            prop_assert_eq!(apply(&old, &difference(&old, &new), new.len()), Some(new));
+            prop_assert_eq!(apply(&old, &diff(&old, &new), new.len()), Some(new));
         }
 
         #[test]

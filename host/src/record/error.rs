@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::history::HistoryError;
+use crate::history::TimeSeriesError;
 use crate::model::RecordId;
 use crate::plugin::PluginError;
 
@@ -11,27 +11,27 @@ use crate::plugin::PluginError;
 pub enum RecordError {
     /// The database.
     #[error(transparent)]
-    History(#[from] HistoryError),
+    Store(#[from] TimeSeriesError),
     /// It was never written, or is older than the retention.
     #[error("there is no record {0}; `doproxy decisions list --all` shows what there is")]
-    Unknown(RecordId),
+    NotFound(RecordId),
     /// Nothing was recorded.
     #[error("there are no records yet; `doproxy run` makes one each tick")]
     Empty,
     /// There are fewer than were counted back.
     #[error("there are only {0} records; `doproxy decisions list --all` shows them")]
-    Fewer(u64),
+    TooFew(u64),
     /// It is not what was written. Others may be whole.
-    #[error("record {id} cannot be read: {damage}")]
-    Damaged {
+    #[error("record {id} cannot be read: {corruption}")]
+    Corrupt {
         /// Which.
         id: RecordId,
         /// What is wrong with it.
-        damage: Damage,
+        corruption: Corruption,
     },
     /// A tick that cannot be written.
     #[error("the tick cannot be recorded: {0}")]
-    Unwritable(Damage),
+    Encode(Corruption),
     /// A component cannot be had, or not called.
     #[error(transparent)]
     Plugin(Box<PluginError>),
@@ -55,7 +55,7 @@ pub enum RecordError {
     },
     /// What should be only computing broke off.
     #[error("reading the records broke off: {0}")]
-    BrokeOff(String),
+    TaskAborted(String),
 }
 
 impl From<PluginError> for RecordError {
@@ -66,29 +66,29 @@ impl From<PluginError> for RecordError {
 
 /// What is wrong with the bytes of a record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Damage {
+pub enum Corruption {
     /// Another doproxy wrote it.
     #[error("it has the form {0}, which this doproxy does not know; use the doproxy that wrote it")]
-    Form(u8),
+    UnknownFormat(u8),
     /// It is shorter than its head.
     #[error("it is cut off")]
-    CutOff,
+    Truncated,
     /// It says to be larger than any record is.
     #[error("it would be {0} bytes")]
     TooLarge(usize),
     /// It does not inflate.
     #[error("it is damaged ({0})")]
-    Stream(String),
+    InvalidStream(String),
     /// It is the difference to another record than the one before it.
     #[error("it does not fit to the record before it")]
-    OtherBase,
+    WrongBase,
     /// It is not what was written.
     #[error("it is damaged (its checksum is another)")]
-    Sum,
+    ChecksumMismatch,
     /// It is something else.
     #[error("it is no record ({0})")]
-    Content(String),
+    InvalidContent(String),
     /// The record that it is compressed by is not there.
     #[error("a record that it builds on is missing")]
-    NoBase,
+    MissingBase,
 }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::counterfactual::{Changed, Counterfactual, Turn, counterfactuals};
-use super::loosened::{Loosened, loosened};
-use super::replay::wish;
-use super::{Components, RecordError, Recorded};
-use crate::model::{Answer, Mode, Observation, Outcome, Phase, RecordId, Rung, Series, TickRecord, Trigger};
+use super::counterfactual::{Counterfactual, Perturbation, TippingPoint, counterfactuals};
+use super::replay::describe_outcome;
+use super::rule_impact::{RuleImpact, rule_impacts};
+use super::{Components, RecordError, StoredRecord};
+use crate::model::{
+    AnswerSource, Evaluation, Mode, Observation, Outcome, Phase, RecordId, Series, TickRecord, Trigger,
+};
 
 /// A record with what would have been different.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -17,30 +19,30 @@ pub struct Explanation {
     /// Which record.
     pub id: RecordId,
     /// What was seen.
-    pub seen: Vec<String>,
+    pub observation: Vec<String>,
     /// What each policy answered.
-    pub answers: Vec<String>,
+    pub evaluations: Vec<String>,
     /// Why the answer was taken that was.
-    pub chosen: String,
+    pub selection: String,
     /// What the guard cut.
-    pub guard: Vec<Loosened>,
+    pub guard: Vec<RuleImpact>,
     /// What was planned, and what came of it.
-    pub done: Vec<String>,
+    pub outcome: Vec<String>,
     /// What would have turned the answer.
     pub counterfactuals: Vec<Counterfactual>,
     /// Why these could not be found, where that is so.
-    pub without_counterfactuals: Option<String>,
+    pub counterfactuals_error: Option<String>,
     #[serde(skip)]
-    head: String,
+    title: String,
 }
 
 /// Explains a record. The components are asked some hundred times; where one cannot be had, only that part is missing.
-pub async fn explain(recorded: &Recorded, components: &Components) -> Explanation {
+pub async fn explain(recorded: &StoredRecord, components: &Components) -> Explanation {
     let found = counterfactuals(&recorded.record, components).await;
-    explained(recorded, found)
+    build_explanation(recorded, found)
 }
 
-fn explained(recorded: &Recorded, found: Result<Vec<Counterfactual>, Arc<RecordError>>) -> Explanation {
+fn build_explanation(recorded: &StoredRecord, found: Result<Vec<Counterfactual>, Arc<RecordError>>) -> Explanation {
     let record = &recorded.record;
     let (counterfactuals, without_counterfactuals) = match found {
         Ok(found) => (found, None),
@@ -48,14 +50,18 @@ fn explained(recorded: &Recorded, found: Result<Vec<Counterfactual>, Arc<RecordE
     };
     Explanation {
         id: recorded.id,
-        seen: seen(&record.observation),
-        answers: record.answers.iter().flat_map(|answer| answered(answer, record.observation.size())).collect(),
-        chosen: taken(record),
-        guard: loosened(record),
-        done: done(record),
+        observation: describe_observation(&record.observation),
+        evaluations: record
+            .evaluations
+            .iter()
+            .flat_map(|answer| describe_evaluation(answer, record.observation.size()))
+            .collect(),
+        selection: describe_selection(record),
+        guard: rule_impacts(record),
+        outcome: describe_plan(record),
         counterfactuals,
-        without_counterfactuals,
-        head: format!("Record {} of {}, made {}.", recorded.id, record.at, why(record.trigger)),
+        counterfactuals_error: without_counterfactuals,
+        title: format!("Record {} of {}, made {}.", recorded.id, record.at, trigger_reason(record.trigger)),
     }
 }
 
@@ -68,22 +74,22 @@ impl std::fmt::Display for Explanation {
             writeln!(f, "\n{title}")?;
             lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
         };
-        let guard: Vec<String> = self.guard.iter().flat_map(cut).collect();
-        let mut turns: Vec<String> = self.counterfactuals.iter().map(turned).collect();
-        turns.extend(self.without_counterfactuals.iter().map(|why| format!("It cannot be said: {why}.")));
+        let guard: Vec<String> = self.guard.iter().flat_map(describe_restriction).collect();
+        let mut turns: Vec<String> = self.counterfactuals.iter().map(describe_counterfactual).collect();
+        turns.extend(self.counterfactuals_error.iter().map(|why| format!("It cannot be said: {why}.")));
         if turns.is_empty() {
             turns.push("No value of any series alone would have led to another size.".to_owned());
         }
-        section(&self.head, &self.seen)?;
-        section("What the policies answered:", &self.answers)?;
-        section("What was taken:", std::slice::from_ref(&self.chosen))?;
+        section(&self.title, &self.observation)?;
+        section("What the policies answered:", &self.evaluations)?;
+        section("What was taken:", std::slice::from_ref(&self.selection))?;
         section("What the guard cut:", &guard)?;
-        section("What was done:", &self.done)?;
+        section("What was done:", &self.outcome)?;
         section("What would have been different:", &turns)
     }
 }
 
-fn why(trigger: Trigger) -> &'static str {
+fn trigger_reason(trigger: Trigger) -> &'static str {
     match trigger {
         Trigger::Interval => "since it was time",
         Trigger::NextCheck => "since a policy had asked to be asked again",
@@ -93,7 +99,7 @@ fn why(trigger: Trigger) -> &'static str {
 }
 
 /// Numbers as people read them: up to four decimals, fewer for large ones.
-pub fn number(value: f64) -> String {
+pub fn format_number(value: f64) -> String {
     let decimals = match value.abs() {
         large if large >= 1000.0 => 0,
         medium if medium >= 10.0 => 1,
@@ -105,11 +111,11 @@ pub fn number(value: f64) -> String {
 }
 
 /// `1 droplet`, `2 droplets`.
-fn count(number: usize, what: &str) -> String {
+fn pluralize(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn seen(seen: &Observation) -> Vec<String> {
+fn describe_observation(seen: &Observation) -> Vec<String> {
     let of = |phase: Phase| seen.fleet.iter().filter(move |droplet| droplet.phase == phase);
     let phases = [Phase::Requested, Phase::Booting, Phase::Warming, Phase::Serving, Phase::Draining, Phase::Deleting];
     let fleet: Vec<String> = phases
@@ -120,7 +126,7 @@ fn seen(seen: &Observation) -> Vec<String> {
     let sick = of(Phase::Serving).filter(|droplet| !droplet.healthy).count();
     let mut fleet = match fleet.as_slice() {
         [] => "The fleet was empty".to_owned(),
-        _ => format!("The fleet had {}: {}", count(seen.fleet.len(), "droplet"), fleet.join(", ")),
+        _ => format!("The fleet had {}: {}", pluralize(seen.fleet.len(), "droplet"), fleet.join(", ")),
     };
     if sick > 0 {
         fleet += &format!(", {sick} of them unhealthy");
@@ -137,19 +143,24 @@ fn seen(seen: &Observation) -> Vec<String> {
         };
         match series.samples.last() {
             Some(newest) => {
-                format!("{} was {}{}{window}{stale}.", named(series), number(newest.value), unit(&series.unit))
+                format!(
+                    "{} was {}{}{window}{stale}.",
+                    series_label(series),
+                    format_number(newest.value),
+                    unit_suffix(&series.unit)
+                )
             }
-            None => format!("{} had no sample{stale}.", named(series)),
+            None => format!("{} had no sample{stale}.", series_label(series)),
         }
     }));
     lines
 }
 
-fn named(series: &Series) -> String {
-    label(&series.name, &series.labels)
+fn series_label(series: &Series) -> String {
+    format_label(&series.name, &series.labels)
 }
 
-fn label(name: &str, labels: &[(String, String)]) -> String {
+fn format_label(name: &str, labels: &[(String, String)]) -> String {
     if labels.is_empty() {
         return name.to_owned();
     }
@@ -157,45 +168,46 @@ fn label(name: &str, labels: &[(String, String)]) -> String {
     format!("{name}{{{}}}", labels.join(","))
 }
 
-fn unit(unit: &str) -> String {
+fn unit_suffix(unit: &str) -> String {
     if unit.is_empty() { String::new() } else { format!(" {unit}") }
 }
 
-fn answered(answer: &Answer, size: u32) -> Vec<String> {
+fn describe_evaluation(answer: &Evaluation, size: u32) -> Vec<String> {
     let decision = &answer.decision;
     let shadow = if answer.mode == Mode::Shadow { " (a shadow, never acted upon)" } else { "" };
     let wants = match &decision.outcome {
         Outcome::Hold => format!("wanted to hold the fleet at {size}"),
         Outcome::ScaleTo(to) if to.count == size => format!("wanted to stay at {size}"),
-        outcome @ (Outcome::ScaleTo(_) | Outcome::Change(_)) => format!("wanted to {}", wish(outcome)),
+        outcome @ (Outcome::ScaleTo(_) | Outcome::Change(_)) => format!("wanted to {}", describe_outcome(outcome)),
     };
-    let mut lines = match (&answer.failure, answer.rung) {
+    let mut lines = match (&answer.failure, answer.answered_by) {
         (None, _) => vec![format!("{}{shadow} {wants}: {}.", answer.policy, decision.reason)],
-        (Some(failure), Rung::LastGood) => vec![
+        (Some(failure), AnswerSource::LastGood) => vec![
             format!("{}{shadow} failed: {failure}.", answer.policy),
             format!(
                 "The last component of it that had answered was asked in its place, and {wants}: {}.",
                 decision.reason
             ),
         ],
-        (Some(failure), Rung::Own | Rung::Hold) => {
+        (Some(failure), AnswerSource::Primary | AnswerSource::Hold) => {
             return vec![format!("{}{shadow} failed, so it counted as holding the fleet: {failure}.", answer.policy)];
         }
     };
     lines.extend(decision.signals.iter().map(|signal| {
-        let target = signal.target.map(|target| format!(" against a target of {}", number(target))).unwrap_or_default();
-        let wants = signal.wants.map(|wants| format!(", which alone wants {}", count(wants as usize, "droplet")));
-        format!("- {} was {}{target}{}.", signal.name, number(signal.value), wants.unwrap_or_default())
+        let target =
+            signal.target.map(|target| format!(" against a target of {}", format_number(target))).unwrap_or_default();
+        let wants = signal.wants.map(|wants| format!(", which alone wants {}", pluralize(wants as usize, "droplet")));
+        format!("- {} was {}{target}{}.", signal.name, format_number(signal.value), wants.unwrap_or_default())
     }));
     lines.push(format!("- It is {} and was told {}.", answer.reference, answer.config));
     lines.extend(answer.log.iter().map(|line| format!("- It logged: {line}")));
     lines
 }
 
-fn taken(record: &TickRecord) -> String {
+fn describe_selection(record: &TickRecord) -> String {
     let size = record.observation.size();
-    let active: Vec<&Answer> = record.answers.iter().filter(|answer| answer.mode == Mode::Active).collect();
-    let Some(taken) = record.chosen.and_then(|index| record.answers.get(index as usize)) else {
+    let active: Vec<&Evaluation> = record.evaluations.iter().filter(|answer| answer.mode == Mode::Active).collect();
+    let Some(taken) = record.selected.and_then(|index| record.evaluations.get(index as usize)) else {
         return "Nobody's answer: no policy was active, and the fleet was kept within its bounds.".to_owned();
     };
     let to = taken.decision.outcome.size(size);
@@ -211,23 +223,23 @@ fn taken(record: &TickRecord) -> String {
     format!("The answer of {policy}, {size} → {to}: the largest fleet counts, and {}.", others.join(", "))
 }
 
-fn cut(loosened: &Loosened) -> Vec<String> {
+fn describe_restriction(loosened: &RuleImpact) -> Vec<String> {
     let mut lines: Vec<String> =
         loosened.details.iter().map(|detail| format!("{}: {detail}.", loosened.rule)).collect();
-    if let (Some(without), Some(last)) = (loosened.without, lines.last_mut()) {
+    if let (Some(without), Some(last)) = (loosened.size_without_rule, lines.last_mut()) {
         *last += &format!(" Without this rule the fleet would have gone to {without}.");
     }
     lines
 }
 
-fn done(record: &TickRecord) -> Vec<String> {
+fn describe_plan(record: &TickRecord) -> Vec<String> {
     let plan = &record.plan;
     let mut lines: Vec<String> = plan
         .creates
         .iter()
         .map(|create| {
             let size = create.request.size.as_deref().map(|size| format!(" of {size}")).unwrap_or_default();
-            format!("Create {}{size}: {}.", count(create.request.count as usize, "droplet"), create.reason)
+            format!("Create {}{size}: {}.", pluralize(create.request.count as usize, "droplet"), create.reason)
         })
         .collect();
     lines.extend(plan.deletes.iter().map(|delete| format!("Drain and delete {}: {}.", delete.droplet, delete.reason)));
@@ -248,23 +260,23 @@ fn done(record: &TickRecord) -> Vec<String> {
     lines
 }
 
-fn turned(found: &Counterfactual) -> String {
-    let name = label(&found.series, &found.labels);
-    let led = |turn: &Turn| format!("it would have wanted {}", turn.size);
+fn describe_counterfactual(found: &Counterfactual) -> String {
+    let name = format_label(&found.series, &found.labels);
+    let led = |turn: &TippingPoint| format!("it would have wanted {}", turn.size);
     let mut parts = Vec::new();
     if let Some(turn) = &found.above {
-        parts.push(format!("from {} on {}", bound(turn.at, found.value), led(turn)));
+        parts.push(format!("from {} on {}", format_bound(turn.at, found.value), led(turn)));
     }
     if let Some(turn) = &found.below {
-        parts.push(format!("from {} down {}", bound(turn.at, found.value), led(turn)));
+        parts.push(format!("from {} down {}", format_bound(turn.at, found.value), led(turn)));
     }
-    let what = match found.changed {
-        Changed::Newest => format!("{name} was {}{}", number(found.value), unit(&found.unit)),
-        Changed::Window => {
+    let what = match found.perturbation {
+        Perturbation::Newest => format!("{name} was {}{}", format_number(found.value), unit_suffix(&found.unit)),
+        Perturbation::Window => {
             format!(
                 "{name} was {}{}, and had all its window been as much larger or smaller",
-                number(found.value),
-                unit(&found.unit)
+                format_number(found.value),
+                unit_suffix(&found.unit)
             )
         }
     };
@@ -272,7 +284,7 @@ fn turned(found: &Counterfactual) -> String {
 }
 
 /// A bound that reads as another number than what was seen.
-fn bound(at: f64, seen: f64) -> String {
-    let text = number(at);
-    if text == number(seen) { format!("{at:.6}") } else { text }
+fn format_bound(at: f64, seen: f64) -> String {
+    let text = format_number(at);
+    if text == format_number(seen) { format!("{at:.6}") } else { text }
 }

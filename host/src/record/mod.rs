@@ -10,30 +10,30 @@
 //! cut, [`explain`] says it all in sentences, [`export`] puts records, samples and components into one file. [`Components`]
 //! finds a component by its digest. Nothing here acts, and nothing prints.
 
-mod archive;
+pub mod bundle;
 mod codec;
 mod components;
 pub mod counterfactual;
+#[cfg(test)]
+pub(crate) mod decision_record;
 mod delta;
 mod error;
 pub mod explain;
-pub mod export;
-mod gist;
-pub mod loosened;
-pub mod other;
-mod recorder;
+mod reader;
 pub mod replay;
-#[cfg(test)]
-pub(crate) mod sample;
+pub mod rule_impact;
+mod sample_refs;
 mod selection;
-mod table;
+mod sqlite;
+mod summary;
 #[cfg(test)]
 mod tests;
-mod windows;
+pub mod what_if;
+mod writer;
 
-pub use archive::{Archive, Recorded};
-pub use components::{Components, kept as component_bytes};
-pub use error::{Damage, RecordError};
-pub use gist::Gist;
-pub use recorder::{DEFAULT_RETENTION, Recorder};
-pub use selection::{InvalidSelection, Selection, Which};
+pub use components::{Components, load_component as component_bytes};
+pub use error::{Corruption, RecordError};
+pub use reader::{LogReader, StoredRecord};
+pub use selection::{InvalidRecordRange, RecordRange, RecordSelector};
+pub use summary::RecordSummary;
+pub use writer::{DEFAULT_RETENTION, LogWriter};

@@ -8,18 +8,18 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::task::JoinSet;
 
-use super::codec::same_bits;
-use super::{Archive, Components, RecordError, Recorded, Selection};
+use super::codec::bit_identical;
+use super::{Components, LogReader, RecordError, RecordRange, StoredRecord};
 use crate::clock::Clock;
-use crate::controller::decide::{chosen, no_policy};
 use crate::controller::guard::guard;
-use crate::model::{Answer, Decision, Outcome, Plan, RecordId, Rung, TickRecord};
-use crate::plugin::{Called, Limits, PluginError, PluginHost, PluginSettings, Policy};
+use crate::controller::policy_slot::{hold_without_policy, select};
+use crate::model::{AnswerSource, Decision, Evaluation, Outcome, Plan, RecordId, TickRecord};
+use crate::plugin::{CallOutput, Limits, PluginError, PluginHost, PluginSettings, Policy};
 
 /// A place where a replay comes to something else than was recorded.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
-pub enum Difference {
+pub enum ReplayMismatch {
     /// A component answers something else.
     Decision {
         /// Whose answer it is.
@@ -44,28 +44,28 @@ pub enum Difference {
         policy: String,
     },
     /// A component answered then, and fails now.
-    Fails {
+    NowFails {
         /// Whose answer it is.
         policy: String,
         /// Why.
         why: String,
     },
     /// A component failed then, and answers now. Only a deadline may be the reason, and then this is no difference.
-    Answers {
+    NowSucceeds {
         /// Whose answer it is.
         policy: String,
         /// Why it failed.
         failure: String,
     },
     /// A component is not there.
-    NoComponent {
+    MissingComponent {
         /// Whose answer it is.
         policy: String,
         /// Why.
         why: String,
     },
     /// Another answer is taken.
-    Chosen {
+    Selection {
         /// Whose was taken, as recorded.
         recorded: Option<String>,
         /// Whose would be taken.
@@ -85,11 +85,11 @@ pub enum Difference {
     },
 }
 
-impl fmt::Display for Difference {
+impl fmt::Display for ReplayMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Decision { policy, recorded, now } => {
-                let (was, is) = (wish(&recorded.outcome), wish(&now.outcome));
+                let (was, is) = (describe_outcome(&recorded.outcome), describe_outcome(&now.outcome));
                 if was == is {
                     let part = if recorded.reason == now.reason {
                         "with another state or signals"
@@ -103,10 +103,10 @@ impl fmt::Display for Difference {
             }
             Self::Fuel { policy, recorded, now } => write!(f, "{policy} takes {now} fuel; recorded are {recorded}"),
             Self::Log { policy } => write!(f, "{policy} logs something else"),
-            Self::Fails { policy, why } => write!(f, "{policy} fails and answered then: {why}"),
-            Self::Answers { policy, failure } => write!(f, "{policy} answers and failed then: {failure}"),
-            Self::NoComponent { policy, why } => write!(f, "{policy} cannot be asked: {why}"),
-            Self::Chosen { recorded, now } => {
+            Self::NowFails { policy, why } => write!(f, "{policy} fails and answered then: {why}"),
+            Self::NowSucceeds { policy, failure } => write!(f, "{policy} answers and failed then: {failure}"),
+            Self::MissingComponent { policy, why } => write!(f, "{policy} cannot be asked: {why}"),
+            Self::Selection { recorded, now } => {
                 let name = |policy: &Option<String>| policy.clone().unwrap_or_else(|| "nobody".to_owned());
                 write!(f, "the answer of {} is taken; recorded is {}", name(now), name(recorded))
             }
@@ -122,7 +122,7 @@ impl fmt::Display for Difference {
 }
 
 /// What a decision wants, in two words.
-pub(super) fn wish(outcome: &Outcome) -> String {
+pub(super) fn describe_outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Hold => "hold".to_owned(),
         Outcome::ScaleTo(to) => format!("scale to {}", to.count),
@@ -135,53 +135,59 @@ pub(super) fn wish(outcome: &Outcome) -> String {
 
 /// What came of replaying a record.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Verdict {
+pub struct ReplayResult {
     /// Which record.
     pub id: RecordId,
     /// Nothing, where it comes to the same.
-    pub differences: Vec<Difference>,
+    pub mismatches: Vec<ReplayMismatch>,
 }
 
 /// What came of replaying many.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Summary {
+pub struct ReplaySummary {
     /// How many were replayed.
     pub replayed: u64,
     /// Those that differ, in order.
-    pub differing: Vec<Verdict>,
+    pub differing: Vec<ReplayResult>,
 }
 
 /// Asks the component that gave an answer again, with what it was asked then.
-pub(super) async fn ask_again(
+pub(super) async fn re_evaluate(
     policy: &Policy,
-    answer: &Answer,
+    answer: &Evaluation,
     record: &TickRecord,
-) -> Result<Called<Decision>, PluginError> {
+) -> Result<CallOutput<Decision>, PluginError> {
     policy.decide(&answer.config, &record.observation, &answer.state).await
 }
 
 /// Does a tick again, and says where it comes to something else.
-pub async fn replay(record: &TickRecord, components: &Components) -> Vec<Difference> {
+pub async fn replay(record: &TickRecord, components: &Components) -> Vec<ReplayMismatch> {
     let mut differences = Vec::new();
-    for answer in &record.answers {
-        again(answer, record, components, &mut differences).await;
+    for answer in &record.evaluations {
+        replay_evaluation(answer, record, components, &mut differences).await;
     }
-    let now = chosen(&record.observation, &record.answers);
-    let name = |index: Option<usize>| index.and_then(|index| record.answers.get(index)).map(|one| one.policy.clone());
-    let recorded = record.chosen.map(|index| index as usize);
+    let now = select(&record.observation, &record.evaluations);
+    let name =
+        |index: Option<usize>| index.and_then(|index| record.evaluations.get(index)).map(|one| one.policy.clone());
+    let recorded = record.selected.map(|index| index as usize);
     if now != recorded {
-        differences.push(Difference::Chosen { recorded: name(recorded), now: name(now) });
+        differences.push(ReplayMismatch::Selection { recorded: name(recorded), now: name(now) });
     }
-    let none = no_policy();
-    let decision = recorded.and_then(|index| record.answers.get(index)).map_or(&none, |answer| &answer.decision);
+    let none = hold_without_policy();
+    let decision = recorded.and_then(|index| record.evaluations.get(index)).map_or(&none, |answer| &answer.decision);
     let plan = guard(&record.observation, decision, &record.rules, &record.facts);
-    if !same_bits(&plan, &record.plan) {
-        differences.push(Difference::Plan { recorded: Box::new(record.plan.clone()), now: Box::new(plan) });
+    if !bit_identical(&plan, &record.plan) {
+        differences.push(ReplayMismatch::Plan { recorded: Box::new(record.plan.clone()), now: Box::new(plan) });
     }
     differences
 }
 
-async fn again(answer: &Answer, record: &TickRecord, components: &Components, differences: &mut Vec<Difference>) {
+async fn replay_evaluation(
+    answer: &Evaluation,
+    record: &TickRecord,
+    components: &Components,
+    differences: &mut Vec<ReplayMismatch>,
+) {
     // What could not be loaded was not asked.
     if answer.digest.is_empty() && answer.failure.is_some() {
         return;
@@ -189,26 +195,30 @@ async fn again(answer: &Answer, record: &TickRecord, components: &Components, di
     let policy = answer.policy.clone();
     let component = match components.policy(&answer.digest, &answer.reference).await {
         Ok(component) => component,
-        Err(why) => return differences.push(Difference::NoComponent { policy, why: why.to_string() }),
+        Err(why) => return differences.push(ReplayMismatch::MissingComponent { policy, why: why.to_string() }),
     };
-    let failed = answer.failure.as_ref().filter(|_| answer.rung == Rung::Hold);
-    match (ask_again(&component, answer, record).await, failed) {
-        (Ok(Called { value, log, stats }), None) => {
-            if !same_bits(&value, &answer.decision) {
+    let failed = answer.failure.as_ref().filter(|_| answer.answered_by == AnswerSource::Hold);
+    match (re_evaluate(&component, answer, record).await, failed) {
+        (Ok(CallOutput { value, log, usage: stats }), None) => {
+            if !bit_identical(&value, &answer.decision) {
                 let recorded = Box::new(answer.decision.clone());
-                return differences.push(Difference::Decision { policy, recorded, now: Box::new(value) });
+                return differences.push(ReplayMismatch::Decision { policy, recorded, now: Box::new(value) });
             }
             if stats.fuel != answer.fuel {
-                differences.push(Difference::Fuel { policy: policy.clone(), recorded: answer.fuel, now: stats.fuel });
+                differences.push(ReplayMismatch::Fuel {
+                    policy: policy.clone(),
+                    recorded: answer.fuel,
+                    now: stats.fuel,
+                });
             }
             if !log.iter().map(ToString::to_string).eq(answer.log.iter().cloned()) {
-                differences.push(Difference::Log { policy });
+                differences.push(ReplayMismatch::Log { policy });
             }
         }
-        (Err(why), None) => differences.push(Difference::Fails { policy, why: why.to_string() }),
+        (Err(why), None) => differences.push(ReplayMismatch::NowFails { policy, why: why.to_string() }),
         // Time is the one thing that is not the same again.
         (Ok(_), Some(failure)) if failure.contains("the deadline of") => {}
-        (Ok(_), Some(failure)) => differences.push(Difference::Answers { policy, failure: failure.clone() }),
+        (Ok(_), Some(failure)) => differences.push(ReplayMismatch::NowSucceeds { policy, failure: failure.clone() }),
         (Err(_), Some(_)) => {}
     }
 }
@@ -218,15 +228,15 @@ const CHUNK: usize = 128;
 
 /// Does many ticks again, over all cores; `progress` is told how many are done.
 pub async fn replay_all(
-    archive: &Arc<Archive>,
+    archive: &Arc<LogReader>,
     components: &Arc<Components>,
     ids: &[RecordId],
     mut progress: impl FnMut(u64),
-) -> Result<Summary, RecordError> {
+) -> Result<ReplaySummary, RecordError> {
     let at_a_time = std::thread::available_parallelism().map_or(2, std::num::NonZero::get) + 1;
     let mut chunks = ids.chunks(CHUNK);
-    let mut running: JoinSet<Result<Vec<Verdict>, RecordError>> = JoinSet::new();
-    let mut differing: BTreeMap<RecordId, Verdict> = BTreeMap::new();
+    let mut running: JoinSet<Result<Vec<ReplayResult>, RecordError>> = JoinSet::new();
+    let mut differing: BTreeMap<RecordId, ReplayResult> = BTreeMap::new();
     let mut replayed = 0;
     loop {
         while running.len() < at_a_time
@@ -235,32 +245,32 @@ pub async fn replay_all(
             running.spawn(replay_chunk(archive.clone(), components.clone(), chunk.to_vec()));
         }
         let Some(verdicts) = running.join_next().await else { break };
-        for verdict in verdicts.map_err(|error| RecordError::BrokeOff(error.to_string()))?? {
+        for verdict in verdicts.map_err(|error| RecordError::TaskAborted(error.to_string()))?? {
             replayed += 1;
-            if !verdict.differences.is_empty() {
+            if !verdict.mismatches.is_empty() {
                 differing.insert(verdict.id, verdict);
             }
         }
         progress(replayed);
     }
-    Ok(Summary { replayed, differing: differing.into_values().collect() })
+    Ok(ReplaySummary { replayed, differing: differing.into_values().collect() })
 }
 
 async fn replay_chunk(
-    archive: Arc<Archive>,
+    archive: Arc<LogReader>,
     components: Arc<Components>,
     ids: Vec<RecordId>,
-) -> Result<Vec<Verdict>, RecordError> {
+) -> Result<Vec<ReplayResult>, RecordError> {
     let wanted = ids.clone();
     let read = tokio::task::spawn_blocking(move || archive.get_many(&wanted)).await;
-    let records = read.map_err(|error| RecordError::BrokeOff(error.to_string()))??;
+    let records = read.map_err(|error| RecordError::TaskAborted(error.to_string()))??;
     let mut verdicts = Vec::with_capacity(ids.len());
     for (id, record) in ids.into_iter().zip(records) {
         let differences = match record {
-            Ok(Recorded { record, .. }) => replay(&record, &components).await,
-            Err(error) => vec![Difference::Unreadable { why: error.to_string() }],
+            Ok(StoredRecord { record, .. }) => replay(&record, &components).await,
+            Err(error) => vec![ReplayMismatch::Unreadable { why: error.to_string() }],
         };
-        verdicts.push(Verdict { id, differences });
+        verdicts.push(ReplayResult { id, mismatches: differences });
     }
     Ok(verdicts)
 }
@@ -274,16 +284,16 @@ async fn replay_chunk(
 #[doc(hidden)]
 pub async fn assert_replays(path: &std::path::Path) -> u64 {
     let replayed = async {
-        let archive = Arc::new(Archive::look(path, Clock::from_wall_clock().now())?);
-        let limits = Limits { deadline: Duration::from_secs(30), ..Limits::default() };
+        let archive = Arc::new(LogReader::open_read_only(path, Clock::from_wall_clock().now())?);
+        let limits = Limits { call_timeout: Duration::from_secs(30), ..Limits::default() };
         let host = PluginHost::new(PluginSettings { limits, ..PluginSettings::default() })?;
         let components = Arc::new(Components::new(host, archive.clone()));
-        let ids = archive.select(Selection::All)?;
+        let ids = archive.select(RecordRange::All)?;
         replay_all(&archive, &components, &ids, |_| ()).await
     };
     match replayed.await {
-        Ok(Summary { replayed, differing }) if differing.is_empty() => replayed,
-        Ok(Summary { differing, .. }) => panic!("{}: these differ: {differing:#?}", path.display()),
+        Ok(ReplaySummary { replayed, differing }) if differing.is_empty() => replayed,
+        Ok(ReplaySummary { differing, .. }) => panic!("{}: these differ: {differing:#?}", path.display()),
         Err(error) => panic!("{}: {error}", path.display()),
     }
 }

@@ -7,20 +7,20 @@ use crate::model::RecordId;
 
 /// One record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Which {
+pub enum RecordSelector {
     /// By its number.
     Id(RecordId),
     /// Counted from the end: 1 is the newest.
-    Back(u64),
+    FromEnd(u64),
 }
 
 /// Records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Selection {
+pub enum RecordRange {
     /// One.
-    One(Which),
+    One(RecordSelector),
     /// From one to another, both included.
-    Range(Which, Which),
+    Range(RecordSelector, RecordSelector),
     /// All.
     All,
 }
@@ -28,26 +28,26 @@ pub enum Selection {
 /// A text that names no records.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} names no record; write a number, `last`, `-2` for the one before the last, `10..20`, or `all`")]
-pub struct InvalidSelection(String);
+pub struct InvalidRecordRange(String);
 
-impl FromStr for Which {
-    type Err = InvalidSelection;
+impl FromStr for RecordSelector {
+    type Err = InvalidRecordRange;
 
-    fn from_str(text: &str) -> Result<Self, InvalidSelection> {
-        let invalid = || InvalidSelection(text.to_owned());
+    fn from_str(text: &str) -> Result<Self, InvalidRecordRange> {
+        let invalid = || InvalidRecordRange(text.to_owned());
         let number = |digits: &str| digits.parse::<u64>().ok().filter(|number| *number > 0).ok_or_else(invalid);
         match text.strip_prefix('-') {
-            _ if text == "last" => Ok(Self::Back(1)),
-            Some(back) => number(back).map(Self::Back),
+            _ if text == "last" => Ok(Self::FromEnd(1)),
+            Some(back) => number(back).map(Self::FromEnd),
             None => number(text).map(|id| Self::Id(RecordId(id))),
         }
     }
 }
 
-impl FromStr for Selection {
-    type Err = InvalidSelection;
+impl FromStr for RecordRange {
+    type Err = InvalidRecordRange;
 
-    fn from_str(text: &str) -> Result<Self, InvalidSelection> {
+    fn from_str(text: &str) -> Result<Self, InvalidRecordRange> {
         if text == "all" {
             return Ok(Self::All);
         }
@@ -55,22 +55,22 @@ impl FromStr for Selection {
             None => text.parse().map(Self::One),
             Some((first, last)) => match (first.parse(), last.parse()) {
                 (Ok(first), Ok(last)) => Ok(Self::Range(first, last)),
-                _ => Err(InvalidSelection(text.to_owned())),
+                _ => Err(InvalidRecordRange(text.to_owned())),
             },
         }
     }
 }
 
-impl fmt::Display for Which {
+impl fmt::Display for RecordSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(id) => write!(f, "{id}"),
-            Self::Back(back) => write!(f, "-{back}"),
+            Self::FromEnd(back) => write!(f, "-{back}"),
         }
     }
 }
 
-impl fmt::Display for Selection {
+impl fmt::Display for RecordRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::One(one) => write!(f, "{one}"),
@@ -87,14 +87,14 @@ mod tests {
     #[test]
     fn records_are_named_by_number_from_the_end_or_as_a_range() {
         for (text, read) in [("12", "12"), ("last", "-1"), ("-3", "-3"), ("10..last", "10..-1"), ("all", "all")] {
-            assert_eq!(text.parse::<Selection>().unwrap().to_string(), read);
+            assert_eq!(text.parse::<RecordRange>().unwrap().to_string(), read);
         }
     }
 
     #[test]
     fn anything_else_names_none() {
         for text in ["", "0", "-0", "1..", "..", "-", "1.5", "first", "1...3"] {
-            assert!(text.parse::<Selection>().is_err(), "{text}");
+            assert!(text.parse::<RecordRange>().is_err(), "{text}");
         }
     }
 }

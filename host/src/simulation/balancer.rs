@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::balancer::{Applied, Balancer, Server, ServerStats, Stats};
+use crate::balancer::{ApplyResult, LoadBalancer, Server, ServerStats, Stats};
 use crate::model::{DropletId, Load};
 
 /// A simulated balancer. Clones are the same one.
@@ -15,7 +15,7 @@ pub struct SimulatedBalancer(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     servers: Vec<Server>,
-    all_sick: bool,
+    all_unhealthy: bool,
     sessions: HashMap<DropletId, u32>,
     requests: u64,
     uptime: Duration,
@@ -32,12 +32,12 @@ impl SimulatedBalancer {
     }
 
     /// From now on no health check passes, or each does.
-    pub fn set_all_sick(&self, all_sick: bool) {
-        self.state().all_sick = all_sick;
+    pub fn set_all_unhealthy(&self, all_sick: bool) {
+        self.state().all_unhealthy = all_sick;
     }
 
     /// Counts requests that came within `time`.
-    pub fn serve(&self, requests: u64, time: Duration) {
+    pub fn record_requests(&self, requests: u64, time: Duration) {
         let mut state = self.state();
         state.requests += requests;
         state.uptime += time;
@@ -49,26 +49,26 @@ impl SimulatedBalancer {
     }
 }
 
-impl Balancer for SimulatedBalancer {
+impl LoadBalancer for SimulatedBalancer {
     type Error = Infallible;
 
-    async fn apply(&self, servers: &[Server]) -> Result<Applied, Infallible> {
+    async fn apply(&self, servers: &[Server]) -> Result<ApplyResult, Infallible> {
         let mut state = self.state();
         if state.servers == servers {
-            return Ok(Applied::Unchanged);
+            return Ok(ApplyResult::Unchanged);
         }
         let had = |id| state.servers.iter().find(|server| server.id == id);
         let added = servers.iter().filter(|server| had(server.id).is_none()).count();
         let changed = servers.iter().filter(|server| had(server.id).is_some_and(|old| old != *server)).count();
         let removed = state.servers.len() + added - servers.len();
         state.servers = servers.to_vec();
-        Ok(Applied::AtRunTime { added, removed, changed })
+        Ok(ApplyResult::Dynamic { added, removed, changed })
     }
 
     async fn stats(&self) -> Result<Stats, Infallible> {
         let state = self.state();
         let servers = state.servers.iter().map(|server| {
-            let healthy = !state.all_sick;
+            let healthy = !state.all_unhealthy;
             let sessions = state.sessions.get(&server.id).copied().unwrap_or_default();
             ServerStats {
                 id: server.id,

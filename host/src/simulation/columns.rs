@@ -1,6 +1,6 @@
 //! The columns of the table of a comparison, the same on a terminal and on a page.
 
-use super::compare::{Comparison, Row, monthly};
+use super::compare::{Comparison, Row, monthly_cost};
 use super::requests::Latency;
 use super::scenario::Scenario;
 
@@ -8,13 +8,13 @@ use super::scenario::Scenario;
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
     /// What stands above it.
-    pub head: &'static str,
+    pub header: &'static str,
     cell: fn(&Scenario, &Row) -> String,
 }
 
 impl Column {
     const fn new(head: &'static str, cell: fn(&Scenario, &Row) -> String) -> Self {
-        Self { head, cell }
+        Self { header: head, cell }
     }
 
     /// What stands in it for a row.
@@ -23,7 +23,7 @@ impl Column {
     }
 }
 
-const ALWAYS: [Column; 14] = [
+const BASE_COLUMNS: [Column; 14] = [
     Column::new("policy", |_, row| row.name.clone()),
     Column::new("unserved %", |_, row| format!("{:.4}", row.score.unserved_pct)),
     Column::new("× limit", |_, row| format!("{:.3}", row.score.cost_over_limit)),
@@ -32,7 +32,7 @@ const ALWAYS: [Column; 14] = [
     }),
     Column::new("changes/h", |_, row| format!("{:.2}", row.score.adaptations_per_h)),
     Column::new("cost", |_, row| format!("${:.2}", row.score.cost)),
-    Column::new("$/month", |scenario, row| format!("${:.0}", monthly(&row.score, scenario))),
+    Column::new("$/month", |scenario, row| format!("${:.0}", monthly_cost(&row.score, scenario))),
     Column::new("droplet-h", |_, row| format!("{:.1}", row.score.droplet_hours)),
     Column::new("× optimum", |_, row| format!("{:.3}", row.score.cost_over_optimum)),
     Column::new("θU", |_, row| format!("{:.3}", row.score.theta_u)),
@@ -42,7 +42,7 @@ const ALWAYS: [Column; 14] = [
     Column::new("υ", |_, row| format!("{:.1}", row.score.upsilon)),
 ];
 
-const LATENCIES: [Column; 3] = [
+const LATENCY_COLUMNS: [Column; 3] = [
     Column::new("p50 ms", |_, row| milliseconds(row, |latency| latency.p50_ms)),
     Column::new("p99 ms", |_, row| milliseconds(row, |latency| latency.p99_ms)),
     Column::new("p99.9 ms", |_, row| milliseconds(row, |latency| latency.p999_ms)),
@@ -55,10 +55,10 @@ fn milliseconds(row: &Row, of: fn(Latency) -> f64) -> String {
 /// The columns of a comparison; those of latencies only where single requests were simulated.
 pub fn columns(comparison: &Comparison) -> Vec<Column> {
     let has_latency = comparison.policies.iter().any(|(row, _)| row.latency.is_some());
-    ALWAYS.into_iter().chain(LATENCIES.into_iter().filter(|_| has_latency)).collect()
+    BASE_COLUMNS.into_iter().chain(LATENCY_COLUMNS.into_iter().filter(|_| has_latency)).collect()
 }
 
 /// The rows: policies in their order, then what bounds them.
 pub fn rows(comparison: &Comparison) -> impl Iterator<Item = &Row> {
-    comparison.policies.iter().map(|(row, _)| row).chain(&comparison.bounds)
+    comparison.policies.iter().map(|(row, _)| row).chain(&comparison.baselines)
 }

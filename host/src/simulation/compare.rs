@@ -6,14 +6,14 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::fluid::{Bill, Run, Step};
+use super::fluid::{CostMeter, Run, Step};
 use super::limit::Limit;
-use super::number::real;
+use super::number::to_f64;
 use super::requests::Latency;
-use super::runner::{Played, Progress, play};
+use super::runner::{Progress, RunResult, simulate};
 use super::scenario::Scenario;
 use super::score::Score;
-use crate::controller::decide::ConfiguredPolicy;
+use crate::controller::policy_slot::ConfiguredPolicy;
 
 /// A row of the table.
 #[derive(Debug, Clone, Serialize)]
@@ -39,7 +39,7 @@ pub struct Row {
     pub failed_ticks: u64,
     /// What the guard cut, and how often.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub cuts: BTreeMap<String, u64>,
+    pub restrictions: BTreeMap<String, u64>,
 }
 
 /// All that came of a comparison.
@@ -48,9 +48,9 @@ pub struct Comparison {
     /// The limits of the demand.
     pub limit: Arc<Limit>,
     /// A row and a run for each policy, in the order in which they were given.
-    pub policies: Vec<(Row, Played)>,
+    pub policies: Vec<(Row, RunResult)>,
     /// The rows that are no policies: the optimum, and a fleet as large as the peak needs all the time.
-    pub bounds: Vec<Row>,
+    pub baselines: Vec<Row>,
 }
 
 /// Runs each policy through `scenario`, as many at a time as there are threads.
@@ -58,52 +58,58 @@ pub struct Comparison {
 /// A run depends on nothing but the scenario and its policy: the answer is the same on any number of threads.
 pub fn compare(scenario: &Scenario, policies: &[ConfiguredPolicy], progress: &Progress) -> std::io::Result<Comparison> {
     let limit = Arc::new(scenario.limit());
-    let played: Vec<std::io::Result<(Row, Played)>> = policies
+    let played: Vec<std::io::Result<(Row, RunResult)>> = policies
         .par_iter()
         .map(|policy| {
             // Components are called through tokio: a small runtime for each run, and nothing else waits on it.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-            let played = runtime.block_on(play(scenario, policy, progress));
-            Ok((row(scenario, &limit, policy, &played), played))
+            let played = runtime.block_on(simulate(scenario, policy, progress));
+            Ok((policy_row(scenario, &limit, policy, &played), played))
         })
         .collect();
     let policies = played.into_iter().collect::<std::io::Result<Vec<_>>>()?;
     let bounds = vec![optimum(scenario, &limit), static_peak(scenario, &limit)];
-    Ok(Comparison { limit, policies, bounds })
+    Ok(Comparison { limit, policies, baselines: bounds })
 }
 
 /// How well one policy did.
-pub fn row(scenario: &Scenario, limit: &Limit, policy: &ConfiguredPolicy, played: &Played) -> Row {
+pub fn policy_row(scenario: &Scenario, limit: &Limit, policy: &ConfiguredPolicy, played: &RunResult) -> Row {
     Row {
         name: policy.name.clone(),
         reference: Some(policy.policy.reference().to_string()),
         digest: Some(policy.policy.digest().to_owned()),
         config: serde_json::from_str(&policy.config).ok(),
-        score: Score::of(&played.run, &scenario.setup, &scenario.tariff, limit),
+        score: Score::of(&played.run, &scenario.setup, &scenario.price_model, limit),
         latency: played.latency,
         failed_ticks: played.failures.as_ref().map_or(0, |failures| failures.count),
-        cuts: played.cuts.clone(),
+        restrictions: played.restrictions.clone(),
     }
 }
 
 fn optimum(scenario: &Scenario, limit: &Limit) -> Row {
     let sizes = &limit.optimum().ready;
     let adaptations = sizes.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    let bill = Bill {
+    let bill = CostMeter {
         ticks: limit.optimum().ticks,
         adaptations: u32::try_from(adaptations).unwrap_or(u32::MAX),
-        ..Bill::default()
+        ..CostMeter::default()
     };
-    bound("optimum", scenario, limit, sizes.iter().copied(), bill)
+    baseline_row("optimum", scenario, limit, sizes.iter().copied(), bill)
 }
 
 fn static_peak(scenario: &Scenario, limit: &Limit) -> Row {
     let peak = scenario.demand.iter().map(|demand| scenario.setup.required(*demand)).max().unwrap_or(0);
-    let bill = Bill { ticks: u64::from(peak) * u64::from(scenario.length()), ..Bill::default() };
-    bound("static peak", scenario, limit, std::iter::repeat_n(peak, scenario.demand.len()), bill)
+    let bill = CostMeter { ticks: u64::from(peak) * u64::from(scenario.tick_count()), ..CostMeter::default() };
+    baseline_row("static peak", scenario, limit, std::iter::repeat_n(peak, scenario.demand.len()), bill)
 }
 
-fn bound(name: &str, scenario: &Scenario, limit: &Limit, sizes: impl Iterator<Item = u32>, bill: Bill) -> Row {
+fn baseline_row(
+    name: &str,
+    scenario: &Scenario,
+    limit: &Limit,
+    sizes: impl Iterator<Item = u32>,
+    bill: CostMeter,
+) -> Row {
     let setup = &scenario.setup;
     let steps = scenario.demand.iter().zip(sizes).map(|(demand, ready)| Step {
         demand: *demand,
@@ -112,26 +118,26 @@ fn bound(name: &str, scenario: &Scenario, limit: &Limit, sizes: impl Iterator<It
         unserved: (demand - f64::from(ready) * setup.capacity).max(0.0) * setup.tick_s,
         ..Step::default()
     });
-    let run = Run { steps: steps.collect(), bill };
+    let run = Run { steps: steps.collect(), cost_meter: bill };
     Row {
         name: name.to_owned(),
         reference: None,
         digest: None,
         config: None,
-        score: Score::of(&run, setup, &scenario.tariff, limit),
+        score: Score::of(&run, setup, &scenario.price_model, limit),
         latency: None,
         failed_ticks: 0,
-        cuts: BTreeMap::new(),
+        restrictions: BTreeMap::new(),
     }
 }
 
 /// The ticks that all runs of a comparison take together.
-pub fn work(scenario: &Scenario, policies: usize) -> u64 {
-    u64::from(scenario.length()) * policies as u64
+pub fn total_ticks(scenario: &Scenario, policies: usize) -> u64 {
+    u64::from(scenario.tick_count()) * policies as u64
 }
 
 /// Dollars a month (672 hours, as DigitalOcean counts) at the pace of a run.
-pub fn monthly(score: &Score, scenario: &Scenario) -> f64 {
-    let hours = real(scenario.length().into()) * scenario.setup.tick_s / 3600.0;
+pub fn monthly_cost(score: &Score, scenario: &Scenario) -> f64 {
+    let hours = to_f64(scenario.tick_count().into()) * scenario.setup.tick_s / 3600.0;
     if hours > 0.0 { score.cost / hours * 672.0 } else { 0.0 }
 }

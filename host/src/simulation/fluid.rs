@@ -5,7 +5,7 @@
 //! At the end of tick k a size is wanted: new droplets are ready at the start of tick k + 1 + `boot_ticks`; of those
 //! that leave, the youngest that boot go first, then those that are ready, oldest first.
 
-use super::number::{tick, up};
+use super::number::{ceil_to_u32, to_tick};
 
 /// What becomes of requests that the pool has no room for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,11 +39,11 @@ pub struct Setup {
 impl Setup {
     /// The droplets that `demand` needs.
     pub fn required(&self, demand: f64) -> u32 {
-        up(demand / self.capacity).clamp(self.min, self.max)
+        ceil_to_u32(demand / self.capacity).clamp(self.min, self.max)
     }
 
     /// The size at the beginning.
-    pub fn first_size(&self, demand: &[f64]) -> u32 {
+    pub fn initial_size(&self, demand: &[f64]) -> u32 {
         let needed = || {
             let first = demand.iter().take(self.boot_ticks as usize + 1);
             first.map(|demand| self.required(*demand)).max().unwrap_or(self.min)
@@ -58,7 +58,7 @@ pub struct Droplet {
     /// Counts the droplets of a run.
     pub serial: u32,
     /// The first tick in which it is paid for.
-    pub since: u32,
+    pub billed_from: u32,
     /// The first tick in which it serves; `u32::MAX` for one that never will.
     pub ready_at: u32,
 }
@@ -85,20 +85,20 @@ pub struct Step {
 pub struct Pool {
     droplets: Vec<Droplet>,
     next_serial: u32,
-    bill: Bill,
+    cost_meter: CostMeter,
 }
 
 /// What was paid for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bill {
+pub struct CostMeter {
     /// Ticks of all droplets together, as they were used.
     pub ticks: u64,
     /// The lives of the droplets that were removed, in ticks, in the order of their removal.
-    pub lives: Vec<u32>,
+    pub lifetimes: Vec<u32>,
     /// Changes of the size.
     pub adaptations: u32,
     /// Droplets that were ordered.
-    pub orders: u32,
+    pub created: u32,
 }
 
 impl Pool {
@@ -106,7 +106,7 @@ impl Pool {
     pub fn new(size: u32) -> Self {
         let mut pool = Self::default();
         pool.add(size, 0, 0);
-        pool.bill.orders = 0;
+        pool.cost_meter.created = 0;
         pool
     }
 
@@ -117,17 +117,17 @@ impl Pool {
 
     /// All of them.
     pub fn size(&self) -> u32 {
-        tick(self.droplets.len())
+        to_tick(self.droplets.len())
     }
 
     /// Those that serve in tick `now`.
     pub fn ready(&self, now: u32) -> u32 {
-        tick(self.droplets.iter().filter(|droplet| droplet.ready_at <= now).count())
+        to_tick(self.droplets.iter().filter(|droplet| droplet.ready_at <= now).count())
     }
 
     /// What was paid for so far.
-    pub fn bill(&self) -> &Bill {
-        &self.bill
+    pub fn cost_meter(&self) -> &CostMeter {
+        &self.cost_meter
     }
 
     /// Takes `demand` for the tick `now`, with `backlog` from before.
@@ -141,7 +141,7 @@ impl Pool {
                 (0.0, waiting - waiting.min(room * setup.tick_s))
             }
         };
-        self.bill.ticks += u64::from(self.size());
+        self.cost_meter.ticks += u64::from(self.size());
         let booting = self.size() - ready;
         Step { demand, required: setup.required(demand), ready, booting, unserved, backlog }
     }
@@ -149,17 +149,17 @@ impl Pool {
     /// Orders `count` droplets, paid for from tick `since` and ready at `ready_at`.
     pub fn add(&mut self, count: u32, since: u32, ready_at: u32) {
         for _ in 0..count {
-            self.droplets.push(Droplet { serial: self.next_serial, since, ready_at });
+            self.droplets.push(Droplet { serial: self.next_serial, billed_from: since, ready_at });
             self.next_serial += 1;
         }
-        self.bill.orders += count;
+        self.cost_meter.created += count;
     }
 
     /// Removes a droplet at the end of tick `now`, where there is one of that number.
     pub fn remove(&mut self, serial: u32, now: u32) -> bool {
         let Some(index) = self.droplets.iter().position(|droplet| droplet.serial == serial) else { return false };
         let droplet = self.droplets.remove(index);
-        self.bill.lives.push((now + 1).saturating_sub(droplet.since));
+        self.cost_meter.lifetimes.push((now + 1).saturating_sub(droplet.billed_from));
         true
     }
 
@@ -170,7 +170,7 @@ impl Pool {
 
     /// Counts a change of the size.
     pub fn count_adaptation(&mut self) {
-        self.bill.adaptations += 1;
+        self.cost_meter.adaptations += 1;
     }
 
     /// Brings the pool to `wanted` droplets at the end of tick `now`.
@@ -179,7 +179,7 @@ impl Pool {
         if wanted > size {
             self.add(wanted - size, now + 1, (now + 1).saturating_add(boot_ticks));
         }
-        for serial in self.leaving(size.saturating_sub(wanted), now) {
+        for serial in self.select_for_removal(size.saturating_sub(wanted), now) {
             self.remove(serial, now);
         }
         if wanted != size {
@@ -188,18 +188,18 @@ impl Pool {
     }
 
     /// The `count` droplets that leave first: the youngest of those that boot, then the oldest of those that serve.
-    pub fn leaving(&self, count: u32, now: u32) -> Vec<u32> {
+    pub fn select_for_removal(&self, count: u32, now: u32) -> Vec<u32> {
         let booting = self.droplets.iter().rev().filter(|droplet| droplet.ready_at > now);
         let ready = self.droplets.iter().filter(|droplet| droplet.ready_at <= now);
         booting.chain(ready).take(count as usize).map(|droplet| droplet.serial).collect()
     }
 }
 
-impl Bill {
+impl CostMeter {
     /// What was paid for when a removed droplet costs at least `minimum` ticks. One that is still there has cost what it
     /// was used.
-    pub fn ticks_with_minimum(&self, minimum: u32) -> u64 {
-        let short = self.lives.iter().map(|life| u64::from(minimum.saturating_sub(*life)));
+    pub fn billed_ticks(&self, minimum: u32) -> u64 {
+        let short = self.lifetimes.iter().map(|life| u64::from(minimum.saturating_sub(*life)));
         self.ticks + short.sum::<u64>()
     }
 }
@@ -210,11 +210,11 @@ pub struct View<'a> {
     /// The tick, from 0.
     pub tick: u32,
     /// The demand of all ticks so far, this one last.
-    pub past: &'a [f64],
+    pub demand_history: &'a [f64],
     /// What this tick was like.
     pub step: Step,
     /// The size at the beginning.
-    pub first_size: u32,
+    pub initial_size: u32,
 }
 
 /// A run.
@@ -223,12 +223,12 @@ pub struct Run {
     /// A step each tick.
     pub steps: Vec<Step>,
     /// What was paid for.
-    pub bill: Bill,
+    pub cost_meter: CostMeter,
 }
 
 /// Runs a rule that answers the size that it wants.
 pub fn run(setup: &Setup, demand: &[f64], mut wanted: impl FnMut(View<'_>) -> u32) -> Run {
-    let first_size = setup.first_size(demand);
+    let first_size = setup.initial_size(demand);
     let mut pool = Pool::new(first_size);
     let mut steps = Vec::with_capacity(demand.len());
     let mut backlog = 0.0;
@@ -236,8 +236,8 @@ pub fn run(setup: &Setup, demand: &[f64], mut wanted: impl FnMut(View<'_>) -> u3
         let step = pool.serve(now, demand[index], backlog, setup);
         backlog = step.backlog;
         steps.push(step);
-        let view = View { tick: now, past: &demand[..=index], step, first_size };
+        let view = View { tick: now, demand_history: &demand[..=index], step, initial_size: first_size };
         pool.resize(wanted(view).clamp(setup.min, setup.max), now, setup.boot_ticks);
     }
-    Run { steps, bill: pool.bill }
+    Run { steps, cost_meter: pool.cost_meter }
 }

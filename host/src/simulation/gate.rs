@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::compare::Row;
 use super::fluid::Step;
-use super::runner::Played;
+use super::runner::RunResult;
 use super::scenario::Scenario;
 
 /// What is asked of a policy.
@@ -28,26 +28,26 @@ impl Default for Rules {
 
 /// A rule that was broken.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broken {
+pub struct Violation {
     /// By which policy.
     pub policy: String,
     /// How.
-    pub what: String,
+    pub description: String,
 }
 
-impl fmt::Display for Broken {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.policy, self.what)
+        write!(f, "{}: {}", self.policy, self.description)
     }
 }
 
 /// How far the demand may move and still be steady, as a share of what it was.
-const STEADY: f64 = 0.02;
+const STEADY_TOLERANCE: f64 = 0.02;
 
 /// What `played` broke of `rules`.
-pub fn broken(scenario: &Scenario, row: &Row, played: &Played, rules: &Rules) -> Vec<Broken> {
-    let mut broken = Vec::new();
-    let mut say = |what: String| broken.push(Broken { policy: row.name.clone(), what });
+pub fn find_violations(scenario: &Scenario, row: &Row, played: &RunResult, rules: &Rules) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut say = |what: String| violations.push(Violation { policy: row.name.clone(), description: what });
     let score = &row.score;
     let over = |found: f64, most: Option<f64>| most.filter(|most| found > *most);
     if let Some(most) = over(score.unserved_pct, rules.max_unserved_pct) {
@@ -60,7 +60,7 @@ pub fn broken(scenario: &Scenario, row: &Row, played: &Played, rules: &Rules) ->
         say(format!("the size changes {:.2} times an hour, and {most} may be", score.adaptations_per_h));
     }
     if let Some(failures) = &played.failures {
-        say(format!("it failed in {} ticks, first at {}: {}", failures.count, failures.first, failures.why));
+        say(format!("it failed in {} ticks, first at {}: {}", failures.count, failures.first_at, failures.first_error));
     }
     let steps = &played.run.steps;
     let outside = steps.iter().position(|step| {
@@ -71,24 +71,24 @@ pub fn broken(scenario: &Scenario, row: &Row, played: &Played, rules: &Rules) ->
         say(format!("the fleet is outside of its bounds in tick {tick}"));
     }
     let settled = scenario.setup.boot_ticks.saturating_add(1).saturating_mul(rules.settled_after_boots.max(1));
-    if let Some(tick) = unsettled(steps, settled) {
+    if let Some(tick) = find_shortage(steps, settled) {
         say(format!(
             "too few droplets in tick {tick}, after {settled} ticks of steady load ({} boot times)",
             rules.settled_after_boots
         ));
     }
-    if let Some(tick) = flapping(steps, settled) {
+    if let Some(tick) = find_flapping(steps, settled) {
         say(format!("it flaps: in tick {tick} the size is changed again, the other way, under steady load"));
     }
-    broken
+    violations
 }
 
 /// For how many ticks before each tick the demand has been steady.
-fn steady(steps: &[Step]) -> impl Iterator<Item = u32> + '_ {
+fn steady_ticks(steps: &[Step]) -> impl Iterator<Item = u32> + '_ {
     let mut since = 0_u32;
     let mut reference: Option<f64> = None;
     steps.iter().map(move |step| {
-        let is_steady = reference.is_some_and(|was| (step.demand - was).abs() <= STEADY * was);
+        let is_steady = reference.is_some_and(|was| (step.demand - was).abs() <= STEADY_TOLERANCE * was);
         if is_steady {
             since += 1;
         } else {
@@ -100,14 +100,14 @@ fn steady(steps: &[Step]) -> impl Iterator<Item = u32> + '_ {
 }
 
 /// The first tick with too few droplets although the load has been steady for so long.
-fn unsettled(steps: &[Step], settled: u32) -> Option<usize> {
-    steps.iter().zip(steady(steps)).position(|(step, since)| since >= settled && step.ready < step.required)
+fn find_shortage(steps: &[Step], settled: u32) -> Option<usize> {
+    steps.iter().zip(steady_ticks(steps)).position(|(step, since)| since >= settled && step.ready < step.required)
 }
 
 /// The first tick in which the size turns back, the load having been steady since before it first moved.
-fn flapping(steps: &[Step], settled: u32) -> Option<usize> {
+fn find_flapping(steps: &[Step], settled: u32) -> Option<usize> {
     let mut last_move: Option<(usize, bool)> = None;
-    let since: Vec<u32> = steady(steps).collect();
+    let since: Vec<u32> = steady_ticks(steps).collect();
     for (tick, pair) in steps.windows(2).enumerate() {
         let (before, after) = (pair[0].ready + pair[0].booting, pair[1].ready + pair[1].booting);
         if before == after {
@@ -135,15 +135,15 @@ mod tests {
 
     #[test]
     fn a_size_that_turns_back_under_steady_load_flaps() {
-        assert_eq!(flapping(&steps(&[3, 3, 3, 3, 3, 4, 4, 3, 3]), 2), Some(7));
-        assert_eq!(flapping(&steps(&[3, 4, 4, 4, 4, 3, 3]), 6), None);
-        assert_eq!(flapping(&steps(&[3, 3, 3, 3, 4, 4, 5, 5]), 2), None);
+        assert_eq!(find_flapping(&steps(&[3, 3, 3, 3, 3, 4, 4, 3, 3]), 2), Some(7));
+        assert_eq!(find_flapping(&steps(&[3, 4, 4, 4, 4, 3, 3]), 6), None);
+        assert_eq!(find_flapping(&steps(&[3, 3, 3, 3, 4, 4, 5, 5]), 2), None);
     }
 
     #[test]
     fn too_few_after_a_while_of_steady_load_is_broken() {
-        assert_eq!(unsettled(&steps(&[2, 2, 2, 3, 3]), 3), None);
-        assert_eq!(unsettled(&steps(&[2, 2, 2, 2, 3]), 3), Some(3));
+        assert_eq!(find_shortage(&steps(&[2, 2, 2, 3, 3]), 3), None);
+        assert_eq!(find_shortage(&steps(&[2, 2, 2, 2, 3]), 3), Some(3));
     }
 
     #[test]
@@ -153,6 +153,6 @@ mod tests {
             step.demand = demand;
         }
 
-        assert_eq!(unsettled(&moving, 2), None);
+        assert_eq!(find_shortage(&moving, 2), None);
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::metrics::haproxy::REQUESTS_PER_SECOND;
+use crate::metrics::rates::REQUESTS_PER_SECOND;
 
 /// A preset: what `--policy hpa` stands for.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,19 +10,19 @@ pub struct Preset {
     /// What it is called.
     pub name: &'static str,
     /// What `builtin:target-tracking` calls it.
-    called: &'static str,
+    target_tracking_name: &'static str,
     /// The utilisation that it aims at where nothing else is said.
-    pub utilisation: f64,
+    pub utilization: f64,
 }
 
 /// The presets that there are; their rules are in `docs/policies.md`.
 pub const PRESETS: [Preset; 6] = [
-    Preset { name: "hpa", called: "hpa", utilisation: 0.7 },
-    Preset { name: "gce", called: "gce", utilisation: 0.7 },
-    Preset { name: "aws", called: "aws", utilisation: 0.7 },
-    Preset { name: "kpa", called: "knative", utilisation: 0.7 },
-    Preset { name: "hold-boot", called: "hold-boot", utilisation: 0.7 },
-    Preset { name: "react", called: "react", utilisation: 1.0 },
+    Preset { name: "hpa", target_tracking_name: "hpa", utilization: 0.7 },
+    Preset { name: "gce", target_tracking_name: "gce", utilization: 0.7 },
+    Preset { name: "aws", target_tracking_name: "aws", utilization: 0.7 },
+    Preset { name: "kpa", target_tracking_name: "knative", utilization: 0.7 },
+    Preset { name: "hold-boot", target_tracking_name: "hold-boot", utilization: 0.7 },
+    Preset { name: "react", target_tracking_name: "react", utilization: 1.0 },
 ];
 
 impl Preset {
@@ -34,7 +34,7 @@ impl Preset {
     /// The configuration for droplets of `capacity` requests per second that are to be used up to `utilisation`.
     pub fn config(self, capacity: f64, utilisation: f64) -> Value {
         json!({
-            "preset": self.called,
+            "preset": self.target_tracking_name,
             "metric": REQUESTS_PER_SECOND,
             "target_per_droplet": capacity * utilisation,
         })

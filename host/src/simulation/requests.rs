@@ -9,9 +9,9 @@ use std::collections::{BinaryHeap, VecDeque};
 
 use serde::Serialize;
 
-use super::cloud::Chance;
+use super::cloud::SplitMix64;
 use super::fluid::{Pool, Setup, Step};
-use super::number::{nearest, real};
+use super::number::{round_to_u64, to_f64};
 
 /// How long requests are worked on, and how long they wait.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,14 +19,14 @@ pub struct Service {
     /// Mean time of service, in seconds.
     pub mean_s: f64,
     /// How it varies.
-    pub shape: Shape,
+    pub distribution: Distribution,
     /// For how long a request waits before it gives up, in seconds.
     pub timeout_s: f64,
 }
 
 /// How service times vary.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Shape {
+pub enum Distribution {
     /// Not at all.
     Fixed,
     /// Exponentially.
@@ -56,21 +56,21 @@ pub struct Requests {
     slots: u32,
     seed: u64,
     /// When those that are worked on will be done; times are nanoseconds since the beginning.
-    working: BinaryHeap<Reverse<u64>>,
-    waiting: VecDeque<Waiting>,
-    times: Histogram,
-    gave_up: u64,
+    in_service: BinaryHeap<Reverse<u64>>,
+    queue: VecDeque<QueuedRequest>,
+    latencies: Histogram,
+    timed_out: u64,
     /// The latency of what was begun in this tick, added up in seconds, and how many.
-    lately: (f64, u64),
+    tick_latency: (f64, u64),
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Waiting {
-    since: u64,
-    work: u64,
+struct QueuedRequest {
+    arrived_at_ns: u64,
+    service_ns: u64,
 }
 
-const NANOSECONDS: f64 = 1e9;
+const NANOS_PER_SECOND: f64 = 1e9;
 
 impl Requests {
     /// A fleet without any, of droplets with `slots` each.
@@ -79,32 +79,32 @@ impl Requests {
             service,
             slots,
             seed,
-            working: BinaryHeap::new(),
-            waiting: VecDeque::new(),
-            times: Histogram::default(),
-            gave_up: 0,
-            lately: (0.0, 0),
+            in_service: BinaryHeap::new(),
+            queue: VecDeque::new(),
+            latencies: Histogram::default(),
+            timed_out: 0,
+            tick_latency: (0.0, 0),
         }
     }
 
     /// Requests that are worked on.
     pub fn sessions(&self) -> u32 {
-        super::number::tick(self.working.len())
+        super::number::to_tick(self.in_service.len())
     }
 
     /// Requests that wait.
     pub fn queued(&self) -> u32 {
-        super::number::tick(self.waiting.len())
+        super::number::to_tick(self.queue.len())
     }
 
     /// The mean latency of what was begun in the last tick, in milliseconds.
     pub fn response_time_ms(&self) -> Option<f64> {
-        (self.lately.1 > 0).then(|| self.lately.0 / real(self.lately.1) * 1000.0)
+        (self.tick_latency.1 > 0).then(|| self.tick_latency.0 / to_f64(self.tick_latency.1) * 1000.0)
     }
 
     /// How long all took so far.
     pub fn latency(&self) -> Latency {
-        self.times.latency()
+        self.latencies.latency()
     }
 
     /// Takes the requests of tick `now` that come at `demand` per second.
@@ -112,11 +112,11 @@ impl Requests {
         let mut step = pool.serve(now, demand, 0.0, setup);
         let slots = step.ready as usize * self.slots as usize;
         let (from, to) = (f64::from(now) * setup.tick_s, f64::from(now + 1) * setup.tick_s);
-        let mut chance = Chance::from_seed(self.seed ^ (u64::from(now) << 24));
-        let gave_up_before = self.gave_up;
+        let mut chance = SplitMix64::from_seed(self.seed ^ (u64::from(now) << 24));
+        let gave_up_before = self.timed_out;
         let mut came = 0_u64;
-        self.lately = (0.0, 0);
-        self.begin_waiting(ns(from), slots);
+        self.tick_latency = (0.0, 0);
+        self.start_queued(to_nanos(from), slots);
         let mut at = from;
         loop {
             at += exponential(&mut chance) / demand;
@@ -125,70 +125,70 @@ impl Requests {
                 break;
             }
             came += 1;
-            let work = match self.service.shape {
-                Shape::Fixed => self.service.mean_s,
-                Shape::Exponential => self.service.mean_s * exponential(&mut chance),
+            let work = match self.service.distribution {
+                Distribution::Fixed => self.service.mean_s,
+                Distribution::Exponential => self.service.mean_s * exponential(&mut chance),
             };
-            self.advance(ns(at), slots);
-            let request = Waiting { since: ns(at), work: ns(work) };
-            if self.working.len() < slots && self.waiting.is_empty() {
-                self.begin(request, ns(at));
+            self.advance(to_nanos(at), slots);
+            let request = QueuedRequest { arrived_at_ns: to_nanos(at), service_ns: to_nanos(work) };
+            if self.in_service.len() < slots && self.queue.is_empty() {
+                self.start(request, to_nanos(at));
             } else {
-                self.waiting.push_back(request);
+                self.queue.push_back(request);
             }
         }
-        self.advance(ns(to), slots);
-        step.demand = real(came) / setup.tick_s;
-        step.unserved = real(self.gave_up - gave_up_before);
-        step.backlog = real(self.waiting.len() as u64);
+        self.advance(to_nanos(to), slots);
+        step.demand = to_f64(came) / setup.tick_s;
+        step.unserved = to_f64(self.timed_out - gave_up_before);
+        step.backlog = to_f64(self.queue.len() as u64);
         step
     }
 
     /// Ends what is done by `now`, and begins what waits in its place.
     fn advance(&mut self, now: u64, slots: usize) {
-        while let Some(Reverse(done)) = self.working.peek().copied().filter(|Reverse(done)| *done <= now) {
-            self.working.pop();
-            self.begin_waiting(done, slots);
+        while let Some(Reverse(done)) = self.in_service.peek().copied().filter(|Reverse(done)| *done <= now) {
+            self.in_service.pop();
+            self.start_queued(done, slots);
         }
-        self.give_up(now);
+        self.expire_queued(now);
     }
 
     /// Begins what waits as long as there are slots.
-    fn begin_waiting(&mut self, now: u64, slots: usize) {
-        self.give_up(now);
-        while self.working.len() < slots
-            && let Some(request) = self.waiting.pop_front()
+    fn start_queued(&mut self, now: u64, slots: usize) {
+        self.expire_queued(now);
+        while self.in_service.len() < slots
+            && let Some(request) = self.queue.pop_front()
         {
-            self.begin(request, now);
+            self.start(request, now);
         }
     }
 
-    fn begin(&mut self, request: Waiting, now: u64) {
-        let done = now + request.work;
-        self.working.push(Reverse(done));
-        let seconds = real(done - request.since) / NANOSECONDS;
-        self.times.add(seconds);
-        self.lately.0 += seconds;
-        self.lately.1 += 1;
+    fn start(&mut self, request: QueuedRequest, now: u64) {
+        let done = now + request.service_ns;
+        self.in_service.push(Reverse(done));
+        let seconds = to_f64(done - request.arrived_at_ns) / NANOS_PER_SECOND;
+        self.latencies.add(seconds);
+        self.tick_latency.0 += seconds;
+        self.tick_latency.1 += 1;
     }
 
     /// Whoever has waited too long goes.
-    fn give_up(&mut self, now: u64) {
-        let timeout = ns(self.service.timeout_s);
-        while self.waiting.front().is_some_and(|request| request.since + timeout <= now) {
-            self.waiting.pop_front();
-            self.gave_up += 1;
+    fn expire_queued(&mut self, now: u64) {
+        let timeout = to_nanos(self.service.timeout_s);
+        while self.queue.front().is_some_and(|request| request.arrived_at_ns + timeout <= now) {
+            self.queue.pop_front();
+            self.timed_out += 1;
         }
     }
 }
 
-fn ns(seconds: f64) -> u64 {
-    nearest(seconds * NANOSECONDS)
+fn to_nanos(seconds: f64) -> u64 {
+    round_to_u64(seconds * NANOS_PER_SECOND)
 }
 
 /// An exponentially distributed number of mean 1.
-fn exponential(chance: &mut Chance) -> f64 {
-    -(1.0 - chance.unit()).ln()
+fn exponential(chance: &mut SplitMix64) -> f64 {
+    -(1.0 - chance.next_f64()).ln()
 }
 
 /// Counts of times, in buckets of 1 %.
@@ -200,12 +200,12 @@ struct Histogram {
 }
 
 /// The first bucket, in seconds, and how much longer each next one is.
-const SHORTEST_S: f64 = 1e-6;
-const GROWTH: f64 = 1.01;
+const MIN_BUCKET_S: f64 = 1e-6;
+const BUCKET_RATIO: f64 = 1.01;
 
 impl Histogram {
     fn add(&mut self, seconds: f64) {
-        let bucket = nearest((seconds / SHORTEST_S).max(1.0).ln() / GROWTH.ln());
+        let bucket = round_to_u64((seconds / MIN_BUCKET_S).max(1.0).ln() / BUCKET_RATIO.ln());
         // A day is bucket 2,530.
         let bucket = usize::try_from(bucket).unwrap_or(0).min(10_000);
         if self.counts.len() <= bucket {
@@ -218,18 +218,18 @@ impl Histogram {
 
     /// The time in milliseconds that a share of all took no longer than.
     fn percentile(&self, share: f64) -> f64 {
-        let wanted = nearest((real(self.count) * share).ceil()).max(1);
+        let wanted = round_to_u64((to_f64(self.count) * share).ceil()).max(1);
         let mut seen = 0;
         let bucket = self.counts.iter().position(|count| {
             seen += count;
             seen >= wanted
         });
-        bucket.map_or(0.0, |bucket| SHORTEST_S * GROWTH.powf(real(bucket as u64)) * 1000.0)
+        bucket.map_or(0.0, |bucket| MIN_BUCKET_S * BUCKET_RATIO.powf(to_f64(bucket as u64)) * 1000.0)
     }
 
     fn latency(&self) -> Latency {
         Latency {
-            mean_ms: if self.count == 0 { 0.0 } else { self.sum_s / real(self.count) * 1000.0 },
+            mean_ms: if self.count == 0 { 0.0 } else { self.sum_s / to_f64(self.count) * 1000.0 },
             p50_ms: self.percentile(0.5),
             p90_ms: self.percentile(0.9),
             p99_ms: self.percentile(0.99),
@@ -249,7 +249,7 @@ mod tests {
 
     /// `ticks` of `demand` on `droplets` of one slot each, with a service time of 0.1 s.
     fn run(demand: f64, droplets: u32, ticks: u32, timeout_s: f64, seed: u64) -> (Requests, Vec<Step>) {
-        let service = Service { mean_s: 0.1, shape: Shape::Exponential, timeout_s };
+        let service = Service { mean_s: 0.1, distribution: Distribution::Exponential, timeout_s };
         let mut requests = Requests::new(service, 1, seed);
         let mut pool = Pool::new(droplets);
         let steps = (0..ticks).map(|now| requests.serve(now, demand, &mut pool, &setup())).collect();

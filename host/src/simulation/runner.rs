@@ -7,26 +7,28 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::fluid::{Bill, Droplet, Pool, Run, Step};
-use super::number::tick;
-use super::observed::{Eyes, Traffic};
+use super::fluid::{CostMeter, Droplet, Pool, Run, Step};
+use super::number::to_tick;
+use super::observation::{SimulatedObserver, Traffic};
 use super::requests::{Latency, Requests};
 use super::scenario::{Model, Scenario};
-use crate::controller::decide::ConfiguredPolicy;
 use crate::controller::guard::guard;
-use crate::controller::memory::Memory;
-use crate::model::{Creates, Decision, DropletId, DropletName, GuardFacts, Money, Observation, Outcome, Timestamp};
+use crate::controller::policy_slot::ConfiguredPolicy;
+use crate::controller::scaling_history::ScalingHistory;
+use crate::model::{
+    CreateHistory, Decision, DropletId, DropletName, GuardFacts, Money, Observation, Outcome, Timestamp,
+};
 use crate::plugin::Policy;
 
 /// What came of a policy.
 #[derive(Debug, Clone, Default)]
-pub struct Played {
+pub struct RunResult {
     /// The ticks, and what was paid for.
     pub run: Run,
     /// The ticks in which the size changed, or was to change and was held.
-    pub changes: Vec<Change>,
+    pub changes: Vec<SizeChange>,
     /// How often each rule of the guard cut something.
-    pub cuts: BTreeMap<String, u64>,
+    pub restrictions: BTreeMap<String, u64>,
     /// How often the policy failed, and the first time and reason.
     pub failures: Option<Failures>,
     /// How long requests took, where single ones were simulated.
@@ -35,7 +37,7 @@ pub struct Played {
 
 /// A change of the size.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
+pub struct SizeChange {
     /// At the end of which tick.
     pub tick: u32,
     /// The size before.
@@ -52,9 +54,9 @@ pub struct Failures {
     /// How often.
     pub count: u64,
     /// When first.
-    pub first: Timestamp,
+    pub first_at: Timestamp,
     /// Why then.
-    pub why: String,
+    pub first_error: String,
 }
 
 /// How far all runs have come, and whether they should stop.
@@ -67,57 +69,63 @@ pub struct Progress {
 }
 
 /// How many ticks are between two looks at [`Progress`].
-const TICKS_BETWEEN: u32 = 64;
+const PROGRESS_INTERVAL_TICKS: u32 = 64;
 
 /// Runs `policy` through `scenario`.
-pub async fn play(scenario: &Scenario, policy: &ConfiguredPolicy, progress: &Progress) -> Played {
-    play_as(scenario, &policy.policy, &policy.config, progress).await
+pub async fn simulate(scenario: &Scenario, policy: &ConfiguredPolicy, progress: &Progress) -> RunResult {
+    simulate_with_config(scenario, &policy.policy, &policy.config, progress).await
 }
 
 /// Runs `policy` through `scenario` with another configuration (JSON text) than it may have elsewhere.
-pub async fn play_as(scenario: &Scenario, policy: &Policy, config: &str, progress: &Progress) -> Played {
-    let mut played = Played::default();
-    let mut world = Simulated::new(scenario);
-    let mut eyes = Eyes::new(scenario, &policy.manifest().metrics);
-    let mut host = Host::default();
+pub async fn simulate_with_config(
+    scenario: &Scenario,
+    policy: &Policy,
+    config: &str,
+    progress: &Progress,
+) -> RunResult {
+    let mut played = RunResult::default();
+    let mut world = SimulatedFleet::new(scenario);
+    let mut eyes = SimulatedObserver::new(scenario, &policy.manifest().metrics);
+    let mut host = GuardState::default();
     let mut state = Vec::new();
-    for now in 0..scenario.length() {
-        if now % TICKS_BETWEEN == 0 {
-            progress.ticks.fetch_add(TICKS_BETWEEN.into(), Ordering::Relaxed);
+    for now in 0..scenario.tick_count() {
+        if now % PROGRESS_INTERVAL_TICKS == 0 {
+            progress.ticks.fetch_add(PROGRESS_INTERVAL_TICKS.into(), Ordering::Relaxed);
             if progress.stop.load(Ordering::Relaxed) {
                 break;
             }
         }
         let (step, traffic) = world.serve(now);
         played.run.steps.push(step);
-        eyes.look(scenario, now, &world.pool, &step, traffic);
+        eyes.observe(scenario, now, &world.pool, &step, traffic);
         let observation = eyes.observation();
         let decision = match policy.decide(config, observation, &state).await {
             Ok(called) => called.value,
             Err(error) => {
                 let (first, why) = (observation.now, error.to_string());
-                played.failures.get_or_insert(Failures { count: 0, first, why }).count += 1;
-                held(&state)
+                played.failures.get_or_insert(Failures { count: 0, first_at: first, first_error: why }).count += 1;
+                hold_on_failure(&state)
             }
         };
-        let order = host.order(scenario, now, observation, &decision, world.pool.bill(), &mut played.cuts);
+        let order =
+            host.plan_action(scenario, now, observation, &decision, world.pool.cost_meter(), &mut played.restrictions);
         state = decision.state;
-        let change = world.carry_out(now, &order);
+        let change = world.apply(now, &order);
         if change != (0, 0) {
             let from = observation.size();
             let to = world.pool.size();
-            played.changes.push(Change { tick: now, from, to, reason: decision.reason });
-            eyes.note_change(change.0 > 0, change.1 > 0);
-            host.note_creates(scenario.end_of(now), change.0);
+            played.changes.push(SizeChange { tick: now, from, to, reason: decision.reason });
+            eyes.record_scaling(change.0 > 0, change.1 > 0);
+            host.record_creates(scenario.end_of(now), change.0);
         }
     }
     played.latency = world.requests.as_ref().map(Requests::latency);
-    played.run.bill = world.pool.bill().clone();
+    played.run.cost_meter = world.pool.cost_meter().clone();
     played
 }
 
 /// What counts as the answer of a policy that failed: the fleet is held, and what it remembers is kept.
-fn held(state: &[u8]) -> Decision {
+fn hold_on_failure(state: &[u8]) -> Decision {
     Decision {
         outcome: Outcome::Hold,
         reason: "the policy failed, so the fleet is held".to_owned(),
@@ -129,27 +137,27 @@ fn held(state: &[u8]) -> Decision {
 
 /// What is to be done at the end of a tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Order {
+struct ScalingAction {
     create: u32,
     /// Numbers of droplets.
     delete: Vec<u32>,
 }
 
 /// The pool and the requests in it.
-struct Simulated<'a> {
+struct SimulatedFleet<'a> {
     scenario: &'a Scenario,
     pool: Pool,
     requests: Option<Requests>,
     backlog: f64,
 }
 
-impl<'a> Simulated<'a> {
+impl<'a> SimulatedFleet<'a> {
     fn new(scenario: &'a Scenario) -> Self {
         let requests = match scenario.model {
             Model::Fluid => None,
             Model::Requests(service) => Some(Requests::new(service, scenario.slots, scenario.seed)),
         };
-        Self { scenario, pool: Pool::new(scenario.setup.first_size(&scenario.demand)), requests, backlog: 0.0 }
+        Self { scenario, pool: Pool::new(scenario.setup.initial_size(&scenario.demand)), requests, backlog: 0.0 }
     }
 
     fn serve(&mut self, now: u32) -> (Step, Traffic) {
@@ -168,30 +176,31 @@ impl<'a> Simulated<'a> {
         // By Little's law, with all slots in use where the demand is more than they can serve.
         let slots = f64::from(step.ready) * f64::from(self.scenario.slots);
         let busy = (demand / self.scenario.setup.capacity * f64::from(self.scenario.slots)).min(slots);
-        let whole = |count: f64| u32::try_from(super::number::nearest(count)).unwrap_or(u32::MAX);
+        let whole = |count: f64| u32::try_from(super::number::round_to_u64(count)).unwrap_or(u32::MAX);
         (step, Traffic { sessions: whole(busy), queued: whole(step.backlog), response_time_ms: None })
     }
 
     /// Answers how many were created and deleted.
-    fn carry_out(&mut self, now: u32, order: &Order) -> (u32, u32) {
-        let at = self.scenario.until_end_of(now);
-        let weather = &self.scenario.weather;
-        if weather.is_api_away(at) {
+    fn apply(&mut self, now: u32, order: &ScalingAction) -> (u32, u32) {
+        let at = self.scenario.elapsed_at_end_of(now);
+        let weather = &self.scenario.faults;
+        if weather.is_api_down(at) {
             return (0, 0);
         }
         let create = if weather.is_sold_out(at) { 0 } else { order.create };
         for _ in 0..create {
-            let droplet = self.scenario.ordered(self.pool.next_serial(), now);
-            self.pool.add(1, droplet.since, droplet.ready_at);
+            let droplet = self.scenario.new_droplet(self.pool.next_serial(), now);
+            self.pool.add(1, droplet.billed_from, droplet.ready_at);
         }
         let mut deleted = 0;
         for serial in &order.delete {
             deleted += u32::from(self.pool.remove(*serial, now));
         }
         // One that never comes up is given up, as the controller gives it up.
-        let deadline = self.scenario.ticks(LONGEST_BOOT);
-        let lost =
-            |droplet: &&Droplet| droplet.ready_at == u32::MAX && now + 1 >= droplet.since.saturating_add(deadline);
+        let deadline = self.scenario.ticks(STARTUP_TIMEOUT);
+        let lost = |droplet: &&Droplet| {
+            droplet.ready_at == u32::MAX && now + 1 >= droplet.billed_from.saturating_add(deadline)
+        };
         let lost: Vec<u32> = self.pool.droplets().iter().filter(lost).map(|droplet| droplet.serial).collect();
         for serial in lost {
             self.pool.remove(serial, now);
@@ -204,45 +213,49 @@ impl<'a> Simulated<'a> {
 }
 
 /// How long the controller waits for a droplet to come up, where its configuration says nothing else.
-const LONGEST_BOOT: Duration = Duration::from_mins(10);
+const STARTUP_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// The part of the host between decision and plan, with what it remembers.
 #[derive(Debug, Default)]
-struct Host {
-    memory: Memory,
-    has_begun: bool,
+struct GuardState {
+    history: ScalingHistory,
+    started: bool,
     creates: VecDeque<(Timestamp, u32)>,
 }
 
-impl Host {
-    fn order(
+impl GuardState {
+    fn plan_action(
         &mut self,
         scenario: &Scenario,
         now: u32,
         observation: &Observation,
         decision: &Decision,
-        bill: &Bill,
+        bill: &CostMeter,
         cuts: &mut BTreeMap<String, u64>,
-    ) -> Order {
-        let Some(bounds) = &scenario.bounds else { return unguarded(scenario, observation, decision) };
-        if !self.has_begun {
-            self.memory.begin(observation.now, observation.size());
-            self.has_begun = true;
+    ) -> ScalingAction {
+        let Some(bounds) = &scenario.scaling_rules else { return unguarded_action(scenario, observation, decision) };
+        if !self.started {
+            self.history.start(observation.now, observation.size());
+            self.started = true;
         }
-        self.memory.look(observation);
+        self.history.record_health(observation);
         let facts = GuardFacts {
-            creates: Creates { begun: self.creates_of_last_hour(observation.now), ..Creates::default() },
-            spent_this_month: spent(scenario, bill),
+            creates: CreateHistory { started: self.creates_in_last_hour(observation.now), ..CreateHistory::default() },
+            spent_this_month: month_to_date_cost(scenario, bill),
             api_unreachable: scenario
-                .weather
-                .is_api_away(scenario.until_end_of(now))
+                .faults
+                .is_api_down(scenario.elapsed_at_end_of(now))
                 .then(|| "a simulated outage".to_owned()),
-            ..self.memory.facts(observation.now)
+            ..self.history.guard_facts(observation.now)
         };
         let plan = guard(observation, decision, &bounds.rules, &facts);
-        self.memory.remember(observation.now, decision.outcome.size(observation.size()), bounds.rules.stabilisation);
-        self.memory.replaced(observation.now, plan.deletes.iter().filter(|delete| delete.replaced).count());
-        for cut in &plan.cuts {
+        self.history.record_recommendation(
+            observation.now,
+            decision.outcome.size(observation.size()),
+            bounds.rules.stabilization_window,
+        );
+        self.history.record_replacements(observation.now, plan.deletes.iter().filter(|delete| delete.replaced).count());
+        for cut in &plan.restrictions {
             if let Some(count) = cuts.get_mut(&cut.rule) {
                 *count += 1;
             } else {
@@ -252,19 +265,19 @@ impl Host {
         let named = |name: &DropletName| {
             observation.fleet.iter().find(|droplet| droplet.name == *name).and_then(|droplet| droplet.id)
         };
-        Order {
-            create: plan.created(),
-            delete: plan.deletes.iter().filter_map(|delete| named(&delete.droplet)).map(serial_of).collect(),
+        ScalingAction {
+            create: plan.create_count(),
+            delete: plan.deletes.iter().filter_map(|delete| named(&delete.droplet)).map(droplet_serial).collect(),
         }
     }
 
-    fn note_creates(&mut self, at: Timestamp, count: u32) {
+    fn record_creates(&mut self, at: Timestamp, count: u32) {
         if count > 0 {
             self.creates.push_back((at, count));
         }
     }
 
-    fn creates_of_last_hour(&mut self, now: Timestamp) -> u32 {
+    fn creates_in_last_hour(&mut self, now: Timestamp) -> u32 {
         while self.creates.front().is_some_and(|(at, _)| now.since(*at) >= Duration::from_hours(1)) {
             self.creates.pop_front();
         }
@@ -273,21 +286,21 @@ impl Host {
 }
 
 /// What the run has cost so far: a run is one month's.
-fn spent(scenario: &Scenario, bill: &Bill) -> Money {
-    let billed = bill.ticks_with_minimum(scenario.tariff.minimum_ticks(scenario.setup.tick_s));
-    let hours = super::number::real(billed) * scenario.setup.tick_s / 3600.0;
-    Money::from_dollars(hours * scenario.tariff.hourly)
+fn month_to_date_cost(scenario: &Scenario, bill: &CostMeter) -> Money {
+    let billed = bill.billed_ticks(scenario.price_model.minimum_ticks(scenario.setup.tick_s));
+    let hours = super::number::to_f64(billed) * scenario.setup.tick_s / 3600.0;
+    Money::from_dollars(hours * scenario.price_model.hourly)
 }
 
-fn serial_of(id: DropletId) -> u32 {
+fn droplet_serial(id: DropletId) -> u32 {
     u32::try_from(id.0.saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
 /// What a decision leads to within the smallest and the largest size, and nothing else held.
-fn unguarded(scenario: &Scenario, observation: &Observation, decision: &Decision) -> Order {
+fn unguarded_action(scenario: &Scenario, observation: &Observation, decision: &Decision) -> ScalingAction {
     let size = observation.size();
     let wanted = decision.outcome.size(size).clamp(scenario.setup.min, scenario.setup.max);
-    let mut order = Order::default();
+    let mut order = ScalingAction::default();
     let mut named = Vec::new();
     match &decision.outcome {
         Outcome::Hold => {}
@@ -297,7 +310,7 @@ fn unguarded(scenario: &Scenario, observation: &Observation, decision: &Decision
         }
         Outcome::Change(change) => {
             // What the bounds take away is taken from the creates, then from the deletes.
-            let deleted = tick(change.delete.len()).min(size);
+            let deleted = to_tick(change.delete.len()).min(size);
             order.create = wanted.saturating_sub(size - deleted);
             named.clone_from(&change.delete);
         }
@@ -305,8 +318,8 @@ fn unguarded(scenario: &Scenario, observation: &Observation, decision: &Decision
     let after = size + order.create;
     let leaving = after.saturating_sub(wanted) as usize;
     let there = |id: &DropletId| observation.fleet.iter().any(|droplet| droplet.id == Some(*id));
-    order.delete = named.into_iter().filter(there).take(leaving).map(serial_of).collect();
-    for droplet in by_age(observation) {
+    order.delete = named.into_iter().filter(there).take(leaving).map(droplet_serial).collect();
+    for droplet in removal_order(observation) {
         if order.delete.len() >= leaving {
             break;
         }
@@ -318,8 +331,8 @@ fn unguarded(scenario: &Scenario, observation: &Observation, decision: &Decision
 }
 
 /// Whom nobody names: the youngest of those that boot, then the oldest of those that serve.
-fn by_age(observation: &Observation) -> impl Iterator<Item = u32> + '_ {
-    let booting = observation.fleet.iter().rev().filter(|droplet| droplet.phase.is_coming_up());
-    let ready = observation.fleet.iter().filter(|droplet| !droplet.phase.is_coming_up());
-    booting.chain(ready).filter_map(|droplet| droplet.id).map(serial_of)
+fn removal_order(observation: &Observation) -> impl Iterator<Item = u32> + '_ {
+    let booting = observation.fleet.iter().rev().filter(|droplet| droplet.phase.is_starting());
+    let ready = observation.fleet.iter().filter(|droplet| !droplet.phase.is_starting());
+    booting.chain(ready).filter_map(|droplet| droplet.id).map(droplet_serial)
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::cloud::Chance;
+use super::cloud::SplitMix64;
+use super::faults::FaultSchedule;
 use super::fluid::{Droplet, Setup};
 use super::limit::Limit;
-use super::number::{tick, up};
+use super::number::{ceil_to_u32, to_tick};
 use super::requests::Service;
-use super::score::Tariff;
-use super::weather::Weather;
-use crate::controller::Bounds;
+use super::score::PriceModel;
+use crate::controller::ScalingRules;
 use crate::model::{FleetName, ObservedTemplate, Timestamp};
 
 /// What is simulated. Every policy is run in the same one.
@@ -28,17 +28,17 @@ pub struct Scenario {
     /// The pool.
     pub setup: Setup,
     /// How long droplets take to boot.
-    pub boot: Boot,
+    pub boot_time: BootTime,
     /// Sessions that a droplet works on at a time.
     pub slots: u32,
     /// What a droplet costs.
-    pub tariff: Tariff,
+    pub price_model: PriceModel,
     /// How load becomes served requests.
     pub model: Model,
     /// What goes wrong.
-    pub weather: Weather,
+    pub faults: FaultSchedule,
     /// What the guard holds; nothing but the smallest and the largest size where it is `None`.
-    pub bounds: Option<Bounds>,
+    pub scaling_rules: Option<ScalingRules>,
     /// What luck begins with.
     pub seed: u64,
 }
@@ -54,38 +54,38 @@ pub enum Model {
 
 /// How long droplets take to boot.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Boot {
+pub enum BootTime {
     /// Always the same.
     Fixed(Duration),
     /// Anything between two times, each as likely as any other.
-    Between(Duration, Duration),
+    Uniform(Duration, Duration),
     /// One of those that were seen.
-    Seen(Vec<Duration>),
+    Empirical(Vec<Duration>),
 }
 
-impl Boot {
+impl BootTime {
     /// The shortest there is: with it the limit is one.
     pub fn shortest(&self) -> Duration {
         match self {
-            Self::Fixed(time) | Self::Between(time, _) => *time,
-            Self::Seen(times) => times.iter().min().copied().unwrap_or_default(),
+            Self::Fixed(time) | Self::Uniform(time, _) => *time,
+            Self::Empirical(times) => times.iter().min().copied().unwrap_or_default(),
         }
     }
 
     /// What a policy is told: the median.
-    pub fn typical(&self) -> Duration {
-        self.drawn(0.5)
+    pub fn median(&self) -> Duration {
+        self.sample(0.5)
     }
 
     /// One of them; `luck` is from 0 up to 1.
-    fn drawn(&self, luck: f64) -> Duration {
+    fn sample(&self, luck: f64) -> Duration {
         match self {
             Self::Fixed(time) => *time,
-            Self::Between(from, to) => *from + to.saturating_sub(*from).mul_f64(luck),
-            Self::Seen(times) => {
+            Self::Uniform(from, to) => *from + to.saturating_sub(*from).mul_f64(luck),
+            Self::Empirical(times) => {
                 let mut sorted = times.clone();
                 sorted.sort_unstable();
-                let index = super::number::nearest((luck * super::number::length(times)).floor());
+                let index = super::number::round_to_u64((luck * super::number::len_to_f64(times)).floor());
                 usize::try_from(index).ok().and_then(|index| sorted.get(index)).copied().unwrap_or_default()
             }
         }
@@ -94,13 +94,13 @@ impl Boot {
 
 impl Scenario {
     /// The time from the beginning to the end of tick `now`.
-    pub fn until_end_of(&self, now: u32) -> Duration {
+    pub fn elapsed_at_end_of(&self, now: u32) -> Duration {
         self.tick.saturating_mul(now.saturating_add(1))
     }
 
     /// The time of day at the end of tick `now`, when its decision is made.
     pub fn end_of(&self, now: u32) -> Timestamp {
-        self.start.plus(self.until_end_of(now))
+        self.start.plus(self.elapsed_at_end_of(now))
     }
 
     /// The limits of its demand.
@@ -110,23 +110,23 @@ impl Scenario {
 
     /// The ticks that so long a time takes.
     pub fn ticks(&self, time: Duration) -> u32 {
-        up(time.as_secs_f64() / self.setup.tick_s)
+        ceil_to_u32(time.as_secs_f64() / self.setup.tick_s)
     }
 
     /// A droplet that is ordered at the end of tick `now`. Its luck depends on its number and the seed alone, so every
     /// policy meets the same.
-    pub fn ordered(&self, serial: u32, now: u32) -> Droplet {
-        let mut chance = Chance::from_seed(self.seed ^ (u64::from(serial) << 32));
-        let (slow, lost) = (chance.unit(), chance.unit());
-        let ready_at = match self.weather.boot_factor(self.until_end_of(now), lost) {
-            Some(factor) => (now + 1).saturating_add(self.ticks(self.boot.drawn(slow).mul_f64(factor))),
+    pub fn new_droplet(&self, serial: u32, now: u32) -> Droplet {
+        let mut chance = SplitMix64::from_seed(self.seed ^ (u64::from(serial) << 32));
+        let (slow, lost) = (chance.next_f64(), chance.next_f64());
+        let ready_at = match self.faults.boot_factor(self.elapsed_at_end_of(now), lost) {
+            Some(factor) => (now + 1).saturating_add(self.ticks(self.boot_time.sample(slow).mul_f64(factor))),
             None => u32::MAX,
         };
-        Droplet { serial, since: now + 1, ready_at }
+        Droplet { serial, billed_from: now + 1, ready_at }
     }
 
     /// How many ticks it has.
-    pub fn length(&self) -> u32 {
-        tick(self.demand.len())
+    pub fn tick_count(&self) -> u32 {
+        to_tick(self.demand.len())
     }
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fluid::{Run, Setup, Step};
 use super::limit::{Limit, SLO_PCT};
-use super::number::{length, real, tick, up};
+use super::number::{ceil_to_u32, len_to_f64, to_f64, to_tick};
 
 /// The measures of a run. The names are those of `--json`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -49,31 +49,31 @@ pub struct Score {
 
 /// What a droplet costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Tariff {
+pub struct PriceModel {
     /// Dollars an hour.
     pub hourly: f64,
     /// The least that is billed for a droplet, in seconds.
     pub minimum_s: f64,
 }
 
-impl Tariff {
+impl PriceModel {
     /// The minimum charge in ticks, the last one begun counted whole.
     pub fn minimum_ticks(&self, tick_s: f64) -> u32 {
-        up(self.minimum_s / tick_s)
+        ceil_to_u32(self.minimum_s / tick_s)
     }
 }
 
 impl Score {
     /// The score of a run over `demand` in requests per second, `limit` being of the same demand.
-    pub fn of(run: &Run, setup: &Setup, tariff: &Tariff, limit: &Limit) -> Self {
+    pub fn of(run: &Run, setup: &Setup, tariff: &PriceModel, limit: &Limit) -> Self {
         let steps = &run.steps;
-        let hours = length(steps) * setup.tick_s / 3600.0;
+        let hours = len_to_f64(steps) * setup.tick_s / 3600.0;
         let requests: f64 = steps.iter().map(|step| step.demand).sum::<f64>() * setup.tick_s;
         let unserved: f64 = steps.iter().map(|step| step.unserved).sum();
         let backlog = steps.last().map_or(0.0, |step| step.backlog);
         let minimum = tariff.minimum_ticks(setup.tick_s);
-        let billed = run.bill.ticks_with_minimum(minimum);
-        let in_hours = |ticks: u64| real(ticks) * setup.tick_s / 3600.0;
+        let billed = run.cost_meter.billed_ticks(minimum);
+        let in_hours = |ticks: u64| to_f64(ticks) * setup.tick_s / 3600.0;
         let deviation = Deviation::of(steps);
         Self {
             theta_u: deviation.theta_u,
@@ -84,14 +84,14 @@ impl Score {
             sigma: deviation.sigma(),
             unserved_pct: percent(unserved, requests),
             backlog_pct: percent(backlog, requests),
-            adaptations_per_h: ratio(f64::from(run.bill.adaptations), hours),
-            droplet_hours: in_hours(run.bill.ticks),
+            adaptations_per_h: ratio(f64::from(run.cost_meter.adaptations), hours),
+            droplet_hours: in_hours(run.cost_meter.ticks),
             cost: in_hours(billed) * tariff.hourly,
             optimum_droplet_hours: in_hours(limit.optimum().ticks),
-            cost_over_optimum: ratio(real(billed), real(limit.optimum().ticks)),
-            cost_over_limit: ratio(real(billed), limit.least_ticks(unserved + backlog)),
+            cost_over_optimum: ratio(to_f64(billed), to_f64(limit.optimum().ticks)),
+            cost_over_limit: ratio(to_f64(billed), limit.min_ticks(unserved + backlog)),
             cost_over_limit_at_slo: (percent(unserved + backlog, requests) <= SLO_PCT)
-                .then(|| ratio(real(billed), limit.ticks_at_slo())),
+                .then(|| ratio(to_f64(billed), limit.ticks_at_slo())),
         }
     }
 }
@@ -114,17 +114,17 @@ impl Deviation {
             sum.theta_u += (needed - there).max(0.0) / needed.max(1.0);
             sum.theta_o += (there - needed).max(0.0) / needed.max(1.0);
         }
-        let count = |is: fn(&&Step) -> bool| f64::from(tick(steps.iter().filter(is).count()));
+        let count = |is: fn(&&Step) -> bool| f64::from(to_tick(steps.iter().filter(is).count()));
         let moves = steps
             .windows(2)
             .filter(|pair| pair[1].ready.cmp(&pair[0].ready) != pair[1].required.cmp(&pair[0].required));
-        let ticks = length(steps);
+        let ticks = len_to_f64(steps);
         Self {
             theta_u: percent(sum.theta_u, ticks),
             theta_o: percent(sum.theta_o, ticks),
             tau_u: percent(count(|step| step.ready < step.required), ticks),
             tau_o: percent(count(|step| step.ready > step.required), ticks),
-            upsilon: percent(f64::from(tick(moves.count())), ticks - 1.0),
+            upsilon: percent(f64::from(to_tick(moves.count())), ticks - 1.0),
         }
     }
 

@@ -10,15 +10,15 @@ use std::sync::atomic::Ordering;
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
-use super::number::{nearest, real};
-use super::runner::{Progress, play_as};
+use super::number::{round_to_u64, to_f64};
+use super::runner::{Progress, simulate_with_config};
 use super::scenario::Scenario;
 use super::score::Score;
 use crate::plugin::Policy;
 
 /// A setting that is tuned.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Field {
+pub struct Parameter {
     /// Its name in the configuration.
     pub name: String,
     /// The least.
@@ -26,7 +26,7 @@ pub struct Field {
     /// The most.
     pub high: f64,
     /// Whether it is a whole number.
-    pub is_whole: bool,
+    pub is_integer: bool,
 }
 
 /// What has to hold.
@@ -45,30 +45,30 @@ pub struct InvalidTuning(String);
 
 /// A point that was tried.
 #[derive(Debug, Clone)]
-pub struct Tried {
+pub struct Candidate {
     /// The configuration.
     pub config: Value,
     /// How it did on the part that was tuned on.
     pub score: Score,
     /// Whether what is asked holds.
-    pub holds: bool,
+    pub meets_objective: bool,
     values: Vec<f64>,
     /// By how much it misses what is asked.
     excess: f64,
 }
 
 /// A point, and where it is in each setting's range, from 0 to 1.
-type Placed = (Tried, Vec<f64>);
+type PlacedCandidate = (Candidate, Vec<f64>);
 
 /// Most settings that are tuned together.
-pub const MOST_FIELDS: usize = 4;
+pub const MAX_PARAMETERS: usize = 4;
 
 /// About so many points are in the first grid, and so many finer grids follow.
-const FIRST_GRID: f64 = 80.0;
-const FINER_GRIDS: u32 = 4;
+const COARSE_GRID_POINTS: f64 = 80.0;
+const REFINEMENTS: u32 = 4;
 
 /// The share of the trace, from its beginning, that is tuned on.
-const TRAINED_ON: f64 = 2.0 / 3.0;
+const TRAINING_SHARE: f64 = 2.0 / 3.0;
 
 impl FromStr for Objective {
     type Err = InvalidTuning;
@@ -102,7 +102,7 @@ impl Objective {
     }
 }
 
-impl Field {
+impl Parameter {
     /// `NAME=LOW..HIGH`, or `NAME` alone where the policy's schema has both bounds.
     pub fn parse(text: &str, schema: &Value) -> Result<Self, InvalidTuning> {
         let (name, range) = match text.split_once('=') {
@@ -114,7 +114,7 @@ impl Field {
             Some("integer") => true,
             Some("number") => false,
             _ => {
-                let numeric = numeric(schema).join(", ");
+                let numeric = numeric_properties(schema).join(", ");
                 return Err(InvalidTuning(format!("{name} is no numeric setting of this policy; there are {numeric}")));
             }
         };
@@ -127,11 +127,11 @@ impl Field {
         if !(low.is_finite() && high.is_finite() && low < high) {
             return Err(InvalidTuning(format!("{text}: the first is the smaller")));
         }
-        Ok(Self { name: name.to_owned(), low, high, is_whole })
+        Ok(Self { name: name.to_owned(), low, high, is_integer: is_whole })
     }
 
     /// A place from 0 to 1 as a value. Where the range is wide, ratios count and not differences.
-    fn at(&self, place: f64) -> f64 {
+    fn value_at(&self, place: f64) -> f64 {
         let value = if self.low > 0.0 && self.high / self.low >= 8.0 {
             self.low * (self.high / self.low).powf(place)
         } else {
@@ -139,12 +139,12 @@ impl Field {
         };
         // Three digits are as exact as a trace can tell, and can be read.
         let digits = 10_f64.powf(2.0 - value.abs().max(1e-9).log10().floor());
-        let value = if self.is_whole { value.round() } else { (value * digits).round() / digits };
+        let value = if self.is_integer { value.round() } else { (value * digits).round() / digits };
         value.clamp(self.low, self.high)
     }
 
-    fn write(&self, value: f64, config: &mut Map<String, Value>) {
-        let value = if self.is_whole { Value::from(nearest(value)) } else { Value::from(value) };
+    fn set(&self, value: f64, config: &mut Map<String, Value>) {
+        let value = if self.is_integer { Value::from(round_to_u64(value)) } else { Value::from(value) };
         config.insert(self.name.clone(), value);
     }
 }
@@ -157,33 +157,33 @@ fn property<'a>(schema: &'a Value, name: &str) -> &'a Value {
 }
 
 /// The names of the numeric settings.
-fn numeric(schema: &Value) -> Vec<&str> {
+fn numeric_properties(schema: &Value) -> Vec<&str> {
     let names = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
     names.filter(|name| matches!(property(schema, name)["type"].as_str(), Some("integer" | "number"))).collect()
 }
 
 /// The part of a scenario that is tuned on, and the part that is checked on.
-pub fn split(scenario: &Scenario) -> (Scenario, Scenario) {
-    let at = usize::try_from(nearest(super::number::length(&scenario.demand) * TRAINED_ON)).unwrap_or(0);
+pub fn train_test_split(scenario: &Scenario) -> (Scenario, Scenario) {
+    let at = usize::try_from(round_to_u64(super::number::len_to_f64(&scenario.demand) * TRAINING_SHARE)).unwrap_or(0);
     let part = |demand: &[f64], ticks_before: u32| Scenario {
         demand: demand.to_vec(),
         start: scenario.start.plus(scenario.tick.saturating_mul(ticks_before)),
         ..scenario.clone()
     };
     let (first, rest) = scenario.demand.split_at(at);
-    (part(first, 0), part(rest, super::number::tick(at)))
+    (part(first, 0), part(rest, super::number::to_tick(at)))
 }
 
 /// About how many ticks a tuning takes, for whoever shows how far it is.
-pub fn work(scenario: &Scenario, fields: usize) -> u64 {
-    let points = grid(fields).pow(u32::try_from(fields).unwrap_or(1));
-    let finer = 3_u64.pow(u32::try_from(fields).unwrap_or(1)) * u64::from(FINER_GRIDS);
-    u64::from(scenario.length()) * (points + finer)
+pub fn estimate_ticks(scenario: &Scenario, fields: usize) -> u64 {
+    let points = points_per_parameter(fields).pow(u32::try_from(fields).unwrap_or(1));
+    let finer = 3_u64.pow(u32::try_from(fields).unwrap_or(1)) * u64::from(REFINEMENTS);
+    u64::from(scenario.tick_count()) * (points + finer)
 }
 
 /// Points along each setting in the first grid.
-fn grid(fields: usize) -> u64 {
-    nearest(FIRST_GRID.powf(1.0 / real(fields.max(1) as u64)).floor()).max(3)
+fn points_per_parameter(fields: usize) -> u64 {
+    round_to_u64(COARSE_GRID_POINTS.powf(1.0 / to_f64(fields.max(1) as u64)).floor()).max(3)
 }
 
 /// Tunes `fields` of `policy`, whose other settings are `base`, on `scenario`: as many points at a time as there are threads. `None` where nothing could be
@@ -192,18 +192,18 @@ pub fn tune(
     scenario: &Scenario,
     policy: &Policy,
     base: &Map<String, Value>,
-    fields: &[Field],
+    fields: &[Parameter],
     objective: Objective,
     progress: &Progress,
-) -> std::io::Result<Option<Tried>> {
+) -> std::io::Result<Option<Candidate>> {
     let limit = scenario.limit();
-    let attempt = |values: Vec<f64>| -> std::io::Result<Option<Tried>> {
+    let attempt = |values: Vec<f64>| -> std::io::Result<Option<Candidate>> {
         if progress.stop.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let mut config = base.clone();
         for (field, value) in fields.iter().zip(&values) {
-            field.write(*value, &mut config);
+            field.set(*value, &mut config);
         }
         let config = Value::Object(config);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
@@ -211,26 +211,26 @@ pub fn tune(
         if runtime.block_on(policy.validate(&text)).is_err() {
             return Ok(None);
         }
-        let played = runtime.block_on(play_as(scenario, policy, &text, progress));
+        let played = runtime.block_on(simulate_with_config(scenario, policy, &text, progress));
         if progress.stop.load(Ordering::Relaxed) {
             // It did not get to its end.
             return Ok(None);
         }
-        let score = Score::of(&played.run, &scenario.setup, &scenario.tariff, &limit);
+        let score = Score::of(&played.run, &scenario.setup, &scenario.price_model, &limit);
         let failed = if played.failures.is_some() { f64::INFINITY } else { 0.0 };
         let excess = objective.excess(&score, played.latency.map(|latency| latency.p99_ms)) + failed;
-        Ok(Some(Tried { config, score, holds: excess <= 0.0, values, excess }))
+        Ok(Some(Candidate { config, score, meets_objective: excess <= 0.0, values, excess }))
     };
-    let mut best: Option<Placed> = None;
-    let per_field = grid(fields.len());
-    let mut step = 1.0 / real(per_field - 1);
-    let first: Vec<f64> = (0..per_field).map(|index| real(index) * step).collect();
-    let mut places = product(&vec![first; fields.len()]);
-    for _ in 0..=FINER_GRIDS {
-        let tried: Vec<std::io::Result<Option<Placed>>> = places
+    let mut best: Option<PlacedCandidate> = None;
+    let per_field = points_per_parameter(fields.len());
+    let mut step = 1.0 / to_f64(per_field - 1);
+    let first: Vec<f64> = (0..per_field).map(|index| to_f64(index) * step).collect();
+    let mut places = cartesian_product(&vec![first; fields.len()]);
+    for _ in 0..=REFINEMENTS {
+        let tried: Vec<std::io::Result<Option<PlacedCandidate>>> = places
             .into_par_iter()
             .map(|places| {
-                let values = fields.iter().zip(&places).map(|(field, place)| field.at(*place)).collect();
+                let values = fields.iter().zip(&places).map(|(field, place)| field.value_at(*place)).collect();
                 Ok(attempt(values)?.map(|tried| (tried, places)))
             })
             .collect();
@@ -245,21 +245,21 @@ pub fn tune(
         let Some((_, around)) = &best else { break };
         step /= 2.5;
         let near = |place: &f64| vec![(place - step).max(0.0), *place, (place + step).min(1.0)];
-        places = product(&around.iter().map(near).collect::<Vec<_>>());
+        places = cartesian_product(&around.iter().map(near).collect::<Vec<_>>());
     }
     Ok(best.map(|(tried, _)| tried))
 }
 
 /// Holding comes first, then cost, then how little the size moves; among equals the first that was tried stays.
-fn is_better(one: &Tried, other: &Tried) -> bool {
-    let key = |tried: &Tried| (tried.excess, tried.score.cost, tried.score.adaptations_per_h);
+fn is_better(one: &Candidate, other: &Candidate) -> bool {
+    let key = |tried: &Candidate| (tried.excess, tried.score.cost, tried.score.adaptations_per_h);
     let (one_key, other_key) = (key(one), key(other));
     let order = one_key.0.total_cmp(&other_key.0).then(one_key.1.total_cmp(&other_key.1));
     order.then(one_key.2.total_cmp(&other_key.2)).is_lt() && one.values != other.values
 }
 
 /// Every choice of one of each.
-fn product(choices: &[Vec<f64>]) -> Vec<Vec<f64>> {
+fn cartesian_product(choices: &[Vec<f64>]) -> Vec<Vec<f64>> {
     choices.iter().fold(vec![Vec::new()], |sum, choices| {
         let with = |chosen: &Vec<f64>, choice: &f64| chosen.iter().copied().chain([*choice]).collect::<Vec<f64>>();
         sum.iter().flat_map(|chosen| choices.iter().map(|choice| with(chosen, choice)).collect::<Vec<_>>()).collect()
@@ -280,25 +280,25 @@ mod tests {
 
     #[test]
     fn a_setting_is_named_with_its_range_or_takes_it_from_the_schema() {
-        let window = Field::parse("window_s", &schema()).unwrap();
+        let window = Parameter::parse("window_s", &schema()).unwrap();
 
-        assert_eq!(window, Field { name: "window_s".into(), low: 0.0, high: 3600.0, is_whole: true });
-        assert!((Field::parse("target=50..90", &schema()).unwrap().at(0.5) - 70.0).abs() < 1e-9);
+        assert_eq!(window, Parameter { name: "window_s".into(), low: 0.0, high: 3600.0, is_integer: true });
+        assert!((Parameter::parse("target=50..90", &schema()).unwrap().value_at(0.5) - 70.0).abs() < 1e-9);
         for (text, wanted) in [
             ("target", "target: write target=LOW..HIGH"),
             ("target=9..5", "target=9..5: the first is the smaller"),
             ("metric=1..2", "metric is no numeric setting of this policy; there are target, window_s"),
         ] {
-            assert_eq!(Field::parse(text, &schema()).unwrap_err().to_string(), wanted);
+            assert_eq!(Parameter::parse(text, &schema()).unwrap_err().to_string(), wanted);
         }
     }
 
     #[test]
     fn a_wide_range_is_gone_through_by_ratios() {
-        let field = Field { name: "x".into(), low: 1.0, high: 10_000.0, is_whole: true };
+        let field = Parameter { name: "x".into(), low: 1.0, high: 10_000.0, is_integer: true };
 
         for (place, wanted) in [(0.0, 1.0), (0.25, 10.0), (0.5, 100.0), (0.75, 1000.0), (1.0, 10_000.0)] {
-            assert!((field.at(place) - wanted).abs() < 1e-9, "{place}");
+            assert!((field.value_at(place) - wanted).abs() < 1e-9, "{place}");
         }
     }
 

@@ -6,20 +6,20 @@
 
 pub mod families;
 mod health;
-mod listener;
 mod registry;
+mod server;
 pub mod status;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use health::{Health, Stuck};
-pub use listener::Listener;
-pub use registry::{Family, Kind, Registry};
+pub use health::{Health, StalledLoop};
+pub use registry::{MetricFamily, MetricKind, Registry};
+pub use server::TelemetryServer;
 pub use status::Status;
 
 /// A source of numbers that are counted elsewhere.
-type Source = Box<dyn Fn(&mut Registry) + Send + Sync>;
+type Collector = Box<dyn Fn(&mut Registry) + Send + Sync>;
 
 /// What a service tells about itself. Clones are the same one.
 #[derive(Clone, Default)]
@@ -30,18 +30,18 @@ struct Inner {
     registry: Mutex<Registry>,
     health: Health,
     status: Mutex<Status>,
-    sources: Mutex<Vec<Source>>,
+    collectors: Mutex<Vec<Collector>>,
 }
 
 impl Telemetry {
     /// Counts.
-    pub fn count(&self, change: impl FnOnce(&mut Registry)) {
-        change(&mut locked(&self.0.registry));
+    pub fn record(&self, change: impl FnOnce(&mut Registry)) {
+        change(&mut lock(&self.0.registry));
     }
 
     /// Asks `source` for its numbers whenever somebody scrapes.
-    pub fn add_source(&self, source: impl Fn(&mut Registry) + Send + Sync + 'static) {
-        locked(&self.0.sources).push(Box::new(source));
+    pub fn add_collector(&self, source: impl Fn(&mut Registry) + Send + Sync + 'static) {
+        lock(&self.0.collectors).push(Box::new(source));
     }
 
     /// Whether the loops make progress.
@@ -50,27 +50,27 @@ impl Telemetry {
     }
 
     /// Changes what `/status` says.
-    pub fn tell(&self, change: impl FnOnce(&mut Status)) {
-        change(&mut locked(&self.0.status));
+    pub fn update_status(&self, change: impl FnOnce(&mut Status)) {
+        change(&mut lock(&self.0.status));
     }
 
     /// What `/status` says now.
     pub fn status(&self) -> Status {
-        self.refresh();
-        let mut status = locked(&self.0.status).clone();
+        self.collect();
+        let mut status = lock(&self.0.status).clone();
         status.loops = self.0.health.loops();
         status
     }
 
     /// Every metric, as Prometheus reads it.
     pub fn metrics(&self) -> String {
-        self.refresh();
-        locked(&self.0.registry).text()
+        self.collect();
+        lock(&self.0.registry).text()
     }
 
-    fn refresh(&self) {
-        let mut registry = locked(&self.0.registry);
-        for source in locked(&self.0.sources).iter() {
+    fn collect(&self) {
+        let mut registry = lock(&self.0.registry);
+        for source in lock(&self.0.collectors).iter() {
             source(&mut registry);
         }
     }
@@ -83,6 +83,6 @@ impl fmt::Debug for Telemetry {
 }
 
 /// Counts are of use also after a panic elsewhere.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

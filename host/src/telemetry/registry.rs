@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 /// What kind of number a metric is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Kind {
+pub enum MetricKind {
     /// It only grows.
     Counter,
     /// It goes up and down.
@@ -16,13 +16,13 @@ pub enum Kind {
 
 /// A metric with all its labels.
 #[derive(Debug)]
-pub struct Family {
+pub struct MetricFamily {
     /// As Prometheus calls it.
     pub name: &'static str,
     /// What it counts, with its unit.
     pub help: &'static str,
     /// What kind of number.
-    pub kind: Kind,
+    pub kind: MetricKind,
 }
 
 /// Names and values, in the order in which they are written.
@@ -37,30 +37,30 @@ enum Value {
 /// The numbers.
 #[derive(Debug, Default)]
 pub struct Registry {
-    families: BTreeMap<&'static str, (&'static Family, BTreeMap<Labels, Value>)>,
+    families: BTreeMap<&'static str, (&'static MetricFamily, BTreeMap<Labels, Value>)>,
 }
 
 impl Registry {
     /// Adds to a counter.
-    pub fn add(&mut self, family: &'static Family, labels: &[(&'static str, &str)], by: f64) {
+    pub fn add(&mut self, family: &'static MetricFamily, labels: &[(&'static str, &str)], by: f64) {
         if let Value::Number(number) = self.value(family, labels) {
             *number += by;
         }
     }
 
     /// Sets a gauge, or a counter that is kept elsewhere.
-    pub fn set(&mut self, family: &'static Family, labels: &[(&'static str, &str)], to: f64) {
+    pub fn set(&mut self, family: &'static MetricFamily, labels: &[(&'static str, &str)], to: f64) {
         *self.value(family, labels) = Value::Number(to);
     }
 
     /// Forgets every value of a gauge, since labels may have gone out of use.
-    pub fn clear(&mut self, family: &'static Family) {
+    pub fn clear(&mut self, family: &'static MetricFamily) {
         self.families.remove(family.name);
     }
 
     /// Puts a value into a histogram.
-    pub fn observe(&mut self, family: &'static Family, labels: &[(&'static str, &str)], observed: f64) {
-        let Kind::Histogram(bounds) = family.kind else { return };
+    pub fn observe(&mut self, family: &'static MetricFamily, labels: &[(&'static str, &str)], observed: f64) {
+        let MetricKind::Histogram(bounds) = family.kind else { return };
         if let Value::Histogram { buckets, count, sum } = self.value(family, labels) {
             for (bucket, bound) in buckets.iter_mut().zip(bounds) {
                 *bucket += u64::from(observed <= *bound);
@@ -71,9 +71,9 @@ impl Registry {
     }
 
     /// The number behind some labels; `None` where there is none yet.
-    pub fn get(&self, family: &Family, labels: &[(&'static str, &str)]) -> Option<f64> {
+    pub fn get(&self, family: &MetricFamily, labels: &[(&'static str, &str)]) -> Option<f64> {
         let (_, values) = self.families.get(family.name)?;
-        match values.get(&owned(labels))? {
+        match values.get(&owned_labels(labels))? {
             Value::Number(number) => Some(*number),
             Value::Histogram { count, .. } => {
                 #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
@@ -83,11 +83,11 @@ impl Registry {
         }
     }
 
-    fn value(&mut self, family: &'static Family, labels: &[(&'static str, &str)]) -> &mut Value {
+    fn value(&mut self, family: &'static MetricFamily, labels: &[(&'static str, &str)]) -> &mut Value {
         let (_, values) = self.families.entry(family.name).or_insert_with(|| (family, BTreeMap::new()));
-        values.entry(owned(labels)).or_insert_with(|| match family.kind {
-            Kind::Counter | Kind::Gauge => Value::Number(0.0),
-            Kind::Histogram(bounds) => Value::Histogram { buckets: vec![0; bounds.len()], count: 0, sum: 0.0 },
+        values.entry(owned_labels(labels)).or_insert_with(|| match family.kind {
+            MetricKind::Counter | MetricKind::Gauge => Value::Number(0.0),
+            MetricKind::Histogram(bounds) => Value::Histogram { buckets: vec![0; bounds.len()], count: 0, sum: 0.0 },
         })
     }
 
@@ -96,9 +96,9 @@ impl Registry {
         let mut text = String::new();
         for (name, (family, values)) in &self.families {
             let kind = match family.kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-                Kind::Histogram(_) => "histogram",
+                MetricKind::Counter => "counter",
+                MetricKind::Gauge => "gauge",
+                MetricKind::Histogram(_) => "histogram",
             };
             // Writing to a string cannot fail.
             let _ = writeln!(text, "# HELP {name} {}\n# TYPE {name} {kind}", family.help);
@@ -110,40 +110,45 @@ impl Registry {
     }
 }
 
-fn owned(labels: &[(&'static str, &str)]) -> Labels {
+fn owned_labels(labels: &[(&'static str, &str)]) -> Labels {
     labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
 }
 
-fn write_value(text: &mut String, family: &Family, labels: &Labels, value: &Value) {
+fn write_value(text: &mut String, family: &MetricFamily, labels: &Labels, value: &Value) {
     let name = family.name;
     match (value, family.kind) {
-        (Value::Histogram { buckets, count, sum }, Kind::Histogram(bounds)) => {
+        (Value::Histogram { buckets, count, sum }, MetricKind::Histogram(bounds)) => {
             let infinity = ("+Inf".to_owned(), count);
             let bounds = bounds.iter().map(ToString::to_string).zip(buckets).chain([infinity]);
             for (bound, below) in bounds {
                 let mut labels = labels.clone();
                 labels.push(("le", bound));
-                let _ = writeln!(text, "{name}_bucket{} {below}", braces(&labels));
+                let _ = writeln!(text, "{name}_bucket{} {below}", format_labels(&labels));
             }
-            let _ = writeln!(text, "{name}_sum{labels} {sum}\n{name}_count{labels} {count}", labels = braces(labels));
+            let _ = writeln!(
+                text,
+                "{name}_sum{labels} {sum}\n{name}_count{labels} {count}",
+                labels = format_labels(labels)
+            );
         }
         (Value::Number(number), _) => {
-            let _ = writeln!(text, "{name}{} {number}", braces(labels));
+            let _ = writeln!(text, "{name}{} {number}", format_labels(labels));
         }
         (Value::Histogram { .. }, _) => {}
     }
 }
 
-fn braces(labels: &Labels) -> String {
+fn format_labels(labels: &Labels) -> String {
     if labels.is_empty() {
         return String::new();
     }
-    let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+    let labels: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escape_label_value(value))).collect();
     format!("{{{}}}", labels.join(","))
 }
 
 /// A label's value comes from configurations and from the other side: it must not end the line or the quotes.
-fn escaped(value: &str) -> String {
+fn escape_label_value(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for character in value.chars() {
         match character {
@@ -161,9 +166,10 @@ fn escaped(value: &str) -> String {
 mod tests {
     use super::*;
 
-    static CALLS: Family = Family { name: "calls_total", help: "Calls.", kind: Kind::Counter };
-    static SIZE: Family = Family { name: "size", help: "Droplets.", kind: Kind::Gauge };
-    static TIME: Family = Family { name: "time_seconds", help: "Time.", kind: Kind::Histogram(&[0.1, 1.0]) };
+    static CALLS: MetricFamily = MetricFamily { name: "calls_total", help: "Calls.", kind: MetricKind::Counter };
+    static SIZE: MetricFamily = MetricFamily { name: "size", help: "Droplets.", kind: MetricKind::Gauge };
+    static TIME: MetricFamily =
+        MetricFamily { name: "time_seconds", help: "Time.", kind: MetricKind::Histogram(&[0.1, 1.0]) };
 
     #[test]
     fn prometheus_reads_counters_gauges_and_histograms() {

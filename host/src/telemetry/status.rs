@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Mode, Rung, Timestamp};
+use crate::model::{AnswerSource, Mode, Timestamp};
 
 /// What a service says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub struct Status {
     /// The last tick that came to a plan.
     pub last_tick: Option<LastTick>,
     /// Why the last tick came to no plan, where that is so.
-    pub tick_failure: Option<String>,
+    pub tick_error: Option<String>,
     /// When the next one is due.
     pub next_tick: Option<Timestamp>,
     /// The policies, in the order of the configuration.
@@ -29,13 +29,13 @@ pub struct Status {
     /// Series without a current value.
     pub stale: Vec<String>,
     /// Why HAProxy's counters cannot be read, where that is so.
-    pub haproxy_failure: Option<String>,
+    pub haproxy_error: Option<String>,
     /// Why nothing can be done at the API, where that is so.
-    pub api_failure: Option<String>,
+    pub api_error: Option<String>,
     /// The command by hand that has the fleet, so that the loops wait for it.
-    pub waits_for: Option<WaitStatus>,
+    pub waiting_for: Option<LockWaitStatus>,
     /// Requests that may be sent to the API now.
-    pub api_budget: Option<u64>,
+    pub api_rate_limit_remaining: Option<u64>,
     /// The last time that the configuration or a component was loaded anew.
     pub reload: Option<ReloadStatus>,
     /// The loops.
@@ -44,7 +44,7 @@ pub struct Status {
 
 /// Another process that changes the fleet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitStatus {
+pub struct LockWaitStatus {
     /// Command and process id.
     pub holder: String,
     /// Since when it is waited for.
@@ -65,7 +65,7 @@ pub struct LastTick {
     /// Why.
     pub reason: String,
     /// The rules by which the guard cut something.
-    pub cuts: Vec<String>,
+    pub restrictions: Vec<String>,
     /// Why the plan, or a part of it, was not begun.
     pub error: Option<String>,
 }
@@ -82,13 +82,13 @@ pub struct PolicyStatus {
     /// Whether it is acted upon.
     pub mode: Mode,
     /// What answered last.
-    pub rung: Rung,
+    pub answered_by: AnswerSource,
     /// Since when it fails.
     pub failing_since: Option<Timestamp>,
     /// How often it failed since the service started.
     pub failures: u64,
     /// Why it failed last, while it fails.
-    pub failure: Option<String>,
+    pub last_error: Option<String>,
 }
 
 /// What came of loading something anew.
@@ -108,7 +108,7 @@ pub struct LoopStatus {
     /// Which.
     pub name: String,
     /// For how long it has been quiet, in milliseconds.
-    pub quiet_ms: u64,
+    pub since_heartbeat_ms: u64,
     /// Whether that is not too long.
     pub healthy: bool,
 }

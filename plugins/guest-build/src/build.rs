@@ -47,7 +47,7 @@ impl GuestBuild<'_> {
                 output: String::from_utf8_lossy(&output.stderr).into_owned(),
             });
         }
-        let modules = self.target_dir.join("wasm32-unknown-unknown").join(directory_of(self.profile));
+        let modules = self.target_dir.join("wasm32-unknown-unknown").join(profile_dir(self.profile));
         self.packages
             .iter()
             .map(|package| {
@@ -60,7 +60,7 @@ impl GuestBuild<'_> {
 }
 
 /// Where cargo puts what it builds with a profile: the built-in ones are older than their names.
-fn directory_of(profile: &str) -> &str {
+fn profile_dir(profile: &str) -> &str {
     match profile {
         "dev" | "test" => "debug",
         "bench" => "release",
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn what_is_built_with_a_profile_is_looked_for_where_cargo_puts_it() {
         for (profile, directory) in [("dev", "debug"), ("test", "debug"), ("bench", "release"), ("guest", "guest")] {
-            assert_eq!(directory_of(profile), directory);
+            assert_eq!(profile_dir(profile), directory);
         }
     }
 

@@ -11,8 +11,8 @@ use crate::GuestBuildError;
 const TARGET: &str = "wasm32-unknown-unknown";
 
 /// 128 KiB of stack instead of 1 MiB: a guest gets a fresh memory for every call, and the host clears all of it.
-const STACK: &str = "-Clink-arg=-zstack-size=131072";
-const RUSTFLAGS: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
+const STACK_FLAG: &str = "-Clink-arg=-zstack-size=131072";
+const RUSTFLAGS_VAR: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
 
 /// Where Debian's packages `rustc-web`, `cargo-web` and `rust-web-src` put things.
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
@@ -54,12 +54,12 @@ impl Toolchain {
         let rustc = env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
         let mut lacking = Vec::new();
 
-        let usual = Sysroot::of(Path::new(&rustc));
+        let usual = Sysroot::query(Path::new(&rustc));
         match &usual {
-            Some(sysroot) if sysroot.library(TARGET).is_dir() => {
+            Some(sysroot) if sysroot.library_dir(TARGET).is_dir() => {
                 return Ok(Self::Installed { cargo: cargo.into(), rustc: rustc.into() });
             }
-            Some(sysroot) => lacking.push(format!("{} is not there", sysroot.library(TARGET).display())),
+            Some(sysroot) => lacking.push(format!("{} is not there", sysroot.library_dir(TARGET).display())),
             None => lacking.push(format!("{} does not tell its sysroot", Path::new(&rustc).display())),
         }
 
@@ -84,14 +84,14 @@ impl Toolchain {
             Self::Installed { cargo, .. } => Command::new(cargo),
             Self::Debian { .. } => Command::new(DEBIAN_CARGO),
         };
-        for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(must_not_reach_guests)) {
+        for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_some_and(is_outer_build_variable)) {
             command.env_remove(name);
         }
         command.args(["build", "--target", TARGET]);
         match self {
             // The outer build's was taken away with all else that speaks of it, and the path may have another one.
             Self::Installed { rustc, .. } => {
-                command.env("RUSTC", rustc).env(RUSTFLAGS, format!("{STACK}{}", remapped()))
+                command.env("RUSTC", rustc).env(RUSTFLAGS_VAR, format!("{STACK_FLAG}{}", remap_flag()))
             }
             Self::Debian { linker } => command
                 .arg("-Zbuild-std=std,panic_abort")
@@ -100,7 +100,7 @@ impl Toolchain {
                 // Without this, cargo would take a rustc from the path, which may be another one.
                 .env("RUSTC", DEBIAN_RUSTC)
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
-                .env(RUSTFLAGS, format!("-Clinker-flavor=wasm-ld {STACK}{}", remapped())),
+                .env(RUSTFLAGS_VAR, format!("-Clinker-flavor=wasm-ld {STACK_FLAG}{}", remap_flag())),
         };
         command
     }
@@ -108,7 +108,7 @@ impl Toolchain {
 
 /// Takes the place where cargo keeps its registry out of what is built: the same crate gives the same bytes on every
 /// machine. Flags are separated by blanks, so a place with one in it stays.
-fn remapped() -> String {
+fn remap_flag() -> String {
     let home = env::var_os("CARGO_HOME").or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo").into()));
     match home.as_ref().and_then(|home| home.to_str()) {
         Some(home) if !home.contains(char::is_whitespace) => format!(" --remap-path-prefix={home}=/cargo"),
@@ -117,7 +117,7 @@ fn remapped() -> String {
 }
 
 /// Whether a variable speaks of the outer build. Where cargo keeps its registry and how it reaches it stays.
-fn must_not_reach_guests(name: &str) -> bool {
+fn is_outer_build_variable(name: &str) -> bool {
     const KEPT: [&str; 4] = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR"];
     const PREFIXES: [&str; 4] = ["CARGO", "RUSTC", "RUSTDOC", "DEP_"];
     const NAMES: [&str; 8] = ["RUSTFLAGS", "TARGET", "HOST", "OUT_DIR", "PROFILE", "OPT_LEVEL", "DEBUG", "NUM_JOBS"];
@@ -131,13 +131,13 @@ fn must_not_reach_guests(name: &str) -> bool {
 struct Sysroot(PathBuf);
 
 impl Sysroot {
-    fn of(rustc: &Path) -> Option<Self> {
+    fn query(rustc: &Path) -> Option<Self> {
         let output = Command::new(rustc).args(["--print", "sysroot"]).output().ok()?;
         let path = String::from_utf8(output.stdout).ok()?;
         (output.status.success() && !path.trim().is_empty()).then(|| Self(PathBuf::from(path.trim())))
     }
 
-    fn library(&self, target: &str) -> PathBuf {
+    fn library_dir(&self, target: &str) -> PathBuf {
         self.0.join("lib/rustlib").join(target).join("lib")
     }
 
@@ -153,7 +153,7 @@ impl Sysroot {
 /// A linker for what Debian's compiler writes: `rust-lld` of the usual toolchain is as new, a distribution's own `lld`
 /// may be older and is the last resort.
 fn linker(usual: Option<&Sysroot>) -> Option<PathBuf> {
-    let debian = Sysroot::of(Path::new(DEBIAN_RUSTC));
+    let debian = Sysroot::query(Path::new(DEBIAN_RUSTC));
     let rust_lld = usual.and_then(Sysroot::rust_lld).or_else(|| debian.as_ref().and_then(Sysroot::rust_lld));
     rust_lld.or_else(|| {
         let directories = env::var_os("PATH").unwrap_or_default();
@@ -168,10 +168,10 @@ mod tests {
     #[test]
     fn what_speaks_of_the_outer_build_does_not_reach_the_guests() {
         for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTC", "RUSTC_WRAPPER", "OUT_DIR"] {
-            assert!(must_not_reach_guests(name), "{name}");
+            assert!(is_outer_build_variable(name), "{name}");
         }
         for name in ["PATH", "HOME", "CARGO_HOME", "CARGO_NET_OFFLINE", "RUSTUP_TOOLCHAIN", "HTTPS_PROXY"] {
-            assert!(!must_not_reach_guests(name), "{name}");
+            assert!(!is_outer_build_variable(name), "{name}");
         }
     }
 

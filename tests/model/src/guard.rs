@@ -8,25 +8,25 @@ pub enum Guard {
     /// The intent is in the journal before anything is asked for.
     Intent,
     /// That a request is about to go out is in the journal before it does.
-    SentMark,
+    MarkSent,
     /// A droplet is looked for by its name before it is asked for again.
-    LookUp,
+    LookUpByName,
     /// And that only after the grace.
-    Grace,
+    GracePeriod,
     /// Which is what this process itself has waited, whatever the clock on the wall says.
-    OwnClock,
+    MonotonicClock,
     /// Names are never used twice.
     UniqueName,
     /// What is found by its name has to bear our tag as well.
-    TagWhenLooking,
+    TagOnLookUp,
     /// What is deleted has to bear our tag, at that moment.
-    TagBeforeDelete,
+    TagOnDelete,
     /// What our requests made too much of is deleted.
-    CollectTwins,
+    CollectDuplicates,
     /// But not the one that we took.
-    SpareTheTaken,
+    KeepAdopted,
     /// A 404 counts only where the droplet was shown before.
-    ShownBeforeGone,
+    ListedBeforeGone,
     /// A delete is over when the API says 404, not when it accepts it.
     DeleteUntilGone,
     /// One process at a time.
@@ -37,16 +37,16 @@ impl Guard {
     /// All of them.
     pub const ALL: [Self; 13] = [
         Self::Intent,
-        Self::SentMark,
-        Self::LookUp,
-        Self::Grace,
-        Self::OwnClock,
+        Self::MarkSent,
+        Self::LookUpByName,
+        Self::GracePeriod,
+        Self::MonotonicClock,
         Self::UniqueName,
-        Self::TagWhenLooking,
-        Self::TagBeforeDelete,
-        Self::CollectTwins,
-        Self::SpareTheTaken,
-        Self::ShownBeforeGone,
+        Self::TagOnLookUp,
+        Self::TagOnDelete,
+        Self::CollectDuplicates,
+        Self::KeepAdopted,
+        Self::ListedBeforeGone,
         Self::DeleteUntilGone,
         Self::Lock,
     ];
@@ -56,16 +56,16 @@ impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Intent => "write the intent before the request",
-            Self::SentMark => "write that it is sent before it is",
-            Self::LookUp => "look for the name before sending again",
-            Self::Grace => "wait out the grace before sending again",
-            Self::OwnClock => "count the grace by one's own clock",
+            Self::MarkSent => "write that it is sent before it is",
+            Self::LookUpByName => "look for the name before sending again",
+            Self::GracePeriod => "wait out the grace before sending again",
+            Self::MonotonicClock => "count the grace by one's own clock",
             Self::UniqueName => "never use a name twice",
-            Self::TagWhenLooking => "take over only what bears the tag",
-            Self::TagBeforeDelete => "delete only what bears the tag",
-            Self::CollectTwins => "delete twins",
-            Self::SpareTheTaken => "spare the one that was taken",
-            Self::ShownBeforeGone => "believe a 404 only once it was shown",
+            Self::TagOnLookUp => "take over only what bears the tag",
+            Self::TagOnDelete => "delete only what bears the tag",
+            Self::CollectDuplicates => "delete twins",
+            Self::KeepAdopted => "spare the one that was taken",
+            Self::ListedBeforeGone => "believe a 404 only once it was shown",
             Self::DeleteUntilGone => "delete until 404",
             Self::Lock => "hold the write lock",
         })

@@ -22,11 +22,14 @@ mod world;
 use stateright::{Model, Property};
 
 pub use guard::Guard;
-pub use process::{At, Deed, Process};
-pub use world::{Condemned, Create, Droplet, Fate, Id, Journal, Life, Name, Origin, Phase, Request, World, Wrong};
+pub use process::{Process, ProcessState, Step};
+pub use world::{
+    Create, Droplet, DropletStatus, Duplicate, Id, Journal, Name, Origin, Outcome, Phase, Request, SystemState,
+    Violation,
+};
 
 /// Which of the two processes.
-pub type Who = usize;
+pub type ProcessId = usize;
 
 /// The protocol, with all its guards or without one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -39,42 +42,42 @@ pub struct Protocol {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A process starts.
-    Starts(Who),
+    ProcessStarts(ProcessId),
     /// A process takes its next step.
-    Does(Who, Deed),
+    ProcessSteps(ProcessId, Step),
     /// What a process waits for has had its time.
-    GraceEnds(Who),
+    GraceEnds(ProcessId),
     /// A request reaches the API, which makes a droplet.
-    Arrives(usize),
+    RequestArrives(usize),
     /// An answer reaches whoever waits for it.
-    Answers(usize),
+    ResponseArrives(usize),
     /// From now on lists show the droplet.
-    Shows(Id),
+    DropletListed(Id),
     /// The API has done what it was told.
-    Deletes(Id),
+    DropletDeleted(Id),
     /// Something goes wrong.
-    Fails(Fault),
+    FaultOccurs(Fault),
 }
 
 /// What can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// A process ends in the middle of what it does.
-    Crash(Who),
+    Crash(ProcessId),
     /// A request never reaches the API, and nobody is told.
     RequestLost(usize),
     /// The API acted, and nobody is told: a reset, or a 5xx.
-    AnswerLost(usize),
+    ResponseLost(usize),
     /// Nobody waits any longer for a request that is still on its way.
     TimedOut(usize),
     /// The API refuses for certain, such as with a 429.
-    Refused(usize),
+    Rejected(usize),
     /// The API takes longer than the grace.
-    TooLate(Who),
+    GraceExceeded(ProcessId),
     /// Somebody sets the clock.
-    ClockSet(Who),
+    ClockSet(ProcessId),
     /// A delete was accepted, and does not happen.
-    DeleteForgotten(Id),
+    DeleteDropped(Id),
     /// Somebody takes the fleet's tag from a droplet.
     Untagged(Id),
 }
@@ -86,71 +89,71 @@ impl Protocol {
     }
 
     /// What can happen next when nothing goes wrong and nobody wants anything.
-    pub fn goes_on(self, world: &World) -> bool {
+    pub fn can_progress(self, world: &SystemState) -> bool {
         let mut events = Vec::new();
-        self.regular(world, &mut events);
-        events.iter().any(|event| !matches!(event, Event::Does(_, Deed::OrderDelete)))
+        self.regular_events(world, &mut events);
+        events.iter().any(|event| !matches!(event, Event::ProcessSteps(_, Step::RequestDelete)))
     }
 
-    fn regular(self, world: &World, events: &mut Vec<Event>) {
+    fn regular_events(self, world: &SystemState, events: &mut Vec<Event>) {
         for who in 0..world.processes.len() {
             if world.may_start(self, who) {
-                events.push(Event::Starts(who));
+                events.push(Event::ProcessStarts(who));
             }
-            events.extend(self.deeds(world, who).into_iter().map(|deed| Event::Does(who, deed)));
-            if world.is_waiting_for_grace(who) && world.is_settled() {
+            events.extend(self.steps(world, who).into_iter().map(|deed| Event::ProcessSteps(who, deed)));
+            if world.is_waiting_for_grace(who) && world.is_converged() {
                 events.push(Event::GraceEnds(who));
             }
         }
         for (number, request) in world.requests.iter().enumerate() {
-            events.push(match request.fate {
-                Fate::Travelling => Event::Arrives(number),
-                Fate::Made(_) | Fate::Refused => Event::Answers(number),
+            events.push(match request.outcome {
+                Outcome::InFlight => Event::RequestArrives(number),
+                Outcome::Created(_) | Outcome::Rejected => Event::ResponseArrives(number),
             });
         }
         for (id, droplet) in world.droplets.iter().enumerate() {
             if !droplet.listed {
-                events.push(Event::Shows(id));
+                events.push(Event::DropletListed(id));
             }
-            if droplet.life == Life::Leaving {
-                events.push(Event::Deletes(id));
+            if droplet.status == DropletStatus::Deleting {
+                events.push(Event::DropletDeleted(id));
             }
         }
     }
 
-    fn faults(self, world: &World, events: &mut Vec<Event>) {
-        let mut fails = |fault| events.push(Event::Fails(fault));
+    fn fault_events(self, world: &SystemState, events: &mut Vec<Event>) {
+        let mut fails = |fault| events.push(Event::FaultOccurs(fault));
         for (who, process) in world.processes.iter().enumerate() {
-            if process.at != At::Down {
+            if process.state != ProcessState::Down {
                 fails(Fault::Crash(who));
             }
             if world.is_waiting_for_grace(who) {
-                if !world.is_settled() {
-                    fails(Fault::TooLate(who));
+                if !world.is_converged() {
+                    fails(Fault::GraceExceeded(who));
                 }
-                if !self.has(Guard::OwnClock) {
+                if !self.has(Guard::MonotonicClock) {
                     fails(Fault::ClockSet(who));
                 }
             }
         }
         for (number, request) in world.requests.iter().enumerate() {
-            match request.fate {
-                Fate::Travelling => {
+            match request.outcome {
+                Outcome::InFlight => {
                     fails(Fault::RequestLost(number));
-                    fails(Fault::Refused(number));
+                    fails(Fault::Rejected(number));
                     if request.from.is_some() {
                         fails(Fault::TimedOut(number));
                     }
                 }
-                Fate::Made(_) if request.from.is_some() => fails(Fault::AnswerLost(number)),
-                Fate::Made(_) | Fate::Refused => {}
+                Outcome::Created(_) if request.from.is_some() => fails(Fault::ResponseLost(number)),
+                Outcome::Created(_) | Outcome::Rejected => {}
             }
         }
         for (id, droplet) in world.droplets.iter().enumerate() {
-            if droplet.life == Life::Leaving {
-                fails(Fault::DeleteForgotten(id));
+            if droplet.status == DropletStatus::Deleting {
+                fails(Fault::DeleteDropped(id));
             }
-            if droplet.life == Life::Live && droplet.tagged && world.journal.taken() == Some(id) {
+            if droplet.status == DropletStatus::Active && droplet.tagged && world.journal.adopted() == Some(id) {
                 fails(Fault::Untagged(id));
             }
         }
@@ -158,33 +161,33 @@ impl Protocol {
 }
 
 impl Model for Protocol {
-    type State = World;
+    type State = SystemState;
     type Action = Event;
 
-    fn init_states(&self) -> Vec<World> {
-        vec![World::new(*self)]
+    fn init_states(&self) -> Vec<SystemState> {
+        vec![SystemState::new(*self)]
     }
 
-    fn actions(&self, world: &World, events: &mut Vec<Event>) {
-        self.regular(world, events);
+    fn actions(&self, world: &SystemState, events: &mut Vec<Event>) {
+        self.regular_events(world, events);
         if world.faults_left > 0 {
-            self.faults(world, events);
+            self.fault_events(world, events);
         }
     }
 
-    fn next_state(&self, before: &World, event: Event) -> Option<World> {
+    fn next_state(&self, before: &SystemState, event: Event) -> Option<SystemState> {
         let mut world = before.clone();
         match event {
-            Event::Starts(who) => world.processes[who] = Process { at: At::Idle, waited: false },
-            Event::Does(who, deed) => self.carry_out(&mut world, who, deed),
+            Event::ProcessStarts(who) => world.processes[who] = Process { state: ProcessState::Idle, waited: false },
+            Event::ProcessSteps(who, deed) => self.execute(&mut world, who, deed),
             Event::GraceEnds(who) => world.processes[who].waited = true,
-            Event::Arrives(number) => world.make(number),
-            Event::Answers(number) => world.answer(number),
-            Event::Shows(id) => world.droplets[id].listed = true,
-            Event::Deletes(id) => world.droplets[id].life = Life::Gone,
-            Event::Fails(fault) => {
+            Event::RequestArrives(number) => world.create_droplet(number),
+            Event::ResponseArrives(number) => world.deliver_response(number),
+            Event::DropletListed(id) => world.droplets[id].listed = true,
+            Event::DropletDeleted(id) => world.droplets[id].status = DropletStatus::Deleted,
+            Event::FaultOccurs(fault) => {
                 world.faults_left -= 1;
-                world.fail(fault);
+                world.apply_fault(fault);
             }
         }
         Some(world)

@@ -8,7 +8,7 @@ use stateright::{Checker, Model};
 use super::*;
 
 /// No way through the model is longer.
-const MOST_EVENTS: usize = 60;
+const MAX_EVENTS: usize = 60;
 
 /// Goes through all worlds, and answers how many there are.
 fn search_with_all_guards() -> usize {
@@ -26,10 +26,10 @@ fn with_all_guards_nothing_ever_goes_wrong() {
 #[test]
 fn no_way_through_the_model_goes_in_a_circle() {
     /// Whether a world is on the present way, and not only on one of before.
-    type OnTheWay = bool;
+    type OnCurrentPath = bool;
     let protocol = Protocol::default();
-    let mut known: HashMap<World, OnTheWay> = HashMap::new();
-    let mut way: Vec<(World, Vec<World>)> =
+    let mut known: HashMap<SystemState, OnCurrentPath> = HashMap::new();
+    let mut way: Vec<(SystemState, Vec<SystemState>)> =
         protocol.init_states().into_iter().map(|start| (start.clone(), protocol.next_states(&start))).collect();
 
     while let Some((world, ahead)) = way.last_mut() {
@@ -49,9 +49,9 @@ fn no_way_through_the_model_goes_in_a_circle() {
 }
 
 /// What goes wrong without a guard on the shortest way on which anything does.
-fn found_without(guard: Guard) -> String {
+fn violation_without(guard: Guard) -> String {
     let protocol = Protocol { without: Some(guard) };
-    for events in 1..MOST_EVENTS {
+    for events in 1..MAX_EVENTS {
         // The search counts worlds, of which there is one more than events, and looks at fewer than it is told.
         let checker = protocol.checker().target_max_depth(events + 2).spawn_bfs().join();
         let failures = properties::all().into_iter().filter(|property| property.expectation.discovery_is_failure());
@@ -65,7 +65,7 @@ fn found_without(guard: Guard) -> String {
 
 #[test]
 fn without_any_one_guard_something_goes_wrong() {
-    let found: Vec<String> = Guard::ALL.into_iter().map(found_without).collect();
+    let found: Vec<String> = Guard::ALL.into_iter().map(violation_without).collect();
 
     insta::assert_snapshot!(found.join("\n"), @"
     write the intent before the request      what we made is in the journal: 5 events

@@ -1,16 +1,16 @@
 //! What there is: the journal, the droplets at the API, the requests on their way, the processes.
 
-use crate::{At, Fault, Guard, Process, Protocol, Who};
+use crate::{Fault, Guard, Process, ProcessId, ProcessState, Protocol};
 
 /// A droplet's id: its place in the list of all that ever were, so that a later one has a higher id.
 pub type Id = usize;
 
 /// How many things may go wrong on one way through the model.
-const FAULTS: u8 = 4;
+const MAX_FAULTS: u8 = 4;
 
 /// Everything at one moment.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct World {
+pub struct SystemState {
     /// What survives a crash.
     pub journal: Journal,
     /// What is at the API, and what was.
@@ -22,18 +22,18 @@ pub struct World {
     /// How much more may go wrong.
     pub faults_left: u8,
     /// Whether the API took longer than the grace.
-    pub too_late: bool,
+    pub grace_exceeded: bool,
     /// What was done that must never be.
-    pub wrong: Option<Wrong>,
+    pub violation: Option<Violation>,
 }
 
 /// What must never be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Wrong {
+pub enum Violation {
     /// A droplet was deleted that is not of the fleet, or not of our making.
-    DeletedAnothers,
+    DeletedForeignDroplet,
     /// A droplet was deleted that nobody wanted to be deleted.
-    DeletedTheWanted,
+    DeletedServingDroplet,
 }
 
 /// What survives a crash.
@@ -42,7 +42,7 @@ pub struct Journal {
     /// The operation, once there is one.
     pub create: Option<Create>,
     /// What our requests made too much of.
-    pub condemned: Vec<Condemned>,
+    pub duplicates: Vec<Duplicate>,
 }
 
 /// The operation that creates the droplet, and what became of it.
@@ -64,14 +64,14 @@ pub enum Phase {
     /// To be deleted.
     Deleting(Id),
     /// Deleted, or not ours any more.
-    Left(Id),
+    Closed(Id),
     /// Given up.
-    NeverMade,
+    Abandoned,
 }
 
 /// A droplet that our requests made too much of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Condemned {
+pub struct Duplicate {
     /// Its id.
     pub id: Id,
     /// Whether it is gone, by the journal.
@@ -90,7 +90,7 @@ pub struct Droplet {
     /// Whether lists and look-ups show it.
     pub listed: bool,
     /// How alive it is.
-    pub life: Life,
+    pub status: DropletStatus,
     /// Whether the user was told of it.
     pub reported: bool,
 }
@@ -110,48 +110,48 @@ pub enum Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Name {
     /// The one that the operation asks for.
-    Asked,
+    Requested,
     /// Another.
     Other,
 }
 
 /// How alive a droplet is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Life {
+pub enum DropletStatus {
     /// It costs money.
-    Live,
+    Active,
     /// Its delete was accepted.
-    Leaving,
+    Deleting,
     /// GET answers 404.
-    Gone,
+    Deleted,
 }
 
 /// A request to create.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Request {
     /// Who waits for the answer.
-    pub from: Option<Who>,
+    pub from: Option<ProcessId>,
     /// What became of it.
-    pub fate: Fate,
+    pub outcome: Outcome,
 }
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Fate {
+pub enum Outcome {
     /// It is on its way.
-    Travelling,
+    InFlight,
     /// It made this droplet.
-    Made(Id),
+    Created(Id),
     /// It made nothing, and the answer says so.
-    Refused,
+    Rejected,
 }
 
 impl Journal {
     /// The droplet that the operation took for its own.
-    pub fn taken(&self) -> Option<Id> {
+    pub fn adopted(&self) -> Option<Id> {
         match self.create?.phase {
-            Phase::Serving(id) | Phase::Deleting(id) | Phase::Left(id) => Some(id),
-            Phase::Requested | Phase::NeverMade => None,
+            Phase::Serving(id) | Phase::Deleting(id) | Phase::Closed(id) => Some(id),
+            Phase::Requested | Phase::Abandoned => None,
         }
     }
 
@@ -165,79 +165,85 @@ impl Journal {
     }
 }
 
-impl World {
+impl SystemState {
     pub(crate) fn new(protocol: Protocol) -> Self {
-        let there =
-            |origin, name, tagged| Droplet { origin, name, tagged, listed: true, life: Life::Live, reported: false };
-        let of_before = if protocol.has(Guard::UniqueName) { Name::Other } else { Name::Asked };
+        let there = |origin, name, tagged| Droplet {
+            origin,
+            name,
+            tagged,
+            listed: true,
+            status: DropletStatus::Active,
+            reported: false,
+        };
+        let of_before = if protocol.has(Guard::UniqueName) { Name::Other } else { Name::Requested };
         Self {
             journal: Journal::default(),
-            droplets: vec![there(Origin::Foreign, Name::Asked, false), there(Origin::Earlier, of_before, true)],
+            droplets: vec![there(Origin::Foreign, Name::Requested, false), there(Origin::Earlier, of_before, true)],
             requests: Vec::new(),
             processes: [Process::default(); 2],
-            faults_left: FAULTS,
-            too_late: false,
-            wrong: None,
+            faults_left: MAX_FAULTS,
+            grace_exceeded: false,
+            violation: None,
         }
     }
 
     /// How many droplets the operation ever made.
-    pub fn made(&self) -> usize {
+    pub fn created_count(&self) -> usize {
         self.droplets.iter().filter(|droplet| droplet.origin == Origin::Ours).count()
     }
 
     /// Whether every request has arrived and every list is complete.
-    pub(crate) fn is_settled(&self) -> bool {
+    pub(crate) fn is_converged(&self) -> bool {
         self.requests.is_empty() && self.droplets.iter().all(|droplet| droplet.listed)
     }
 
-    pub(crate) fn may_start(&self, protocol: Protocol, who: Who) -> bool {
-        let is_down = |process: &Process| process.at == At::Down;
+    pub(crate) fn may_start(&self, protocol: Protocol, who: ProcessId) -> bool {
+        let is_down = |process: &Process| process.state == ProcessState::Down;
         // The lock is the system's: it falls with whoever holds it.
         is_down(&self.processes[who]) && (self.processes.iter().all(is_down) || !protocol.has(Guard::Lock))
     }
 
-    pub(crate) fn is_waiting_for_grace(&self, who: Who) -> bool {
+    pub(crate) fn is_waiting_for_grace(&self, who: ProcessId) -> bool {
         let process = self.processes[who];
         let sent = self.journal.is_requested() && self.journal.create.is_some_and(|create| create.sent);
-        process.at == At::Idle && !process.waited && sent
+        process.state == ProcessState::Idle && !process.waited && sent
     }
 
     /// The API carries a request out.
-    pub(crate) fn make(&mut self, number: usize) {
+    pub(crate) fn create_droplet(&mut self, number: usize) {
         let id = self.droplets.len();
         self.droplets.push(Droplet {
             origin: Origin::Ours,
-            name: Name::Asked,
+            name: Name::Requested,
             tagged: true,
             listed: false,
-            life: Life::Live,
+            status: DropletStatus::Active,
             reported: false,
         });
-        self.requests[number].fate = Fate::Made(id);
+        self.requests[number].outcome = Outcome::Created(id);
     }
 
     /// Whoever waits for the answer gets it.
-    pub(crate) fn answer(&mut self, number: usize) {
+    pub(crate) fn deliver_response(&mut self, number: usize) {
         let request = self.requests.remove(number);
         if let Some(who) = request.from {
-            let at = &mut self.processes[who].at;
-            *at = match (request.fate, *at) {
-                (Fate::Made(id), _) => At::Answered(id),
-                (_, At::Asked { sent_before }) => At::Refused { sent_before },
+            let at = &mut self.processes[who].state;
+            *at = match (request.outcome, *at) {
+                (Outcome::Created(id), _) => ProcessState::Responded(id),
+                (_, ProcessState::AwaitingResponse { sent_before }) => ProcessState::Rejected { sent_before },
                 (_, at) => at,
             };
         }
     }
 
     /// Whoever waits for the answer gets none.
-    fn answer_nothing(&mut self, number: usize) {
+    fn drop_response(&mut self, number: usize) {
         if let Some(who) = self.requests[number].from.take() {
-            self.processes[who].at = At::Idle;
+            self.processes[who].state = ProcessState::Idle;
         }
     }
 
-    pub(crate) fn fail(&mut self, fault: Fault) {
+    pub(crate) fn apply_fault(&mut self, fault: Fault) {
         match fault {
             Fault::Crash(who) => {
                 self.processes[who] = Process::default();
@@ -245,18 +251,18 @@ impl World {
                     request.from = None;
                 }
             }
-            Fault::RequestLost(number) | Fault::AnswerLost(number) => {
-                self.answer_nothing(number);
+            Fault::RequestLost(number) | Fault::ResponseLost(number) => {
+                self.drop_response(number);
                 self.requests.remove(number);
             }
-            Fault::TimedOut(number) => self.answer_nothing(number),
-            Fault::Refused(number) => self.requests[number].fate = Fate::Refused,
-            Fault::TooLate(who) => {
+            Fault::TimedOut(number) => self.drop_response(number),
+            Fault::Rejected(number) => self.requests[number].outcome = Outcome::Rejected,
+            Fault::GraceExceeded(who) => {
                 self.processes[who].waited = true;
-                self.too_late = true;
+                self.grace_exceeded = true;
             }
             Fault::ClockSet(who) => self.processes[who].waited = true,
-            Fault::DeleteForgotten(id) => self.droplets[id].life = Life::Live,
+            Fault::DeleteDropped(id) => self.droplets[id].status = DropletStatus::Active,
             Fault::Untagged(id) => self.droplets[id].tagged = false,
         }
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::live::Live;
+use super::failed_update::FailedUpdate;
 use crate::model::{DropletId, InvalidName};
 
 /// What went wrong. Of a change only [`HaProxyError::NotApplied`] and [`HaProxyError::NotTaken`] come out, which say
@@ -45,10 +45,10 @@ pub enum HaProxyError {
     },
     /// Two servers of one droplet.
     #[error("droplet {0} is there twice; a droplet is one server")]
-    Twice(DropletId),
+    DuplicateServer(DropletId),
     /// An address that no droplet can have.
     #[error("droplet {id} has the address {address}, which is no host's")]
-    Address {
+    InvalidAddress {
         /// The droplet.
         id: DropletId,
         /// Its address.
@@ -75,7 +75,7 @@ pub enum HaProxyError {
     },
     /// `haproxy -c` does not accept the configuration.
     #[error("HAProxy refuses the configuration made by {template}:{}\n{output}", source_line(*line, text.as_deref()))]
-    Refused {
+    ConfigRejected {
         /// The template that made it.
         template: String,
         /// The first line that HAProxy names, from 1.
@@ -90,7 +90,7 @@ pub enum HaProxyError {
     Socket(#[from] SocketError),
     /// HAProxy does not accept a file that was there before.
     #[error("HAProxy refuses {}{}", file.display(), colon(output))]
-    DoesNotBoot {
+    ConfigInvalid {
         /// The file.
         file: PathBuf,
         /// HAProxy's own words.
@@ -106,17 +106,17 @@ pub enum HaProxyError {
     },
     /// The configuration was installed, and HAProxy did not take it.
     #[error("HAProxy did not take the new {}: {}", file.display(), and_then(why, live))]
-    NotTaken {
+    UpdateFailed {
         /// The configuration file.
         file: PathBuf,
         /// What happened.
         why: Box<ReloadError>,
         /// What is live now.
-        live: Live,
+        live: FailedUpdate,
     },
     /// HAProxy was started and ended at once.
     #[error("{binary} ended at once ({status}):\n{output}")]
-    Ended {
+    ProcessExited {
         /// The program.
         binary: PathBuf,
         /// Its exit status.
@@ -131,7 +131,7 @@ impl HaProxyError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::NotApplied { why, .. } => why.is_configuration(),
-            Self::Option(_) | Self::Template { .. } | Self::Lint { .. } | Self::Refused { .. } => true,
+            Self::Option(_) | Self::Template { .. } | Self::Lint { .. } | Self::ConfigRejected { .. } => true,
             _ => false,
         }
     }
@@ -200,7 +200,7 @@ pub enum SocketError {
     },
     /// The answer is an error, or makes no sense.
     #[error("HAProxy answered `{command}` on {} with {answer:?}", path.display())]
-    Answer {
+    UnexpectedResponse {
         /// The socket.
         path: PathBuf,
         /// The question.

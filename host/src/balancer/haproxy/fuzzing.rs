@@ -4,11 +4,11 @@
 
 use std::net::IpAddr;
 
-use super::layout::Layout;
+use super::desired_server::DesiredServer;
+use super::parsed_config::ParsedConfig;
 use super::reload::Processes;
-use super::state::{Seen, Strictness};
-use super::wanted::Wanted;
-use super::{HaProxy, Options, RunAs, state, stats};
+use super::running_server::{AdminStateMode, RunningServer};
+use super::{HaProxy, Options, RunAs, running_server, stats};
 use crate::balancer::{Server, ServerState};
 use crate::model::{DropletId, DropletName, FleetName};
 
@@ -16,19 +16,19 @@ use crate::model::{DropletId, DropletName, FleetName};
 pub fn haproxy_answers(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (first, second) = text.split_once("\n\n").unwrap_or((&text, &text));
-    if let Some(stats) = stats::read("Uptime_sec: 7", first, &[second.to_owned()]) {
+    if let Some(stats) = stats::parse("Uptime_sec: 7", first, &[second.to_owned()]) {
         assert!(stats.servers.iter().all(|server| !server.status.contains(char::is_control)), "{stats:?}");
     }
-    let _ = stats::read(first, second, &[]);
-    let _ = Processes::read(&text);
-    assert_eq!(Layout::of(&text).other_frame(&Layout::of(&text)), None);
-    let wanted = Wanted::all(&[plain(7), plain(8)], 80).unwrap_or_default();
-    let carried = state::carried_over(&text, &wanted, Strictness::Lenient);
+    let _ = stats::parse(first, second, &[]);
+    let _ = Processes::parse(&text);
+    assert_eq!(ParsedConfig::parse(&text).diff_static(&ParsedConfig::parse(&text)), None);
+    let wanted = DesiredServer::from_servers(&[plain(7), plain(8)], 80).unwrap_or_default();
+    let carried = running_server::state_for_next_worker(&text, &wanted, AdminStateMode::Preserve);
     assert!(carried.starts_with("1\n"), "{carried:?}");
     // Whatever was carried over differs in nothing but servers that are missing.
-    if carried != state::EMPTY {
-        let difference = Seen::all(&carried)
-            .and_then(|seen| state::difference(&seen, &wanted, Strictness::Lenient))
+    if carried != running_server::EMPTY_STATE {
+        let difference = RunningServer::parse_all(&carried)
+            .and_then(|seen| running_server::difference(&seen, &wanted, AdminStateMode::Preserve))
             .unwrap_or_default();
         assert!(
             difference.is_empty() || difference.ends_with("is missing") || difference.ends_with("should not be"),
@@ -41,7 +41,7 @@ pub fn haproxy_answers(bytes: &[u8]) {
 pub fn template_context(bytes: &[u8]) {
     let Some((servers, rendered)) = rendered(bytes) else { return };
     let mut options = Options::new("/etc/haproxy/haproxy.cfg");
-    options.metrics = Some("127.0.0.1:9".to_owned());
+    options.prometheus_bind = Some("127.0.0.1:9".to_owned());
     let plain: Vec<Server> =
         servers.iter().map(|server| Server { state: server.state, ..plain(server.id.0) }).collect();
     let expected = HaProxy::new(options).and_then(|haproxy| haproxy.render(&plain)).unwrap_or_default();
@@ -61,7 +61,7 @@ fn rendered(bytes: &[u8]) -> Option<(Vec<Server>, String)> {
     options.stats_socket = word().into();
     options.state_file = word().into();
     options.log = Some(word().into());
-    options.metrics = Some(word().to_owned());
+    options.prometheus_bind = Some(word().to_owned());
     options.run_as = Some(RunAs { user: word().into(), group: word().into(), chroot: Some(word().into()) });
     let states = [ServerState::Warming, ServerState::Serving, ServerState::Draining];
     let servers: Vec<Server> = states

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::BACKEND;
-use super::wanted::Wanted;
+use super::desired_server::DesiredServer;
 
 /// The line that tells a whole file from a truncated one.
 pub(super) const END_MARKER: &str = "# doproxy: end";
@@ -56,9 +56,10 @@ impl fmt::Display for Problem {
 }
 
 /// Checks that `text` is whole, and has exactly the servers of `wanted` in the fleet's backend.
-pub(super) fn check(text: &str, wanted: &[Wanted]) -> Result<(), Problem> {
+pub(super) fn check(text: &str, wanted: &[DesiredServer]) -> Result<(), Problem> {
     check_whole(text)?;
-    let mut missing: HashMap<&str, &Wanted> = wanted.iter().map(|server| (server.name.as_str(), server)).collect();
+    let mut missing: HashMap<&str, &DesiredServer> =
+        wanted.iter().map(|server| (server.name.as_str(), server)).collect();
     let mut backends = 0;
     let mut in_fleet = false;
     for (index, line) in text.lines().enumerate() {
@@ -79,12 +80,12 @@ pub(super) fn check(text: &str, wanted: &[Wanted]) -> Result<(), Problem> {
         }
     }
     if backends != 1 {
-        return Err(nowhere(format!("there must be one `backend {BACKEND}`, and there are {backends}")));
+        return Err(without_line(format!("there must be one `backend {BACKEND}`, and there are {backends}")));
     }
     // The first by name, so that the same mistake gives the same message.
     match missing.keys().min() {
         Some(name) => {
-            Err(nowhere(format!("{} of {} servers are missing, such as {name}", missing.len(), wanted.len())))
+            Err(without_line(format!("{} of {} servers are missing, such as {name}", missing.len(), wanted.len())))
         }
         None => Ok(()),
     }
@@ -98,15 +99,15 @@ fn check_whole(text: &str) -> Result<(), Problem> {
         return Err(Problem { line: Some((index + 1, line)), message: "there is a control character".into() });
     }
     if !text.ends_with('\n') {
-        return Err(nowhere("the last line does not end: it may be truncated".into()));
+        return Err(without_line("the last line does not end: it may be truncated".into()));
     }
     if text.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim) != Some(END_MARKER) {
-        return Err(nowhere(format!("the last line must be `{END_MARKER}`: it may be truncated")));
+        return Err(without_line(format!("the last line must be `{END_MARKER}`: it may be truncated")));
     }
     Ok(())
 }
 
-fn check_server<'a>(server: &Wanted, mut words: impl Iterator<Item = &'a str>) -> Result<(), String> {
+fn check_server<'a>(server: &DesiredServer, mut words: impl Iterator<Item = &'a str>) -> Result<(), String> {
     let address = words.next().unwrap_or_default();
     let parsed = address.rsplit_once(':').and_then(|(host, port)| {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -118,13 +119,13 @@ fn check_server<'a>(server: &Wanted, mut words: impl Iterator<Item = &'a str>) -
     let weight: Option<u32> = words.skip_while(|word| *word != "weight").nth(1).and_then(|weight| weight.parse().ok());
     // HAProxy's own weight is 1 where none is given.
     let gets_traffic = weight.unwrap_or(1) > 0;
-    if gets_traffic != server.serves() {
+    if gets_traffic != server.is_serving() {
         return Err(format!("{} is {} and must have `weight {}`", server.name, server.state, server.weight));
     }
     Ok(())
 }
 
-fn nowhere(message: String) -> Problem {
+fn without_line(message: String) -> Problem {
     Problem { line: None, message }
 }
 
@@ -132,13 +133,13 @@ fn nowhere(message: String) -> Problem {
 mod tests {
     use super::*;
     use crate::balancer::ServerState;
-    use crate::balancer::haproxy::fixtures::{server, server_that_is};
+    use crate::balancer::haproxy::test_support::{server, server_in_state};
 
     const GOOD: &str = "global\n\nbackend droplets\n  balance leastconn\n  server web-7 10.0.0.7:80 check weight 100\n  \
                         server web-8 10.0.0.8:80 check weight 0\n\nbackend other\n  server blog 10.1.0.1:80\n# doproxy: end\n";
 
     fn problem(text: &str) -> String {
-        let wanted = Wanted::all(&[server(7), server_that_is(ServerState::Warming, 8)], 80).unwrap();
+        let wanted = DesiredServer::from_servers(&[server(7), server_in_state(ServerState::Warming, 8)], 80).unwrap();
         check(text, &wanted).map_or_else(|problem| problem.to_string(), |()| "none".into())
     }
 

@@ -12,54 +12,54 @@
 //! two ways. Questions to HAProxy are in `runtime`, its statistics in `stats`; [`Process`] runs an HAProxy for the demo
 //! and for tests.
 
-mod at_run_time;
-mod change;
-mod command;
+mod apply;
+mod config_file;
+mod counters;
+mod desired_server;
 mod error;
 mod escape;
-#[cfg(test)]
-mod fixtures;
+mod failed_update;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
-mod gap;
-mod install;
-mod layout;
 mod lint;
-mod live;
+mod loaded_config;
 mod options;
-mod plan;
+mod parsed_config;
 mod process;
 mod reload;
-mod runtime;
-mod state;
+mod reload_command;
+mod reload_throttle;
+mod running_server;
+mod runtime_api;
+mod runtime_update;
 mod stats;
 mod table;
-mod taken;
-mod tally;
 mod template;
 #[cfg(test)]
+mod test_support;
+#[cfg(test)]
 mod tests;
+mod update_plan;
 mod validate;
-mod wanted;
 
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::{Applied, Balancer, Server, Stats};
-use change::{Memory, When};
-use options::Setup;
+use super::{ApplyResult, LoadBalancer, Server, Stats};
+use apply::{ApplyState, ReloadPolicy};
+use counters::UpdateCounters;
+use desired_server::DesiredServer;
+use options::TemplateContext;
 use reload::Processes;
-use runtime::{Command, Socket};
-use tally::Tally;
+use runtime_api::{Command, Socket};
 use template::Template;
-use wanted::Wanted;
 
+pub use counters::Counters;
 pub use error::{HaProxyError, ReloadError, SocketError};
+pub use failed_update::{DiskState, FailedUpdate, ProcessState};
 pub use lint::Problem;
-pub use live::{Live, OnDisk, Running};
-pub use options::{Changes, Deadlines, Options, Reload, RunAs, Timeouts};
+pub use options::{Deadlines, Options, ReloadMethod, RunAs, Timeouts, UpdateMode};
 pub use process::Process;
-pub use tally::Counters;
 pub use template::BUILT_IN_TEMPLATE;
 
 /// The name of the fleet's backend in every configuration.
@@ -69,24 +69,24 @@ pub const BACKEND: &str = "droplets";
 #[derive(Debug)]
 pub struct HaProxy {
     options: Options,
-    setup: Setup,
+    setup: TemplateContext,
     template: Template,
     /// Changes are made one at a time.
-    changing: Mutex<Memory>,
-    tally: Tally,
+    state: Mutex<ApplyState>,
+    counters: UpdateCounters,
 }
 
 impl HaProxy {
     /// Checks the options, and reads and parses the template.
     pub fn new(options: Options) -> Result<Self, HaProxyError> {
-        let setup = Setup::new(&options, &options.state_file)?;
+        let setup = TemplateContext::new(&options, &options.state_file)?;
         let template = Template::load(options.template.as_deref())?;
-        Ok(Self { options, setup, template, changing: Mutex::default(), tally: Tally::default() })
+        Ok(Self { options, setup, template, state: Mutex::default(), counters: UpdateCounters::default() })
     }
 
     /// The configuration of `servers`, as it would be installed.
     pub fn render(&self, servers: &[Server]) -> Result<String, HaProxyError> {
-        Ok(self.rendered(&self.setup, servers)?.1)
+        Ok(self.render_checked(&self.setup, servers)?.1)
     }
 
     /// Whether HAProxy accepts the configuration of `servers`. Changes nothing.
@@ -98,8 +98,8 @@ impl HaProxy {
         })?;
         // The real state file may not be there yet, which HAProxy would warn about.
         let state_file = scratch.path().join("state");
-        install::write_state(&state_file, state::EMPTY)?;
-        let (_, text) = self.rendered(&Setup::new(&self.options, &state_file)?, servers)?;
+        config_file::write_state(&state_file, running_server::EMPTY_STATE)?;
+        let (_, text) = self.render_checked(&TemplateContext::new(&self.options, &state_file)?, servers)?;
         let file = scratch.path().join("haproxy.cfg");
         std::fs::write(&file, &text).map_err(|source| HaProxyError::File {
             action: "write",
@@ -110,12 +110,16 @@ impl HaProxy {
     }
 
     /// As [`Balancer::apply`], with a reload even when nothing differs.
-    pub async fn reload(&self, servers: &[Server]) -> Result<Applied, HaProxyError> {
-        self.make_so(servers, When::Always).await
+    pub async fn reload(&self, servers: &[Server]) -> Result<ApplyResult, HaProxyError> {
+        self.apply_inner(servers, ReloadPolicy::Always).await
     }
 
-    fn rendered(&self, setup: &Setup, servers: &[Server]) -> Result<(Vec<Wanted>, String), HaProxyError> {
-        let wanted = Wanted::all(servers, self.options.server_port)?;
+    fn render_checked(
+        &self,
+        setup: &TemplateContext,
+        servers: &[Server],
+    ) -> Result<(Vec<DesiredServer>, String), HaProxyError> {
+        let wanted = DesiredServer::from_servers(servers, self.options.server_port)?;
         let text = self.template.render(setup, &wanted)?;
         lint::check(&text, &wanted)
             .map_err(|problem| HaProxyError::Lint { file: self.template.name().to_owned(), problem })?;
@@ -123,21 +127,21 @@ impl HaProxy {
     }
 
     fn stats_socket(&self) -> Socket {
-        Socket::new(&self.options.stats_socket, self.options.deadlines.answer)
+        Socket::new(&self.options.stats_socket, self.options.deadlines.response)
     }
 
     /// The processes, and what workers of before say of their servers, where there is a master to ask.
     async fn processes(&self) -> Result<Option<(Processes, Vec<String>)>, SocketError> {
-        let Reload::MasterSocket(path) = &self.options.reload else { return Ok(None) };
-        let deadline = self.options.deadlines.answer;
+        let ReloadMethod::MasterSocket(path) = &self.options.reload else { return Ok(None) };
+        let deadline = self.options.deadlines.response;
         let master = Socket::new(path, deadline);
         let mut answers = Vec::new();
-        let processes = reload::processes(&master, Instant::now() + deadline).await?;
+        let processes = reload::query_processes(&master, Instant::now() + deadline).await?;
         for &pid in &processes.old_workers {
-            match master.ask_master(Command::ShowStatOf(pid)).await {
+            match master.query_master(Command::ShowWorkerStat(pid)).await {
                 Ok(answer) => answers.push(answer),
                 Err(error) => {
-                    let now = reload::processes(&master, Instant::now() + deadline).await?;
+                    let now = reload::query_processes(&master, Instant::now() + deadline).await?;
                     // It may have ended in between, with its last session.
                     if now.old_workers.contains(&pid) {
                         return Err(error);
@@ -150,24 +154,24 @@ impl HaProxy {
 
     /// What was done to HAProxy since this value was made.
     pub fn counters(&self) -> Counters {
-        self.tally.read()
+        self.counters.snapshot()
     }
 }
 
-impl Balancer for HaProxy {
+impl LoadBalancer for HaProxy {
     type Error = HaProxyError;
 
-    async fn apply(&self, servers: &[Server]) -> Result<Applied, HaProxyError> {
-        self.make_so(servers, When::Needed).await
+    async fn apply(&self, servers: &[Server]) -> Result<ApplyResult, HaProxyError> {
+        self.apply_inner(servers, ReloadPolicy::IfNeeded).await
     }
 
     async fn stats(&self) -> Result<Stats, HaProxyError> {
         // Sessions that move from the present to the past in between are seen twice rather than not at all.
         let socket = self.stats_socket();
-        let [info, stat] = socket.ask([Command::ShowInfo, Command::ShowStat]).await?;
+        let [info, stat] = socket.query([Command::ShowInfo, Command::ShowStat]).await?;
         let (processes, old_workers) = self.processes().await?.unzip();
-        let mut stats = stats::read(&info, &stat, &old_workers.unwrap_or_default())
-            .ok_or_else(|| socket.nonsense(Command::ShowStat, &stat))?;
+        let mut stats = stats::parse(&info, &stat, &old_workers.unwrap_or_default())
+            .ok_or_else(|| socket.unexpected_response(Command::ShowStat, &stat))?;
         stats.process.generation = processes.as_ref().map(|processes| processes.reloads);
         stats.process.old_workers = processes.map_or(0, |processes| processes.old_workers.len());
         Ok(stats)

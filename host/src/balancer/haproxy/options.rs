@@ -29,7 +29,7 @@ pub struct Options {
     /// The time between two health checks of a droplet.
     pub check_interval: Duration,
     /// Most requests that one droplet works on at a time; the others wait in HAProxy.
-    pub max_sessions: u32,
+    pub maxconn: u32,
     /// How long a droplet that comes back takes to get its full share.
     pub slow_start: Duration,
     /// The socket that statistics are read from.
@@ -37,17 +37,17 @@ pub struct Options {
     /// Where the health of the servers is left for the next worker.
     pub state_file: PathBuf,
     /// Where Prometheus scrapes HAProxy, in the form of `bind`.
-    pub metrics: Option<String>,
+    pub prometheus_bind: Option<String>,
     /// The syslog socket; no log where it is `None`.
     pub log: Option<PathBuf>,
     /// Whom HAProxy becomes after it was started as root.
     pub run_as: Option<RunAs>,
     /// How a running HAProxy is told to read its file again.
-    pub reload: Reload,
+    pub reload: ReloadMethod,
     /// How the set of servers is changed.
-    pub changes: Changes,
+    pub update_mode: UpdateMode,
     /// The least time between two reloads. A change that needs one waits for it; the first does not.
-    pub reload_gap: Duration,
+    pub min_reload_interval: Duration,
     /// HAProxy's own timeouts.
     pub timeouts: Timeouts,
     /// How long doproxy waits for HAProxy.
@@ -59,7 +59,7 @@ impl Options {
     pub fn new(config_file: impl Into<PathBuf>) -> Self {
         let config_file = config_file.into();
         Self {
-            state_file: beside(&config_file, "state"),
+            state_file: sibling(&config_file, "state"),
             config_file,
             template: None,
             // Not by `PATH`, in which users other than root do not have it.
@@ -69,20 +69,20 @@ impl Options {
             server_port: 80,
             health_path: "/".into(),
             check_interval: Duration::from_secs(2),
-            max_sessions: 200,
+            maxconn: 200,
             // Its slots grow along with its share. A client waits for one in the queue, and no longer than this.
             slow_start: Duration::from_secs(10),
             stats_socket: "/run/haproxy/admin.sock".into(),
-            metrics: None,
+            prometheus_bind: None,
             log: Some("/dev/log".into()),
             run_as: Some(RunAs {
                 user: "haproxy".into(),
                 group: "haproxy".into(),
                 chroot: Some("/var/lib/haproxy".into()),
             }),
-            reload: Reload::MasterSocket("/run/haproxy-master.sock".into()),
-            changes: Changes::AtRunTime,
-            reload_gap: Duration::from_secs(5),
+            reload: ReloadMethod::MasterSocket("/run/haproxy-master.sock".into()),
+            update_mode: UpdateMode::Dynamic,
+            min_reload_interval: Duration::from_secs(5),
             timeouts: Timeouts::default(),
             deadlines: Deadlines::default(),
         }
@@ -90,7 +90,7 @@ impl Options {
 }
 
 /// The file beside `file` whose name has `.suffix` after it.
-pub(super) fn beside(file: &Path, suffix: &str) -> PathBuf {
+pub(super) fn sibling(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".");
     name.push(suffix);
@@ -110,7 +110,7 @@ pub struct RunAs {
 
 /// How a running HAProxy is told to read its file again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reload {
+pub enum ReloadMethod {
     /// By the master's own socket (`haproxy -W -S PATH`): says whether it worked, and shows workers of before.
     MasterSocket(PathBuf),
     /// By a program and its arguments, such as `systemctl reload haproxy`; no shell is between.
@@ -119,12 +119,12 @@ pub enum Reload {
 
 /// How the set of servers is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Changes {
+pub enum UpdateMode {
     /// While HAProxy runs, where it can; else by a reload.
     #[default]
-    AtRunTime,
+    Dynamic,
     /// By a reload, each of them.
-    ByReload,
+    ReloadOnly,
 }
 
 /// HAProxy's own timeouts; see its configuration manual, section 4.2.
@@ -177,12 +177,12 @@ pub struct Deadlines {
     /// For a reload, from the order to a new worker that answers.
     pub reload: Duration,
     /// For an answer on a socket.
-    pub answer: Duration,
+    pub response: Duration,
 }
 
 impl Default for Deadlines {
     fn default() -> Self {
-        Self { check: Duration::from_secs(30), reload: Duration::from_secs(30), answer: Duration::from_secs(5) }
+        Self { check: Duration::from_secs(30), reload: Duration::from_secs(30), response: Duration::from_secs(5) }
     }
 }
 
@@ -192,7 +192,7 @@ const FAST_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The options as the template sees them: all of them are known to be harmless in a configuration file.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Setup {
+pub(super) struct TemplateContext {
     fleet: String,
     backend: &'static str,
     bind: Vec<String>,
@@ -202,23 +202,23 @@ pub(super) struct Setup {
     fast_check_interval: String,
     slow_start: String,
     max_sessions: u32,
-    timeouts: WrittenTimeouts,
+    timeouts: TimeoutsContext,
     stats_socket: String,
     state_file: String,
     metrics: String,
     log: String,
-    run_as: Option<WrittenRunAs>,
+    run_as: Option<RunAsContext>,
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct WrittenRunAs {
+struct RunAsContext {
     user: String,
     group: String,
     chroot: String,
 }
 
 #[derive(Debug, Clone, Serialize)]
-struct WrittenTimeouts {
+struct TimeoutsContext {
     connect: String,
     client: String,
     server: String,
@@ -231,7 +231,7 @@ struct WrittenTimeouts {
     hard_stop_after: String,
 }
 
-impl Setup {
+impl TemplateContext {
     /// Checks the options, with another state file where `state_file` says so.
     pub(super) fn new(options: &Options, state_file: &Path) -> Result<Self, InvalidName> {
         if options.bind.is_empty() {
@@ -240,10 +240,10 @@ impl Setup {
         if options.server_port == 0 {
             return Err(invalid("the server port", "0", "from 1 to 65535"));
         }
-        if options.max_sessions == 0 {
+        if options.maxconn == 0 {
             return Err(invalid("the most sessions of a server", "0", "at least 1"));
         }
-        if let Reload::Command(words) = &options.reload
+        if let ReloadMethod::Command(words) = &options.reload
             && words.is_empty()
         {
             return Err(invalid("the reload command", "", "a program and its arguments"));
@@ -255,33 +255,33 @@ impl Setup {
             bind: options.bind.iter().map(|text| bind(text)).collect::<Result<_, _>>()?,
             server_port: options.server_port,
             health_path: health_path(&options.health_path)?,
-            check_interval: time("the check interval", options.check_interval)?,
-            fast_check_interval: time("the check interval", options.check_interval.min(FAST_CHECK_INTERVAL))?,
-            slow_start: time("the slow start", options.slow_start)?,
-            max_sessions: options.max_sessions,
-            timeouts: WrittenTimeouts {
-                connect: time("the timeout `connect`", timeouts.connect)?,
-                client: time("the timeout `client`", timeouts.client)?,
-                server: time("the timeout `server`", timeouts.server)?,
-                http_request: time("the timeout `http_request`", timeouts.http_request)?,
-                http_keep_alive: time("the timeout `http_keep_alive`", timeouts.http_keep_alive)?,
-                queue: time("the timeout `queue`", timeouts.queue)?,
-                tunnel: time("the timeout `tunnel`", timeouts.tunnel)?,
-                client_fin: time("the timeout `client_fin`", timeouts.client_fin)?,
-                check: time("the timeout `check`", timeouts.check)?,
-                hard_stop_after: time("the timeout `hard_stop_after`", timeouts.hard_stop_after)?,
+            check_interval: format_time("the check interval", options.check_interval)?,
+            fast_check_interval: format_time("the check interval", options.check_interval.min(FAST_CHECK_INTERVAL))?,
+            slow_start: format_time("the slow start", options.slow_start)?,
+            max_sessions: options.maxconn,
+            timeouts: TimeoutsContext {
+                connect: format_time("the timeout `connect`", timeouts.connect)?,
+                client: format_time("the timeout `client`", timeouts.client)?,
+                server: format_time("the timeout `server`", timeouts.server)?,
+                http_request: format_time("the timeout `http_request`", timeouts.http_request)?,
+                http_keep_alive: format_time("the timeout `http_keep_alive`", timeouts.http_keep_alive)?,
+                queue: format_time("the timeout `queue`", timeouts.queue)?,
+                tunnel: format_time("the timeout `tunnel`", timeouts.tunnel)?,
+                client_fin: format_time("the timeout `client_fin`", timeouts.client_fin)?,
+                check: format_time("the timeout `check`", timeouts.check)?,
+                hard_stop_after: format_time("the timeout `hard_stop_after`", timeouts.hard_stop_after)?,
             },
             stats_socket: path("the stats socket", &options.stats_socket)?,
             state_file: path("the state file", state_file)?,
-            metrics: options.metrics.as_deref().map(bind).transpose()?.unwrap_or_default(),
+            metrics: options.prometheus_bind.as_deref().map(bind).transpose()?.unwrap_or_default(),
             log: options.log.as_deref().map(|log| path("the syslog socket", log)).transpose()?.unwrap_or_default(),
             run_as: options.run_as.as_ref().map(run_as).transpose()?,
         })
     }
 }
 
-fn run_as(run_as: &RunAs) -> Result<WrittenRunAs, InvalidName> {
-    Ok(WrittenRunAs {
+fn run_as(run_as: &RunAs) -> Result<RunAsContext, InvalidName> {
+    Ok(RunAsContext {
         user: account("the user of HAProxy", &run_as.user)?,
         group: account("the group of HAProxy", &run_as.group)?,
         chroot: run_as.chroot.as_deref().map(|dir| path("the chroot", dir)).transpose()?.unwrap_or_default(),
@@ -330,7 +330,7 @@ fn path(what: &'static str, path: &Path) -> Result<String, InvalidName> {
 }
 
 /// A time as HAProxy writes it, in the largest unit that is exact. HAProxy counts milliseconds in 31 bits.
-fn time(what: &'static str, duration: Duration) -> Result<String, InvalidName> {
+fn format_time(what: &'static str, duration: Duration) -> Result<String, InvalidName> {
     let ms = u32::try_from(duration.as_millis()).ok().filter(|ms| (1..1 << 31).contains(ms));
     let Some(ms) = ms else {
         return Err(invalid(what, &format!("{duration:?}"), "from a millisecond to 24 days"));
@@ -347,8 +347,8 @@ fn time(what: &'static str, duration: Duration) -> Result<String, InvalidName> {
 mod tests {
     use super::*;
 
-    fn setup(options: &Options) -> Result<Setup, InvalidName> {
-        Setup::new(options, &options.state_file)
+    fn setup(options: &Options) -> Result<TemplateContext, InvalidName> {
+        TemplateContext::new(options, &options.state_file)
     }
 
     #[test]
@@ -384,12 +384,12 @@ mod tests {
 
     #[test]
     fn a_time_is_written_in_the_largest_exact_unit() {
-        let written = |ms| time("it", Duration::from_millis(ms)).unwrap();
+        let written = |ms| format_time("it", Duration::from_millis(ms)).unwrap();
 
         assert_eq!(
             [written(7_200_000), written(90_000), written(60_000), written(1500)],
             ["2h", "90s", "1m", "1500ms"]
         );
-        assert!(time("it", Duration::ZERO).is_err());
+        assert!(format_time("it", Duration::ZERO).is_err());
     }
 }

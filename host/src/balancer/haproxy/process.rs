@@ -12,16 +12,16 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use super::command::cleaned;
-use super::reload::processes;
-use super::runtime::{Backoff, Socket};
+use super::reload::query_processes;
+use super::reload_command::clean_output;
+use super::runtime_api::{Backoff, Socket};
 use super::{HaProxyError, SocketError};
 
 /// How long a start and an end may take.
-const DEADLINE: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many of its last words are kept for an error.
-const KEPT_LINES: usize = 50;
+const MAX_STDERR_LINES: usize = 50;
 
 /// A running HAProxy: a master and its workers. They end with this value.
 #[derive(Debug)]
@@ -46,8 +46,9 @@ impl Process {
         })?;
         let mut process = Self { child };
         let last_words = Arc::new(Mutex::new(VecDeque::new()));
-        let listener = process.child.stderr.take().map(|pipe| tokio::spawn(listen_to(pipe, Arc::clone(&last_words))));
-        let until = Instant::now() + DEADLINE;
+        let listener =
+            process.child.stderr.take().map(|pipe| tokio::spawn(collect_stderr(pipe, Arc::clone(&last_words))));
+        let until = Instant::now() + TIMEOUT;
         let mut backoff = Backoff::until(until);
         loop {
             if let Ok(Some(status)) = process.child.try_wait() {
@@ -56,17 +57,17 @@ impl Process {
                     let _ = listener.await;
                 }
                 let words: Vec<String> = last_words.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
-                return Err(HaProxyError::Ended {
+                return Err(HaProxyError::ProcessExited {
                     binary: PathBuf::from(binary),
                     status: status.to_string(),
-                    output: cleaned(&words.join("\n")),
+                    output: clean_output(&words.join("\n")),
                 });
             }
-            match processes(&Socket::new(master_socket, DEADLINE), Instant::now()).await {
-                Ok(processes) if processes.is_up() => return Ok(process),
+            match query_processes(&Socket::new(master_socket, TIMEOUT), Instant::now()).await {
+                Ok(processes) if processes.has_worker() => return Ok(process),
                 answer => {
                     if !backoff.wait().await {
-                        let after = DEADLINE;
+                        let after = TIMEOUT;
                         let starting = SocketError::TimedOut {
                             path: master_socket.to_owned(),
                             command: "show proc".into(),
@@ -87,7 +88,7 @@ impl Process {
     /// Ends HAProxy: asks it to, and kills it when it does not.
     pub async fn stop(mut self) {
         self.signal(Signal::SIGTERM);
-        if tokio::time::timeout(DEADLINE, self.child.wait()).await.is_err() {
+        if tokio::time::timeout(TIMEOUT, self.child.wait()).await.is_err() {
             // The error would be that it ended in this moment.
             let _ = self.child.kill().await;
         }
@@ -117,12 +118,12 @@ impl Drop for Process {
 }
 
 /// Keeps the last lines that HAProxy says, so that its pipe never fills.
-async fn listen_to(pipe: impl AsyncRead + Unpin, last_words: Arc<Mutex<VecDeque<String>>>) {
+async fn collect_stderr(pipe: impl AsyncRead + Unpin, last_words: Arc<Mutex<VecDeque<String>>>) {
     let mut lines = BufReader::new(pipe).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         tracing::debug!(target: "haproxy", "{line}");
         let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT_LINES {
+        if kept.len() == MAX_STDERR_LINES {
             kept.pop_front();
         }
         kept.push_back(line);

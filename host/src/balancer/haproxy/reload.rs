@@ -9,12 +9,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::command;
 use super::error::{ReloadError, SocketError};
-use super::plan::Version;
-use super::runtime::{Backoff, Command, Socket, fact};
-use super::{HaProxyError, Options, Reload};
-use crate::crash::around_async;
+use super::reload_command;
+use super::runtime_api::{Backoff, Command, Socket, info_field};
+use super::update_plan::Version;
+use super::{HaProxyError, Options, ReloadMethod};
+use crate::failpoint::failpoint_async;
 
 /// What `show proc` says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) struct Processes {
 
 impl Processes {
     /// Reads `show proc` (management guide, section 9.4); `None` where the text is none.
-    pub(super) fn read(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut found = Self { master: 0, reloads: 0, failed: 0, workers: Vec::new(), old_workers: Vec::new() };
         let mut old = false;
         for line in text.lines() {
@@ -59,7 +59,7 @@ impl Processes {
     }
 
     /// Whether there is a worker of the present configuration.
-    pub(super) fn is_up(&self) -> bool {
+    pub(super) fn has_worker(&self) -> bool {
         !self.workers.is_empty()
     }
 
@@ -77,10 +77,10 @@ impl Processes {
 }
 
 /// Whether the processes can be asked to reload at all: what to find out before anything is changed.
-pub(super) async fn is_possible(options: &Options) -> Result<(), SocketError> {
-    if let Reload::MasterSocket(path) = &options.reload {
-        let until = Instant::now() + options.deadlines.answer;
-        processes(&Socket::new(path, options.deadlines.answer), until).await?;
+pub(super) async fn check_reachable(options: &Options) -> Result<(), SocketError> {
+    if let ReloadMethod::MasterSocket(path) = &options.reload {
+        let until = Instant::now() + options.deadlines.response;
+        query_processes(&Socket::new(path, options.deadlines.response), until).await?;
     }
     Ok(())
 }
@@ -88,27 +88,33 @@ pub(super) async fn is_possible(options: &Options) -> Result<(), SocketError> {
 /// Orders a reload, and waits until a worker answers on the stats socket that was started by it.
 pub(super) async fn reload(options: &Options) -> Result<Worker, ReloadError> {
     let until = Instant::now() + options.deadlines.reload;
-    let stats = Socket::new(&options.stats_socket, options.deadlines.answer);
+    let stats = Socket::new(&options.stats_socket, options.deadlines.response);
     let before = match &options.reload {
-        Reload::MasterSocket(path) => {
-            let master = Socket::new(path, options.deadlines.answer);
-            around_async("reload by the master", by_master(&master, until)).await?
+        ReloadMethod::MasterSocket(path) => {
+            let master = Socket::new(path, options.deadlines.response);
+            failpoint_async("reload by the master", reload_by_master(&master, until)).await?
         }
-        Reload::Command(words) => {
-            let before = Before::ask(&stats).await;
-            by_command(words, options.deadlines.reload).await?;
+        ReloadMethod::Command(words) => {
+            let before = PreviousWorkers::query(&stats).await;
+            reload_by_command(words, options.deadlines.reload).await?;
             before
         }
     };
-    around_async("wait for the new worker", first_after(&before, &stats, until, options.deadlines.reload)).await
+    failpoint_async("wait for the new worker", wait_for_new_worker(&before, &stats, until, options.deadlines.reload))
+        .await
 }
 
 /// The first worker that answers and was not there before.
-async fn first_after(before: &Before, stats: &Socket, until: Instant, given: Duration) -> Result<Worker, ReloadError> {
+async fn wait_for_new_worker(
+    before: &PreviousWorkers,
+    stats: &Socket,
+    until: Instant,
+    given: Duration,
+) -> Result<Worker, ReloadError> {
     let mut backoff = Backoff::until(until);
     loop {
-        match worker(stats).await {
-            Ok(worker) if before.is_over_with(&worker) => return Ok(worker),
+        match query_worker(stats).await {
+            Ok(worker) if before.is_superseded_by(&worker) => return Ok(worker),
             now => {
                 if !backoff.wait().await {
                     return Err(now.map_or_else(Into::into, |_| ReloadError::NoNewWorker(given)));
@@ -134,86 +140,87 @@ pub(super) struct Worker {
 #[cfg(test)]
 impl Worker {
     /// A worker without servers.
-    pub(super) fn that_is(pid: u32, started: SystemTime) -> Self {
+    pub(super) fn for_test(pid: u32, started: SystemTime) -> Self {
         Self { pid, uptime_s: 0, started, version: None, state: Ok(String::new()) }
     }
 }
 
 /// The worker that answers on the stats socket.
-pub(super) async fn worker(stats: &Socket) -> Result<Worker, SocketError> {
-    let [facts, servers] = stats.ask_each([Command::ShowInfo, Command::ShowServersState]).await?;
+pub(super) async fn query_worker(stats: &Socket) -> Result<Worker, SocketError> {
+    let [facts, servers] = stats.query_each([Command::ShowInfo, Command::ShowServersState]).await?;
     let facts = facts?;
-    let number = |key| fact(&facts, key).and_then(|value| value.parse::<u64>().ok());
+    let number = |key| info_field(&facts, key).and_then(|value| value.parse::<u64>().ok());
     let pid = number("Pid").and_then(|pid| u32::try_from(pid).ok());
     match (pid, number("Uptime_sec")) {
         (Some(pid), Some(uptime_s)) => Ok(Worker {
             pid,
             uptime_s,
             started: SystemTime::now().checked_sub(Duration::from_secs(uptime_s)).unwrap_or(SystemTime::UNIX_EPOCH),
-            version: fact(&facts, "Version").and_then(Version::read),
+            version: info_field(&facts, "Version").and_then(Version::parse),
             state: servers,
         }),
-        _ => Err(stats.nonsense(Command::ShowInfo, &facts)),
+        _ => Err(stats.unexpected_response(Command::ShowInfo, &facts)),
     }
 }
 
 /// By what a worker that was started by a reload is told from those of before.
 #[derive(Debug)]
-enum Before {
+enum PreviousWorkers {
     /// The process ids of before.
-    Workers(Vec<u32>),
+    Known(Vec<u32>),
     /// A worker was there and did not say its id; the reload was ordered then.
-    Silent(Instant),
+    Unresponsive(Instant),
 }
 
-impl Before {
-    async fn ask(stats: &Socket) -> Self {
-        match worker(stats).await {
-            Ok(worker) => Self::Workers(vec![worker.pid]),
+impl PreviousWorkers {
+    async fn query(stats: &Socket) -> Self {
+        match query_worker(stats).await {
+            Ok(worker) => Self::Known(vec![worker.pid]),
             // Nobody is there.
-            Err(SocketError::Unreachable { .. }) => Self::Workers(Vec::new()),
-            Err(_) => Self::Silent(Instant::now()),
+            Err(SocketError::Unreachable { .. }) => Self::Known(Vec::new()),
+            Err(_) => Self::Unresponsive(Instant::now()),
         }
     }
 
-    fn is_over_with(&self, worker: &Worker) -> bool {
+    fn is_superseded_by(&self, worker: &Worker) -> bool {
         match self {
-            Self::Workers(pids) => !pids.contains(&worker.pid),
-            Self::Silent(ordered) => worker.uptime_s <= ordered.elapsed().as_secs(),
+            Self::Known(pids) => !pids.contains(&worker.pid),
+            Self::Unresponsive(ordered) => worker.uptime_s <= ordered.elapsed().as_secs(),
         }
     }
 }
 
 /// The processes; patient with a master that is executing itself anew.
-pub(super) async fn processes(master: &Socket, until: Instant) -> Result<Processes, SocketError> {
+pub(super) async fn query_processes(master: &Socket, until: Instant) -> Result<Processes, SocketError> {
     let mut backoff = Backoff::until(until);
     loop {
-        let answer = master.ask_master(Command::ShowProc).await;
-        let read =
-            answer.and_then(|text| Processes::read(&text).ok_or_else(|| master.nonsense(Command::ShowProc, &text)));
+        let answer = master.query_master(Command::ShowProc).await;
+        let read = answer.and_then(|text| {
+            Processes::parse(&text).ok_or_else(|| master.unexpected_response(Command::ShowProc, &text))
+        });
         match read {
-            Err(error) if !is_final(&error) && backoff.wait().await => {}
+            Err(error) if !is_permanent(&error) && backoff.wait().await => {}
             read => return read,
         }
     }
 }
 
 /// Whether waiting cannot help: there is no such socket, or it is not for us.
-fn is_final(error: &SocketError) -> bool {
+fn is_permanent(error: &SocketError) -> bool {
     use std::io::ErrorKind::{NotFound, PermissionDenied};
     matches!(error, SocketError::Unreachable { source, .. } if matches!(source.kind(), NotFound | PermissionDenied))
 }
 
 /// Reloads, and answers the workers of before.
-async fn by_master(master: &Socket, until: Instant) -> Result<Before, ReloadError> {
-    let before = processes(master, until).await?;
-    let workers = || Before::Workers(before.workers.iter().chain(&before.old_workers).copied().collect());
+async fn reload_by_master(master: &Socket, until: Instant) -> Result<PreviousWorkers, ReloadError> {
+    let before = query_processes(master, until).await?;
+    let workers = || PreviousWorkers::Known(before.workers.iter().chain(&before.old_workers).copied().collect());
     let left = until.saturating_duration_since(Instant::now());
-    match master.within(left).ask_master(Command::Reload).await {
+    match master.with_timeout(left).query_master(Command::Reload).await {
         Ok(answer) if answer.starts_with("Success=1") => return Ok(workers()),
         Ok(answer) if answer.starts_with("Success=0") => {
             let log = answer.split_once("--\n").map_or("", |(_, log)| log);
-            return Err(ReloadError::Failed(command::cleaned(log)));
+            return Err(ReloadError::Failed(reload_command::clean_output(log)));
         }
         // 2.6 says nothing, and may reset the connection while it executes itself.
         Ok(_) | Err(SocketError::Unreachable { .. }) => {}
@@ -221,28 +228,29 @@ async fn by_master(master: &Socket, until: Instant) -> Result<Before, ReloadErro
     }
     let mut backoff = Backoff::until(until);
     loop {
-        let now = processes(master, until).await?;
+        let now = query_processes(master, until).await?;
         if let Some(outcome) = now.outcome(&before) {
             return outcome.map(|()| workers());
         }
         if !backoff.wait().await {
-            return Err(ReloadError::NoNewWorker(backoff.given()));
+            return Err(ReloadError::NoNewWorker(backoff.total()));
         }
     }
 }
 
-async fn by_command(words: &[String], deadline: Duration) -> Result<(), ReloadError> {
+async fn reload_by_command(words: &[String], deadline: Duration) -> Result<(), ReloadError> {
     let Some((program, arguments)) = words.split_first() else { return Ok(()) };
     let (program, arguments) = (Path::new(program), arguments.iter().map(String::as_str).collect::<Vec<_>>());
-    let ended =
-        command::run(program, &arguments, deadline).await.map_err(|error| ReloadError::Other(Box::new(error)))?;
+    let ended = reload_command::run(program, &arguments, deadline)
+        .await
+        .map_err(|error| ReloadError::Other(Box::new(error)))?;
     if ended.status.success() {
         return Ok(());
     }
     Err(ReloadError::Command {
-        command: command::written(program, &arguments),
+        command: reload_command::command_line(program, &arguments),
         status: ended.status.to_string(),
-        output: command::cleaned(&ended.output),
+        output: reload_command::clean_output(&ended.output),
     })
 }
 
@@ -256,46 +264,46 @@ impl From<HaProxyError> for ReloadError {
 mod tests {
     use super::*;
 
-    fn shown(reloads: &str, workers: &str) -> Processes {
+    fn parse_processes(reloads: &str, workers: &str) -> Processes {
         let head = "#<PID>          <type>          <reloads>       <uptime>        <version>      \n";
-        Processes::read(&format!("{head}10 master {reloads} 0d00h02m07s 2.6.12\n# workers\n{workers}# programs\n\n"))
+        Processes::parse(&format!("{head}10 master {reloads} 0d00h02m07s 2.6.12\n# workers\n{workers}# programs\n\n"))
             .unwrap()
     }
 
     #[test]
     fn processes_are_read_with_their_age() {
-        let processes = shown("5 [failed: 2]", "12 worker 0 0d 2.6\n# old workers\n11 worker 1 0d 2.6\n");
+        let processes = parse_processes("5 [failed: 2]", "12 worker 0 0d 2.6\n# old workers\n11 worker 1 0d 2.6\n");
 
         assert_eq!(
             processes,
             Processes { master: 10, reloads: 5, failed: 2, workers: vec![12], old_workers: vec![11] }
         );
-        assert_eq!(Processes::read("Unknown command"), None);
+        assert_eq!(Processes::parse("Unknown command"), None);
     }
 
-    fn worker_that_is_up_for(uptime_s: u64) -> Worker {
-        Worker { uptime_s, ..Worker::that_is(11, SystemTime::UNIX_EPOCH) }
+    fn worker_with_uptime(uptime_s: u64) -> Worker {
+        Worker { uptime_s, ..Worker::for_test(11, SystemTime::UNIX_EPOCH) }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_of_before_that_was_slow_is_not_taken_for_a_new_one() {
-        let (_dir, socket) = silent_socket();
-        let before = Before::ask(&socket).await;
+        let (_dir, socket) = unresponsive_socket();
+        let before = PreviousWorkers::query(&socket).await;
         tokio::time::advance(Duration::from_secs(3)).await;
 
-        assert!(!before.is_over_with(&worker_that_is_up_for(10)));
-        assert!(before.is_over_with(&worker_that_is_up_for(2)));
+        assert!(!before.is_superseded_by(&worker_with_uptime(10)));
+        assert!(before.is_superseded_by(&worker_with_uptime(2)));
     }
 
     #[tokio::test]
     async fn where_nobody_was_there_before_whoever_answers_is_new() {
-        let before = Before::ask(&Socket::new(Path::new("/nowhere/sock"), Duration::from_secs(5))).await;
+        let before = PreviousWorkers::query(&Socket::new(Path::new("/nowhere/sock"), Duration::from_secs(5))).await;
 
-        assert!(before.is_over_with(&worker_that_is_up_for(10)));
+        assert!(before.is_superseded_by(&worker_with_uptime(10)));
     }
 
     /// A socket that never answers.
-    fn silent_socket() -> (impl Sized, Socket) {
+    fn unresponsive_socket() -> (impl Sized, Socket) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sock");
         let listener = tokio::net::UnixListener::bind(&path).unwrap();
@@ -304,11 +312,12 @@ mod tests {
 
     #[test]
     fn a_reload_has_worked_when_the_counter_moved_and_a_new_worker_is_there() {
-        let before = shown("0 [failed: 0]", "11 worker 0 0d 2.6\n");
+        let before = parse_processes("0 [failed: 0]", "11 worker 0 0d 2.6\n");
 
-        let under_way = shown("0 [failed: 0]", "11 worker 0 0d 2.6\n").outcome(&before);
-        let worked = shown("1 [failed: 0]", "12 worker 0 0d 2.6\n# old workers\n11 worker 1 0d 2.6\n").outcome(&before);
-        let failed = shown("1 [failed: 1]", "11 worker 1 0d 2.6\n").outcome(&before);
+        let under_way = parse_processes("0 [failed: 0]", "11 worker 0 0d 2.6\n").outcome(&before);
+        let worked = parse_processes("1 [failed: 0]", "12 worker 0 0d 2.6\n# old workers\n11 worker 1 0d 2.6\n")
+            .outcome(&before);
+        let failed = parse_processes("1 [failed: 1]", "11 worker 1 0d 2.6\n").outcome(&before);
 
         assert!(under_way.is_none());
         assert!(matches!(worked, Some(Ok(()))));

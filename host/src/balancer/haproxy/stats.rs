@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::runtime::fact;
+use super::desired_server::droplet_of;
+use super::runtime_api::info_field;
 use super::table::{Row, Table};
-use super::wanted::droplet_of;
 use crate::balancer::{ProcessStats, ServerStats, Stats};
 use crate::model::{DropletId, Load};
 
@@ -13,13 +13,13 @@ const BACKEND_ROW: &str = "BACKEND";
 
 /// Reads `show info` and `show stat` of the worker, and `show stat` of workers of before; `None` where the text is
 /// not of that form.
-pub(super) fn read(info: &str, stat: &str, old_workers: &[String]) -> Option<Stats> {
-    let uptime_s = fact(info, "Uptime_sec")?.parse().ok()?;
+pub(super) fn parse(info: &str, stat: &str, old_workers: &[String]) -> Option<Stats> {
+    let uptime_s = info_field(info, "Uptime_sec")?.parse().ok()?;
     let old = old_sessions(old_workers);
     let table = Table::csv(stat)?;
     let process = ProcessStats {
-        version: plain(fact(info, "Version").unwrap_or_default()),
-        pid: fact(info, "Pid").and_then(|pid| pid.parse().ok()).unwrap_or(0),
+        version: strip_control(info_field(info, "Version").unwrap_or_default()),
+        pid: info_field(info, "Pid").and_then(|pid| pid.parse().ok()).unwrap_or(0),
         ..ProcessStats::default()
     };
     let mut stats = Stats { uptime_s, process, ..Stats::default() };
@@ -67,7 +67,11 @@ fn server(id: DropletId, row: &Row<'_>, old_sessions: u32) -> ServerStats {
         id,
         healthy: up && matches!(check, "L7OK" | "L7OKC" | "L6OK" | "L4OK"),
         check_passed: up && matches!(check, "L7OK" | "L7OKC"),
-        status: if check.is_empty() { plain(status) } else { plain(&format!("{status}, {}", words_of(check, row))) },
+        status: if check.is_empty() {
+            strip_control(status)
+        } else {
+            strip_control(&format!("{status}, {}", describe_check(check, row)))
+        },
         sessions,
         load: Load {
             sessions,
@@ -84,7 +88,7 @@ fn server(id: DropletId, row: &Row<'_>, old_sessions: u32) -> ServerStats {
 }
 
 /// The result of a check with what explains it: `L7STS 503`, `L4CON Connection refused`.
-fn words_of(check: &str, row: &Row<'_>) -> String {
+fn describe_check(check: &str, row: &Row<'_>) -> String {
     let mut words = check.to_owned();
     for column in ["check_code", "last_chk"] {
         if let Some(text) = row.text(column).filter(|text| *text != "-1") {
@@ -96,7 +100,7 @@ fn words_of(check: &str, row: &Row<'_>) -> String {
 }
 
 /// Text without what could command a terminal.
-fn plain(text: &str) -> String {
+fn strip_control(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
 
@@ -106,14 +110,14 @@ mod tests {
 
     const HEADER: &str = "# pxname,svname,qcur,scur,slim,stot,econ,eresp,status,weight,check_status,check_code,hrsp_5xx,req_tot,rtime,last_chk,\n";
 
-    fn of(rows: &str, old: &[&str]) -> Stats {
+    fn parse_rows(rows: &str, old: &[&str]) -> Stats {
         let old: Vec<String> = old.iter().map(|rows| format!("{HEADER}{rows}")).collect();
-        read("Name: HAProxy\nVersion: 2.6.12\nUptime_sec: 42\nPid: 7", &format!("{HEADER}{rows}"), &old).unwrap()
+        parse("Name: HAProxy\nVersion: 2.6.12\nUptime_sec: 42\nPid: 7", &format!("{HEADER}{rows}"), &old).unwrap()
     }
 
     #[test]
     fn the_load_of_the_fleet_is_read_and_other_servers_are_left_out() {
-        let stats = of(
+        let stats = parse_rows(
             "droplets,web-7,1,3,200,500,2,3,UP,100,L7OK,200,4,,12,,\ndroplets,blog,9,9,,9,,,UP,1,,,,,,,\n\
              droplets,BACKEND,5,12,1000,600,0,0,UP,100,,,0,700,9,,\n",
             &[],
@@ -142,7 +146,7 @@ mod tests {
             "droplets,web-7,0,3,,9,,,UP,1,,,,,,,\n",
         ];
 
-        let stats = of("droplets,web-7,0,1,200,5,,,UP,100,L7OK,,,,,,\n", &old);
+        let stats = parse_rows("droplets,web-7,0,1,200,5,,,UP,100,L7OK,,,,,,\n", &old);
 
         assert_eq!((stats.servers[0].sessions, stats.servers[0].load.sessions), (6, 6));
     }
@@ -165,7 +169,7 @@ mod tests {
             ("NOLB", "L7OK", (false, false)),
         ];
         for (status, check, expected) in cases {
-            let stats = of(&format!("droplets,web-7,0,1,200,5,,,{status},100,{check},,,,,,\n"), &[]);
+            let stats = parse_rows(&format!("droplets,web-7,0,1,200,5,,,{status},100,{check},,,,,,\n"), &[]);
 
             assert_eq!((stats.servers[0].healthy, stats.servers[0].check_passed), expected, "{status} {check}");
         }
@@ -173,21 +177,21 @@ mod tests {
 
     #[test]
     fn the_status_of_a_sick_server_says_why() {
-        let stats = of("droplets,web-7,0,1,200,5,,,DOWN,100,L4CON,,,,,Connection refused,\n", &[]);
+        let stats = parse_rows("droplets,web-7,0,1,200,5,,,DOWN,100,L4CON,,,,,Connection refused,\n", &[]);
 
         assert_eq!(stats.servers[0].status, "DOWN, L4CON Connection refused");
     }
 
     #[test]
     fn no_cell_of_a_status_can_command_the_terminal() {
-        let stats = of("droplets,web-7,0,1,200,5,,,DO\x0cWN,100,L4\x1b[2JCON,\x0c7,,,,re\x1bfused,\n", &[]);
+        let stats = parse_rows("droplets,web-7,0,1,200,5,,,DO\x0cWN,100,L4\x1b[2JCON,\x0c7,,,,re\x1bfused,\n", &[]);
 
         assert_eq!(stats.servers[0].status, "DOWN, L4[2JCON 7 refused");
     }
 
     #[test]
     fn text_that_is_no_statistics_is_none() {
-        assert_eq!(read("Uptime_sec: 1", "[3]: No such proxy.", &[]), None);
-        assert_eq!(read("Uptime_sec: soon", HEADER, &[]), None);
+        assert_eq!(parse("Uptime_sec: 1", "[3]: No such proxy.", &[]), None);
+        assert_eq!(parse("Uptime_sec: soon", HEADER, &[]), None);
     }
 }

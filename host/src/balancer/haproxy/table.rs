@@ -23,7 +23,7 @@ impl<'a> Table<'a> {
     pub(super) fn csv(text: &'a str) -> Option<Self> {
         let mut lines = text.lines().filter(|line| !line.is_empty());
         let columns = lines.next()?.strip_prefix("# ")?.split(',');
-        Some(Self { columns: numbered(columns), rows: lines.map(csv_cells).collect() })
+        Some(Self { columns: index_columns(columns), rows: lines.map(csv_cells).collect() })
     }
 
     /// Reads cells between blanks, after a line with the version `1` and a header `# a b c`.
@@ -32,7 +32,7 @@ impl<'a> Table<'a> {
         lines.next().filter(|version| *version == "1")?;
         let columns = lines.next()?.strip_prefix("# ")?.split_ascii_whitespace();
         let rows = lines.map(|line| line.split_ascii_whitespace().map(Cow::Borrowed).collect()).collect();
-        Some(Self { columns: numbered(columns), rows })
+        Some(Self { columns: index_columns(columns), rows })
     }
 
     /// The rows, in HAProxy's order.
@@ -54,7 +54,7 @@ impl<'a> Row<'a> {
     }
 }
 
-fn numbered<'a>(columns: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
+fn index_columns<'a>(columns: impl Iterator<Item = &'a str>) -> HashMap<&'a str, usize> {
     columns.enumerate().map(|(index, name)| (name, index)).collect()
 }
 

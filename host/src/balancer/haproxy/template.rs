@@ -9,8 +9,8 @@ use std::path::Path;
 
 use tera::{Context, ErrorKind, Kwargs, State, Tera, Value};
 
-use super::options::Setup;
-use super::wanted::Wanted;
+use super::desired_server::DesiredServer;
+use super::options::TemplateContext;
 use super::{HaProxyError, escape};
 
 /// The template that is used where the user has none; also the start for one's own.
@@ -74,7 +74,7 @@ impl Template {
     }
 
     /// The configuration of `servers`.
-    pub(super) fn render(&self, setup: &Setup, servers: &[Wanted]) -> Result<String, HaProxyError> {
+    pub(super) fn render(&self, setup: &TemplateContext, servers: &[DesiredServer]) -> Result<String, HaProxyError> {
         let failed = |error| template_error(&self.name, &error);
         let mut context = Context::from_serialize(setup).map_err(failed)?;
         context.insert_value("servers", Value::try_from_serializable(servers).map_err(failed)?);
@@ -102,12 +102,12 @@ fn template_error(name: &str, error: &tera::Error) -> HaProxyError {
 mod tests {
     use super::*;
     use crate::balancer::haproxy::Options;
-    use crate::balancer::haproxy::fixtures::server;
+    use crate::balancer::haproxy::test_support::server;
 
     fn render(template: &str) -> Result<String, HaProxyError> {
         let options = Options::new("/etc/haproxy/haproxy.cfg");
-        let setup = Setup::new(&options, &options.state_file)?;
-        Template::parse("own.cfg.tera", template)?.render(&setup, &Wanted::all(&[server(7)], 80)?)
+        let setup = TemplateContext::new(&options, &options.state_file)?;
+        Template::parse("own.cfg.tera", template)?.render(&setup, &DesiredServer::from_servers(&[server(7)], 80)?)
     }
 
     fn message(template: &str) -> String {

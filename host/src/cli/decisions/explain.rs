@@ -1,8 +1,8 @@
 //! `doproxy decisions explain`.
 
-use super::{Source, one};
+use super::{Source, select_one};
 use crate::cli::output::{self, say};
-use crate::record::Which;
+use crate::record::RecordSelector;
 use crate::record::explain::explain;
 
 #[derive(Debug, clap::Args)]
@@ -12,21 +12,21 @@ use crate::record::explain::explain;
 pub(super) struct Args {
     /// Which record.
     #[arg(value_name = "ID", allow_hyphen_values = true)]
-    which: Which,
+    record: RecordSelector,
     /// As JSON.
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
-    let archive = source.archive()?;
-    let recorded = archive.get(one(&archive, args.which)?)?;
+    let archive = source.open_log()?;
+    let recorded = archive.get(select_one(&archive, args.record)?)?;
     let components = source.components(&archive)?;
     let explanation = explain(&recorded, &components).await;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&explanation)?);
     } else {
-        output::foreign(explanation.to_string().trim());
+        output::untrusted(explanation.to_string().trim());
     }
     Ok(())
 }

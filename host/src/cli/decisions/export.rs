@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::Source;
 use crate::cli::output::{self, say};
-use crate::record::Selection;
-use crate::record::export::export;
+use crate::record::RecordRange;
+use crate::record::bundle::export;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -14,7 +14,7 @@ use crate::record::export::export;
 pub(super) struct Args {
     /// Which records.
     #[arg(value_name = "ID|A..B|all", allow_hyphen_values = true)]
-    which: Selection,
+    records: RecordRange,
     /// The file to write.
     #[arg(value_name = "FILE")]
     file: PathBuf,
@@ -24,8 +24,8 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
-    let archive = source.archive()?;
-    let ids = archive.select(args.which)?;
+    let archive = source.open_log()?;
+    let ids = archive.select(args.records)?;
     let components = source.components(&archive)?;
     let exported = export(&archive, &components, &ids, &args.file, Source::now()).await?;
     for missing in &exported.missing {

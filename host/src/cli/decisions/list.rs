@@ -5,8 +5,8 @@ use serde::Serialize;
 use super::Source;
 use crate::cli::output::{self, say};
 use crate::config::Span;
-use crate::model::{RecordId, Rung, Timestamp};
-use crate::record::{Gist, RecordError};
+use crate::model::{AnswerSource, RecordId, Timestamp};
+use crate::record::{RecordError, RecordSummary};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -26,22 +26,22 @@ pub(super) struct Args {
 
 /// A tick in a list.
 #[derive(Debug, Serialize)]
-struct Listed {
+struct ListEntry {
     id: RecordId,
     at: Timestamp,
-    gist: Gist,
+    summary: RecordSummary,
 }
 
 pub(super) fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
-    let archive = source.archive()?;
+    let archive = source.open_log()?;
     let since = args.since.map_or(Timestamp(0), |span| Source::now().minus(span.0));
     let mut listed = Vec::new();
     for id in archive.list(since, args.all, args.limit)?.into_iter().rev() {
-        match archive.without_series(id) {
+        match archive.get_without_series(id) {
             Ok(recorded) => {
-                listed.push(Listed { id, at: recorded.record.at, gist: Gist::of(&recorded.record) });
+                listed.push(ListEntry { id, at: recorded.record.at, summary: RecordSummary::new(&recorded.record) });
             }
-            Err(error @ RecordError::Damaged { .. }) => output::warn(error),
+            Err(error @ RecordError::Corrupt { .. }) => output::warn(error),
             Err(error) => return Err(error.into()),
         }
     }
@@ -50,15 +50,15 @@ pub(super) fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     if listed.is_empty() {
-        say!("{}", nothing(archive.count()?, args.all));
+        say!("{}", empty_message(archive.count()?, args.all));
     }
     for line in lines(&listed) {
-        output::foreign(&line);
+        output::untrusted(&line);
     }
     Ok(())
 }
 
-fn nothing(count: u64, all: bool) -> String {
+fn empty_message(count: u64, all: bool) -> String {
     if count == 0 {
         return "nothing was recorded yet".to_owned();
     }
@@ -66,34 +66,34 @@ fn nothing(count: u64, all: bool) -> String {
     format!("nothing was decided or changed in that time{more}")
 }
 
-fn lines(listed: &[Listed]) -> Vec<String> {
-    let width = |of: &dyn Fn(&Listed) -> usize| listed.iter().map(of).max().unwrap_or_default();
-    let policy = |listed: &Listed| listed.gist.policy.clone().unwrap_or_else(|| "-".to_owned());
-    let (ids, sizes) = (width(&|one| one.id.to_string().len()), width(&|one| sizes(&one.gist).chars().count()));
+fn lines(listed: &[ListEntry]) -> Vec<String> {
+    let width = |of: &dyn Fn(&ListEntry) -> usize| listed.iter().map(of).max().unwrap_or_default();
+    let policy = |listed: &ListEntry| listed.summary.policy.clone().unwrap_or_else(|| "-".to_owned());
+    let (ids, sizes) = (width(&|one| one.id.to_string().len()), width(&|one| sizes(&one.summary).chars().count()));
     let policies = width(&|one| policy(one).chars().count());
     listed
         .iter()
         .map(|one| {
-            let said = said(&one.gist);
-            let (sizes_of, policy) = (self::sizes(&one.gist), policy(one));
+            let said = describe_summary(&one.summary);
+            let (sizes_of, policy) = (self::sizes(&one.summary), policy(one));
             format!("{:>ids$}  {}  {sizes_of:sizes$}  {policy:policies$}  {said}", one.id.to_string(), one.at)
         })
         .collect()
 }
 
-fn sizes(gist: &Gist) -> String {
+fn sizes(gist: &RecordSummary) -> String {
     if gist.from == gist.to { format!("{}", gist.from) } else { format!("{} → {}", gist.from, gist.to) }
 }
 
 /// The reason, and what became of it.
-fn said(gist: &Gist) -> String {
+fn describe_summary(gist: &RecordSummary) -> String {
     let mut said = gist.reason.clone();
-    if !gist.cuts.is_empty() {
-        let wanted = if gist.wanted == gist.to { String::new() } else { format!("wanted {}, ", gist.wanted) };
-        said += &format!("; guard: {wanted}cut by {}", gist.cuts.join(", "));
+    if !gist.restrictions.is_empty() {
+        let wanted = if gist.recommended == gist.to { String::new() } else { format!("wanted {}, ", gist.recommended) };
+        said += &format!("; guard: {wanted}cut by {}", gist.restrictions.join(", "));
     }
     for (policy, rung) in &gist.failing {
-        let stand_in = if *rung == Rung::LastGood { "its last good component answered" } else { "held" };
+        let stand_in = if *rung == AnswerSource::LastGood { "its last good component answered" } else { "held" };
         said += &format!("; {policy} failed: {stand_in}");
     }
     if let Some(error) = &gist.error {
@@ -106,35 +106,35 @@ fn said(gist: &Gist) -> String {
 mod tests {
     use super::*;
 
-    fn listed(id: u64, gist: Gist) -> Listed {
-        Listed { id: RecordId(id), at: Timestamp(1_800_000_000_000 + id * 15_000), gist }
+    fn listed(id: u64, gist: RecordSummary) -> ListEntry {
+        ListEntry { id: RecordId(id), at: Timestamp(1_800_000_000_000 + id * 15_000), summary: gist }
     }
 
     #[test]
     fn a_tick_is_a_line_with_what_the_guard_made_of_it() {
-        let quiet = Gist {
+        let quiet = RecordSummary {
             from: 2,
             to: 2,
-            wanted: 2,
+            recommended: 2,
             policy: Some("target-tracking".to_owned()),
             reason: "25 sessions are within 10 % of the target".to_owned(),
-            cuts: vec![],
+            restrictions: vec![],
             failing: vec![],
             changes: 0,
             error: None,
         };
-        let grows = Gist {
+        let grows = RecordSummary {
             to: 10,
-            wanted: 12,
+            recommended: 12,
             reason: "120 sessions need 12".to_owned(),
-            cuts: vec!["max".to_owned()],
+            restrictions: vec!["max".to_owned()],
             changes: 1,
             ..quiet.clone()
         };
-        let fails = Gist {
+        let fails = RecordSummary {
             policy: None,
             reason: "it is held".to_owned(),
-            failing: vec![("spare".to_owned(), Rung::Hold)],
+            failing: vec![("spare".to_owned(), AnswerSource::Hold)],
             error: Some("no room".to_owned()),
             ..quiet.clone()
         };
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_empty_list_says_why() {
-        assert_eq!(nothing(0, false), "nothing was recorded yet");
-        assert_eq!(nothing(7, false), "nothing was decided or changed in that time; --all shows every tick");
+        assert_eq!(empty_message(0, false), "nothing was recorded yet");
+        assert_eq!(empty_message(7, false), "nothing was decided or changed in that time; --all shows every tick");
     }
 }

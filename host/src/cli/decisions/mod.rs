@@ -10,13 +10,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::app::App;
+use super::context::CommandContext;
 use super::{Global, plugin};
 use crate::clock::Clock;
-use crate::config::user_cache;
+use crate::config::user_cache_dir;
 use crate::model::{RecordId, Timestamp};
 use crate::plugin::{Limits, PluginHost, PluginSettings};
-use crate::record::{Archive, Components, RecordError, Selection, Which};
+use crate::record::{Components, LogReader, RecordError, RecordRange, RecordSelector};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -56,7 +56,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
 }
 
 /// How long a component may take that is asked again: what a busy machine made late then is no difference.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REPLAY_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Where records come from.
 struct Source<'a> {
@@ -70,35 +70,35 @@ impl Source<'_> {
     }
 
     /// The records; an empty archive where the fleet was never run.
-    fn archive(&self) -> anyhow::Result<Arc<Archive>> {
+    fn open_log(&self) -> anyhow::Result<Arc<LogReader>> {
         let path = match self.from {
             Some(path) => path.to_owned(),
-            None => App::load(self.global)?.history_file(),
+            None => CommandContext::load(self.global)?.metrics_database_file(),
         };
         if self.from.is_none() && !path.exists() {
             return Err(RecordError::Empty.into());
         }
-        Ok(Arc::new(Archive::look(&path, Self::now())?))
+        Ok(Arc::new(LogReader::open_read_only(&path, Self::now())?))
     }
 
     /// What runs components.
     fn host(&self) -> anyhow::Result<PluginHost> {
         let settings = match self.from {
-            None => App::load(self.global)?.config.plugins,
-            Some(_) => PluginSettings { cache_dir: user_cache(), ..PluginSettings::default() },
+            None => CommandContext::load(self.global)?.config.plugins,
+            Some(_) => PluginSettings { cache_dir: user_cache_dir(), ..PluginSettings::default() },
         };
-        let deadline = settings.limits.deadline.max(PATIENCE);
-        plugin::host(PluginSettings { limits: Limits { deadline, ..settings.limits }, ..settings })
+        let deadline = settings.limits.call_timeout.max(REPLAY_CALL_TIMEOUT);
+        plugin::host(PluginSettings { limits: Limits { call_timeout: deadline, ..settings.limits }, ..settings })
     }
 
-    fn components(&self, archive: &Arc<Archive>) -> anyhow::Result<Arc<Components>> {
+    fn components(&self, archive: &Arc<LogReader>) -> anyhow::Result<Arc<Components>> {
         Ok(Arc::new(Components::new(self.host()?, archive.clone())))
     }
 }
 
 /// The one record that is meant.
-fn one(archive: &Archive, which: Which) -> Result<RecordId, RecordError> {
-    let found = archive.select(Selection::One(which))?;
+fn select_one(archive: &LogReader, which: RecordSelector) -> Result<RecordId, RecordError> {
+    let found = archive.select(RecordRange::One(which))?;
     found.first().copied().ok_or(RecordError::Empty)
 }
 
@@ -106,20 +106,20 @@ fn one(archive: &Archive, which: Which) -> Result<RecordId, RecordError> {
 mod tests {
     use std::sync::Arc;
 
-    use crate::cli::{Reported, run};
+    use crate::cli::{AlreadyReported, run};
     use crate::config::Environment;
-    use crate::history::History;
+    use crate::history::TimeSeriesStore;
     use crate::model::Timestamp;
-    use crate::record::{DEFAULT_RETENTION, RecordError, Recorder, sample};
+    use crate::record::{DEFAULT_RETENTION, LogWriter, RecordError, decision_record};
 
     #[tokio::test]
     async fn each_verb_takes_a_file_in_place_of_a_configuration() {
         let dir = tempfile::tempdir().unwrap();
         let (file, bundle) = (dir.path().join("doproxy.history.db"), dir.path().join("three.bundle"));
         let now = Timestamp(1_800_000_000_000);
-        let recorder = Recorder::new(Arc::new(History::open(&file, now)), DEFAULT_RETENTION);
+        let recorder = LogWriter::new(Arc::new(TimeSeriesStore::open(&file, now)), DEFAULT_RETENTION);
         for sessions in [20.0, 25.0, 30.0] {
-            recorder.append(&sample::tick(now, sessions)).unwrap();
+            recorder.append(&decision_record::tick(now, sessions)).unwrap();
         }
         let (file, bundle) = (file.to_str().unwrap(), bundle.to_str().unwrap());
         let config = dir.path().join("none.yml");
@@ -141,8 +141,8 @@ mod tests {
             doproxy(rest).await.unwrap_or_else(|error| panic!("{rest:?}: {error:#}"));
         }
         // No component gave these answers.
-        assert!(doproxy(&["replay", "all", "--from", file]).await.unwrap_err().is::<Reported>());
-        assert!(doproxy(&["replay", bundle]).await.unwrap_err().is::<Reported>());
+        assert!(doproxy(&["replay", "all", "--from", file]).await.unwrap_err().is::<AlreadyReported>());
+        assert!(doproxy(&["replay", bundle]).await.unwrap_err().is::<AlreadyReported>());
         assert!(doproxy(&["show", "1", "--from", bundle]).await.unwrap_err().is::<RecordError>());
         assert!(doproxy(&["replay", "nothing"]).await.unwrap_err().to_string().contains("names no record"));
         // Without a configuration there is nothing to look at.

@@ -8,12 +8,12 @@ use serde::Serialize;
 
 use super::Source;
 use crate::cli::output::{self, Progress, say};
-use crate::cli::{Reported, Usage};
+use crate::cli::{AlreadyReported, UsageError};
 use crate::model::RecordId;
 use crate::plugin::Reference;
-use crate::record::other::{Compared, Other};
-use crate::record::replay::{Summary, replay_all};
-use crate::record::{Archive, RecordError, Selection};
+use crate::record::replay::{ReplaySummary, replay_all};
+use crate::record::what_if::{Comparison, WhatIf};
+use crate::record::{LogReader, RecordError, RecordRange};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -22,7 +22,7 @@ use crate::record::{Archive, RecordError, Selection};
 pub(super) struct Args {
     /// Which records, or a file that `export` wrote.
     #[arg(value_name = "ID|A..B|all|FILE", allow_hyphen_values = true)]
-    which: String,
+    records: String,
     /// Say what this policy would have decided in place of those that did, on the fleet and the load that there were.
     #[arg(long, value_name = "REF")]
     policy: Option<Reference>,
@@ -38,42 +38,42 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
-    let selected = args.which.parse::<Selection>();
-    let path = Path::new(&args.which);
+    let selected = args.records.parse::<RecordRange>();
+    let path = Path::new(&args.records);
     let (source, selection) = match selected {
         Ok(selection) => (Source { ..*source }, selection),
-        Err(_) if path.is_file() => (Source { from: Some(path), ..*source }, Selection::All),
-        Err(error) => return Err(Usage(format!("{error}, or a file that `export` wrote")).into()),
+        Err(_) if path.is_file() => (Source { from: Some(path), ..*source }, RecordRange::All),
+        Err(error) => return Err(UsageError(format!("{error}, or a file that `export` wrote")).into()),
     };
-    let archive = source.archive()?;
+    let archive = source.open_log()?;
     let ids = archive.select(selection)?;
     match &args.policy {
-        None => again(&source, &archive, &ids, args.json).await,
-        Some(policy) => other(&source, &archive, &ids, policy, args).await,
+        None => verify(&source, &archive, &ids, args.json).await,
+        Some(policy) => what_if(&source, &archive, &ids, policy, args).await,
     }
 }
 
-async fn again(source: &Source<'_>, archive: &Arc<Archive>, ids: &[RecordId], json: bool) -> anyhow::Result<()> {
+async fn verify(source: &Source<'_>, archive: &Arc<LogReader>, ids: &[RecordId], json: bool) -> anyhow::Result<()> {
     let components = source.components(archive)?;
     let progress = Progress::new();
-    let summary = replay_all(archive, &components, ids, |done| progress.at(done, ids.len())).await;
+    let summary = replay_all(archive, &components, ids, |done| progress.set_progress(done, ids.len())).await;
     progress.finish();
     let summary = summary?;
     if json {
         say!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
-        for line in verdict(&summary) {
-            output::foreign(&line);
+        for line in summary_lines(&summary) {
+            output::untrusted(&line);
         }
     }
-    if summary.differing.is_empty() { Ok(()) } else { Err(Reported.into()) }
+    if summary.differing.is_empty() { Ok(()) } else { Err(AlreadyReported.into()) }
 }
 
-fn verdict(summary: &Summary) -> Vec<String> {
+fn summary_lines(summary: &ReplaySummary) -> Vec<String> {
     let mut lines: Vec<String> = summary
         .differing
         .iter()
-        .flat_map(|verdict| verdict.differences.iter().map(|what| format!("{}: {what}", verdict.id)))
+        .flat_map(|verdict| verdict.mismatches.iter().map(|what| format!("{}: {what}", verdict.id)))
         .collect();
     let replayed = output::count(usize::try_from(summary.replayed).unwrap_or(usize::MAX), "record");
     lines.push(match summary.differing.len() {
@@ -85,15 +85,15 @@ fn verdict(summary: &Summary) -> Vec<String> {
 
 /// What `--policy --json` prints.
 #[derive(Debug, Serialize)]
-struct Diff {
+struct WhatIfOutput {
     replayed: usize,
     differing: usize,
-    ticks: Vec<Compared>,
+    ticks: Vec<Comparison>,
 }
 
-async fn other(
+async fn what_if(
     source: &Source<'_>,
-    archive: &Arc<Archive>,
+    archive: &Arc<LogReader>,
     ids: &[RecordId],
     reference: &Reference,
     args: &Args,
@@ -107,11 +107,11 @@ async fn other(
         Some(_) => "the other policy does not take this configuration",
         None => "the other policy does not take the recorded configuration; name its own with --policy-config",
     })?;
-    let mut other = Other::new(policy, config);
-    let mut diff = Diff { replayed: 0, differing: 0, ticks: Vec::new() };
+    let mut other = WhatIf::new(policy, config);
+    let mut diff = WhatIfOutput { replayed: 0, differing: 0, ticks: Vec::new() };
     for chunk in ids.chunks(256) {
         for recorded in archive.get_many(chunk)? {
-            let compared = other.ask(&recorded?).await;
+            let compared = other.evaluate(&recorded?).await;
             diff.replayed += 1;
             diff.differing += usize::from(compared.differs());
             if args.all || compared.differs() || compared.failure.is_some() {
@@ -124,52 +124,55 @@ async fn other(
         return Ok(());
     }
     for tick in &diff.ticks {
-        output::foreign(&compared(tick));
+        output::untrusted(&describe_comparison(tick));
     }
     let replayed = output::count(diff.replayed, "record");
     say!("{replayed}: {} would have come to another size by {reference}", diff.differing);
     Ok(())
 }
 
-fn compared(tick: &Compared) -> String {
+fn describe_comparison(tick: &Comparison) -> String {
     let said = tick.failure.as_deref().unwrap_or(&tick.reason);
     format!(
         "{}  {}  recorded {} → {}, theirs {} → {}: {} ({said})",
-        tick.id, tick.at, tick.from, tick.recorded, tick.from, tick.theirs, tick.wants
+        tick.id, tick.at, tick.from, tick.recorded, tick.from, tick.alternative, tick.outcome
     )
 }
 
 /// YAML, of which JSON is a part, as JSON text.
 fn read_config(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Usage(format!("cannot read --policy-config {}: {error}", path.display())))?;
+        .map_err(|error| UsageError(format!("cannot read --policy-config {}: {error}", path.display())))?;
     let value: serde_json::Value =
-        serde_yaml::from_str(&text).map_err(|error| Usage(format!("{}: {error}", path.display())))?;
+        serde_yaml::from_str(&text).map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
     Ok(value.to_string())
 }
 
 /// What the policy was told whose answer was taken first.
-fn recorded_config(archive: &Archive, ids: &[RecordId]) -> Result<String, RecordError> {
+fn recorded_config(archive: &LogReader, ids: &[RecordId]) -> Result<String, RecordError> {
     let Some(first) = ids.first() else { return Err(RecordError::Empty) };
-    let record = archive.without_series(*first)?.record;
-    let taken = record.chosen.and_then(|index| record.answers.get(index as usize)).or(record.answers.first());
+    let record = archive.get_without_series(*first)?.record;
+    let taken = record.selected.and_then(|index| record.evaluations.get(index as usize)).or(record.evaluations.first());
     Ok(taken.map_or_else(|| "{}".to_owned(), |answer| answer.config.clone()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::replay::{Difference, Verdict};
+    use crate::record::replay::{ReplayMismatch, ReplayResult};
 
     #[test]
     fn a_verdict_names_what_is_not_the_same() {
-        let fuel = Difference::Fuel { policy: "web".to_owned(), recorded: 100, now: 101 };
-        let differing = vec![Verdict { id: RecordId(4), differences: vec![fuel] }];
+        let fuel = ReplayMismatch::Fuel { policy: "web".to_owned(), recorded: 100, now: 101 };
+        let differing = vec![ReplayResult { id: RecordId(4), mismatches: vec![fuel] }];
 
         assert_eq!(
-            verdict(&Summary { replayed: 9, differing }),
+            summary_lines(&ReplaySummary { replayed: 9, differing }),
             ["4: web takes 101 fuel; recorded are 100", "9 records replayed, 1 not the same"]
         );
-        assert_eq!(verdict(&Summary { replayed: 1, differing: vec![] }), ["1 record replayed, the same to the bit"]);
+        assert_eq!(
+            summary_lines(&ReplaySummary { replayed: 1, differing: vec![] }),
+            ["1 record replayed, the same to the bit"]
+        );
     }
 }

@@ -2,18 +2,18 @@
 
 use serde::Serialize;
 
-use super::{Source, one};
+use super::{Source, select_one};
 use crate::cli::describe::describe;
 use crate::cli::output::{self, say};
 use crate::model::{ObservedDroplet, RecordId, Series, TickRecord};
-use crate::record::explain::number;
-use crate::record::{Recorded, Which};
+use crate::record::explain::format_number;
+use crate::record::{RecordSelector, StoredRecord};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Which record.
     #[arg(value_name = "ID", allow_hyphen_values = true)]
-    which: Which,
+    record: RecordSelector,
     /// As JSON, with every sample.
     #[arg(long)]
     json: bool,
@@ -21,7 +21,7 @@ pub(super) struct Args {
 
 /// What `--json` prints.
 #[derive(Debug, Serialize)]
-struct Shown<'a> {
+struct RecordOutput<'a> {
     id: RecordId,
     doproxy: &'a str,
     #[serde(flatten)]
@@ -29,23 +29,23 @@ struct Shown<'a> {
 }
 
 pub(super) fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
-    let archive = source.archive()?;
-    let recorded = archive.get(one(&archive, args.which)?)?;
+    let archive = source.open_log()?;
+    let recorded = archive.get(select_one(&archive, args.record)?)?;
     if args.json {
-        let shown = Shown { id: recorded.id, doproxy: &recorded.program, record: &recorded.record };
+        let shown = RecordOutput { id: recorded.id, doproxy: &recorded.doproxy_version, record: &recorded.record };
         say!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
     }
-    output::foreign(&text(&recorded)?);
+    output::untrusted(&text(&recorded)?);
     Ok(())
 }
 
-fn text(recorded: &Recorded) -> anyhow::Result<String> {
+fn text(recorded: &StoredRecord) -> anyhow::Result<String> {
     let record = &recorded.record;
     let seen = &record.observation;
     let mut lines = vec![
         format!("record {} of {}, {}", recorded.id, record.at, serde_yaml::to_string(&record.trigger)?.trim()),
-        format!("fleet {}, tick {}, doproxy {}", seen.fleet_name, seen.tick, recorded.program),
+        format!("fleet {}, tick {}, doproxy {}", seen.fleet_name, seen.tick, recorded.doproxy_version),
         String::new(),
         describe(record),
         String::new(),
@@ -54,13 +54,13 @@ fn text(recorded: &Recorded) -> anyhow::Result<String> {
     lines.extend(seen.fleet.iter().map(|one| droplet(one, record)));
     lines.extend([String::new(), "series".to_owned()]);
     lines.extend(seen.metrics.iter().map(series));
-    for answer in &record.answers {
+    for answer in &record.evaluations {
         lines.extend([
             String::new(),
             format!("{}: {}", answer.policy, answer.reference),
             format!("  digest    {}", answer.digest),
             format!("  told      {}", answer.config),
-            format!("  took      {} fuel, {} µs", answer.fuel, answer.micros),
+            format!("  took      {} fuel, {} µs", answer.fuel, answer.duration_us),
             format!("  state     {}", state(&answer.state)),
             format!("  returned  {}", state(&answer.decision.state)),
         ]);
@@ -84,7 +84,7 @@ fn droplet(droplet: &ObservedDroplet, record: &TickRecord) -> String {
     let protected = if droplet.protected { ", protected" } else { "" };
     let load = droplet
         .load
-        .map(|load| format!(", {} sessions, {} requests/s", load.sessions, number(load.requests_per_second)));
+        .map(|load| format!(", {} sessions, {} requests/s", load.sessions, format_number(load.requests_per_second)));
     let name = &droplet.name;
     format!("  {name}{id}: {} for {since} s, {health}{protected}{}", droplet.phase, load.unwrap_or_default())
 }
@@ -95,12 +95,12 @@ fn series(series: &Series) -> String {
     let values = series.samples.iter().map(|sample| sample.value);
     let (least, most) = (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max));
     let newest = match series.samples.last() {
-        Some(newest) => format!("{} {}", number(newest.value), series.unit),
+        Some(newest) => format!("{} {}", format_number(newest.value), series.unit),
         None => "no sample".to_owned(),
     };
     let window = match series.samples.len() {
         0 | 1 => String::new(),
-        many => format!(" ({many} samples, {} to {})", number(least), number(most)),
+        many => format!(" ({many} samples, {} to {})", format_number(least), format_number(most)),
     };
     let stale = if series.stale { ", stale" } else { "" };
     format!("  {}{labels}: {newest}{window}{stale}", series.name)
@@ -109,10 +109,10 @@ fn series(series: &Series) -> String {
 /// A state is text most often.
 fn state(state: &[u8]) -> String {
     /// Most characters of it that are shown.
-    const MOST: usize = 200;
+    const MAX_CHARS: usize = 200;
     match std::str::from_utf8(state) {
         Ok("") => "none".to_owned(),
-        Ok(text) => crate::plugin::text::line(text, MOST),
+        Ok(text) => crate::plugin::sanitize::sanitize_line(text, MAX_CHARS),
         Err(_) => format!("{} bytes", state.len()),
     }
 }
@@ -123,8 +123,8 @@ mod tests {
 
     #[test]
     fn a_record_is_shown_whole() {
-        let record = crate::record::sample::tick(crate::model::Timestamp(1_800_000_000_000), 25.0);
-        let recorded = Recorded { id: RecordId(7), program: "0.1.0".to_owned(), record };
+        let record = crate::record::decision_record::tick(crate::model::Timestamp(1_800_000_000_000), 25.0);
+        let recorded = StoredRecord { id: RecordId(7), doproxy_version: "0.1.0".to_owned(), record };
 
         let text = text(&recorded).unwrap();
 

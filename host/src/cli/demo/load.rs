@@ -8,14 +8,14 @@ use anyhow::bail;
 use tokio::task::JoinSet;
 
 /// How long the page takes.
-const DELAY_MS: u32 = 1500;
+const RESPONSE_DELAY_MS: u32 = 1500;
 /// How long the clients may take to be under way.
-const PATIENCE: Duration = Duration::from_secs(10);
+const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Clients that run until this is stopped or dropped.
 pub(super) struct Load {
     clients: JoinSet<()>,
-    answers: Arc<AtomicUsize>,
+    responses: Arc<AtomicUsize>,
     failures: Arc<AtomicUsize>,
     stop: Arc<AtomicBool>,
 }
@@ -24,12 +24,12 @@ impl Load {
     /// Starts `count` clients.
     pub(super) fn start(http: &reqwest::Client, site: &str, count: usize) -> Self {
         let mut load =
-            Self { clients: JoinSet::new(), answers: Arc::default(), failures: Arc::default(), stop: Arc::default() };
+            Self { clients: JoinSet::new(), responses: Arc::default(), failures: Arc::default(), stop: Arc::default() };
         for _ in 0..count {
             let http = http.clone();
-            let (answers, failures) = (Arc::clone(&load.answers), Arc::clone(&load.failures));
+            let (answers, failures) = (Arc::clone(&load.responses), Arc::clone(&load.failures));
             let stop = Arc::clone(&load.stop);
-            let url = format!("{site}?delay_ms={DELAY_MS}");
+            let url = format!("{site}?delay_ms={RESPONSE_DELAY_MS}");
             load.clients.spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
                     let answer = http.get(&url).send().await;
@@ -42,14 +42,14 @@ impl Load {
     }
 
     /// Waits until answers come back, so that every client is under way.
-    pub(super) async fn flows(&self) -> anyhow::Result<()> {
-        let waited = tokio::time::timeout(PATIENCE, async {
-            while self.answers.load(Ordering::Relaxed) == 0 {
+    pub(super) async fn wait_for_first_response(&self) -> anyhow::Result<()> {
+        let waited = tokio::time::timeout(FIRST_RESPONSE_TIMEOUT, async {
+            while self.responses.load(Ordering::Relaxed) == 0 {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         });
         if waited.await.is_err() {
-            bail!("the site did not answer within {} s", PATIENCE.as_secs());
+            bail!("the site did not answer within {} s", FIRST_RESPONSE_TIMEOUT.as_secs());
         }
         Ok(())
     }
@@ -58,6 +58,6 @@ impl Load {
     pub(super) async fn stop(mut self) -> (usize, usize) {
         self.stop.store(true, Ordering::Relaxed);
         while self.clients.join_next().await.is_some() {}
-        (self.answers.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
+        (self.responses.load(Ordering::Relaxed), self.failures.load(Ordering::Relaxed))
     }
 }

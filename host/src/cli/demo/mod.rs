@@ -1,14 +1,14 @@
 //! `doproxy demo`: the whole tutorial on this machine. The API is the emulator; HAProxy, plugins and commands are real.
 
-mod follow;
+mod environment;
 mod load;
-mod stage;
+mod scenario;
 
 use std::path::PathBuf;
 
-use crate::cloud::Cloud;
-use follow::follow;
-use stage::Stage;
+use crate::cloud::CloudProvider;
+use environment::DemoEnvironment;
+use scenario::run_scenario;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  doproxy demo")]
@@ -22,43 +22,51 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
-    let stage = Stage::set(&args.haproxy, args.droplet_port).await?;
-    let played = play(&stage).await;
-    stage.strike().await;
+    let stage = DemoEnvironment::start(&args.haproxy, args.droplet_port).await?;
+    let played = run_demo(&stage).await;
+    stage.stop().await;
     played
 }
 
-async fn play(stage: &Stage) -> anyhow::Result<()> {
-    Stage::say("A fleet is one file.");
+async fn run_demo(stage: &DemoEnvironment) -> anyhow::Result<()> {
+    DemoEnvironment::print_heading("A fleet is one file.");
     stage.show_configuration()?;
-    Stage::say("Would it work? Asks the API, loads the plugins, lets HAProxy read its configuration.");
+    DemoEnvironment::print_heading(
+        "Would it work? Asks the API, loads the plugins, lets HAProxy read its configuration.",
+    );
     stage.doproxy(&["check"]).await?;
 
-    Stage::say("Three droplets. Each gets traffic after HAProxy's health check has passed.");
+    DemoEnvironment::print_heading("Three droplets. Each gets traffic after HAProxy's health check has passed.");
     stage.doproxy(&["create", "--count", "3"]).await?;
     stage.doproxy(&["print"]).await?;
-    Stage::say("What the first one booted with was written by a WebAssembly component.");
+    DemoEnvironment::print_heading("What the first one booted with was written by a WebAssembly component.");
     stage.show_user_data().await?;
-    Stage::say("Behind HAProxy the page rotates.");
+    DemoEnvironment::print_heading("Behind HAProxy the page rotates.");
     stage.show_rotation(6).await?;
 
-    Stage::say("Line 1 goes: it drains, leaves HAProxy, and is deleted.");
+    DemoEnvironment::print_heading("Line 1 goes: it drains, leaves HAProxy, and is deleted.");
     stage.doproxy(&["delete", "1", "--yes"]).await?;
     stage.doproxy(&["print"]).await?;
-    Stage::say("The end of HAProxy's configuration:");
+    DemoEnvironment::print_heading("The end of HAProxy's configuration:");
     stage.show_configuration_tail(6)?;
     stage.show_rotation(4).await?;
 
-    Stage::say("Now the loop. Clients come and go; a policy, another component, is asked every two seconds.");
-    let (answered, failed) = follow(stage).await?;
-    Stage::say(&format!("{answered} requests were answered, {failed} failed. Why was the first droplet created?"));
+    DemoEnvironment::print_heading(
+        "Now the loop. Clients come and go; a policy, another component, is asked every two seconds.",
+    );
+    let (answered, failed) = run_scenario(stage).await?;
+    DemoEnvironment::print_heading(&format!(
+        "{answered} requests were answered, {failed} failed. Why was the first droplet created?"
+    ));
     stage.doproxy(&["decisions", "explain", &stage.first_scale_out()?.to_string()]).await?;
 
-    Stage::say("Everything is cleaned up.");
+    DemoEnvironment::print_heading("Everything is cleaned up.");
     while stage.has_droplets().await? {
         stage.doproxy(&["delete", "0", "--yes"]).await?;
     }
-    let left = stage.cloud()?.list(&Stage::filter()).await?.len();
-    Stage::say(&format!("The API has {left} droplets left. Now with an account of your own: doproxy init"));
+    let left = stage.cloud()?.list(&DemoEnvironment::filter()).await?.len();
+    DemoEnvironment::print_heading(&format!(
+        "The API has {left} droplets left. Now with an account of your own: doproxy init"
+    ));
     Ok(())
 }

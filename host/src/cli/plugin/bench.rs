@@ -7,14 +7,14 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::inspect::Bytes;
-use super::subject::{Tried, patient_host, patient_limits, read_config, settings};
+use super::target::{PluginUnderTest, plugin_settings, read_config, relaxed_host, relaxed_limits};
 use super::test::thousands;
 use crate::cli::output::say;
-use crate::cli::{Global, Usage};
-use crate::metrics::haproxy::SERIES;
+use crate::cli::{Global, UsageError};
+use crate::metrics::rates::SERIES;
 use crate::model::{Observation, Sample, Series, Timestamp, UserDataRequest};
-use crate::plugin::testing::{FixtureFile, RequestText, Situation, Subject};
-use crate::plugin::{CallStats, PluginSettings};
+use crate::plugin::testing::{FixtureFile, ObservationFixture, RequestFixture, Subject};
+use crate::plugin::{CallUsage, PluginSettings};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -36,17 +36,17 @@ pub(super) struct Args {
 }
 
 /// Droplets of the fleets that are tried.
-const FLEETS: [u32; 4] = [1, 10, 100, 1000];
+const FLEET_SIZES: [u32; 4] = [1, 10, 100, 1000];
 
 /// Samples of each series: of now, of an hour, of a day.
-const WINDOWS: [u32; 3] = [1, 60, 1440];
+const SAMPLE_COUNTS: [u32; 3] = [1, 60, 1440];
 
 /// The longest that one figure may take; there are then fewer calls.
-const PATIENCE: Duration = Duration::from_secs(3);
+const MAX_DURATION: Duration = Duration::from_secs(3);
 
 /// All figures of one plugin. Times are in microseconds.
 #[derive(Debug, Serialize)]
-struct Figures {
+struct BenchReport {
     name: String,
     version: String,
     size_bytes: usize,
@@ -56,10 +56,10 @@ struct Figures {
     warm_start_us: u128,
     /// An instance, and a call that answers at once.
     instantiate: Spread,
-    calls: Vec<CallFigures>,
+    calls: Vec<CallBench>,
     memory_limit_bytes: usize,
     fuel_limit: u64,
-    deadline_us: u128,
+    call_timeout_us: u128,
 }
 
 /// Of several calls.
@@ -74,7 +74,7 @@ struct Spread {
 
 /// One size of input.
 #[derive(Debug, Serialize)]
-struct CallFigures {
+struct CallBench {
     droplets: u32,
     samples: u32,
     /// Nothing where a call failed.
@@ -86,12 +86,12 @@ struct CallFigures {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let tried = Tried::find(&args.subject).await?;
-    let settings = settings(global)?;
+    let tried = PluginUnderTest::resolve(&args.subject).await?;
+    let settings = plugin_settings(global)?;
     let limits = settings.limits.clone();
     let compile = |cache_dir: Option<PathBuf>| {
         let tried = &tried;
-        let settings = PluginSettings { limits: patient_limits(&limits), cache_dir, ..settings.clone() };
+        let settings = PluginSettings { limits: relaxed_limits(&limits), cache_dir, ..settings.clone() };
         async move {
             let host = super::host(settings)?;
             let started = Instant::now();
@@ -103,21 +103,21 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let cold = compile(Some(cache.path().join("plugins"))).await?;
     let warm = compile(Some(cache.path().join("plugins"))).await?;
 
-    let host = patient_host(global)?;
+    let host = relaxed_host(global)?;
     let subject = tried.load(&host).await?;
     let config = config(args, &tried)?.to_string();
     subject.validate(&config).await?;
-    let figures = Figures {
+    let figures = BenchReport {
         name: subject.manifest().name.clone(),
         version: subject.manifest().version.clone(),
-        size_bytes: host.look(&tried.reference).await?.size,
+        size_bytes: host.component_info(&tried.reference).await?.size,
         compile_us: cold.as_micros(),
         warm_start_us: warm.as_micros(),
         instantiate: instantiate(&subject, args.calls).await?,
         calls: calls(&subject, &config, args.calls).await?,
         memory_limit_bytes: limits.memory_bytes,
         fuel_limit: limits.fuel,
-        deadline_us: limits.deadline.as_micros(),
+        call_timeout_us: limits.call_timeout.as_micros(),
     };
     if args.json {
         say!("{}", serde_json::to_string_pretty(&figures)?);
@@ -127,7 +127,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn config(args: &Args, tried: &Tried) -> anyhow::Result<Value> {
+fn config(args: &Args, tried: &PluginUnderTest) -> anyhow::Result<Value> {
     if let Some(file) = &args.with {
         return read_config(file);
     }
@@ -140,41 +140,41 @@ fn config(args: &Args, tried: &Tried) -> anyhow::Result<Value> {
 }
 
 async fn instantiate(subject: &Subject, count: u32) -> anyhow::Result<Spread> {
-    let mut taken = Taken::default();
-    while taken.wants_more(count) {
+    let mut taken = Measurements::default();
+    while taken.needs_more(count) {
         taken.add(match subject {
-            Subject::Policy(policy) => policy.describe().await?.stats,
-            Subject::Generator(generator) => generator.describe().await?.stats,
+            Subject::Policy(policy) => policy.describe().await?.usage,
+            Subject::Generator(generator) => generator.describe().await?.usage,
         });
     }
     taken.spread()
 }
 
-async fn calls(subject: &Subject, config: &str, count: u32) -> anyhow::Result<Vec<CallFigures>> {
+async fn calls(subject: &Subject, config: &str, count: u32) -> anyhow::Result<Vec<CallBench>> {
     let mut figures = Vec::new();
     match subject {
         Subject::Generator(generator) => {
-            let request = UserDataRequest::from(&RequestText::default());
-            let mut taken = Taken::default();
-            while taken.wants_more(count) {
-                taken.add(generator.generate(config, &request).await?.stats);
+            let request = UserDataRequest::from(&RequestFixture::default());
+            let mut taken = Measurements::default();
+            while taken.needs_more(count) {
+                taken.add(generator.generate(config, &request).await?.usage);
             }
-            figures.push(CallFigures { droplets: 1, samples: 0, spread: Some(taken.spread()?), failure: None });
+            figures.push(CallBench { droplets: 1, samples: 0, spread: Some(taken.spread()?), failure: None });
         }
         Subject::Policy(policy) => {
-            for droplets in FLEETS {
-                for samples in WINDOWS {
+            for droplets in FLEET_SIZES {
+                for samples in SAMPLE_COUNTS {
                     let observation = observation(droplets, samples)?;
-                    let mut taken = Taken::default();
+                    let mut taken = Measurements::default();
                     let mut failure = None;
-                    while failure.is_none() && taken.wants_more(count) {
+                    while failure.is_none() && taken.needs_more(count) {
                         match policy.decide(config, &observation, b"").await {
-                            Ok(called) => taken.add(called.stats),
+                            Ok(called) => taken.add(called.usage),
                             Err(error) => failure = error.to_string().lines().next().map(str::to_owned),
                         }
                     }
                     let spread = if failure.is_none() { Some(taken.spread()?) } else { None };
-                    figures.push(CallFigures { droplets, samples, spread, failure });
+                    figures.push(CallBench { droplets, samples, spread, failure });
                 }
             }
         }
@@ -184,8 +184,8 @@ async fn calls(subject: &Subject, config: &str, count: u32) -> anyhow::Result<Ve
 
 /// A fleet that serves, under all the series of the host.
 fn observation(droplets: u32, samples: u32) -> anyhow::Result<Observation> {
-    let situation = Situation::serving(droplets);
-    let mut observation = situation.observation(std::path::Path::new(".")).map_err(Usage)?;
+    let situation = ObservationFixture::serving(droplets);
+    let mut observation = situation.observation(std::path::Path::new(".")).map_err(UsageError)?;
     let now = observation.now;
     observation.metrics = SERIES
         .iter()
@@ -209,19 +209,19 @@ fn observation(droplets: u32, samples: u32) -> anyhow::Result<Observation> {
 
 /// What calls took.
 #[derive(Default)]
-struct Taken {
+struct Measurements {
     durations: Vec<Duration>,
     sum: Duration,
     fuel: u64,
     memory_bytes: usize,
 }
 
-impl Taken {
-    fn wants_more(&self, count: u32) -> bool {
-        self.durations.len() < usize::try_from(count).unwrap_or(usize::MAX) && self.sum < PATIENCE
+impl Measurements {
+    fn needs_more(&self, count: u32) -> bool {
+        self.durations.len() < usize::try_from(count).unwrap_or(usize::MAX) && self.sum < MAX_DURATION
     }
 
-    fn add(&mut self, stats: CallStats) {
+    fn add(&mut self, stats: CallUsage) {
         self.durations.push(stats.duration);
         self.sum += stats.duration;
         self.fuel = self.fuel.max(stats.fuel);
@@ -240,7 +240,7 @@ impl Taken {
     }
 }
 
-fn print(figures: &Figures) {
+fn print(figures: &BenchReport) {
     let ms = |us: u128| {
         let us = u32::try_from(us).unwrap_or(u32::MAX);
         format!("{:.3} ms", f64::from(us) / 1000.0)
@@ -252,7 +252,7 @@ fn print(figures: &Figures) {
     say!("instantiate     {} (p99 {})", ms(figures.instantiate.p50_us), ms(figures.instantiate.p99_us));
     say!();
     say!("{:>8}  {:>7}  {:>11}  {:>11}  {:>13}  {:>9}", "DROPLETS", "SAMPLES", "P50", "P99", "FUEL", "MEMORY");
-    for CallFigures { droplets, samples, spread, failure } in &figures.calls {
+    for CallBench { droplets, samples, spread, failure } in &figures.calls {
         let Some(spread) = spread else {
             say!("{droplets:>8}  {samples:>7}  {}", failure.as_deref().unwrap_or_default());
             continue;
@@ -270,7 +270,7 @@ fn print(figures: &Figures) {
         "limits: {} fuel, {} of memory, {}; each call has an instance of its own",
         thousands(figures.fuel_limit),
         Bytes(figures.memory_limit_bytes),
-        ms(figures.deadline_us)
+        ms(figures.call_timeout_us)
     );
 }
 
@@ -280,15 +280,15 @@ mod tests {
 
     #[test]
     fn a_spread_is_told_by_its_middle_and_its_end() {
-        let mut taken = Taken::default();
+        let mut taken = Measurements::default();
         for ms in (1..=100).rev() {
             let duration = Duration::from_millis(ms);
-            taken.add(CallStats { duration, fuel: ms, memory_bytes: 1 });
+            taken.add(CallUsage { duration, fuel: ms, memory_bytes: 1 });
         }
 
         let spread = taken.spread().unwrap();
 
         assert_eq!((spread.p50_us, spread.p99_us, spread.fuel), (51_000, 100_000, 100));
-        assert!(Taken::default().spread().is_err());
+        assert!(Measurements::default().spread().is_err());
     }
 }

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::inspect::{Bytes, of_import, of_imports};
-use super::subject::{built, patient_host};
+use super::inspect::{Bytes, describe_import, describe_imports};
+use super::target::{build_project, relaxed_host};
 use crate::cli::Global;
 use crate::cli::output::{self, say};
 use crate::plugin::Reference;
@@ -20,16 +20,16 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let (project, built) = built(args.directory.clone()).await?;
+    let (project, built) = build_project(args.directory.clone()).await?;
     let reference = Reference::File(built.path.clone());
-    let host = patient_host(global)?;
-    let looked = host.look(&reference).await?;
+    let host = relaxed_host(global)?;
+    let looked = host.component_info(&reference).await?;
     // Only what loads is a plugin.
     host.inspect(&reference).await?;
     if args.json {
         let shown = serde_json::json!({
-            "name": project.about.name,
-            "version": project.about.version,
+            "name": project.metadata.name,
+            "version": project.metadata.version,
             "kind": project.kind,
             "language": project.language.to_string(),
             "toolchain": built.toolchain,
@@ -39,22 +39,22 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
             "imports": looked.imports,
             "metadata": looked.metadata,
             "reproducible": built.is_reproducible,
-            "up_to_date": built.was_there,
+            "up_to_date": built.is_up_to_date,
         });
         say!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
     }
-    let made = if built.was_there { "up to date" } else { "built" };
-    say!("{made}: {} {} ({})", project.about.name, project.about.version, project.kind);
+    let made = if built.is_up_to_date { "up to date" } else { "built" };
+    say!("{made}: {} {} ({})", project.metadata.name, project.metadata.version, project.kind);
     say!("component  {}", built.path.display());
     say!("toolchain  {}", built.toolchain);
     say!("size       {}", Bytes(looked.size));
     say!("digest     sha256:{}", looked.digest);
-    say!("imports    {}", of_imports(&looked.imports));
+    say!("imports    {}", describe_imports(&looked.imports));
     for import in &looked.imports {
-        say!("           {}", of_import(import));
+        say!("           {}", describe_import(import));
     }
-    if !built.is_reproducible && !built.was_there {
+    if !built.is_reproducible && !built.is_up_to_date {
         output::warn(format_args!(
             "{} does not give the same bytes twice: publish the component that you tested",
             built.toolchain

@@ -5,13 +5,13 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::configured;
-use super::origin::{self, ShownOrigin};
+use super::host_and_config;
+use super::origin::{self, ProvenanceOutput};
 use crate::cli::Global;
 use crate::cli::output::say;
 use crate::model::{Manifest, PluginKind};
 use crate::plugin::building::Metadata;
-use crate::plugin::{CONTRACT, Import, Looked, Reference, Verdict, text};
+use crate::plugin::{CONTRACT, ComponentInfo, Import, ImportPolicy, Reference, sanitize};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -27,31 +27,31 @@ pub(super) struct Args {
 }
 
 #[derive(Debug, Serialize)]
-struct Shown<'a> {
+struct InspectOutput<'a> {
     reference: String,
     kind: PluginKind,
     world: String,
     digest: &'a str,
     size_bytes: usize,
     imports: Vec<&'a str>,
-    verdict: Standing,
-    judged_imports: &'a [Import],
+    verdict: ImportSummary,
+    import_policies: &'a [Import],
     metadata: &'a Metadata,
     manifest: &'a Manifest,
     config_schema: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    origin: Option<ShownOrigin>,
+    origin: Option<ProvenanceOutput>,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let (host, _) = configured(global)?;
-    let looked = host.look(&args.reference).await?;
+    let (host, _) = host_and_config(global)?;
+    let looked = host.component_info(&args.reference).await?;
     let inspected = match host.inspect(&args.reference).await {
         Ok(inspected) => inspected,
         Err(error) => {
             // What can be seen from outside tells more than why it is refused.
             if !args.json {
-                outside(&args.reference, &looked);
+                print_static_info(&args.reference, &looked);
             }
             return Err(error.into());
         }
@@ -60,19 +60,19 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let config_schema: Value = serde_json::from_str(&manifest.config_schema)?;
     let world = format!("doproxy:plugin/{}@{CONTRACT}", inspected.kind);
     if args.json {
-        let shown = Shown {
+        let shown = InspectOutput {
             reference: args.reference.to_string(),
             kind: inspected.kind,
             world,
             digest: &inspected.digest,
             size_bytes: inspected.size,
             imports: inspected.imports.iter().map(String::as_str).collect(),
-            verdict: Standing::of(&looked.imports),
-            judged_imports: &looked.imports,
+            verdict: ImportSummary::of(&looked.imports),
+            import_policies: &looked.imports,
             metadata: &looked.metadata,
             manifest,
             config_schema,
-            origin: inspected.origin.as_ref().map(ShownOrigin::of),
+            origin: inspected.provenance.as_ref().map(ProvenanceOutput::of),
         };
         say!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
@@ -81,8 +81,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     say!("{}", manifest.description);
     say!();
     say!("world      {world}");
-    outside(&args.reference, &looked);
-    if let Some(origin) = &inspected.origin {
+    print_static_info(&args.reference, &looked);
+    if let Some(origin) = &inspected.provenance {
         origin::print(origin);
     }
     for metric in &manifest.metrics {
@@ -96,13 +96,13 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
 }
 
 /// What can be seen without running it.
-fn outside(reference: &Reference, looked: &Looked) {
+fn print_static_info(reference: &Reference, looked: &ComponentInfo) {
     say!("reference  {reference}");
     say!("digest     {}", looked.digest);
     say!("size       {}", Bytes(looked.size));
-    say!("imports    {}", of_imports(&looked.imports));
+    say!("imports    {}", describe_imports(&looked.imports));
     for import in &looked.imports {
-        say!("           {}", of_import(import));
+        say!("           {}", describe_import(import));
     }
     let metadata = &looked.metadata;
     for (what, value) in [
@@ -123,7 +123,7 @@ fn outside(reference: &Reference, looked: &Looked) {
 /// What the imports of a component come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Standing {
+enum ImportSummary {
     /// Nothing but the contract.
     Pure,
     /// WASI too, with nothing behind it.
@@ -132,32 +132,32 @@ enum Standing {
     Refused,
 }
 
-impl Standing {
+impl ImportSummary {
     fn of(imports: &[Import]) -> Self {
         let any = |verdict| imports.iter().any(|import| import.verdict == verdict);
         match () {
-            () if any(Verdict::Refused) => Self::Refused,
-            () if any(Verdict::EmptyWasi) => Self::EmptyWasiOnly,
+            () if any(ImportPolicy::Refused) => Self::Refused,
+            () if any(ImportPolicy::EmptyWasi) => Self::EmptyWasiOnly,
             () => Self::Pure,
         }
     }
 }
 
 /// All imports in a phrase.
-pub(super) fn of_imports(imports: &[Import]) -> &'static str {
-    match Standing::of(imports) {
-        Standing::Pure => "pure: nothing but the contract",
-        Standing::EmptyWasiOnly => "empty WASI only: there is nothing behind it",
-        Standing::Refused => "refused: it wants what a plugin does not get",
+pub(super) fn describe_imports(imports: &[Import]) -> &'static str {
+    match ImportSummary::of(imports) {
+        ImportSummary::Pure => "pure: nothing but the contract",
+        ImportSummary::EmptyWasiOnly => "empty WASI only: there is nothing behind it",
+        ImportSummary::Refused => "refused: it wants what a plugin does not get",
     }
 }
 
 /// One import, and what is behind it.
-pub(super) fn of_import(import: &Import) -> String {
+pub(super) fn describe_import(import: &Import) -> String {
     let behind = match import.verdict {
-        Verdict::Contract => "of the contract",
-        Verdict::EmptyWasi => "empty WASI",
-        Verdict::Refused => "REFUSED",
+        ImportPolicy::Contract => "of the contract",
+        ImportPolicy::EmptyWasi => "empty WASI",
+        ImportPolicy::Refused => "REFUSED",
     };
     format!("{} ({behind})", import.name)
 }
@@ -178,7 +178,7 @@ impl fmt::Display for Bytes {
 }
 
 /// Most characters of one thing that a plugin says.
-const LONGEST: usize = 2000;
+const MAX_TEXT: usize = 2000;
 
 /// One line of the table.
 struct Row {
@@ -194,7 +194,7 @@ fn print_schema(schema: &Value) {
     let mut rows = Vec::new();
     collect(schema, "", &mut rows);
     if rows.is_empty() {
-        say!("  {}", text::line(&schema.to_string(), LONGEST));
+        say!("  {}", sanitize::sanitize_line(&schema.to_string(), MAX_TEXT));
         return;
     }
     let width = |cell: fn(&Row) -> &str, title: &str| {
@@ -213,14 +213,14 @@ fn print_schema(schema: &Value) {
 }
 
 /// Most rows of a table.
-const MOST_ROWS: usize = 200;
+const MAX_ROWS: usize = 200;
 
 fn collect(schema: &Value, above: &str, rows: &mut Vec<Row>) {
     let Some(properties) = schema.get("properties").and_then(Value::as_object) else { return };
     let required: Vec<&str> =
         schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
     for (name, property) in properties {
-        if rows.len() >= MOST_ROWS {
+        if rows.len() >= MAX_ROWS {
             return;
         }
         let key = format!("{above}{name}");
@@ -231,11 +231,11 @@ fn collect(schema: &Value, above: &str, rows: &mut Vec<Row>) {
         };
         let description = property.get("description").and_then(Value::as_str).unwrap_or_default();
         rows.push(Row {
-            name: text::line(&key, 100),
-            kind: text::line(&kind_of(property), 60),
-            default: text::line(&default, 60),
-            bounds: text::line(&bounds_of(property), 100),
-            description: text::line(description, LONGEST),
+            name: sanitize::sanitize_line(&key, 100),
+            kind: sanitize::sanitize_line(&kind_of(property), 60),
+            default: sanitize::sanitize_line(&default, 60),
+            bounds: sanitize::sanitize_line(&bounds_of(property), 100),
+            description: sanitize::sanitize_line(description, MAX_TEXT),
         });
         // References are not followed, so this ends; what is nested stands below what it is in.
         if above.matches('.').count() < 4 {

@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     say!(
         "wrote {} (ECDSA P-256, key {}): keep it where nobody else can read it",
         private.display(),
-        key.public().short()
+        key.public().fingerprint()
     );
     say!("wrote {}: name it under plugins.trust wherever plugins signed with it are taken", public.display());
     Ok(())

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Global, configured};
+use super::{Global, host_and_config};
 use crate::cli::output::say;
 use crate::config::Config;
 use crate::model::PluginKind;
@@ -25,7 +25,7 @@ struct Listed {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let (host, config) = configured(global)?;
+    let (host, config) = host_and_config(global)?;
     let used: Vec<Reference> = config.iter().flat_map(Config::plugins_used).cloned().collect();
     let mut references: Vec<Reference> = builtins().map(|name| Reference::Builtin(name.to_owned())).collect();
     for reference in &used {

@@ -10,15 +10,15 @@ mod origin;
 mod pull;
 mod push;
 mod sign;
-mod subject;
+mod target;
 mod test;
 mod update;
 mod verify;
 
-use super::app::App;
-use super::{Global, Usage, output};
-use crate::config::{Config, user_cache, user_store};
-use crate::plugin::{Login, OciReference, PluginHost, PluginSettings, SharingSettings, Tell};
+use super::context::CommandContext;
+use super::{Global, UsageError, output};
+use crate::config::{Config, user_cache_dir, user_store_dir};
+use crate::plugin::{Login, OciReference, PluginHost, PluginSettings, ProgressSink, RegistrySettings};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -72,35 +72,37 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
 }
 
 /// The program that runs: also after its file was replaced by another version or removed.
-const THIS_PROGRAM: &str = "/proc/self/exe";
+const CURRENT_EXE: &str = "/proc/self/exe";
 
 /// The plugin host of a command, which compiles in a process of its own, and asks registries as this user.
 pub(super) fn host(settings: PluginSettings) -> anyhow::Result<PluginHost> {
-    let told = Tell::new(|what| output::note(what));
-    let sharing = SharingSettings { login: Login::of_process(), told, ..settings.sharing };
-    Ok(PluginHost::new(PluginSettings { compiler: Some(THIS_PROGRAM.into()), sharing, ..settings })?)
+    let told = ProgressSink::new(|what| output::note(what));
+    let sharing = RegistrySettings { login: Login::from_env(), progress: told, ..settings.registry };
+    Ok(PluginHost::new(PluginSettings { compiler: Some(CURRENT_EXE.into()), registry: sharing, ..settings })?)
 }
 
 /// Plugins can be looked at where there is no configuration.
-fn configured(global: &Global) -> anyhow::Result<(PluginHost, Option<Config>)> {
+fn host_and_config(global: &Global) -> anyhow::Result<(PluginHost, Option<Config>)> {
     if global.config.exists() {
-        let app = App::load(global)?;
+        let app = CommandContext::load(global)?;
         return Ok((app.plugins()?, Some(app.config)));
     }
-    let sharing = SharingSettings { store: user_store(), ..SharingSettings::default() };
-    let settings = PluginSettings { cache_dir: user_cache(), sharing, ..PluginSettings::default() };
+    let sharing = RegistrySettings { store: user_store_dir(), ..RegistrySettings::default() };
+    let settings = PluginSettings { cache_dir: user_cache_dir(), registry: sharing, ..PluginSettings::default() };
     Ok((host(settings)?, None))
 }
 
 /// The plugins from registries that a command is about: those that were given, else those of the configuration.
-fn oci_references(given: &[OciReference], config: Option<&Config>) -> Result<Vec<OciReference>, Usage> {
+fn oci_references(given: &[OciReference], config: Option<&Config>) -> Result<Vec<OciReference>, UsageError> {
     if !given.is_empty() {
         return Ok(given.to_vec());
     }
-    let lock = config.and_then(|config| config.plugins.sharing.lock.as_ref());
+    let lock = config.and_then(|config| config.plugins.registry.lock.as_ref());
     let named: Vec<OciReference> = lock.iter().flat_map(|lock| &lock.references).cloned().collect();
     if named.is_empty() {
-        return Err(Usage("no plugin from a registry is named; name one: oci://REGISTRY/REPOSITORY:TAG".to_owned()));
+        return Err(UsageError(
+            "no plugin from a registry is named; name one: oci://REGISTRY/REPOSITORY:TAG".to_owned(),
+        ));
     }
     Ok(named)
 }

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use crate::cli::output::{self, say};
-use crate::plugin::{Digest, Origin, Trusted};
+use crate::plugin::{Digest, Provenance, TrustDecision};
 
 /// For `--json`.
 #[derive(Debug, Serialize)]
-pub(super) struct ShownOrigin {
+pub(super) struct ProvenanceOutput {
     manifest_digest: Digest,
     store_path: String,
     locked: bool,
@@ -17,27 +17,27 @@ pub(super) struct ShownOrigin {
     trust: String,
 }
 
-impl ShownOrigin {
-    pub(super) fn of(origin: &Origin) -> Self {
+impl ProvenanceOutput {
+    pub(super) fn of(origin: &Provenance) -> Self {
         Self {
             manifest_digest: origin.manifest,
             store_path: origin.path.display().to_string(),
             locked: origin.is_locked,
             signatures: origin.signatures,
-            signed_by: match &origin.trusted {
-                Trusted::By { key, .. } => Some(key.clone()),
-                Trusted::Unsigned { .. } | Trusted::NoRules => None,
+            signed_by: match &origin.trust {
+                TrustDecision::SignedBy { key, .. } => Some(key.clone()),
+                TrustDecision::Unsigned { .. } | TrustDecision::NotConfigured => None,
             },
-            trust: origin.trusted.to_string(),
+            trust: origin.trust.to_string(),
         }
     }
 }
 
 /// Lines in the form of `inspect`.
-pub(super) fn print(origin: &Origin) {
+pub(super) fn print(origin: &Provenance) {
     let locked = if origin.is_locked { ", locked" } else { "" };
     say!("manifest   {}{locked}", origin.manifest);
     say!("stored     {}", origin.path.display());
     say!("signatures {}", output::count(origin.signatures, "signature"));
-    say!("trust      {}", origin.trusted);
+    say!("trust      {}", origin.trust);
 }

@@ -1,6 +1,6 @@
 //! `doproxy plugin pull`: plugins from their registries into the store.
 
-use super::{Global, configured, oci_references};
+use super::{Global, host_and_config, oci_references};
 use crate::cli::output::say;
 use crate::plugin::OciReference;
 
@@ -15,12 +15,12 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let (host, config) = configured(global)?;
+    let (host, config) = host_and_config(global)?;
     for reference in oci_references(&args.references, config.as_ref())? {
         let origin = host.pull(&reference).await?;
-        say!("{}", reference.at(origin.manifest));
+        say!("{}", reference.with_digest(origin.manifest));
         say!("  stored  {}", origin.path.display());
-        say!("  trust   {}", origin.trusted);
+        say!("  trust   {}", origin.trust);
     }
     Ok(())
 }

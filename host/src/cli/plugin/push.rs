@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{Global, configured};
-use crate::cli::Usage;
+use super::{Global, host_and_config};
+use crate::cli::UsageError;
 use crate::cli::output::say;
 use crate::plugin::{OciReference, PrivateKey, Reference};
 
@@ -24,21 +24,21 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let (host, _) = configured(global)?;
+    let (host, _) = host_and_config(global)?;
     let key = args.key.as_deref().map(PrivateKey::read).transpose()?;
-    let pushed = host.push(&Reference::File(args.file.clone()), &args.to, key.as_ref(), created()?).await?;
+    let pushed = host.push(&Reference::File(args.file.clone()), &args.to, key.as_ref(), creation_time()?).await?;
     let signed = if pushed.signed { ", signed" } else { "" };
-    say!("pushed {}{signed}", args.to.at(pushed.manifest));
+    say!("pushed {}{signed}", args.to.with_digest(pushed.manifest));
     Ok(())
 }
 
 /// The time that is written down: none that passes, so that the same component gives the same digest.
 /// <https://reproducible-builds.org/specs/source-date-epoch/>
-fn created() -> anyhow::Result<i64> {
+fn creation_time() -> anyhow::Result<i64> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(0),
         Ok(text) => text.trim().parse().map_err(|_| {
-            Usage(format!("SOURCE_DATE_EPOCH is {text:?}, and it is a number of seconds since 1970")).into()
+            UsageError(format!("SOURCE_DATE_EPOCH is {text:?}, and it is a number of seconds since 1970")).into()
         }),
     }
 }

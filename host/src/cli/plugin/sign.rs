@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Global, configured};
+use super::{Global, host_and_config};
 use crate::cli::output::say;
 use crate::plugin::{OciReference, PrivateKey};
 
@@ -20,11 +20,11 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let (host, _) = configured(global)?;
+    let (host, _) = host_and_config(global)?;
     let key = PrivateKey::read(&args.key)?;
     let signed = host.sign(&args.reference, &key).await?;
-    let at = args.reference.at(signed.manifest);
-    let by = key.public().short();
+    let at = args.reference.with_digest(signed.manifest);
+    let by = key.public().fingerprint();
     if signed.is_new {
         say!("signed {at} with the key {by}");
     } else {

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::subject::{Tried, patient_host, read_config};
-use crate::cli::output::{count, is_stdout_coloured, say, warn};
-use crate::cli::{Global, Reported, Usage};
+use super::target::{PluginUnderTest, read_config, relaxed_host};
+use crate::cli::output::{count, is_stdout_colored, say, warn};
+use crate::cli::{AlreadyReported, Global, UsageError};
 use crate::plugin::testing::junit::{self, Case};
 use crate::plugin::testing::{
-    Came, ErrorWord, FixtureFile, OutcomeWord, PropertyReport, Ran, Search, Subject, bless, run as run_fixture, search,
+    Actual, CallErrorKind, FixtureFile, FixtureRun, OutcomeKind, PropertyReport, Search, Subject, bless,
+    run as run_fixture, search,
 };
 
 #[derive(Debug, clap::Args)]
@@ -50,10 +51,10 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let tried = Tried::find(&args.subject).await?;
+    let tried = PluginUnderTest::resolve(&args.subject).await?;
     let folder = match (&args.fixtures, &tried.project) {
         (Some(folder), _) if !folder.is_dir() => {
-            return Err(Usage(format!("there is no folder {}", folder.display())).into());
+            return Err(UsageError(format!("there is no folder {}", folder.display())).into());
         }
         (Some(folder), _) => Some(folder.clone()),
         (None, Some((project, _))) => Some(project.directory.join("fixtures")),
@@ -65,10 +66,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
             || "name a folder with --fixtures".to_owned(),
             |folder| format!("there is none in {}", folder.display()),
         );
-        return Err(Usage(format!("nothing to test: {place}, or use --properties")).into());
+        return Err(UsageError(format!("nothing to test: {place}, or use --properties")).into());
     }
-    let subject = tried.load(&patient_host(global)?).await?;
-    let report = Report { json: args.json, coloured: is_stdout_coloured() };
+    let subject = tried.load(&relaxed_host(global)?).await?;
+    let report = Reporter { json: args.json, colored: is_stdout_colored() };
     report.head(&subject, &tried);
 
     let mut outcome = Outcome::default();
@@ -88,7 +89,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         let started = Instant::now();
         for property in search(&subject, &search_for).await? {
             if property.cases == 0 {
-                return Err(Usage(
+                return Err(UsageError(
                     "the plugin takes none of the configurations; give it one with --with FILE".to_owned(),
                 )
                 .into());
@@ -104,7 +105,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         fs::write(file, text).map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))?;
     }
     report.end(&subject, &outcome)?;
-    if outcome.failures() == 0 { Ok(()) } else { Err(Reported.into()) }
+    if outcome.failures() == 0 { Ok(()) } else { Err(AlreadyReported.into()) }
 }
 
 /// The configurations to look through: each of the fixtures', once.
@@ -127,7 +128,9 @@ fn configs(args: &Args, files: &[FixtureFile]) -> anyhow::Result<Vec<Value>> {
 
 /// Makes a fixture of a broken rule, so that it is tried from then on. Warnings are told only.
 fn save(property: &PropertyReport, folder: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
-    let (Some(found), Some(folder), false) = (&property.found, folder, property.is_warning) else { return Ok(None) };
+    let (Some(found), Some(folder), false) = (&property.counterexample, folder, property.is_warning) else {
+        return Ok(None);
+    };
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("found_{}.yaml", property.name.replace('-', "_")));
     fs::write(&path, serde_yaml::to_string(&found.fixture)?)
@@ -138,14 +141,14 @@ fn save(property: &PropertyReport, folder: Option<&Path>) -> anyhow::Result<Opti
 /// Everything that was tried.
 #[derive(Default)]
 struct Outcome {
-    fixtures: Vec<Ran>,
+    fixtures: Vec<FixtureRun>,
     properties: Vec<(PropertyReport, Option<PathBuf>)>,
     search_time: Duration,
 }
 
 impl Outcome {
     fn failures(&self) -> usize {
-        let broken = |property: &PropertyReport| property.found.is_some() && !property.is_warning;
+        let broken = |property: &PropertyReport| property.counterexample.is_some() && !property.is_warning;
         self.fixtures.iter().filter(|ran| !ran.passed()).count()
             + self.properties.iter().filter(|(property, _)| broken(property)).count()
     }
@@ -155,12 +158,12 @@ impl Outcome {
             group: "fixtures",
             name: ran.name.clone(),
             duration: ran.duration,
-            failure: Some(ran.complaints().join("\n")).filter(|text| !text.is_empty()),
+            failure: Some(ran.problems().join("\n")).filter(|text| !text.is_empty()),
             output: ran.ticks.iter().flat_map(|tick| &tick.log).map(|line| format!("{line}\n")).collect(),
         });
         let each = self.search_time / u32::try_from(self.properties.len().max(1)).unwrap_or(1);
         let properties = self.properties.iter().map(|(property, _)| {
-            let why = property.found.as_ref().map(|found| found.why.clone());
+            let why = property.counterexample.as_ref().map(|found| found.violation.clone());
             let (failure, warning) = if property.is_warning { (None, why) } else { (why, None) };
             let output = warning.unwrap_or_default();
             Case { group: "properties", name: property.name.clone(), duration: each, failure, output }
@@ -170,13 +173,13 @@ impl Outcome {
 }
 
 /// How things are told.
-struct Report {
+struct Reporter {
     json: bool,
-    coloured: bool,
+    colored: bool,
 }
 
-impl Report {
-    fn head(&self, subject: &Subject, tried: &Tried) {
+impl Reporter {
+    fn head(&self, subject: &Subject, tried: &PluginUnderTest) {
         if self.json {
             return;
         }
@@ -189,7 +192,7 @@ impl Report {
     }
 
     fn mark(&self, passed: bool) -> &'static str {
-        match (passed, self.coloured) {
+        match (passed, self.colored) {
             (true, true) => "\x1b[32m✓\x1b[0m",
             (true, false) => "✓",
             (false, true) => "\x1b[31m✗\x1b[0m",
@@ -197,15 +200,15 @@ impl Report {
         }
     }
 
-    fn fixture(&self, ran: &Ran, blessed: bool) {
+    fn fixture(&self, ran: &FixtureRun, blessed: bool) {
         if self.json {
             return;
         }
-        let came = ran.ticks.last().map(|tick| tick.came.to_string()).unwrap_or_default();
+        let came = ran.ticks.last().map(|tick| tick.actual.to_string()).unwrap_or_default();
         let used = format!("{} fuel, {:.1} MiB", thousands(ran.fuel()), mebibytes(ran.memory_bytes()));
         let note = if blessed { ", blessed" } else { "" };
         say!("{} {:32} {came:24} {used}{note}", self.mark(ran.passed()), ran.name);
-        for complaint in ran.complaints() {
+        for complaint in ran.problems() {
             say!("    {}", complaint.replace('\n', "\n    "));
         }
         if let Some(warning) = &ran.warning {
@@ -222,7 +225,7 @@ impl Report {
         if self.json {
             return;
         }
-        let mark = match &property.found {
+        let mark = match &property.counterexample {
             Some(_) if property.is_warning => "!",
             found => self.mark(found.is_none()),
         };
@@ -231,8 +234,8 @@ impl Report {
             property.name,
             count(usize::try_from(property.cases).unwrap_or(usize::MAX), "situation")
         );
-        if let Some(found) = &property.found {
-            say!("    {}", found.why.replace('\n', "\n    "));
+        if let Some(found) = &property.counterexample {
+            say!("    {}", found.violation.replace('\n', "\n    "));
             if let Some(path) = saved {
                 say!("    saved as {}", path.display());
             } else {
@@ -244,7 +247,7 @@ impl Report {
 
     fn end(&self, subject: &Subject, outcome: &Outcome) -> anyhow::Result<()> {
         if self.json {
-            say!("{}", serde_json::to_string_pretty(&Shown::of(subject, outcome))?);
+            say!("{}", serde_json::to_string_pretty(&TestOutput::of(subject, outcome))?);
             return Ok(());
         }
         if outcome.fixtures.iter().any(|ran| ran.ticks.iter().any(|tick| !tick.is_expected)) {
@@ -277,35 +280,35 @@ pub(super) fn thousands(number: u64) -> String {
 }
 
 #[derive(Debug, Serialize)]
-struct Shown<'a> {
+struct TestOutput<'a> {
     name: &'a str,
     version: &'a str,
     passed: bool,
-    fixtures: Vec<ShownFixture<'a>>,
-    properties: Vec<ShownProperty<'a>>,
+    fixtures: Vec<FixtureOutput<'a>>,
+    properties: Vec<PropertyOutput<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct ShownFixture<'a> {
+struct FixtureOutput<'a> {
     name: &'a str,
     passed: bool,
     complaints: Vec<String>,
     warning: Option<&'a str>,
-    ticks: Vec<ShownTick<'a>>,
+    ticks: Vec<TickOutput<'a>>,
 }
 
 #[derive(Debug, Serialize)]
-struct ShownTick<'a> {
-    outcome: OutcomeWord,
+struct TickOutput<'a> {
+    outcome: OutcomeKind,
     count: Option<u32>,
-    error: Option<ErrorWord>,
+    error: Option<CallErrorKind>,
     reason: &'a str,
     fuel: u64,
     memory_bytes: usize,
 }
 
 #[derive(Debug, Serialize)]
-struct ShownProperty<'a> {
+struct PropertyOutput<'a> {
     name: &'a str,
     cases: u32,
     holds: bool,
@@ -314,14 +317,14 @@ struct ShownProperty<'a> {
     saved: Option<&'a Path>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> TestOutput<'a> {
     fn of(subject: &'a Subject, outcome: &'a Outcome) -> Self {
         let manifest = subject.manifest();
-        let tick = |tick: &'a crate::plugin::testing::TickRan| ShownTick {
-            outcome: tick.came.word(),
-            count: tick.came.count(),
-            error: if let Came::Failed { error, .. } = &tick.came { Some(*error) } else { None },
-            reason: tick.came.reason(),
+        let tick = |tick: &'a crate::plugin::testing::TickRun| TickOutput {
+            outcome: tick.actual.outcome_kind(),
+            count: tick.actual.count(),
+            error: if let Actual::Failed { error, .. } = &tick.actual { Some(*error) } else { None },
+            reason: tick.actual.reason(),
             fuel: tick.fuel,
             memory_bytes: tick.memory_bytes,
         };
@@ -332,10 +335,10 @@ impl<'a> Shown<'a> {
             fixtures: outcome
                 .fixtures
                 .iter()
-                .map(|ran| ShownFixture {
+                .map(|ran| FixtureOutput {
                     name: &ran.name,
                     passed: ran.passed(),
-                    complaints: ran.complaints(),
+                    complaints: ran.problems(),
                     warning: ran.warning.as_deref(),
                     ticks: ran.ticks.iter().map(tick).collect(),
                 })
@@ -343,12 +346,12 @@ impl<'a> Shown<'a> {
             properties: outcome
                 .properties
                 .iter()
-                .map(|(property, saved)| ShownProperty {
+                .map(|(property, saved)| PropertyOutput {
                     name: &property.name,
                     cases: property.cases,
-                    holds: property.found.is_none(),
+                    holds: property.counterexample.is_none(),
                     is_warning: property.is_warning,
-                    why: property.found.as_ref().map(|found| found.why.as_str()),
+                    why: property.counterexample.as_ref().map(|found| found.violation.as_str()),
                     saved: saved.as_deref(),
                 })
                 .collect(),

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Global, configured};
-use crate::cli::Usage;
+use super::{Global, host_and_config};
+use crate::cli::UsageError;
 use crate::cli::output::say;
-use crate::plugin::{KeySource, OciReference, Pattern, Rule};
+use crate::plugin::{KeySource, OciReference, RepositoryPattern, Rule};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -21,19 +21,19 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let (host, config) = configured(global)?;
+    let (host, config) = host_and_config(global)?;
     let rules = if args.keys.is_empty() {
-        let rules = config.and_then(|config| config.plugins.sharing.trust);
+        let rules = config.and_then(|config| config.plugins.registry.trust);
         rules.ok_or_else(|| {
-            Usage("there is no plugins.trust that could decide; name a public key with --key".to_owned())
+            UsageError("there is no plugins.trust that could decide; name a public key with --key".to_owned())
         })?
     } else {
         let keys = args.keys.iter().cloned().map(KeySource::File).collect();
-        vec![Rule { repository: Pattern::every(), keys, allow_unsigned: false }]
+        vec![Rule { repository: RepositoryPattern::any(), keys, allow_unsigned: false }]
     };
     let origin = host.verify(&args.reference, &rules).await?;
-    say!("{}", args.reference.at(origin.manifest));
+    say!("{}", args.reference.with_digest(origin.manifest));
     say!("  component  {}", origin.component);
-    say!("  trust      {}", origin.trusted);
+    say!("  trust      {}", origin.trust);
     Ok(())
 }

@@ -4,15 +4,15 @@
 //! decisions down, `notify` tells systemd
 //! how it is.
 
+mod config_reload;
+mod decision_log;
 mod notify;
 mod once;
-mod record;
-mod reread;
 mod service;
 
-pub(super) use once::SHORTEST_WINDOW;
+pub(super) use once::MIN_WINDOW;
 
-use super::{Global, Usage};
+use super::{Global, UsageError};
 use crate::config::Span;
 
 #[derive(Debug, clap::Args)]

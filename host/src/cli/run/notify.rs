@@ -38,31 +38,31 @@ impl Notifier {
 
     /// The service runs.
     pub(super) fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}\n"));
+        self.send(&format!("READY=1\nSTATUS={status}\n"));
     }
 
     /// The configuration is being loaded anew.
     pub(super) fn reloading(&self) {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=loading the configuration anew\n", now.as_micros()));
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=loading the configuration anew\n", now.as_micros()));
     }
 
     /// A line for `systemctl status`.
     pub(super) fn status(&self, status: &str) {
-        self.tell(&format!("STATUS={status}\n"));
+        self.send(&format!("STATUS={status}\n"));
     }
 
     /// The loops make progress.
     pub(super) fn alive(&self) {
-        self.tell("WATCHDOG=1\n");
+        self.send("WATCHDOG=1\n");
     }
 
     /// The service ends.
     pub(super) fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=stopping\n");
+        self.send("STOPPING=1\nSTATUS=stopping\n");
     }
 
-    fn tell(&self, message: &str) {
+    fn send(&self, message: &str) {
         let Some((socket, address)) = &self.socket else { return };
         if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
             tracing::debug!("systemd cannot be told: {error}");

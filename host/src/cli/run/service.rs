@@ -8,26 +8,28 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::config_reload::{ConfigReloader, service_spec};
+use super::decision_log::{DecisionLogger, components};
 use super::notify::Notifier;
-use super::record::{Writer, components};
-use super::reread::{Reader, wish};
-use super::{Global, Usage};
+use super::{Global, UsageError};
 use crate::balancer::haproxy::HaProxy;
-use crate::cli::app::{App, RealController};
+use crate::cli::context::{CommandContext, ProductionController};
 use crate::cloud::digitalocean::DigitalOcean;
 use crate::config::TelemetryAddress;
-use crate::controller::service::{Configuration, Hooks, Loader, Parts, Remote, Service, ServiceError, Turns, reporter};
-use crate::history::History;
+use crate::controller::service::{
+    ConfigSource, FleetLock, Hooks, PolicyLoader, Service, ServiceBuilder, ServiceError, ServiceHandle, event_sink,
+};
+use crate::history::TimeSeriesStore;
 use crate::inventory::sqlite::{ServiceLock, SqliteInventory};
 use crate::metrics::{self, Collector};
 use crate::model::Mode;
-use crate::record::Recorder;
-use crate::telemetry::{Listener, Telemetry, families};
+use crate::record::LogWriter;
+use crate::telemetry::{Telemetry, TelemetryServer, families};
 
 /// How often systemd's status line is written anew.
 const STATUS_EVERY: Duration = Duration::from_secs(15);
 
-type RealService = Service<DigitalOcean, HaProxy, SqliteInventory>;
+type ProductionService = Service<DigitalOcean, HaProxy, SqliteInventory>;
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     // From here on a signal ends the service in order.
@@ -35,12 +37,12 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     let notifier = Arc::new(Notifier::from_environment());
     let served_until = CancellationToken::new();
     let _guard = served_until.clone().drop_guard();
-    let app = App::load_with_advice(global)?;
-    let _lock = ServiceLock::acquire(app.inventory_file())?;
+    let app = CommandContext::load_with_advice(global)?;
+    let _lock = ServiceLock::acquire(app.inventory_path())?;
     let telemetry = Telemetry::default();
     let service = tokio::select! {
         service = build(global, &app, &telemetry, &notifier, &served_until) => service?,
-        by = signals.end() => {
+        by = signals.next_stop() => {
             tracing::info!("stopped by {by} before it began");
             return Ok(());
         }
@@ -48,7 +50,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     notifier.ready(&status_line(&telemetry));
     tracing::info!(fleet = %app.config.fleet, version = env!("CARGO_PKG_VERSION"), "keeping the fleet");
 
-    let remote = service.remote();
+    let remote = service.handle();
     let ended = service.run();
     tokio::pin!(ended);
     let mut watchdog = interval(notifier.watchdog().unwrap_or(STATUS_EVERY).max(Duration::from_millis(1)));
@@ -59,11 +61,11 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
         tokio::select! {
             ended = &mut ended => return finished(ended),
             told = signals.next() => match told {
-                Told::Reload => reload(&remote),
-                Told::End(by) if stopping => {
+                SignalAction::Reload => reload(&remote),
+                SignalAction::Stop(by) if stopping => {
                     return Err(anyhow!("ended at once by a second {by}; what was under way is in the journal"));
                 }
-                Told::End(by) => {
+                SignalAction::Stop(by) => {
                     stopping = true;
                     tracing::info!("stopping, as {by} asks for it");
                     notifier.stopping();
@@ -79,7 +81,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     }
 }
 
-fn reload(remote: &Remote<DigitalOcean, HaProxy, SqliteInventory>) {
+fn reload(remote: &ServiceHandle<DigitalOcean, HaProxy, SqliteInventory>) {
     tracing::info!("SIGHUP: loading the configuration anew");
     remote.reload();
 }
@@ -93,28 +95,28 @@ fn finished(ended: Result<(), ServiceError>) -> anyhow::Result<()> {
 /// Everything that the loop is made of. Nothing is changed yet.
 async fn build(
     global: &Global,
-    app: &App,
+    app: &CommandContext,
     telemetry: &Telemetry,
     notifier: &Arc<Notifier>,
     served_until: &CancellationToken,
-) -> anyhow::Result<RealService> {
+) -> anyhow::Result<ProductionService> {
     let config = &app.config;
     if !config.policies.iter().any(|policy| policy.mode == Mode::Active) {
         tracing::warn!("{} names no active policy: the fleet is kept within its bounds", config.path.display());
     }
-    let controller = Arc::new(app.controller_over(app.inventory()?, reporter(telemetry.clone())).await?);
-    describe(telemetry, app, &controller);
-    serve(app, telemetry, served_until).await?;
-    let history = Arc::new(History::open(&app.history_file(), controller.now()));
+    let controller = Arc::new(app.controller_with_inventory(app.inventory()?, event_sink(telemetry.clone())).await?);
+    init_telemetry(telemetry, app, &controller);
+    serve_telemetry(app, telemetry, served_until).await?;
+    let history = Arc::new(TimeSeriesStore::open(&app.metrics_database_file(), controller.now()));
     let cloud = controller.cloud().clone();
     let collector = Collector::new(config.metrics.clone(), Arc::clone(&history), Some(&cloud));
-    let recorder = Recorder::new(Arc::clone(&history), config.records_retention);
+    let recorder = LogWriter::new(Arc::clone(&history), config.decision_log_retention);
     let host = app.plugins()?;
-    let mut writer = Writer::new(recorder, host.clone());
+    let mut writer = DecisionLogger::new(recorder, host.clone());
     let components = components(Arc::clone(&history));
-    let reader = Reader { global: global.clone(), started: config.clone(), history, cloud };
+    let reader = ConfigReloader { global: global.clone(), started: config.clone(), history, cloud };
     let read = Box::new(move |in_effect: &metrics::Options| reader.read(in_effect));
-    let configuration = Configuration { file: global.config.clone(), read };
+    let configuration = ConfigSource { file: global.config.clone(), read };
     let reloads = Arc::clone(notifier);
     let told = telemetry.clone();
     let hooks = Hooks {
@@ -125,13 +127,13 @@ async fn build(
         ),
         on_tick: Box::new(move |record| writer.write(record)),
     };
-    let parts = Parts {
+    let parts = ServiceBuilder {
         controller,
-        loader: Loader::new(host).with_components(components),
+        loader: PolicyLoader::new(host).with_components(components),
         collector,
-        wish: wish(config),
-        configuration: Some(configuration),
-        turns: Turns::at(app.inventory_file().to_owned()),
+        spec: service_spec(config),
+        config_source: Some(configuration),
+        fleet_lock: FleetLock::for_inventory(app.inventory_path().to_owned()),
         telemetry: telemetry.clone(),
         hooks,
     };
@@ -139,48 +141,48 @@ async fn build(
 }
 
 /// What is known before the first tick, and what is counted elsewhere.
-fn describe(telemetry: &Telemetry, app: &App, controller: &Arc<RealController>) {
+fn init_telemetry(telemetry: &Telemetry, app: &CommandContext, controller: &Arc<ProductionController>) {
     let version = env!("CARGO_PKG_VERSION");
-    telemetry.tell(|status| {
+    telemetry.update_status(|status| {
         status.fleet = app.config.fleet.to_string();
         version.clone_into(&mut status.version);
         status.pid = std::process::id();
     });
-    telemetry.count(|registry| registry.set(&families::BUILD, &[("version", version)], 1.0));
+    telemetry.record(|registry| registry.set(&families::BUILD_INFO, &[("version", version)], 1.0));
     let (status, controller) = (telemetry.clone(), Arc::clone(controller));
-    telemetry.add_source(move |registry| {
+    telemetry.add_collector(move |registry| {
         #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
-        for requests in controller.cloud().requests() {
+        for requests in controller.cloud().request_counts() {
             let labels = [("call", requests.call.as_str()), ("result", requests.result)];
-            registry.set(&families::API_CALLS, &labels, requests.count as f64);
+            registry.set(&families::API_REQUESTS, &labels, requests.count as f64);
         }
         let changes = controller.balancer().counters();
-        for (kind, count) in [("reload", changes.reloads), ("at-run-time", changes.changes_at_run_time)] {
+        for (kind, count) in [("reload", changes.reloads), ("at-run-time", changes.runtime_updates)] {
             #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
-            registry.set(&families::HAPROXY_CHANGES, &[("kind", kind)], count as f64);
+            registry.set(&families::HAPROXY_UPDATES, &[("kind", kind)], count as f64);
         }
-        let left = controller.cloud().budget_left();
+        let left = controller.cloud().remaining_requests();
         #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
-        registry.set(&families::API_BUDGET, &[], left as f64);
-        status.tell(|status| status.api_budget = Some(left as u64));
+        registry.set(&families::API_RATE_LIMIT_REMAINING, &[], left as f64);
+        status.update_status(|status| status.api_rate_limit_remaining = Some(left as u64));
     });
 }
 
 /// Serves metrics, health and status. At the usual address another fleet of this machine may be asked.
-async fn serve(app: &App, telemetry: &Telemetry, until: &CancellationToken) -> anyhow::Result<()> {
+async fn serve_telemetry(app: &CommandContext, telemetry: &Telemetry, until: &CancellationToken) -> anyhow::Result<()> {
     let (address, must) = match app.config.telemetry {
         TelemetryAddress::None => return Ok(()),
         TelemetryAddress::Default(address) => (address, false),
-        TelemetryAddress::At(address) => (address, true),
+        TelemetryAddress::Explicit(address) => (address, true),
     };
-    match Listener::bind(address).await {
+    match TelemetryServer::bind(address).await {
         Ok(listener) => {
-            let address = listener.address()?;
+            let address = listener.local_addr()?;
             tracing::info!("serving /metrics, /healthz and /status on http://{address}");
             tokio::spawn(listener.serve(telemetry.clone(), until.clone()));
             Ok(())
         }
-        Err(error) if must => Err(Usage(format!("cannot listen on {address} (telemetry.listen): {error}")).into()),
+        Err(error) if must => Err(UsageError(format!("cannot listen on {address} (telemetry.listen): {error}")).into()),
         Err(error) => {
             tracing::warn!("nothing is served on {address}: {error}; name another address as telemetry.listen");
             Ok(())
@@ -196,16 +198,15 @@ fn status_line(telemetry: &Telemetry) -> String {
         Some(tick) if tick.from == tick.to => format!("{} droplets", tick.to),
         Some(tick) => format!("{} → {} droplets", tick.from, tick.to),
     };
-    let failing = status.policies.iter().filter(|policy| policy.failure.is_some()).map(|policy| policy.name.as_str());
+    let failing =
+        status.policies.iter().filter(|policy| policy.last_error.is_some()).map(|policy| policy.name.as_str());
     for policy in failing {
         line += &format!("; policy {policy} fails");
     }
-    if let Some(wait) = &status.waits_for {
+    if let Some(wait) = &status.waiting_for {
         line += &format!("; waiting for {}", wait.holder);
     }
-    for (what, failure) in
-        [("HAProxy does not answer", &status.haproxy_failure), ("the API fails", &status.api_failure)]
-    {
+    for (what, failure) in [("HAProxy does not answer", &status.haproxy_error), ("the API fails", &status.api_error)] {
         if failure.is_some() {
             line += &format!("; {what}");
         }
@@ -214,9 +215,9 @@ fn status_line(telemetry: &Telemetry) -> String {
 }
 
 /// What a signal asks for.
-enum Told {
+enum SignalAction {
     /// To end; with the name of the signal.
-    End(&'static str),
+    Stop(&'static str),
     /// To load everything anew.
     Reload,
 }
@@ -238,18 +239,18 @@ impl Signals {
     }
 
     /// Waits for the next one.
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> SignalAction {
         tokio::select! {
-            _ = self.terminate.recv() => Told::End("SIGTERM"),
-            _ = self.interrupt.recv() => Told::End("Ctrl-C"),
-            _ = self.reload.recv() => Told::Reload,
+            _ = self.terminate.recv() => SignalAction::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => SignalAction::Stop("Ctrl-C"),
+            _ = self.reload.recv() => SignalAction::Reload,
         }
     }
 
     /// Waits for one that asks this process to end, and answers its name. What else it is told is done later anyway.
-    async fn end(&mut self) -> &'static str {
+    async fn next_stop(&mut self) -> &'static str {
         loop {
-            if let Told::End(by) = self.next().await {
+            if let SignalAction::Stop(by) = self.next().await {
                 return by;
             }
         }

@@ -1,9 +1,9 @@
 //! `doproxy simulate`: policies on a trace, before they touch a droplet.
 
 mod policies;
+mod scenario;
 mod table;
 mod tune;
-mod world;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,14 +13,14 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{self, say};
-use super::{Global, Reported, Usage};
+use super::{AlreadyReported, Global, UsageError};
 use crate::config::Span;
-use crate::simulation::compare::{Comparison, compare, work};
+use crate::simulation::compare::{Comparison, compare, total_ticks};
+use crate::simulation::faults::Fault;
 use crate::simulation::gate::{self, Rules};
 use crate::simulation::report;
 use crate::simulation::runner::Progress;
 use crate::simulation::scenario::Scenario;
-use crate::simulation::weather::Fault;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -153,8 +153,8 @@ enum ServiceShape {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let app = world::app(global)?;
-    let (scenario, repairs) = world::scenario(args, app.as_ref()).await?;
+    let app = scenario::load_context(global)?;
+    let (scenario, repairs) = scenario::scenario(args, app.as_ref()).await?;
     for repair in &repairs {
         output::warn(format_args!("{}: {repair}", args.source()));
     }
@@ -163,7 +163,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         return tune::run(args, &scenario, policies).await;
     }
     let progress = Arc::new(Progress::default());
-    let bar = bar(work(&scenario, policies.len()));
+    let bar = bar(total_ticks(&scenario, policies.len()));
     let shared = Arc::clone(&progress);
     let mut running = tokio::task::spawn_blocking(move || {
         let comparison = compare(&scenario, &policies, &shared);
@@ -185,8 +185,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
     if let Some(path) = &args.report {
         let command: Vec<String> = std::env::args().collect();
-        let page = report::page(&scenario, &comparison, &shell_words(&command));
-        std::fs::write(path, page).map_err(|error| Usage(format!("cannot write {}: {error}", path.display())))?;
+        let page = report::render_page(&scenario, &comparison, &shell_words(&command));
+        std::fs::write(path, page).map_err(|error| UsageError(format!("cannot write {}: {error}", path.display())))?;
     }
     if args.check { check(&scenario, &comparison, args) } else { Ok(()) }
 }
@@ -206,8 +206,8 @@ fn warn_of_failures(comparison: &Comparison) {
                 "{} failed in {}, first at {}: {}",
                 row.name,
                 output::count(usize::try_from(failures.count).unwrap_or(usize::MAX), "tick"),
-                failures.first,
-                failures.why
+                failures.first_at,
+                failures.first_error
             ));
         }
     }
@@ -220,15 +220,18 @@ fn check(scenario: &Scenario, comparison: &Comparison, args: &Args) -> anyhow::R
         max_adaptations_per_h: args.max_changes,
         ..Rules::default()
     };
-    let broken: Vec<_> =
-        comparison.policies.iter().flat_map(|(row, played)| gate::broken(scenario, row, played, &rules)).collect();
+    let broken: Vec<_> = comparison
+        .policies
+        .iter()
+        .flat_map(|(row, played)| gate::find_violations(scenario, row, played, &rules))
+        .collect();
     if broken.is_empty() {
         return Ok(());
     }
     for broken in broken {
         eprintln!("✗ {broken}");
     }
-    Err(Reported.into())
+    Err(AlreadyReported.into())
 }
 
 /// A command as a person would type it again.

@@ -2,17 +2,17 @@
 
 use std::path::Path;
 
-use crate::cli::app::App;
-use crate::cli::{Usage, plugin};
-use crate::config::user_cache;
-use crate::controller::decide::ConfiguredPolicy;
+use crate::cli::context::CommandContext;
+use crate::cli::{UsageError, plugin};
+use crate::config::user_cache_dir;
+use crate::controller::policy_slot::ConfiguredPolicy;
 use crate::model::Mode;
 use crate::plugin::{PluginHost, PluginSettings, Reference};
 use crate::simulation::preset::{PRESETS, Preset};
 
 /// The policies of the command line, or those of doproxy.yml where it names none.
 pub(super) async fn load(
-    app: Option<&App>,
+    app: Option<&CommandContext>,
     written: &[String],
     capacity: f64,
 ) -> anyhow::Result<Vec<ConfiguredPolicy>> {
@@ -22,14 +22,14 @@ pub(super) async fn load(
             None => Vec::new(),
         };
         if policies.is_empty() {
-            return Err(Usage("no policy: name one with --policy, or in a doproxy.yml".to_owned()).into());
+            return Err(UsageError("no policy: name one with --policy, or in a doproxy.yml".to_owned()).into());
         }
         return Ok(policies);
     }
     let host = host(app)?;
     let mut policies: Vec<ConfiguredPolicy> = Vec::new();
     for text in written {
-        let Written { name, reference, config } = parse(text, capacity)?;
+        let PolicyArg { name, reference, config } = parse(text, capacity)?;
         let policy = host.policy(&reference).await?;
         policy.validate(&config).await?;
         let same =
@@ -40,38 +40,38 @@ pub(super) async fn load(
     Ok(policies)
 }
 
-fn host(app: Option<&App>) -> anyhow::Result<PluginHost> {
+fn host(app: Option<&CommandContext>) -> anyhow::Result<PluginHost> {
     match app {
         Some(app) => app.plugins(),
-        None => plugin::host(PluginSettings { cache_dir: user_cache(), ..PluginSettings::default() }),
+        None => plugin::host(PluginSettings { cache_dir: user_cache_dir(), ..PluginSettings::default() }),
     }
 }
 
 /// What was written.
 #[derive(Debug, PartialEq)]
-struct Written {
+struct PolicyArg {
     name: String,
     reference: Reference,
     /// JSON text.
     config: String,
 }
 
-fn parse(text: &str, capacity: f64) -> Result<Written, Usage> {
+fn parse(text: &str, capacity: f64) -> Result<PolicyArg, UsageError> {
     let (before, after) = match text.split_once('=') {
         Some((before, after)) => (before, Some(after)),
         None => (text, None),
     };
     if let Some(preset) = Preset::find(before) {
         let utilisation = match after {
-            None => preset.utilisation,
+            None => preset.utilization,
             Some(text) => {
                 text.parse().ok().filter(|utilisation: &f64| *utilisation > 0.0 && *utilisation <= 1.0).ok_or_else(
-                    || Usage(format!("{before}={text}: a preset takes a utilisation above 0 and up to 1")),
+                    || UsageError(format!("{before}={text}: a preset takes a utilisation above 0 and up to 1")),
                 )?
             }
         };
         let config = preset.config(capacity, utilisation).to_string();
-        return Ok(Written {
+        return Ok(PolicyArg {
             name: text.to_owned(),
             reference: Reference::Builtin("target-tracking".to_owned()),
             config,
@@ -79,22 +79,22 @@ fn parse(text: &str, capacity: f64) -> Result<Written, Usage> {
     }
     let reference = before.parse::<Reference>().map_err(|error| {
         let presets = PRESETS.map(|preset| preset.name).join(", ");
-        Usage(format!("--policy: {error}, or a preset: {presets}"))
+        UsageError(format!("--policy: {error}, or a preset: {presets}"))
     })?;
-    let config = after.map_or_else(|| Ok("{}".to_owned()), configuration)?;
-    Ok(Written { name: before.to_owned(), reference, config })
+    let config = after.map_or_else(|| Ok("{}".to_owned()), read_config)?;
+    Ok(PolicyArg { name: before.to_owned(), reference, config })
 }
 
 /// A configuration that stands there, or in a file, as JSON text.
-fn configuration(text: &str) -> Result<String, Usage> {
+fn read_config(text: &str) -> Result<String, UsageError> {
     let yaml = if text.trim_start().starts_with('{') {
         text.to_owned()
     } else {
         std::fs::read_to_string(Path::new(text))
-            .map_err(|error| Usage(format!("cannot read the configuration {text}: {error}")))?
+            .map_err(|error| UsageError(format!("cannot read the configuration {text}: {error}")))?
     };
     let value: serde_json::Value =
-        serde_yaml::from_str(&yaml).map_err(|error| Usage(format!("the configuration {text}: {error}")))?;
+        serde_yaml::from_str(&yaml).map_err(|error| UsageError(format!("the configuration {text}: {error}")))?;
     Ok(value.to_string())
 }
 

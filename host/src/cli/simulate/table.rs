@@ -19,7 +19,7 @@ pub(super) fn text(scenario: &Scenario, comparison: &Comparison) -> String {
         .enumerate()
         .map(|(index, column)| {
             let cells = cells.iter().map(|row| row[index].chars().count());
-            cells.max().unwrap_or(0).max(column.head.chars().count())
+            cells.max().unwrap_or(0).max(column.header.chars().count())
         })
         .collect();
     let line = |cells: Vec<&str>| {
@@ -29,11 +29,12 @@ pub(super) fn text(scenario: &Scenario, comparison: &Comparison) -> String {
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    lines.push(line(columns.iter().map(|column| column.head).collect()));
+    lines.push(line(columns.iter().map(|column| column.header).collect()));
     lines.extend(cells.iter().map(|row| line(row.iter().map(String::as_str).collect())));
     for (row, played) in &comparison.policies {
-        if !played.cuts.is_empty() {
-            let cuts: Vec<String> = played.cuts.iter().map(|(rule, count)| format!("{rule} {count}×")).collect();
+        if !played.restrictions.is_empty() {
+            let cuts: Vec<String> =
+                played.restrictions.iter().map(|(rule, count)| format!("{rule} {count}×")).collect();
             lines.push(format!("guard, {}: {}", row.name, cuts.join(", ")));
         }
     }
@@ -42,12 +43,12 @@ pub(super) fn text(scenario: &Scenario, comparison: &Comparison) -> String {
 
 fn head(scenario: &Scenario) -> String {
     let ticks = output::count(scenario.demand.len(), "tick");
-    let guard = if scenario.bounds.is_some() { "guard of doproxy.yml" } else { "no guard but min and max" };
+    let guard = if scenario.scaling_rules.is_some() { "guard of doproxy.yml" } else { "no guard but min and max" };
     format!(
         "{ticks} of {:?}, {} requests/s a droplet, boots in {:?}, {guard}",
         scenario.tick,
         scenario.setup.capacity,
-        scenario.boot.typical()
+        scenario.boot_time.median()
     )
 }
 
@@ -62,8 +63,8 @@ pub(super) fn json(scenario: &Scenario, comparison: &Comparison, args: &Args) ->
         "boot_ticks": scenario.setup.boot_ticks,
         "min": scenario.setup.min,
         "max": scenario.setup.max,
-        "minimum_charge_s": scenario.tariff.minimum_s,
+        "minimum_charge_s": scenario.price_model.minimum_s,
         "policies": comparison.policies.iter().map(|(row, _)| row).collect::<Vec<_>>(),
-        "bounds": comparison.bounds,
+        "bounds": comparison.baselines,
     })
 }

@@ -6,32 +6,34 @@ use std::time::Duration;
 
 use super::{Args, bar};
 use crate::cli::output::{self, say};
-use crate::cli::{Usage, signals};
-use crate::controller::decide::ConfiguredPolicy;
-use crate::simulation::compare::row;
-use crate::simulation::runner::{Progress, play};
+use crate::cli::{UsageError, signals};
+use crate::controller::policy_slot::ConfiguredPolicy;
+use crate::simulation::compare::policy_row;
+use crate::simulation::runner::{Progress, simulate};
 use crate::simulation::scenario::Scenario;
 use crate::simulation::score::Score;
-use crate::simulation::tune::{Field, MOST_FIELDS, Objective, split, tune, work};
+use crate::simulation::tune::{MAX_PARAMETERS, Objective, Parameter, estimate_ticks, train_test_split, tune};
 
 pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<ConfiguredPolicy>) -> anyhow::Result<()> {
     let [policy] = <[ConfiguredPolicy; 1]>::try_from(policies)
-        .map_err(|policies| Usage(format!("--tune takes one --policy, and there are {}", policies.len())))?;
+        .map_err(|policies| UsageError(format!("--tune takes one --policy, and there are {}", policies.len())))?;
     let schema: serde_json::Value = serde_json::from_str(&policy.policy.manifest().config_schema)?;
-    let fields = args.tune.iter().map(|text| Field::parse(text, &schema)).collect::<Result<Vec<_>, _>>();
-    let fields = fields.map_err(|error| Usage(error.to_string()))?;
-    if fields.len() > MOST_FIELDS {
-        return Err(
-            Usage(format!("--tune takes {MOST_FIELDS} settings at most, and there are {}", fields.len())).into()
-        );
+    let fields = args.tune.iter().map(|text| Parameter::parse(text, &schema)).collect::<Result<Vec<_>, _>>();
+    let fields = fields.map_err(|error| UsageError(error.to_string()))?;
+    if fields.len() > MAX_PARAMETERS {
+        return Err(UsageError(format!(
+            "--tune takes {MAX_PARAMETERS} settings at most, and there are {}",
+            fields.len()
+        ))
+        .into());
     }
-    let objective = args.slo.parse::<Objective>().map_err(|error| Usage(format!("--slo: {error}")))?;
-    let (train, test) = split(scenario);
+    let objective = args.slo.parse::<Objective>().map_err(|error| UsageError(format!("--slo: {error}")))?;
+    let (train, test) = train_test_split(scenario);
     if train.demand.is_empty() || test.demand.is_empty() {
-        return Err(Usage("--tune needs a trace of three ticks at least".to_owned()).into());
+        return Err(UsageError("--tune needs a trace of three ticks at least".to_owned()).into());
     }
     let progress = Arc::new(Progress::default());
-    let bar = bar(work(&train, fields.len()));
+    let bar = bar(estimate_ticks(&train, fields.len()));
     let base: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&policy.config)?;
     let (shared, trained) = (Arc::clone(&progress), train);
     let mut running = tokio::task::spawn_blocking(move || {
@@ -42,7 +44,7 @@ pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<Configur
     let (best, policy) = loop {
         tokio::select! {
             done = &mut running => break done?,
-            by = signals::interrupted(), if !stopped => {
+            by = signals::wait_for_interrupt(), if !stopped => {
                 by?;
                 stopped = true;
                 progress.stop.store(true, Ordering::Relaxed);
@@ -58,12 +60,12 @@ pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<Configur
     };
     let chosen = ConfiguredPolicy { config: best.config.to_string(), ..policy };
     let limit = test.limit();
-    let played = play(&test, &chosen, &Progress::default()).await;
-    let checked = row(&test, &limit, &chosen, &played).score;
+    let played = simulate(&test, &chosen, &Progress::default()).await;
+    let checked = policy_row(&test, &limit, &chosen, &played).score;
     if stopped {
         output::warn("stopped: this is the best so far");
     }
-    if !best.holds {
+    if !best.meets_objective {
         output::warn(format_args!("nothing in these ranges holds {}; this misses it by the least", args.slo));
     }
     if args.json {
@@ -71,12 +73,12 @@ pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<Configur
         say!(
             "{}",
             serde_json::to_string_pretty(
-                &serde_json::json!({ "config": best.config, "holds": best.holds, "train": train, "test": test })
+                &serde_json::json!({ "config": best.config, "holds": best.meets_objective, "train": train, "test": test })
             )?
         );
     } else {
-        say!("tuned on   {}", shown(&best.score));
-        say!("checked on {}", shown(&checked));
+        say!("tuned on   {}", format_score(&best.score));
+        say!("checked on {}", format_score(&checked));
         say!("\nplugin: {}\nconfig:", chosen.policy.reference());
         for line in serde_yaml::to_string(&best.config)?.lines() {
             say!("  {line}");
@@ -85,7 +87,7 @@ pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<Configur
     Ok(())
 }
 
-fn shown(score: &Score) -> String {
+fn format_score(score: &Score) -> String {
     format!(
         "{:.4} % unserved, {:.3} × limit, ${:.2}, {:.2} changes/h",
         score.unserved_pct, score.cost_over_limit, score.cost, score.adaptations_per_h

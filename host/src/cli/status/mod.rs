@@ -3,17 +3,17 @@
 //! `gather` asks the inventory, HAProxy and the service, each of which may not be there; `table` shows what they say. It
 //! takes no lock and changes nothing.
 
-mod gather;
+mod collect;
 mod table;
 
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use super::app::App;
+use super::context::CommandContext;
 use super::output::{self, say};
-use super::{Global, Usage};
+use super::{Global, UsageError};
 use crate::config::Span;
-use gather::gather;
+use collect::collect;
 use table::table;
 
 #[derive(Debug, clap::Args)]
@@ -33,24 +33,24 @@ pub(super) struct Args {
 }
 
 /// The shortest time between two looks.
-const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    if args.interval.0 < SHORTEST_INTERVAL {
-        return Err(Usage("--interval is at least 100ms".to_owned()).into());
+    if args.interval.0 < MIN_INTERVAL {
+        return Err(UsageError("--interval is at least 100ms".to_owned()).into());
     }
-    let app = App::load(global)?;
+    let app = CommandContext::load(global)?;
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&gather(&app).await?)?);
+        say!("{}", serde_json::to_string_pretty(&collect(&app).await?)?);
         return Ok(());
     }
     if !args.watch {
-        say!("{}", table(&gather(&app).await?));
+        say!("{}", table(&collect(&app).await?));
         return Ok(());
     }
     let redraws = std::io::stdout().is_terminal();
     loop {
-        let shown = table(&gather(&app).await?);
+        let shown = table(&collect(&app).await?);
         if redraws {
             // Home, the lines with what was behind them wiped, and nothing below: without a flicker.
             let lines = shown.replace('\n', "\x1b[K\n");

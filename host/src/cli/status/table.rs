@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::gather::{DropletStatus, Gathered};
+use super::collect::{DropletStatus, StatusSnapshot};
 use crate::cli::output::count;
-use crate::model::{OperationKind, Phase, Rung, Timestamp};
+use crate::model::{AnswerSource, OperationKind, Phase, Timestamp};
 use crate::telemetry::Status;
-use crate::telemetry::status::{PolicyStatus, WaitStatus};
+use crate::telemetry::status::{LockWaitStatus, PolicyStatus};
 
 /// The whole of it.
-pub(super) fn table(gathered: &Gathered) -> String {
+pub(super) fn table(gathered: &StatusSnapshot) -> String {
     let mut lines = vec![headline(gathered)];
     lines.extend(droplets(gathered));
     for operation in &gathered.operations {
@@ -43,7 +43,7 @@ fn entry(what: &str, text: &str) -> String {
     format!("{what:<10} {text}")
 }
 
-fn headline(gathered: &Gathered) -> String {
+fn headline(gathered: &StatusSnapshot) -> String {
     let of = |phase| gathered.droplets.iter().filter(|droplet| droplet.phase == phase).count();
     let phases: Vec<String> = Phase::ALL
         .into_iter()
@@ -52,11 +52,11 @@ fn headline(gathered: &Gathered) -> String {
         .map(|(count, phase)| format!("{count} {phase}"))
         .collect();
     let phases = if phases.is_empty() { "empty".to_owned() } else { phases.join(", ") };
-    let Gathered { fleet, min, max, hourly_cost, .. } = gathered;
+    let StatusSnapshot { fleet, min, max, hourly_cost, .. } = gathered;
     format!("fleet {fleet}: {phases}; {min} to {max} are allowed, ${hourly_cost:.4} an hour")
 }
 
-fn droplets(gathered: &Gathered) -> Vec<String> {
+fn droplets(gathered: &StatusSnapshot) -> Vec<String> {
     let width = gathered.droplets.iter().map(|droplet| droplet.name.as_str().len()).max().unwrap_or(0);
     let row = |(line, droplet): (usize, &DropletStatus)| {
         let DropletStatus { name, phase, phase_since, .. } = droplet;
@@ -88,21 +88,26 @@ fn service(now: Timestamp, status: &Status) -> Vec<String> {
     if let Some(last) = &status.last_tick {
         let change =
             if last.from == last.to { format!("{} kept", last.to) } else { format!("{} → {}", last.from, last.to) };
-        let cuts = if last.cuts.is_empty() { String::new() } else { format!(" (guard: {})", last.cuts.join(", ")) };
+        let cuts = if last.restrictions.is_empty() {
+            String::new()
+        } else {
+            format!(" (guard: {})", last.restrictions.join(", "))
+        };
         lines.push(entry("decision", &format!("{} ago: {change}, {}{cuts}", ago(now, last.at), last.reason)));
         lines.extend(last.error.iter().map(|error| entry("failed", error)));
     }
-    lines.extend(status.tick_failure.iter().map(|failure| entry("failed", failure)));
-    if let Some(WaitStatus { holder, since }) = &status.waits_for {
+    lines.extend(status.tick_error.iter().map(|failure| entry("failed", failure)));
+    if let Some(LockWaitStatus { holder, since }) = &status.waiting_for {
         lines
             .push(entry("waits", &format!("for {holder}, which has been changing the fleet for {}", ago(now, *since))));
     }
-    lines.extend(status.policies.iter().map(|policy| entry("policy", &policy_words(now, policy))));
+    lines.extend(status.policies.iter().map(|policy| entry("policy", &describe_policy(now, policy))));
     if !status.stale.is_empty() {
         lines.push(entry("stale", &status.stale.join(", ")));
     }
-    let budget = status.api_budget.map(|left| format!("{left} requests may be sent now")).unwrap_or_default();
-    match &status.api_failure {
+    let budget =
+        status.api_rate_limit_remaining.map(|left| format!("{left} requests may be sent now")).unwrap_or_default();
+    match &status.api_error {
         Some(failure) => lines.push(entry("API", failure)),
         None if budget.is_empty() => {}
         None => lines.push(entry("API", &budget)),
@@ -113,24 +118,24 @@ fn service(now: Timestamp, status: &Status) -> Vec<String> {
     for quiet in status.loops.iter().filter(|of| !of.healthy) {
         lines.push(entry(
             "stuck",
-            &format!("the {} has not moved for {}", quiet.name, span(Duration::from_millis(quiet.quiet_ms))),
+            &format!("the {} has not moved for {}", quiet.name, span(Duration::from_millis(quiet.since_heartbeat_ms))),
         ));
     }
     lines
 }
 
-fn policy_words(now: Timestamp, policy: &PolicyStatus) -> String {
-    let PolicyStatus { name, rung, failing_since, failures, failure, .. } = policy;
+fn describe_policy(now: Timestamp, policy: &PolicyStatus) -> String {
+    let PolicyStatus { name, answered_by: rung, failing_since, failures, last_error: failure, .. } = policy;
     let Some(since) = failing_since else { return format!("{name}: answers") };
     let what = match rung {
-        Rung::LastGood => "its last good component answers",
-        Rung::Own | Rung::Hold => "the fleet is held",
+        AnswerSource::LastGood => "its last good component answers",
+        AnswerSource::Primary | AnswerSource::Hold => "the fleet is held",
     };
     let why = failure.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
     format!("{name}: fails for {} ({failures} times), {what}{why}", ago(now, *since))
 }
 
-fn haproxy(gathered: &Gathered) -> String {
+fn haproxy(gathered: &StatusSnapshot) -> String {
     let haproxy = &gathered.haproxy;
     if let Some(failure) = &haproxy.failure {
         return failure.clone();
@@ -170,7 +175,7 @@ fn span(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::gather::{FreezeStatus, HaProxyStatus, OperationStatus};
+    use super::super::collect::{FreezeStatus, HaProxyStatus, OperationStatus};
     use super::*;
     use crate::model::{Direction, DropletId, DropletName, Mode, Pause};
     use crate::telemetry::status::{LastTick, LoopStatus};
@@ -195,8 +200,8 @@ mod tests {
         }
     }
 
-    fn gathered() -> Gathered {
-        Gathered {
+    fn gathered() -> StatusSnapshot {
+        StatusSnapshot {
             at: NOW,
             fleet: "www".into(),
             min: 1,
@@ -232,7 +237,7 @@ mod tests {
                     from: 2,
                     to: 3,
                     reason: "haproxy.sessions is 24 over 2 droplets".into(),
-                    cuts: vec!["max_create".into()],
+                    restrictions: vec!["max_create".into()],
                     error: None,
                 }),
                 policies: vec![PolicyStatus {
@@ -240,12 +245,12 @@ mod tests {
                     reference: "builtin:target-tracking".into(),
                     digest: String::new(),
                     mode: Mode::Active,
-                    rung: Rung::Own,
+                    answered_by: AnswerSource::Primary,
                     failing_since: None,
                     failures: 0,
-                    failure: None,
+                    last_error: None,
                 }],
-                api_budget: Some(243),
+                api_rate_limit_remaining: Some(243),
                 ..Status::default()
             }),
             no_service: None,
@@ -278,15 +283,15 @@ mod tests {
             HaProxyStatus { failure: Some("HAProxy does not answer".into()), ..HaProxyStatus::default() };
         let status = gathered.service.as_mut().unwrap();
         status.last_tick = None;
-        status.tick_failure = Some("the tick failed".into());
-        status.waits_for = Some(WaitStatus { holder: "doproxy create (process 4242)".into(), since: before(12) });
+        status.tick_error = Some("the tick failed".into());
+        status.waiting_for = Some(LockWaitStatus { holder: "doproxy create (process 4242)".into(), since: before(12) });
         status.stale = vec!["prometheus.cpu".into()];
-        status.api_failure = Some("GET /v2/droplets failed: timed out".into());
+        status.api_error = Some("GET /v2/droplets failed: timed out".into());
         status.policies[0].failing_since = Some(before(120));
         status.policies[0].failures = 8;
-        status.policies[0].rung = Rung::LastGood;
-        status.policies[0].failure = Some("it ran out of fuel".into());
-        status.loops = vec![LoopStatus { name: "mover".into(), quiet_ms: 95_000, healthy: false }];
+        status.policies[0].answered_by = AnswerSource::LastGood;
+        status.policies[0].last_error = Some("it ran out of fuel".into());
+        status.loops = vec![LoopStatus { name: "mover".into(), since_heartbeat_ms: 95_000, healthy: false }];
 
         insta::assert_snapshot!(table(&gathered), @r"
         fleet www: 1 booting, 2 serving; 1 to 10 are allowed, $0.0223 an hour
@@ -309,7 +314,7 @@ mod tests {
 
     #[test]
     fn without_a_service_the_inventory_is_shown_all_the_same() {
-        let gathered = Gathered {
+        let gathered = StatusSnapshot {
             droplets: vec![],
             operations: vec![],
             service: None,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::Timeouts;
 use crate::cloud::ErrorClass;
-use crate::model::secret::redacted;
+use crate::model::api_token::redacted;
 
 /// Most characters of a message that somebody else wrote.
 const MAX_MESSAGE: usize = 300;
@@ -20,8 +20,8 @@ pub(super) fn classify(status: u16, message: &str, asked: Option<Duration>) -> E
     match status {
         401 | 403 => ErrorClass::Unauthorized,
         404 => ErrorClass::NotFound,
-        422 => classify_refusal(message),
-        429 => ErrorClass::RateLimited { after: asked },
+        422 => classify_unprocessable(message),
+        429 => ErrorClass::RateLimited { retry_after: asked },
         // A server that gave up waiting (408) may have acted on what it had.
         408 | 500.. => ErrorClass::Server,
         _ => ErrorClass::InvalidRequest,
@@ -31,7 +31,7 @@ pub(super) fn classify(status: u16, message: &str, asked: Option<Duration>) -> E
 /// Refusals as they were seen: "creating this/these droplet(s) will exceed your droplet limit", "Size is not
 /// available in this region", "Region is not available", "Please try again", "Droplet already has a pending
 /// event."
-fn classify_refusal(message: &str) -> ErrorClass {
+fn classify_unprocessable(message: &str) -> ErrorClass {
     let message = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if says(&["droplet limit"]) || (says(&["exceed"]) && says(&["limit"])) {
@@ -49,7 +49,7 @@ fn classify_refusal(message: &str) -> ErrorClass {
 
 /// What the body of an error says.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct ErrorBody {
     /// Its words; empty when there are none.
     pub(super) message: String,
     /// The request id, where the body has it.
@@ -58,11 +58,11 @@ pub(super) struct Told {
 
 /// Reads the body of an error: `{id, message, request_id?}`, or `{error, messages, root_causes}` as the tags
 /// have it, or whatever stands between here and the API.
-pub(super) fn told(body: &[u8]) -> Told {
+pub(super) fn parse_error_body(body: &[u8]) -> ErrorBody {
     let text = String::from_utf8_lossy(body);
     let text = text.trim();
     let Ok(json) = serde_json::from_str::<Value>(text) else {
-        return Told { message: summary(text), request_id: None };
+        return ErrorBody { message: summary(text), request_id: None };
     };
     let string = |key: &str| json.get(key).and_then(Value::as_str).filter(|text| !text.trim().is_empty());
     let several = || {
@@ -75,7 +75,7 @@ pub(super) fn told(body: &[u8]) -> Told {
         .or_else(several)
         .or_else(|| string("error").map(str::to_owned))
         .or_else(|| string("id").map(str::to_owned));
-    Told { message: message.unwrap_or_default(), request_id: string("request_id").map(str::to_owned) }
+    ErrorBody { message: message.unwrap_or_default(), request_id: string("request_id").map(str::to_owned) }
 }
 
 /// A page that is not the API's: its title if it is HTML, else how it begins.
@@ -97,7 +97,7 @@ fn summary(text: &str) -> String {
 }
 
 /// Text from outside as it may be shown: on one line, without control characters, bounded, and without `hidden`.
-pub(super) fn clean(text: &str, hidden: &[&str]) -> String {
+pub(super) fn sanitize(text: &str, hidden: &[&str]) -> String {
     let mut text = text.to_owned();
     for hidden in hidden.iter().filter(|hidden| !hidden.is_empty()) {
         text = text.replace(hidden, "…");
@@ -112,26 +112,26 @@ pub(super) fn clean(text: &str, hidden: &[&str]) -> String {
 }
 
 /// A request id as it may be shown; what does not look like one is none.
-pub(super) fn plain_id(text: &str) -> Option<String> {
+pub(super) fn valid_request_id(text: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
     (!text.is_empty() && text.len() <= 128 && text.bytes().all(plain)).then(|| text.to_owned())
 }
 
 /// No answer: why not. Only the innermost cause is told; the layers around it repeat it, or the address.
-pub(super) fn transport(error: &reqwest::Error, timeouts: Timeouts) -> (ErrorClass, String) {
+pub(super) fn transport_error(error: &reqwest::Error, timeouts: Timeouts) -> (ErrorClass, String) {
     let sent = !(error.is_connect() || error.is_builder());
     let Timeouts { connect, read, total } = timeouts;
     let message = match (error.is_timeout(), sent) {
         (true, false) => format!("no connection within {connect:?}"),
         (true, true) => format!("no answer in time (at most {read:?} of silence, {total:?} in all)"),
-        (false, false) if error.is_dns() => format!("the host name was not resolved: {}", innermost(error)),
-        (false, false) => format!("no connection: {}", innermost(error)),
-        (false, true) => format!("the connection broke before the answer was complete: {}", innermost(error)),
+        (false, false) if error.is_dns() => format!("the host name was not resolved: {}", root_cause(error)),
+        (false, false) => format!("no connection: {}", root_cause(error)),
+        (false, true) => format!("the connection broke before the answer was complete: {}", root_cause(error)),
     };
     (ErrorClass::Transport { sent }, message)
 }
 
-fn innermost(error: &reqwest::Error) -> String {
+fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {
         cause = source;
@@ -155,7 +155,7 @@ mod tests {
             (404, "", ErrorClass::NotFound),
             (408, "", ErrorClass::Server),
             (409, "", ErrorClass::InvalidRequest),
-            (429, "", ErrorClass::RateLimited { after }),
+            (429, "", ErrorClass::RateLimited { retry_after: after }),
             (500, "", ErrorClass::Server),
             (503, "please try again", ErrorClass::Server),
             (302, "", ErrorClass::InvalidRequest),
@@ -194,15 +194,16 @@ mod tests {
             ("[1]", "", None),
             ("", "", None),
         ] {
-            let expected = Told { message: message.to_owned(), request_id: request_id.map(str::to_owned) };
+            let expected = ErrorBody { message: message.to_owned(), request_id: request_id.map(str::to_owned) };
 
-            assert_eq!(told(body.as_bytes()), expected, "{body}");
+            assert_eq!(parse_error_body(body.as_bytes()), expected, "{body}");
         }
     }
 
     #[test]
     fn what_must_not_be_shown_is_taken_out() {
-        let text = clean("token dop_v1_secret\r\nis\u{1b}[31m bad for api.example", &["dop_v1_secret", "api.example"]);
+        let text =
+            sanitize("token dop_v1_secret\r\nis\u{1b}[31m bad for api.example", &["dop_v1_secret", "api.example"]);
 
         assert_eq!(text, "token … is [31m bad for …");
     }
@@ -210,18 +211,18 @@ mod tests {
     #[test]
     fn what_does_not_look_like_a_request_id_is_none() {
         assert_eq!(
-            plain_id("515850a0-a812-50bf-aa3c-d0d21d287e40").as_deref(),
+            valid_request_id("515850a0-a812-50bf-aa3c-d0d21d287e40").as_deref(),
             Some("515850a0-a812-50bf-aa3c-d0d21d287e40")
         );
-        assert_eq!(plain_id("a\u{1b}[2J"), None);
-        assert_eq!(plain_id(""), None);
+        assert_eq!(valid_request_id("a\u{1b}[2J"), None);
+        assert_eq!(valid_request_id(""), None);
     }
 
     proptest! {
         #[test]
         fn any_body_gives_one_bounded_line(body in any::<Vec<u8>>(), markup in "<[a-z/<>= ]{0,40}(<title>)?.{0,400}") {
             for body in [body.as_slice(), markup.as_bytes()] {
-                let line = clean(&told(body).message, &["secret"]);
+                let line = sanitize(&parse_error_body(body).message, &["secret"]);
 
                 prop_assert!(line.chars().count() <= MAX_MESSAGE + 1);
                 prop_assert!(!line.chars().any(char::is_control));

@@ -2,32 +2,32 @@
 
 #![expect(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says what it found")]
 
-use super::error::{clean, told};
+use super::error::{parse_error_body, sanitize};
 use super::wire;
-use crate::cloud::{Account, CloudDroplet, Image, Region, Size, SshKey};
+use crate::cloud::{Account, CloudInstance, Image, Region, Size, SshKey};
 
 /// A body is read as each thing that it could be, and as an error, without harm.
 pub fn api_bodies(body: &[u8]) {
-    if let Ok(page) = wire::read::<wire::Page<wire::Droplet>>(body) {
-        let _ = page.meta.goes_on_after(page.items.len(), page.items.len(), super::PER_PAGE);
+    if let Ok(page) = wire::parse::<wire::Page<wire::Droplet>>(body) {
+        let _ = page.meta.has_more(page.items.len(), page.items.len(), super::PER_PAGE);
         page.items.into_iter().for_each(|droplet| check(&droplet.into()));
     }
-    if let Ok(one) = wire::read::<wire::OneDroplet>(body) {
+    if let Ok(one) = wire::parse::<wire::DropletResponse>(body) {
         check(&one.droplet.into());
     }
-    if let Ok(created) = wire::read::<wire::Created>(body) {
+    if let Ok(created) = wire::parse::<wire::CreateResponse>(body) {
         created.into_droplets().iter().for_each(check);
     }
-    let _ = wire::read::<wire::OneAccount>(body).map(|one| Account::from(one.account));
-    let _ = wire::read::<wire::OneImage>(body).map(|one| Image::from(one.image));
-    let _ = wire::read::<wire::Page<wire::Size>>(body).map(|page| page.items.into_iter().map(Size::from).count());
-    let _ = wire::read::<wire::Page<wire::Region>>(body).map(|page| page.items.into_iter().map(Region::from).count());
-    let _ = wire::read::<wire::Page<wire::SshKey>>(body).map(|page| page.items.into_iter().map(SshKey::from).count());
-    let said = clean(&told(body).message, &["secret"]);
+    let _ = wire::parse::<wire::AccountResponse>(body).map(|one| Account::from(one.account));
+    let _ = wire::parse::<wire::ImageResponse>(body).map(|one| Image::from(one.image));
+    let _ = wire::parse::<wire::Page<wire::Size>>(body).map(|page| page.items.into_iter().map(Size::from).count());
+    let _ = wire::parse::<wire::Page<wire::Region>>(body).map(|page| page.items.into_iter().map(Region::from).count());
+    let _ = wire::parse::<wire::Page<wire::SshKey>>(body).map(|page| page.items.into_iter().map(SshKey::from).count());
+    let said = sanitize(&parse_error_body(body).message, &["secret"]);
     assert!(!said.contains("secret") && !said.contains(char::is_control), "{said:?}");
 }
 
-fn check(droplet: &CloudDroplet) {
+fn check(droplet: &CloudInstance) {
     let addresses = droplet.private_addresses.iter().chain(&droplet.public_addresses);
     assert!(addresses.into_iter().all(|address| !address.is_unspecified()), "{droplet:?}");
 }

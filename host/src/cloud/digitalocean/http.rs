@@ -11,13 +11,13 @@ use reqwest::{Client, Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
-use super::budget::{Budget, Heard, Permit, Purpose};
-use super::counts::Counts;
-use super::error::{classify, clean, plain_id, told, transport};
-use super::retry::{Backoff, asked};
+use super::error::{classify, parse_error_body, sanitize, transport_error, valid_request_id};
+use super::rate_limiter::{Permit, Priority, RateLimitHeaders, RateLimiter};
+use super::request_counts::RequestMetrics;
+use super::retry::{Backoff, parse_retry_after};
 use super::{ApiUrl, Options, Retry, Timeouts};
 use crate::cloud::{CloudError, ErrorClass};
-use crate::crash;
+use crate::failpoint;
 use crate::model::{Timestamp, Token};
 use crate::tls;
 
@@ -40,18 +40,18 @@ pub enum SetupError {
 
 /// A call, as it is sent.
 #[derive(Debug)]
-pub(super) struct Call {
+pub(super) struct ApiRequest {
     method: Method,
     path: String,
     pub(super) query: Vec<(&'static str, String)>,
     body: Option<Value>,
-    once: bool,
-    spare: bool,
+    at_most_once: bool,
+    best_effort: bool,
 }
 
-impl Call {
+impl ApiRequest {
     fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: None, once: false, spare: false }
+        Self { method, path: path.into(), query: Vec::new(), body: None, at_most_once: false, best_effort: false }
     }
 
     pub(super) fn get(path: impl Into<String>) -> Self {
@@ -59,8 +59,8 @@ impl Call {
     }
 
     /// A GET that can be done without: it leaves half of the budget, does not wait for it, and is not repeated.
-    pub(super) fn spare(path: impl Into<String>) -> Self {
-        Self { spare: true, ..Self::get(path) }
+    pub(super) fn best_effort(path: impl Into<String>) -> Self {
+        Self { best_effort: true, ..Self::get(path) }
     }
 
     pub(super) fn delete(path: impl Into<String>) -> Self {
@@ -74,52 +74,52 @@ impl Call {
 
     /// A POST that is sent at most once.
     pub(super) fn create(path: impl Into<String>, body: Value) -> Self {
-        Self { once: true, ..Self::post(path, body) }
+        Self { at_most_once: true, ..Self::post(path, body) }
     }
 
-    fn purpose(&self) -> Purpose {
-        match (&self.method, self.spare) {
-            (&Method::DELETE, _) => Purpose::Delete,
-            (_, true) => Purpose::Spare,
-            (_, false) => Purpose::Other,
+    fn priority(&self) -> Priority {
+        match (&self.method, self.best_effort) {
+            (&Method::DELETE, _) => Priority::Delete,
+            (_, true) => Priority::BestEffort,
+            (_, false) => Priority::Normal,
         }
     }
 
     /// An error of this call that has no HTTP status.
-    pub(super) fn failed(&self, class: ErrorClass, message: String) -> CloudError {
+    pub(super) fn error(&self, class: ErrorClass, message: String) -> CloudError {
         let call = format!("{} {}", self.method, self.path);
         CloudError { class, call, status: None, message, request_id: None, attempts: 1 }
     }
 }
 
 /// What came back, whatever it means.
-struct Answer {
+struct ApiResponse {
     status: StatusCode,
     request_id: Option<String>,
     /// How long the API asks to wait before the next request.
-    asked: Option<Duration>,
-    heard: Heard,
+    retry_after: Option<Duration>,
+    rate_limit: RateLimitHeaders,
     body: Result<Vec<u8>, (ErrorClass, String)>,
 }
 
 /// What became of one attempt.
-struct Outcome<T> {
+struct AttemptOutcome<T> {
     result: Result<T, CloudError>,
     status: Option<u16>,
     request_id: Option<String>,
-    asked: Option<Duration>,
+    retry_after: Option<Duration>,
 }
 
 /// The connections, and who is asking.
 pub(super) struct Http {
-    repeating: Client,
-    once: Client,
+    retrying: Client,
+    single_shot: Client,
     url: ApiUrl,
     token: Token,
     timeouts: Timeouts,
     retry: Retry,
-    budget: Budget,
-    counts: Counts,
+    rate_limiter: RateLimiter,
+    metrics: RequestMetrics,
 }
 
 impl Http {
@@ -150,25 +150,34 @@ impl Http {
         };
         let repeating = builder().build()?;
         let once = builder().pool_max_idle_per_host(0).build()?;
-        Ok(Self { repeating, once, url, token, timeouts, retry, budget: Budget::new(), counts: Counts::default() })
+        Ok(Self {
+            retrying: repeating,
+            single_shot: once,
+            url,
+            token,
+            timeouts,
+            retry,
+            rate_limiter: RateLimiter::new(),
+            metrics: RequestMetrics::default(),
+        })
     }
 
     pub(super) fn url(&self) -> &ApiUrl {
         &self.url
     }
 
-    pub(super) fn counts(&self) -> &Counts {
-        &self.counts
+    pub(super) fn metrics(&self) -> &RequestMetrics {
+        &self.metrics
     }
 
-    pub(super) fn budget(&self) -> &Budget {
-        &self.budget
+    pub(super) fn rate_limiter(&self) -> &RateLimiter {
+        &self.rate_limiter
     }
 
     /// Carries out a call and reads its answer with `read`; repeats it on passing faults unless it is sent once.
     pub(super) async fn send<T>(
         &self,
-        call: &Call,
+        call: &ApiRequest,
         read: impl Fn(&[u8]) -> Result<T, serde_json::Error> + Send,
     ) -> Result<T, CloudError> {
         let started = Instant::now();
@@ -176,20 +185,24 @@ impl Http {
         let mut held = Duration::ZERO;
         loop {
             let wanted = Instant::now();
-            let patience = if call.spare { Duration::ZERO } else { self.retry.most.saturating_sub(held) };
-            let permit = self.budget.permit(call.purpose(), patience).await.map_err(|exhausted| CloudError {
-                attempts: backoff.attempts(),
-                ..call.failed(ErrorClass::RateLimited { after: exhausted.after }, exhausted.to_string())
-            })?;
+            let patience =
+                if call.best_effort { Duration::ZERO } else { self.retry.max_total_backoff.saturating_sub(held) };
+            let permit =
+                self.rate_limiter.acquire(call.priority(), patience).await.map_err(|exhausted| CloudError {
+                    attempts: backoff.attempts(),
+                    ..call.error(ErrorClass::RateLimited { retry_after: exhausted.retry_after }, exhausted.to_string())
+                })?;
             held = held.saturating_add(wanted.elapsed());
-            backoff.attempt();
+            backoff.record_attempt();
             let attempts = backoff.attempts();
-            let Outcome { result, status, request_id, asked } = self.attempt(call, &read, permit).await;
+            let AttemptOutcome { result, status, request_id, retry_after: asked } =
+                self.attempt(call, &read, permit).await;
             let result = result.map_err(|error| CloudError { attempts, ..error });
-            self.counts.count(call.method.as_str(), &call.path, result.as_ref().err());
+            self.metrics.record(call.method.as_str(), &call.path, result.as_ref().err());
 
-            let repeat = !call.once && !call.spare && result.as_ref().is_err_and(CloudError::is_passing);
-            let pause = if repeat { backoff.pause(asked, rand::random()) } else { None };
+            let repeat =
+                !call.at_most_once && !call.best_effort && result.as_ref().is_err_and(CloudError::is_transient);
+            let pause = if repeat { backoff.next_backoff(asked, rand::random()) } else { None };
             tracing::debug!(
                 method = %call.method,
                 path = call.path,
@@ -211,49 +224,49 @@ impl Http {
     /// Sends a call once and reads its answer.
     async fn attempt<T>(
         &self,
-        call: &Call,
+        call: &ApiRequest,
         read: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
         mut permit: Permit<'_>,
-    ) -> Outcome<T> {
-        let Answer { status, mut request_id, asked, heard, body } =
-            match crash::around_async("API call", self.exchange(call)).await {
+    ) -> AttemptOutcome<T> {
+        let ApiResponse { status, mut request_id, retry_after: asked, rate_limit: heard, body } =
+            match failpoint::failpoint_async("API call", self.exchange(call)).await {
                 Ok(answer) => answer,
                 Err(error) => {
-                    let (class, message) = transport(&error, self.timeouts);
+                    let (class, message) = transport_error(&error, self.timeouts);
                     if class == (ErrorClass::Transport { sent: false }) {
-                        permit.never_arrived();
+                        permit.not_sent();
                     }
-                    let result = Err(call.failed(class, self.shown(&message)));
-                    return Outcome { result, status: None, request_id: None, asked: None };
+                    let result = Err(call.error(class, self.redact(&message)));
+                    return AttemptOutcome { result, status: None, request_id: None, retry_after: None };
                 }
             };
-        permit.hear(heard);
+        permit.observe_headers(heard);
         let result = match body {
             Ok(body) if status.is_success() => {
-                read(&body).map_err(|error| (ErrorClass::Server, not_understood(&body, &error)))
+                read(&body).map_err(|error| (ErrorClass::Server, parse_error_message(&body, &error)))
             }
             Err(broken) if status.is_success() => Err(broken),
             // Without its words a refusal is still the refusal that its status says.
             body => {
-                let told = told(&body.unwrap_or_default());
+                let told = parse_error_body(&body.unwrap_or_default());
                 request_id = request_id.or(told.request_id);
                 let class = classify(status.as_u16(), &told.message, asked);
-                Err((class, refusal(status, told.message)))
+                Err((class, rejection_message(status, told.message)))
             }
         };
-        let request_id = request_id.as_deref().and_then(plain_id);
+        let request_id = request_id.as_deref().and_then(valid_request_id);
         let status = Some(status.as_u16());
         let result = result.map_err(|(class, message)| CloudError {
             status,
             request_id: request_id.clone(),
-            ..call.failed(class, self.shown(&message))
+            ..call.error(class, self.redact(&message))
         });
-        Outcome { result, status, request_id, asked }
+        AttemptOutcome { result, status, request_id, retry_after: asked }
     }
 
     /// Sends a request; an error means that there is no answer at all.
-    async fn exchange(&self, call: &Call) -> Result<Answer, reqwest::Error> {
-        let client = if call.once { &self.once } else { &self.repeating };
+    async fn exchange(&self, call: &ApiRequest) -> Result<ApiResponse, reqwest::Error> {
+        let client = if call.at_most_once { &self.single_shot } else { &self.retrying };
         let mut request = client.request(call.method.clone(), self.url.join(&call.path));
         if !call.query.is_empty() {
             request = request.query(&call.query);
@@ -268,25 +281,25 @@ impl Http {
         let is_limited = status == StatusCode::TOO_MANY_REQUESTS;
         let (retry_after, reset) = (header("retry-after"), header("ratelimit-reset"));
         let number = |name: &str| header(name).and_then(|text| text.trim().parse::<u32>().ok());
-        let heard = Heard {
+        let heard = RateLimitHeaders {
             limit: number("ratelimit-limit"),
             remaining: number("ratelimit-remaining"),
-            reset_after: asked(None, reset, now()),
-            closed_for: asked(retry_after.filter(|_| is_limited), None, now()),
+            reset_after: parse_retry_after(None, reset, now()),
+            retry_after: parse_retry_after(retry_after.filter(|_| is_limited), None, now()),
         };
-        let asked = asked(retry_after, reset.filter(|_| is_limited), now());
+        let asked = parse_retry_after(retry_after, reset.filter(|_| is_limited), now());
         let request_id = header("x-request-id").map(str::to_owned);
         let body = match read_body(&mut response).await {
             Ok(Some(body)) => Ok(body),
             Ok(None) => Err((ErrorClass::Server, format!("the answer is larger than {MAX_BODY} bytes"))),
-            Err(error) => Err(transport(&error, self.timeouts)),
+            Err(error) => Err(transport_error(&error, self.timeouts)),
         };
-        Ok(Answer { status, request_id, asked, heard, body })
+        Ok(ApiResponse { status, request_id, retry_after: asked, rate_limit: heard, body })
     }
 
     /// A message from outside as it may be shown.
-    fn shown(&self, message: &str) -> String {
-        clean(message, &[self.token.reveal(), self.url.host()])
+    fn redact(&self, message: &str) -> String {
+        sanitize(message, &[self.token.reveal(), self.url.host()])
     }
 }
 
@@ -303,15 +316,15 @@ async fn read_body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::
 }
 
 /// A page is no answer of the API, whatever its status: somebody in between wrote it.
-fn not_understood(body: &[u8], error: &serde_json::Error) -> String {
+fn parse_error_message(body: &[u8], error: &serde_json::Error) -> String {
     if body.trim_ascii_start().starts_with(b"<") {
-        format!("the answer is {}, and not the API's", told(body).message)
+        format!("the answer is {}, and not the API's", parse_error_body(body).message)
     } else {
         format!("the answer cannot be understood: {error}")
     }
 }
 
-fn refusal(status: StatusCode, message: String) -> String {
+fn rejection_message(status: StatusCode, message: String) -> String {
     if status.is_redirection() {
         "a redirect, which is not followed because it would carry the token elsewhere".to_owned()
     } else if message.trim().is_empty() {

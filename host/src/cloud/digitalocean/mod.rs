@@ -5,15 +5,15 @@
 //!
 //! The facts about the API are those of its `OpenAPI` description (`digitalocean/openapi`).
 
-mod budget;
-mod counts;
+mod api_url;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod http;
 mod monitoring;
+mod rate_limiter;
+mod request_counts;
 mod retry;
-mod url;
 mod wire;
 
 #[cfg(test)]
@@ -27,14 +27,16 @@ use std::time::Duration;
 
 use serde::de::DeserializeOwned;
 
-pub use self::counts::Requests;
+pub use self::api_url::{ApiUrl, InvalidApiUrl};
 pub use self::http::SetupError;
-pub use self::monitoring::{DropletMetric, Measured};
+pub use self::monitoring::{DropletMetric, MeasuredSeries};
+pub use self::request_counts::RequestCount;
 pub use self::retry::Retry;
-pub use self::url::{ApiUrl, InvalidApiUrl};
 
-use self::http::{Call, Http};
-use super::{Account, Cloud, CloudDroplet, CloudError, CreateRequest, ErrorClass, Filter, Image, Region, Size, SshKey};
+use self::http::{ApiRequest, Http};
+use super::{
+    Account, CloudError, CloudInstance, CloudProvider, CreateRequest, ErrorClass, Filter, Image, Region, Size, SshKey,
+};
 use crate::model::{DropletId, Tag, Token};
 
 /// Most items that the API puts on a page.
@@ -100,13 +102,13 @@ impl DigitalOcean {
     }
 
     /// The requests that were sent by this process, by call and result.
-    pub fn requests(&self) -> Vec<Requests> {
-        self.http.counts().read()
+    pub fn request_counts(&self) -> Vec<RequestCount> {
+        self.http.metrics().snapshot()
     }
 
     /// How many requests may be sent now, but for those that are kept for deletes.
-    pub fn budget_left(&self) -> usize {
-        self.http.budget().left()
+    pub fn remaining_requests(&self) -> usize {
+        self.http.rate_limiter().remaining()
     }
 
     /// All items of a list, page by page.
@@ -114,7 +116,7 @@ impl DigitalOcean {
     /// Pages are asked for by number: an address in an answer may be on another host, which must not see the
     /// token. Items may move between pages while they are read: one that shows up twice is taken once, and one
     /// that moves to a page that was read already is missed, so that nothing is gone because one list lacks it.
-    async fn all<T, K>(
+    async fn list_all<T, K>(
         &self,
         path: &str,
         filter: Option<(&'static str, &str)>,
@@ -128,61 +130,62 @@ impl DigitalOcean {
         let mut known = HashSet::new();
         let mut seen = 0;
         for number in 1..=MAX_PAGES {
-            let mut call = Call::get(path);
+            let mut call = ApiRequest::get(path);
             call.query.push(("per_page", PER_PAGE.to_string()));
             call.query.push(("page", number.to_string()));
             call.query.extend(filter.map(|(name, value)| (name, value.to_owned())));
 
-            let page: wire::Page<T> = self.http.send(&call, wire::read).await?;
+            let page: wire::Page<T> = self.http.send(&call, wire::parse).await?;
             let on_page = page.items.len();
             seen += on_page;
             let before = items.len();
             items.extend(page.items.into_iter().filter(|item| known.insert(key(item))));
 
-            if on_page == 0 || !page.meta.goes_on_after(seen, on_page, PER_PAGE) {
+            if on_page == 0 || !page.meta.has_more(seen, on_page, PER_PAGE) {
                 return Ok(items);
             }
             if items.len() == before {
-                return Err(call.failed(ErrorClass::Server, format!("page {number} repeats the pages before it")));
+                return Err(call.error(ErrorClass::Server, format!("page {number} repeats the pages before it")));
             }
         }
-        Err(Call::get(path).failed(ErrorClass::Server, format!("the list does not end within {MAX_PAGES} pages")))
+        Err(ApiRequest::get(path).error(ErrorClass::Server, format!("the list does not end within {MAX_PAGES} pages")))
     }
 }
 
-impl Cloud for DigitalOcean {
-    async fn create(&self, request: &CreateRequest) -> Result<Vec<CloudDroplet>, CloudError> {
-        let call = Call::create("/v2/droplets", wire::create_body(request));
+impl CloudProvider for DigitalOcean {
+    async fn create(&self, request: &CreateRequest) -> Result<Vec<CloudInstance>, CloudError> {
+        let call = ApiRequest::create("/v2/droplets", wire::create_body(request));
         let wanted = request.names.len();
         if wanted == 0 || wanted > CreateRequest::MAX_NAMES {
             let message = format!("{wanted} names in one request; it takes 1 to {}", CreateRequest::MAX_NAMES);
-            return Err(call.failed(ErrorClass::InvalidRequest, message));
+            return Err(call.error(ErrorClass::InvalidRequest, message));
         }
 
-        let created: wire::Created = self.http.send(&call, wire::read).await?;
+        let created: wire::CreateResponse = self.http.send(&call, wire::parse).await?;
         let mut droplets = created.into_droplets();
         if droplets.len() != wanted {
             // Which of them are there is for the caller to find out.
             let message = format!("the answer has {} droplets instead of {wanted}", droplets.len());
-            return Err(call.failed(ErrorClass::Server, message));
+            return Err(call.error(ErrorClass::Server, message));
         }
         let place = |name: &str| request.names.iter().position(|wanted| wanted.as_str().eq_ignore_ascii_case(name));
         droplets.sort_by_key(|droplet| place(&droplet.name).unwrap_or(usize::MAX));
         Ok(droplets)
     }
 
-    async fn get(&self, id: DropletId) -> Result<CloudDroplet, CloudError> {
-        let answer: wire::OneDroplet = self.http.send(&Call::get(format!("/v2/droplets/{id}")), wire::read).await?;
+    async fn get(&self, id: DropletId) -> Result<CloudInstance, CloudError> {
+        let answer: wire::DropletResponse =
+            self.http.send(&ApiRequest::get(format!("/v2/droplets/{id}")), wire::parse).await?;
         Ok(answer.droplet.into())
     }
 
-    async fn list(&self, filter: &Filter) -> Result<Vec<CloudDroplet>, CloudError> {
+    async fn list(&self, filter: &Filter) -> Result<Vec<CloudInstance>, CloudError> {
         let parameter = match filter {
             Filter::Tag(tag) => ("tag_name", tag.as_str()),
             Filter::Name(name) => ("name", name.as_str()),
         };
-        let found: Vec<wire::Droplet> = self.all("/v2/droplets", Some(parameter), wire::Droplet::id).await?;
-        let mut droplets: Vec<CloudDroplet> = found.into_iter().map(CloudDroplet::from).collect();
+        let found: Vec<wire::Droplet> = self.list_all("/v2/droplets", Some(parameter), wire::Droplet::id).await?;
+        let mut droplets: Vec<CloudInstance> = found.into_iter().map(CloudInstance::from).collect();
         if let Filter::Name(name) = filter {
             // Adopting a stranger would be worse than finding none.
             droplets.retain(|droplet| droplet.name.eq_ignore_ascii_case(name.as_str()));
@@ -191,7 +194,7 @@ impl Cloud for DigitalOcean {
     }
 
     async fn delete(&self, id: DropletId) -> Result<(), CloudError> {
-        match self.http.send(&Call::delete(format!("/v2/droplets/{id}")), wire::nothing).await {
+        match self.http.send(&ApiRequest::delete(format!("/v2/droplets/{id}")), wire::parse_empty).await {
             Err(error) if error.class == ErrorClass::NotFound => Ok(()),
             other => other,
         }
@@ -199,35 +202,35 @@ impl Cloud for DigitalOcean {
 
     async fn tag(&self, id: DropletId, tag: &Tag) -> Result<(), CloudError> {
         // A tag that cannot be made may be there already; if it is not, the second call says so.
-        match self.http.send(&Call::post("/v2/tags", wire::tag_body(tag)), wire::nothing).await {
+        match self.http.send(&ApiRequest::post("/v2/tags", wire::tag_body(tag)), wire::parse_empty).await {
             Err(error) if error.class != ErrorClass::InvalidRequest => return Err(error),
             _ => {}
         }
-        let call = Call::post(format!("/v2/tags/{tag}/resources"), wire::tagged_body(id));
-        self.http.send(&call, wire::nothing).await
+        let call = ApiRequest::post(format!("/v2/tags/{tag}/resources"), wire::tagged_body(id));
+        self.http.send(&call, wire::parse_empty).await
     }
 
     async fn account(&self) -> Result<Account, CloudError> {
-        let answer: wire::OneAccount = self.http.send(&Call::get("/v2/account"), wire::read).await?;
+        let answer: wire::AccountResponse = self.http.send(&ApiRequest::get("/v2/account"), wire::parse).await?;
         Ok(answer.account.into())
     }
 
     async fn count(&self) -> Result<u32, CloudError> {
-        let mut call = Call::get("/v2/droplets");
+        let mut call = ApiRequest::get("/v2/droplets");
         call.query.push(("per_page", "1".to_owned()));
-        let page: wire::Page<serde::de::IgnoredAny> = self.http.send(&call, wire::read).await?;
+        let page: wire::Page<serde::de::IgnoredAny> = self.http.send(&call, wire::parse).await?;
         page.meta
             .total()
-            .ok_or_else(|| call.failed(ErrorClass::Server, "the list does not say how long it is".to_owned()))
+            .ok_or_else(|| call.error(ErrorClass::Server, "the list does not say how long it is".to_owned()))
     }
 
     async fn sizes(&self) -> Result<Vec<Size>, CloudError> {
-        let sizes: Vec<wire::Size> = self.all("/v2/sizes", None, wire::Size::slug).await?;
+        let sizes: Vec<wire::Size> = self.list_all("/v2/sizes", None, wire::Size::slug).await?;
         Ok(sizes.into_iter().map(Size::from).collect())
     }
 
     async fn regions(&self) -> Result<Vec<Region>, CloudError> {
-        let regions: Vec<wire::Region> = self.all("/v2/regions", None, wire::Region::slug).await?;
+        let regions: Vec<wire::Region> = self.list_all("/v2/regions", None, wire::Region::slug).await?;
         Ok(regions.into_iter().map(Region::from).collect())
     }
 
@@ -237,14 +240,15 @@ impl Cloud for DigitalOcean {
             && slug_or_id.bytes().any(|byte| byte.is_ascii_alphanumeric());
         if !plain {
             let message = format!("{slug_or_id:?} is no image: a slug has letters, digits, '-', '_' and '.'");
-            return Err(Call::get("/v2/images").failed(ErrorClass::InvalidRequest, message));
+            return Err(ApiRequest::get("/v2/images").error(ErrorClass::InvalidRequest, message));
         }
-        let answer: wire::OneImage = self.http.send(&Call::get(format!("/v2/images/{slug_or_id}")), wire::read).await?;
+        let answer: wire::ImageResponse =
+            self.http.send(&ApiRequest::get(format!("/v2/images/{slug_or_id}")), wire::parse).await?;
         Ok(answer.image.into())
     }
 
     async fn ssh_keys(&self) -> Result<Vec<SshKey>, CloudError> {
-        let keys: Vec<wire::SshKey> = self.all("/v2/account/keys", None, wire::SshKey::id).await?;
+        let keys: Vec<wire::SshKey> = self.list_all("/v2/account/keys", None, wire::SshKey::id).await?;
         Ok(keys.into_iter().map(SshKey::from).collect())
     }
 }

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::http::Call;
+use super::http::ApiRequest;
 use super::{DigitalOcean, wire};
 use crate::cloud::CloudError;
 use crate::model::{DropletId, Sample, Timestamp};
 
 /// Most values that are taken of one series.
-const MOST_VALUES: usize = 10_000;
+const MAX_VALUES: usize = 10_000;
 
 /// What can be asked of a droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -40,7 +40,7 @@ impl DropletMetric {
 
 /// One series of an answer.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Measured {
+pub struct MeasuredSeries {
     /// Its labels, such as `mode`.
     pub labels: BTreeMap<String, String>,
     /// Its values, in the order of the answer.
@@ -50,25 +50,25 @@ pub struct Measured {
 impl DigitalOcean {
     /// What was measured on a droplet from `start` to `end`; nothing where it has no agent, or not yet. Sent once, and
     /// only while half of the budget of requests is left.
-    pub async fn measured(
+    pub async fn droplet_metric(
         &self,
         metric: DropletMetric,
         droplet: DropletId,
         start: Timestamp,
         end: Timestamp,
-    ) -> Result<Vec<Measured>, CloudError> {
-        let mut call = Call::spare(metric.path());
+    ) -> Result<Vec<MeasuredSeries>, CloudError> {
+        let mut call = ApiRequest::best_effort(metric.path());
         call.query.push(("host_id", droplet.to_string()));
         call.query.push(("start", (start.0 / 1000).to_string()));
         call.query.push(("end", (end.0 / 1000).to_string()));
-        let answer: Answer = self.http.send(&call, wire::read).await?;
-        Ok(answer.data.result.into_iter().map(Measured::from).collect())
+        let answer: MetricsResponse = self.http.send(&call, wire::parse).await?;
+        Ok(answer.data.result.into_iter().map(MeasuredSeries::from).collect())
     }
 }
 
 /// The shape of Prometheus.
 #[derive(Debug, Deserialize)]
-struct Answer {
+struct MetricsResponse {
     data: Matrix,
 }
 
@@ -84,12 +84,12 @@ struct Row {
     values: Vec<(Value, Value)>,
 }
 
-impl From<Row> for Measured {
+impl From<Row> for MeasuredSeries {
     fn from(row: Row) -> Self {
         let text = |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         Self {
             labels: row.metric.into_iter().map(|(name, value)| (name, text(value))).collect(),
-            samples: row.values.iter().take(MOST_VALUES).filter_map(sample).collect(),
+            samples: row.values.iter().take(MAX_VALUES).filter_map(sample).collect(),
         }
     }
 }
@@ -112,9 +112,9 @@ mod tests {
         let body = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"host_id":"19201920",
             "mode":"idle"},"values":[[1635386880,"122901.18"],[1635387000,"NaN"],[1635387120.5,123020.92]]}]}}"#;
 
-        let answer: Answer = wire::read(body.as_bytes()).unwrap();
+        let answer: MetricsResponse = wire::parse(body.as_bytes()).unwrap();
 
-        let measured: Vec<Measured> = answer.data.result.into_iter().map(Measured::from).collect();
+        let measured: Vec<MeasuredSeries> = answer.data.result.into_iter().map(MeasuredSeries::from).collect();
         let sample = |at, value| Sample { at: Timestamp(at), value };
         assert_eq!(measured[0].labels["mode"], "idle");
         assert_eq!(measured[0].samples, [sample(1_635_386_880_000, 122_901.18), sample(1_635_387_120_500, 123_020.92)]);

@@ -9,18 +9,18 @@ use crate::model::Timestamp;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
     /// Most attempts, the first included; 0 counts as 1.
-    pub attempts: u32,
+    pub max_attempts: u32,
     /// The longest pause before the second attempt; it doubles with each.
-    pub first: Duration,
+    pub initial_backoff: Duration,
     /// The longest that one call waits between its attempts, all pauses together. Where the API asks for more,
     /// the call fails at once instead.
-    pub most: Duration,
+    pub max_total_backoff: Duration,
 }
 
 impl Default for Retry {
     /// Four attempts, half a second, one minute: the API's burst limit is counted over a minute.
     fn default() -> Self {
-        Self { attempts: 4, first: Duration::from_millis(500), most: Duration::from_mins(1) }
+        Self { max_attempts: 4, initial_backoff: Duration::from_millis(500), max_total_backoff: Duration::from_mins(1) }
     }
 }
 
@@ -43,7 +43,7 @@ impl Backoff {
     }
 
     /// Counts an attempt.
-    pub(super) fn attempt(&mut self) {
+    pub(super) fn record_attempt(&mut self) {
         self.attempts = self.attempts.saturating_add(1);
     }
 
@@ -51,16 +51,16 @@ impl Backoff {
     ///
     /// `asked` is what the API asked for: no shorter pause is taken, and the jitter comes on top of it so that
     /// clients that were turned away together do not come back together. `dice` is between 0 and 1.
-    pub(super) fn pause(&mut self, asked: Option<Duration>, dice: f64) -> Option<Duration> {
-        if self.attempts >= self.retry.attempts {
+    pub(super) fn next_backoff(&mut self, asked: Option<Duration>, dice: f64) -> Option<Duration> {
+        if self.attempts >= self.retry.max_attempts {
             return None;
         }
         let doublings = self.attempts.saturating_sub(1).min(16);
-        let longest = self.retry.first.saturating_mul(1 << doublings).min(self.retry.most);
+        let longest = self.retry.initial_backoff.saturating_mul(1 << doublings).min(self.retry.max_total_backoff);
         let jitter = Duration::try_from_secs_f64(longest.as_secs_f64() * dice).unwrap_or(longest);
         let pause = asked.unwrap_or_default().saturating_add(jitter);
         let waited = self.waited.saturating_add(pause);
-        (waited <= self.retry.most).then(|| {
+        (waited <= self.retry.max_total_backoff).then(|| {
             self.waited = waited;
             pause
         })
@@ -70,7 +70,7 @@ impl Backoff {
 /// How long the API asks to wait: `retry-after` in seconds, which it sends for the burst limit only, else until
 /// `ratelimit-reset`, the Unix time at which the oldest request stops to count. Every answer has the latter, so
 /// give it for status 429 only.
-pub(super) fn asked(retry_after: Option<&str>, reset: Option<&str>, now: Timestamp) -> Option<Duration> {
+pub(super) fn parse_retry_after(retry_after: Option<&str>, reset: Option<&str>, now: Timestamp) -> Option<Duration> {
     let seconds = |text: &str| text.trim().parse::<u64>().ok();
     retry_after.and_then(seconds).map(Duration::from_secs).or_else(|| {
         let reset = reset.and_then(seconds)?;
@@ -84,15 +84,16 @@ mod tests {
 
     use super::*;
 
-    const RETRY: Retry = Retry { attempts: 4, first: Duration::from_secs(1), most: Duration::from_secs(10) };
+    const RETRY: Retry =
+        Retry { max_attempts: 4, initial_backoff: Duration::from_secs(1), max_total_backoff: Duration::from_secs(10) };
 
     #[test]
     fn pauses_double_and_end_with_the_attempts() {
         let mut backoff = Backoff::new(RETRY);
 
         let pauses: Vec<_> = std::iter::from_fn(|| {
-            backoff.attempt();
-            backoff.pause(None, 1.0)
+            backoff.record_attempt();
+            backoff.next_backoff(None, 1.0)
         })
         .collect();
 
@@ -104,8 +105,8 @@ mod tests {
     fn the_api_is_given_the_time_that_it_asks_for_unless_that_is_too_long() {
         let pause = |asked| {
             let mut backoff = Backoff::new(RETRY);
-            backoff.attempt();
-            backoff.pause(Some(Duration::from_secs(asked)), 0.5)
+            backoff.record_attempt();
+            backoff.next_backoff(Some(Duration::from_secs(asked)), 0.5)
         };
 
         assert_eq!(pause(5), Some(Duration::from_millis(5_500)));
@@ -117,10 +118,10 @@ mod tests {
     fn the_wait_comes_from_retry_after_else_from_the_reset_of_the_limit() {
         let now = Timestamp(1_000_000);
 
-        assert_eq!(asked(Some("7"), Some("1030"), now), Some(Duration::from_secs(7)));
-        assert_eq!(asked(None, Some("1030"), now), Some(Duration::from_secs(30)));
-        assert_eq!(asked(Some("soon"), Some("900"), now), Some(Duration::ZERO));
-        assert_eq!(asked(None, Some("-1"), now), None);
+        assert_eq!(parse_retry_after(Some("7"), Some("1030"), now), Some(Duration::from_secs(7)));
+        assert_eq!(parse_retry_after(None, Some("1030"), now), Some(Duration::from_secs(30)));
+        assert_eq!(parse_retry_after(Some("soon"), Some("900"), now), Some(Duration::ZERO));
+        assert_eq!(parse_retry_after(None, Some("-1"), now), None);
     }
 
     proptest! {
@@ -133,13 +134,13 @@ mod tests {
             dice in 0.0..=1.0,
         ) {
             let most = Duration::from_millis(most);
-            let mut backoff = Backoff::new(Retry { attempts, first: Duration::from_millis(first), most });
+            let mut backoff = Backoff::new(Retry { max_attempts: attempts, initial_backoff: Duration::from_millis(first), max_total_backoff: most });
             let mut waited = Duration::ZERO;
 
             for asked in asked {
-                backoff.attempt();
+                backoff.record_attempt();
                 let asked = asked.map(Duration::from_millis);
-                let Some(pause) = backoff.pause(asked, dice) else { break };
+                let Some(pause) = backoff.next_backoff(asked, dice) else { break };
                 prop_assert!(pause >= asked.unwrap_or_default());
                 waited += pause;
             }

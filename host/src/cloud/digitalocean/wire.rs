@@ -10,18 +10,18 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 
-use crate::cloud::{self, CloudDroplet, CreateRequest, Status};
+use crate::cloud::{self, CloudInstance, CreateRequest, Status};
 use crate::model::{DropletId, HourlyPrice, Tag, Timestamp};
 
 /// Reads an answer.
-pub(super) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body)
 }
 
 /// Makes sure that an answer from which nothing is read is the API's: empty or JSON. A page that somebody in between
 /// sends with status 200 does not mean that anything was done.
-pub(super) fn nothing(body: &[u8]) -> Result<(), serde_json::Error> {
-    if body.trim_ascii().is_empty() { Ok(()) } else { read::<IgnoredAny>(body).map(drop) }
+pub(super) fn parse_empty(body: &[u8]) -> Result<(), serde_json::Error> {
+    if body.trim_ascii().is_empty() { Ok(()) } else { parse::<IgnoredAny>(body).map(drop) }
 }
 
 /// The body of a create. What is not wanted is left out, not null.
@@ -115,20 +115,20 @@ impl Meta {
     }
 
     /// Whether there are more items after `seen`, of which the last page had `on_page`.
-    pub(super) fn goes_on_after(&self, seen: usize, on_page: usize, per_page: usize) -> bool {
+    pub(super) fn has_more(&self, seen: usize, on_page: usize, per_page: usize) -> bool {
         self.total.map_or(on_page >= per_page, |total| seen < total)
     }
 }
 
 /// The answer to a create: `droplet` for `name`, `droplets` for `names`.
 #[derive(Debug, Deserialize)]
-pub(super) struct Created {
+pub(super) struct CreateResponse {
     droplet: Option<Droplet>,
     droplets: Option<Vec<Droplet>>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct OneDroplet {
+pub(super) struct DropletResponse {
     pub(super) droplet: Droplet,
 }
 
@@ -144,11 +144,11 @@ pub(super) struct Droplet {
     #[serde(default, deserialize_with = "lenient")]
     size_slug: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
-    size: SizeOf,
+    size: SizeRef,
     #[serde(default, deserialize_with = "lenient")]
-    region: RegionOf,
+    region: RegionRef,
     #[serde(default, deserialize_with = "lenient")]
-    image: ImageOf,
+    image: ImageRef,
     #[serde(default, deserialize_with = "lenient")]
     created_at: Option<String>,
 }
@@ -185,7 +185,7 @@ struct Address {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct SizeOf {
+struct SizeRef {
     #[serde(default, deserialize_with = "lenient")]
     slug: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
@@ -193,30 +193,30 @@ struct SizeOf {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct RegionOf {
+struct RegionRef {
     #[serde(default, deserialize_with = "lenient")]
     slug: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct ImageOf {
+struct ImageRef {
     #[serde(default, deserialize_with = "lenient")]
     id: Option<u64>,
     #[serde(default, deserialize_with = "lenient")]
     slug: Option<String>,
 }
 
-impl Created {
-    pub(super) fn into_droplets(self) -> Vec<CloudDroplet> {
+impl CreateResponse {
+    pub(super) fn into_droplets(self) -> Vec<CloudInstance> {
         let droplets = self.droplet.into_iter().chain(self.droplets.into_iter().flatten());
-        droplets.map(CloudDroplet::from).collect()
+        droplets.map(CloudInstance::from).collect()
     }
 }
 
-impl From<Droplet> for CloudDroplet {
+impl From<Droplet> for CloudInstance {
     fn from(droplet: Droplet) -> Self {
         let created_at = droplet.created_at.and_then(|text| text.parse::<jiff::Timestamp>().ok());
-        let ImageOf { id, slug } = droplet.image;
+        let ImageRef { id, slug } = droplet.image;
         Self {
             id: DropletId(droplet.id),
             name: droplet.name,
@@ -240,7 +240,7 @@ impl From<Droplet> for CloudDroplet {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct OneAccount {
+pub(super) struct AccountResponse {
     pub(super) account: Account,
 }
 
@@ -305,7 +305,7 @@ impl From<Region> for cloud::Region {
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct OneImage {
+pub(super) struct ImageResponse {
     pub(super) image: Image,
 }
 

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use super::draft::Draft;
+use super::plan_builder::PlanBuilder;
 use crate::model::{DropletRequest, HourlyPrice, Money};
 
 /// A droplet is not billed for more hours of a month.
-const MOST_OF_A_MONTH: Duration = Duration::from_hours(672);
+const MONTHLY_BILLING_CAP: Duration = Duration::from_hours(672);
 
-impl Draft<'_> {
+impl PlanBuilder<'_> {
     /// Creates only what the hourly cap has room for.
     pub(super) fn limit_hourly_cost(&mut self) {
         let Some(cap) = self.observation.limits.max_hourly_cost else { return };
         let affords = |cost: HourlyPrice| cost <= cap;
-        self.afford("max_hourly_cost", &format!("the fleet may cost at most {cap}"), affords);
+        self.limit_by_cost("max_hourly_cost", &format!("the fleet may cost at most {cap}"), affords);
     }
 
     /// Creates only what could run until the month is over without going past the monthly cap: what was spent counts,
@@ -21,35 +21,35 @@ impl Draft<'_> {
     pub(super) fn limit_monthly_cost(&mut self) {
         let Some(cap) = self.rules.max_monthly_cost else { return };
         let spent = self.facts.spent_this_month;
-        let left = self.now().end_of_month().since(self.now()).min(MOST_OF_A_MONTH);
-        let month = |cost: HourlyPrice| -> Money { spent.plus(cost.for_time(left)) };
+        let left = self.now().end_of_month().since(self.now()).min(MONTHLY_BILLING_CAP);
+        let month = |cost: HourlyPrice| -> Money { spent.plus(cost.cost_for(left)) };
         let why = format!(
             "the fleet may cost {cap} this month, has cost {spent}, and would come to {} with them",
             month(self.hourly_cost())
         );
-        self.afford("max_monthly_cost", &why, |cost| month(cost) <= cap);
+        self.limit_by_cost("max_monthly_cost", &why, |cost| month(cost) <= cap);
     }
 
     /// What the fleet costs an hour once the plan is carried out.
     fn hourly_cost(&self) -> HourlyPrice {
-        self.creates.iter().fold(self.cost_of_who_stays(), |sum, create| {
+        self.creates.iter().fold(self.retained_hourly_cost(), |sum, create| {
             sum.plus(self.price_of(&create.request).unwrap_or_default().times(create.request.count))
         })
     }
 
-    fn cost_of_who_stays(&self) -> HourlyPrice {
+    fn retained_hourly_cost(&self) -> HourlyPrice {
         self.observation
             .fleet
             .iter()
-            .filter(|droplet| !self.is_leaving(&droplet.name))
+            .filter(|droplet| !self.is_scheduled_for_deletion(&droplet.name))
             .filter_map(|droplet| self.observation.templates.get(droplet.template as usize))
             .fold(HourlyPrice::default(), |sum, template| sum.plus(template.hourly_price))
     }
 
     /// Creates as many as `affords` allows at the hourly cost of the whole fleet that comes of them. What has no price
     /// cannot be held below a cap, so it is not created.
-    fn afford(&mut self, rule: &str, why: &str, affords: impl Fn(HourlyPrice) -> bool) {
-        let mut cost = self.cost_of_who_stays();
+    fn limit_by_cost(&mut self, rule: &str, why: &str, affords: impl Fn(HourlyPrice) -> bool) {
+        let mut cost = self.retained_hourly_cost();
         let (mut fewer, mut without_price) = (0_u64, 0_u64);
         let mut unknown: Vec<String> = Vec::new();
         let mut creates = std::mem::take(&mut self.creates);
@@ -64,7 +64,7 @@ impl Draft<'_> {
             let affordable = if price == HourlyPrice::default() {
                 wanted
             } else {
-                most_that(wanted, |count| affords(cost.plus(price.times(count))))
+                partition_max(wanted, |count| affords(cost.plus(price.times(count))))
             };
             create.request.count = affordable;
             cost = cost.plus(price.times(affordable));
@@ -73,7 +73,7 @@ impl Draft<'_> {
         creates.retain(|create| create.request.count > 0);
         self.creates = creates;
         if fewer > 0 {
-            self.cut(rule, format!("{fewer} fewer created: {why}"));
+            self.restrict(rule, format!("{fewer} fewer created: {why}"));
         }
         // A policy may name as many as fit into a decision, and each is a line in the record.
         unknown.sort_unstable();
@@ -83,7 +83,7 @@ impl Draft<'_> {
             [size] => format!("the price of {size} is not known yet"),
             [size, ..] => format!("the prices of {} sizes, {size} among them, are not known yet", unknown.len()),
         };
-        self.cut(rule, format!("{without_price} fewer created: {sizes}"));
+        self.restrict(rule, format!("{without_price} fewer created: {sizes}"));
     }
 
     /// What another droplet costs an hour: by the API's list, else as those of its size in the fleet.
@@ -97,7 +97,7 @@ impl Draft<'_> {
 }
 
 /// The largest count up to `most` for which `holds`, which is monotone, does; 0 where it does for none.
-fn most_that(most: u32, holds: impl Fn(u32) -> bool) -> u32 {
+fn partition_max(most: u32, holds: impl Fn(u32) -> bool) -> u32 {
     let (mut low, mut high) = (0, most);
     while low < high {
         let middle = high - (high - low) / 2;

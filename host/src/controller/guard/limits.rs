@@ -1,7 +1,7 @@
 //! The bounds of the fleet, of one tick, of one hour; pauses; and when nothing is to be touched at all.
 
-use super::draft::{Draft, droplets, is_healthy};
-use crate::controller::breakers;
+use super::plan_builder::{PlanBuilder, is_healthy, pluralize_droplets};
+use crate::controller::circuit_breaker;
 use crate::model::{Direction, DropletRequest, Pause, Phase};
 
 /// So many unhealthy at once are no accident of theirs: the network is broken, or HAProxy, and creating and deleting
@@ -10,9 +10,9 @@ use crate::model::{Direction, DropletRequest, Pause, Phase};
 const UNHEALTHY_PERCENT: usize = 45;
 const UNHEALTHY_COUNT: usize = 3;
 
-impl Draft<'_> {
+impl PlanBuilder<'_> {
     /// When most are unhealthy at once, nothing is done: answers whether that is so.
-    pub(super) fn many_are_unhealthy(&mut self) -> bool {
+    pub(super) fn too_many_unhealthy(&mut self) -> bool {
         let serving = self.observation.fleet.iter().filter(|droplet| droplet.phase == Phase::Serving);
         let (mut all, mut unhealthy) = (0, 0);
         for droplet in serving {
@@ -22,17 +22,17 @@ impl Draft<'_> {
         if unhealthy <= UNHEALTHY_COUNT || unhealthy * 100 <= all * UNHEALTHY_PERCENT {
             return false;
         }
-        let asked = self.deletes.len() as u64 + self.created();
+        let asked = self.deletes.len() as u64 + self.created_count();
         self.deletes.clear();
         self.creates.clear();
         if asked > 0 {
-            self.cut("unhealthy", format!("nothing changed: {unhealthy} of {all} are unhealthy at once"));
+            self.restrict("unhealthy", format!("nothing changed: {unhealthy} of {all} are unhealthy at once"));
         }
         true
     }
 
     /// A fleet whose policies have failed for some time is brought to its fallback.
-    pub(super) fn keep_at_fallback(&mut self) {
+    pub(super) fn apply_fallback(&mut self) {
         let (Some(fallback), Some(since)) = (self.rules.fallback, self.facts.policies_failing_since) else { return };
         let failing = self.now().since(since);
         if failing < fallback.after {
@@ -42,35 +42,35 @@ impl Draft<'_> {
         if let Ok(missing @ 1..) = u32::try_from(missing) {
             self.add(DropletRequest::default(), missing, "the policies fail, and the fleet is below its fallback");
             let seconds = failing.as_secs();
-            self.cut("fallback", format!("{missing} more created: the policies have failed for {seconds} s"));
+            self.restrict("fallback", format!("{missing} more created: the policies have failed for {seconds} s"));
         }
     }
 
-    pub(super) fn keep_below_max(&mut self) {
+    pub(super) fn enforce_max(&mut self) {
         let max = u64::from(self.observation.limits.max);
         let over = self.size_after().saturating_sub(max);
         if over == 0 {
             return;
         }
-        let uncreated = self.create_fewer(over);
+        let uncreated = self.reduce_creates(over);
         if uncreated > 0 {
-            self.cut("max", format!("{uncreated} fewer created: at most {max} are allowed"));
+            self.restrict("max", format!("{uncreated} fewer created: at most {max} are allowed"));
         }
         let still_over = self.size_after().saturating_sub(max);
-        if still_over > 0 && self.coming_up() == 0 && !self.facts.balancer_silent {
+        if still_over > 0 && self.starting_count() == 0 && !self.facts.balancer_unreachable {
             let before = self.deletes.len();
-            self.remove_some(still_over, &[], "the fleet is above scaling.max");
+            self.select_for_termination(still_over, &[], "the fleet is above scaling.max");
             let removed = self.deletes.len() - before;
             if removed > 0 {
-                self.cut("max", format!("{removed} more deleted: at most {max} are allowed"));
+                self.restrict("max", format!("{removed} more deleted: at most {max} are allowed"));
             }
         }
     }
 
     /// What is healthy may go only as long as enough that is healthy stays.
-    pub(super) fn keep_enough_healthy(&mut self) {
+    pub(super) fn keep_min_healthy(&mut self) {
         let min = self.observation.limits.min as usize;
-        let is_staying = |name| !self.is_leaving(name);
+        let is_staying = |name| !self.is_scheduled_for_deletion(name);
         let mut healthy =
             self.observation.fleet.iter().filter(|droplet| is_healthy(droplet) && is_staying(&droplet.name)).count();
         let mut kept = 0;
@@ -82,18 +82,18 @@ impl Draft<'_> {
             kept += 1;
         }
         if kept > 0 {
-            self.cut("min", format!("{} kept: at least {min} healthy ones must stay", droplets(kept)));
+            self.restrict("min", format!("{} kept: at least {min} healthy ones must stay", pluralize_droplets(kept)));
         }
     }
 
-    pub(super) fn keep_at_min(&mut self) {
+    pub(super) fn enforce_min(&mut self) {
         let min = self.observation.limits.min;
-        self.keep_at(min.into(), "min", &format!("at least {min} are wanted"));
+        self.keep_at_least(min.into(), "min", &format!("at least {min} are wanted"));
         let size = u32::try_from(self.size_after()).unwrap_or(u32::MAX);
         let missing = min.saturating_sub(size);
         if missing > 0 {
             self.add(DropletRequest::default(), missing, "the fleet is below scaling.min");
-            self.cut("min", format!("{missing} more created: at least {min} are wanted"));
+            self.restrict("min", format!("{missing} more created: at least {min} are wanted"));
         }
     }
 
@@ -102,53 +102,56 @@ impl Draft<'_> {
         if self.deletes.len() > most {
             let kept = (self.deletes.len() - most) as u64;
             self.deletes.truncate(most);
-            self.cut("max_delete", format!("{} kept for now: at most {most} go in one tick", droplets(kept)));
+            self.restrict(
+                "max_delete",
+                format!("{} kept for now: at most {most} go in one tick", pluralize_droplets(kept)),
+            );
         }
     }
 
     pub(super) fn limit_creates(&mut self) {
         let most = u64::from(self.observation.limits.max_create);
-        let fewer = self.create_fewer(self.created().saturating_sub(most));
+        let fewer = self.reduce_creates(self.created_count().saturating_sub(most));
         if fewer > 0 {
-            self.cut("max_create", format!("{fewer} fewer created for now: at most {most} come in one tick"));
+            self.restrict("max_create", format!("{fewer} fewer created for now: at most {most} come in one tick"));
         }
     }
 
     /// What the API would refuse is not asked of it.
-    pub(super) fn limit_account(&mut self) {
-        if let Some(room) = self.facts.account_room {
-            self.create_at_most(room.into(), "droplet_limit", &format!("the account has room for {room} more"));
+    pub(super) fn limit_by_account_quota(&mut self) {
+        if let Some(room) = self.facts.remaining_quota {
+            self.limit_creates_to(room.into(), "droplet_limit", &format!("the account has room for {room} more"));
         }
     }
 
     pub(super) fn limit_creates_per_hour(&mut self) {
-        let wanted = u32::try_from(self.created()).unwrap_or(u32::MAX);
+        let wanted = u32::try_from(self.created_count()).unwrap_or(u32::MAX);
         let most = self.rules.max_create_per_hour;
-        if let (allowed, Some(tripped)) = breakers::allowed(wanted, &self.facts.creates, most) {
-            self.create_at_most(allowed.into(), tripped.rule(), &tripped.to_string());
+        if let (allowed, Some(tripped)) = circuit_breaker::check(wanted, &self.facts.creates, most) {
+            self.limit_creates_to(allowed.into(), tripped.rule(), &tripped.to_string());
         }
     }
 
-    pub(super) fn hold_what_is_paused(&mut self) {
+    pub(super) fn apply_pauses(&mut self) {
         let why = |direction: Direction, pause: &Pause| {
             let until = pause.until.map(|until| format!(" until {until}")).unwrap_or_default();
             let reason = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
             format!("scaling {direction} is paused{until}{reason}")
         };
-        if let Some(pause) = self.facts.pauses.of(Direction::Out, self.now()) {
-            self.create_at_most(0, "paused", &why(Direction::Out, pause));
+        if let Some(pause) = self.facts.pauses.active(Direction::Out, self.now()) {
+            self.limit_creates_to(0, "paused", &why(Direction::Out, pause));
         }
-        if let Some(pause) = self.facts.pauses.of(Direction::In, self.now()) {
-            self.keep_all("paused", &why(Direction::In, pause));
+        if let Some(pause) = self.facts.pauses.active(Direction::In, self.now()) {
+            self.cancel_deletes("paused", &why(Direction::In, pause));
         }
     }
 
     /// An operation that cannot be carried out now might be the wrong one when it can.
-    pub(super) fn hold_while_the_api_is_away(&mut self) {
+    pub(super) fn hold_on_api_outage(&mut self) {
         if let Some(why) = &self.facts.api_unreachable {
             let why = format!("the API cannot be reached ({why})");
-            self.create_at_most(0, "api", &why);
-            self.keep_all("api", &why);
+            self.limit_creates_to(0, "api", &why);
+            self.cancel_deletes("api", &why);
         }
     }
 }

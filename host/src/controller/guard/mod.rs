@@ -6,43 +6,43 @@
 //! `victims` chooses who goes.
 
 mod cost;
-mod draft;
 mod limits;
-mod replace;
+mod plan_builder;
+mod replacement;
 mod scale_in;
-mod victims;
+mod termination_order;
 
-use draft::Draft;
+use plan_builder::PlanBuilder;
 
 use crate::model::{Decision, GuardFacts, GuardRules, Observation, Plan};
 
 /// What is left of `decision`.
 pub fn guard(observation: &Observation, decision: &Decision, rules: &GuardRules, facts: &GuardFacts) -> Plan {
-    let mut draft = Draft::of(observation, decision, rules, facts);
-    draft.hold_scale_in_while_the_balancer_is_silent();
-    if draft.many_are_unhealthy() {
-        return draft.finish();
+    let mut draft = PlanBuilder::new(observation, decision, rules, facts);
+    draft.hold_scale_in_on_balancer_outage();
+    if draft.too_many_unhealthy() {
+        return draft.build();
     }
     // What the policy wants.
     draft.hold_scale_in();
-    draft.stabilise();
-    draft.keep_from_flapping(decision);
-    draft.cool_down();
+    draft.stabilize();
+    draft.prevent_flapping(decision);
+    draft.apply_cooldown();
     // What the fleet needs, whatever the policy wants.
-    draft.keep_at_fallback();
-    draft.keep_below_max();
-    draft.keep_enough_healthy();
-    draft.keep_at_min();
-    draft.replace_the_sick();
+    draft.apply_fallback();
+    draft.enforce_max();
+    draft.keep_min_healthy();
+    draft.enforce_min();
+    draft.replace_unhealthy();
     // What may be done of it.
     draft.limit_deletes();
     draft.limit_creates();
-    draft.limit_account();
+    draft.limit_by_account_quota();
     draft.limit_creates_per_hour();
     draft.limit_hourly_cost();
     draft.limit_monthly_cost();
-    draft.hold_what_is_paused();
-    draft.hold_while_the_api_is_away();
-    draft.settle();
-    draft.finish()
+    draft.apply_pauses();
+    draft.hold_on_api_outage();
+    draft.enforce_invariants();
+    draft.build()
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::draft::{Draft, is_healthy};
+use super::plan_builder::{PlanBuilder, is_healthy};
 use crate::model::{Decision, Phase, Timestamp};
 
-impl Draft<'_> {
+impl PlanBuilder<'_> {
     /// Without HAProxy's numbers every droplet looks idle and sick, or as it was before.
-    pub(super) fn hold_scale_in_while_the_balancer_is_silent(&mut self) {
-        if self.facts.balancer_silent {
-            self.keep_all("balancer", "HAProxy does not answer, so who is busy and who is healthy is not known");
+    pub(super) fn hold_scale_in_on_balancer_outage(&mut self) {
+        if self.facts.balancer_unreachable {
+            self.cancel_deletes("balancer", "HAProxy does not answer, so who is busy and who is healthy is not known");
         }
     }
 
@@ -19,24 +19,26 @@ impl Draft<'_> {
         if self.deletes.is_empty() {
             return;
         }
-        let coming_up = self.coming_up();
+        let coming_up = self.starting_count();
         let stale: Vec<&str> =
             self.observation.metrics.iter().filter(|series| series.stale).map(|series| series.name.as_str()).collect();
         if coming_up > 0 {
-            self.keep_all("coming_up", &format!("{coming_up} still coming up"));
+            self.cancel_deletes("coming_up", &format!("{coming_up} still coming up"));
         } else if !stale.is_empty() {
-            self.keep_all("stale", &format!("no current value of {}", stale.join(", ")));
+            self.cancel_deletes("stale", &format!("no current value of {}", stale.join(", ")));
         } else {
-            self.keep_the_healthy_while_others_are_sick();
+            self.keep_healthy_while_others_unhealthy();
         }
     }
 
-    fn keep_the_healthy_while_others_are_sick(&mut self) {
+    fn keep_healthy_while_others_unhealthy(&mut self) {
         let staying_sick = self
             .observation
             .fleet
             .iter()
-            .filter(|droplet| droplet.phase == Phase::Serving && !droplet.healthy && !self.is_leaving(&droplet.name))
+            .filter(|droplet| {
+                droplet.phase == Phase::Serving && !droplet.healthy && !self.is_scheduled_for_deletion(&droplet.name)
+            })
             .count();
         let before = self.deletes.len();
         if staying_sick > 0 {
@@ -44,41 +46,42 @@ impl Draft<'_> {
         }
         let kept = before - self.deletes.len();
         if kept > 0 {
-            let kept = super::draft::droplets(kept as u64);
-            self.cut("sick", format!("{kept} kept: {staying_sick} of the others do not pass their health check"));
+            let kept = super::plan_builder::pluralize_droplets(kept as u64);
+            self.restrict("sick", format!("{kept} kept: {staying_sick} of the others do not pass their health check"));
         }
     }
 
     /// The fleet shrinks to no less than the largest size that was wanted within the window.
-    pub(super) fn stabilise(&mut self) {
-        let window = self.rules.stabilisation;
-        let wanted = self.facts.wanted.iter().filter(|(at, _)| self.now().since(*at) < window).map(|(_, size)| *size);
+    pub(super) fn stabilize(&mut self) {
+        let window = self.rules.stabilization_window;
+        let wanted =
+            self.facts.recommendations.iter().filter(|(at, _)| self.now().since(*at) < window).map(|(_, size)| *size);
         if let Some(floor) = wanted.max() {
             let why = format!("{floor} were wanted within the last {} s", window.as_secs());
-            self.keep_above(floor, "stabilisation", &why);
+            self.raise_floor(floor, "stabilisation", &why);
         }
     }
 
     /// A smaller fleet must not at once ask for a larger one: not by what each signal of the decision wants by itself,
     /// and not since what is being worked on now would not fit.
-    pub(super) fn keep_from_flapping(&mut self, decision: &Decision) {
-        if !self.rules.anti_flap || self.deletes.is_empty() {
+    pub(super) fn prevent_flapping(&mut self, decision: &Decision) {
+        if !self.rules.flap_protection || self.deletes.is_empty() {
             return;
         }
         let by_signal =
             decision.signals.iter().filter_map(|signal| Some((signal.wants?, signal))).max_by_key(|of| of.0);
         if let Some((wants, signal)) = by_signal {
             let why = format!("{} alone wants {wants}", signal.name);
-            self.keep_above(wants, "anti_flap", &why);
+            self.raise_floor(wants, "anti_flap", &why);
         }
-        if let Some((needed, sessions, slots)) = self.needed_for_the_sessions() {
+        if let Some((needed, sessions, slots)) = self.required_for_sessions() {
             let why = format!("{sessions} sessions need {needed} droplets of {slots}");
-            self.keep_above(needed, "anti_flap", &why);
+            self.raise_floor(needed, "anti_flap", &why);
         }
     }
 
     /// How many droplets what is being worked on now needs, by `maxconn`: with the sessions and the slots of one.
-    fn needed_for_the_sessions(&self) -> Option<(u32, u64, u32)> {
+    fn required_for_sessions(&self) -> Option<(u32, u64, u32)> {
         let loads =
             self.observation.fleet.iter().filter(|droplet| is_healthy(droplet)).filter_map(|droplet| droplet.load);
         let (mut sessions, mut slots) = (0_u64, None);
@@ -92,7 +95,7 @@ impl Draft<'_> {
 
     /// What the policy wants waits until the last change has had its time to show. A change in time to come was written by
     /// a clock that has been set right since.
-    pub(super) fn cool_down(&mut self) {
+    pub(super) fn apply_cooldown(&mut self) {
         let now = self.now();
         let since = |last: Option<Timestamp>| last.filter(|last| *last <= now).map(|last| now.since(last));
         let (last_out, last_in) = (since(self.observation.last_scale_out), since(self.observation.last_scale_in));
@@ -101,13 +104,13 @@ impl Draft<'_> {
             && let Some(left) = left(self.rules.cooldown_out, last)
         {
             let why = format!("the last create was {} s ago; {} s to go", last.as_secs(), left.as_secs());
-            self.create_at_most(0, "cooldown", &why);
+            self.limit_creates_to(0, "cooldown", &why);
         }
         if let Some(last) = [last_out, last_in].into_iter().flatten().min()
             && let Some(left) = left(self.rules.cooldown_in, last)
         {
             let why = format!("the last change was {} s ago; {} s to go", last.as_secs(), left.as_secs());
-            self.keep_all("cooldown", &why);
+            self.cancel_deletes("cooldown", &why);
         }
     }
 }

@@ -10,15 +10,15 @@
 //! A panic in any of them is a fault of ours: it ends the service, and whoever supervises it starts it anew. Everything
 //! that matters is in the journal.
 
-mod market;
-mod mover;
-mod policies;
-mod tell;
-mod ticker;
-mod trouble;
-mod turns;
-mod waiting;
-mod watch;
+mod autoscaler;
+mod catalog_refresher;
+mod conditions;
+mod file_watcher;
+mod fleet_lock;
+mod lock_wait;
+mod policy_loader;
+mod reconciler;
+mod reporter;
 
 use std::fmt;
 use std::future::poll_fn;
@@ -34,44 +34,44 @@ use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-pub use policies::{Components, Loader, PolicyWish};
-pub use tell::reporter;
-pub use turns::{Turn, Turns};
+pub use fleet_lock::{FleetLock, FleetLockGuard};
+pub use policy_loader::{ComponentLookup, PolicyLoader, PolicySpec};
+pub use reporter::event_sink;
 
-use market::Keeper;
-use mover::Mover;
-use ticker::Ticker;
-use waiting::{News, Waiting};
+use autoscaler::Autoscaler;
+use catalog_refresher::CatalogRefresher;
+use lock_wait::{LockWait, WaitTransition};
+use reconciler::Reconciler;
 
-use super::{Bounds, Controller, ControllerError};
-use crate::balancer::Balancer;
-use crate::cloud::Cloud;
+use super::{Controller, ControllerError, ScalingRules};
+use crate::balancer::LoadBalancer;
+use crate::cloud::CloudProvider;
 use crate::inventory::Inventory;
 use crate::inventory::sqlite::InventoryError;
 use crate::metrics::{self, Collector};
 use crate::model::TickRecord;
 use crate::telemetry::Telemetry;
-use crate::telemetry::status::WaitStatus;
+use crate::telemetry::status::LockWaitStatus;
 
 /// How long what is under way may go on after the service was asked to stop. What is cut off then is resumed later.
-const GRACE: Duration = Duration::from_secs(3);
+const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(3);
 
 /// What is wanted of the loop, and can be changed while it runs.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wish {
+pub struct ServiceSpec {
     /// The policies.
-    pub policies: Vec<PolicyWish>,
+    pub policies: Vec<PolicySpec>,
     /// What the operator allows.
-    pub bounds: Bounds,
+    pub scaling: ScalingRules,
     /// The time between two ticks.
     pub interval: Duration,
 }
 
 /// A configuration that was read again.
 #[derive(Debug)]
-pub struct Reread {
+pub struct ReloadedConfig {
     /// What is wanted now.
-    pub wish: Wish,
+    pub spec: ServiceSpec,
     /// The sources of series, where they are others than those in effect.
     pub collector: Option<Collector>,
     /// Keys that differ and take effect only when the service is restarted.
@@ -79,17 +79,17 @@ pub struct Reread {
 }
 
 /// Reads a configuration, told which sources of series are in effect; the error says what is wrong with it.
-pub type Read = Box<dyn FnMut(&metrics::Options) -> Result<Reread, String> + Send>;
+pub type ConfigReader = Box<dyn FnMut(&metrics::Options) -> Result<ReloadedConfig, String> + Send>;
 
 /// Where the wish comes from, so that it can be read again.
-pub struct Configuration {
+pub struct ConfigSource {
     /// The file that is watched.
     pub file: PathBuf,
     /// Reads it again.
-    pub read: Read,
+    pub read: ConfigReader,
 }
 
-impl fmt::Debug for Configuration {
+impl fmt::Debug for ConfigSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Configuration").field("file", &self.file).finish_non_exhaustive()
     }
@@ -116,28 +116,28 @@ impl fmt::Debug for Hooks {
 }
 
 /// What a service is made of.
-pub struct Parts<C, B, I> {
+pub struct ServiceBuilder<C, B, I> {
     /// The controller.
     pub controller: Arc<Controller<C, B, I>>,
     /// What loads policies.
-    pub loader: Loader,
+    pub loader: PolicyLoader,
     /// Where series come from.
     pub collector: Collector,
     /// What is wanted.
-    pub wish: Wish,
+    pub spec: ServiceSpec,
     /// Where that can be read again.
-    pub configuration: Option<Configuration>,
+    pub config_source: Option<ConfigSource>,
     /// The right to change the fleet.
-    pub turns: Turns,
+    pub fleet_lock: FleetLock,
     /// Where the loop is counted.
     pub telemetry: Telemetry,
     /// Who is told.
     pub hooks: Hooks,
 }
 
-impl<C, B, I> fmt::Debug for Parts<C, B, I> {
+impl<C, B, I> fmt::Debug for ServiceBuilder<C, B, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").field("wish", &self.wish).finish_non_exhaustive()
+        f.debug_struct("Parts").field("wish", &self.spec).finish_non_exhaustive()
     }
 }
 
@@ -157,9 +157,9 @@ pub enum ServiceError {
 /// What the loops share.
 struct Shared<C, B, I> {
     controller: Arc<Controller<C, B, I>>,
-    turns: Turns,
+    fleet_lock: FleetLock,
     /// Whom the loops wait for.
-    waiting: Mutex<Waiting>,
+    lock_wait: Mutex<LockWait>,
     telemetry: Telemetry,
     /// Something was written down: the mover has work.
     wake: Notify,
@@ -177,7 +177,7 @@ impl<C, B, I> Shared<C, B, I> {
     }
 
     fn set_api_failure(&self, why: Option<String>) {
-        self.telemetry.tell(|status| status.api_failure.clone_from(&why));
+        self.telemetry.update_status(|status| status.api_error.clone_from(&why));
         *self.api_failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
@@ -190,25 +190,25 @@ impl<C, B, I> Shared<C, B, I> {
     }
 }
 
-impl<C: Cloud, B: Balancer, I: Inventory> Shared<C, B, I> {
+impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Shared<C, B, I> {
     /// A turn now; an error where another process has it, which is shown until a turn is taken.
-    async fn take_turn(&self) -> Result<Turn, InventoryError> {
-        let turn = self.turns.take_now().await;
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn acquire(&self) -> Result<FleetLockGuard, InventoryError> {
+        let turn = self.fleet_lock.try_acquire().await;
+        let mut waiting = self.lock_wait.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(InventoryError::Locked { holder, .. }) = &turn {
-            match waiting.refused(holder) {
-                News::Begins => {
-                    let wait = WaitStatus { holder: holder.clone(), since: self.controller.now() };
-                    self.telemetry.tell(|status| status.waits_for = Some(wait));
+            match waiting.blocked_by(holder) {
+                WaitTransition::Started => {
+                    let wait = LockWaitStatus { holder: holder.clone(), since: self.controller.now() };
+                    self.telemetry.update_status(|status| status.waiting_for = Some(wait));
                 }
-                News::IsLong(waited) => tracing::warn!(
+                WaitTransition::BecameLong(waited) => tracing::warn!(
                     "{holder} has been changing the fleet for {} s: nothing is begun or carried on until it is done",
                     waited.as_secs()
                 ),
-                News::Nothing => {}
+                WaitTransition::Unchanged => {}
             }
-        } else if let Some((holder, told)) = waiting.over() {
-            self.telemetry.tell(|status| status.waits_for = None);
+        } else if let Some((holder, told)) = waiting.acquired() {
+            self.telemetry.update_status(|status| status.waiting_for = None);
             if told {
                 tracing::info!("{holder} is done; going on");
             }
@@ -219,15 +219,15 @@ impl<C: Cloud, B: Balancer, I: Inventory> Shared<C, B, I> {
 
 /// Stops a service, or makes it load everything anew.
 #[derive(Debug)]
-pub struct Remote<C, B, I>(Arc<Shared<C, B, I>>);
+pub struct ServiceHandle<C, B, I>(Arc<Shared<C, B, I>>);
 
 impl<C, B, I> fmt::Debug for Shared<C, B, I> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("turns", &self.turns).finish_non_exhaustive()
+        f.debug_struct("Shared").field("turns", &self.fleet_lock).finish_non_exhaustive()
     }
 }
 
-impl<C, B, I> Remote<C, B, I> {
+impl<C, B, I> ServiceHandle<C, B, I> {
     /// The service ends within seconds. What is under way stays in the journal.
     pub fn stop(&self) {
         self.0.stop.cancel();
@@ -243,18 +243,27 @@ impl<C, B, I> Remote<C, B, I> {
 #[derive(Debug)]
 pub struct Service<C, B, I> {
     shared: Arc<Shared<C, B, I>>,
-    ticker: Ticker<C, B, I>,
+    autoscaler: Autoscaler<C, B, I>,
 }
 
-impl<C: Cloud, B: Balancer, I: Inventory> Service<C, B, I> {
+impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Service<C, B, I> {
     /// Loads the policies and what they remember. One that cannot be loaded does not keep the service from starting.
-    pub async fn start(parts: Parts<C, B, I>) -> Result<Self, ServiceError> {
-        let Parts { controller, loader, collector, wish, configuration, turns, telemetry, hooks } = parts;
-        controller.keep_market();
+    pub async fn start(parts: ServiceBuilder<C, B, I>) -> Result<Self, ServiceError> {
+        let ServiceBuilder {
+            controller,
+            loader,
+            collector,
+            spec: wish,
+            config_source: configuration,
+            fleet_lock: turns,
+            telemetry,
+            hooks,
+        } = parts;
+        controller.enable_cache();
         let shared = Arc::new(Shared {
             controller,
-            turns,
-            waiting: Mutex::default(),
+            fleet_lock: turns,
+            lock_wait: Mutex::default(),
             telemetry,
             wake: Notify::new(),
             reload: Notify::new(),
@@ -263,24 +272,24 @@ impl<C: Cloud, B: Balancer, I: Inventory> Service<C, B, I> {
             interval_ms: AtomicU64::default(),
         });
         shared.set_interval(wish.interval);
-        let ticker = Ticker::start(Arc::clone(&shared), loader, collector, wish, configuration, hooks).await?;
-        Ok(Self { shared, ticker })
+        let ticker = Autoscaler::start(Arc::clone(&shared), loader, collector, wish, configuration, hooks).await?;
+        Ok(Self { shared, autoscaler: ticker })
     }
 
     /// What stops it.
-    pub fn remote(&self) -> Remote<C, B, I> {
-        Remote(Arc::clone(&self.shared))
+    pub fn handle(&self) -> ServiceHandle<C, B, I> {
+        ServiceHandle(Arc::clone(&self.shared))
     }
 
     /// Runs until it is stopped, or until a fault of ours ends it. The loops take turns on one task, each at every wait of
     /// another; what computes for long does so elsewhere.
     pub async fn run(self) -> Result<(), ServiceError> {
-        let Self { shared, ticker } = self;
-        let (mover, keeper) = (Mover::new(Arc::clone(&shared)), Keeper::new(Arc::clone(&shared)));
+        let Self { shared, autoscaler: ticker } = self;
+        let (mover, keeper) = (Reconciler::new(Arc::clone(&shared)), CatalogRefresher::new(Arc::clone(&shared)));
         let loops = async { tokio::join!(ticker.run(), mover.run(), keeper.run()) };
         let overdue = async {
             shared.stop.cancelled().await;
-            sleep(GRACE).await;
+            sleep(SHUTDOWN_GRACE_PERIOD).await;
         };
         let ended = async {
             tokio::select! {
@@ -291,15 +300,15 @@ impl<C: Cloud, B: Balancer, I: Inventory> Service<C, B, I> {
         let mut ended = pin!(ended);
         poll_fn(|context| {
             let polled = catch_unwind(AssertUnwindSafe(|| ended.as_mut().poll(context)));
-            polled.map_or_else(|panic| Poll::Ready(Err(panicked(panic))), |polled| polled.map(Ok))
+            polled.map_or_else(|panic| Poll::Ready(Err(panic_error(panic))), |polled| polled.map(Ok))
         })
         .await
     }
 }
 
-fn panicked(panic: Box<dyn std::any::Any + Send>) -> ServiceError {
+fn panic_error(panic: Box<dyn std::any::Any + Send>) -> ServiceError {
     // A simulated stop is no panic: it ends this process, as far as the simulation goes.
-    if panic.is::<crate::crash::Stopped>() {
+    if panic.is::<crate::failpoint::Aborted>() {
         std::panic::resume_unwind(panic);
     }
     let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());

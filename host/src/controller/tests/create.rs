@@ -1,6 +1,6 @@
 //! A create ends with exactly the droplets that were asked for, or with none and the reason.
 
-use super::world::{World, fault_of, some, tag};
+use super::world::{Harness, faults_for, request, tag};
 use crate::controller::{ControllerError, Event};
 use crate::model::Phase;
 use crate::simulation::cloud::{Effect, Faults, Frequency};
@@ -9,9 +9,9 @@ const CREATE: &str = "POST /v2/droplets";
 
 #[tokio::test(start_paused = true)]
 async fn droplets_are_asked_for_together_and_serve_in_the_end() {
-    let world = World::new();
+    let world = Harness::new();
 
-    let acted = world.controller().create(&some(3)).await.unwrap();
+    let acted = world.controller().create(&request(3)).await.unwrap();
 
     assert_eq!(acted.created.len(), 3);
     assert_eq!(world.calls(CREATE), 1);
@@ -22,9 +22,9 @@ async fn droplets_are_asked_for_together_and_serve_in_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn more_than_ten_take_more_than_one_request() {
-    let world = World::new();
+    let world = Harness::new();
 
-    world.controller().create(&some(12)).await.unwrap();
+    world.controller().create(&request(12)).await.unwrap();
 
     assert_eq!(world.calls(CREATE), 2);
     assert_eq!(world.billed().await.len(), 12);
@@ -32,21 +32,21 @@ async fn more_than_ten_take_more_than_one_request() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_was_lost_makes_no_second_droplet() {
-    let world = World::with_faults(fault_of("POST", Frequency::Next(1), Effect::DropResponse));
+    let world = Harness::with_faults(faults_for("POST", Frequency::Next(1), Effect::DropResponse));
 
-    world.controller().create(&some(1)).await.unwrap();
+    world.controller().create(&request(1)).await.unwrap();
 
     assert_eq!(world.calls(CREATE), 1);
     assert_eq!(world.billed().await.len(), 1);
-    assert_eq!(world.said(|event| matches!(event, Event::Created { found: true, .. })), 1);
+    assert_eq!(world.count_events(|event| matches!(event, Event::Created { found: true, .. })), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_was_lost_while_lists_lag_makes_no_second_droplet() {
-    let faults = fault_of("POST", Frequency::Next(1), Effect::DropResponse);
-    let world = World::with_faults(Faults { list_lag_ms: 60_000, not_found_after_create_ms: 60_000, ..faults });
+    let faults = faults_for("POST", Frequency::Next(1), Effect::DropResponse);
+    let world = Harness::with_faults(Faults { list_lag_ms: 60_000, not_found_after_create_ms: 60_000, ..faults });
 
-    world.controller().create(&some(1)).await.unwrap();
+    world.controller().create(&request(1)).await.unwrap();
 
     assert_eq!(world.calls(CREATE), 1);
     assert_eq!(world.billed().await.len(), 1);
@@ -55,9 +55,9 @@ async fn an_answer_that_was_lost_while_lists_lag_makes_no_second_droplet() {
 #[tokio::test(start_paused = true)]
 async fn a_server_error_after_the_server_acted_makes_no_second_droplet() {
     let acted = Effect::Status { code: 502, message: None, retry_after_s: None, acted: true };
-    let world = World::with_faults(fault_of("POST", Frequency::Next(1), acted));
+    let world = Harness::with_faults(faults_for("POST", Frequency::Next(1), acted));
 
-    world.controller().create(&some(2)).await.unwrap();
+    world.controller().create(&request(2)).await.unwrap();
 
     assert_eq!(world.calls(CREATE), 1);
     assert_eq!(world.billed().await.len(), 2);
@@ -65,9 +65,9 @@ async fn a_server_error_after_the_server_acted_makes_no_second_droplet() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_never_arrived_is_sent_again_under_the_same_name() {
-    let world = World::with_faults(fault_of("POST", Frequency::Next(1), Effect::Reset));
+    let world = Harness::with_faults(faults_for("POST", Frequency::Next(1), Effect::Reset));
 
-    let acted = world.controller().create(&some(1)).await.unwrap();
+    let acted = world.controller().create(&request(1)).await.unwrap();
 
     assert_eq!(world.calls(CREATE), 2);
     assert_eq!(world.billed().await[0].name, acted.created[0].name.as_str());
@@ -76,9 +76,9 @@ async fn a_request_that_never_arrived_is_sent_again_under_the_same_name() {
 #[tokio::test(start_paused = true)]
 async fn too_many_requests_are_waited_out() {
     let busy = Effect::Status { code: 429, message: None, retry_after_s: Some(30), acted: false };
-    let world = World::with_faults(fault_of("POST", Frequency::Next(3), busy));
+    let world = Harness::with_faults(faults_for("POST", Frequency::Next(3), busy));
 
-    world.controller().create(&some(1)).await.unwrap();
+    world.controller().create(&request(1)).await.unwrap();
 
     assert_eq!(world.calls(CREATE), 4);
     assert_eq!(world.billed().await.len(), 1);
@@ -86,9 +86,9 @@ async fn too_many_requests_are_waited_out() {
 
 #[tokio::test(start_paused = true)]
 async fn beyond_the_droplet_limit_nothing_is_left_behind() {
-    let world = World::with_faults(Faults { droplet_limit: Some(0), ..Faults::default() });
+    let world = Harness::with_faults(Faults { droplet_limit: Some(0), ..Faults::default() });
 
-    let error = world.controller().create(&some(1)).await.unwrap().into_result().unwrap_err().to_string();
+    let error = world.controller().create(&request(1)).await.unwrap().into_result().unwrap_err().to_string();
 
     assert!(error.contains("droplet limit") && error.contains("delete droplets, or ask DigitalOcean"), "{error}");
     assert_eq!((world.inventory().await.operations, world.droplets().await), (vec![], vec![]));
@@ -96,78 +96,82 @@ async fn beyond_the_droplet_limit_nothing_is_left_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_that_is_stuck_in_new_is_given_up_and_deleted() {
-    let world = World::with_faults(Faults { stuck_in_new: Frequency::Next(1), ..Faults::default() });
+    let world = Harness::with_faults(Faults { stuck_in_new: Frequency::Next(1), ..Faults::default() });
 
-    let acted = world.controller().create(&some(2)).await.unwrap();
+    let acted = world.controller().create(&request(2)).await.unwrap();
 
-    assert_eq!((acted.created.len(), acted.gave_up.len()), (1, 1));
-    assert!(acted.gave_up[0].1.contains("was booting for 600 s: it is new without an address"), "{:?}", acted.gave_up);
+    assert_eq!((acted.created.len(), acted.abandoned.len()), (1, 1));
+    assert!(
+        acted.abandoned[0].1.contains("was booting for 600 s: it is new without an address"),
+        "{:?}",
+        acted.abandoned
+    );
     assert_eq!(world.billed().await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_that_is_active_without_an_address_never_reaches_haproxy() {
-    let world = World::with_faults(Faults { active_without_address: Frequency::Always, ..Faults::default() });
+    let world = Harness::with_faults(Faults { active_without_address: Frequency::Always, ..Faults::default() });
 
-    let acted = world.controller().create(&some(1)).await.unwrap();
+    let acted = world.controller().create(&request(1)).await.unwrap();
 
-    assert_eq!(acted.gave_up.len(), 1);
+    assert_eq!(acted.abandoned.len(), 1);
     assert_eq!(world.balancer.servers(), []);
     assert_eq!(world.billed().await.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_whose_health_check_never_passes_is_given_up_and_deleted() {
-    let world = World::new();
-    world.balancer.set_all_sick(true);
+    let world = Harness::new();
+    world.balancer.set_all_unhealthy(true);
 
-    let acted = world.controller().create(&some(1)).await.unwrap();
+    let acted = world.controller().create(&request(1)).await.unwrap();
 
-    assert!(acted.gave_up[0].1.contains("its health check does not pass: DOWN, L4CON"), "{:?}", acted.gave_up);
+    assert!(acted.abandoned[0].1.contains("its health check does not pass: DOWN, L4CON"), "{:?}", acted.abandoned);
     assert_eq!(world.balancer.servers(), []);
     assert_eq!(world.billed().await.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_create_that_the_api_took_and_forgot_is_given_up() {
-    let world = World::with_faults(Faults { lost_creates: Frequency::Always, ..Faults::default() });
+    let world = Harness::with_faults(Faults { lost_creates: Frequency::Always, ..Faults::default() });
 
-    let acted = world.controller().create(&some(1)).await.unwrap();
+    let acted = world.controller().create(&request(1)).await.unwrap();
 
-    assert_eq!((acted.created.len(), acted.gave_up.len()), (0, 1));
+    assert_eq!((acted.created.len(), acted.abandoned.len()), (0, 1));
     assert_eq!(world.inventory().await.operations, []);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_size_that_does_not_exist_is_refused_before_anything_is_written() {
-    let world = World::new();
-    let request = crate::model::DropletRequest { size: Some("s-1vcpu-1bg".into()), ..some(1) };
+    let world = Harness::new();
+    let request = crate::model::DropletRequest { size: Some("s-1vcpu-1bg".into()), ..request(1) };
 
     let error = world.controller().create(&request).await.unwrap_err();
 
-    assert!(matches!(error, ControllerError::NoSuchSize { .. }));
+    assert!(matches!(error, ControllerError::UnknownSize { .. }));
     insta::assert_snapshot!(error, @r#"DigitalOcean has no size "s-1vcpu-1bg" (did you mean "s-1vcpu-1gb"?); `doproxy check` lists what there is"#);
     assert_eq!(world.calls(CREATE), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_that_nobody_knows_is_reported_once_and_left_alone() {
-    let world = World::new();
-    let unknown = world.make_elsewhere("www-by-hand", &[tag()]).await;
+    let world = Harness::new();
+    let unknown = world.create_externally("www-by-hand", &[tag()]).await;
 
-    world.controller().create(&some(1)).await.unwrap();
+    world.controller().create(&request(1)).await.unwrap();
 
-    assert_eq!(world.said(|event| matches!(event, Event::Unknown { id, .. } if *id == unknown)), 1);
+    assert_eq!(world.count_events(|event| matches!(event, Event::OrphanFound { id, .. } if *id == unknown)), 1);
     assert_eq!(world.billed().await.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_create_whose_outcome_stays_unknown_ends_in_time() {
     let broken = Effect::Status { code: 500, message: None, retry_after_s: None, acted: false };
-    let world = World::with_faults(fault_of("POST", Frequency::Always, broken));
+    let world = Harness::with_faults(faults_for("POST", Frequency::Always, broken));
 
-    let acted = world.controller().create(&some(1)).await.unwrap();
+    let acted = world.controller().create(&request(1)).await.unwrap();
 
-    assert!(acted.gave_up[0].1.starts_with("it is not known whether"), "{:?}", acted.gave_up);
+    assert!(acted.abandoned[0].1.starts_with("it is not known whether"), "{:?}", acted.abandoned);
     assert_eq!(world.inventory().await.operations, []);
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use super::world::{World, fault_of};
+use super::world::{Harness, faults_for};
 use crate::controller::{ControllerError, Event};
 use crate::model::Phase;
 use crate::simulation::cloud::{Effect, Faults, Frequency};
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_leaves_haproxy_before_it_is_deleted() {
-    let world = World::with_fleet(2).await;
+    let world = Harness::with_fleet(2).await;
     let (goes, stays) = (&world.droplets().await[0], &world.droplets().await[1]);
 
     let acted = world.controller().delete(std::slice::from_ref(&goes.name), "test").await.unwrap();
@@ -22,7 +22,7 @@ async fn a_droplet_leaves_haproxy_before_it_is_deleted() {
 
 #[tokio::test(start_paused = true)]
 async fn open_sessions_are_waited_for() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     let droplet = world.droplets().await.remove(0);
     world.balancer.set_sessions(droplet.id.unwrap(), 2);
     let controller = world.controller();
@@ -41,7 +41,7 @@ async fn open_sessions_are_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn sessions_that_never_end_do_not_keep_a_droplet() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     let droplet = world.droplets().await.remove(0);
     world.balancer.set_sessions(droplet.id.unwrap(), 2);
 
@@ -52,7 +52,7 @@ async fn sessions_that_never_end_do_not_keep_a_droplet() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_is_accepted_and_not_done_is_asked_for_again() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     world.set_faults(Faults { ignored_deletes: Frequency::Next(2), ..Faults::default() });
     let droplet = world.droplets().await.remove(0);
 
@@ -64,84 +64,84 @@ async fn a_delete_that_is_accepted_and_not_done_is_asked_for_again() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_fails_stays_in_the_journal_and_the_next_command_carries_it_on() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     let forbidden = Effect::Status { code: 401, message: None, retry_after_s: None, acted: false };
-    world.set_faults(fault_of("DELETE", Frequency::Always, forbidden));
+    world.set_faults(faults_for("DELETE", Frequency::Always, forbidden));
     let droplet = world.droplets().await.remove(0);
 
     let failed = world.controller().delete(&[droplet.name], "test").await;
     assert!(matches!(failed, Err(ControllerError::Cloud(_))), "{failed:?}");
     assert_eq!(world.droplets().await[0].phase, Phase::Deleting);
     world.set_faults(Faults::default());
-    world.controller().carry_on(|_| {}).await.unwrap();
+    world.controller().resume(|_| {}).await.unwrap();
 
     assert_eq!((world.droplets().await, world.billed().await), (vec![], vec![]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_never_happens_ends_in_time_and_stops_no_other_command() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     world.set_faults(Faults { ignored_deletes: Frequency::Always, ..Faults::default() });
     let droplet = world.droplets().await.remove(0);
 
     let overdue = world.controller().delete(std::slice::from_ref(&droplet.name), "test").await;
-    let carried_on = world.controller().carry_on(|_| {}).await.unwrap();
-    world.controller().create(&super::world::some(1)).await.unwrap().into_result().unwrap();
+    let carried_on = world.controller().resume(|_| {}).await.unwrap();
+    world.controller().create(&super::world::request(1)).await.unwrap().into_result().unwrap();
     world.set_faults(Faults::default());
-    world.controller().carry_on(|_| {}).await.unwrap();
+    world.controller().resume(|_| {}).await.unwrap();
 
     assert!(matches!(overdue, Err(ControllerError::Overdue { .. })), "{overdue:?}");
-    assert_eq!(carried_on.gave_up.len(), 1);
+    assert_eq!(carried_on.abandoned.len(), 1);
     assert_eq!((world.droplets().await.len(), world.billed().await.len()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_that_lost_the_fleets_tag_is_not_deleted() {
-    let world = World::with_fleet(2).await;
+    let world = Harness::with_fleet(2).await;
     let droplet = world.droplets().await.remove(0);
     let id = droplet.id.unwrap();
-    world.cloud.with_world(|world, now| world.untag_droplets(now, super::world::tag().as_str(), &[id])).unwrap();
+    world.cloud.with_state(|world, now| world.untag_droplets(now, super::world::tag().as_str(), &[id])).unwrap();
 
     let acted = world.controller().delete(&[droplet.name], "test").await.unwrap();
 
-    assert!(acted.gave_up[0].1.contains("does not bear the fleet's tag any more"), "{:?}", acted.gave_up);
-    assert!(world.cloud.with_world(|world, now| world.droplet(now, id).is_ok()));
+    assert!(acted.abandoned[0].1.contains("does not bear the fleet's tag any more"), "{:?}", acted.abandoned);
+    assert!(world.cloud.with_state(|world, now| world.droplet(now, id).is_ok()));
     assert_eq!(world.droplets().await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_that_was_deleted_elsewhere_is_gone_and_that_is_no_failure() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     let droplet = world.droplets().await.remove(0);
-    world.cloud.with_world(|world, now| world.delete(now, droplet.id.unwrap())).unwrap();
+    world.cloud.with_state(|world, now| world.delete(now, droplet.id.unwrap())).unwrap();
 
     let acted = world.controller().delete(std::slice::from_ref(&droplet.name), "test").await.unwrap();
 
     assert_eq!(acted.deleted, [droplet.name]);
-    assert!(acted.gave_up.is_empty());
+    assert!(acted.abandoned.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_that_vanished_leaves_the_fleet_while_another_command_runs() {
-    let world = World::with_fleet(2).await;
+    let world = Harness::with_fleet(2).await;
     let vanished = world.droplets().await.remove(0);
     tokio::time::sleep(std::time::Duration::from_mins(10)).await;
-    world.cloud.with_world(|world, now| world.delete(now, vanished.id.unwrap())).unwrap();
+    world.cloud.with_state(|world, now| world.delete(now, vanished.id.unwrap())).unwrap();
 
-    world.controller().create(&super::world::some(1)).await.unwrap().into_result().unwrap();
+    world.controller().create(&super::world::request(1)).await.unwrap().into_result().unwrap();
 
-    assert_eq!(world.said(|event| matches!(event, Event::Vanished { .. })), 1);
+    assert_eq!(world.count_events(|event| matches!(event, Event::DropletMissing { .. })), 1);
     assert_eq!(world.balancer.servers().len(), 2);
     assert_eq!(world.droplets().await.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_fleet_that_is_not_there_at_all_is_not_forgotten() {
-    let world = World::with_fleet(2).await;
-    world.cloud.with_world(|world, now| world.delete_tagged(now, super::world::tag().as_str()));
+    let world = Harness::with_fleet(2).await;
+    world.cloud.with_state(|world, now| world.delete_tagged(now, super::world::tag().as_str()));
 
-    let error = world.controller().carry_on(|_| {}).await.unwrap_err();
+    let error = world.controller().resume(|_| {}).await.unwrap_err();
 
-    assert!(matches!(error, ControllerError::AllVanished(2)), "{error}");
+    assert!(matches!(error, ControllerError::AllMissing(2)), "{error}");
     assert_eq!(world.droplets().await.len(), 2);
 }

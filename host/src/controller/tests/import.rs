@@ -1,12 +1,12 @@
 //! Taking over droplets that DOProxy made.
 
-use super::world::World;
+use super::world::Harness;
 use crate::model::{DropletId, Phase};
 
 #[tokio::test(start_paused = true)]
 async fn droplets_are_marked_and_serve_on() {
-    let world = World::new();
-    let ids = [world.make_elsewhere("auto-nginx-0", &[]).await, world.make_elsewhere("auto-nginx-1", &[]).await];
+    let world = Harness::new();
+    let ids = [world.create_externally("auto-nginx-0", &[]).await, world.create_externally("auto-nginx-1", &[]).await];
     tokio::time::sleep(std::time::Duration::from_mins(1)).await;
     let controller = world.controller();
 
@@ -21,8 +21,8 @@ async fn droplets_are_marked_and_serve_on() {
 
 #[tokio::test(start_paused = true)]
 async fn two_droplets_of_one_name_are_both_taken_over() {
-    let world = World::new();
-    let ids = [world.make_elsewhere("auto-nginx-2", &[]).await, world.make_elsewhere("auto-nginx-2", &[]).await];
+    let world = Harness::new();
+    let ids = [world.create_externally("auto-nginx-2", &[]).await, world.create_externally("auto-nginx-2", &[]).await];
     tokio::time::sleep(std::time::Duration::from_mins(1)).await;
 
     let imported = world.controller().import(&ids).await.unwrap();
@@ -33,19 +33,19 @@ async fn two_droplets_of_one_name_are_both_taken_over() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_gone_or_known_is_named_and_stops_nothing() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     let known = world.droplets().await[0].id.unwrap();
     let missing = DropletId(1);
 
     let imported = world.controller().import(&[missing, known]).await.unwrap();
 
-    assert_eq!((imported.droplets, imported.known, imported.missing), (vec![], vec![known], vec![missing]));
+    assert_eq!((imported.droplets, imported.already_managed, imported.missing), (vec![], vec![known], vec![missing]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_without_an_address_for_haproxy_is_left_out_and_not_marked() {
-    let world = World::new();
-    let id = world.make_elsewhere("auto-nginx-0", &[]).await;
+    let world = Harness::new();
+    let id = world.create_externally("auto-nginx-0", &[]).await;
 
     let imported = world.controller().import(&[id]).await.unwrap();
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{World, fault_of, some, tag};
+use super::world::{Harness, faults_for, request, tag};
 use crate::controller::Event;
 use crate::model::Phase;
 use crate::simulation::cloud::{Effect, Frequency};
@@ -13,15 +13,15 @@ const MOMENTS_MS: [u64; 6] = [0, 1, 4_000, 12_000, 20_000, 22_000];
 #[tokio::test(start_paused = true)]
 async fn a_create_that_is_stopped_at_any_moment_is_carried_on_without_a_twin() {
     for ms in MOMENTS_MS {
-        let world = World::new();
+        let world = Harness::new();
         // Each call takes a while, so that it can be stopped in its midst.
-        world.set_faults(fault_of("POST", Frequency::Always, Effect::LatencyMs(3_000)));
+        world.set_faults(faults_for("POST", Frequency::Always, Effect::LatencyMs(3_000)));
 
         let stopped = {
             let controller = world.controller();
-            tokio::time::timeout(Duration::from_millis(ms), controller.create(&some(2))).await
+            tokio::time::timeout(Duration::from_millis(ms), controller.create(&request(2))).await
         };
-        world.controller().carry_on(|_| {}).await.unwrap().into_result().unwrap();
+        world.controller().resume(|_| {}).await.unwrap().into_result().unwrap();
 
         let begun = world.droplets().await.len();
         assert!(stopped.is_err() && (begun == 0 || begun == 2), "stopped after {ms} ms: {begun} droplets");
@@ -32,7 +32,7 @@ async fn a_create_that_is_stopped_at_any_moment_is_carried_on_without_a_twin() {
 
 #[tokio::test(start_paused = true)]
 async fn a_delete_that_is_stopped_is_carried_on() {
-    let world = World::with_fleet(2).await;
+    let world = Harness::with_fleet(2).await;
     let droplet = world.droplets().await.remove(0);
     world.balancer.set_sessions(droplet.id.unwrap(), 1);
 
@@ -41,7 +41,7 @@ async fn a_delete_that_is_stopped_is_carried_on() {
         let delete = controller.delete(std::slice::from_ref(&droplet.name), "test");
         assert!(tokio::time::timeout(Duration::from_secs(10), delete).await.is_err());
     }
-    world.controller().carry_on(|_| {}).await.unwrap();
+    world.controller().resume(|_| {}).await.unwrap();
 
     assert_eq!(world.droplets().await.len(), 1);
     assert_eq!(world.billed().await.len(), 1);
@@ -49,33 +49,33 @@ async fn a_delete_that_is_stopped_is_carried_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_twin_that_shows_up_during_the_create_is_deleted() {
-    let world = World::new();
+    let world = Harness::new();
     let controller = world.controller();
-    let request = some(1);
+    let request = request(1);
     let create = controller.create(&request);
     tokio::pin!(create);
     assert!(tokio::time::timeout(Duration::from_secs(3), &mut create).await.is_err());
     let name = world.droplets().await[0].name.clone();
-    let twin = world.make_elsewhere(name.as_str(), &[tag()]).await;
+    let twin = world.create_externally(name.as_str(), &[tag()]).await;
 
     create.await.unwrap();
 
-    assert_eq!(world.said(|event| matches!(event, Event::Twin { id, .. } if *id == twin)), 1);
+    assert_eq!(world.count_events(|event| matches!(event, Event::DuplicateFound { id, .. } if *id == twin)), 1);
     assert_eq!(world.billed().await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_namesake_without_the_fleets_tag_is_never_touched() {
-    let world = World::new();
+    let world = Harness::new();
     let controller = world.controller();
-    let request = some(1);
+    let request = request(1);
     let create = controller.create(&request);
     tokio::pin!(create);
     assert!(tokio::time::timeout(Duration::from_secs(3), &mut create).await.is_err());
     let name = world.droplets().await[0].name.clone();
-    let other = world.make_elsewhere(name.as_str(), &[]).await;
+    let other = world.create_externally(name.as_str(), &[]).await;
 
     create.await.unwrap();
 
-    assert!(world.cloud.with_world(|world, now| world.droplet(now, other).is_ok()));
+    assert!(world.cloud.with_state(|world, now| world.droplet(now, other).is_ok()));
 }

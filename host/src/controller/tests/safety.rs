@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::world::{World, fault_of, some, tag};
-use crate::controller::recover::Strangers;
+use super::world::{Harness, faults_for, request, tag};
+use crate::controller::recover::OrphanPolicy;
 use crate::controller::{ControllerError, Event};
 use crate::inventory::{Freeze, Inventory};
 use crate::model::{DropletId, Timestamp};
@@ -15,18 +15,18 @@ fn freeze() -> Freeze {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_created_deleted_or_taken_in_while_the_fleet_is_frozen() {
-    let world = World::with_fleet(1).await;
-    let stranger = world.make_elsewhere("blog", &[]).await;
+    let world = Harness::with_fleet(1).await;
+    let stranger = world.create_externally("blog", &[]).await;
     let controller = world.controller();
     controller.inventory().set_freeze(Some(&freeze())).await.unwrap();
     let name = world.droplets().await[0].name.clone();
 
     let frozen = [
-        controller.create(&some(1)).await.unwrap_err().to_string(),
+        controller.create(&request(1)).await.unwrap_err().to_string(),
         controller.delete(&[name], "test").await.unwrap_err().to_string(),
         controller.import(&[stranger]).await.unwrap_err().to_string(),
-        controller.recover(Strangers::Report).await.unwrap_err().to_string(),
-        controller.carry_on(|_| {}).await.unwrap_err().to_string(),
+        controller.recover(OrphanPolicy::Report).await.unwrap_err().to_string(),
+        controller.resume(|_| {}).await.unwrap_err().to_string(),
     ];
 
     for said in frozen {
@@ -41,9 +41,9 @@ async fn nothing_is_created_deleted_or_taken_in_while_the_fleet_is_frozen() {
 
 #[tokio::test(start_paused = true)]
 async fn a_freeze_stops_a_create_that_is_under_way_and_unfreezing_carries_it_on() {
-    let world = World::new();
+    let world = Harness::new();
     let controller = world.controller();
-    let request = some(1);
+    let request = request(1);
     let create = controller.create(&request);
     tokio::pin!(create);
     assert!(tokio::time::timeout(Duration::from_secs(3), &mut create).await.is_err());
@@ -51,7 +51,7 @@ async fn a_freeze_stops_a_create_that_is_under_way_and_unfreezing_carries_it_on(
 
     let stopped = create.await;
     world.controller().inventory().set_freeze(None).await.unwrap();
-    world.controller().carry_on(|_| {}).await.unwrap().into_result().unwrap();
+    world.controller().resume(|_| {}).await.unwrap().into_result().unwrap();
 
     assert!(matches!(stopped, Err(ControllerError::Frozen(_))), "{stopped:?}");
     assert_eq!(world.billed().await.len(), 1);
@@ -59,9 +59,9 @@ async fn a_freeze_stops_a_create_that_is_under_way_and_unfreezing_carries_it_on(
 
 #[tokio::test(start_paused = true)]
 async fn droplets_that_do_not_come_up_trip_a_breaker_for_an_hour() {
-    let world = World::with_faults(Faults { stuck_in_new: Frequency::Always, ..Faults::default() });
+    let world = Harness::with_faults(Faults { stuck_in_new: Frequency::Always, ..Faults::default() });
     let controller = world.controller();
-    controller.create(&some(3)).await.unwrap();
+    controller.create(&request(3)).await.unwrap();
 
     let tripped = controller.check_breakers(1).await.unwrap_err().to_string();
     tokio::time::sleep(Duration::from_hours(1)).await;
@@ -72,17 +72,17 @@ async fn droplets_that_do_not_come_up_trip_a_breaker_for_an_hour() {
 
 #[tokio::test(start_paused = true)]
 async fn droplets_that_somebody_deletes_while_they_boot_trip_no_breaker() {
-    let world = World::with_faults(Faults { stuck_in_new: Frequency::Always, ..Faults::default() });
+    let world = Harness::with_faults(Faults { stuck_in_new: Frequency::Always, ..Faults::default() });
     let controller = world.controller();
     for is_deleted_by_a_command in [true, false, true, false] {
         // The command that creates it is broken off.
-        let _ = tokio::time::timeout(Duration::from_secs(10), controller.create(&some(1))).await;
+        let _ = tokio::time::timeout(Duration::from_secs(10), controller.create(&request(1))).await;
         let booting = world.droplets().await.remove(0);
         if is_deleted_by_a_command {
             controller.delete(std::slice::from_ref(&booting.name), "deleted by hand").await.unwrap();
         } else {
-            world.cloud.with_world(|world, now| world.delete(now, booting.id.unwrap())).unwrap();
-            controller.carry_on(|_| ()).await.unwrap();
+            world.cloud.with_state(|world, now| world.delete(now, booting.id.unwrap())).unwrap();
+            controller.resume(|_| ()).await.unwrap();
         }
         assert!(world.droplets().await.is_empty());
     }
@@ -92,7 +92,7 @@ async fn droplets_that_somebody_deletes_while_they_boot_trip_no_breaker() {
 
 #[tokio::test(start_paused = true)]
 async fn an_hour_has_room_for_so_many_creates() {
-    let world = World::with_fleet(2).await;
+    let world = Harness::with_fleet(2).await;
 
     let tripped = world.controller().check_breakers(119).await.unwrap_err();
 
@@ -101,38 +101,40 @@ async fn an_hour_has_room_for_so_many_creates() {
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_that_nobody_knows_is_reported_and_adopted_or_deleted_only_when_told() {
-    for (strangers, left, known) in [(Strangers::Report, 2, 1), (Strangers::Adopt, 2, 2), (Strangers::Delete, 2, 1)] {
-        let world = World::with_fleet(1).await;
-        let stranger = world.make_elsewhere("somebodys", &[tag()]).await;
+    for (strangers, left, known) in
+        [(OrphanPolicy::Report, 2, 1), (OrphanPolicy::Adopt, 2, 2), (OrphanPolicy::Delete, 2, 1)]
+    {
+        let world = Harness::with_fleet(1).await;
+        let stranger = world.create_externally("somebodys", &[tag()]).await;
         tokio::time::sleep(Duration::from_mins(10)).await;
 
         world.controller().recover(strangers).await.unwrap();
 
-        assert!(world.said(|event| matches!(event, Event::Unknown { id, .. } if *id == stranger)) > 0);
+        assert!(world.count_events(|event| matches!(event, Event::OrphanFound { id, .. } if *id == stranger)) > 0);
         assert_eq!((world.billed().await.len(), world.droplets().await.len()), (left, known), "{strangers:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_unknown_droplet_is_deleted_only_with_a_name_of_our_making_and_past_the_grace() {
-    let world = World::with_fleet(1).await;
-    world.make_elsewhere("www-7-abcdef", &[tag()]).await;
+    let world = Harness::with_fleet(1).await;
+    world.create_externally("www-7-abcdef", &[tag()]).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
-    let young = world.make_elsewhere("www-8-abcdef", &[tag()]).await;
+    let young = world.create_externally("www-8-abcdef", &[tag()]).await;
 
-    let recovered = world.controller().recover(Strangers::Delete).await.unwrap();
+    let recovered = world.controller().recover(OrphanPolicy::Delete).await.unwrap();
 
     assert_eq!(recovered.deleted.len(), 1);
-    assert_eq!(recovered.unknown.iter().map(|stranger| stranger.droplet.id).collect::<Vec<DropletId>>(), [young]);
+    assert_eq!(recovered.orphans.iter().map(|stranger| stranger.droplet.id).collect::<Vec<DropletId>>(), [young]);
     assert_eq!(world.billed().await.len(), 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_lost_inventory_is_rebuilt_from_the_api() {
-    let lost = World::with_fleet(3).await;
+    let lost = Harness::with_fleet(3).await;
 
-    lost.lose_the_inventory();
-    let recovered = lost.controller().recover(Strangers::Adopt).await.unwrap();
+    lost.delete_inventory();
+    let recovered = lost.controller().recover(OrphanPolicy::Adopt).await.unwrap();
 
     assert_eq!(recovered.adopted.len(), 3);
     assert!(lost.droplets().await.iter().all(|droplet| droplet.phase == crate::model::Phase::Serving));
@@ -141,27 +143,27 @@ async fn a_lost_inventory_is_rebuilt_from_the_api() {
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_that_comes_of_a_request_that_was_given_up_is_deleted() {
-    let world = World::with_faults(fault_of("POST", Frequency::Always, Effect::Reset));
-    world.controller().create(&some(1)).await.unwrap();
+    let world = Harness::with_faults(faults_for("POST", Frequency::Always, Effect::Reset));
+    world.controller().create(&request(1)).await.unwrap();
     let name = world.controller().inventory().closed_operations().unwrap().remove(0).droplet;
     world.set_faults(Faults::default());
-    let late = world.make_elsewhere(name.as_str(), &[tag()]).await;
+    let late = world.create_externally(name.as_str(), &[tag()]).await;
 
-    let recovered = world.controller().recover(Strangers::Report).await.unwrap();
+    let recovered = world.controller().recover(OrphanPolicy::Report).await.unwrap();
 
-    assert_eq!(recovered.acted.twins, [late]);
+    assert_eq!(recovered.operations.duplicates, [late]);
     assert_eq!(world.billed().await.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_recovery_finds_nothing() {
-    let world = World::with_fleet(2).await;
-    world.cloud.with_world(|world, now| world.delete(now, DropletId(3_164_444))).unwrap();
+    let world = Harness::with_fleet(2).await;
+    world.cloud.with_state(|world, now| world.delete(now, DropletId(3_164_444))).unwrap();
     tokio::time::sleep(Duration::from_mins(10)).await;
 
-    let first = world.controller().recover(Strangers::Report).await.unwrap();
-    let second = world.controller().recover(Strangers::Report).await.unwrap();
+    let first = world.controller().recover(OrphanPolicy::Report).await.unwrap();
+    let second = world.controller().recover(OrphanPolicy::Report).await.unwrap();
 
-    assert_eq!(first.acted.vanished.len(), 1);
-    assert!(second.is_nothing(), "{second:?}");
+    assert_eq!(first.operations.missing.len(), 1);
+    assert!(second.is_empty(), "{second:?}");
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::{AddressKind, Controller, Deadlines, Event, Names, Reporter, Settings, UserDataSource};
+use super::super::{AddressKind, Controller, Deadlines, Event, EventSink, NameGenerator, Settings, UserDataSource};
 use crate::clock::Clock;
-use crate::cloud::{Cloud, CloudDroplet, CreateRequest, Filter};
+use crate::cloud::{CloudInstance, CloudProvider, CreateRequest, Filter};
 use crate::inventory::sqlite::SqliteInventory;
 use crate::inventory::{Inventory, Snapshot};
 use crate::model::{Droplet, DropletId, DropletName, DropletRequest, FleetName, Tag, Template, Timestamp, UserData};
@@ -17,7 +17,7 @@ use crate::simulation::cloud::{self, CallFault, Effect, Faults, Frequency, Simul
 pub(super) type SimulatedController = Controller<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
 
 /// What outlives a process: the cloud, HAProxy, the inventory's file. And what was said meanwhile.
-pub(super) struct World {
+pub(super) struct Harness {
     pub(super) cloud: SimulatedCloud,
     pub(super) balancer: SimulatedBalancer,
     clock: Clock,
@@ -25,13 +25,13 @@ pub(super) struct World {
     events: Arc<Mutex<Vec<Event>>>,
 }
 
-impl World {
+impl Harness {
     pub(super) fn new() -> Self {
         let clock = Clock::starting_at(Timestamp(1_800_000_000_000));
         let settings =
             cloud::Settings { boot_time: Duration::from_secs(20), rate_limits: None, ..cloud::Settings::default() };
         Self {
-            cloud: SimulatedCloud::new(cloud::World::new(settings), clock),
+            cloud: SimulatedCloud::new(cloud::CloudState::new(settings), clock),
             balancer: SimulatedBalancer::default(),
             clock,
             dir: tempfile::tempdir().unwrap(),
@@ -46,7 +46,7 @@ impl World {
     }
 
     pub(super) fn set_faults(&self, faults: Faults) {
-        self.cloud.with_world(|world, _| world.set_faults(faults));
+        self.cloud.with_state(|world, _| world.set_faults(faults));
     }
 
     /// A process that is started anew: it knows what is on disk, and nothing else.
@@ -58,16 +58,16 @@ impl World {
             SqliteInventory::open(self.dir.path().join("doproxy.db")).unwrap(),
             settings(),
             self.clock,
-            Names::random(),
-            Reporter::new(move |event| events.lock().unwrap().push(event.clone())),
+            NameGenerator::random(),
+            EventSink::new(move |event| events.lock().unwrap().push(event.clone())),
         )
     }
 
     /// A fleet of `count` that serves.
     pub(super) async fn with_fleet(count: u32) -> Self {
         let world = Self::new();
-        world.controller().create(&some(count)).await.unwrap();
-        world.cloud.with_world(|world, _| world.reset_calls());
+        world.controller().create(&request(count)).await.unwrap();
+        world.cloud.with_state(|world, _| world.reset_calls());
         world
     }
 
@@ -80,13 +80,13 @@ impl World {
     }
 
     /// The droplets that cost money, whether the fleet knows them or not.
-    pub(super) async fn billed(&self) -> Vec<CloudDroplet> {
+    pub(super) async fn billed(&self) -> Vec<CloudInstance> {
         self.set_faults(Faults::default());
         self.cloud.list(&Filter::Tag(tag())).await.unwrap()
     }
 
     /// As when the disk was lost.
-    pub(super) fn lose_the_inventory(&self) {
+    pub(super) fn delete_inventory(&self) {
         for entry in std::fs::read_dir(self.dir.path()).unwrap() {
             std::fs::remove_file(entry.unwrap().path()).unwrap();
         }
@@ -94,15 +94,15 @@ impl World {
 
     /// How often a call was made.
     pub(super) fn calls(&self, call: &str) -> u64 {
-        self.cloud.with_world(|world, _| world.calls().get(call).copied().unwrap_or_default())
+        self.cloud.with_state(|world, _| world.calls().get(call).copied().unwrap_or_default())
     }
 
-    pub(super) fn said(&self, is_it: impl Fn(&Event) -> bool) -> usize {
+    pub(super) fn count_events(&self, is_it: impl Fn(&Event) -> bool) -> usize {
         self.events.lock().unwrap().iter().filter(|event| is_it(event)).count()
     }
 
     /// A droplet that some other program makes.
-    pub(super) async fn make_elsewhere(&self, name: &str, tags: &[Tag]) -> DropletId {
+    pub(super) async fn create_externally(&self, name: &str, tags: &[Tag]) -> DropletId {
         let request = CreateRequest {
             names: vec![DropletName::parse(name).unwrap()],
             template: Template { tags: tags.to_vec(), ..template() },
@@ -115,17 +115,17 @@ impl World {
     }
 }
 
-pub(super) fn some(count: u32) -> DropletRequest {
+pub(super) fn request(count: u32) -> DropletRequest {
     DropletRequest { count, ..DropletRequest::default() }
 }
 
-pub(super) fn fault_of(method: &str, when: Frequency, effect: Effect) -> Faults {
+pub(super) fn faults_for(method: &str, when: Frequency, effect: Effect) -> Faults {
     let call = CallFault { method: Some(method.to_owned()), path: None, when, effect };
     Faults { calls: vec![call], ..Faults::default() }
 }
 
 pub(super) fn tag() -> Tag {
-    FleetName::coerced("test").tag()
+    FleetName::sanitized("test").tag()
 }
 
 pub(super) fn template() -> Template {
@@ -134,7 +134,7 @@ pub(super) fn template() -> Template {
 
 fn settings() -> Settings {
     Settings {
-        fleet: FleetName::coerced("test"),
+        fleet: FleetName::sanitized("test"),
         hostname_prefix: "www".into(),
         template: template(),
         ssh_keys: vec![],
@@ -144,6 +144,6 @@ fn settings() -> Settings {
         user_data: UserDataSource::Fixed(UserData::parse("#!/bin/sh\ntrue\n").unwrap()),
         deadlines: Deadlines::default(),
         max_create_per_hour: 120,
-        may_forget_all: false,
+        allow_empty_cloud: false,
     }
 }

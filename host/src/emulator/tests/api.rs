@@ -26,7 +26,7 @@ async fn any_bearer_is_let_in_unless_one_is_named() {
             request = request.header("authorization", header);
         }
 
-        let answer = super::answer(request.send().await.unwrap()).await;
+        let answer = super::parse_response(request.send().await.unwrap()).await;
 
         assert_eq!(answer.status.as_u16(), status, "{header:?}");
         let refused = json!("Unable to authenticate you.");
@@ -125,12 +125,12 @@ async fn an_emulator_that_is_started_again_has_the_same_droplets() {
     let id = running.create("web").await;
     let deleted = running.create("gone").await;
     running.delete(&format!("/v2/droplets/{deleted}")).await;
-    let before = running.booted(id).await;
+    let before = running.wait_for_boot(id).await;
     running.emulator.stop().await;
 
     let running = start(options).await;
 
-    assert_eq!(running.booted(id).await, before);
+    assert_eq!(running.wait_for_boot(id).await, before);
     assert_eq!(running.page(before, "/health").await.status(), 200);
     assert_eq!(running.get(&format!("/v2/droplets/{deleted}")).await.status, 404);
     assert_eq!(running.create("next").await, deleted + 1);

@@ -19,7 +19,7 @@ use super::{Emulator, Options};
 use crate::simulation::cloud::Settings;
 
 /// An emulator and a client of it.
-struct Running {
+struct TestEmulator {
     emulator: Emulator,
     client: Client,
     droplet_port: u16,
@@ -49,38 +49,38 @@ fn client() -> Client {
     Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
 }
 
-async fn start(options: Options) -> Running {
+async fn start(options: Options) -> TestEmulator {
     let droplet_port = options.droplet_port;
-    Running { emulator: Emulator::start(options).await.unwrap(), client: client(), droplet_port }
+    TestEmulator { emulator: Emulator::start(options).await.unwrap(), client: client(), droplet_port }
 }
 
 /// An answer's status, headers and body.
-struct Answer {
+struct TestResponse {
     status: StatusCode,
     headers: reqwest::header::HeaderMap,
     body: Value,
 }
 
-impl Running {
+impl TestEmulator {
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("{}{path}", self.emulator.url())).bearer_auth("any")
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> TestResponse {
         let request = self.request(method, path);
         let request = if let Some(body) = body { request.json(&body) } else { request };
-        answer(request.send().await.unwrap()).await
+        parse_response(request.send().await.unwrap()).await
     }
 
-    async fn get(&self, path: &str) -> Answer {
+    async fn get(&self, path: &str) -> TestResponse {
         self.send(Method::GET, path, None).await
     }
 
-    async fn post(&self, path: &str, body: Value) -> Answer {
+    async fn post(&self, path: &str, body: Value) -> TestResponse {
         self.send(Method::POST, path, Some(body)).await
     }
 
-    async fn delete(&self, path: &str) -> Answer {
+    async fn delete(&self, path: &str) -> TestResponse {
         self.send(Method::DELETE, path, None).await
     }
 
@@ -96,7 +96,7 @@ impl Running {
     }
 
     /// The private address of a droplet, once it has booted.
-    async fn booted(&self, id: u64) -> SocketAddr {
+    async fn wait_for_boot(&self, id: u64) -> SocketAddr {
         let address = eventually(async || {
             let body = self.get(&format!("/v2/droplets/{id}")).await.body;
             body["droplet"]["networks"]["v4"][0]["ip_address"].as_str().map(str::to_owned)
@@ -110,11 +110,11 @@ impl Running {
     }
 }
 
-async fn answer(response: reqwest::Response) -> Answer {
+async fn parse_response(response: reqwest::Response) -> TestResponse {
     let (status, headers) = (response.status(), response.headers().clone());
     let bytes = response.bytes().await.unwrap();
     let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-    Answer { status, headers, body }
+    TestResponse { status, headers, body }
 }
 
 /// Asks again until there is an answer.

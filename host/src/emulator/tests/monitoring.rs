@@ -5,14 +5,14 @@ use std::time::Duration;
 use reqwest::StatusCode;
 
 use super::schemas::assert_conforms;
-use super::{Running, options, start};
-use crate::cloud::digitalocean::{self, DigitalOcean, DropletMetric, Measured};
+use super::{TestEmulator, options, start};
+use crate::cloud::digitalocean::{self, DigitalOcean, DropletMetric, MeasuredSeries};
 use crate::model::{DropletId, Timestamp, Token};
 use crate::simulation::cloud::NewDroplets;
 
 /// A droplet that was made so long ago, with or without the agent.
-fn droplet(running: &Running, age: Duration, monitoring: bool) -> (DropletId, Timestamp) {
-    running.emulator.with_world(|world, now| {
+fn droplet(running: &TestEmulator, age: Duration, monitoring: bool) -> (DropletId, Timestamp) {
+    running.emulator.with_state(|world, now| {
         let request = NewDroplets {
             names: vec!["web".to_owned()],
             size: "s-1vcpu-1gb".to_owned(),
@@ -24,7 +24,7 @@ fn droplet(running: &Running, age: Duration, monitoring: bool) -> (DropletId, Ti
     })
 }
 
-fn client(running: &Running) -> DigitalOcean {
+fn client(running: &TestEmulator) -> DigitalOcean {
     let url = running.emulator.url().parse().unwrap();
     DigitalOcean::new(digitalocean::Options::new(url, Token::parse("any").unwrap())).unwrap()
 }
@@ -56,12 +56,13 @@ async fn counters_of_all_modes_grow_with_the_time() {
     let running = start(options()).await;
     let (id, now) = droplet(&running, Duration::from_hours(1), true);
 
-    let measured = client(&running).measured(DropletMetric::Cpu, id, now.minus(Duration::from_mins(15)), now).await;
+    let measured =
+        client(&running).droplet_metric(DropletMetric::Cpu, id, now.minus(Duration::from_mins(15)), now).await;
 
     let measured = measured.unwrap();
     let modes: Vec<&str> = measured.iter().map(|series| series.labels["mode"].as_str()).collect();
     assert_eq!(modes, ["idle", "iowait", "irq", "nice", "softirq", "steal", "system", "user"]);
-    let grown = |series: &Measured| series.samples.last().unwrap().value - series.samples[0].value;
+    let grown = |series: &MeasuredSeries| series.samples.last().unwrap().value - series.samples[0].value;
     let span = measured[0].samples.last().unwrap().at.since(measured[0].samples[0].at).as_secs_f64();
     assert!((measured.iter().map(grown).sum::<f64>() - span).abs() < 0.1);
 }
@@ -73,7 +74,7 @@ async fn a_droplet_without_the_agent_has_no_metrics() {
 
     for id in [id, DropletId(1)] {
         let measured =
-            client(&running).measured(DropletMetric::Load1, id, now.minus(Duration::from_hours(1)), now).await;
+            client(&running).droplet_metric(DropletMetric::Load1, id, now.minus(Duration::from_hours(1)), now).await;
 
         assert_eq!(measured, Ok(Vec::new()));
     }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Answer, Running, droplet, options, start};
+use super::{TestEmulator, TestResponse, droplet, options, start};
 
 static SCHEMAS: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../../tests/fixtures/digitalocean-schemas.json")).unwrap()
@@ -25,8 +25,8 @@ pub(super) fn assert_conforms(name: &str, body: &Value) {
     assert!(errors.is_empty(), "{name}: {errors:#?}\n{body:#}");
 }
 
-impl Running {
-    async fn conforms(&self, method: Method, path: &str, body: Option<Value>, status: u16, name: &str) -> Answer {
+impl TestEmulator {
+    async fn conforms(&self, method: Method, path: &str, body: Option<Value>, status: u16, name: &str) -> TestResponse {
         let answer = self.send(method, path, body).await;
         assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.body);
         assert_conforms(name, &answer.body);
@@ -44,8 +44,8 @@ async fn answers_have_the_published_shape() {
     let many = running.conforms(post.clone(), "/v2/droplets", Some(many), 202, "droplet_create").await;
     let id = one.body["droplet"]["id"].as_u64().unwrap();
     let action = one.body["links"]["actions"][0]["id"].as_u64().unwrap();
-    running.booted(id).await;
-    running.booted(many.body["droplets"][1]["id"].as_u64().unwrap()).await;
+    running.wait_for_boot(id).await;
+    running.wait_for_boot(many.body["droplets"][1]["id"].as_u64().unwrap()).await;
     let tag = Some(json!({ "name": "blue" }));
     running.conforms(post.clone(), "/v2/tags", tag, 201, "tags_new").await;
     let reboot = Some(json!({ "type": "reboot" }));

@@ -7,9 +7,11 @@ use super::super::Emulator;
 use super::{Options, client, options};
 use crate::clock::Clock;
 use crate::cloud::digitalocean::{self, ApiUrl, DigitalOcean, Retry};
-use crate::cloud::{Cloud, CloudDroplet, CloudError, CreateRequest, Filter};
+use crate::cloud::{CloudError, CloudInstance, CloudProvider, CreateRequest, Filter};
 use crate::model::{DropletId, DropletName, Tag, Template, Token, UserData};
-use crate::simulation::cloud::{CallFault, Effect, Faults, Frequency, Garble, Settings, SimulatedCloud, World};
+use crate::simulation::cloud::{
+    CallFault, CloudState, CorruptBody, Effect, Faults, Frequency, Settings, SimulatedCloud,
+};
 
 fn request(names: &[&str], size: &str) -> CreateRequest {
     CreateRequest {
@@ -28,7 +30,7 @@ fn request(names: &[&str], size: &str) -> CreateRequest {
 }
 
 /// What both must agree on: all of a success but the time, the kind and the words of a failure.
-fn note<T: Debug>(what: &str, result: Result<T, CloudError>) -> String {
+fn normalize_result<T: Debug>(what: &str, result: Result<T, CloudError>) -> String {
     match result {
         Ok(value) => format!("{what}: {value:?}"),
         Err(CloudError { class, status: None, .. }) => format!("{what}: {class:?}"),
@@ -36,63 +38,69 @@ fn note<T: Debug>(what: &str, result: Result<T, CloudError>) -> String {
     }
 }
 
-fn timeless(droplet: CloudDroplet) -> CloudDroplet {
-    CloudDroplet { created_at: None, ..droplet }
+fn without_timestamp(droplet: CloudInstance) -> CloudInstance {
+    CloudInstance { created_at: None, ..droplet }
 }
 
-fn all_timeless(droplets: Vec<CloudDroplet>) -> Vec<CloudDroplet> {
-    droplets.into_iter().map(timeless).collect()
+fn without_timestamps(droplets: Vec<CloudInstance>) -> Vec<CloudInstance> {
+    droplets.into_iter().map(without_timestamp).collect()
 }
 
 /// One call of each kind, and those that go wrong.
-async fn story(cloud: &impl Cloud) -> Vec<String> {
+async fn run_scenario(cloud: &impl CloudProvider) -> Vec<String> {
     let first = DropletId(3_164_444);
     let (www, blue) = (Tag::parse("www").unwrap(), Tag::parse("blue").unwrap());
     vec![
-        note("create", cloud.create(&request(&["web-0", "web-1"], "s-1vcpu-1gb")).await.map(all_timeless)),
-        note("create one", cloud.create(&request(&["web-2"], "1gb")).await.map(all_timeless)),
-        note("create nonsense", cloud.create(&request(&["web-3"], "huge")).await),
-        note("get", cloud.get(first).await.map(timeless)),
-        note("get nothing", cloud.get(DropletId(1)).await),
-        note("tag", cloud.tag(first, &blue).await),
-        note("tag nothing", cloud.tag(DropletId(1), &blue).await),
-        note("list by tag", cloud.list(&Filter::Tag(blue)).await.map(all_timeless)),
-        note("list by name", cloud.list(&Filter::Name(DropletName::parse("web-1").unwrap())).await.map(all_timeless)),
-        note("delete", cloud.delete(first).await),
-        note("delete again", cloud.delete(first).await),
-        note("list", cloud.list(&Filter::Tag(www)).await.map(all_timeless)),
-        note("account", cloud.account().await),
-        note("sizes", cloud.sizes().await),
-        note("regions", cloud.regions().await),
-        note("image", cloud.image("debian-12-x64").await),
-        note("image nothing", cloud.image("none").await),
-        note("SSH keys", cloud.ssh_keys().await),
+        normalize_result(
+            "create",
+            cloud.create(&request(&["web-0", "web-1"], "s-1vcpu-1gb")).await.map(without_timestamps),
+        ),
+        normalize_result("create one", cloud.create(&request(&["web-2"], "1gb")).await.map(without_timestamps)),
+        normalize_result("create nonsense", cloud.create(&request(&["web-3"], "huge")).await),
+        normalize_result("get", cloud.get(first).await.map(without_timestamp)),
+        normalize_result("get nothing", cloud.get(DropletId(1)).await),
+        normalize_result("tag", cloud.tag(first, &blue).await),
+        normalize_result("tag nothing", cloud.tag(DropletId(1), &blue).await),
+        normalize_result("list by tag", cloud.list(&Filter::Tag(blue)).await.map(without_timestamps)),
+        normalize_result(
+            "list by name",
+            cloud.list(&Filter::Name(DropletName::parse("web-1").unwrap())).await.map(without_timestamps),
+        ),
+        normalize_result("delete", cloud.delete(first).await),
+        normalize_result("delete again", cloud.delete(first).await),
+        normalize_result("list", cloud.list(&Filter::Tag(www)).await.map(without_timestamps)),
+        normalize_result("account", cloud.account().await),
+        normalize_result("sizes", cloud.sizes().await),
+        normalize_result("regions", cloud.regions().await),
+        normalize_result("image", cloud.image("debian-12-x64").await),
+        normalize_result("image nothing", cloud.image("none").await),
+        normalize_result("SSH keys", cloud.ssh_keys().await),
     ]
 }
 
 /// The same story, told by both clouds.
-async fn both(faults: Faults) -> (Vec<String>, Vec<String>) {
+async fn run_against_both(faults: Faults) -> (Vec<String>, Vec<String>) {
     // Droplets boot at once, so that the story does not depend on how fast it is told.
     let settings = Settings { boot_time: Duration::ZERO, ..options().settings };
-    let mut world = World::new(settings.clone());
+    let mut world = CloudState::new(settings.clone());
     world.set_faults(faults.clone());
     let simulated = SimulatedCloud::new(world, Clock::from_wall_clock());
     client();
     let emulator = Emulator::start(Options { settings, faults, ..options() }).await.unwrap();
     let token = Token::parse("any").unwrap();
-    let retry = Retry { attempts: 1, ..Retry::default() };
+    let retry = Retry { max_attempts: 1, ..Retry::default() };
     let real =
         digitalocean::Options { retry, ..digitalocean::Options::new(ApiUrl::parse(&emulator.url()).unwrap(), token) };
     let real = DigitalOcean::new(real).unwrap();
 
-    let stories = (story(&real).await, story(&simulated).await);
+    let stories = (run_scenario(&real).await, run_scenario(&simulated).await);
     emulator.stop().await;
     stories
 }
 
 #[tokio::test]
 async fn the_client_and_the_simulated_cloud_tell_the_same_story() {
-    let (real, simulated) = both(Faults::default()).await;
+    let (real, simulated) = run_against_both(Faults::default()).await;
 
     assert_eq!(real, simulated);
     let failed = real.iter().filter(|line| line.contains("InvalidRequest") || line.contains("NotFound")).count();
@@ -124,13 +132,13 @@ async fn they_also_fail_alike() {
         Effect::Reset,
         Effect::Page { code: 502, acted: false },
         Effect::Page { code: 504, acted: true },
-        Effect::Garbled { how: Garble::WrongContentType, acted: true },
+        Effect::Garbled { how: CorruptBody::WrongContentType, acted: true },
         Effect::MovedAddresses,
         Effect::Vanished,
     ] {
         let fault = CallFault { method: None, path: None, when: Frequency::Always, effect: effect.clone() };
 
-        let (real, simulated) = both(Faults { calls: vec![fault], ..Faults::default() }).await;
+        let (real, simulated) = run_against_both(Faults { calls: vec![fault], ..Faults::default() }).await;
 
         assert_eq!(real, simulated, "{effect:?}");
     }
@@ -146,7 +154,7 @@ async fn and_what_goes_wrong_with_droplets_looks_alike() {
         Faults { list_lag_ms: 3_600_000, not_found_after_create_ms: 3_600_000, ..Faults::default() },
         Faults { droplet_limit: Some(2), sold_out_sizes: vec!["1gb".to_owned()], ..Faults::default() },
     ] {
-        let (real, simulated) = both(faults.clone()).await;
+        let (real, simulated) = run_against_both(faults.clone()).await;
 
         assert_eq!(real, simulated, "{faults:?}");
     }
@@ -154,12 +162,12 @@ async fn and_what_goes_wrong_with_droplets_looks_alike() {
 
 #[tokio::test]
 async fn what_only_http_can_show_becomes_the_error_that_the_client_makes_of_it() {
-    for how in [Garble::Malformed, Garble::Truncated, Garble::Page] {
+    for how in [CorruptBody::Malformed, CorruptBody::Truncated, CorruptBody::Page] {
         for acted in [true, false] {
             let effect = Effect::Garbled { how, acted };
             let fault = CallFault { method: None, path: None, when: Frequency::Always, effect: effect.clone() };
 
-            let (real, simulated) = both(Faults { calls: vec![fault], ..Faults::default() }).await;
+            let (real, simulated) = run_against_both(Faults { calls: vec![fault], ..Faults::default() }).await;
 
             // The words of the real one say more, and so does its status where a create was carried out.
             let kind = |lines: Vec<String>| -> Vec<String> {

@@ -9,14 +9,14 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::super::EmulatorError;
 use super::{Emulator, droplet, eventually, options, start};
-use crate::simulation::cloud::World;
+use crate::simulation::cloud::CloudState;
 
 #[tokio::test]
 async fn a_droplet_that_has_booted_says_who_it_is() {
     let running = start(options()).await;
     let id = running.create("web-0").await;
 
-    let address = running.booted(id).await;
+    let address = running.wait_for_boot(id).await;
 
     let page = running.page(address, "/?delay_ms=1").await;
     assert_eq!((page.headers()["x-droplet-id"].to_str().unwrap(), page.status()), (&*id.to_string(), StatusCode::OK));
@@ -32,7 +32,7 @@ async fn a_droplet_that_has_booted_says_who_it_is() {
 async fn the_connections_of_a_deleted_droplet_end() {
     let running = start(options()).await;
     let id = running.create("web-0").await;
-    let address = running.booted(id).await;
+    let address = running.wait_for_boot(id).await;
     running.page(address, "/health").await;
     let mut open = TcpStream::connect(address).await.unwrap();
     open.write_all(b"GET /?delay_ms=60000 HTTP/1.1\r\nhost: web-0\r\n\r\n").await.unwrap();
@@ -49,7 +49,7 @@ async fn the_connections_of_a_deleted_droplet_end() {
 async fn a_droplet_that_is_switched_off_serves_nothing_until_it_is_switched_on() {
     let running = start(options()).await;
     let id = running.create("web-0").await;
-    let address = running.booted(id).await;
+    let address = running.wait_for_boot(id).await;
     running.page(address, "/health").await;
     let actions = format!("/v2/droplets/{id}/actions");
 
@@ -70,7 +70,7 @@ async fn a_droplet_finds_its_user_data_in_its_metadata() {
     let mut body = droplet("web-0");
     body["user_data"] = json!("#!/bin/sh\necho \"hello\"\n");
     let id = running.post("/v2/droplets", body).await.body["droplet"]["id"].as_u64().unwrap();
-    let address = running.booted(id).await;
+    let address = running.wait_for_boot(id).await;
     let get = async |path: &str| running.page(address, path).await.text().await.unwrap();
 
     assert_eq!(get("/metadata/v1/user-data").await, "#!/bin/sh\necho \"hello\"\n");
@@ -104,7 +104,7 @@ async fn a_droplet_finds_its_user_data_in_its_metadata() {
 #[tokio::test]
 async fn a_port_that_droplets_cannot_have_is_said_at_the_start() {
     let options = options();
-    let next = World::new(options.settings.clone()).next_address();
+    let next = CloudState::new(options.settings.clone()).next_address();
     let busy = TcpListener::bind(SocketAddr::from((next, options.droplet_port))).await.unwrap();
 
     let error = Emulator::start(options.clone()).await.unwrap_err();

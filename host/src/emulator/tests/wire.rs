@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{Running, droplet, eventually, options, start};
+use super::{TestEmulator, droplet, eventually, options, start};
 
 /// Sends a create over a bare connection; answers what came back until the connection ended.
-async fn create_on_the_wire(running: &Running) -> std::io::Result<String> {
+async fn send_raw_create(running: &TestEmulator) -> std::io::Result<String> {
     let body = droplet("web").to_string();
     let head = format!(
         "POST /v2/droplets HTTP/1.1\r\nhost: emulator\r\nauthorization: Bearer any\r\ncontent-length: {}\r\n\r\n",
@@ -24,12 +24,12 @@ async fn create_on_the_wire(running: &Running) -> std::io::Result<String> {
     Ok(answer)
 }
 
-async fn next_create(running: &Running, effect: Value) {
+async fn next_create(running: &TestEmulator, effect: Value) {
     let fault = json!({ "method": "POST", "path": "/v2/droplets", "when": { "next": 1 }, "effect": effect });
     running.set_faults(json!({ "calls": [fault] })).await;
 }
 
-async fn droplets(running: &Running) -> Value {
+async fn droplets(running: &TestEmulator) -> Value {
     running.get("/v2/droplets").await.body["meta"]["total"].clone()
 }
 
@@ -38,7 +38,7 @@ async fn a_dropped_response_ends_the_connection_after_the_droplet_was_made() {
     let running = start(options()).await;
     next_create(&running, json!("drop_response")).await;
 
-    let answer = create_on_the_wire(&running).await;
+    let answer = send_raw_create(&running).await;
 
     assert_eq!(answer.unwrap(), "");
     assert_eq!(droplets(&running).await, 1);
@@ -49,7 +49,7 @@ async fn a_reset_ends_the_connection_before_anything_was_made() {
     let running = start(options()).await;
     next_create(&running, json!("reset")).await;
 
-    let answer = create_on_the_wire(&running).await;
+    let answer = send_raw_create(&running).await;
 
     assert_eq!(answer.unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(droplets(&running).await, 0);
@@ -63,7 +63,7 @@ async fn a_slow_create_has_happened_long_before_its_answer() {
 
     let waiting = tokio::spawn({
         let running = Arc::clone(&running);
-        async move { create_on_the_wire(&running).await }
+        async move { send_raw_create(&running).await }
     });
 
     eventually(async || (droplets(&running).await == 1).then_some(())).await;
@@ -76,7 +76,7 @@ async fn a_truncated_answer_announces_more_than_it_has() {
     let running = start(options()).await;
     next_create(&running, json!({ "garbled": { "how": "truncated" } })).await;
 
-    let answer = create_on_the_wire(&running).await.unwrap();
+    let answer = send_raw_create(&running).await.unwrap();
 
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let announced = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
@@ -93,7 +93,7 @@ async fn a_silent_create_has_happened_or_not_and_is_never_answered() {
 
         let waiting = tokio::spawn({
             let running = Arc::clone(&running);
-            async move { create_on_the_wire(&running).await }
+            async move { send_raw_create(&running).await }
         });
 
         eventually(async || {

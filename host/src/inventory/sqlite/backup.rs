@@ -13,46 +13,46 @@ use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::time::Instant;
 
-use super::place::{Place, remove_database};
-use super::{store, sums};
+use super::path::{InventoryPath, remove_database};
+use super::{checksums, schema};
 
 /// How old the backup may get while a process keeps changing the inventory. When it is done with it, the backup is
 /// made in any case.
-const EVERY: Duration = Duration::from_mins(5);
+const BACKUP_INTERVAL: Duration = Duration::from_mins(5);
 
 /// The table to which rows are only ever added: more of them are a later state.
-const HISTORY: &str = "phases";
+const HISTORY_TABLE: &str = "phases";
 
 /// When the inventory of this process is backed up.
 #[derive(Debug)]
-pub(super) struct Schedule {
-    is_behind: bool,
-    last: Instant,
+pub(super) struct BackupSchedule {
+    is_stale: bool,
+    last_attempt: Instant,
 }
 
-impl Schedule {
+impl BackupSchedule {
     /// From the moment at which a process opens the inventory in order to change it.
-    pub(super) fn of(connection: &Connection, place: &Place) -> Self {
+    pub(super) fn new(connection: &Connection, place: &InventoryPath) -> Self {
         // A process that was killed leaves a backup that is behind.
-        Self { is_behind: !has_same_content(connection, &place.backup()), last: Instant::now() }
+        Self { is_stale: !has_same_content(connection, &place.backup()), last_attempt: Instant::now() }
     }
 
     /// The inventory changed.
-    pub(super) fn changed(&mut self, connection: &Connection, place: &Place) {
-        self.is_behind = true;
-        if self.last.elapsed() >= EVERY {
-            self.catch_up(connection, place);
+    pub(super) fn on_change(&mut self, connection: &Connection, place: &InventoryPath) {
+        self.is_stale = true;
+        if self.last_attempt.elapsed() >= BACKUP_INTERVAL {
+            self.back_up_if_stale(connection, place);
         }
     }
 
     /// Makes a backup unless the last one is as good.
-    pub(super) fn catch_up(&mut self, connection: &Connection, place: &Place) {
-        if !self.is_behind {
+    pub(super) fn back_up_if_stale(&mut self, connection: &Connection, place: &InventoryPath) {
+        if !self.is_stale {
             return;
         }
-        self.last = Instant::now();
-        match make(connection, place) {
-            Ok(()) => self.is_behind = false,
+        self.last_attempt = Instant::now();
+        match create_backup(connection, place) {
+            Ok(()) => self.is_stale = false,
             // What was asked for is done and on disk, and the backup before is still there.
             Err(error) => tracing::warn!(
                 "cannot back up the inventory to {}: {error}; check free space and permissions",
@@ -73,10 +73,10 @@ enum BackupError {
     Damaged(String),
 }
 
-fn make(connection: &Connection, place: &Place) -> Result<(), BackupError> {
-    let new = place.beside(".backup.new");
+fn create_backup(connection: &Connection, place: &InventoryPath) -> Result<(), BackupError> {
+    let new = place.sibling(".backup.new");
     remove_database(&new)?;
-    let made = copy(connection, place, &new).and_then(|()| Ok(replace(connection, place, &new)?));
+    let made = copy(connection, place, &new).and_then(|()| Ok(replace_backup(connection, place, &new)?));
     if made.is_err() {
         // The disk may be full of it.
         let _ = remove_database(&new);
@@ -84,7 +84,7 @@ fn make(connection: &Connection, place: &Place) -> Result<(), BackupError> {
     made
 }
 
-fn copy(connection: &Connection, place: &Place, new: &Path) -> Result<(), BackupError> {
+fn copy(connection: &Connection, place: &InventoryPath, new: &Path) -> Result<(), BackupError> {
     // From the beginning no more people may read it than may read the inventory.
     drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?);
     fs::set_permissions(new, fs::metadata(place.file())?.permissions())?;
@@ -97,17 +97,17 @@ fn copy(connection: &Connection, place: &Place, new: &Path) -> Result<(), Backup
     }
     // A file that is on its own, without a log beside it.
     copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
-    if let Some(detail) = store::verify(&mut copy)? {
+    if let Some(detail) = schema::verify(&mut copy)? {
         return Err(BackupError::Damaged(detail));
     }
     copy.close().map_err(|(_, source)| source.into())
 }
 
-fn replace(connection: &Connection, place: &Place, new: &Path) -> Result<(), std::io::Error> {
+fn replace_backup(connection: &Connection, place: &InventoryPath, new: &Path) -> Result<(), std::io::Error> {
     let backup = place.backup();
-    if knows_more(&backup, connection) {
+    if is_ahead(&backup, connection) {
         // Somebody put an older inventory back, or began a new one: what the backup knows may still be wanted.
-        let aside = place.beside(".backup.ahead");
+        let aside = place.sibling(".backup.ahead");
         tracing::warn!(
             "the backup {} knows more than the inventory does; it is kept as {}",
             backup.display(),
@@ -119,13 +119,13 @@ fn replace(connection: &Connection, place: &Place, new: &Path) -> Result<(), std
 }
 
 fn has_same_content(connection: &Connection, backup: &Path) -> bool {
-    let of_backup = open(backup).and_then(|backup| sums::written(&backup));
-    matches!((of_backup, sums::written(connection)), (Ok(of_backup), Ok(of_inventory)) if of_backup == of_inventory)
+    let of_backup = open(backup).and_then(|backup| checksums::stored(&backup));
+    matches!((of_backup, checksums::stored(connection)), (Ok(of_backup), Ok(of_inventory)) if of_backup == of_inventory)
 }
 
-fn knows_more(backup: &Path, connection: &Connection) -> bool {
-    let of_backup = open(backup).and_then(|backup| sums::rows_of(&backup, HISTORY));
-    matches!((of_backup, sums::rows_of(connection, HISTORY)), (Ok(of_backup), Ok(of_inventory)) if of_backup > of_inventory)
+fn is_ahead(backup: &Path, connection: &Connection) -> bool {
+    let of_backup = open(backup).and_then(|backup| checksums::stored_row_count(&backup, HISTORY_TABLE));
+    matches!((of_backup, checksums::stored_row_count(connection, HISTORY_TABLE)), (Ok(of_backup), Ok(of_inventory)) if of_backup > of_inventory)
 }
 
 fn open(backup: &Path) -> rusqlite::Result<Connection> {
@@ -133,10 +133,10 @@ fn open(backup: &Path) -> rusqlite::Result<Connection> {
 }
 
 /// Says so where an inventory was, and is not any more: an empty fleet would look as if all were well.
-pub(super) fn warn_of_lost(place: &Place) {
-    if let Found::Good { path, age, .. } = find(place.backup()) {
+pub(super) fn warn_if_lost(place: &InventoryPath) {
+    if let BackupState::Intact { path, age, .. } = inspect_backup(place.backup()) {
         let (file, path) = (place.file().display(), path.display());
-        let age = words(age);
+        let age = format_age(age);
         tracing::warn!(
             "there is no inventory {file}, and there is a backup of it ({age} old): `cp {path} {file}` brings it back"
         );
@@ -145,66 +145,66 @@ pub(super) fn warn_of_lost(place: &Place) {
 
 /// What can be done about a damaged inventory.
 #[derive(Debug)]
-pub struct Remedy {
+pub struct RecoveryHint {
     inventory: PathBuf,
-    backup: Found,
+    backup: BackupState,
 }
 
 #[derive(Debug)]
-enum Found {
-    Nothing,
+enum BackupState {
+    Missing,
     Damaged(PathBuf),
-    Good { path: PathBuf, age: Duration, bytes: u64 },
+    Intact { path: PathBuf, age: Duration, bytes: u64 },
 }
 
 /// What can be done about a damaged inventory: there is a good backup, or there is none.
-pub(super) fn remedy(place: &Place) -> Remedy {
-    Remedy { inventory: place.file().to_owned(), backup: find(place.backup()) }
+pub(super) fn recovery_hint(place: &InventoryPath) -> RecoveryHint {
+    RecoveryHint { inventory: place.file().to_owned(), backup: inspect_backup(place.backup()) }
 }
 
-fn find(path: PathBuf) -> Found {
-    let Ok(found) = fs::metadata(&path) else { return Found::Nothing };
-    let is_good = open(&path).and_then(|mut backup| store::verify(&mut backup));
+fn inspect_backup(path: PathBuf) -> BackupState {
+    let Ok(found) = fs::metadata(&path) else { return BackupState::Missing };
+    let is_good = open(&path).and_then(|mut backup| schema::verify(&mut backup));
     match is_good {
         Ok(None) => {
             let age = found.modified().ok().and_then(|made| SystemTime::now().duration_since(made).ok());
-            Found::Good { path, age: age.unwrap_or_default(), bytes: found.len() }
+            BackupState::Intact { path, age: age.unwrap_or_default(), bytes: found.len() }
         }
-        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => Found::Nothing,
-        Ok(Some(_)) | Err(_) => Found::Damaged(path),
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => BackupState::Missing,
+        Ok(Some(_)) | Err(_) => BackupState::Damaged(path),
     }
 }
 
-impl fmt::Display for Remedy {
+impl fmt::Display for RecoveryHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.inventory.display();
         // A log without its database would be taken for that of the next one.
         let move_away = format!("mv {file} {file}.damaged; rm -f {file}-wal {file}-shm");
         let rebuild = "and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag";
         match &self.backup {
-            Found::Good { path, age, bytes } => {
+            BackupState::Intact { path, age, bytes } => {
                 let path = path.display();
                 write!(
                     f,
                     "its last backup is whole: {path}, made {} ago, {} KiB. Move the damaged file away with `{move_away}`, then either bring the backup back with `cp {path} {file}`, or leave it {rebuild}",
-                    words(*age),
+                    format_age(*age),
                     bytes.div_ceil(1024),
                 )
             }
-            Found::Damaged(path) => {
+            BackupState::Damaged(path) => {
                 let path = path.display();
                 write!(
                     f,
                     "its last backup {path} is damaged too. Move both away with `{move_away}; mv {path} {path}.damaged` {rebuild}"
                 )
             }
-            Found::Nothing => write!(f, "there is no backup. Move the file away with `{move_away}` {rebuild}"),
+            BackupState::Missing => write!(f, "there is no backup. Move the file away with `{move_away}` {rebuild}"),
         }
     }
 }
 
 /// A duration in its largest unit.
-fn words(age: Duration) -> String {
+fn format_age(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {
         0..120 => format!("{seconds} s"),

@@ -12,15 +12,15 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::InventoryError;
-use super::place::Place;
+use super::path::InventoryPath;
 
 /// How often the lock is tried while another process has it.
-const RETRY_EVERY: Duration = Duration::from_millis(50);
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long a holder may take to note its name.
-const NOTE_GRACE: Duration = Duration::from_millis(500);
+const HOLDER_GRACE: Duration = Duration::from_millis(500);
 /// What a holder without a name is called.
-const ANOTHER: &str = "another process";
+const UNKNOWN_HOLDER: &str = "another process";
 
 /// The right to change the inventory; it ends when this is dropped.
 #[derive(Debug)]
@@ -45,19 +45,19 @@ pub struct ServiceLock {
 impl ServiceLock {
     /// Takes it, or says who has it.
     pub fn acquire(inventory: &Path) -> Result<Self, InventoryError> {
-        let place = Place::of(inventory)?;
-        let path = place.beside(".service");
+        let place = InventoryPath::resolve(inventory)?;
+        let path = place.sibling(".service");
         let failed = |source| InventoryError::Lock { path: path.clone(), source };
         let mut file = open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(source)) => return Err(failed(source)),
             Err(TryLockError::WouldBlock) => {
-                let holder = holder(&mut file).unwrap_or_else(|| ANOTHER.to_owned());
-                return Err(InventoryError::Served { path: place.file().to_owned(), holder });
+                let holder = read_holder(&mut file).unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
+                return Err(InventoryError::ServiceRunning { path: place.file().to_owned(), holder });
             }
         }
-        note(&mut file, "run");
+        write_holder(&mut file, "run");
         Ok(Self { _file: file })
     }
 }
@@ -71,8 +71,8 @@ impl WriteLock {
         command: &str,
         mut waiting_for: impl FnMut(&str),
     ) -> Result<Self, InventoryError> {
-        let place = Place::of(inventory)?;
-        let path = place.beside(".lock");
+        let place = InventoryPath::resolve(inventory)?;
+        let path = place.sibling(".lock");
         let failed = |source| InventoryError::Lock { path: path.clone(), source };
         let mut file = open(&path).map_err(failed)?;
         let started = Instant::now();
@@ -82,22 +82,22 @@ impl WriteLock {
                 Ok(()) => break,
                 Err(TryLockError::Error(source)) => return Err(failed(source)),
                 Err(TryLockError::WouldBlock) => {
-                    let holder = holder(&mut file);
+                    let holder = read_holder(&mut file);
                     let waited = started.elapsed();
                     if waited >= patience {
-                        let holder = holder.unwrap_or_else(|| ANOTHER.to_owned());
+                        let holder = holder.unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
                         return Err(InventoryError::Locked { path: place.file().to_owned(), holder, waited: patience });
                     }
                     // Between the other's lock and its note is a moment.
-                    if !told && (holder.is_some() || waited >= NOTE_GRACE) {
-                        waiting_for(holder.as_deref().unwrap_or(ANOTHER));
+                    if !told && (holder.is_some() || waited >= HOLDER_GRACE) {
+                        waiting_for(holder.as_deref().unwrap_or(UNKNOWN_HOLDER));
                         told = true;
                     }
-                    tokio::time::sleep(RETRY_EVERY).await;
+                    tokio::time::sleep(RETRY_INTERVAL).await;
                 }
             }
         }
-        note(&mut file, command);
+        write_holder(&mut file, command);
         Ok(Self { file })
     }
 }
@@ -107,7 +107,7 @@ fn open(path: &Path) -> std::io::Result<File> {
 }
 
 /// Who holds the lock is a courtesy to the next one: a full disk must not keep us from working.
-fn note(file: &mut File, command: &str) {
+fn write_holder(file: &mut File, command: &str) {
     let note = format!("doproxy {command} (process {})\n", std::process::id());
     let written =
         file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(note.as_bytes()));
@@ -117,7 +117,7 @@ fn note(file: &mut File, command: &str) {
 }
 
 /// Who holds the lock, where that is noted.
-fn holder(file: &mut File) -> Option<String> {
+fn read_holder(file: &mut File) -> Option<String> {
     let mut note = String::new();
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(200).read_to_string(&mut note));
     let note: String = note.trim().chars().filter(|c| !c.is_control()).collect();

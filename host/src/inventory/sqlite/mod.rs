@@ -5,11 +5,11 @@
 //! steps mean for a droplet's phase is decided here; which step to take is not.
 
 mod backup;
+mod checksums;
 mod lock;
-mod place;
+mod path;
 mod rows;
-mod store;
-mod sums;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -19,15 +19,15 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-pub use backup::Remedy;
-use backup::Schedule;
+use backup::BackupSchedule;
+pub use backup::RecoveryHint;
 pub use lock::{ServiceLock, WriteLock};
-use place::Place;
+use path::InventoryPath;
 
-use super::{Cause, CreateDraft, Freeze, Inventory, PolicyState, Remembered, Snapshot, Step};
-use crate::crash;
+use super::{CreateIntent, DeleteCause, Freeze, Inventory, PolicyState, Provenance, Snapshot, Transition};
+use crate::failpoint;
 use crate::model::{
-    Creates, Droplet, DropletId, DropletName, FleetName, Money, Operation, OperationKind, OperationState, Pauses,
+    CreateHistory, Droplet, DropletId, DropletName, FleetName, Money, Operation, OperationKind, OperationState, Pauses,
     Phase, Timestamp,
 };
 
@@ -68,13 +68,13 @@ pub enum InventoryError {
         /// What is wrong with it.
         detail: String,
         /// What can be done about it.
-        remedy: Box<Remedy>,
+        remedy: Box<RecoveryHint>,
     },
     /// A newer doproxy wrote it.
     #[error(
         "the inventory {path} has schema {found}, and this doproxy knows up to {known}; use the doproxy that wrote it, or a newer one"
     )]
-    Newer {
+    NewerSchema {
         /// The database file.
         path: PathBuf,
         /// Its schema version.
@@ -84,7 +84,7 @@ pub enum InventoryError {
     },
     /// Another process is the service of this fleet.
     #[error("{holder} is the service of the fleet in {path} already, and there is one for a fleet; stop it first")]
-    Served {
+    ServiceRunning {
         /// The database file.
         path: PathBuf,
         /// Who that is.
@@ -94,7 +94,7 @@ pub enum InventoryError {
     #[error(
         "the inventory {path} is that of fleet {theirs}, and this is fleet {ours}: name another `inventory`, or set `fleet: {theirs}`"
     )]
-    OtherFleet {
+    FleetMismatch {
         /// The database file.
         path: PathBuf,
         /// The fleet whose inventory it is.
@@ -125,7 +125,7 @@ pub enum InventoryError {
     },
     /// A step whose precondition does not hold; the inventory is unchanged.
     #[error("the inventory refused a step: {0}; this is a fault in doproxy")]
-    Refused(String),
+    PreconditionFailed(String),
     /// Any other failure of SQLite.
     #[error("cannot {action} the inventory {path}: {reason}; check free space and permissions")]
     Sqlite {
@@ -139,31 +139,31 @@ pub enum InventoryError {
 }
 
 /// Under which key the loop's memory is kept.
-const LOOP_MEMORY: &str = "loop_memory";
+const LOOP_STATE_KEY: &str = "loop_memory";
 
 /// The fleet's inventory in a SQLite file.
 #[derive(Debug)]
 pub struct SqliteInventory {
-    place: Place,
+    path: InventoryPath,
     connection: Mutex<Connection>,
     /// Of a process that has the write lock; only such a one makes backups.
-    backups: Option<Mutex<Schedule>>,
+    backup_schedule: Option<Mutex<BackupSchedule>>,
 }
 
 impl SqliteInventory {
     /// Opens the inventory at `path`, and makes it or brings its schema up to date where needed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, InventoryError> {
-        let place = Place::of(path.as_ref())?;
-        let connection = store::open(&place)?;
-        Ok(Self { place, connection: Mutex::new(connection), backups: None })
+        let place = InventoryPath::resolve(path.as_ref())?;
+        let connection = schema::open(&place)?;
+        Ok(Self { path: place, connection: Mutex::new(connection), backup_schedule: None })
     }
 
     /// Opens the inventory at `path` as [`open`](Self::open) does, and keeps a backup beside it: made when this is
     /// dropped after a change, and every few minutes in a process that goes on. For holders of the [`WriteLock`].
     pub fn open_with_backup(path: impl AsRef<Path>) -> Result<Self, InventoryError> {
         let mut inventory = Self::open(path)?;
-        let schedule = Schedule::of(&inventory.connection(), &inventory.place);
-        inventory.backups = Some(Mutex::new(schedule));
+        let schedule = BackupSchedule::new(&inventory.connection(), &inventory.path);
+        inventory.backup_schedule = Some(Mutex::new(schedule));
         Ok(inventory)
     }
 
@@ -173,14 +173,14 @@ impl SqliteInventory {
         if path.exists() {
             return Self::open(path).map(Some);
         }
-        if let Ok(place) = Place::of(path) {
-            backup::warn_of_lost(&place);
+        if let Ok(place) = InventoryPath::resolve(path) {
+            backup::warn_if_lost(&place);
         }
         Ok(None)
     }
 
     /// Makes this the inventory of `fleet`, or refuses where it is another's.
-    pub fn belong_to(&self, fleet: &FleetName) -> Result<(), InventoryError> {
+    pub fn bind_fleet(&self, fleet: &FleetName) -> Result<(), InventoryError> {
         let owner = self.write(|transaction| {
             transaction.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('fleet', ?1)", [fleet.as_str()])?;
             Ok(transaction
@@ -189,19 +189,19 @@ impl SqliteInventory {
         if owner == fleet.as_str() {
             return Ok(());
         }
-        Err(InventoryError::OtherFleet { path: self.place.file().to_owned(), theirs: owner, ours: fleet.to_string() })
+        Err(InventoryError::FleetMismatch { path: self.path.file().to_owned(), theirs: owner, ours: fleet.to_string() })
     }
 
     /// The phases that a droplet went through, oldest first. For people and tests.
     pub fn history(&self, droplet: &DropletName) -> Result<Vec<(Phase, Timestamp)>, InventoryError> {
         let connection = self.connection();
-        rows::history(&connection, droplet).map_err(|source| self.failed("read", source))
+        rows::history(&connection, droplet).map_err(|source| self.sqlite_error("read", source))
     }
 
     /// The operations that are closed, oldest first. For people and tests.
     pub fn closed_operations(&self) -> Result<Vec<Operation>, InventoryError> {
         let connection = self.connection();
-        rows::operations(&connection, false).map_err(|source| self.failed("read", source))
+        rows::operations(&connection, false).map_err(|source| self.sqlite_error("read", source))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -209,57 +209,60 @@ impl SqliteInventory {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn failed(&self, action: &'static str, source: rusqlite::Error) -> InventoryError {
-        store::classify(&self.place, action, source)
+    fn sqlite_error(&self, action: &'static str, source: rusqlite::Error) -> InventoryError {
+        schema::classify(&self.path, action, source)
     }
 
     /// Runs `change` in one transaction that is on disk when this returns `Ok`, or not there at all.
-    fn write<T>(&self, change: impl FnOnce(&Transaction<'_>) -> Result<T, Refusal>) -> Result<T, InventoryError> {
+    fn write<T>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> Result<T, TransactionError>,
+    ) -> Result<T, InventoryError> {
         let mut connection = self.connection();
         let changes = connection.total_changes();
         let result = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(Refusal::from)
+            .map_err(TransactionError::from)
             .and_then(|transaction| {
                 let value = change(&transaction)?;
-                crash::around("inventory commit", || transaction.commit())?;
+                failpoint::failpoint("inventory commit", || transaction.commit())?;
                 Ok(value)
             });
-        if let Some(backups) = self.backups.as_ref().filter(|_| connection.total_changes() != changes) {
-            backups.lock().unwrap_or_else(PoisonError::into_inner).changed(&connection, &self.place);
+        if let Some(backups) = self.backup_schedule.as_ref().filter(|_| connection.total_changes() != changes) {
+            backups.lock().unwrap_or_else(PoisonError::into_inner).on_change(&connection, &self.path);
         }
         result.map_err(|refusal| match refusal {
-            Refusal::Precondition(why) => InventoryError::Refused(why),
-            Refusal::Frozen(freeze) => InventoryError::Frozen(freeze),
-            Refusal::Sqlite(source) => self.failed("write", source),
+            TransactionError::PreconditionFailed(why) => InventoryError::PreconditionFailed(why),
+            TransactionError::Frozen(freeze) => InventoryError::Frozen(freeze),
+            TransactionError::Sqlite(source) => self.sqlite_error("write", source),
         })
     }
 }
 
 impl Drop for SqliteInventory {
     fn drop(&mut self) {
-        if let Some(backups) = &self.backups {
+        if let Some(backups) = &self.backup_schedule {
             let connection = self.connection();
-            backups.lock().unwrap_or_else(PoisonError::into_inner).catch_up(&connection, &self.place);
+            backups.lock().unwrap_or_else(PoisonError::into_inner).back_up_if_stale(&connection, &self.path);
         }
     }
 }
 
 /// Why a change is rolled back.
-enum Refusal {
-    Precondition(String),
+enum TransactionError {
+    PreconditionFailed(String),
     Frozen(Freeze),
     Sqlite(rusqlite::Error),
 }
 
-impl From<rusqlite::Error> for Refusal {
+impl From<rusqlite::Error> for TransactionError {
     fn from(source: rusqlite::Error) -> Self {
         Self::Sqlite(source)
     }
 }
 
-fn refuse<T>(why: String) -> Result<T, Refusal> {
-    Err(Refusal::Precondition(why))
+fn reject<T>(why: String) -> Result<T, TransactionError> {
+    Err(TransactionError::PreconditionFailed(why))
 }
 
 impl Inventory for SqliteInventory {
@@ -270,7 +273,7 @@ impl Inventory for SqliteInventory {
         let read = |connection: &mut Connection| {
             // One transaction, so that droplets and operations are of the same moment.
             let transaction = connection.transaction()?;
-            let (last_scale_out, last_scale_in) = rows::last_scaled(&transaction)?;
+            let (last_scale_out, last_scale_in) = rows::last_scaling(&transaction)?;
             Ok(Snapshot {
                 droplets: rows::droplets(&transaction)?,
                 operations: rows::operations(&transaction, true)?,
@@ -278,12 +281,12 @@ impl Inventory for SqliteInventory {
                 last_scale_in,
             })
         };
-        read(&mut connection).map_err(|source| self.failed("read", source))
+        read(&mut connection).map_err(|source| self.sqlite_error("read", source))
     }
 
-    async fn begin_create(&self, drafts: &[CreateDraft]) -> Result<Vec<Operation>, InventoryError> {
+    async fn begin_create(&self, drafts: &[CreateIntent]) -> Result<Vec<Operation>, InventoryError> {
         self.write(|transaction| {
-            refuse_when_frozen(transaction)?;
+            reject_when_frozen(transaction)?;
             drafts
                 .iter()
                 .map(|draft| {
@@ -319,12 +322,12 @@ impl Inventory for SqliteInventory {
         &self,
         droplet: &DropletName,
         phase: Phase,
-        cause: Cause,
+        cause: DeleteCause,
         reason: &str,
         at: Timestamp,
     ) -> Result<Operation, InventoryError> {
         self.write(|transaction| {
-            refuse_when_frozen(transaction)?;
+            reject_when_frozen(transaction)?;
             let open = rows::open_operations_of(transaction, droplet)?;
             if let Some(delete) = open.iter().find(|operation| operation.kind == OperationKind::Delete) {
                 return Ok(delete.clone());
@@ -336,34 +339,34 @@ impl Inventory for SqliteInventory {
                     &OperationState::Failed { reason: reason.to_owned() },
                     at,
                 )?;
-                if cause == Cause::RanOutOfTime {
+                if cause == DeleteCause::StartupTimeout {
                     rows::mark_as_failed_boot(transaction, create.id)?;
                 }
             }
             // It may have come to serve since whoever asks for this has looked.
             let serves = rows::phase_of(transaction, droplet)? == Some(Phase::Serving);
             let phase = if serves { Phase::Draining } else { phase };
-            move_to(transaction, droplet, phase, at)?;
+            transition_to(transaction, droplet, phase, at)?;
             Ok(rows::insert_operation(transaction, OperationKind::Delete, droplet, at, None, None)?)
         })
     }
 
-    async fn record(&self, step: &Step, at: Timestamp) -> Result<(), InventoryError> {
+    async fn record(&self, step: &Transition, at: Timestamp) -> Result<(), InventoryError> {
         self.write(|transaction| match step {
-            Step::Sending { operations } => {
-                refuse_when_frozen(transaction)?;
+            Transition::Sending { operations } => {
+                reject_when_frozen(transaction)?;
                 for operation in operations {
                     let changed = transaction.execute(
                         "UPDATE operations SET sent_at = ?2 WHERE id = ?1 AND kind = 'create' AND state = 'open'",
                         params![operation.0, at.0],
                     )?;
                     if changed != 1 {
-                        return refuse(format!("operation {operation} is no open create"));
+                        return reject(format!("operation {operation} is no open create"));
                     }
                 }
                 Ok(())
             }
-            Step::Refused { operations } => {
+            Transition::Rejected { operations } => {
                 for (operation, sent_before) in operations {
                     transaction.execute(
                         "UPDATE operations SET sent_at = ?2 WHERE id = ?1 AND kind = 'create' AND state = 'open'",
@@ -372,28 +375,28 @@ impl Inventory for SqliteInventory {
                 }
                 Ok(())
             }
-            Step::Created { droplets } => {
+            Transition::Created { droplets } => {
                 for (name, id) in droplets {
-                    set_id(transaction, name, *id)?;
-                    move_to(transaction, name, Phase::Booting, at)?;
+                    set_cloud_id(transaction, name, *id)?;
+                    transition_to(transaction, name, Phase::Booting, at)?;
                 }
                 Ok(())
             }
-            Step::Moved { droplet, address } => Ok(rows::set_address(transaction, droplet, *address)?),
-            Step::Addressed { droplet, address } => {
+            Transition::AddressChanged { droplet, address } => Ok(rows::set_address(transaction, droplet, *address)?),
+            Transition::AddressAssigned { droplet, address } => {
                 rows::set_address(transaction, droplet, *address)?;
-                move_to(transaction, droplet, Phase::Warming, at)
+                transition_to(transaction, droplet, Phase::Warming, at)
             }
-            Step::Phase { droplet, phase } => {
-                move_to(transaction, droplet, *phase, at)?;
-                close_what_ends(transaction, droplet, *phase, at)
+            Transition::PhaseChanged { droplet, phase } => {
+                transition_to(transaction, droplet, *phase, at)?;
+                close_finished_operations(transaction, droplet, *phase, at)
             }
-            Step::NeverCreated { operation, reason } => {
+            Transition::CreateFailed { operation, reason } => {
                 let Some(name) = rows::droplet_of(transaction, *operation)? else {
-                    return refuse(format!("there is no operation {operation}"));
+                    return reject(format!("there is no operation {operation}"));
                 };
                 rows::close_operation(transaction, *operation, &OperationState::Failed { reason: reason.clone() }, at)?;
-                move_to(transaction, &name, Phase::Gone, at)
+                transition_to(transaction, &name, Phase::Gone, at)
             }
         })
     }
@@ -402,7 +405,7 @@ impl Inventory for SqliteInventory {
         self.write(|transaction| adopt(transaction, droplet))
     }
 
-    async fn condemn(&self, droplet: &Droplet, reason: &str) -> Result<Option<Operation>, InventoryError> {
+    async fn adopt_for_deletion(&self, droplet: &Droplet, reason: &str) -> Result<Option<Operation>, InventoryError> {
         self.write(|transaction| {
             let at = droplet.phase_since;
             let Some(adopted) = adopt(transaction, &Droplet { phase: Phase::Deleting, ..droplet.clone() })? else {
@@ -414,19 +417,19 @@ impl Inventory for SqliteInventory {
         })
     }
 
-    async fn remembered(&self, id: DropletId, name: &str) -> Result<Remembered, InventoryError> {
+    async fn provenance(&self, id: DropletId, name: &str) -> Result<Provenance, InventoryError> {
         let connection = self.connection();
-        rows::remembered(&connection, id, name).map_err(|source| self.failed("read", source))
+        rows::provenance(&connection, id, name).map_err(|source| self.sqlite_error("read", source))
     }
 
-    async fn creates_since(&self, since: Timestamp) -> Result<Creates, InventoryError> {
+    async fn creates_since(&self, since: Timestamp) -> Result<CreateHistory, InventoryError> {
         let connection = self.connection();
-        rows::creates_since(&connection, since).map_err(|source| self.failed("read", source))
+        rows::creates_since(&connection, since).map_err(|source| self.sqlite_error("read", source))
     }
 
     async fn freeze(&self) -> Result<Option<Freeze>, InventoryError> {
         let connection = self.connection();
-        rows::freeze(&connection).map_err(|source| self.failed("read", source))
+        rows::freeze(&connection).map_err(|source| self.sqlite_error("read", source))
     }
 
     async fn set_freeze(&self, freeze: Option<&Freeze>) -> Result<(), InventoryError> {
@@ -435,14 +438,14 @@ impl Inventory for SqliteInventory {
 
     async fn pauses(&self) -> Result<Pauses, InventoryError> {
         let connection = self.connection();
-        rows::pauses(&connection).map_err(|source| self.failed("read", source))
+        rows::pauses(&connection).map_err(|source| self.sqlite_error("read", source))
     }
 
     async fn set_pauses(&self, pauses: &Pauses) -> Result<(), InventoryError> {
         self.write(|transaction| Ok(rows::set_pauses(transaction, pauses)?))
     }
 
-    async fn protect(&self, droplet: &DropletName, protected: bool) -> Result<bool, InventoryError> {
+    async fn set_protected(&self, droplet: &DropletName, protected: bool) -> Result<bool, InventoryError> {
         self.write(|transaction| {
             let changed = transaction.execute(
                 "UPDATE droplets SET protected = ?2 WHERE name = ?1 AND phase <> 'gone'",
@@ -452,38 +455,38 @@ impl Inventory for SqliteInventory {
         })
     }
 
-    async fn spent(&self, since: Timestamp, now: Timestamp) -> Result<Money, InventoryError> {
+    async fn cost_between(&self, since: Timestamp, now: Timestamp) -> Result<Money, InventoryError> {
         let connection = self.connection();
-        rows::spent(&connection, since, now).map_err(|source| self.failed("read", source))
+        rows::cost_between(&connection, since, now).map_err(|source| self.sqlite_error("read", source))
     }
 
     async fn boot_times(&self, count: u32) -> Result<Vec<Duration>, InventoryError> {
         let connection = self.connection();
-        rows::boot_times(&connection, count).map_err(|source| self.failed("read", source))
+        rows::boot_times(&connection, count).map_err(|source| self.sqlite_error("read", source))
     }
 
     async fn policy_state(&self, policy: &str) -> Result<Option<PolicyState>, InventoryError> {
         let connection = self.connection();
         connection
             .query_row("SELECT identity, ticks, state FROM policies WHERE name = ?1", [policy], |row| {
-                Ok(PolicyState { policy: row.get(0)?, ticks: row.get(1)?, state: row.get(2)? })
+                Ok(PolicyState { identity: row.get(0)?, ticks: row.get(1)?, state: row.get(2)? })
             })
             .optional()
-            .map_err(|source| self.failed("read", source))
+            .map_err(|source| self.sqlite_error("read", source))
     }
 
-    async fn loop_memory(&self) -> Result<Option<String>, InventoryError> {
+    async fn load_loop_state(&self) -> Result<Option<String>, InventoryError> {
         let connection = self.connection();
-        rows::meta(&connection, LOOP_MEMORY).map_err(|source| self.failed("read", source))
+        rows::meta(&connection, LOOP_STATE_KEY).map_err(|source| self.sqlite_error("read", source))
     }
 
-    async fn remember(&self, loop_memory: &str, policies: &[(String, PolicyState)]) -> Result<(), InventoryError> {
+    async fn save_state(&self, loop_memory: &str, policies: &[(String, PolicyState)]) -> Result<(), InventoryError> {
         self.write(|transaction| {
-            rows::set_meta(transaction, LOOP_MEMORY, loop_memory)?;
+            rows::set_meta(transaction, LOOP_STATE_KEY, loop_memory)?;
             for (name, state) in policies {
                 transaction.execute(
                     "INSERT OR REPLACE INTO policies (name, identity, ticks, state) VALUES (?1, ?2, ?3, ?4)",
-                    params![name, state.policy, state.ticks, state.state],
+                    params![name, state.identity, state.ticks, state.state],
                 )?;
             }
             Ok(())
@@ -494,17 +497,17 @@ impl Inventory for SqliteInventory {
         let connection = self.connection();
         connection
             .query_row("SELECT coalesce(max(fleet_index) + 1, 0) FROM droplets", [], |row| row.get(0))
-            .map_err(|source| self.failed("read", source))
+            .map_err(|source| self.sqlite_error("read", source))
     }
 }
 
 /// No intent is taken while the fleet is frozen, whoever froze it meanwhile.
-fn refuse_when_frozen(transaction: &Transaction<'_>) -> Result<(), Refusal> {
-    rows::freeze(transaction)?.map_or(Ok(()), |freeze| Err(Refusal::Frozen(freeze)))
+fn reject_when_frozen(transaction: &Transaction<'_>) -> Result<(), TransactionError> {
+    rows::freeze(transaction)?.map_or(Ok(()), |freeze| Err(TransactionError::Frozen(freeze)))
 }
 
-fn adopt(transaction: &Transaction<'_>, droplet: &Droplet) -> Result<Option<Droplet>, Refusal> {
-    refuse_when_frozen(transaction)?;
+fn adopt(transaction: &Transaction<'_>, droplet: &Droplet) -> Result<Option<Droplet>, TransactionError> {
+    reject_when_frozen(transaction)?;
     let known = |condition: &str, value: &dyn rusqlite::ToSql| {
         transaction.query_row(&format!("SELECT EXISTS (SELECT 1 FROM droplets WHERE {condition})"), [value], |row| {
             row.get::<_, bool>(0)
@@ -520,41 +523,46 @@ fn adopt(transaction: &Transaction<'_>, droplet: &Droplet) -> Result<Option<Drop
         && known("name = ?1", &droplet.name.as_str())?
     {
         droplet.name = DropletName::parse(format!("{}-{id}", droplet.name))
-            .map_err(|error| Refusal::Precondition(error.to_string()))?;
+            .map_err(|error| TransactionError::PreconditionFailed(error.to_string()))?;
     }
     rows::insert_droplet(transaction, &droplet)?;
     Ok(Some(droplet))
 }
 
-fn set_id(transaction: &Transaction<'_>, name: &DropletName, id: DropletId) -> Result<(), Refusal> {
+fn set_cloud_id(transaction: &Transaction<'_>, name: &DropletName, id: DropletId) -> Result<(), TransactionError> {
     let changed = transaction.execute(
         "UPDATE droplets SET cloud_id = ?2 WHERE name = ?1 AND phase = 'requested' AND cloud_id IS NULL",
         params![name.as_str(), id.0],
     )?;
-    if changed == 1 { Ok(()) } else { refuse(format!("{name} is not waiting for an id")) }
+    if changed == 1 { Ok(()) } else { reject(format!("{name} is not waiting for an id")) }
 }
 
 /// Moves a droplet to another phase, where life allows it, and writes that into its history.
-fn move_to(transaction: &Transaction<'_>, name: &DropletName, phase: Phase, at: Timestamp) -> Result<(), Refusal> {
+fn transition_to(
+    transaction: &Transaction<'_>,
+    name: &DropletName,
+    phase: Phase,
+    at: Timestamp,
+) -> Result<(), TransactionError> {
     let Some(current) = rows::phase_of(transaction, name)? else {
-        return refuse(format!("there is no droplet {name}"));
+        return reject(format!("there is no droplet {name}"));
     };
     if current == phase {
         return Ok(());
     }
-    if !current.may_become(phase) {
-        return refuse(format!("{name} is {current} and cannot become {phase}"));
+    if !current.can_transition_to(phase) {
+        return reject(format!("{name} is {current} and cannot become {phase}"));
     }
     rows::set_phase(transaction, name, phase, at)?;
     Ok(())
 }
 
-fn close_what_ends(
+fn close_finished_operations(
     transaction: &Transaction<'_>,
     droplet: &DropletName,
     phase: Phase,
     at: Timestamp,
-) -> Result<(), Refusal> {
+) -> Result<(), TransactionError> {
     for operation in rows::open_operations_of(transaction, droplet)? {
         let state = match (operation.kind, phase) {
             (OperationKind::Create, Phase::Serving) | (OperationKind::Delete, Phase::Gone) => OperationState::Done,

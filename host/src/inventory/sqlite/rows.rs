@@ -8,36 +8,36 @@ use std::time::Duration;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
-use crate::inventory::{Freeze, Remembered};
-use crate::model::secret::redacted;
+use crate::inventory::{Freeze, Provenance};
+use crate::model::api_token::redacted;
 use crate::model::{
-    Creates, Droplet, DropletId, DropletName, HourlyPrice, Money, Operation, OperationId, OperationKind,
+    CreateHistory, Droplet, DropletId, DropletName, HourlyPrice, Money, Operation, OperationId, OperationKind,
     OperationState, Pauses, Phase, Template, Timestamp,
 };
 
 /// A cell that holds what this program never writes.
 #[derive(Debug)]
-struct BadCell(String);
+struct CorruptCell(String);
 
-impl fmt::Display for BadCell {
+impl fmt::Display for CorruptCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Error for BadCell {}
+impl Error for CorruptCell {}
 
-fn bad_cell(column: &str, why: impl fmt::Display) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(BadCell(format!("{column}: {why}"))))
+fn corrupt_cell(column: &str, why: impl fmt::Display) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(CorruptCell(format!("{column}: {why}"))))
 }
 
 fn name(row: &Row<'_>, column: &str) -> Result<DropletName> {
-    DropletName::parse(row.get::<_, String>(column)?).map_err(|error| bad_cell(column, error))
+    DropletName::parse(row.get::<_, String>(column)?).map_err(|error| corrupt_cell(column, error))
 }
 
 fn phase(row: &Row<'_>) -> Result<Phase> {
     let word: String = row.get("phase")?;
-    Phase::parse(&word).ok_or_else(|| bad_cell("phase", word))
+    Phase::parse(&word).ok_or_else(|| corrupt_cell("phase", word))
 }
 
 fn time(row: &Row<'_>, column: &str) -> Result<Timestamp> {
@@ -57,10 +57,13 @@ fn droplet(row: &Row<'_>) -> Result<Droplet> {
             size: row.get("size")?,
             region: row.get("region")?,
             image: row.get("image")?,
-            tags: serde_json::from_str(&row.get::<_, String>("tags")?).map_err(|error| bad_cell("tags", error))?,
+            tags: serde_json::from_str(&row.get::<_, String>("tags")?).map_err(|error| corrupt_cell("tags", error))?,
         },
         hourly_price: HourlyPrice::from_micro_dollars(row.get("hourly_price_micro_dollars")?),
-        address: address.map(|text| text.parse::<IpAddr>()).transpose().map_err(|error| bad_cell("address", error))?,
+        address: address
+            .map(|text| text.parse::<IpAddr>())
+            .transpose()
+            .map_err(|error| corrupt_cell("address", error))?,
         protected: row.get("protected")?,
     })
 }
@@ -74,7 +77,7 @@ pub(super) fn droplets(connection: &Connection) -> Result<Vec<Droplet>> {
 }
 
 pub(super) fn insert_droplet(connection: &Connection, droplet: &Droplet) -> Result<()> {
-    let tags = serde_json::to_string(&droplet.template.tags).map_err(|error| bad_cell("tags", error))?;
+    let tags = serde_json::to_string(&droplet.template.tags).map_err(|error| corrupt_cell("tags", error))?;
     connection.execute(
         "INSERT INTO droplets VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         params![
@@ -134,7 +137,7 @@ fn operation(row: &Row<'_>) -> Result<Operation> {
         kind: match kind.as_str() {
             "create" => OperationKind::Create,
             "delete" => OperationKind::Delete,
-            _ => return Err(bad_cell("kind", kind)),
+            _ => return Err(corrupt_cell("kind", kind)),
         },
         droplet: name(row, "droplet")?,
         started_at: time(row, "started_at")?,
@@ -145,7 +148,7 @@ fn operation(row: &Row<'_>) -> Result<Operation> {
             "open" => OperationState::Open,
             "done" => OperationState::Done,
             "failed" => OperationState::Failed { reason: row.get::<_, Option<String>>("reason")?.unwrap_or_default() },
-            _ => return Err(bad_cell("state", state)),
+            _ => return Err(corrupt_cell("state", state)),
         },
     })
 }
@@ -215,7 +218,7 @@ pub(super) fn mark_as_failed_boot(connection: &Connection, create: OperationId) 
 }
 
 /// When a create and when a delete was last begun.
-pub(super) fn last_scaled(connection: &Connection) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
+pub(super) fn last_scaling(connection: &Connection) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
     connection.query_row(
         "SELECT max(started_at) FILTER (WHERE kind = 'create'), max(started_at) FILTER (WHERE kind = 'delete')
          FROM operations",
@@ -225,14 +228,14 @@ pub(super) fn last_scaled(connection: &Connection) -> Result<(Option<Timestamp>,
 }
 
 /// What the history says of a droplet that is not in the fleet now.
-pub(super) fn remembered(connection: &Connection, id: DropletId, droplet: &str) -> Result<Remembered> {
+pub(super) fn provenance(connection: &Connection, id: DropletId, droplet: &str) -> Result<Provenance> {
     let left: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM droplets WHERE cloud_id = ?1 AND phase = 'gone')",
         [id.0],
         |row| row.get(0),
     )?;
     if left {
-        return Ok(Remembered::Left);
+        return Ok(Provenance::Former);
     }
     let asked = connection
         .query_row(
@@ -242,18 +245,18 @@ pub(super) fn remembered(connection: &Connection, id: DropletId, droplet: &str) 
             |row| name(row, "name"),
         )
         .optional()?;
-    Ok(asked.map_or(Remembered::Nothing, |name| Remembered::Asked { name }))
+    Ok(asked.map_or(Provenance::Unknown, |name| Provenance::Requested { name }))
 }
 
 /// How creates went since some time. One that failed before the droplet had an id says nothing about booting, nor does
 /// one whose droplet left before its time was over.
-pub(super) fn creates_since(connection: &Connection, since: Timestamp) -> Result<Creates> {
+pub(super) fn creates_since(connection: &Connection, since: Timestamp) -> Result<CreateHistory> {
     let begun = connection.query_row(
         "SELECT count(*) FROM operations WHERE kind = 'create' AND started_at >= ?1",
         [since.0],
         |row| row.get(0),
     )?;
-    let mut creates = Creates { begun, ..Creates::default() };
+    let mut creates = CreateHistory { started: begun, ..CreateHistory::default() };
     let mut ended = connection.prepare_cached(
         "SELECT operations.state = 'failed' AS failed, started_at FROM operations
          JOIN droplets ON droplets.name = operations.droplet
@@ -265,15 +268,15 @@ pub(super) fn creates_since(connection: &Connection, since: Timestamp) -> Result
         if !row.get::<_, bool>("failed")? {
             break;
         }
-        creates.failed_in_a_row += 1;
-        creates.last_failed = creates.last_failed.or(Some(time(row, "started_at")?));
+        creates.consecutive_failures += 1;
+        creates.last_failure = creates.last_failure.or(Some(time(row, "started_at")?));
     }
     Ok(creates)
 }
 
 pub(super) fn freeze(connection: &Connection) -> Result<Option<Freeze>> {
     let Some(since) = meta(connection, "frozen_since")? else { return Ok(None) };
-    let since = since.parse().map(Timestamp).map_err(|error| bad_cell("frozen_since", error))?;
+    let since = since.parse().map(Timestamp).map_err(|error| corrupt_cell("frozen_since", error))?;
     Ok(Some(Freeze { since, reason: meta(connection, "frozen_because")?.unwrap_or_default() }))
 }
 
@@ -289,11 +292,13 @@ pub(super) fn set_freeze(connection: &Connection, freeze: Option<&Freeze>) -> Re
 /// What is paused; nothing, where nobody ever paused.
 pub(super) fn pauses(connection: &Connection) -> Result<Pauses> {
     let text = meta(connection, "pauses")?;
-    text.map_or(Ok(Pauses::default()), |text| serde_json::from_str(&text).map_err(|error| bad_cell("pauses", error)))
+    text.map_or(Ok(Pauses::default()), |text| {
+        serde_json::from_str(&text).map_err(|error| corrupt_cell("pauses", error))
+    })
 }
 
 pub(super) fn set_pauses(connection: &Connection, pauses: &Pauses) -> Result<()> {
-    let text = serde_json::to_string(pauses).map_err(|error| bad_cell("pauses", error))?;
+    let text = serde_json::to_string(pauses).map_err(|error| corrupt_cell("pauses", error))?;
     set_meta(connection, "pauses", &text)
 }
 
@@ -308,7 +313,7 @@ pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> Resul
 }
 
 /// What droplets that were there between the two have cost in that time.
-pub(super) fn spent(connection: &Connection, since: Timestamp, now: Timestamp) -> Result<Money> {
+pub(super) fn cost_between(connection: &Connection, since: Timestamp, now: Timestamp) -> Result<Money> {
     connection
         .prepare_cached(
             "SELECT hourly_price_micro_dollars, created_at, CASE phase WHEN 'gone' THEN phase_since END
@@ -317,7 +322,7 @@ pub(super) fn spent(connection: &Connection, since: Timestamp, now: Timestamp) -
         .query_map([since.0], |row| {
             let price = HourlyPrice::from_micro_dollars(row.get(0)?);
             let (born, left) = (Timestamp(row.get(1)?), row.get::<_, Option<u64>>(2)?.map_or(now, Timestamp));
-            Ok(price.billed(left.min(now).since(born.max(since))))
+            Ok(price.billed_cost(left.min(now).since(born.max(since))))
         })?
         .try_fold(Money::default(), |sum, cost| Ok(sum.plus(cost?)))
 }

@@ -25,7 +25,7 @@ async fn emulator() -> (Emulator, DigitalOcean) {
 }
 
 fn droplets(emulator: &Emulator, count: usize, monitoring: bool) -> (Vec<DropletId>, Timestamp) {
-    emulator.with_world(|world, now| {
+    emulator.with_state(|world, now| {
         let request = NewDroplets {
             names: (0..count).map(|n| format!("web-{n}")).collect(),
             size: "s-1vcpu-1gb".to_owned(),
@@ -38,7 +38,7 @@ fn droplets(emulator: &Emulator, count: usize, monitoring: bool) -> (Vec<Droplet
     })
 }
 
-const ALL: [DropletReading; 3] = [DropletReading::Cpu, DropletReading::Memory, DropletReading::Load1];
+const ALL: [AgentMetric; 3] = [AgentMetric::Cpu, AgentMetric::Memory, AgentMetric::Load1];
 
 #[tokio::test]
 async fn the_fleet_is_a_mean_and_a_maximum_and_few_droplets_are_asked_at_a_time() {
@@ -46,15 +46,15 @@ async fn the_fleet_is_a_mean_and_a_maximum_and_few_droplets_are_asked_at_a_time(
     let (ids, now) = droplets(&emulator, 3, true);
     let source = DigitalOceanSource::new(Some(cloud), ALL.to_vec(), 2, Duration::from_secs(30));
     let poll = Poll { now, interval: Duration::from_mins(2), droplets: ids.clone().into(), ..poll() };
-    emulator.with_world(|world, _| world.reset_calls());
+    emulator.with_state(|world, _| world.reset_calls());
 
     let first = source.poll(&poll).await.unwrap();
-    let calls: u64 = emulator.with_world(|world, _| world.calls().values().sum());
+    let calls: u64 = emulator.with_state(|world, _| world.calls().values().sum());
     let second = source.poll(&poll).await.unwrap();
 
     assert_eq!(calls, 2 * 4);
-    let value = |polled: &Polled, suffix: &str| {
-        let Polled::Readings(readings) = polled else { panic!("{polled:?}") };
+    let value = |polled: &PollResult, suffix: &str| {
+        let PollResult::Series(readings) = polled else { panic!("{polled:?}") };
         readings.iter().find(|one| one.suffix == suffix).unwrap().samples[0].value
     };
     // The emulator's droplets are as busy as their ids say.
@@ -80,7 +80,7 @@ async fn droplets_without_the_agent_say_what_to_do() {
     let nobody = source.poll(&poll()).await.unwrap();
 
     insta::assert_snapshot!(error, @"no droplet has metrics: `droplet_options.monitoring: true` installs the agent on new ones, and its first numbers take minutes");
-    assert_eq!(nobody, Polled::Readings(Vec::new()));
+    assert_eq!(nobody, PollResult::Series(Vec::new()));
     emulator.stop().await;
 }
 
@@ -88,8 +88,8 @@ async fn droplets_without_the_agent_say_what_to_do() {
 async fn an_api_that_fails_is_told_and_not_asked_again_at_once() {
     let (emulator, cloud) = emulator().await;
     let (ids, now) = droplets(&emulator, 1, true);
-    let source = DigitalOceanSource::new(Some(cloud), vec![DropletReading::Cpu], 5, Duration::from_secs(30));
-    emulator.with_world(|world, _| {
+    let source = DigitalOceanSource::new(Some(cloud), vec![AgentMetric::Cpu], 5, Duration::from_secs(30));
+    emulator.with_state(|world, _| {
         let effect = Effect::Status { code: 500, message: None, retry_after_s: None, acted: false };
         let fault = CallFault { method: None, path: None, when: Frequency::Always, effect };
         world.set_faults(Faults { calls: vec![fault], ..Faults::default() });
@@ -100,6 +100,6 @@ async fn an_api_that_fails_is_told_and_not_asked_again_at_once() {
 
     let said = failed.unwrap_err().to_string();
     assert!(said.starts_with("GET /v2/monitoring/metrics/droplet/cpu failed with status 500"), "{said}");
-    assert_eq!(emulator.with_world(|world, _| world.calls().values().sum::<u64>()), 1);
+    assert_eq!(emulator.with_state(|world, _| world.calls().values().sum::<u64>()), 1);
     emulator.stop().await;
 }

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::balancer::{ServerStats, Stats};
-use crate::model::{DropletId, Load, MetricNeed, Series};
+use crate::model::{DropletId, Load, MetricRequirement, Series};
 
-fn stats(at: Timestamp, requests_total: u64, sessions: u32) -> StatsAt {
+fn stats(at: Timestamp, requests_total: u64, sessions: u32) -> BalancerSample {
     let server = ServerStats {
         id: DropletId(1),
         healthy: true,
@@ -16,11 +16,11 @@ fn stats(at: Timestamp, requests_total: u64, sessions: u32) -> StatsAt {
         errors_total: 0,
     };
     let uptime_s = at.since(NOW.minus(Duration::from_hours(1))).as_secs();
-    StatsAt { at, stats: Stats { servers: vec![server], requests_total, uptime_s, ..Stats::default() } }
+    BalancerSample { at, stats: Stats { servers: vec![server], requests_total, uptime_s, ..Stats::default() } }
 }
 
-fn need(name: &str, window: Duration) -> MetricNeed {
-    MetricNeed { name: name.to_owned(), window_ms: u64::try_from(window.as_millis()).unwrap(), required: true }
+fn need(name: &str, window: Duration) -> MetricRequirement {
+    MetricRequirement { name: name.to_owned(), window_ms: u64::try_from(window.as_millis()).unwrap(), required: true }
 }
 
 /// `name[samples] newest`, with `stale` where it is.
@@ -36,10 +36,10 @@ fn shown(series: &[Series]) -> String {
 
 #[tokio::test]
 async fn the_hosts_series_come_first_and_as_far_back_as_somebody_needs() {
-    let history = Arc::new(History::in_memory());
+    let history = Arc::new(TimeSeriesStore::in_memory());
     let mut collector = collector(vec![source("queue.depth", shell("echo 7"))], &history);
     let needs = [need("haproxy.sessions", Duration::from_mins(2)), need("haproxy.sessions", Duration::ZERO)];
-    collector.set_needs(Needs::of(&needs), NOW);
+    collector.set_requirements(MetricRequirements::union(&needs), NOW);
 
     let mut now = NOW;
     for tick in 0..20_u32 {
@@ -63,7 +63,7 @@ async fn the_hosts_series_come_first_and_as_far_back_as_somebody_needs() {
 
 #[tokio::test]
 async fn without_haproxy_its_series_are_stale_and_the_last_ones_are_still_there() {
-    let history = Arc::new(History::in_memory());
+    let history = Arc::new(TimeSeriesStore::in_memory());
     let mut collector = collector(Vec::new(), &history);
     collector.collect(NOW, Some(&stats(NOW, 0, 3))).await;
     let later = NOW.plus(INTERVAL);
@@ -89,7 +89,7 @@ async fn without_haproxy_its_series_are_stale_and_the_last_ones_are_still_there(
 
 #[tokio::test]
 async fn a_source_that_fails_is_stale_and_the_others_are_not() {
-    let history = Arc::new(History::in_memory());
+    let history = Arc::new(TimeSeriesStore::in_memory());
     let flag = tempfile::NamedTempFile::new().unwrap();
     let works_while_the_file_is_there = shell(&format!("test -e {} && echo 5", flag.path().display()));
     let sources = vec![
@@ -128,7 +128,7 @@ async fn a_source_that_fails_is_stale_and_the_others_are_not() {
 
 #[tokio::test]
 async fn a_source_that_is_late_is_stale() {
-    let history = Arc::new(History::in_memory());
+    let history = Arc::new(TimeSeriesStore::in_memory());
     let mut collector = collector(vec![source("a", shell("echo 1"))], &history);
     collector.collect(NOW, None).await;
 
@@ -140,7 +140,7 @@ async fn a_source_that_is_late_is_stale() {
 
 #[tokio::test]
 async fn a_source_is_asked_when_its_own_interval_has_passed() {
-    let history = Arc::new(History::in_memory());
+    let history = Arc::new(TimeSeriesStore::in_memory());
     let slow = SourceOptions { interval: Duration::from_mins(1), ..source("slow", shell("echo 1")) };
     let mut collector = collector(vec![source("quick", shell("echo 1")), slow], &history);
 
@@ -151,21 +151,21 @@ async fn a_source_is_asked_when_its_own_interval_has_passed() {
     }
 
     let end = NOW.plus(Duration::from_mins(3));
-    let count = |name: &str| history.recorded(name, NOW, end).unwrap().first().map_or(0, |one| one.points.len());
+    let count = |name: &str| history.series_history(name, NOW, end).unwrap().first().map_or(0, |one| one.points.len());
     history.flush().unwrap();
     assert_eq!((count("quick"), count("slow")), (9, 3));
 }
 
 #[tokio::test]
 async fn a_source_that_hangs_holds_no_tick_up_and_its_answer_is_taken_later() {
-    let history = Arc::new(History::in_memory());
+    let history = Arc::new(TimeSeriesStore::in_memory());
     let gate = tempfile::tempdir().unwrap();
     let gate_file = gate.path().join("open");
     let waits = shell(&format!("until test -e {}; do sleep 0.02; done; echo 9", gate_file.display()));
     let hangs = SourceOptions { timeout: Duration::from_mins(1), ..source("hangs", waits) };
     let options = Options {
         sources: vec![hangs, source("good", shell("echo 1"))],
-        patience: Duration::from_millis(300),
+        poll_wait: Duration::from_millis(300),
         ..Options::new(INTERVAL)
     };
     let mut collector = Collector::new(options, Arc::clone(&history), None);
@@ -191,13 +191,13 @@ async fn after_a_restart_what_was_known_is_there_until_the_source_answers() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("history.db");
     {
-        let history = Arc::new(History::open(&path, NOW));
+        let history = Arc::new(TimeSeriesStore::open(&path, NOW));
         let mut collector = collector(vec![source("a", shell("echo 1"))], &history);
         collector.collect(NOW, Some(&stats(NOW, 0, 3))).await;
     }
     let later = NOW.plus(INTERVAL * 2);
 
-    let history = Arc::new(History::open(&path, later));
+    let history = Arc::new(TimeSeriesStore::open(&path, later));
     let mut collector = collector(vec![source("a", shell("exit 1")), source("new", shell("echo 2"))], &history);
     let before = shown(&collector.series(later));
     collector.collect(later, None).await;
@@ -219,15 +219,15 @@ async fn after_a_restart_what_was_known_is_there_until_the_source_answers() {
 
 #[tokio::test]
 async fn ten_thousand_ticks_do_not_grow_it() {
-    let history = Arc::new(History::in_memory());
+    let history = Arc::new(TimeSeriesStore::in_memory());
     let mut collector = collector(Vec::new(), &history);
-    collector.set_needs(Needs::of(&[need("haproxy.sessions", Duration::from_hours(6))]), NOW);
+    collector.set_requirements(MetricRequirements::union(&[need("haproxy.sessions", Duration::from_hours(6))]), NOW);
     let mut sizes = Vec::new();
     for tick in 0..10_000_u32 {
         let now = NOW.plus(INTERVAL * tick);
         collector.collect(now, Some(&stats(now, 20 * u64::from(tick), tick % 50))).await;
         if tick % 2500 == 2499 {
-            sizes.push((history.condition().bytes, collector.series(now)[1].samples.len()));
+            sizes.push((history.status().bytes, collector.series(now)[1].samples.len()));
         }
     }
 

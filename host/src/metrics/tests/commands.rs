@@ -9,13 +9,13 @@ fn script(script: &str, timeout: Duration) -> Command {
     Command::new("/bin/sh".into(), vec!["-c".to_owned(), script.to_owned()], Path::new("/"), timeout)
 }
 
-const SOON: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_program_prints_a_number_where_it_was_told_to_run() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("depth"), " 42.5 \n").unwrap();
-    let source = Command::new("cat".into(), vec!["depth".to_owned()], dir.path(), SOON);
+    let source = Command::new("cat".into(), vec!["depth".to_owned()], dir.path(), TIMEOUT);
 
     assert_eq!(samples(source.poll(&poll()).await.unwrap()), [(NOW.0, 42.5)]);
 }
@@ -23,7 +23,7 @@ async fn a_program_prints_a_number_where_it_was_told_to_run() {
 #[tokio::test]
 async fn arguments_are_no_shell() {
     let source =
-        Command::new("printf".into(), vec!["%s".to_owned(), "1; echo 2 | $HOME".to_owned()], Path::new("/"), SOON);
+        Command::new("printf".into(), vec!["%s".to_owned(), "1; echo 2 | $HOME".to_owned()], Path::new("/"), TIMEOUT);
 
     let error = source.poll(&poll()).await.unwrap_err();
 
@@ -32,8 +32,10 @@ async fn arguments_are_no_shell() {
 
 #[tokio::test]
 async fn the_token_is_not_handed_on() {
-    let source =
-        script("env | grep -c -e DIGITALOCEAN_TOKEN -e DIGITALOCEAN_ACCESS_TOKEN -e CREDENTIALS_DIRECTORY; true", SOON);
+    let source = script(
+        "env | grep -c -e DIGITALOCEAN_TOKEN -e DIGITALOCEAN_ACCESS_TOKEN -e CREDENTIALS_DIRECTORY; true",
+        TIMEOUT,
+    );
 
     assert_eq!(samples(source.poll(&poll()).await.unwrap()), [(NOW.0, 0.0)]);
 }
@@ -53,10 +55,10 @@ async fn what_is_no_number_is_told_exactly() {
         "kill -9 $$",
         "yes 1 | head -c 100000",
     ] {
-        let error = script(text, SOON).poll(&poll()).await.unwrap_err().to_string();
+        let error = script(text, TIMEOUT).poll(&poll()).await.unwrap_err().to_string();
         told.push(error.chars().take(100).collect::<String>());
     }
-    let missing = Command::new("/nowhere/depth".into(), Vec::new(), Path::new("/"), SOON);
+    let missing = Command::new("/nowhere/depth".into(), Vec::new(), Path::new("/"), TIMEOUT);
     told.push(missing.poll(&poll()).await.unwrap_err().to_string());
 
     insta::assert_snapshot!(told.join("\n"), @r"
@@ -94,7 +96,7 @@ async fn a_program_that_takes_too_long_is_killed_with_all_that_it_started() {
 }
 
 async fn eventually(mut is_so: impl FnMut() -> bool) {
-    let until = tokio::time::Instant::now() + SOON;
+    let until = tokio::time::Instant::now() + TIMEOUT;
     while !is_so() {
         assert!(tokio::time::Instant::now() < until, "it never came");
         tokio::time::sleep(Duration::from_millis(5)).await;

@@ -8,42 +8,42 @@ mod over_http;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::source::{Poll, Polled};
+use super::source::{Poll, PollResult};
 use super::*;
-use crate::history::History;
+use crate::history::TimeSeriesStore;
 use crate::model::{Sample, Timestamp};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const INTERVAL: Duration = Duration::from_secs(15);
 
 fn poll() -> Poll {
-    Poll { now: NOW, newest: None, window: Duration::from_mins(1), interval: INTERVAL, droplets: Arc::default() }
+    Poll { now: NOW, newest: None, lookback: Duration::from_mins(1), interval: INTERVAL, droplets: Arc::default() }
 }
 
 /// The samples of the only series of an answer.
-fn samples(polled: Polled) -> Vec<(u64, f64)> {
-    let Polled::Readings(readings) = polled else { panic!("there is nothing new") };
+fn samples(polled: PollResult) -> Vec<(u64, f64)> {
+    let PollResult::Series(readings) = polled else { panic!("there is nothing new") };
     let [reading] = readings.as_slice() else { panic!("{readings:?}") };
     reading.samples.iter().map(|Sample { at, value }| (at.0, *value)).collect()
 }
 
-fn source(name: &str, kind: Kind) -> SourceOptions {
+fn source(name: &str, kind: SourceKind) -> SourceOptions {
     SourceOptions {
         name: name.to_owned(),
         unit: "things".to_owned(),
         interval: INTERVAL,
         timeout: Duration::from_secs(5),
-        window: Duration::from_mins(5),
+        lookback: Duration::from_mins(5),
         kind,
     }
 }
 
-fn shell(script: &str) -> Kind {
+fn shell(script: &str) -> SourceKind {
     let arguments = vec!["-c".to_owned(), script.to_owned()];
-    Kind::Command { program: "/bin/sh".into(), arguments, folder: std::env::temp_dir() }
+    SourceKind::Command { program: "/bin/sh".into(), arguments, working_dir: std::env::temp_dir() }
 }
 
-fn collector(sources: Vec<SourceOptions>, history: &Arc<History>) -> Collector {
-    let options = Options { sources, patience: Duration::from_secs(30), ..Options::new(INTERVAL) };
+fn collector(sources: Vec<SourceOptions>, history: &Arc<TimeSeriesStore>) -> Collector {
+    let options = Options { sources, poll_wait: Duration::from_secs(30), ..Options::new(INTERVAL) };
     Collector::new(options, Arc::clone(history), None)
 }

@@ -10,83 +10,83 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::super::http::Http;
+use super::super::http_json::HttpJson;
 use super::super::prometheus::Prometheus;
 use super::*;
 
 /// What a server does with a request.
 #[derive(Debug, Clone)]
-enum Play {
-    Say(u16, String),
+enum Reply {
+    Respond(u16, String),
     Hang,
     Redirect,
 }
 
 /// Queries, each with its authorization.
-type Asked = Arc<Mutex<Vec<(String, Option<String>)>>>;
+type RequestLog = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
 /// A server that always does the same, and remembers what it was asked.
-struct Server {
+struct MockServer {
     url: String,
-    asked: Asked,
+    requests: RequestLog,
     task: JoinHandle<()>,
 }
 
-impl Drop for Server {
+impl Drop for MockServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-type Shared = (Play, Asked);
+type Shared = (Reply, RequestLog);
 
 async fn answer(State((play, asked)): State<Shared>, RawQuery(query): RawQuery, headers: HeaderMap) -> Response {
     let authorization = headers.get("authorization").map(|value| value.to_str().unwrap().to_owned());
     asked.lock().unwrap().push((query.unwrap_or_default(), authorization));
     match play {
-        Play::Say(status, body) => (StatusCode::from_u16(status).unwrap(), body).into_response(),
-        Play::Hang => std::future::pending().await,
-        Play::Redirect => (StatusCode::FOUND, [("location", "http://127.0.0.1:1/elsewhere")]).into_response(),
+        Reply::Respond(status, body) => (StatusCode::from_u16(status).unwrap(), body).into_response(),
+        Reply::Hang => std::future::pending().await,
+        Reply::Redirect => (StatusCode::FOUND, [("location", "http://127.0.0.1:1/elsewhere")]).into_response(),
     }
 }
 
-impl Server {
-    async fn playing(play: Play) -> Self {
+impl MockServer {
+    async fn replying(play: Reply) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::default();
         let router = Router::new().fallback(answer).with_state((play, Arc::clone(&asked)));
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, asked, task }
+        Self { url, requests: asked, task }
     }
 
-    async fn saying(status: u16, body: impl Into<String>) -> Self {
-        Self::playing(Play::Say(status, body.into())).await
+    async fn responding(status: u16, body: impl Into<String>) -> Self {
+        Self::replying(Reply::Respond(status, body.into())).await
     }
 
     fn endpoint(&self, path: &str) -> Endpoint {
         Endpoint::new(&format!("{}{path}", self.url), None, false).unwrap()
     }
 
-    async fn http(&self, pointer: &str, timeout: Duration) -> Result<Polled, String> {
-        let source = Http::new(self.endpoint("/stats?key=secret"), pointer.to_owned(), timeout);
+    async fn http(&self, pointer: &str, timeout: Duration) -> Result<PollResult, String> {
+        let source = HttpJson::new(self.endpoint("/stats?key=secret"), pointer.to_owned(), timeout);
         source.poll(&poll()).await.map_err(|error| error.to_string().replace(&self.url, "URL"))
     }
 
-    async fn prometheus(&self, poll: &Poll) -> Result<Polled, String> {
+    async fn prometheus(&self, poll: &Poll) -> Result<PollResult, String> {
         let source = Prometheus::new(&self.endpoint("/prom/"), "sum(up)".to_owned(), Duration::from_secs(5));
         source.poll(poll).await.map_err(|error| error.to_string().replace(&self.url, "URL"))
     }
 }
 
-const SOON: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn a_number_is_found_in_a_document() {
-    let server = Server::saying(200, r#"{"queue": [{"depth": 12}, {"depth": "7.5"}]}"#).await;
+    let server = MockServer::responding(200, r#"{"queue": [{"depth": 12}, {"depth": "7.5"}]}"#).await;
 
-    let number = server.http("/queue/0/depth", SOON).await.unwrap();
-    let text = server.http("/queue/1/depth", SOON).await.unwrap();
+    let number = server.http("/queue/0/depth", TIMEOUT).await.unwrap();
+    let text = server.http("/queue/1/depth", TIMEOUT).await.unwrap();
 
     assert_eq!(samples(number), [(NOW.0, 12.0)]);
     assert_eq!(samples(text), [(NOW.0, 7.5)]);
@@ -107,10 +107,10 @@ async fn an_answer_that_is_no_number_is_told_exactly() {
         (503, "be\r\nright back, dop_v1_secret", "/a"),
         (404, "", "/a"),
     ] {
-        let server = Server::saying(status, body).await;
-        told.push(server.http(pointer, SOON).await.unwrap_err());
+        let server = MockServer::responding(status, body).await;
+        told.push(server.http(pointer, TIMEOUT).await.unwrap_err());
     }
-    told.push(Server::playing(Play::Redirect).await.http("/a", SOON).await.unwrap_err());
+    told.push(MockServer::replying(Reply::Redirect).await.http("/a", TIMEOUT).await.unwrap_err());
 
     insta::assert_snapshot!(told.join("\n"), @r#"
     the answer of URL/stats has nothing at "/b"; it begins {"a": 1}
@@ -129,12 +129,12 @@ async fn an_answer_that_is_no_number_is_told_exactly() {
 
 #[tokio::test]
 async fn a_slow_answer_a_huge_one_and_none_are_given_up() {
-    let slow = Server::playing(Play::Hang).await.http("/a", Duration::from_millis(50)).await;
-    let huge = Server::saying(200, format!("[{}0]", "1,".repeat(1 << 20))).await.http("/0", SOON).await;
-    let closed = Server::saying(200, "1").await;
+    let slow = MockServer::replying(Reply::Hang).await.http("/a", Duration::from_millis(50)).await;
+    let huge = MockServer::responding(200, format!("[{}0]", "1,".repeat(1 << 20))).await.http("/0", TIMEOUT).await;
+    let closed = MockServer::responding(200, "1").await;
     closed.task.abort();
     let gone = Endpoint::new("http://127.0.0.1:1/stats", None, false).unwrap();
-    let gone = Http::new(gone, String::new(), SOON).poll(&poll()).await;
+    let gone = HttpJson::new(gone, String::new(), TIMEOUT).poll(&poll()).await;
 
     let told = [slow.unwrap_err(), huge.unwrap_err(), gone.unwrap_err().to_string()];
 
@@ -147,11 +147,11 @@ async fn a_slow_answer_a_huge_one_and_none_are_given_up() {
 
 #[tokio::test]
 async fn the_bearer_token_is_read_anew_each_time_and_never_from_a_file_for_everybody() {
-    let server = Server::saying(200, "5").await;
+    let server = MockServer::responding(200, "5").await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");
     let endpoint = Endpoint::new(&server.url, Some(file.clone()), false).unwrap();
-    let source = Http::new(endpoint, String::new(), SOON);
+    let source = HttpJson::new(endpoint, String::new(), TIMEOUT);
     let write = |token: &str, mode: u32| {
         std::fs::write(&file, token).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -167,7 +167,7 @@ async fn the_bearer_token_is_read_anew_each_time_and_never_from_a_file_for_every
     write("a\nb", 0o600);
     let broken = source.poll(&poll()).await.unwrap_err().to_string();
 
-    let asked: Vec<Option<String>> = server.asked.lock().unwrap().iter().map(|(_, token)| token.clone()).collect();
+    let asked: Vec<Option<String>> = server.requests.lock().unwrap().iter().map(|(_, token)| token.clone()).collect();
     assert_eq!(asked, [Some("Bearer one".to_owned()), Some("Bearer two".to_owned())]);
     let told = [missing, open, broken].join("\n").replace(dir.path().to_str().unwrap(), "DIR");
     insta::assert_snapshot!(told, @r"
@@ -185,15 +185,15 @@ fn matrix(result: &str) -> String {
 #[tokio::test]
 async fn a_query_is_asked_for_the_time_that_is_not_known_yet() {
     let body = matrix(r#"{"metric":{"__name__":"up"},"values":[[1799999985,"3"],[1800000000,"4.5"]]}"#);
-    let server = Server::saying(200, body).await;
+    let server = MockServer::responding(200, body).await;
 
     let polled = server.prometheus(&poll()).await.unwrap();
     server.prometheus(&Poll { newest: Some(NOW.minus(INTERVAL * 2)), ..poll() }).await.unwrap();
     let nothing_new = server.prometheus(&Poll { newest: Some(NOW), ..poll() }).await.unwrap();
 
     assert_eq!(samples(polled), [(1_799_999_985_000, 3.0), (1_800_000_000_000, 4.5)]);
-    assert_eq!(nothing_new, Polled::Same);
-    let asked: Vec<String> = server.asked.lock().unwrap().iter().map(|(query, _)| query.clone()).collect();
+    assert_eq!(nothing_new, PollResult::Unchanged);
+    let asked: Vec<String> = server.requests.lock().unwrap().iter().map(|(query, _)| query.clone()).collect();
     insta::assert_snapshot!(asked.join("\n"), @r"
     query=sum%28up%29&start=1799999940.000&end=1800000000.000&step=15.000&timeout=5000ms
     query=sum%28up%29&start=1799999985.000&end=1800000000.000&step=15.000&timeout=5000ms
@@ -206,9 +206,9 @@ async fn several_series_keep_their_labels() {
         r#"{"metric":{"zone":"a","__name__":"q"},"values":[[1800000000,"1"]]},{"metric":{"zone":"b"},"values":[[1800000000,"NaN"],[1799999985,"2"]]}"#,
     );
 
-    let polled = Server::saying(200, body).await.prometheus(&poll()).await.unwrap();
+    let polled = MockServer::responding(200, body).await.prometheus(&poll()).await.unwrap();
 
-    let Polled::Readings(readings) = polled else { panic!("{polled:?}") };
+    let PollResult::Series(readings) = polled else { panic!("{polled:?}") };
     let labels: Vec<_> = readings.iter().map(|one| (one.labels.clone(), one.samples.len())).collect();
     let zone = |zone: &str| vec![("zone".to_owned(), zone.to_owned())];
     assert_eq!(labels, [(zone("a"), 1), (zone("b"), 1)]);
@@ -230,7 +230,7 @@ async fn what_prometheus_cannot_give_is_told_exactly() {
         (200, matrix(&many.join(","))),
         (200, matrix(&format!(r#"{{"metric":{{}},"values":[{}[1,"1"]]}}"#, "[1,\"1\"],".repeat(600_000)))),
     ] {
-        told.push(Server::saying(status, body).await.prometheus(&poll()).await.unwrap_err());
+        told.push(MockServer::responding(status, body).await.prometheus(&poll()).await.unwrap_err());
     }
 
     insta::assert_snapshot!(told.join("\n"), @r#"

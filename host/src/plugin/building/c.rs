@@ -4,19 +4,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::build::Tool;
+use super::tool::Tool;
 use super::{BuildError, Project, component, toolchain};
 
 /// The release of Zig that the starter is tried with.
-const ZIGLANG: &str = "ziglang==0.17.1";
+const ZIG_PACKAGE: &str = "ziglang==0.17.1";
 
 /// 128 KiB of stack in place of zig's 16 MiB: a guest gets a fresh memory for every call, and the host clears all of it.
-const STACK: &str = "-Wl,-z,stack-size=131072";
+const STACK_SIZE_FLAG: &str = "-Wl,-z,stack-size=131072";
 
 pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
-    let zig = Zig::find(&project.directory).ok_or_else(|| BuildError::Missing {
+    let zig = Zig::find(&project.directory).ok_or_else(|| BuildError::MissingTool {
         tool: "zig",
-        remedy: format!("python3 -m venv .venv && .venv/bin/pip install {ZIGLANG}"),
+        remedy: format!("python3 -m venv .venv && .venv/bin/pip install {ZIG_PACKAGE}"),
     })?;
     let version = format!("zig {}", toolchain::run("zig", zig.command().arg("version"))?);
     let project = project.clone();
@@ -25,14 +25,14 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
         let mut command = zig.command();
         command
             .current_dir(&project.directory)
-            .args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-O2", STACK])
+            .args(["cc", "-target", "wasm32-wasi", "-mexec-model=reactor", "-O2", STACK_SIZE_FLAG])
             .args(["-Wall", "-Wextra", "-I", "."])
             .args(sources(&project.directory)?)
             .args(["-o", "build/zig.wasm"]);
         toolchain::run("zig cc", &mut command)?;
         let core = fs::read(&module).map_err(BuildError::file(&module))?;
         let _ = fs::remove_file(&module);
-        component::of_core_module(&core, &project.wit(), project.kind)
+        component::from_core_module(&core, &project.wit(), project.kind)
     }))
 }
 

@@ -14,27 +14,28 @@ use super::BuildError;
 use crate::model::PluginKind;
 
 /// Makes a component of a core module that does not say which world it is of: the world of `kind` in the folder `wit`.
-pub(super) fn of_core_module(module: &[u8], wit: &Path, kind: PluginKind) -> Result<Vec<u8>, BuildError> {
+pub(super) fn from_core_module(module: &[u8], wit: &Path, kind: PluginKind) -> Result<Vec<u8>, BuildError> {
     let of_contract = "the contract in wit/ cannot be used";
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(wit).map_err(failed(of_contract))?;
-    let world = resolve.select_world(&[package], Some(kind.world())).map_err(failed(of_contract))?;
+    let (package, _) = resolve.push_dir(wit).map_err(component_error(of_contract))?;
+    let world = resolve.select_world(&[package], Some(kind.world())).map_err(component_error(of_contract))?;
     let mut module = module.to_vec();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false).map_err(failed(of_contract))?;
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+        .map_err(component_error(of_contract))?;
 
     let no_component = "the module cannot be made a component of the contract";
     let mut encoder = ComponentEncoder::default();
-    encoder.validate(true).module(&module).map_err(failed(no_component))?;
+    encoder.validate(true).module(&module).map_err(component_error(no_component))?;
     if imports_preview1(&module) {
         // A libc that speaks WASI 0.1 gets WASI 0.2 behind it, in which there is nothing.
         encoder
             .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
-            .map_err(failed(no_component))?;
+            .map_err(component_error(no_component))?;
     }
-    encoder.encode().map_err(failed(no_component))
+    encoder.encode().map_err(component_error(no_component))
 }
 
-fn failed<E: fmt::Display>(what: &'static str) -> impl FnOnce(E) -> BuildError {
+fn component_error<E: fmt::Display>(what: &'static str) -> impl FnOnce(E) -> BuildError {
     move |error| BuildError::Component { what, reason: format!("{error:#}") }
 }
 

@@ -15,7 +15,7 @@ pub enum BuildError {
          `doproxy plugin new NAME --lang rust --kind policy` makes one",
         .0.display()
     )]
-    NoProject(PathBuf),
+    NotAProject(PathBuf),
     /// The project does not say enough of itself.
     #[error("{}: {message}", .path.display())]
     Manifest {
@@ -26,7 +26,7 @@ pub enum BuildError {
     },
     /// A program is missing.
     #[error("{tool} is not there; get it with:\n  {remedy}")]
-    Missing {
+    MissingTool {
         /// The program.
         tool: &'static str,
         /// The command that installs it.
@@ -34,7 +34,7 @@ pub enum BuildError {
     },
     /// A program did not do its work.
     #[error("{tool} failed ({status}):\n{output}")]
-    Tool {
+    ToolFailed {
         /// The program.
         tool: String,
         /// How it ended.

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::build::Tool;
-use super::{BuildError, Project, settled, toolchain};
+use super::tool::Tool;
+use super::{BuildError, Project, js_determinism, toolchain};
 
 const SCRIPT: &str = include_str!("componentize.mjs");
 
@@ -15,9 +15,9 @@ const ENGINE: &str = "lib/starlingmonkey_embedding.wasm";
 
 pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     let node = toolchain::in_environment(&project.directory, "node")
-        .ok_or(BuildError::Missing { tool: "node", remedy: "apt-get install nodejs npm".to_owned() })?;
+        .ok_or(BuildError::MissingTool { tool: "node", remedy: "apt-get install nodejs npm".to_owned() })?;
     let package = package(&project.directory)
-        .ok_or(BuildError::Missing { tool: "@bytecodealliance/componentize-js", remedy: "npm ci".to_owned() })?;
+        .ok_or(BuildError::MissingTool { tool: "@bytecodealliance/componentize-js", remedy: "npm ci".to_owned() })?;
     let version = fs::read_to_string(&package).map_err(BuildError::file(&package))?;
     let version: serde_json::Value = serde_json::from_str(&version).unwrap_or_default();
     let version = format!("componentize-js {}", version.get("version").and_then(|it| it.as_str()).unwrap_or("?"));
@@ -32,12 +32,12 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
         let module = project.work_folder().join("componentize-js.wasm");
         fs::write(&script, SCRIPT).map_err(BuildError::file(&script))?;
         let mut command = toolchain::command(node);
-        command.current_dir(&project.directory).args(["build/componentize.mjs", &project.entry, "wit"]);
+        command.current_dir(&project.directory).args(["build/componentize.mjs", &project.entry_point, "wit"]);
         command.args([project.kind.world(), "build/componentize-js.wasm"]);
         let own = project.work_folder().join("engine.wasm");
         if is_settled {
             let as_it_is = fs::read(&engine).map_err(BuildError::file(&engine))?;
-            let settled = settled::settle(&as_it_is).map_err(|error| BuildError::Component {
+            let settled = js_determinism::determinize(&as_it_is).map_err(|error| BuildError::Component {
                 what: "the engine of componentize-js cannot be used",
                 reason: error.to_string(),
             })?;

@@ -8,22 +8,22 @@
 //!
 //! The programs of a toolchain run as they are, on the author's own machine. They get no token in their environment.
 
-mod build;
 mod c;
 mod component;
+pub mod component_metadata;
 mod error;
 mod javascript;
-pub mod metadata;
+mod js_determinism;
 mod project;
 mod python;
 mod rust;
 mod scaffold;
-mod settled;
 mod strip;
+mod tool;
 mod toolchain;
 
-pub use build::{Built, build};
+pub use component_metadata::Metadata;
 pub use error::BuildError;
-pub use metadata::Metadata;
-pub use project::{About, Language, Project};
+pub use project::{Language, PackageMetadata, Project};
 pub use scaffold::{ScaffoldError, scaffold};
+pub use tool::{Built, build};

@@ -50,7 +50,7 @@ impl fmt::Display for Language {
 
 /// What goes into a component as its metadata.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct About {
+pub struct PackageMetadata {
     /// Its name.
     pub name: String,
     /// Its version.
@@ -73,49 +73,52 @@ pub struct Project {
     /// What it makes.
     pub kind: PluginKind,
     /// What it says of itself.
-    pub about: About,
+    pub metadata: PackageMetadata,
     /// Python's module or JavaScript's file to begin with; nothing for the others.
-    pub(super) entry: String,
+    pub(super) entry_point: String,
 }
 
 impl Project {
     /// Whether a folder has the manifest of some language.
-    pub fn is_there(directory: &Path) -> bool {
+    pub fn exists(directory: &Path) -> bool {
         Language::ALL.iter().any(|language| directory.join(language.manifest()).is_file())
     }
 
     /// Reads a folder's manifest.
     pub fn read(directory: &Path) -> Result<Self, BuildError> {
         let language = Language::ALL.into_iter().find(|language| directory.join(language.manifest()).is_file());
-        let language = language.ok_or_else(|| BuildError::NoProject(directory.to_owned()))?;
+        let language = language.ok_or_else(|| BuildError::NotAProject(directory.to_owned()))?;
         let path = directory.join(language.manifest());
         let text = fs::read_to_string(&path).map_err(BuildError::file(&path))?;
         let invalid = |message: String| BuildError::Manifest { path: path.clone(), message };
         let read = match language {
-            Language::Rust => of_cargo(&text, directory),
-            Language::Python => of_pyproject(&text),
-            Language::JavaScript => of_package(&text),
-            Language::C => of_plugin(&text),
+            Language::Rust => read_cargo(&text, directory),
+            Language::Python => read_pyproject(&text),
+            Language::JavaScript => read_package_json(&text),
+            Language::C => read_plugin_toml(&text),
         };
-        let (about, Doproxy { kind, module }, main) = read.map_err(invalid)?;
+        let (about, DoproxyTable { kind, module }, main) = read.map_err(invalid)?;
         let kind = match kind.as_deref() {
             Some("policy") => PluginKind::ScalingPolicy,
             Some("user-data") => PluginKind::UserDataGenerator,
             Some(other) => return Err(invalid(format!("there is no kind {other:?}; it is policy or user-data"))),
             None => {
-                return Err(invalid(format!("it does not say which kind of plugin it is; add {}", remedy(language))));
+                return Err(invalid(format!(
+                    "it does not say which kind of plugin it is; add {}",
+                    kind_hint(language)
+                )));
             }
         };
         if !is_file_name(&about.name) {
             return Err(invalid(format!("the name {:?} must be of letters, digits, `-` and `_`", about.name)));
         }
         let entry = module.or(main).unwrap_or_default();
-        Ok(Self { directory: directory.to_owned(), language, kind, about, entry })
+        Ok(Self { directory: directory.to_owned(), language, kind, metadata: about, entry_point: entry })
     }
 
     /// Where its component is put.
     pub fn component(&self) -> PathBuf {
-        self.work_folder().join(format!("{}.wasm", self.about.name))
+        self.work_folder().join(format!("{}.wasm", self.metadata.name))
     }
 
     /// Where everything is put that a build makes.
@@ -130,7 +133,7 @@ impl Project {
 }
 
 /// Where a manifest says which kind of plugin it is of.
-const fn remedy(language: Language) -> &'static str {
+const fn kind_hint(language: Language) -> &'static str {
     match language {
         Language::Rust => "[package.metadata.doproxy] with kind = \"policy\"",
         Language::Python => "[tool.doproxy] with kind = \"policy\"",
@@ -147,14 +150,14 @@ fn is_file_name(name: &str) -> bool {
 
 /// What is for doproxy alone.
 #[derive(Debug, Default, Deserialize)]
-struct Doproxy {
+struct DoproxyTable {
     kind: Option<String>,
     module: Option<String>,
 }
 
-type Read = Result<(About, Doproxy, Option<String>), String>;
+type ManifestFields = Result<(PackageMetadata, DoproxyTable, Option<String>), String>;
 
-fn of_cargo(text: &str, directory: &Path) -> Read {
+fn read_cargo(text: &str, directory: &Path) -> ManifestFields {
     #[derive(Deserialize)]
     struct Manifest {
         package: Package,
@@ -173,18 +176,18 @@ fn of_cargo(text: &str, directory: &Path) -> Read {
     #[derive(Default, Deserialize)]
     struct Metadata {
         #[serde(default)]
-        doproxy: Doproxy,
+        doproxy: DoproxyTable,
     }
     let mut table: toml::Table = toml::from_str(text).map_err(|error| error.to_string())?;
-    inherit(&mut table, directory)?;
+    inherit_workspace_fields(&mut table, directory)?;
     let manifest: Manifest = table.try_into().map_err(|error: toml::de::Error| error.to_string())?;
     let Package { name, version, description, authors, license, metadata } = manifest.package;
-    let about = About { name, version: version.unwrap_or_default(), description, authors, license };
+    let about = PackageMetadata { name, version: version.unwrap_or_default(), description, authors, license };
     Ok((about, metadata.doproxy, None))
 }
 
 /// Puts what the workspace says in place of each `FIELD.workspace = true` of `[package]`, as cargo does.
-fn inherit(manifest: &mut toml::Table, directory: &Path) -> Result<(), String> {
+fn inherit_workspace_fields(manifest: &mut toml::Table, directory: &Path) -> Result<(), String> {
     let is_inherited = |value: &toml::Value| value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
     let Some(package) = manifest.get_mut("package").and_then(toml::Value::as_table_mut) else { return Ok(()) };
     if !package.values().any(is_inherited) {
@@ -210,7 +213,7 @@ fn workspace_package(directory: &Path) -> Option<toml::Table> {
     })
 }
 
-fn of_pyproject(text: &str) -> Read {
+fn read_pyproject(text: &str) -> ManifestFields {
     #[derive(Deserialize)]
     struct Manifest {
         project: Package,
@@ -235,7 +238,7 @@ fn of_pyproject(text: &str) -> Read {
     #[derive(Default, Deserialize)]
     struct Tool {
         #[serde(default)]
-        doproxy: Doproxy,
+        doproxy: DoproxyTable,
     }
     let Manifest { project, tool } = toml::from_str::<Manifest>(text).map_err(|error| error.to_string())?;
     if tool.doproxy.module.is_none() {
@@ -248,7 +251,7 @@ fn of_pyproject(text: &str) -> Read {
     let license = project.license.and_then(|license| {
         license.as_str().or_else(|| license.get("text").and_then(toml::Value::as_str)).map(ToOwned::to_owned)
     });
-    let about = About {
+    let about = PackageMetadata {
         name: project.name,
         version: project.version.unwrap_or_default(),
         description: project.description,
@@ -258,7 +261,7 @@ fn of_pyproject(text: &str) -> Read {
     Ok((about, tool.doproxy, None))
 }
 
-fn of_package(text: &str) -> Read {
+fn read_package_json(text: &str) -> ManifestFields {
     #[derive(Deserialize)]
     struct Package {
         name: String,
@@ -269,7 +272,7 @@ fn of_package(text: &str) -> Read {
         license: Option<String>,
         main: Option<String>,
         #[serde(default)]
-        doproxy: Doproxy,
+        doproxy: DoproxyTable,
     }
     let Package { name, version, description, author, license, main, doproxy } =
         serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -279,7 +282,7 @@ fn of_package(text: &str) -> Read {
     let author = author.and_then(|author| {
         author.as_str().or_else(|| author.get("name").and_then(serde_json::Value::as_str)).map(ToOwned::to_owned)
     });
-    let about = About {
+    let about = PackageMetadata {
         // The part after a scope.
         name: name.rsplit('/').next().unwrap_or_default().to_owned(),
         version: version.unwrap_or_default(),
@@ -290,7 +293,7 @@ fn of_package(text: &str) -> Read {
     Ok((about, doproxy, main))
 }
 
-fn of_plugin(text: &str) -> Read {
+fn read_plugin_toml(text: &str) -> ManifestFields {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Manifest {
@@ -309,7 +312,7 @@ fn of_plugin(text: &str) -> Read {
     }
     let Plugin { name, version, description, authors, license, kind } =
         toml::from_str::<Manifest>(text).map_err(|error| error.to_string())?.plugin;
-    Ok((About { name, version, description, authors, license }, Doproxy { kind, module: None }, None))
+    Ok((PackageMetadata { name, version, description, authors, license }, DoproxyTable { kind, module: None }, None))
 }
 
 #[cfg(test)]
@@ -349,14 +352,14 @@ mod tests {
 
             assert_eq!(project.language.manifest(), file);
             assert_eq!(project.kind, PluginKind::ScalingPolicy);
-            let wanted = About {
+            let wanted = PackageMetadata {
                 name: "calm".to_owned(),
                 version: "1.2.3".to_owned(),
                 description: None,
                 authors: vec!["Ada <ada@example.com>".to_owned()],
                 license: Some("MIT".to_owned()),
             };
-            assert_eq!(project.about, wanted, "{file}");
+            assert_eq!(project.metadata, wanted, "{file}");
         }
     }
 
@@ -373,7 +376,7 @@ mod tests {
             Project::read(&member).map_err(|error| error.to_string().replace(&member.display().to_string(), "HERE"))
         };
 
-        let about = crate_with("version.workspace = true\nlicense = { workspace = true }\n").unwrap().about;
+        let about = crate_with("version.workspace = true\nlicense = { workspace = true }\n").unwrap().metadata;
         let missing = crate_with("authors.workspace = true\n").unwrap_err();
 
         assert_eq!((about.version.as_str(), about.license.as_deref()), ("1.2.3", Some("MIT")));

@@ -2,11 +2,11 @@
 
 use std::fs;
 
-use super::build::Tool;
+use super::tool::Tool;
 use super::{BuildError, Project, toolchain};
 
 pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
-    let program = toolchain::in_environment(&project.directory, "componentize-py").ok_or(BuildError::Missing {
+    let program = toolchain::in_environment(&project.directory, "componentize-py").ok_or(BuildError::MissingTool {
         tool: "componentize-py",
         remedy: "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt".to_owned(),
     })?;
@@ -23,7 +23,7 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
             .current_dir(&project.directory)
             .args(["--quiet", "--wit-path", "wit", "--world", project.kind.world()])
             // No WASI is left in it: what Python would ask of the world is answered by a trap.
-            .args(["componentize", "--stub-wasi", "--python-path", ".", &project.entry, "--output"])
+            .args(["componentize", "--stub-wasi", "--python-path", ".", &project.entry_point, "--output"])
             .arg("build/componentize-py.wasm");
         toolchain::run("componentize-py", &mut command)?;
         let component = fs::read(&module).map_err(BuildError::file(&module))?;

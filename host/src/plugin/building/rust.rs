@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use doproxy_guest_build::{GuestBuild, Toolchain};
 
-use super::build::Tool;
+use super::tool::Tool;
 use super::{BuildError, Project};
 
 pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     let toolchain = Toolchain::find()?;
     let version = toolchain.to_string();
-    let (project, name) = (project.clone(), project.about.name.clone());
+    let (project, name) = (project.clone(), project.metadata.name.clone());
     Ok(Tool::new(version, true, move || {
         let build = GuestBuild {
             directory: &project.directory,

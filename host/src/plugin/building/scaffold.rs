@@ -131,7 +131,7 @@ const fn starter(language: Language, kind: Kind) -> &'static [File] {
 }
 
 /// What is made of the contract for a language, and for a kind.
-const fn made(language: Language, kind: Kind) -> &'static [File] {
+const fn generated_bindings(language: Language, kind: Kind) -> &'static [File] {
     match (language, kind) {
         (Language::C, Kind::ScalingPolicy) => bindings!("scaling_policy"),
         (Language::C, Kind::UserDataGenerator) => bindings!("user_data_generator"),
@@ -152,7 +152,9 @@ pub fn scaffold(directory: &Path, name: &str, language: Language, kind: Kind) ->
         Kind::UserDataGenerator => USER_DATA_FIXTURES,
     };
     let mut written = Vec::new();
-    for (path, text) in [starter(language, kind), made(language, kind), fixtures, COMMON, WIT].into_iter().flatten() {
+    for (path, text) in
+        [starter(language, kind), generated_bindings(language, kind), fixtures, COMMON, WIT].into_iter().flatten()
+    {
         write(&directory.join(path), &text.replace("{{name}}", name))?;
         written.push(PathBuf::from(path));
     }
@@ -193,7 +195,10 @@ mod tests {
                 let project = Project::read(&directory).unwrap();
 
                 assert_eq!((project.language, project.kind), (language, kind));
-                assert_eq!((project.about.name.as_str(), project.about.version.as_str()), ("calm-fleet", "0.1.0"));
+                assert_eq!(
+                    (project.metadata.name.as_str(), project.metadata.version.as_str()),
+                    ("calm-fleet", "0.1.0")
+                );
                 assert!(files.contains(&PathBuf::from("wit/worlds.wit")));
                 for file in files {
                     let text = fs::read_to_string(directory.join(&file)).unwrap();
@@ -206,7 +211,7 @@ mod tests {
     #[test]
     fn bindings_for_c_are_of_the_contract_that_lies_beside_them() {
         for (kind, export) in [(Kind::ScalingPolicy, "policy@0.1.0#decide"), (Kind::UserDataGenerator, "generate")] {
-            let [_, (_, source), (name, header)] = made(Language::C, kind) else { panic!("three files") };
+            let [_, (_, source), (name, header)] = generated_bindings(Language::C, kind) else { panic!("three files") };
 
             assert!(source.contains(export) && source.contains("doproxy:plugin/log@0.1.0"), "{source}");
             assert!(header.contains(&kind.world().replace('-', "_")), "{name}: {header}");

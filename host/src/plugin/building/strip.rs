@@ -18,7 +18,7 @@ pub(super) fn strip(binary: &[u8]) -> Option<Vec<u8>> {
     let is_component = header[6] == 1;
     let mut stripped = header.to_vec();
     while let Some((&id, after)) = rest.split_first() {
-        let (length, after) = number(after)?;
+        let (length, after) = read_leb128(after)?;
         let (content, after) = after.split_at_checked(length)?;
         rest = after;
         if is_component && (id == NESTED_MODULE || id == NESTED_COMPONENT) {
@@ -33,14 +33,14 @@ pub(super) fn strip(binary: &[u8]) -> Option<Vec<u8>> {
 /// Adds a section.
 pub(super) fn section(to: &mut Vec<u8>, id: u8, content: &[u8]) {
     to.push(id);
-    push_number(to, content.len());
+    write_leb128(to, content.len());
     to.extend_from_slice(content);
 }
 
 /// Adds a custom section.
 pub(super) fn custom_section(to: &mut Vec<u8>, name: &str, content: &[u8]) {
     let mut named = Vec::with_capacity(name.len() + content.len() + 2);
-    push_number(&mut named, name.len());
+    write_leb128(&mut named, name.len());
     named.extend_from_slice(name.as_bytes());
     named.extend_from_slice(content);
     section(to, CUSTOM, &named);
@@ -48,7 +48,7 @@ pub(super) fn custom_section(to: &mut Vec<u8>, name: &str, content: &[u8]) {
 
 /// Whether a custom section is of DWARF, or says where DWARF lies.
 fn is_debug(content: &[u8]) -> bool {
-    let name = number(content).and_then(|(length, after)| after.get(..length)).unwrap_or_default();
+    let name = read_leb128(content).and_then(|(length, after)| after.get(..length)).unwrap_or_default();
     name.starts_with(b".debug")
         || name.starts_with(b"reloc..debug")
         || name == b"external_debug_info"
@@ -56,7 +56,7 @@ fn is_debug(content: &[u8]) -> bool {
 }
 
 /// An unsigned LEB128 number of 32 bits, and what comes after it.
-fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+fn read_leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0_u64;
     for (place, &byte) in bytes.iter().take(5).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * place);
@@ -67,7 +67,7 @@ fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
-fn push_number(to: &mut Vec<u8>, mut value: usize) {
+fn write_leb128(to: &mut Vec<u8>, mut value: usize) {
     loop {
         let byte = value.to_le_bytes()[0] & 0x7f;
         value >>= 7;
@@ -113,8 +113,8 @@ mod tests {
     fn numbers_read_back_as_they_were_written() {
         for value in [0, 1, 127, 128, 300, 65_535, 12_000_000] {
             let mut bytes = Vec::new();
-            push_number(&mut bytes, value);
-            assert_eq!(number(&bytes), Some((value, &[][..])));
+            write_leb128(&mut bytes, value);
+            assert_eq!(read_leb128(&bytes), Some((value, &[][..])));
         }
     }
 }

@@ -43,7 +43,7 @@ pub(super) fn run(tool: &str, command: &mut Command) -> Result<String, BuildErro
         return Ok(said(&output.stdout));
     }
     let both = [said(&output.stdout), said(&output.stderr)];
-    Err(BuildError::Tool {
+    Err(BuildError::ToolFailed {
         tool: tool.to_owned(),
         status: output.status,
         output: both.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n"),

@@ -5,8 +5,8 @@
 //! what runs in it; `confine` is what it does to itself before it reads a byte.
 
 mod child;
-mod confine;
 mod process;
+mod sandbox;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,29 +16,29 @@ use std::thread;
 use tokio::sync::Semaphore;
 
 pub use child::compile_plugin;
-pub use confine::Confinement;
+pub use sandbox::SandboxLimits;
 
-use super::artefact::{self, Answer, Compiled};
-use super::{Limit, Limits, LoadError, text};
+use super::artifact::{self, CompileOutcome, CompiledComponent};
+use super::{Limit, Limits, LoadError, sanitize};
 
 /// Makes machine code of components.
 pub(super) struct Compiler {
     /// The program whose subcommand compiles; see [`super::PluginSettings::compiler`].
     program: Option<PathBuf>,
     /// One compilation at a time: it uses several processors by itself.
-    turn: Arc<Semaphore>,
+    permit: Arc<Semaphore>,
 }
 
 impl Compiler {
     pub(super) fn new(program: Option<PathBuf>) -> Self {
-        Self { program, turn: Arc::new(Semaphore::new(1)) }
+        Self { program, permit: Arc::new(Semaphore::new(1)) }
     }
 
     /// Compiles a component within the limits.
-    pub(super) async fn compile(&self, bytes: Vec<u8>, limits: &Limits) -> Result<Compiled, LoadError> {
-        let late = || LoadError::Compiling(Limit::CompileTime(limits.compile_time));
+    pub(super) async fn compile(&self, bytes: Vec<u8>, limits: &Limits) -> Result<CompiledComponent, LoadError> {
+        let late = || LoadError::CompileLimit(Limit::CompileTimeout(limits.compile_timeout));
         // One that takes too long must not keep the others waiting without a word.
-        let turn = tokio::time::timeout(limits.compile_time, self.turn.clone().acquire_owned()).await;
+        let turn = tokio::time::timeout(limits.compile_timeout, self.permit.clone().acquire_owned()).await;
         let permit = match turn {
             Ok(Ok(permit)) => permit,
             Ok(Err(_)) => return Err(LoadError::Compile("the compiler is gone".to_owned())),
@@ -51,7 +51,7 @@ impl Compiler {
                 drop(permit);
                 compiled
             }
-            None => in_this_process(bytes, permit, &limits),
+            None => compile_in_process(bytes, permit, &limits),
         });
         match compiling.await {
             Ok(compiled) => compiled,
@@ -61,22 +61,28 @@ impl Compiler {
 }
 
 /// Compiles in a thread, which cannot be stopped: one that takes too long is left to itself, and its turn with it.
-fn in_this_process<T: Send + 'static>(bytes: Vec<u8>, turn: T, limits: &Limits) -> Result<Compiled, LoadError> {
+fn compile_in_process<T: Send + 'static>(
+    bytes: Vec<u8>,
+    turn: T,
+    limits: &Limits,
+) -> Result<CompiledComponent, LoadError> {
     let (done, waiting) = mpsc::sync_channel(1);
     thread::Builder::new().name("plugin-compiler".to_owned()).spawn(move || {
         let mut frame = Vec::new();
         let (kind, content) = child::precompile(&bytes);
-        let written = artefact::write(&mut frame, kind, &content);
+        let written = artifact::write(&mut frame, kind, &content);
         drop(turn);
         // Nobody waits for one that took too long.
         let _ = done.send(written.map(|()| frame));
     })?;
-    match waiting.recv_timeout(limits.compile_time) {
-        Ok(frame) => match artefact::read(frame?) {
-            Some(answer) => heard(answer, limits),
+    match waiting.recv_timeout(limits.compile_timeout) {
+        Ok(frame) => match artifact::read(frame?) {
+            Some(answer) => into_compiled(answer, limits),
             None => Err(LoadError::Compile("what was compiled is not whole".to_owned())),
         },
-        Err(mpsc::RecvTimeoutError::Timeout) => Err(LoadError::Compiling(Limit::CompileTime(limits.compile_time))),
+        Err(mpsc::RecvTimeoutError::Timeout) => {
+            Err(LoadError::CompileLimit(Limit::CompileTimeout(limits.compile_timeout)))
+        }
         Err(mpsc::RecvTimeoutError::Disconnected) => {
             Err(LoadError::Compile("the compiler panicked over it".to_owned()))
         }
@@ -84,10 +90,10 @@ fn in_this_process<T: Send + 'static>(bytes: Vec<u8>, turn: T, limits: &Limits) 
 }
 
 /// What a compiler answered.
-fn heard(answer: Answer, limits: &Limits) -> Result<Compiled, LoadError> {
+fn into_compiled(answer: CompileOutcome, limits: &Limits) -> Result<CompiledComponent, LoadError> {
     match answer {
-        Answer::Code(compiled) => Ok(compiled),
-        Answer::Refusal(reason) => Err(LoadError::Compile(text::line(&reason, 500))),
-        Answer::OutOfMemory => Err(LoadError::Compiling(Limit::CompileMemory(limits.compile_memory_bytes))),
+        CompileOutcome::Code(compiled) => Ok(compiled),
+        CompileOutcome::Error(reason) => Err(LoadError::Compile(sanitize::sanitize_line(&reason, 500))),
+        CompileOutcome::OutOfMemory => Err(LoadError::CompileLimit(Limit::CompileMemory(limits.compile_memory_bytes))),
     }
 }

@@ -10,33 +10,33 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 
-use super::super::artefact::{self, Compiled};
-use crate::plugin::{Limit, Limits, LoadError, text};
+use super::super::artifact::{self, CompiledComponent};
+use crate::plugin::{Limit, Limits, LoadError, sanitize};
 
 /// Most bytes of what the process says on stderr that are kept.
-const SAID: u64 = 16 * 1024;
+const MAX_STDERR_BYTES: u64 = 16 * 1024;
 
 /// Compiles `component` by the subcommand of `program`.
-pub(super) fn compile(program: &Path, component: &[u8], limits: &Limits) -> Result<Compiled, LoadError> {
+pub(super) fn compile(program: &Path, component: &[u8], limits: &Limits) -> Result<CompiledComponent, LoadError> {
     let mut child = command(program, limits)
         .spawn()
-        .map_err(|source| LoadError::Compiler { program: program.to_owned(), source })?;
-    let Heard { wrote, said, status } = converse(&mut child, component, limits)?;
+        .map_err(|source| LoadError::SpawnCompiler { program: program.to_owned(), source })?;
+    let ChildOutput { stdout: wrote, stderr: said, status } = exchange(&mut child, component, limits)?;
     for line in said.lines() {
-        tracing::debug!("plugin compiler: {}", text::line(line, 500));
+        tracing::debug!("plugin compiler: {}", sanitize::sanitize_line(line, 500));
     }
     match wrote {
-        Wrote::Frame(frame) => match artefact::read(frame) {
-            Some(answer) => super::heard(answer, limits),
-            None => Err(broken_off(status, &said, limits)),
+        StdoutResult::Frame(frame) => match artifact::read(frame) {
+            Some(answer) => super::into_compiled(answer, limits),
+            None => Err(exit_error(status, &said, limits)),
         },
-        Wrote::TooLate => Err(LoadError::Compiling(Limit::CompileTime(limits.compile_time))),
-        Wrote::TooMuch => Err(LoadError::Compiling(Limit::Artefact(limits.artefact_bytes()))),
+        StdoutResult::TimedOut => Err(LoadError::CompileLimit(Limit::CompileTimeout(limits.compile_timeout))),
+        StdoutResult::TooLarge => Err(LoadError::CompileLimit(Limit::Artifact(limits.artifact_bytes()))),
     }
 }
 
 fn command(program: &Path, limits: &Limits) -> Command {
-    let seconds = limits.compile_cpu.as_secs() + u64::from(limits.compile_cpu.subsec_nanos() > 0);
+    let seconds = limits.compile_cpu_time.as_secs() + u64::from(limits.compile_cpu_time.subsec_nanos() > 0);
     let mut command = Command::new(program);
     command
         .arg0("doproxy")
@@ -53,21 +53,21 @@ fn command(program: &Path, limits: &Limits) -> Command {
 }
 
 /// What came out of the process.
-struct Heard {
-    wrote: Wrote,
-    said: String,
+struct ChildOutput {
+    stdout: StdoutResult,
+    stderr: String,
     status: ExitStatus,
 }
 
-enum Wrote {
+enum StdoutResult {
     /// All of it, up to its end.
     Frame(Vec<u8>),
-    TooLate,
-    TooMuch,
+    TimedOut,
+    TooLarge,
 }
 
 /// Feeds the process and listens to it; in the end it is gone, whatever happened.
-fn converse(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<Heard> {
+fn exchange(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<ChildOutput> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     thread::scope(|threads| {
         let feeding = thread::Builder::new().spawn_scoped(threads, move || {
@@ -77,12 +77,12 @@ fn converse(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<
         let listening = thread::Builder::new().spawn_scoped(threads, move || {
             let mut said = Vec::new();
             if let Some(mut stderr) = stderr {
-                let _ = stderr.by_ref().take(SAID).read_to_end(&mut said);
+                let _ = stderr.by_ref().take(MAX_STDERR_BYTES).read_to_end(&mut said);
                 let _ = io::copy(&mut stderr, &mut io::sink());
             }
             String::from_utf8_lossy(&said).into_owned()
         });
-        let most = limits.artefact_bytes().saturating_add(artefact::HEADER);
+        let most = limits.artifact_bytes().saturating_add(artifact::HEADER_LEN);
         let (done, waiting) = mpsc::sync_channel(1);
         let reading = thread::Builder::new().spawn_scoped(threads, move || {
             let mut frame = Vec::new();
@@ -90,31 +90,31 @@ fn converse(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<
             let read = stdout.map_or(Ok(0), |stdout| stdout.take(one_more).read_to_end(&mut frame));
             let _ = done.send(read.map(|_| frame));
         });
-        let frame = waiting.recv_timeout(limits.compile_time).ok();
+        let frame = waiting.recv_timeout(limits.compile_timeout).ok();
         // Where it closed its stdout by itself it is ending already, and this changes nothing.
         let ended = child.kill().and_then(|()| child.wait());
         let said = listening.map(|thread| thread.join().unwrap_or_default());
         feeding?;
         reading?;
         let wrote = match frame.transpose()? {
-            None => Wrote::TooLate,
-            Some(frame) if frame.len() > most => Wrote::TooMuch,
-            Some(frame) => Wrote::Frame(frame),
+            None => StdoutResult::TimedOut,
+            Some(frame) if frame.len() > most => StdoutResult::TooLarge,
+            Some(frame) => StdoutResult::Frame(frame),
         };
-        Ok(Heard { wrote, said: said?, status: ended? })
+        Ok(ChildOutput { stdout: wrote, stderr: said?, status: ended? })
     })
 }
 
 /// Why a process ended without an answer.
-fn broken_off(status: ExitStatus, said: &str, limits: &Limits) -> LoadError {
+fn exit_error(status: ExitStatus, said: &str, limits: &Limits) -> LoadError {
     let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
     if signal == Some(Signal::SIGXCPU) {
-        return LoadError::Compiling(Limit::CompileCpu(limits.compile_cpu));
+        return LoadError::CompileLimit(Limit::CompileCpuTime(limits.compile_cpu_time));
     }
     // The words of Rust's standard library, which ends a process that way.
     if signal == Some(Signal::SIGABRT) && said.contains("memory allocation of") {
-        return LoadError::Compiling(Limit::CompileMemory(limits.compile_memory_bytes));
+        return LoadError::CompileLimit(Limit::CompileMemory(limits.compile_memory_bytes));
     }
     let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    LoadError::Compile(format!("the compiler broke off ({status}): {}", text::line(last, 300)))
+    LoadError::Compile(format!("the compiler broke off ({status}): {}", sanitize::sanitize_line(last, 300)))
 }

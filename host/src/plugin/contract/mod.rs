@@ -9,7 +9,7 @@ mod v0_1_0;
 use wasmtime::component::{InstancePre, Linker};
 use wasmtime::{Result, Store};
 
-use super::guest::Guest;
+use super::store_data::StoreData;
 use super::{CallError, Limits};
 use crate::model::{Decision, Manifest, Observation, Problem, UserDataRequest};
 
@@ -33,7 +33,7 @@ impl Version {
     }
 
     /// The version of this name.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(super) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.name() == name)
     }
 
@@ -46,7 +46,7 @@ impl Version {
 }
 
 /// Links what components may import, of every version.
-pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
+pub(super) fn add_to_linker(linker: &mut Linker<StoreData>) -> Result<()> {
     v0_1_0::add_to_linker(linker)
 }
 
@@ -56,14 +56,14 @@ pub(super) enum PolicyPre {
 }
 
 impl PolicyPre {
-    pub(super) fn new(version: Version, pre: InstancePre<Guest>) -> Result<Self> {
+    pub(super) fn new(version: Version, pre: InstancePre<StoreData>) -> Result<Self> {
         match version {
             Version::V0_1_0 => v0_1_0::Policy::new(pre).map(Self::V0_1_0),
         }
     }
 
     /// Asks a new instance what it is.
-    pub(super) async fn describe(&self, store: &mut Store<Guest>) -> Result<Manifest> {
+    pub(super) async fn describe(&self, store: &mut Store<StoreData>) -> Result<Manifest> {
         match self {
             Self::V0_1_0(policy) => policy.describe(store).await,
         }
@@ -72,7 +72,7 @@ impl PolicyPre {
     /// Has a new instance check a configuration.
     pub(super) async fn validate(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<StoreData>,
         config: &str,
     ) -> Result<std::result::Result<(), Vec<Problem>>> {
         match self {
@@ -83,7 +83,7 @@ impl PolicyPre {
     /// Asks a new instance for a decision.
     pub(super) async fn decide(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<StoreData>,
         config: &str,
         observation: &Observation,
         state: &[u8],
@@ -101,14 +101,14 @@ pub(super) enum GeneratorPre {
 }
 
 impl GeneratorPre {
-    pub(super) fn new(version: Version, pre: InstancePre<Guest>) -> Result<Self> {
+    pub(super) fn new(version: Version, pre: InstancePre<StoreData>) -> Result<Self> {
         match version {
             Version::V0_1_0 => v0_1_0::Generator::new(pre).map(Self::V0_1_0),
         }
     }
 
     /// Asks a new instance what it is.
-    pub(super) async fn describe(&self, store: &mut Store<Guest>) -> Result<Manifest> {
+    pub(super) async fn describe(&self, store: &mut Store<StoreData>) -> Result<Manifest> {
         match self {
             Self::V0_1_0(generator) => generator.describe(store).await,
         }
@@ -117,7 +117,7 @@ impl GeneratorPre {
     /// Has a new instance check a configuration.
     pub(super) async fn validate(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<StoreData>,
         config: &str,
     ) -> Result<std::result::Result<(), Vec<Problem>>> {
         match self {
@@ -128,7 +128,7 @@ impl GeneratorPre {
     /// Has a new instance write user data.
     pub(super) async fn generate(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<StoreData>,
         config: &str,
         request: &UserDataRequest,
     ) -> Result<std::result::Result<String, CallError>> {

@@ -19,7 +19,7 @@ pub(super) enum Challenge {
 
 impl Challenge {
     /// The challenge of a header that is answered best; `None` where there is none that can be.
-    pub(super) fn of<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
+    pub(super) fn from_headers<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
         let challenges: Vec<Self> = headers.filter_map(Self::parse).collect();
         let bearer = challenges.iter().find(|challenge| matches!(challenge, Self::Bearer { .. }));
         bearer.or(challenges.first()).cloned()
@@ -52,7 +52,7 @@ fn parameters(text: &str) -> Vec<(&str, String)> {
     let mut rest = text;
     while let Some((name, after)) = rest.trim_start_matches([' ', ',', '\t']).split_once('=') {
         let (value, after) = if let Some(quoted) = after.strip_prefix('"') {
-            match unquoted(quoted) {
+            match parse_quoted(quoted) {
                 Some(read) => read,
                 None => break,
             }
@@ -67,7 +67,7 @@ fn parameters(text: &str) -> Vec<(&str, String)> {
 }
 
 /// What stands before the closing quote, and what after it.
-fn unquoted(text: &str) -> Option<(String, &str)> {
+fn parse_quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();
     while let Some((at, character)) = characters.next() {
@@ -117,7 +117,7 @@ mod tests {
     fn a_token_goes_before_a_password() {
         let headers = ["Basic realm=x", r#"Bearer realm="https://a""#];
 
-        assert_eq!(Challenge::of(headers.into_iter()), bearer("https://a", None, None));
+        assert_eq!(Challenge::from_headers(headers.into_iter()), bearer("https://a", None, None));
     }
 
     proptest! {

@@ -23,22 +23,22 @@ use super::RegistryError;
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
 /// The longest that a helper may take; some ask a person first.
-const PATIENCE: Duration = Duration::from_secs(30);
+const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Most bytes of a `config.json`, and of a helper's answer.
-const MOST: u64 = 1024 * 1024;
+const MAX_BYTES: u64 = 1024 * 1024;
 
 /// Where logins are looked for. `Debug` shows no secret.
 #[derive(Clone, Default)]
 pub struct Login {
-    own: Option<Own>,
+    env_login: Option<EnvLogin>,
     config_text: Option<String>,
     config_dir: Option<PathBuf>,
 }
 
 /// A login for one registry.
 #[derive(Clone)]
-struct Own {
+struct EnvLogin {
     registry: String,
     user: String,
     password: String,
@@ -49,7 +49,7 @@ struct Own {
 pub(super) struct Credentials {
     pub(super) secret: Secret,
     /// Where they came from, for messages.
-    pub(super) from: String,
+    pub(super) source: String,
 }
 
 /// The kinds of credentials.
@@ -58,9 +58,9 @@ pub(super) enum Secret {
     /// A name and a password.
     Password { user: String, password: String },
     /// What a token service gave at the last login, in place of a password.
-    Identity(String),
+    IdentityToken(String),
     /// A token of the registry itself.
-    Token(String),
+    RegistryToken(String),
 }
 
 impl Credentials {
@@ -68,14 +68,14 @@ impl Credentials {
     pub(super) fn user(&self) -> &str {
         match &self.secret {
             Secret::Password { user, .. } => user,
-            Secret::Identity(_) | Secret::Token(_) => "the bearer of a token",
+            Secret::IdentityToken(_) | Secret::RegistryToken(_) => "the bearer of a token",
         }
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").field("from", &self.from).finish_non_exhaustive()
+        f.debug_struct("Credentials").field("from", &self.source).finish_non_exhaustive()
     }
 }
 
@@ -106,20 +106,20 @@ struct Auth {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Helped {
+struct HelperResponse {
     username: String,
     secret: String,
 }
 
 impl Login {
     /// That of the environment of this process.
-    pub fn of_process() -> Self {
+    pub fn from_env() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let path = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
         Self {
-            own: text("DOPROXY_REGISTRY").and_then(|registry| {
+            env_login: text("DOPROXY_REGISTRY").and_then(|registry| {
                 let user = text("DOPROXY_REGISTRY_USERNAME")?;
-                Some(Own { registry, user, password: text("DOPROXY_REGISTRY_PASSWORD")? })
+                Some(EnvLogin { registry, user, password: text("DOPROXY_REGISTRY_PASSWORD")? })
             }),
             config_text: text("DOCKER_AUTH_CONFIG"),
             config_dir: path("DOCKER_CONFIG").or_else(|| path("HOME").map(|home| home.join(".docker"))),
@@ -128,15 +128,16 @@ impl Login {
 
     /// One for a registry, whatever the environment says.
     pub fn with_password(registry: &str, user: &str, password: &str) -> Self {
-        let own = Own { registry: registry.to_owned(), user: user.to_owned(), password: password.to_owned() };
-        Self { own: Some(own), ..Self::default() }
+        let own = EnvLogin { registry: registry.to_owned(), user: user.to_owned(), password: password.to_owned() };
+        Self { env_login: Some(own), ..Self::default() }
     }
 
     /// The login for a registry, where there is one.
     pub(super) async fn find(&self, registry: &str) -> Result<Option<Credentials>, RegistryError> {
-        if let Some(own) = self.own.as_ref().filter(|own| server(&own.registry) == server(registry)) {
+        if let Some(own) = self.env_login.as_ref().filter(|own| server_of_key(&own.registry) == server_of_key(registry))
+        {
             let secret = Secret::Password { user: own.user.clone(), password: own.password.clone() };
-            return Ok(Some(Credentials { secret, from: "DOPROXY_REGISTRY_USERNAME".to_owned() }));
+            return Ok(Some(Credentials { secret, source: "DOPROXY_REGISTRY_USERNAME".to_owned() }));
         }
         if let Some(text) = &self.config_text {
             let variable = Path::new("DOCKER_AUTH_CONFIG");
@@ -152,7 +153,7 @@ impl Login {
 
 /// The file's text; `None` where there is no file.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, RegistryError> {
-    let unreadable = |reason: String| RegistryError::Logins { path: path.to_owned(), reason };
+    let unreadable = |reason: String| RegistryError::InvalidLoginFile { path: path.to_owned(), reason };
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
@@ -161,16 +162,16 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, RegistryError> {
         Err(error) => return Err(unreadable(error.to_string())),
     };
     let mut text = Vec::new();
-    file.take(MOST + 1).read_to_end(&mut text).map_err(|error| unreadable(error.to_string()))?;
-    if text.len() as u64 > MOST {
-        return Err(unreadable(format!("it is larger than {MOST} bytes")));
+    file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(|error| unreadable(error.to_string()))?;
+    if text.len() as u64 > MAX_BYTES {
+        return Err(unreadable(format!("it is larger than {MAX_BYTES} bytes")));
     }
     Ok(Some(text))
 }
 
 fn parse(text: &[u8], path: &Path) -> Result<DockerConfig, RegistryError> {
     // Not serde's own words, which may quote what stands there.
-    serde_json::from_slice(text).map_err(|error| RegistryError::Logins {
+    serde_json::from_slice(text).map_err(|error| RegistryError::InvalidLoginFile {
         path: path.to_owned(),
         reason: format!("it is not as Docker writes it, near line {} column {}", error.line(), error.column()),
     })
@@ -178,21 +179,21 @@ fn parse(text: &[u8], path: &Path) -> Result<DockerConfig, RegistryError> {
 
 impl DockerConfig {
     async fn find(&self, registry: &str, path: &Path) -> Result<Option<Credentials>, RegistryError> {
-        let wanted = server(registry);
-        let named = self.cred_helpers.iter().find(|(key, _)| server(key) == wanted).map(|(_, helper)| helper);
+        let wanted = server_of_key(registry);
+        let named = self.cred_helpers.iter().find(|(key, _)| server_of_key(key) == wanted).map(|(_, helper)| helper);
         if let Some(helper) = named.or(self.creds_store.as_ref().filter(|name| !name.is_empty())) {
-            return ask(helper, registry).await;
+            return run_helper(helper, registry).await;
         }
-        let Some(auth) = self.auths.iter().find(|(key, _)| server(key) == wanted).map(|(_, auth)| auth) else {
+        let Some(auth) = self.auths.iter().find(|(key, _)| server_of_key(key) == wanted).map(|(_, auth)| auth) else {
             return Ok(None);
         };
         let from = path.display().to_string();
-        let secret = auth.secret().map_err(|reason| RegistryError::Login {
+        let secret = auth.secret().map_err(|reason| RegistryError::InvalidLogin {
             registry: registry.to_owned(),
-            source_of: from.clone(),
+            login_source: from.clone(),
             reason: reason.to_owned(),
         })?;
-        Ok(secret.map(|secret| Credentials { secret, from }))
+        Ok(secret.map(|secret| Credentials { secret, source: from }))
     }
 }
 
@@ -200,10 +201,10 @@ impl Auth {
     fn secret(&self) -> Result<Option<Secret>, &'static str> {
         let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         if let Some(token) = given(&self.registrytoken) {
-            return Ok(Some(Secret::Token(token)));
+            return Ok(Some(Secret::RegistryToken(token)));
         }
         if let Some(token) = given(&self.identitytoken) {
-            return Ok(Some(Secret::Identity(token)));
+            return Ok(Some(Secret::IdentityToken(token)));
         }
         if let Some(auth) = given(&self.auth) {
             let decoded = BASE64_STANDARD.decode(auth.trim()).ok().and_then(|bytes| String::from_utf8(bytes).ok());
@@ -218,12 +219,12 @@ impl Auth {
 }
 
 /// Asks a credential helper, as Docker does: <https://github.com/docker/docker-credential-helpers>.
-async fn ask(helper: &str, registry: &str) -> Result<Option<Credentials>, RegistryError> {
+async fn run_helper(helper: &str, registry: &str) -> Result<Option<Credentials>, RegistryError> {
     let program = format!("docker-credential-{helper}");
-    let failed = |reason: String| RegistryError::Login {
+    let failed = |reason: String| RegistryError::InvalidLogin {
         registry: registry.to_owned(),
-        source_of: program.clone(),
-        reason: crate::plugin::text::line(&reason, 300),
+        login_source: program.clone(),
+        reason: crate::plugin::sanitize::sanitize_line(&reason, 300),
     };
     if !helper.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
         return Err(failed("it is no name of a credential helper".to_owned()));
@@ -240,32 +241,32 @@ async fn ask(helper: &str, registry: &str) -> Result<Option<Credentials>, Regist
             .kill_on_drop(true)
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
-            let asked = if server(registry) == server(DOCKER_HUB) { DOCKER_HUB } else { registry };
+            let asked = if server_of_key(registry) == server_of_key(DOCKER_HUB) { DOCKER_HUB } else { registry };
             // One that knows its answer without reading is done already.
             let _ = stdin.write_all(asked.as_bytes()).await;
         }
         child.wait_with_output().await
     };
-    let output = tokio::time::timeout(PATIENCE, exchange)
+    let output = tokio::time::timeout(HELPER_TIMEOUT, exchange)
         .await
-        .map_err(|_| failed(format!("it gave no answer within {PATIENCE:?}")))?
+        .map_err(|_| failed(format!("it gave no answer within {HELPER_TIMEOUT:?}")))?
         .map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stdout);
         // The protocol's only way to say that there is none.
         return if said.contains("credentials not found") { Ok(None) } else { Err(failed(said.into_owned())) };
     }
-    let Helped { username, secret } =
+    let HelperResponse { username, secret } =
         serde_json::from_slice(&output.stdout).map_err(|_| failed("its answer is not the protocol's".to_owned()))?;
     let secret = match username.as_str() {
-        "<token>" => Secret::Identity(secret),
+        "<token>" => Secret::IdentityToken(secret),
         _ => Secret::Password { user: username, password: secret },
     };
-    Ok(Some(Credentials { secret, from: program }))
+    Ok(Some(Credentials { secret, source: program }))
 }
 
 /// The host and port of a key, however Docker wrote it: with a scheme, with a path.
-fn server(key: &str) -> &str {
+fn server_of_key(key: &str) -> &str {
     let host = key.split_once("://").map_or(key, |(_, rest)| rest);
     match host.split('/').next().unwrap_or_default() {
         "index.docker.io" | "registry-1.docker.io" => "docker.io",
@@ -304,8 +305,8 @@ mod tests {
 
         assert!(found(&login, "docker.io").await == password("hub", "pw:with"));
         assert!(found(&login, "registry.example.com").await == password("me", "secret"));
-        assert!(found(&login, "127.0.0.1:5000").await == Some(Secret::Identity("id".to_owned())));
-        assert!(found(&login, "other.example").await == Some(Secret::Token("bearer".to_owned())));
+        assert!(found(&login, "127.0.0.1:5000").await == Some(Secret::IdentityToken("id".to_owned())));
+        assert!(found(&login, "other.example").await == Some(Secret::RegistryToken("bearer".to_owned())));
         for without in ["empty.example", "127.0.0.1:5001", "registry.example.com.example"] {
             assert!(found(&login, without).await.is_none(), "{without}");
         }
@@ -314,7 +315,7 @@ mod tests {
     #[tokio::test]
     async fn the_own_login_goes_first_and_to_its_registry_alone() {
         let mut login = with_config(r#"{"auths": {"registry.example.com": {"username": "docker", "password": "x"}}}"#);
-        login.own = Login::with_password("registry.example.com", "own", "y").own;
+        login.env_login = Login::with_password("registry.example.com", "own", "y").env_login;
 
         assert!(found(&login, "registry.example.com").await == password("own", "y"));
         assert!(found(&login, "quay.example.com").await.is_none());

@@ -20,7 +20,7 @@ pub enum RegistryError {
     },
     /// The registry has a fault of its own (5xx), or too many requests (429). It may pass.
     #[error("{doing}: the registry has a fault: {reason}")]
-    Faulty {
+    ServerError {
         /// The request.
         doing: String,
         /// Its words.
@@ -28,7 +28,7 @@ pub enum RegistryError {
     },
     /// The registry says no. Final.
     #[error("{doing}: the registry refuses it: {reason}")]
-    Refused {
+    Rejected {
         /// The request.
         doing: String,
         /// Its words.
@@ -36,7 +36,7 @@ pub enum RegistryError {
     },
     /// There is nothing of that name, or nothing that this user may see. Final.
     #[error("{what} is not there; many registries say so as well of what one may not read")]
-    Missing {
+    NotFound {
         /// What was asked for.
         what: String,
     },
@@ -44,37 +44,37 @@ pub enum RegistryError {
     #[error(
         "{registry} wants a login, and there is none: run `docker login {registry}`, or set DOPROXY_REGISTRY={registry}, DOPROXY_REGISTRY_USERNAME and DOPROXY_REGISTRY_PASSWORD"
     )]
-    LoginNeeded {
+    LoginRequired {
         /// The registry.
         registry: String,
     },
     /// It knows who is asking, and does not let them. Final.
     #[error(
-        "{registry} does not let {user} do this with the login from {source_of}; it is wrong, has run out, or lacks the right to {right}"
+        "{registry} does not let {user} do this with the login from {login_source}; it is wrong, has run out, or lacks the right to {permission}"
     )]
-    LoginRefused {
+    LoginRejected {
         /// The registry.
         registry: String,
         /// The user, as the login names it.
         user: String,
         /// Where the login came from.
-        source_of: String,
+        login_source: String,
         /// What it was for.
-        right: &'static str,
+        permission: &'static str,
     },
     /// A login is kept somewhere and cannot be read. Final.
-    #[error("the login of {registry} in {source_of} cannot be used: {reason}")]
-    Login {
+    #[error("the login of {registry} in {login_source} cannot be used: {reason}")]
+    InvalidLogin {
         /// The registry.
         registry: String,
         /// Where it is kept.
-        source_of: String,
+        login_source: String,
         /// Why not.
         reason: String,
     },
     /// A file of logins cannot be read. Final.
     #[error("the logins in {} cannot be read: {reason}", .path.display())]
-    Logins {
+    InvalidLoginFile {
         /// The file.
         path: PathBuf,
         /// Why not.
@@ -84,7 +84,7 @@ pub enum RegistryError {
     #[error(
         "{registry} sends on to {to}, which is plain http to another machine; only a registry on this machine may do without https"
     )]
-    NotEncrypted {
+    InsecureRedirect {
         /// The registry.
         registry: String,
         /// The other address.
@@ -92,7 +92,7 @@ pub enum RegistryError {
     },
     /// Its answer is none of a registry's. Final.
     #[error("{doing}: the answer is not a registry's: {reason}")]
-    Nonsense {
+    UnexpectedResponse {
         /// The request.
         doing: String,
         /// What is wrong.
@@ -108,36 +108,42 @@ pub enum RegistryError {
     },
     /// The bytes are others than those that were asked for. Final.
     #[error(
-        "{what} is not what the registry says it is: it should be {wanted} and is {is}; it was damaged or tampered with, there or on the way"
+        "{what} is not what the registry says it is: it should be {expected} and is {actual}; it was damaged or tampered with, there or on the way"
     )]
-    OtherContent {
+    DigestMismatch {
         /// What.
         what: String,
         /// What it should be.
-        wanted: Digest,
+        expected: Digest,
         /// What it is.
-        is: Digest,
+        actual: Digest,
     },
     /// It is shorter or longer than its manifest says. Final.
-    #[error("{what} has {is} bytes, and its manifest says {wanted}; it was damaged or tampered with")]
-    OtherSize {
+    #[error("{what} has {actual} bytes, and its manifest says {expected}; it was damaged or tampered with")]
+    SizeMismatch {
         /// What.
         what: String,
         /// Bytes that the manifest says.
-        wanted: u64,
+        expected: u64,
         /// Bytes that there are.
-        is: u64,
+        actual: u64,
     },
 }
 
 impl RegistryError {
     /// Whether it may be otherwise in a moment.
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unreachable { .. } | Self::Faulty { .. })
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::ServerError { .. })
     }
 
     /// Whether it is about what the user wrote or has, and not about how things went.
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::LoginNeeded { .. } | Self::LoginRefused { .. } | Self::Login { .. } | Self::Logins { .. })
+        matches!(
+            self,
+            Self::LoginRequired { .. }
+                | Self::LoginRejected { .. }
+                | Self::InvalidLogin { .. }
+                | Self::InvalidLoginFile { .. }
+        )
     }
 }

@@ -21,7 +21,7 @@ const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 const WASM: &str = "application/wasm";
 
 /// What was in use before the standard: by Spin, Krustlet, and the first versions of several tools.
-const LEGACY: [&str; 4] = [
+const LEGACY_TYPES: [&str; 4] = [
     "application/vnd.wasm.content.layer.v1+wasm",
     "application/vnd.wasm.config.v1+json",
     "application/vnd.module.wasm.content.layer.v1+wasm",
@@ -29,7 +29,7 @@ const LEGACY: [&str; 4] = [
 ];
 
 /// What Docker called its manifests before there was a standard.
-const DOCKER: &str = "application/vnd.docker.";
+const DOCKER_PREFIX: &str = "application/vnd.docker.";
 
 /// Points to something by its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,14 +94,14 @@ pub enum NotAPlugin {
     )]
     Legacy(String),
     /// It is something else, such as an image of a container.
-    #[error("it is no WebAssembly artifact: its {part} is {is}, and a plugin's is {wanted}")]
+    #[error("it is no WebAssembly artifact: its {part} is {actual}, and a plugin's is {expected}")]
     Other {
         /// The part that tells.
         part: &'static str,
         /// Its media type.
-        is: String,
+        actual: String,
         /// What it should be.
-        wanted: &'static str,
+        expected: &'static str,
     },
     /// A component is one layer.
     #[error("it has {0} layers, and a plugin has one")]
@@ -177,14 +177,14 @@ pub(in crate::plugin) fn component_layer(manifest: &[u8]) -> Result<Descriptor, 
         return Err(NotAPlugin::Index);
     }
     let other = |part, is: &str, wanted| match is {
-        is if LEGACY.contains(&is) => NotAPlugin::Legacy(is.to_owned()),
-        is => NotAPlugin::Other { part, is: crate::plugin::text::line(is, 200), wanted },
+        is if LEGACY_TYPES.contains(&is) => NotAPlugin::Legacy(is.to_owned()),
+        is => NotAPlugin::Other { part, actual: crate::plugin::sanitize::sanitize_line(is, 200), expected: wanted },
     };
     if media_type != MANIFEST {
         return Err(other("manifest", media_type, MANIFEST));
     }
     let manifest: Manifest = serde_json::from_value(value).map_err(unreadable)?;
-    if let Some(legacy) = manifest.layers.iter().find(|layer| LEGACY.contains(&layer.media_type.as_str())) {
+    if let Some(legacy) = manifest.layers.iter().find(|layer| LEGACY_TYPES.contains(&layer.media_type.as_str())) {
         return Err(NotAPlugin::Legacy(legacy.media_type.clone()));
     }
     if manifest.config.media_type != WASM_CONFIG {
@@ -200,12 +200,12 @@ pub(in crate::plugin) fn component_layer(manifest: &[u8]) -> Result<Descriptor, 
 }
 
 /// The media types that are asked for: what is none of a plugin is asked for too, to be able to say what it is.
-pub(in crate::plugin) fn accepted() -> String {
+pub(in crate::plugin) fn accept_header() -> String {
     [
         MANIFEST,
         INDEX,
-        &format!("{DOCKER}distribution.manifest.v2+json"),
-        &format!("{DOCKER}distribution.manifest.list.v2+json"),
+        &format!("{DOCKER_PREFIX}distribution.manifest.v2+json"),
+        &format!("{DOCKER_PREFIX}distribution.manifest.list.v2+json"),
     ]
     .join(", ")
 }

@@ -9,16 +9,16 @@
 //! names, and brings a second implementation of cryptography that needs a C compiler.
 
 mod challenge;
+mod client;
 mod credentials;
 mod error;
 pub(super) mod manifest;
 pub(super) mod reference;
 mod registry;
-mod session;
 
+pub(super) use client::Access;
 pub use credentials::Login;
 pub use error::RegistryError;
 pub use manifest::NotAPlugin;
 pub use reference::{InvalidOciReference, OciReference, SCHEME};
 pub(super) use registry::Registry;
-pub(super) use session::Access;

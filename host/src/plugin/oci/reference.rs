@@ -14,10 +14,10 @@ use crate::plugin::digest::Digest;
 pub const SCHEME: &str = "oci://";
 
 /// Most characters of the name of a repository.
-const REPOSITORY: usize = 255;
+const MAX_REPOSITORY_LEN: usize = 255;
 
 /// Most characters of a tag.
-const TAG: usize = 128;
+const MAX_TAG_LEN: usize = 128;
 
 /// A plugin in a registry. It has a tag, a digest, or both; where it has both, the tag is for people alone.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -119,7 +119,7 @@ impl OciReference {
 
     /// The same with this digest in place of its own.
     #[must_use]
-    pub fn at(&self, digest: Digest) -> Self {
+    pub fn with_digest(&self, digest: Digest) -> Self {
         Self { digest: Some(digest), ..self.clone() }
     }
 
@@ -135,7 +135,7 @@ impl FromStr for OciReference {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.parse()? {
             crate::plugin::Reference::Oci(reference) => Ok(*reference),
-            _ => Err(crate::plugin::InvalidReference::not_in_a_registry(text)),
+            _ => Err(crate::plugin::InvalidReference::not_oci(text)),
         }
     }
 }
@@ -171,7 +171,7 @@ fn check_registry(text: &str) -> Result<(), InvalidOciReference> {
     let (host, port) = host_and_port(text);
     // As it stands in a URL: what a URL parser would change is no host name.
     let is_host = match Host::parse(host) {
-        Ok(Host::Domain(name)) => name == host && name.bytes().all(is_of_a_host),
+        Ok(Host::Domain(name)) => name == host && name.bytes().all(is_host_char),
         Ok(other) => other.to_string() == host,
         Err(_) => false,
     };
@@ -189,16 +189,16 @@ fn check_registry(text: &str) -> Result<(), InvalidOciReference> {
     Ok(())
 }
 
-fn is_of_a_host(byte: u8) -> bool {
+fn is_host_char(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-')
 }
 
 fn is_repository(text: &str) -> bool {
-    text.len() <= REPOSITORY && text.split('/').all(is_part)
+    text.len() <= MAX_REPOSITORY_LEN && text.split('/').all(is_path_component)
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
-fn is_part(text: &str) -> bool {
+fn is_path_component(text: &str) -> bool {
     let is_inner = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
     let is_separator = |text: &str| matches!(text, "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
     text.starts_with(is_inner) && text.ends_with(is_inner) && text.split(is_inner).all(is_separator)
@@ -206,7 +206,7 @@ fn is_part(text: &str) -> bool {
 
 fn is_tag(text: &str) -> bool {
     let is_inner = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    text.len() <= TAG
+    text.len() <= MAX_TAG_LEN
         && text.starts_with(is_inner)
         && text.chars().all(|character| is_inner(character) || matches!(character, '.' | '-'))
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use reqwest::header::LOCATION;
 use reqwest::{Method, StatusCode};
 
+use super::client::{Access, RegistryClient, Request};
 use super::manifest::{self, Descriptor, INDEX, Index, MANIFEST};
-use super::session::{Access, Request, Session};
 use super::{Login, OciReference, RegistryError};
 use crate::plugin::digest::Digest;
 
@@ -15,11 +15,11 @@ use crate::plugin::digest::Digest;
 const MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The pauses before a request is repeated after a fault that may pass.
-const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
+const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 
 /// One repository.
 pub(in crate::plugin) struct Registry {
-    session: Session,
+    client: RegistryClient,
     name: String,
 }
 
@@ -30,19 +30,19 @@ impl Registry {
         access: Access,
         login: &Login,
     ) -> Result<Self, RegistryError> {
-        Ok(Self { session: Session::open(reference, access, login).await?, name: reference.name() })
+        Ok(Self { client: RegistryClient::open(reference, access, login).await?, name: reference.name() })
     }
 
     /// The manifest under a tag or a digest; `None` where there is none.
     pub(in crate::plugin) async fn manifest(&mut self, version: &str) -> Result<Option<Vec<u8>>, RegistryError> {
         let what = format!("{}:{version}", self.name);
-        let bytes = match self.get(&format!("manifests/{version}"), &manifest::accepted(), &what, MANIFEST_BYTES).await
-        {
-            Err(RegistryError::Missing { .. }) => return Ok(None),
-            bytes => bytes?,
-        };
+        let bytes =
+            match self.get(&format!("manifests/{version}"), &manifest::accept_header(), &what, MANIFEST_BYTES).await {
+                Err(RegistryError::NotFound { .. }) => return Ok(None),
+                bytes => bytes?,
+            };
         if let Ok(wanted) = version.parse::<Digest>() {
-            is_what_was_asked_for(&bytes, wanted, &what)?;
+            verify_digest(&bytes, wanted, &what)?;
         }
         Ok(Some(bytes))
     }
@@ -60,10 +60,10 @@ impl Registry {
         // One byte more tells a blob that is longer than its descriptor says.
         let bytes =
             self.get(&format!("blobs/{}", descriptor.digest), "*/*", what, descriptor.size.saturating_add(1)).await?;
-        is_what_was_asked_for(&bytes, descriptor.digest, what)?;
+        verify_digest(&bytes, descriptor.digest, what)?;
         match bytes.len() as u64 {
             is if is == descriptor.size => Ok(bytes),
-            is => Err(RegistryError::OtherSize { what: what.to_owned(), wanted: descriptor.size, is }),
+            is => Err(RegistryError::SizeMismatch { what: what.to_owned(), expected: descriptor.size, actual: is }),
         }
     }
 
@@ -76,14 +76,16 @@ impl Registry {
     ) -> Result<Vec<Descriptor>, RegistryError> {
         let what = format!("the list of what refers to {}@{digest}", self.name);
         let listed = match self.get(&format!("referrers/{digest}"), INDEX, &what, MANIFEST_BYTES).await {
-            Err(RegistryError::Missing { .. } | RegistryError::Refused { .. }) => {
+            Err(RegistryError::NotFound { .. } | RegistryError::Rejected { .. }) => {
                 self.manifest(&format!("sha256-{}", digest.hex())).await?
             }
             listed => Some(listed?),
         };
         let Some(listed) = listed else { return Ok(Vec::new()) };
-        let index: Index = serde_json::from_slice(&listed)
-            .map_err(|error| RegistryError::Nonsense { doing: format!("reading {what}"), reason: error.to_string() })?;
+        let index: Index = serde_json::from_slice(&listed).map_err(|error| RegistryError::UnexpectedResponse {
+            doing: format!("reading {what}"),
+            reason: error.to_string(),
+        })?;
         Ok(index.manifests.into_iter().filter(|one| one.artifact_type.as_deref() == Some(artifact_type)).collect())
     }
 
@@ -91,12 +93,12 @@ impl Registry {
     pub(in crate::plugin) async fn put_blob(&mut self, content: &[u8], what: &str) -> Result<(), RegistryError> {
         let doing = &format!("pushing {what}");
         let digest = Digest::of(content);
-        let url = self.session.url(&format!("blobs/{digest}"))?;
+        let url = self.client.url(&format!("blobs/{digest}"))?;
         let looked = Request { method: Method::HEAD, url, accept: None, body: None, doing };
-        if self.session.send(&looked).await?.status() == StatusCode::OK {
+        if self.client.send(&looked).await?.status() == StatusCode::OK {
             return Ok(());
         }
-        let url = self.session.url("blobs/uploads/")?;
+        let url = self.client.url("blobs/uploads/")?;
         let begun = Request {
             method: Method::POST,
             url: url.clone(),
@@ -104,16 +106,16 @@ impl Registry {
             body: Some(("application/octet-stream", b"")),
             doing,
         };
-        let answer = self.session.send(&begun).await?;
+        let answer = self.client.send(&begun).await?;
         if answer.status() != StatusCode::ACCEPTED {
-            return Err(self.session.refusal(answer, what, doing).await);
+            return Err(self.client.response_error(answer, what, doing).await);
         }
         let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok()).map(str::to_owned);
-        let location = location.ok_or_else(|| RegistryError::Nonsense {
+        let location = location.ok_or_else(|| RegistryError::UnexpectedResponse {
             doing: doing.clone(),
             reason: "it does not say where to".to_owned(),
         })?;
-        let mut url = self.session.named(&url, &location, doing)?;
+        let mut url = self.client.resolve_location(&url, &location, doing)?;
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
         let sent = Request {
             method: Method::PUT,
@@ -122,10 +124,10 @@ impl Registry {
             body: Some(("application/octet-stream", content)),
             doing,
         };
-        let answer = self.session.send(&sent).await?;
+        let answer = self.client.send(&sent).await?;
         match answer.status() {
             StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
-            _ => Err(self.session.refusal(answer, what, doing).await),
+            _ => Err(self.client.response_error(answer, what, doing).await),
         }
     }
 
@@ -133,16 +135,16 @@ impl Registry {
     pub(in crate::plugin) async fn put_manifest(&mut self, tag: &str, content: &[u8]) -> Result<(), RegistryError> {
         let what = format!("{}:{tag}", self.name);
         let doing = &format!("pushing {what}");
-        let url = self.session.url(&format!("manifests/{tag}"))?;
+        let url = self.client.url(&format!("manifests/{tag}"))?;
         let sent = Request { method: Method::PUT, url, accept: None, body: Some((MANIFEST, content)), doing };
-        let answer = self.session.send(&sent).await?;
+        let answer = self.client.send(&sent).await?;
         if answer.status() != StatusCode::CREATED {
-            return Err(self.session.refusal(answer, &what, doing).await);
+            return Err(self.client.response_error(answer, &what, doing).await);
         }
         let kept = answer.headers().get("docker-content-digest").and_then(|digest| digest.to_str().ok());
         match kept.and_then(|kept| kept.parse::<Digest>().ok()) {
             Some(is) if is != Digest::of(content) => {
-                Err(RegistryError::OtherContent { what, wanted: Digest::of(content), is })
+                Err(RegistryError::DigestMismatch { what, expected: Digest::of(content), actual: is })
             }
             _ => Ok(()),
         }
@@ -150,10 +152,10 @@ impl Registry {
 
     /// Reads something, again and again where a fault may pass.
     async fn get(&mut self, path: &str, accept: &str, what: &str, most: u64) -> Result<Vec<u8>, RegistryError> {
-        let mut pauses = PAUSES.iter();
+        let mut pauses = RETRY_DELAYS.iter();
         loop {
             match self.get_once(path, accept, what, most).await {
-                Err(error) if error.is_passing() => match pauses.next() {
+                Err(error) if error.is_transient() => match pauses.next() {
                     Some(pause) => {
                         tracing::debug!("{error}; once more in {pause:?}");
                         tokio::time::sleep(*pause).await;
@@ -167,19 +169,19 @@ impl Registry {
 
     async fn get_once(&mut self, path: &str, accept: &str, what: &str, most: u64) -> Result<Vec<u8>, RegistryError> {
         let doing = &format!("pulling {what}");
-        let url = self.session.url(path)?;
+        let url = self.client.url(path)?;
         let asked = Request { method: Method::GET, url, accept: Some(accept), body: None, doing };
-        let answer = self.session.send(&asked).await?;
+        let answer = self.client.send(&asked).await?;
         match answer.status() {
-            StatusCode::OK => self.session.read(answer, most, doing).await,
-            _ => Err(self.session.refusal(answer, what, doing).await),
+            StatusCode::OK => self.client.read(answer, most, doing).await,
+            _ => Err(self.client.response_error(answer, what, doing).await),
         }
     }
 }
 
-fn is_what_was_asked_for(bytes: &[u8], wanted: Digest, what: &str) -> Result<(), RegistryError> {
+fn verify_digest(bytes: &[u8], wanted: Digest, what: &str) -> Result<(), RegistryError> {
     match Digest::of(bytes) {
         is if is == wanted => Ok(()),
-        is => Err(RegistryError::OtherContent { what: what.to_owned(), wanted, is }),
+        is => Err(RegistryError::DigestMismatch { what: what.to_owned(), expected: wanted, actual: is }),
     }
 }

@@ -15,11 +15,11 @@ use p256::pkcs8::{
     DecodePrivateKey as _, DecodePublicKey as _, EncodePrivateKey as _, EncodePublicKey as _, LineEnding,
 };
 
-use super::Flaw;
+use super::SignatureError;
 use crate::plugin::digest::Digest;
 
 /// Most bytes of a file with a key.
-const MOST: u64 = 16 * 1024;
+const MAX_FILE_BYTES: u64 = 16 * 1024;
 
 /// What is wrong with a key.
 #[derive(Debug, thiserror::Error)]
@@ -33,18 +33,18 @@ pub enum KeyError {
         source: io::Error,
     },
     /// It is something else.
-    #[error("{place} is no {wanted} of P-256 in PEM: {reason}; `doproxy plugin keygen` makes a pair")]
-    NoKey {
+    #[error("{location} is no {expected} of P-256 in PEM: {reason}; `doproxy plugin keygen` makes a pair")]
+    InvalidKey {
         /// The file, or where the text stands.
-        place: String,
+        location: String,
         /// What was wanted.
-        wanted: &'static str,
+        expected: &'static str,
         /// What is wrong with it.
         reason: String,
     },
     /// Others can read it.
     #[error("the private key {path} can be read by others (mode {mode:03o}): `chmod 600 {path}`, and make a new pair if they may have", path = .path.display())]
-    Readable {
+    InsecurePermissions {
         /// The file.
         path: PathBuf,
         /// Its mode.
@@ -73,14 +73,15 @@ impl PrivateKey {
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let (text, mode) = read(path)?;
         if mode & 0o077 != 0 {
-            return Err(KeyError::Readable { path: path.to_owned(), mode: mode & 0o777 });
+            return Err(KeyError::InsecurePermissions { path: path.to_owned(), mode: mode & 0o777 });
         }
         Self::from_pem(&text, &path.display().to_string())
     }
 
     /// Reads it from text; `place` is where that stands.
     pub fn from_pem(text: &str, place: &str) -> Result<Self, KeyError> {
-        let no_key = |reason: String| KeyError::NoKey { place: place.to_owned(), wanted: "private key", reason };
+        let no_key =
+            |reason: String| KeyError::InvalidKey { location: place.to_owned(), expected: "private key", reason };
         let text = text.trim();
         if text.contains("ENCRYPTED") {
             return Err(no_key(
@@ -102,8 +103,11 @@ impl PrivateKey {
 
     /// Writes the pair: `path` with mode 0600, and the public half to `public`. Neither may be there.
     pub fn write_pair(&self, path: &Path, public: &Path) -> Result<(), KeyError> {
-        let no_key =
-            |reason: String| KeyError::NoKey { place: path.display().to_string(), wanted: "private key", reason };
+        let no_key = |reason: String| KeyError::InvalidKey {
+            location: path.display().to_string(),
+            expected: "private key",
+            reason,
+        };
         let pem = SecretKey::from(&self.0).to_pkcs8_pem(LineEnding::LF).map_err(|error| no_key(error.to_string()))?;
         if public.exists() {
             return Err(KeyError::Exists(public.to_owned()));
@@ -127,7 +131,8 @@ impl PublicKey {
 
     /// Reads it from text; `place` is where that stands.
     pub fn from_pem(text: &str, place: &str) -> Result<Self, KeyError> {
-        let no_key = |reason: String| KeyError::NoKey { place: place.to_owned(), wanted: "public key", reason };
+        let no_key =
+            |reason: String| KeyError::InvalidKey { location: place.to_owned(), expected: "public key", reason };
         if text.contains("PRIVATE KEY") {
             return Err(no_key("it is a private key; name its public half".to_owned()));
         }
@@ -141,27 +146,27 @@ impl PublicKey {
     }
 
     /// What to call it where there is no room for the whole: the first 16 digits of the SHA-256 of its DER form.
-    pub fn short(&self) -> String {
+    pub fn fingerprint(&self) -> String {
         let der = self.0.to_public_key_der().map(|der| der.as_bytes().to_vec()).unwrap_or_default();
         Digest::of(&der).hex().chars().take(16).collect()
     }
 
     /// Whether `signature` (DER) is of `bytes` and by this key.
-    pub(super) fn check(&self, bytes: &[u8], signature: &[u8]) -> Result<(), Flaw> {
-        let signature = DerSignature::from_bytes(signature).map_err(|_| Flaw::NotByThisKey)?;
-        self.0.verify(bytes, &signature).map_err(|_| Flaw::NotByThisKey)
+    pub(super) fn verify(&self, bytes: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
+        let signature = DerSignature::from_bytes(signature).map_err(|_| SignatureError::KeyMismatch)?;
+        self.0.verify(bytes, &signature).map_err(|_| SignatureError::KeyMismatch)
     }
 }
 
 impl fmt::Debug for PrivateKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PrivateKey(of {})", self.public().short())
+        write!(f, "PrivateKey(of {})", self.public().fingerprint())
     }
 }
 
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PublicKey({})", self.short())
+        write!(f, "PublicKey({})", self.fingerprint())
     }
 }
 
@@ -172,7 +177,7 @@ fn read(path: &Path) -> Result<(String, u32), KeyError> {
         OpenOptions::new().read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path).map_err(failed)?;
     let mode = file.metadata().map_err(failed)?.mode();
     let mut text = String::new();
-    file.take(MOST).read_to_string(&mut text).map_err(failed)?;
+    file.take(MAX_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
     Ok((text, mode))
 }
 

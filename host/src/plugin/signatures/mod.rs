@@ -5,23 +5,23 @@
 //! signature says that somebody with the key vouched for a digest: no certificate, no time, no transparency log. Which
 //! keys count is decided in [`super::trust`].
 
-mod attached;
-mod bundle;
+mod cosign;
 mod key;
 mod payload;
+mod sigstore_bundle;
 
 use serde::{Deserialize, Serialize};
 
-pub(super) use attached::{attach, fetch};
+pub(super) use cosign::{attach, fetch};
 pub use key::{KeyError, PrivateKey, PublicKey};
 
 use super::digest::Digest;
 
 /// Most signatures on one plugin that are looked at.
-pub(super) const MOST: usize = 64;
+pub(super) const MAX_SIGNATURES: usize = 64;
 
 /// Most bytes of one signature and what it signs.
-pub(super) const BYTES: u64 = 64 * 1024;
+pub(super) const MAX_BYTES: u64 = 64 * 1024;
 
 /// A signature as it was found: nothing of it is believed yet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,13 +40,13 @@ pub(super) enum Signature {
 
 /// Why a signature does not count.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Flaw {
+pub enum SignatureError {
     /// It was made with another key, or its bytes or those that it signs were changed.
     #[error("it is not by this key, or was changed")]
-    NotByThisKey,
+    KeyMismatch,
     /// It vouches for something else.
     #[error("it is for {0}, and not for this plugin")]
-    OtherDigest(String),
+    DigestMismatch(String),
     /// It is not a signature of one of the two forms.
     #[error("it cannot be read: {0}")]
     Unreadable(String),
@@ -61,20 +61,20 @@ impl Signature {
     }
 
     /// Whether it is by `key` and for `digest`. What it says is read after it is known to be by the key.
-    pub(super) fn check(&self, digest: Digest, key: &PublicKey) -> Result<(), Flaw> {
+    pub(super) fn verify(&self, digest: Digest, key: &PublicKey) -> Result<(), SignatureError> {
         let signed = match self {
             Self::SimpleSigning { payload, signature } => {
                 let payload = decode(payload, "the payload")?;
-                key.check(&payload, &decode(signature, "the signature")?)?;
+                key.verify(&payload, &decode(signature, "the signature")?)?;
                 payload::read(&payload)?
             }
-            Self::Bundle(bundle) => bundle::read(&decode(bundle, "the bundle")?, key)?,
+            Self::Bundle(bundle) => sigstore_bundle::read(&decode(bundle, "the bundle")?, key)?,
         };
         if signed.contains(&digest) {
             return Ok(());
         }
         let other = signed.first().map_or_else(|| "nothing".to_owned(), ToString::to_string);
-        Err(Flaw::OtherDigest(other))
+        Err(SignatureError::DigestMismatch(other))
     }
 }
 
@@ -83,9 +83,11 @@ fn encode(bytes: &[u8]) -> String {
     base64::prelude::BASE64_STANDARD.encode(bytes)
 }
 
-fn decode(text: &str, what: &str) -> Result<Vec<u8>, Flaw> {
+fn decode(text: &str, what: &str) -> Result<Vec<u8>, SignatureError> {
     use base64::Engine as _;
-    base64::prelude::BASE64_STANDARD.decode(text).map_err(|_| Flaw::Unreadable(format!("{what} is not base64")))
+    base64::prelude::BASE64_STANDARD
+        .decode(text)
+        .map_err(|_| SignatureError::Unreadable(format!("{what} is not base64")))
 }
 
 #[cfg(test)]

@@ -6,10 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Flaw;
+use super::SignatureError;
 use crate::plugin::digest::Digest;
 
-const TYPE: &str = "cosign container image signature";
+const PAYLOAD_TYPE: &str = "cosign container image signature";
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Payload {
@@ -44,7 +44,7 @@ pub(super) fn write(name: &str, digest: Digest) -> Vec<u8> {
         critical: Critical {
             identity: Identity { docker_reference: name.to_owned() },
             image: Image { docker_manifest_digest: digest },
-            kind: TYPE.to_owned(),
+            kind: PAYLOAD_TYPE.to_owned(),
         },
         optional: None,
     };
@@ -53,12 +53,12 @@ pub(super) fn write(name: &str, digest: Digest) -> Vec<u8> {
 }
 
 /// What a payload vouches for.
-pub(super) fn read(payload: &[u8]) -> Result<Vec<Digest>, Flaw> {
+pub(super) fn read(payload: &[u8]) -> Result<Vec<Digest>, SignatureError> {
     let Payload { critical, .. } =
-        serde_json::from_slice(payload).map_err(|error| Flaw::Unreadable(format!("the payload: {error}")))?;
-    if critical.kind != TYPE {
-        let kind = crate::plugin::text::line(&critical.kind, 100);
-        return Err(Flaw::Unreadable(format!("its type is {kind:?}, and not {TYPE:?}")));
+        serde_json::from_slice(payload).map_err(|error| SignatureError::Unreadable(format!("the payload: {error}")))?;
+    if critical.kind != PAYLOAD_TYPE {
+        let kind = crate::plugin::sanitize::sanitize_line(&critical.kind, 100);
+        return Err(SignatureError::Unreadable(format!("its type is {kind:?}, and not {PAYLOAD_TYPE:?}")));
     }
     Ok(vec![critical.image.docker_manifest_digest])
 }

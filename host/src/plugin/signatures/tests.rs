@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use super::*;
-use crate::plugin::signatures::bundle::pre_authentication_encoding;
+use crate::plugin::signatures::sigstore_bundle::pre_authentication_encoding;
 
 fn digest() -> Digest {
     Digest::of(b"manifest")
@@ -37,9 +37,9 @@ fn bundle(key: &PrivateKey, predicate_type: &str, subject: Digest) -> serde_json
     })
 }
 
-const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 
-fn as_found(bundle: &serde_json::Value) -> Signature {
+fn encoded_bundle(bundle: &serde_json::Value) -> Signature {
     Signature::Bundle(encode(bundle.to_string().as_bytes()))
 }
 
@@ -61,10 +61,10 @@ fn a_signature_counts_for_its_key_and_its_digest_alone() {
     let (key, other) = (PrivateKey::generate(), PrivateKey::generate());
     let signature = Signature::new("registry.example.com/acme/queue", digest(), &key);
 
-    assert_eq!(signature.check(digest(), &key.public()), Ok(()));
-    assert_eq!(signature.check(digest(), &other.public()), Err(Flaw::NotByThisKey));
-    let elsewhere = signature.check(Digest::of(b"other"), &key.public());
-    assert_eq!(elsewhere, Err(Flaw::OtherDigest(digest().to_string())));
+    assert_eq!(signature.verify(digest(), &key.public()), Ok(()));
+    assert_eq!(signature.verify(digest(), &other.public()), Err(SignatureError::KeyMismatch));
+    let elsewhere = signature.verify(Digest::of(b"other"), &key.public());
+    assert_eq!(elsewhere, Err(SignatureError::DigestMismatch(digest().to_string())));
     assert_eq!(
         Signature::new("registry.example.com/acme/queue", digest(), &key),
         signature,
@@ -78,7 +78,7 @@ fn a_signature_with_any_byte_changed_does_not_count() {
     let (payload, signature) = signed(&key);
     let check = |payload: &[u8], signature: &[u8]| {
         Signature::SimpleSigning { payload: encode(payload), signature: encode(signature) }
-            .check(digest(), &key.public())
+            .verify(digest(), &key.public())
     };
     assert_eq!(check(&payload, &signature), Ok(()));
 
@@ -101,19 +101,19 @@ fn a_signature_with_any_byte_changed_does_not_count() {
 #[test]
 fn a_bundle_counts_for_its_key_and_its_digest_alone() {
     let (key, other) = (PrivateKey::generate(), PrivateKey::generate());
-    let signature = as_found(&bundle(&key, SIGN, digest()));
+    let signature = encoded_bundle(&bundle(&key, SIGN_PREDICATE, digest()));
 
-    assert_eq!(signature.check(digest(), &key.public()), Ok(()));
-    assert_eq!(signature.check(digest(), &other.public()), Err(Flaw::NotByThisKey));
-    assert!(matches!(signature.check(Digest::of(b"other"), &key.public()), Err(Flaw::OtherDigest(_))));
+    assert_eq!(signature.verify(digest(), &key.public()), Ok(()));
+    assert_eq!(signature.verify(digest(), &other.public()), Err(SignatureError::KeyMismatch));
+    assert!(matches!(signature.verify(Digest::of(b"other"), &key.public()), Err(SignatureError::DigestMismatch(_))));
 }
 
 #[test]
 fn an_attestation_about_a_plugin_is_no_signature_on_it() {
     let key = PrivateKey::generate();
-    let scanned = as_found(&bundle(&key, "https://cosign.sigstore.dev/attestation/vuln/v1", digest()));
+    let scanned = encoded_bundle(&bundle(&key, "https://cosign.sigstore.dev/attestation/vuln/v1", digest()));
 
-    let flaw = scanned.check(digest(), &key.public()).unwrap_err();
+    let flaw = scanned.verify(digest(), &key.public()).unwrap_err();
 
     insta::assert_snapshot!(flaw, @r#"it cannot be read: it attests "https://cosign.sigstore.dev/attestation/vuln/v1", which is not a signature on the plugin"#);
 }
@@ -121,7 +121,7 @@ fn an_attestation_about_a_plugin_is_no_signature_on_it() {
 #[test]
 fn a_bundle_with_any_byte_of_its_envelope_changed_does_not_count() {
     let key = PrivateKey::generate();
-    let whole = bundle(&key, SIGN, digest());
+    let whole = bundle(&key, SIGN_PREDICATE, digest());
     let fields = ["/dsseEnvelope/payload", "/dsseEnvelope/payloadType", "/dsseEnvelope/signatures/0/sig"];
     for field in fields {
         let text = whole.pointer(field).and_then(serde_json::Value::as_str).unwrap().to_owned();
@@ -130,7 +130,7 @@ fn a_bundle_with_any_byte_of_its_envelope_changed_does_not_count() {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let mut bundle = whole.clone();
             *bundle.pointer_mut(field).unwrap() = String::from_utf8(changed).unwrap().into();
-            assert!(as_found(&bundle).check(digest(), &key.public()).is_err(), "byte {at} of {field}");
+            assert!(encoded_bundle(&bundle).verify(digest(), &key.public()).is_err(), "byte {at} of {field}");
         }
     }
 }
@@ -163,7 +163,7 @@ fn openssl_makes_what_is_read_here_and_reads_what_is_made_here() {
     }
     let made = std::fs::read(dir.path().join("theirs.sig")).unwrap();
     let theirs_found = Signature::SimpleSigning { payload: encode(&payload), signature: encode(&made) };
-    assert_eq!(theirs_found.check(digest(), &theirs), Ok(()));
+    assert_eq!(theirs_found.verify(digest(), &theirs), Ok(()));
 }
 
 #[test]

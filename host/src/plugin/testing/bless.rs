@@ -2,17 +2,17 @@
 
 use std::fs;
 
-use super::expect::Expect;
+use super::expectation::Expectation;
 use super::fixture::{Fixture, FixtureError, FixtureFile};
-use super::run::Ran;
+use super::runner::FixtureRun;
 
 /// Makes what came out what is expected, where that is not so yet. Answers whether the file was changed.
-pub fn bless(file: &FixtureFile, ran: &Ran) -> Result<bool, FixtureError> {
+pub fn bless(file: &FixtureFile, ran: &FixtureRun) -> Result<bool, FixtureError> {
     let invalid = |message: &str| FixtureError::Invalid { path: file.path.clone(), message: message.to_owned() };
-    let blessed: Vec<Option<Expect>> = ran
+    let blessed: Vec<Option<Expectation>> = ran
         .ticks
         .iter()
-        .map(|tick| (!tick.is_expected || !tick.mismatches.is_empty()).then(|| Expect::of(&tick.came)))
+        .map(|tick| (!tick.is_expected || !tick.mismatches.is_empty()).then(|| Expectation::from_actual(&tick.actual)))
         .collect();
     if blessed.iter().all(Option::is_none) {
         return Ok(false);
@@ -46,7 +46,7 @@ pub fn bless(file: &FixtureFile, ran: &Ran) -> Result<bool, FixtureError> {
 }
 
 /// `text` with this `expect` in place of the one that stands at `indent`, or at its end.
-fn with_expect(text: &str, expect: &Expect, indent: usize) -> String {
+fn with_expect(text: &str, expect: &Expectation, indent: usize) -> String {
     let margin = " ".repeat(indent);
     let mut block = vec![format!("{margin}expect:")];
     let written = serde_yaml::to_string(expect).unwrap_or_default();
@@ -70,7 +70,7 @@ fn with_expect(text: &str, expect: &Expect, indent: usize) -> String {
 }
 
 /// `text` with these expectations in its `ticks`; `None` where these are not written in a block each.
-fn with_ticks(text: &str, blessed: &[Option<Expect>]) -> Option<String> {
+fn with_ticks(text: &str, blessed: &[Option<Expectation>]) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
     let ticks = lines.iter().position(|line| line.trim_end() == "ticks:")?;
     let first = ticks + 1 + lines[ticks + 1..].iter().position(|line| line.trim_start().starts_with("- "))?;
@@ -107,19 +107,23 @@ fn with_ticks(text: &str, blessed: &[Option<Expect>]) -> Option<String> {
 mod tests {
     use insta::assert_snapshot;
 
-    use super::super::expect::OutcomeWord;
-    use super::super::values::Range;
+    use super::super::expectation::OutcomeKind;
+    use super::super::values::CountRange;
     use super::*;
 
-    fn five() -> Expect {
-        Expect { outcome: Some(OutcomeWord::ScaleTo), count: Some(Range::exactly(5)), ..Expect::default() }
+    fn scale_to_five() -> Expectation {
+        Expectation {
+            outcome: Some(OutcomeKind::ScaleTo),
+            count: Some(CountRange::exactly(5)),
+            ..Expectation::default()
+        }
     }
 
     #[test]
     fn an_expectation_replaces_the_one_that_stands_there_and_nothing_else() {
         let text = "# what it shows\nexpect:\n  outcome: hold # for now\n\n# the load\nobservation:\n  fleet: 3\n";
 
-        assert_snapshot!(with_expect(text, &five(), 0), @"
+        assert_snapshot!(with_expect(text, &scale_to_five(), 0), @"
         # what it shows
         expect:
           outcome: scale-to
@@ -133,7 +137,7 @@ mod tests {
 
     #[test]
     fn where_there_is_none_it_comes_last() {
-        assert_snapshot!(with_expect("observation: { fleet: 3 }\n\n", &five(), 0), @"
+        assert_snapshot!(with_expect("observation: { fleet: 3 }\n\n", &scale_to_five(), 0), @"
         observation: { fleet: 3 }
         expect:
           outcome: scale-to
@@ -145,7 +149,7 @@ mod tests {
     fn each_tick_gets_its_own() {
         let text = "ticks:\n  - observation: { fleet: 3 }\n  - expect: { outcome: hold }\n    after: 5m\n  # last\n  - after: 1m\n";
 
-        assert_snapshot!(with_ticks(text, &[Some(five()), Some(five()), None]).unwrap(), @"
+        assert_snapshot!(with_ticks(text, &[Some(scale_to_five()), Some(scale_to_five()), None]).unwrap(), @"
         ticks:
           - observation: { fleet: 3 }
             expect:
@@ -158,6 +162,6 @@ mod tests {
           # last
           - after: 1m
         ");
-        assert!(with_ticks("ticks:\n  - { after: 1m }\n", &[Some(five())]).is_none());
+        assert!(with_ticks("ticks:\n  - { after: 1m }\n", &[Some(scale_to_five())]).is_none());
     }
 }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::expect::Expect;
+use super::expectation::Expectation;
+use super::observation_builder::ObservationFixture;
 use super::properties::Property;
-use super::situation::Situation;
-use super::values::{Bytes, Time};
+use super::values::{Base64Bytes, FixtureDuration};
 use crate::model::UserDataRequest;
 
 /// Why fixtures cannot be used.
@@ -53,43 +53,43 @@ pub struct Fixture {
     pub config: Option<serde_json::Value>,
     /// The state before the first tick.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<Bytes>,
+    pub state: Option<Base64Bytes>,
     /// What the policy sees; with `ticks`, what of it stays the same.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub observation: Option<Situation>,
+    pub observation: Option<ObservationFixture>,
     /// For a generator: the droplet.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub request: Option<RequestText>,
+    pub request: Option<RequestFixture>,
     /// What is to come out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
+    pub expect: Option<Expectation>,
     /// A rule that is to hold in this situation, in place of one answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub property: Option<Property>,
     /// Several ticks, one after the other: each gets the state that the one before gave.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ticks: Vec<TickText>,
+    pub ticks: Vec<TickFixture>,
 }
 
 /// One tick of several.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct TickText {
+pub struct TickFixture {
     /// The time since the tick before; a minute where it is not said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub after: Option<Time>,
+    pub after: Option<FixtureDuration>,
     /// What differs from the fixture's own observation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub observation: Option<Situation>,
+    pub observation: Option<ObservationFixture>,
     /// What is to come out.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expect: Option<Expect>,
+    pub expect: Option<Expectation>,
 }
 
 /// The droplet that user data is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RequestText {
+pub struct RequestFixture {
     /// The fleet.
     pub fleet_name: String,
     /// Its name.
@@ -109,7 +109,7 @@ pub struct RequestText {
     pub params: Option<serde_json::Value>,
 }
 
-impl Default for RequestText {
+impl Default for RequestFixture {
     fn default() -> Self {
         Self {
             fleet_name: "www".to_owned(),
@@ -124,8 +124,8 @@ impl Default for RequestText {
     }
 }
 
-impl From<&RequestText> for UserDataRequest {
-    fn from(text: &RequestText) -> Self {
+impl From<&RequestFixture> for UserDataRequest {
+    fn from(text: &RequestFixture) -> Self {
         Self {
             fleet_name: text.fleet_name.clone(),
             hostname: text.hostname.clone(),

@@ -9,24 +9,24 @@
 //! Everything runs the real component in the real host. What is printed is for `cli` to say.
 
 mod bless;
-mod chance;
-mod expect;
+mod expectation;
 mod fixture;
-mod generate;
+mod generator;
 pub mod junit;
+mod observation_builder;
 mod properties;
-mod run;
+mod rng;
+mod runner;
 mod search;
 mod shrink;
-mod situation;
 #[cfg(test)]
 mod tests;
 mod values;
 
 pub use bless::bless;
-pub use expect::{Came, ErrorWord, Expect, OutcomeWord};
-pub use fixture::{Fixture, FixtureError, FixtureFile, RequestText, TickText};
-pub use properties::{Property, Verdict};
-pub use run::{Ran, Subject, TickRan, run};
-pub use search::{Found, PropertyReport, Search, search, situations};
-pub use situation::{DropletText, Situation};
+pub use expectation::{Actual, CallErrorKind, Expectation, OutcomeKind};
+pub use fixture::{Fixture, FixtureError, FixtureFile, RequestFixture, TickFixture};
+pub use observation_builder::{DropletFixture, ObservationFixture};
+pub use properties::{Property, PropertyOutcome};
+pub use runner::{FixtureRun, Subject, TickRun, run};
+pub use search::{Counterexample, PropertyReport, Search, observations, search};

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::expect::{Came, ErrorWord};
-use super::generate::is_average;
-use super::run::judged;
-use super::situation::Situation;
+use super::expectation::{Actual, CallErrorKind};
+use super::generator::is_average;
+use super::observation_builder::ObservationFixture;
+use super::runner::capture_failure;
 use crate::model::{Decision, DropletId, Observation, ObservedDroplet, Outcome, Phase, Sample};
-use crate::plugin::{Called, PluginError, Policy};
+use crate::plugin::{CallOutput, PluginError, Policy};
 
 /// A rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -34,11 +34,11 @@ pub enum Property {
 
 /// Whether a rule holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PropertyOutcome {
     /// It does.
     Holds,
     /// It does not, and how that shows.
-    Broken(String),
+    Violated(String),
 }
 
 impl Property {
@@ -56,14 +56,14 @@ impl Property {
         self,
         policy: &Policy,
         config: &str,
-        situation: &Situation,
+        situation: &ObservationFixture,
         state: &[u8],
-    ) -> Result<Verdict, PluginError> {
+    ) -> Result<PropertyOutcome, PluginError> {
         let observation = match situation.observation(Path::new(".")) {
             Ok(observation) => observation,
-            Err(error) => return Ok(Verdict::Broken(format!("the situation cannot be made: {error}"))),
+            Err(error) => return Ok(PropertyOutcome::Violated(format!("the situation cannot be made: {error}"))),
         };
-        let asked = Asked { policy, config };
+        let asked = PolicyUnderTest { policy, config };
         Ok(match self {
             Self::Answers => asked.answers(&observation, state).await?,
             Self::SameTwice => asked.same_twice(&observation, state).await?,
@@ -94,85 +94,87 @@ const STEADY_TICKS: u32 = 30;
 /// The time between them.
 const STEADY_INTERVAL: Duration = Duration::from_mins(1);
 
-struct Asked<'a> {
+struct PolicyUnderTest<'a> {
     policy: &'a Policy,
     config: &'a str,
 }
 
-impl Asked<'_> {
+impl PolicyUnderTest<'_> {
     /// What came of one call: a decision, or an error of the contract; `Err` for what breaks it.
-    async fn ask(
+    async fn decide(
         &self,
         observation: &Observation,
         state: &[u8],
-    ) -> Result<Result<Option<Called<Decision>>, String>, PluginError> {
-        Ok(match judged(self.policy.decide(self.config, observation, state).await)? {
+    ) -> Result<Result<Option<CallOutput<Decision>>, String>, PluginError> {
+        Ok(match capture_failure(self.policy.decide(self.config, observation, state).await)? {
             Ok(called) => Ok(Some(called)),
-            Err(Came::Failed { error: ErrorWord::MissingMetric | ErrorWord::Failed, .. }) => Ok(None),
+            Err(Actual::Failed { error: CallErrorKind::MissingMetric | CallErrorKind::Failed, .. }) => Ok(None),
             Err(came) => Err(came.reason().to_owned()),
         })
     }
 
     /// The size that it wants; the size that there is where it cannot say.
-    async fn wants(&self, observation: &Observation) -> Result<u32, PluginError> {
+    async fn target_size(&self, observation: &Observation) -> Result<u32, PluginError> {
         let size = observation.size();
-        Ok(match self.ask(observation, b"").await? {
+        Ok(match self.decide(observation, b"").await? {
             Ok(Some(called)) => called.value.outcome.size(size),
             Ok(None) | Err(_) => size,
         })
     }
 
-    async fn answers(&self, observation: &Observation, state: &[u8]) -> Result<Verdict, PluginError> {
-        Ok(match self.ask(observation, state).await? {
-            Err(message) => Verdict::Broken(message),
-            Ok(None) => Verdict::Holds,
-            Ok(Some(called)) => match stranger(&called.value.outcome, observation) {
-                Some(id) => Verdict::Broken(format!("it wants to delete droplet {id}, which is not in the fleet")),
-                None => Verdict::Holds,
+    async fn answers(&self, observation: &Observation, state: &[u8]) -> Result<PropertyOutcome, PluginError> {
+        Ok(match self.decide(observation, state).await? {
+            Err(message) => PropertyOutcome::Violated(message),
+            Ok(None) => PropertyOutcome::Holds,
+            Ok(Some(called)) => match unknown_deletion(&called.value.outcome, observation) {
+                Some(id) => {
+                    PropertyOutcome::Violated(format!("it wants to delete droplet {id}, which is not in the fleet"))
+                }
+                None => PropertyOutcome::Holds,
             },
         })
     }
 
-    async fn same_twice(&self, observation: &Observation, state: &[u8]) -> Result<Verdict, PluginError> {
+    async fn same_twice(&self, observation: &Observation, state: &[u8]) -> Result<PropertyOutcome, PluginError> {
         let (Ok(Some(first)), Ok(Some(again))) =
-            (self.ask(observation, state).await?, self.ask(observation, state).await?)
+            (self.decide(observation, state).await?, self.decide(observation, state).await?)
         else {
-            return Ok(Verdict::Holds);
+            return Ok(PropertyOutcome::Holds);
         };
         Ok(if first.value != again.value {
-            Verdict::Broken(format!("first {:?}, then {:?}", first.value.reason, again.value.reason))
-        } else if first.stats.fuel != again.stats.fuel {
-            Verdict::Broken(format!("first {} fuel, then {}", first.stats.fuel, again.stats.fuel))
+            PropertyOutcome::Violated(format!("first {:?}, then {:?}", first.value.reason, again.value.reason))
+        } else if first.usage.fuel != again.usage.fuel {
+            PropertyOutcome::Violated(format!("first {} fuel, then {}", first.usage.fuel, again.usage.fuel))
         } else {
-            Verdict::Holds
+            PropertyOutcome::Holds
         })
     }
 
-    async fn within_bounds(&self, observation: &Observation, state: &[u8]) -> Result<Verdict, PluginError> {
-        let Ok(Some(called)) = self.ask(observation, state).await? else { return Ok(Verdict::Holds) };
+    async fn within_bounds(&self, observation: &Observation, state: &[u8]) -> Result<PropertyOutcome, PluginError> {
+        let Ok(Some(called)) = self.decide(observation, state).await? else { return Ok(PropertyOutcome::Holds) };
         let limits = observation.limits;
         let size = called.value.outcome.size(observation.size());
         let is_within = (limits.min..=limits.max).contains(&size);
         Ok(if is_within || called.value.outcome == Outcome::Hold {
-            Verdict::Holds
+            PropertyOutcome::Holds
         } else {
-            Verdict::Broken(format!("it wants {size}, and the bounds are {} to {}", limits.min, limits.max))
+            PropertyOutcome::Violated(format!("it wants {size}, and the bounds are {} to {}", limits.min, limits.max))
         })
     }
 
-    async fn monotone(&self, observation: &Observation) -> Result<Verdict, PluginError> {
+    async fn monotone(&self, observation: &Observation) -> Result<PropertyOutcome, PluginError> {
         // What is beyond all measure cannot be doubled.
         let once = with_values(observation, |value| value.abs().min(1e15));
         let twice = with_values(observation, |value| value.abs().min(1e15) * 2.0);
-        let (less, more) = (self.wants(&once).await?, self.wants(&twice).await?);
+        let (less, more) = (self.target_size(&once).await?, self.target_size(&twice).await?);
         Ok(if more >= less {
-            Verdict::Holds
+            PropertyOutcome::Holds
         } else {
-            Verdict::Broken(format!("it wants {less} droplets, and {more} for twice the load"))
+            PropertyOutcome::Violated(format!("it wants {less} droplets, and {more} for twice the load"))
         })
     }
 
-    async fn calm_when_blind(&self, observation: &Observation) -> Result<Verdict, PluginError> {
+    async fn calm_when_blind(&self, observation: &Observation) -> Result<PropertyOutcome, PluginError> {
         let kept = observation.size().min(observation.limits.max);
         let mut stale = observation.clone();
         stale.metrics.iter_mut().for_each(|series| series.stale = true);
@@ -183,8 +185,8 @@ impl Asked<'_> {
         for (blind, how) in
             [(stale, "all series are stale"), (empty, "no series has a sample"), (none, "there is no series")]
         {
-            let wanted = match self.ask(&blind, b"").await? {
-                Err(message) => return Ok(Verdict::Broken(format!("while {how}: {message}"))),
+            let wanted = match self.decide(&blind, b"").await? {
+                Err(message) => return Ok(PropertyOutcome::Violated(format!("while {how}: {message}"))),
                 Ok(None) => continue,
                 Ok(Some(called)) => called.value.outcome.size(blind.size()),
             };
@@ -193,40 +195,42 @@ impl Asked<'_> {
             }
             // A policy that looks at no metric, such as a schedule, wants the same under any load.
             let loaded = with_values(observation, |value| value.abs().mul_add(1000.0, 1_000_000.0));
-            if self.wants(&loaded).await? > wanted {
-                return Ok(Verdict::Broken(format!("it wants {wanted} droplets in place of {kept} while {how}")));
+            if self.target_size(&loaded).await? > wanted {
+                return Ok(PropertyOutcome::Violated(format!(
+                    "it wants {wanted} droplets in place of {kept} while {how}"
+                )));
             }
         }
-        Ok(Verdict::Holds)
+        Ok(PropertyOutcome::Holds)
     }
 
-    async fn steady(&self, mut observation: Observation) -> Result<Verdict, PluginError> {
+    async fn steady(&self, mut observation: Observation) -> Result<PropertyOutcome, PluginError> {
         let begin = observation.size().max(1);
-        let totals: Vec<f64> = observation.metrics.iter().map(|series| newest(series.samples.last())).collect();
+        let totals: Vec<f64> = observation.metrics.iter().map(|series| latest_value(series.samples.last())).collect();
         let mut state = Vec::new();
         let mut sizes = vec![observation.size()];
         for _ in 0..STEADY_TICKS {
-            let called = match self.ask(&observation, &state).await? {
+            let called = match self.decide(&observation, &state).await? {
                 Ok(Some(called)) => called.value,
-                Ok(None) => return Ok(Verdict::Holds),
-                Err(message) => return Ok(Verdict::Broken(message)),
+                Ok(None) => return Ok(PropertyOutcome::Holds),
+                Err(message) => return Ok(PropertyOutcome::Violated(message)),
             };
             state = called.state;
-            resize(&mut observation, &called.outcome);
+            apply_outcome(&mut observation, &called.outcome);
             sizes.push(observation.size());
-            go_on(&mut observation, &totals, begin);
+            advance(&mut observation, &totals, begin);
         }
-        Ok(if turns(&sizes) < 2 {
-            Verdict::Holds
+        Ok(if reversals(&sizes) < 2 {
+            PropertyOutcome::Holds
         } else {
             let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
-            Verdict::Broken(format!("while load stood still, the fleet went {}", sizes.join(" ")))
+            PropertyOutcome::Violated(format!("while load stood still, the fleet went {}", sizes.join(" ")))
         })
     }
 }
 
 /// Somebody who is to be deleted and is not there.
-fn stranger(outcome: &Outcome, observation: &Observation) -> Option<DropletId> {
+fn unknown_deletion(outcome: &Outcome, observation: &Observation) -> Option<DropletId> {
     let ids: &[DropletId] = match outcome {
         Outcome::Hold => &[],
         Outcome::ScaleTo(to) => &to.delete_first,
@@ -246,12 +250,12 @@ fn with_values(observation: &Observation, value: impl Fn(f64) -> f64) -> Observa
 }
 
 /// A value to stand still at.
-fn newest(sample: Option<&Sample>) -> f64 {
+fn latest_value(sample: Option<&Sample>) -> f64 {
     sample.map(|sample| sample.value.abs()).filter(|value| value.is_finite()).unwrap_or_default()
 }
 
 /// Carries out a decision at once, within the bounds.
-fn resize(observation: &mut Observation, outcome: &Outcome) {
+fn apply_outcome(observation: &mut Observation, outcome: &Outcome) {
     let limits = observation.limits;
     let wanted = outcome.size(observation.size()).clamp(limits.min, limits.max.max(limits.min));
     let victims: &[DropletId] = match outcome {
@@ -288,7 +292,7 @@ fn new_droplet(observation: &Observation, id: u64) -> Option<ObservedDroplet> {
 }
 
 /// One tick later, under the same load: totals stay, averages are over the droplets that there are now.
-fn go_on(observation: &mut Observation, totals: &[f64], begin: u32) {
+fn advance(observation: &mut Observation, totals: &[f64], begin: u32) {
     let size = observation.size().max(1);
     observation.now = observation.now.plus(STEADY_INTERVAL);
     observation.tick = observation.tick.saturating_add(1);
@@ -302,7 +306,7 @@ fn go_on(observation: &mut Observation, totals: &[f64], begin: u32) {
 }
 
 /// How often a fleet began to go the other way.
-fn turns(sizes: &[u32]) -> usize {
+fn reversals(sizes: &[u32]) -> usize {
     let steps: Vec<bool> = sizes.windows(2).filter(|pair| pair[0] != pair[1]).map(|pair| pair[1] > pair[0]).collect();
     steps.windows(2).filter(|pair| pair[0] != pair[1]).count()
 }
@@ -313,9 +317,9 @@ mod tests {
 
     #[test]
     fn a_fleet_that_goes_up_down_and_up_again_turns_twice() {
-        assert_eq!(turns(&[3, 3, 5, 5, 8]), 0);
-        assert_eq!(turns(&[3, 6, 5, 5, 5]), 1);
-        assert_eq!(turns(&[3, 6, 5, 5, 6]), 2);
-        assert_eq!(turns(&[4, 3, 3, 4, 3]), 2);
+        assert_eq!(reversals(&[3, 3, 5, 5, 8]), 0);
+        assert_eq!(reversals(&[3, 6, 5, 5, 5]), 1);
+        assert_eq!(reversals(&[3, 6, 5, 5, 6]), 2);
+        assert_eq!(reversals(&[4, 3, 3, 4, 3]), 2);
     }
 }

@@ -1,17 +1,17 @@
 //! Looking for a situation in which a rule is broken, and making it small.
 
-use super::chance::Chance;
-use super::fixture::{Fixture, RequestText};
-use super::properties::{Property, Verdict};
-use super::run::{Subject, judged};
-use super::situation::Situation;
-use super::values::Bytes;
-use super::{generate, shrink};
+use super::fixture::{Fixture, RequestFixture};
+use super::observation_builder::ObservationFixture;
+use super::properties::{Property, PropertyOutcome};
+use super::rng::SplitMix64;
+use super::runner::{Subject, capture_failure};
+use super::values::Base64Bytes;
+use super::{generator, shrink};
 use crate::model::{Manifest, UserData, UserDataRequest};
 use crate::plugin::{Generator, PluginError, Policy};
 
 /// Most attempts to make a situation smaller.
-const ATTEMPTS: usize = 400;
+const MAX_SHRINK_ATTEMPTS: usize = 400;
 
 /// Load stands still for many ticks: the rule is tried in fewer situations.
 const STEADY_EVERY: u32 = 8;
@@ -29,11 +29,11 @@ pub struct Search {
 
 /// A situation in which a rule is broken.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Found {
+pub struct Counterexample {
     /// The number of the case.
     pub case: u32,
     /// How it shows.
-    pub why: String,
+    pub violation: String,
     /// The situation, made small; it is broken as long as this fixture fails.
     pub fixture: Fixture,
 }
@@ -48,30 +48,30 @@ pub struct PropertyReport {
     /// In how many situations it was tried.
     pub cases: u32,
     /// The first situation in which it is broken.
-    pub found: Option<Found>,
+    pub counterexample: Option<Counterexample>,
 }
 
 /// Situations of any kind, for a plugin of this manifest and configuration. The same seed gives the same ones.
-pub fn situations(manifest: &Manifest, config: &serde_json::Value, seed: u64, count: u32) -> Vec<Situation> {
-    let names = generate::names(manifest, config);
-    (0..count).map(|case| generate::situation(&mut Chance::of_case(seed, case), &names)).collect()
+pub fn observations(manifest: &Manifest, config: &serde_json::Value, seed: u64, count: u32) -> Vec<ObservationFixture> {
+    let names = generator::series_names(manifest, config);
+    (0..count).map(|case| generator::observation(&mut SplitMix64::for_case(seed, case), &names)).collect()
 }
 
 /// Goes through generated situations, one rule after the other.
 pub async fn search(subject: &Subject, search: &Search) -> Result<Vec<PropertyReport>, PluginError> {
     let mut usable = Vec::new();
     for config in &search.configs {
-        if judged(subject.validate(&config.to_string()).await)?.is_ok() {
+        if capture_failure(subject.validate(&config.to_string()).await)?.is_ok() {
             usable.push(config.clone());
         }
     }
     let search = Search { configs: usable, ..search.clone() };
     match subject {
-        Subject::Generator(generator) => Ok(vec![of_generator(generator, &search).await?]),
+        Subject::Generator(generator) => Ok(vec![search_generator(generator, &search).await?]),
         Subject::Policy(policy) => {
             let mut reports = Vec::new();
             for property in Property::ALL {
-                reports.push(of_policy(policy, property, &search).await?);
+                reports.push(search_policy(policy, property, &search).await?);
             }
             Ok(reports)
         }
@@ -86,43 +86,47 @@ impl Search {
     }
 }
 
-async fn of_policy(policy: &Policy, property: Property, search: &Search) -> Result<PropertyReport, PluginError> {
-    let mut report =
-        PropertyReport { name: property.to_string(), is_warning: property.is_warning(), cases: 0, found: None };
+async fn search_policy(policy: &Policy, property: Property, search: &Search) -> Result<PropertyReport, PluginError> {
+    let mut report = PropertyReport {
+        name: property.to_string(),
+        is_warning: property.is_warning(),
+        cases: 0,
+        counterexample: None,
+    };
     let step = if property == Property::Steady { STEADY_EVERY } else { 1 };
     let mut last_state = Vec::new();
     for case in (0..search.cases).step_by(usize::try_from(step).unwrap_or(1)) {
         let Some(config) = search.config(case) else { break };
-        let names = generate::names(policy.manifest(), config);
-        let mut chance = Chance::of_case(search.seed, case);
+        let names = generator::series_names(policy.manifest(), config);
+        let mut chance = SplitMix64::for_case(search.seed, case);
         let situation = match property {
-            Property::Steady => generate::constant(&mut chance, &names),
-            _ => generate::situation(&mut chance, &names),
+            Property::Steady => generator::steady_observation(&mut chance, &names),
+            _ => generator::observation(&mut chance, &names),
         };
         let state = state(&mut chance, &last_state);
         let text = config.to_string();
         report.cases += 1;
         let verdict = property.check(policy, &text, &situation, &state).await?;
-        if let Verdict::Broken(why) = verdict {
-            let broken = Broken { policy, property, config: &text };
-            let (situation, state, why) = broken.shrunk(situation, state, why).await?;
-            report.found = Some(Found {
+        if let PropertyOutcome::Violated(why) = verdict {
+            let broken = ViolationCheck { policy, property, config: &text };
+            let (situation, state, why) = broken.shrink_counterexample(situation, state, why).await?;
+            report.counterexample = Some(Counterexample {
                 case,
                 fixture: Fixture {
                     description: Some(format!("found by --properties --seed {}, case {case}", search.seed)),
                     config: Some(config.clone()),
-                    state: (!state.is_empty()).then_some(Bytes(state)),
+                    state: (!state.is_empty()).then_some(Base64Bytes(state)),
                     observation: Some(situation),
                     property: Some(property),
                     ..Fixture::default()
                 },
-                why,
+                violation: why,
             });
             break;
         }
         if property == Property::Answers
-            && let Ok(observation) = situation.observed()
-            && let Ok(Ok(called)) = judged(policy.decide(&text, &observation, b"").await)
+            && let Ok(observation) = situation.inline_observation()
+            && let Ok(Ok(called)) = capture_failure(policy.decide(&text, &observation, b"").await)
         {
             last_state = called.value.state;
         }
@@ -131,7 +135,7 @@ async fn of_policy(policy: &Policy, property: Property, search: &Search) -> Resu
 }
 
 /// A state: none, one of another situation, one that is cut off, or bytes of anything.
-fn state(chance: &mut Chance, last: &[u8]) -> Vec<u8> {
+fn state(chance: &mut SplitMix64, last: &[u8]) -> Vec<u8> {
     match chance.between(0, 9) {
         0 | 1 => last.to_vec(),
         2 => last[..last.len() / 2].to_vec(),
@@ -140,40 +144,40 @@ fn state(chance: &mut Chance, last: &[u8]) -> Vec<u8> {
     }
 }
 
-struct Broken<'a> {
+struct ViolationCheck<'a> {
     policy: &'a Policy,
     property: Property,
     config: &'a str,
 }
 
-impl Broken<'_> {
-    async fn why(&self, situation: &Situation, state: &[u8]) -> Result<Option<String>, PluginError> {
+impl ViolationCheck<'_> {
+    async fn violation(&self, situation: &ObservationFixture, state: &[u8]) -> Result<Option<String>, PluginError> {
         Ok(match self.property.check(self.policy, self.config, situation, state).await? {
-            Verdict::Holds => None,
-            Verdict::Broken(why) => Some(why),
+            PropertyOutcome::Holds => None,
+            PropertyOutcome::Violated(why) => Some(why),
         })
     }
 
     /// The smallest situation that can be found in which the rule is broken.
-    async fn shrunk(
+    async fn shrink_counterexample(
         &self,
-        mut situation: Situation,
+        mut situation: ObservationFixture,
         mut state: Vec<u8>,
         mut why: String,
-    ) -> Result<(Situation, Vec<u8>, String), PluginError> {
+    ) -> Result<(ObservationFixture, Vec<u8>, String), PluginError> {
         if !state.is_empty()
-            && let Some(shorter) = self.why(&situation, b"").await?
+            && let Some(shorter) = self.violation(&situation, b"").await?
         {
             (state, why) = (Vec::new(), shorter);
         }
-        let mut attempts = ATTEMPTS;
+        let mut attempts = MAX_SHRINK_ATTEMPTS;
         'smaller: loop {
-            for next in shrink::simpler(&situation) {
+            for next in shrink::simplifications(&situation) {
                 if attempts == 0 {
                     break 'smaller;
                 }
                 attempts -= 1;
-                if let Some(still) = self.why(&next, &state).await? {
+                if let Some(still) = self.violation(&next, &state).await? {
                     (situation, why) = (next, still);
                     continue 'smaller;
                 }
@@ -184,16 +188,16 @@ impl Broken<'_> {
     }
 }
 
-async fn of_generator(generator: &Generator, search: &Search) -> Result<PropertyReport, PluginError> {
-    let mut report = PropertyReport { name: "answers".to_owned(), is_warning: false, cases: 0, found: None };
+async fn search_generator(generator: &Generator, search: &Search) -> Result<PropertyReport, PluginError> {
+    let mut report = PropertyReport { name: "answers".to_owned(), is_warning: false, cases: 0, counterexample: None };
     for case in 0..search.cases {
         let Some(config) = search.config(case) else { break };
-        let request = generate::request(&mut Chance::of_case(search.seed, case));
+        let request = generator::request(&mut SplitMix64::for_case(search.seed, case));
         report.cases += 1;
-        if let Some(why) = broken_text(generator, &config.to_string(), &request).await? {
-            report.found = Some(Found {
+        if let Some(why) = user_data_violation(generator, &config.to_string(), &request).await? {
+            report.counterexample = Some(Counterexample {
                 case,
-                why,
+                violation: why,
                 fixture: Fixture {
                     description: Some(format!("found by --properties --seed {}, case {case}", search.seed)),
                     config: Some(config.clone()),
@@ -208,14 +212,14 @@ async fn of_generator(generator: &Generator, search: &Search) -> Result<Property
 }
 
 /// What is wrong with the user data for a droplet.
-async fn broken_text(
+async fn user_data_violation(
     generator: &Generator,
     config: &str,
-    request: &RequestText,
+    request: &RequestFixture,
 ) -> Result<Option<String>, PluginError> {
     let request = UserDataRequest::from(request);
-    let first = judged(generator.generate(config, &request).await)?;
-    let again = judged(generator.generate(config, &request).await)?;
+    let first = capture_failure(generator.generate(config, &request).await)?;
+    let again = capture_failure(generator.generate(config, &request).await)?;
     Ok(match (first, again) {
         (Ok(first), Ok(again)) if first.value != again.value => Some("the same request gave another text".to_owned()),
         (Ok(first), _) => UserData::parse(first.value).err().map(|error| error.to_string()),

@@ -1,11 +1,13 @@
 //! Making a situation smaller while a rule stays broken in it, so that a person sees what it hangs on.
 
-use super::situation::{DropletText, Fleet, LimitsText, Metric, SeriesText, Situation};
+use super::observation_builder::{
+    DropletFixture, FleetFixture, LimitsFixture, MetricFixture, ObservationFixture, SeriesFixture,
+};
 
 /// Situations that are simpler than `from` in one thing each; the greatest simplification first.
-pub(super) fn simpler(from: &Situation) -> Vec<Situation> {
+pub(super) fn simplifications(from: &ObservationFixture) -> Vec<ObservationFixture> {
     let mut found = Vec::new();
-    let mut with = |change: &dyn Fn(&mut Situation)| {
+    let mut with = |change: &dyn Fn(&mut ObservationFixture)| {
         let mut changed = from.clone();
         change(&mut changed);
         if changed != *from {
@@ -25,68 +27,71 @@ pub(super) fn simpler(from: &Situation) -> Vec<Situation> {
         });
     }
     for (name, metric) in from.metrics.iter().flatten() {
-        for metric in simpler_metrics(metric) {
+        for metric in metric_simplifications(metric) {
             with(&|to| {
                 to.metrics.as_mut().map(|metrics| metrics.insert(name.clone(), metric.clone()));
             });
         }
     }
-    for fleet in from.fleet.iter().flat_map(simpler_fleets) {
+    for fleet in from.fleet.iter().flat_map(fleet_simplifications) {
         with(&|to| to.fleet = Some(fleet.clone()));
     }
     if let Some(limits) = from.limits {
-        for simple in [LimitsText::default(), LimitsText { min: 1, ..limits }, LimitsText { max: 10, ..limits }] {
+        for simple in
+            [LimitsFixture::default(), LimitsFixture { min: 1, ..limits }, LimitsFixture { max: 10, ..limits }]
+        {
             with(&|to| to.limits = Some(simple));
         }
-        with(&|to| to.limits = to.limits.filter(|limits| *limits != LimitsText::default()));
+        with(&|to| to.limits = to.limits.filter(|limits| *limits != LimitsFixture::default()));
     }
     found
 }
 
-fn simpler_fleets(fleet: &Fleet) -> Vec<Fleet> {
+fn fleet_simplifications(fleet: &FleetFixture) -> Vec<FleetFixture> {
     match fleet {
-        Fleet::Serving(count) => [1, count / 2, count.saturating_sub(1)]
+        FleetFixture::Serving(count) => [1, count / 2, count.saturating_sub(1)]
             .into_iter()
             .filter(|less| less < count)
-            .map(Fleet::Serving)
+            .map(FleetFixture::Serving)
             .collect(),
-        Fleet::Droplets(droplets) => {
-            let mut found = vec![Fleet::Serving(u32::try_from(droplets.len()).unwrap_or(1))];
+        FleetFixture::Droplets(droplets) => {
+            let mut found = vec![FleetFixture::Serving(u32::try_from(droplets.len()).unwrap_or(1))];
             let (first, second) = droplets.split_at(droplets.len() / 2);
-            found.extend([first, second].map(|half| Fleet::Droplets(half.to_vec())));
+            found.extend([first, second].map(|half| FleetFixture::Droplets(half.to_vec())));
             for place in 0..droplets.len() {
                 let mut without = droplets.clone();
                 without.remove(place);
-                found.push(Fleet::Droplets(without));
+                found.push(FleetFixture::Droplets(without));
                 let mut plainer = droplets.clone();
-                plainer[place] = DropletText { phase: plainer[place].phase, ..DropletText::default() };
-                found.push(Fleet::Droplets(plainer));
+                plainer[place] = DropletFixture { phase: plainer[place].phase, ..DropletFixture::default() };
+                found.push(FleetFixture::Droplets(plainer));
             }
             found
         }
     }
 }
 
-fn simpler_metrics(metric: &Metric) -> Vec<Metric> {
+fn metric_simplifications(metric: &MetricFixture) -> Vec<MetricFixture> {
     match metric {
-        Metric::Now(value) => rounder(*value).into_iter().map(Metric::Now).collect(),
-        Metric::Past(values) => {
-            let mut found: Vec<Metric> = values.last().map(|last| Metric::Now(*last)).into_iter().collect();
-            found.extend(shorter(values).into_iter().map(Metric::Past));
+        MetricFixture::Latest(value) => rounder(*value).into_iter().map(MetricFixture::Latest).collect(),
+        MetricFixture::Samples(values) => {
+            let mut found: Vec<MetricFixture> =
+                values.last().map(|last| MetricFixture::Latest(*last)).into_iter().collect();
+            found.extend(shorter(values).into_iter().map(MetricFixture::Samples));
             found
         }
-        Metric::Whole(series) => {
-            let mut found = vec![Metric::Past(series.samples.clone())];
-            let plain = SeriesText { interval: None, ended: None, ..series.clone() };
-            found.push(Metric::Whole(plain));
+        MetricFixture::Series(series) => {
+            let mut found = vec![MetricFixture::Samples(series.samples.clone())];
+            let plain = SeriesFixture { interval: None, ended: None, ..series.clone() };
+            found.push(MetricFixture::Series(plain));
             found.extend(
                 shorter(&series.samples)
                     .into_iter()
-                    .map(|samples| Metric::Whole(SeriesText { samples, ..series.clone() })),
+                    .map(|samples| MetricFixture::Series(SeriesFixture { samples, ..series.clone() })),
             );
             found
         }
-        Metric::Several(several) => several.iter().cloned().map(Metric::Whole).collect(),
+        MetricFixture::MultiSeries(several) => several.iter().cloned().map(MetricFixture::Series).collect(),
     }
 }
 
@@ -114,16 +119,16 @@ fn rounder(value: f64) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{chance::Chance, generate};
+    use super::super::{generator, rng::SplitMix64};
     use super::*;
 
     #[test]
     fn every_way_of_making_it_simpler_comes_to_an_end() {
         let names = ["haproxy.sessions".to_owned(), "custom.queue".to_owned()];
         for case in 0..50 {
-            let mut situation = generate::situation(&mut Chance::of_case(1, case), &names);
+            let mut situation = generator::observation(&mut SplitMix64::for_case(1, case), &names);
             let mut steps = 0;
-            while let Some(next) = simpler(&situation).into_iter().next() {
+            while let Some(next) = simplifications(&situation).into_iter().next() {
                 situation = next;
                 steps += 1;
                 assert!(steps < 500, "{situation:?}");

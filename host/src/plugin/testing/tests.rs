@@ -13,7 +13,7 @@ async fn target_tracking() -> Subject {
     Subject::Policy(host.policy(&"builtin:target-tracking".parse().unwrap()).await.unwrap())
 }
 
-fn planted(folder: &Path, text: &str) -> FixtureFile {
+fn fixture_file(folder: &Path, text: &str) -> FixtureFile {
     let path = folder.join("planted.yaml");
     fs::write(&path, text).unwrap();
     FixtureFile::read(&path).unwrap()
@@ -28,7 +28,7 @@ async fn a_fixture_passes_when_everything_is_as_it_says() {
         "{SESSIONS}observation:\n  fleet: 3\n  metrics: {{ haproxy.sessions: 60 }}\nexpect:\n  outcome: scale-to\n  count: [5, 7]\n  reason: 6 are needed\n"
     );
 
-    let ran = run(&target_tracking().await, &planted(folder.path(), &text)).await.unwrap();
+    let ran = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
 
     assert!(ran.passed(), "{ran:?}");
     assert!(ran.fuel() > 0 && ran.memory_bytes() > 0);
@@ -41,9 +41,9 @@ async fn what_differs_is_told_line_by_line() {
         "{SESSIONS}observation: {{ fleet: 3, metrics: {{ haproxy.sessions: 60 }} }}\nexpect: {{ outcome: hold, count: 3, reason: right$ }}\n"
     );
 
-    let ran = run(&target_tracking().await, &planted(folder.path(), &text)).await.unwrap();
+    let ran = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
 
-    assert_snapshot!(ran.complaints().join("\n"), @r#"
+    assert_snapshot!(ran.problems().join("\n"), @r#"
     outcome: expected hold, got scale-to 6
     count: expected 3, got 6
     reason: expected /right$/, got "haproxy.sessions is 60 over 3 droplets, 20 each for a target of 10: 6 are needed"
@@ -67,9 +67,9 @@ ticks:
 "
     );
 
-    let ran = run(&target_tracking().await, &planted(folder.path(), &text)).await.unwrap();
+    let ran = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
 
-    assert_eq!(ran.complaints(), Vec::<String>::new());
+    assert_eq!(ran.problems(), Vec::<String>::new());
     assert_eq!(ran.ticks.len(), 3);
 }
 
@@ -78,7 +78,7 @@ async fn a_configuration_that_is_refused_is_an_error_that_can_be_expected() {
     let folder = tempfile::tempdir().unwrap();
     let text = "config: { metric: haproxy.sessions, target_per_droplet: -1 }\nexpect: { outcome: error, error: invalid-config, reason: /target_per_droplet }\n";
 
-    let ran = run(&target_tracking().await, &planted(folder.path(), text)).await.unwrap();
+    let ran = run(&target_tracking().await, &fixture_file(folder.path(), text)).await.unwrap();
 
     assert!(ran.passed(), "{ran:?}");
 }
@@ -87,7 +87,7 @@ async fn a_configuration_that_is_refused_is_an_error_that_can_be_expected() {
 async fn blessing_writes_what_came_out_and_then_it_passes() {
     let folder = tempfile::tempdir().unwrap();
     let subject = target_tracking().await;
-    let file = planted(
+    let file = fixture_file(
         folder.path(),
         &format!("# the load doubles\n{SESSIONS}observation: {{ fleet: 3, metrics: {{ haproxy.sessions: 60 }} }}\n"),
     );
@@ -117,7 +117,7 @@ async fn series_come_from_a_file_too() {
         "{SESSIONS}observation: {{ fleet: 3, metrics: {{ haproxy.sessions: {{ csv: load.csv, column: sessions }} }} }}\nexpect: {{ count: 6 }}\n"
     );
 
-    let ran = run(&target_tracking().await, &planted(folder.path(), &text)).await.unwrap();
+    let ran = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
 
     assert!(ran.passed(), "{ran:?}");
 }
@@ -148,7 +148,7 @@ async fn a_good_policy_keeps_every_rule() {
     let reports = search(&target_tracking().await, &Search { cases: 300, seed: 1, configs }).await.unwrap();
 
     for report in reports {
-        assert!(report.found.is_none(), "{report:#?}");
+        assert!(report.counterexample.is_none(), "{report:#?}");
         assert!(report.cases >= 30);
     }
 }

@@ -12,9 +12,9 @@ use crate::model::Timestamp;
 
 /// A length of time: `90s`, `1m 30s`, or a number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Time(pub Duration);
+pub struct FixtureDuration(pub Duration);
 
-impl Time {
+impl FixtureDuration {
     /// A length in whole seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
@@ -26,7 +26,7 @@ impl Time {
     }
 }
 
-impl Serialize for Time {
+impl Serialize for FixtureDuration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let ms = self.ms();
         if ms.is_multiple_of(1000) {
@@ -37,36 +37,36 @@ impl Serialize for Time {
     }
 }
 
-impl<'de> Deserialize<'de> for Time {
+impl<'de> Deserialize<'de> for FixtureDuration {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Written;
-        impl Visitor<'_> for Written {
-            type Value = Time;
+        struct DurationVisitor;
+        impl Visitor<'_> for DurationVisitor {
+            type Value = FixtureDuration;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a length of time such as `90s` or `5m`, or a number of seconds")
             }
-            fn visit_u64<E>(self, seconds: u64) -> Result<Time, E> {
-                Ok(Time::seconds(seconds))
+            fn visit_u64<E>(self, seconds: u64) -> Result<FixtureDuration, E> {
+                Ok(FixtureDuration::seconds(seconds))
             }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<FixtureDuration, E> {
                 let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
-                span.map(Time).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+                span.map(FixtureDuration).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
             }
         }
-        deserializer.deserialize_any(Written)
+        deserializer.deserialize_any(DurationVisitor)
     }
 }
 
 /// A point in time, as RFC 3339 has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment(pub Timestamp);
+pub struct FixtureTime(pub Timestamp);
 
-impl Moment {
+impl FixtureTime {
     /// When a fixture takes place that does not say so: a Monday, at noon.
-    pub const USUAL: Self = Self(Timestamp(1_767_614_400_000));
+    pub const DEFAULT: Self = Self(Timestamp(1_767_614_400_000));
 }
 
-impl Serialize for Moment {
+impl Serialize for FixtureTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let moment = i64::try_from(self.0.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         match moment {
@@ -76,7 +76,7 @@ impl Serialize for Moment {
     }
 }
 
-impl<'de> Deserialize<'de> for Moment {
+impl<'de> Deserialize<'de> for FixtureTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let moment = text.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
@@ -88,15 +88,15 @@ impl<'de> Deserialize<'de> for Moment {
 
 /// Bytes, as base64.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bytes(pub Vec<u8>);
+pub struct Base64Bytes(pub Vec<u8>);
 
-impl Serialize for Bytes {
+impl Serialize for Base64Bytes {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&BASE64_STANDARD.encode(&self.0))
     }
 }
 
-impl<'de> Deserialize<'de> for Bytes {
+impl<'de> Deserialize<'de> for Base64Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         BASE64_STANDARD
@@ -108,63 +108,59 @@ impl<'de> Deserialize<'de> for Bytes {
 
 /// A number, or the least and the most that it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
+pub struct CountRange {
     /// Least.
-    pub least: u32,
+    pub min: u32,
     /// Most.
-    pub most: u32,
+    pub max: u32,
 }
 
-impl Range {
+impl CountRange {
     /// One number.
     pub const fn exactly(number: u32) -> Self {
-        Self { least: number, most: number }
+        Self { min: number, max: number }
     }
 
     /// Whether `number` is in it.
-    pub const fn holds(self, number: u32) -> bool {
-        self.least <= number && number <= self.most
+    pub const fn contains(self, number: u32) -> bool {
+        self.min <= number && number <= self.max
     }
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for CountRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.least == self.most { self.least.fmt(f) } else { write!(f, "{} to {}", self.least, self.most) }
+        if self.min == self.max { self.min.fmt(f) } else { write!(f, "{} to {}", self.min, self.max) }
     }
 }
 
-impl Serialize for Range {
+impl Serialize for CountRange {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.least == self.most {
-            self.least.serialize(serializer)
-        } else {
-            [self.least, self.most].serialize(serializer)
-        }
+        if self.min == self.max { self.min.serialize(serializer) } else { [self.min, self.max].serialize(serializer) }
     }
 }
 
-impl<'de> Deserialize<'de> for Range {
+impl<'de> Deserialize<'de> for CountRange {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Written;
-        impl<'de> Visitor<'de> for Written {
-            type Value = Range;
+        struct RangeVisitor;
+        impl<'de> Visitor<'de> for RangeVisitor {
+            type Value = CountRange;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a count such as 5, or the least and the most, as [4, 6]")
             }
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Range, E> {
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<CountRange, E> {
                 u32::try_from(number)
-                    .map(Range::exactly)
+                    .map(CountRange::exactly)
                     .map_err(|_| E::invalid_value(de::Unexpected::Unsigned(number), &self))
             }
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut numbers: A) -> Result<Range, A::Error> {
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut numbers: A) -> Result<CountRange, A::Error> {
                 let (least, most) = (numbers.next_element()?, numbers.next_element()?);
                 let more: Option<u32> = numbers.next_element()?;
                 match (least, most, more) {
-                    (Some(least), Some(most), None) if least <= most => Ok(Range { least, most }),
+                    (Some(least), Some(most), None) if least <= most => Ok(CountRange { min: least, max: most }),
                     _ => Err(de::Error::invalid_value(de::Unexpected::Seq, &self)),
                 }
             }
         }
-        deserializer.deserialize_any(Written)
+        deserializer.deserialize_any(RangeVisitor)
     }
 }

@@ -3,40 +3,39 @@
 use proptest::prelude::*;
 use rusqlite::params;
 
-use super::super::codec::{self, Packed, PackedSeries, same_bits};
-use super::super::{Damage, RecordError};
+use super::super::codec::{self, PackedRecord, PackedSeries, bit_identical};
+use super::super::{Corruption, RecordError};
 use super::*;
-use crate::model::{Change, Cut, DropletId, DropletName, Outcome, Pause, ScaleTo, Signal};
+use crate::model::{Change, DropletId, DropletName, Outcome, Pause, Restriction, ScaleTo, Signal};
 
 #[tokio::test]
 async fn records_read_back_as_they_were_written() {
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     let written = scene.ticks(130).await;
 
-    let archive = scene.archive();
+    let archive = scene.reader();
     let ids = archive.select("all".parse().unwrap()).unwrap();
     let together: Vec<TickRecord> =
         archive.get_many(&ids).unwrap().into_iter().map(|read| read.unwrap().record).collect();
     let last = archive.get(RecordId(130)).unwrap();
 
     assert_eq!(together.len(), 130);
-    assert!(same_bits(&together, &written));
-    assert!(same_bits(&last.record, &written[129]));
-    assert_eq!(last.program, env!("CARGO_PKG_VERSION"));
+    assert!(bit_identical(&together, &written));
+    assert!(bit_identical(&last.record, &written[129]));
+    assert_eq!(last.doproxy_version, env!("CARGO_PKG_VERSION"));
 }
 
 #[tokio::test]
 async fn a_tick_costs_few_bytes() {
-    let scene = Scene::new();
-    let mut seats = [scene.seat(Mode::Active, 10).await];
+    let scene = LogHarness::new();
+    let mut seats = [scene.slot(Mode::Active, 10).await];
     let day = 480;
     for tick in 0..day {
         // A fleet of ten at work: each droplet's load is another at each tick.
         scene.tick(&mut seats, NOW.plus(INTERVAL * tick), 10, 60.0 + f64::from(tick % 7)).await;
     }
-    let bytes = |sql: &str| -> u32 {
-        scene.history.read(|connection| connection.query_row(sql, [], |row| row.get(0))).unwrap()
-    };
+    let bytes =
+        |sql: &str| -> u32 { scene.store.read(|connection| connection.query_row(sql, [], |row| row.get(0))).unwrap() };
 
     let records = bytes("SELECT sum(length(body)) FROM records");
     let keyframes = bytes("SELECT sum(length(body)) FROM records WHERE base IS NULL");
@@ -52,10 +51,10 @@ async fn a_tick_costs_few_bytes() {
 
 #[tokio::test]
 async fn samples_that_the_history_has_are_not_copied_and_others_are_kept() {
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     let metrics = scene.measure(NOW, 20.0);
-    let known = sample::record(
-        sample::observation(NOW, 2, metrics.clone()),
+    let known = decision_record::record(
+        decision_record::observation(NOW, 2, metrics.clone()),
         vec![],
         GuardRules::default(),
         GuardFacts::default(),
@@ -64,67 +63,70 @@ async fn samples_that_the_history_has_are_not_copied_and_others_are_kept() {
     // One value that was never measured, one that is no number, one series that nobody knows.
     strange.observation.metrics[1].samples[0].value = 1.0;
     strange.observation.metrics[2].samples[0].value = f64::NAN;
-    strange.observation.metrics.push(sample::series("elsewhere", "", NOW, &[1.0, -0.0]));
-    scene.recorder.append(&known).unwrap();
-    scene.recorder.append(&strange).unwrap();
+    strange.observation.metrics.push(decision_record::series("elsewhere", "", NOW, &[1.0, -0.0]));
+    scene.writer.append(&known).unwrap();
+    scene.writer.append(&strange).unwrap();
 
-    let read = |id| scene.archive().get(RecordId(id)).unwrap().record;
-    assert!(same_bits(&read(1), &known));
-    assert!(same_bits(&read(2), &strange));
+    let read = |id| scene.reader().get(RecordId(id)).unwrap().record;
+    assert!(bit_identical(&read(1), &known));
+    assert!(bit_identical(&read(2), &strange));
 
-    scene.meddle("DELETE FROM samples");
-    assert!(matches!(scene.archive().get(RecordId(1)), Err(RecordError::History(_))));
-    assert_eq!(scene.archive().without_series(RecordId(1)).unwrap().record.at, NOW);
+    scene.execute_sql("DELETE FROM samples");
+    assert!(matches!(scene.reader().get(RecordId(1)), Err(RecordError::Store(_))));
+    assert_eq!(scene.reader().get_without_series(RecordId(1)).unwrap().record.at, NOW);
 }
 
 #[tokio::test]
 async fn a_damaged_record_is_told_and_takes_no_more_than_its_group_with_it() {
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     scene.ticks(130).await;
-    scene.meddle("UPDATE records SET body = substr(body, 1, 30) WHERE id = 70");
-    scene.meddle("UPDATE records SET body = x'07' WHERE id = 125; UPDATE records SET base = 130 WHERE id = 128");
+    scene.execute_sql("UPDATE records SET body = substr(body, 1, 30) WHERE id = 70");
+    scene.execute_sql("UPDATE records SET body = x'07' WHERE id = 125; UPDATE records SET base = 130 WHERE id = 128");
 
-    let archive = scene.archive();
+    let archive = scene.reader();
     let ids = archive.select("all".parse().unwrap()).unwrap();
     let broken: Vec<u64> = archive
         .get_many(&ids)
         .unwrap()
         .into_iter()
         .filter_map(|read| match read {
-            Err(RecordError::Damaged { id, .. }) => Some(id.0),
+            Err(RecordError::Corrupt { id, .. }) => Some(id.0),
             other => other.map(|_| None).unwrap(),
         })
         .collect();
 
     assert_eq!(broken, (70..=120).chain(125..=130).collect::<Vec<u64>>());
-    assert!(matches!(archive.get(RecordId(125)), Err(RecordError::Damaged { damage: Damage::Form(7), .. })));
-    assert!(matches!(archive.get(RecordId(999)), Err(RecordError::Unknown(RecordId(999)))));
+    assert!(matches!(
+        archive.get(RecordId(125)),
+        Err(RecordError::Corrupt { corruption: Corruption::UnknownFormat(7), .. })
+    ));
+    assert!(matches!(archive.get(RecordId(999)), Err(RecordError::NotFound(RecordId(999)))));
 }
 
 #[tokio::test]
 async fn another_process_that_writes_begins_a_group_of_its_own() {
-    let scene = Scene::new();
-    let other = Recorder::new(Arc::new(History::open(&scene.path(), NOW)), DEFAULT_RETENTION);
-    let record = |n: u64| sample::tick(Timestamp(NOW.0 + n), 20.0);
+    let scene = LogHarness::new();
+    let other = LogWriter::new(Arc::new(TimeSeriesStore::open(&scene.path(), NOW)), DEFAULT_RETENTION);
+    let record = |n: u64| decision_record::tick(Timestamp(NOW.0 + n), 20.0);
     for n in 0..9 {
-        let recorder = if n % 3 == 0 { &other } else { &scene.recorder };
+        let recorder = if n % 3 == 0 { &other } else { &scene.writer };
         recorder.append(&record(n)).unwrap();
     }
 
     for n in 0..9 {
-        assert!(same_bits(&scene.archive().get(RecordId(n + 1)).unwrap().record, &record(n)));
+        assert!(bit_identical(&scene.reader().get(RecordId(n + 1)).unwrap().record, &record(n)));
     }
 }
 
 #[tokio::test]
 async fn what_is_older_than_the_retention_goes_in_small_steps_with_its_components() {
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     scene.ticks(200).await;
-    let recorder = Recorder::new(scene.history.clone(), Duration::from_hours(1));
+    let recorder = LogWriter::new(scene.store.clone(), Duration::from_hours(1));
     let left = || -> (u64, u64) {
         let components = "SELECT count(*) FROM components";
         let components = |connection: &rusqlite::Connection| connection.query_row(components, [], |row| row.get(0));
-        (scene.archive().count().unwrap(), scene.history.read(components).unwrap())
+        (scene.reader().count().unwrap(), scene.store.read(components).unwrap())
     };
     let at = |minutes: u64| NOW.plus(Duration::from_mins(minutes));
 
@@ -137,20 +139,20 @@ async fn what_is_older_than_the_retention_goes_in_small_steps_with_its_component
 
     assert_eq!(steps, [(200, 1), (200, 1), (140, 1), (140, 1), (80, 1), (20, 1), (0, 1), (0, 0), (0, 0)]);
     // Numbers are never used again.
-    assert_eq!(recorder.append(&sample::tick(at(300), 1.0)).unwrap(), RecordId(201));
+    assert_eq!(recorder.append(&decision_record::tick(at(300), 1.0)).unwrap(), RecordId(201));
 }
 
 #[tokio::test]
 async fn a_list_has_what_is_new_and_leaves_out_what_is_as_before() {
-    let scene = Scene::new();
-    let mut seats = [scene.seat(Mode::Active, 10).await];
+    let scene = LogHarness::new();
+    let mut seats = [scene.slot(Mode::Active, 10).await];
     for (tick, (size, sessions)) in
         [(2, 20.0), (2, 20.0), (2, 45.0), (5, 45.0), (5, 20.0), (5, 20.0)].into_iter().enumerate()
     {
         scene.tick(&mut seats, NOW.plus(INTERVAL * u32::try_from(tick).unwrap()), size, sessions).await;
     }
     let listed =
-        |all| -> Vec<u64> { scene.archive().list(Timestamp(0), all, 10).unwrap().into_iter().map(|id| id.0).collect() };
+        |all| -> Vec<u64> { scene.reader().list(Timestamp(0), all, 10).unwrap().into_iter().map(|id| id.0).collect() };
 
     assert_eq!(listed(true), [6, 5, 4, 3, 2, 1]);
     assert_eq!(listed(false), [3]);
@@ -160,28 +162,28 @@ async fn a_list_has_what_is_new_and_leaves_out_what_is_as_before() {
 #[test]
 fn a_record_of_the_first_form_is_read() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/record/tests/form-1.record");
-    let tick = sample::tick(NOW, 25.0);
+    let tick = decision_record::tick(NOW, 25.0);
     if std::env::var_os("DOPROXY_FIXTURES").is_some() {
-        let series = tick.observation.metrics.iter().cloned().map(PackedSeries::Whole).collect();
-        let content = Packed::of(&tick, series).content().unwrap();
+        let series = tick.observation.metrics.iter().cloned().map(PackedSeries::Inline).collect();
+        let content = PackedRecord::new(&tick, series).encode().unwrap();
         std::fs::write(&file, codec::compress(&content, None).unwrap()).unwrap();
     }
 
     let content = codec::decompress(&std::fs::read(&file).unwrap(), None).unwrap();
-    let read = Packed::read(&content).unwrap();
+    let read = PackedRecord::decode(&content).unwrap();
 
-    assert!(same_bits(&read.record.answers, &tick.answers));
-    assert!(same_bits(&read.record.plan, &tick.plan));
-    assert_eq!(read.series, [PackedSeries::Whole(tick.observation.metrics[0].clone())]);
+    assert!(bit_identical(&read.record.evaluations, &tick.evaluations));
+    assert!(bit_identical(&read.record.plan, &tick.plan));
+    assert_eq!(read.series, [PackedSeries::Inline(tick.observation.metrics[0].clone())]);
 }
 
 #[tokio::test]
 async fn a_history_of_before_there_were_records_has_none() {
-    let scene = Scene::new();
-    scene.meddle("DROP TABLE records");
+    let scene = LogHarness::new();
+    scene.execute_sql("DROP TABLE records");
 
-    assert_eq!(scene.archive().count().unwrap(), 0);
-    assert!(matches!(scene.archive().select("last".parse().unwrap()), Err(RecordError::Empty)));
+    assert_eq!(scene.reader().count().unwrap(), 0);
+    assert!(matches!(scene.reader().select("last".parse().unwrap()), Err(RecordError::Empty)));
 }
 
 /// Any number, also those that are none.
@@ -205,12 +207,12 @@ fn any_record() -> impl Strategy<Value = TickRecord> {
     let states = proptest::collection::vec(any::<u8>(), 0..80);
     (any::<u64>(), 0_u32..5, numbers, states, outcome(), ".{0,12}", any::<Option<u32>>()).prop_map(
         |(at, size, numbers, state, outcome, text, some)| {
-            let mut record = sample::tick(NOW, 20.0);
-            record.observation = sample::observation(NOW, size, record.observation.metrics.clone());
+            let mut record = decision_record::tick(NOW, 20.0);
+            record.observation = decision_record::observation(NOW, size, record.observation.metrics.clone());
             for value in &numbers {
-                let series = sample::series(&text, "x", Timestamp(at.max(1 << 20)), &[*value, 1.0]);
+                let series = decision_record::series(&text, "x", Timestamp(at.max(1 << 20)), &[*value, 1.0]);
                 record.observation.metrics.push(series);
-                record.answers[0].decision.signals.push(Signal {
+                record.evaluations[0].decision.signals.push(Signal {
                     name: text.clone(),
                     value: *value,
                     target: some.map(f64::from),
@@ -219,13 +221,13 @@ fn any_record() -> impl Strategy<Value = TickRecord> {
             }
             record.at = Timestamp(at);
             record.observation.now = Timestamp(at);
-            record.answers[0].state = state;
-            record.answers[0].decision.outcome = outcome;
-            record.answers[0].failure = some.map(|_| text.clone());
+            record.evaluations[0].state = state;
+            record.evaluations[0].decision.outcome = outcome;
+            record.evaluations[0].failure = some.map(|_| text.clone());
             record.facts.unhealthy_since = vec![(DropletName::parse("web-0").unwrap(), Timestamp(at))];
             record.facts.pauses.out = Some(Pause { since: Timestamp(at), until: None, reason: text.clone() });
-            record.plan.cuts.push(Cut { rule: text.clone(), detail: text });
-            record.chosen = some;
+            record.plan.restrictions.push(Restriction { rule: text.clone(), detail: text });
+            record.selected = some;
             record
         },
     )
@@ -236,12 +238,12 @@ proptest! {
 
     #[test]
     fn whatever_is_recorded_reads_back_to_the_bit(records in proptest::collection::vec(any_record(), 1..6)) {
-        let history = Arc::new(History::in_memory());
-        let recorder = Recorder::new(history.clone(), DEFAULT_RETENTION);
-        let archive = Archive::of(history);
+        let history = Arc::new(TimeSeriesStore::in_memory());
+        let recorder = LogWriter::new(history.clone(), DEFAULT_RETENTION);
+        let archive = LogReader::new(history);
         for record in &records {
             let id = recorder.append(record).unwrap();
-            prop_assert!(same_bits(&archive.get(id).unwrap().record, record));
+            prop_assert!(bit_identical(&archive.get(id).unwrap().record, record));
         }
     }
 
@@ -251,10 +253,10 @@ proptest! {
         flips in proptest::collection::vec((0_usize..4, any::<proptest::sample::Index>(), any::<u8>()), 0..4),
         head in any::<bool>(),
     ) {
-        let history = Arc::new(History::in_memory());
-        let recorder = Recorder::new(history.clone(), DEFAULT_RETENTION);
+        let history = Arc::new(TimeSeriesStore::in_memory());
+        let recorder = LogWriter::new(history.clone(), DEFAULT_RETENTION);
         for n in 0..4 {
-            recorder.append(&sample::tick(Timestamp(NOW.0 + n), 20.0)).unwrap();
+            recorder.append(&decision_record::tick(Timestamp(NOW.0 + n), 20.0)).unwrap();
         }
         let mut rows: Vec<Vec<u8>> = history
             .read(|connection| {
@@ -285,12 +287,12 @@ proptest! {
                 Ok(())
             })
             .unwrap();
-        let archive = Archive::of(history);
+        let archive = LogReader::new(history);
         let ids = archive.select("all".parse().unwrap()).unwrap();
 
         for read in archive.get_many(&ids).unwrap() {
             if let Err(error) = read {
-                prop_assert!(matches!(error, RecordError::Damaged { .. }), "{error}");
+                prop_assert!(matches!(error, RecordError::Corrupt { .. }), "{error}");
             }
         }
     }

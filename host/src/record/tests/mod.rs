@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::sample;
-use super::{Archive, Components, DEFAULT_RETENTION, Recorder};
-use crate::controller::decide::{ConfiguredPolicy, Seat};
-use crate::history::{History, SeriesKey};
+use super::decision_record;
+use super::{Components, DEFAULT_RETENTION, LogReader, LogWriter};
+use crate::controller::policy_slot::{ConfiguredPolicy, PolicySlot};
+use crate::history::{SeriesKey, TimeSeriesStore};
 use crate::model::{GuardFacts, GuardRules, Mode, RecordId, Sample, Series, TickRecord, Timestamp};
 use crate::plugin::{Limits, PluginHost, PluginSettings};
 
@@ -38,25 +38,25 @@ const SERIES: [(&str, &str); 10] = [
 fn host() -> PluginHost {
     static CACHE: std::sync::OnceLock<TempDir> = std::sync::OnceLock::new();
     let cache = CACHE.get_or_init(|| tempfile::tempdir().unwrap());
-    let limits = Limits { deadline: Duration::from_secs(10), ..Limits::default() };
+    let limits = Limits { call_timeout: Duration::from_secs(10), ..Limits::default() };
     let cache_dir = Some(cache.path().join("cache"));
     PluginHost::new(PluginSettings { limits, cache_dir, ..PluginSettings::default() }).unwrap()
 }
 
 /// A history on disk with a recorder.
-struct Scene {
+struct LogHarness {
     dir: TempDir,
-    history: Arc<History>,
-    recorder: Recorder,
+    store: Arc<TimeSeriesStore>,
+    writer: LogWriter,
     host: PluginHost,
 }
 
-impl Scene {
+impl LogHarness {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let history = Arc::new(History::open(&dir.path().join("doproxy.history.db"), NOW));
-        let recorder = Recorder::new(history.clone(), DEFAULT_RETENTION);
-        Self { dir, history, recorder, host: host() }
+        let history = Arc::new(TimeSeriesStore::open(&dir.path().join("doproxy.history.db"), NOW));
+        let recorder = LogWriter::new(history.clone(), DEFAULT_RETENTION);
+        Self { dir, store: history, writer: recorder, host: host() }
     }
 
     fn path(&self) -> PathBuf {
@@ -64,44 +64,44 @@ impl Scene {
     }
 
     /// `builtin:target-tracking` on the sessions, kept by the recorder.
-    async fn seat(&self, mode: Mode, target: u32) -> Seat {
+    async fn slot(&self, mode: Mode, target: u32) -> PolicySlot {
         let reference = "builtin:target-tracking".parse().unwrap();
         let policy = self.host.policy(&reference).await.unwrap();
-        self.recorder.keep(&self.host, &reference, policy.digest(), NOW).await.unwrap();
+        self.writer.store_component(&self.host, &reference, policy.digest(), NOW).await.unwrap();
         let config = format!(r#"{{"metric":"haproxy.sessions","target_per_droplet":{target}}}"#);
         let name = format!("target-{target}");
-        Seat::new(ConfiguredPolicy { name, mode, policy, config }, Vec::new())
+        PolicySlot::new(ConfiguredPolicy { name, mode, policy, config }, Vec::new())
     }
 
     /// Measures all series, and gives what policies see of the last five minutes.
     fn measure(&self, now: Timestamp, sessions: f64) -> Vec<Series> {
         let measured = SERIES.iter().zip(0_u32..).map(|((name, unit), index)| {
             let key = SeriesKey { name: (*name).to_owned(), labels: vec![], unit: (*unit).to_owned() };
-            let id = self.history.series(&key).unwrap();
+            let id = self.store.get_or_create(&key).unwrap();
             let value = if index == 0 { sessions } else { sessions * 1.37 / f64::from(index) };
-            self.history.append(id, &[Sample { at: now, value }], now);
-            let reference = self.history.refer(id, Duration::from_mins(5), now, INTERVAL, false).unwrap();
-            reference.with(self.history.window(&reference).unwrap())
+            self.store.append(id, &[Sample { at: now, value }], now);
+            let reference = self.store.window_ref(id, Duration::from_mins(5), now, INTERVAL, false).unwrap();
+            reference.with_samples(self.store.window(&reference).unwrap())
         });
         measured.collect()
     }
 
     /// One tick, asked and recorded.
-    async fn tick(&self, seats: &mut [Seat], now: Timestamp, size: u32, sessions: f64) -> (RecordId, TickRecord) {
-        let observation = sample::observation(now, size, self.measure(now, sessions));
+    async fn tick(&self, seats: &mut [PolicySlot], now: Timestamp, size: u32, sessions: f64) -> (RecordId, TickRecord) {
+        let observation = decision_record::observation(now, size, self.measure(now, sessions));
         let mut answers = Vec::new();
         for seat in seats {
-            let answer = seat.ask(&observation).await;
-            seat.remember(&answer, now);
+            let answer = seat.evaluate(&observation).await;
+            seat.record_evaluation(&answer, now);
             answers.push(answer);
         }
-        let record = sample::record(observation, answers, GuardRules::default(), GuardFacts::default());
-        (self.recorder.append(&record).unwrap(), record)
+        let record = decision_record::record(observation, answers, GuardRules::default(), GuardFacts::default());
+        (self.writer.append(&record).unwrap(), record)
     }
 
     /// Ticks whose load goes up and down.
     async fn ticks(&self, many: u32) -> Vec<TickRecord> {
-        let mut seats = [self.seat(Mode::Active, 10).await, self.seat(Mode::Shadow, 7).await];
+        let mut seats = [self.slot(Mode::Active, 10).await, self.slot(Mode::Shadow, 7).await];
         let mut records = Vec::new();
         let mut size = 2;
         for tick in 0..many {
@@ -113,20 +113,20 @@ impl Scene {
         records
     }
 
-    fn archive(&self) -> Arc<Archive> {
-        Arc::new(Archive::of(self.history.clone()))
+    fn reader(&self) -> Arc<LogReader> {
+        Arc::new(LogReader::new(self.store.clone()))
     }
 
     fn components(&self) -> Arc<Components> {
-        Arc::new(Components::new(self.host.clone(), self.archive()))
+        Arc::new(Components::new(self.host.clone(), self.reader()))
     }
 
     /// Something that only damage or somebody with an editor does.
-    fn meddle(&self, sql: &str) {
-        self.history.write(|transaction| transaction.execute_batch(sql)).unwrap();
+    fn execute_sql(&self, sql: &str) {
+        self.store.write(|transaction| transaction.execute_batch(sql)).unwrap();
     }
 }
 
-fn look(path: &Path) -> Arc<Archive> {
-    Arc::new(Archive::look(path, NOW).unwrap())
+fn open(path: &Path) -> Arc<LogReader> {
+    Arc::new(LogReader::open_read_only(path, NOW).unwrap())
 }

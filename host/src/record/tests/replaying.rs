@@ -3,18 +3,18 @@
 use std::sync::Arc;
 
 use super::super::RecordError;
-use super::super::export::export;
-use super::super::other::Other;
-use super::super::replay::{Difference, assert_replays, replay, replay_all};
+use super::super::bundle::export;
+use super::super::replay::{ReplayMismatch, assert_replays, replay, replay_all};
+use super::super::what_if::WhatIf;
 use super::*;
-use crate::model::{Outcome, Rung};
+use crate::model::{AnswerSource, Outcome};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_record_replays_to_the_bit() {
     let many = std::env::var("DOPROXY_RECORDS").ok().and_then(|many| many.parse().ok()).unwrap_or(200);
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     scene.ticks(many).await;
-    let archive = scene.archive();
+    let archive = scene.reader();
     let ids = archive.select("all".parse().unwrap()).unwrap();
     let began = std::time::Instant::now();
 
@@ -27,7 +27,7 @@ async fn every_record_replays_to_the_bit() {
 
 #[tokio::test]
 async fn what_somebody_changed_is_told() {
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     let record = scene.ticks(12).await.pop().unwrap();
     let components = scene.components();
     let told = async |change: fn(&mut TickRecord)| -> Vec<String> {
@@ -38,13 +38,13 @@ async fn what_somebody_changed_is_told() {
 
     assert_eq!(told(|_| ()).await, Vec::<String>::new());
     let changes: [fn(&mut TickRecord); 7] = [
-        |record| record.answers[0].decision.reason += " indeed",
-        |record| record.answers[0].fuel = 1,
-        |record| record.answers[0].log.push("info: more".into()),
+        |record| record.evaluations[0].decision.reason += " indeed",
+        |record| record.evaluations[0].fuel = 1,
+        |record| record.evaluations[0].log.push("info: more".into()),
         |record| record.observation.metrics[0].samples.last_mut().unwrap().value = 99.0,
-        |record| record.answers[1].digest = "00".repeat(32),
+        |record| record.evaluations[1].digest = "00".repeat(32),
         |record| record.plan.to += 1,
-        |record| record.chosen = None,
+        |record| record.selected = None,
     ];
     let mut lines = Vec::new();
     for change in changes {
@@ -52,7 +52,7 @@ async fn what_somebody_changed_is_told() {
     }
 
     // How much it is depends on how the component was built.
-    let fuel = record.answers[0].fuel.to_string();
+    let fuel = record.evaluations[0].fuel.to_string();
     insta::assert_snapshot!(lines.join("\n").replace(&fuel, "FUEL"), @r"
     target-10 decides hold as recorded, for another reason
     target-10 takes FUEL fuel; recorded are 1
@@ -66,50 +66,50 @@ async fn what_somebody_changed_is_told() {
 
 #[tokio::test]
 async fn a_policy_that_failed_then_has_to_fail_again() {
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     let reference = "builtin:target-tracking".parse().unwrap();
     let policy = scene.host.policy(&reference).await.unwrap();
     let policy = ConfiguredPolicy { name: "web".into(), mode: Mode::Active, policy, config: "{}".into() };
-    let (_, record) = scene.tick(&mut [Seat::new(policy, vec![])], NOW, 2, 20.0).await;
+    let (_, record) = scene.tick(&mut [PolicySlot::new(policy, vec![])], NOW, 2, 20.0).await;
     let mut mended = record.clone();
-    mended.answers[0].config = r#"{"metric":"haproxy.sessions","target_per_droplet":10}"#.into();
+    mended.evaluations[0].config = r#"{"metric":"haproxy.sessions","target_per_droplet":10}"#.into();
     let mut late = mended.clone();
-    late.answers[0].failure = Some("the deadline of 250ms (plugins.limits.deadline)".into());
+    late.evaluations[0].failure = Some("the deadline of 250ms (plugins.limits.deadline)".into());
 
-    assert!(record.answers[0].failure.is_some());
+    assert!(record.evaluations[0].failure.is_some());
     assert_eq!(replay(&record, &scene.components()).await, []);
-    assert!(matches!(replay(&mended, &scene.components()).await.as_slice(), [Difference::Answers { .. }]));
+    assert!(matches!(replay(&mended, &scene.components()).await.as_slice(), [ReplayMismatch::NowSucceeds { .. }]));
     assert_eq!(replay(&late, &scene.components()).await, []);
 }
 
 #[tokio::test]
 async fn a_policy_that_could_not_be_loaded_was_not_asked() {
-    let scene = Scene::new();
-    let mut answer = sample::answer(Outcome::Hold);
-    (answer.digest, answer.rung) = (String::new(), Rung::Hold);
+    let scene = LogHarness::new();
+    let mut answer = decision_record::evaluation(Outcome::Hold);
+    (answer.digest, answer.answered_by) = (String::new(), AnswerSource::Hold);
     answer.failure = Some("there is no such file".into());
-    let observation = sample::observation(NOW, 2, vec![]);
-    let record = sample::record(observation, vec![answer], GuardRules::default(), GuardFacts::default());
+    let observation = decision_record::observation(NOW, 2, vec![]);
+    let record = decision_record::record(observation, vec![answer], GuardRules::default(), GuardFacts::default());
 
     assert_eq!(replay(&record, &scene.components()).await, []);
 }
 
 #[tokio::test]
 async fn another_policy_is_asked_in_the_place_of_the_recorded_one() {
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     scene.ticks(40).await;
-    let archive = scene.archive();
+    let archive = scene.reader();
     let ids = archive.select("all".parse().unwrap()).unwrap();
     let policy = async || scene.host.policy(&"builtin:target-tracking".parse().unwrap()).await.unwrap();
     let config = |target: u32| format!(r#"{{"metric":"haproxy.sessions","target_per_droplet":{target}}}"#);
-    let (mut same, mut other) = (Other::new(policy().await, config(10)), Other::new(policy().await, config(20)));
+    let (mut same, mut other) = (WhatIf::new(policy().await, config(10)), WhatIf::new(policy().await, config(20)));
 
     let (mut differing, mut smaller) = (0, 0);
     for recorded in archive.get_many(&ids).unwrap() {
         let recorded = recorded.unwrap();
-        differing += u32::from(same.ask(&recorded).await.differs());
-        let theirs = other.ask(&recorded).await;
-        smaller += u32::from(theirs.theirs < theirs.recorded);
+        differing += u32::from(same.evaluate(&recorded).await.differs());
+        let theirs = other.evaluate(&recorded).await;
+        smaller += u32::from(theirs.alternative < theirs.recorded);
     }
 
     assert_eq!(differing, 0);
@@ -118,9 +118,9 @@ async fn another_policy_is_asked_in_the_place_of_the_recorded_one() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bundle_replays_where_there_is_nothing_else() {
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     let written = scene.ticks(150).await;
-    let archive = scene.archive();
+    let archive = scene.reader();
     let ids = archive.select("20..last".parse().unwrap()).unwrap();
     let elsewhere = tempfile::tempdir().unwrap();
     let file = elsewhere.path().join("night.bundle");
@@ -128,7 +128,7 @@ async fn a_bundle_replays_where_there_is_nothing_else() {
     let exported = export(&archive, &scene.components(), &ids, &file, NOW).await.unwrap();
     let again = export(&archive, &scene.components(), &ids, &file, NOW).await;
     drop(scene);
-    let bundle = look(&file);
+    let bundle = open(&file);
     let ids = bundle.select("all".parse().unwrap()).unwrap();
     let components = Arc::new(Components::new(host(), bundle.clone()));
     let summary = replay_all(&bundle, &components, &ids, |_| ()).await.unwrap();
@@ -137,14 +137,16 @@ async fn a_bundle_replays_where_there_is_nothing_else() {
     assert!(matches!(again, Err(RecordError::Bundle { .. })));
     assert_eq!((summary.replayed, summary.differing.len()), (131, 0));
     assert_eq!(bundle.get(RecordId(77)).unwrap().record, written[76]);
-    assert!(super::super::components::kept(bundle.history(), &written[0].answers[0].digest).unwrap().is_some());
+    assert!(
+        super::super::components::load_component(bundle.store(), &written[0].evaluations[0].digest).unwrap().is_some()
+    );
     let files: Vec<_> = std::fs::read_dir(elsewhere.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
     assert_eq!(files, ["night.bundle"]);
 }
 
 #[tokio::test]
 async fn a_file_is_checked_as_a_whole() {
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     scene.ticks(5).await;
 
     assert_eq!(assert_replays(&scene.path()).await, 5);
@@ -152,13 +154,13 @@ async fn a_file_is_checked_as_a_whole() {
 
 #[tokio::test]
 async fn a_component_that_was_changed_is_not_taken_for_the_recorded_one() {
-    let scene = Scene::new();
+    let scene = LogHarness::new();
     let record = scene.ticks(1).await.remove(0);
-    let digest = &record.answers[0].digest;
-    let history = &scene.history;
-    scene.meddle("UPDATE components SET body = x'00', size = 1");
+    let digest = &record.evaluations[0].digest;
+    let history = &scene.store;
+    scene.execute_sql("UPDATE components SET body = x'00', size = 1");
 
-    assert_eq!(super::super::components::kept(history, digest).unwrap(), None);
+    assert_eq!(super::super::components::load_component(history, digest).unwrap(), None);
     // It is built in, too.
     assert_eq!(replay(&record, &scene.components()).await, []);
 }

@@ -1,19 +1,19 @@
 //! What people read of a record.
 
-use super::super::Recorded;
-use super::super::explain::{explain, number};
+use super::super::StoredRecord;
+use super::super::explain::{explain, format_number};
 use super::*;
 use crate::model::OperationId;
 
 #[tokio::test]
 async fn a_scale_out_is_explained_with_its_numbers_and_what_would_have_been_different() {
-    let scene = Scene::new();
-    let mut seats = [scene.seat(Mode::Active, 10).await];
+    let scene = LogHarness::new();
+    let mut seats = [scene.slot(Mode::Active, 10).await];
     for tick in 0..3 {
         scene.tick(&mut seats, NOW.plus(INTERVAL * tick), 2, 20.0).await;
     }
     let (id, _) = scene.tick(&mut seats, NOW.plus(INTERVAL * 3), 2, 43.0).await;
-    let mut recorded = scene.archive().get(id).unwrap();
+    let mut recorded = scene.reader().get(id).unwrap();
     recorded.record.observation.metrics.truncate(2);
     recorded.record.outcome.operations = vec![OperationId(8), OperationId(9), OperationId(10)];
 
@@ -45,15 +45,15 @@ async fn a_scale_out_is_explained_with_its_numbers_and_what_would_have_been_diff
 
 #[tokio::test]
 async fn what_the_guard_cut_is_explained_with_what_would_have_passed() {
-    let scene = Scene::new();
-    let mut seats = [scene.seat(Mode::Active, 10).await, scene.seat(Mode::Active, 40).await];
+    let scene = LogHarness::new();
+    let mut seats = [scene.slot(Mode::Active, 10).await, scene.slot(Mode::Active, 40).await];
     let (id, record) = scene.tick(&mut seats, NOW, 4, 55.0).await;
     // The last create was 10,000 s ago.
     let rules = GuardRules { cooldown_out: Duration::from_hours(4), ..GuardRules::default() };
     let mut observation = record.observation.clone();
     observation.limits.min = 5;
-    let record = sample::record(observation, record.answers.clone(), rules, GuardFacts::default());
-    let recorded = Recorded { id, program: String::new(), record };
+    let record = decision_record::record(observation, record.evaluations.clone(), rules, GuardFacts::default());
+    let recorded = StoredRecord { id, doproxy_version: String::new(), record };
 
     let explanation = explain(&recorded, &scene.components()).await.to_string();
 
@@ -79,5 +79,5 @@ async fn what_the_guard_cut_is_explained_with_what_would_have_passed() {
 fn numbers_have_as_many_decimals_as_they_need() {
     let numbers = [0.0, 0.123_456, 1.5, 25.04, 1234.5, -0.5, f64::NAN];
 
-    assert_eq!(numbers.map(number), ["0", "0.1235", "1.5", "25", "1234", "-0.5", "NaN"]);
+    assert_eq!(numbers.map(format_number), ["0", "0.1235", "1.5", "25", "1234", "-0.5", "NaN"]);
 }

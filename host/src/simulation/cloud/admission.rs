@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{Effect, Garble, Quota, RateLimits, Refusal, World};
+use super::{ApiError, CloudState, CorruptBody, Effect, Quota, RateLimits};
 use crate::model::Timestamp;
 
 /// A call as far as limits and faults look at it.
@@ -49,36 +49,36 @@ pub enum Verdict {
     /// It is carried out and answered.
     Proceed,
     /// It is not carried out.
-    Refuse(Refusal),
+    Reject(ApiError),
     /// It is carried out, and answered as if it was not.
-    ActAndRefuse(Refusal),
+    ExecuteAndFail(ApiError),
     /// It is carried out, and the connection ends without an answer.
     DropResponse,
     /// It is not carried out, and the connection is reset.
     Reset,
     /// No answer ever comes.
-    Silence {
+    NoResponse {
         /// Whether it is carried out.
-        acted: bool,
+        executed: bool,
     },
     /// It is answered with success and a body that is not right.
-    Garble {
+    CorruptBody {
         /// What is wrong with the body.
-        how: Garble,
+        how: CorruptBody,
         /// Whether it is carried out.
-        acted: bool,
+        executed: bool,
     },
 }
 
 /// What the faults do to one call.
-struct Struck {
+struct FaultOutcome {
     latency: Duration,
     verdict: Verdict,
     /// In place of what is really left.
     quota: Option<Quota>,
 }
 
-impl World {
+impl CloudState {
     /// Counts a call, whatever becomes of it.
     pub fn count(&mut self, call: &Call) {
         *self.calls.entry(call.to_string()).or_default() += 1;
@@ -87,19 +87,19 @@ impl World {
     /// Says what is to be done with a call: the rate limits first, then the faults.
     pub fn admit(&mut self, now: Timestamp, call: &Call) -> Admission {
         let (quota, refusal) = if let Some(limits) = &self.settings.rate_limits {
-            self.meter.spend(limits, now, call.is_key_list())
+            self.call_windows.admit(limits, now, call.is_key_list())
         } else {
             let limit = RateLimits::default().per_hour;
             (Quota { limit, remaining: limit, reset: now }, None)
         };
         if let Some(refusal) = refusal {
-            return Admission { quota, latency: Duration::ZERO, verdict: Verdict::Refuse(refusal) };
+            return Admission { quota, latency: Duration::ZERO, verdict: Verdict::Reject(refusal) };
         }
-        let struck = self.strike(now, call);
+        let struck = self.apply_faults(now, call);
         Admission { quota: struck.quota.unwrap_or(quota), latency: struck.latency, verdict: struck.verdict }
     }
 
-    fn strike(&mut self, now: Timestamp, call: &Call) -> Struck {
+    fn apply_faults(&mut self, now: Timestamp, call: &Call) -> FaultOutcome {
         let mut latency = Duration::ZERO;
         let mut verdict = Verdict::Proceed;
         let mut quota = None;
@@ -109,34 +109,34 @@ impl World {
             let matches = method_matches && fault.path.as_ref().is_none_or(|path| *path == call.path);
             let is_aside = matches!(fault.effect, Effect::LatencyMs(_) | Effect::MovedAddresses | Effect::Vanished);
             // A counted fault that comes too late to matter keeps its count for a later call.
-            if !matches || (verdict != Verdict::Proceed && !is_aside) || !fault.when.strikes(&mut self.state.chance) {
+            if !matches || (verdict != Verdict::Proceed && !is_aside) || !fault.when.triggers(&mut self.persisted.rng) {
                 continue;
             }
             match &fault.effect {
                 Effect::LatencyMs(ms) => latency = latency.saturating_add(Duration::from_millis(*ms)),
                 Effect::DropResponse => verdict = Verdict::DropResponse,
                 Effect::Reset => verdict = Verdict::Reset,
-                Effect::Silence { acted } => verdict = Verdict::Silence { acted: *acted },
-                Effect::Garbled { how, acted } => verdict = Verdict::Garble { how: *how, acted: *acted },
+                Effect::Silence { acted } => verdict = Verdict::NoResponse { executed: *acted },
+                Effect::Garbled { how, acted } => verdict = Verdict::CorruptBody { how: *how, executed: *acted },
                 Effect::MovedAddresses => moved = true,
                 Effect::Vanished => vanished = true,
                 Effect::HourlyLimit { reset_after_s } => {
                     let after = Duration::from_secs(*reset_after_s);
                     let limit = RateLimits::default().per_hour;
                     quota = Some(Quota { limit, remaining: 0, reset: now.plus(after) });
-                    verdict = Verdict::Refuse(Refusal::RateLimited { after, burst: false });
+                    verdict = Verdict::Reject(ApiError::RateLimited { after, burst: false });
                 }
                 Effect::Page { code, acted } => {
-                    let refusal = Refusal::Page { status: *code };
-                    verdict = if *acted { Verdict::ActAndRefuse(refusal) } else { Verdict::Refuse(refusal) };
+                    let refusal = ApiError::Page { status: *code };
+                    verdict = if *acted { Verdict::ExecuteAndFail(refusal) } else { Verdict::Reject(refusal) };
                 }
                 Effect::Status { code, message, retry_after_s, acted } => {
-                    let refusal = Refusal::Injected {
+                    let refusal = ApiError::Injected {
                         status: *code,
-                        message: message.clone().unwrap_or_else(|| Refusal::usual_message(*code).to_owned()),
+                        message: message.clone().unwrap_or_else(|| ApiError::default_message(*code).to_owned()),
                         retry_after: retry_after_s.map(Duration::from_secs),
                     };
-                    verdict = if *acted { Verdict::ActAndRefuse(refusal) } else { Verdict::Refuse(refusal) };
+                    verdict = if *acted { Verdict::ExecuteAndFail(refusal) } else { Verdict::Reject(refusal) };
                 }
             }
         }
@@ -146,6 +146,6 @@ impl World {
         if vanished {
             self.delete_youngest(now);
         }
-        Struck { latency, verdict, quota }
+        FaultOutcome { latency, verdict, quota }
     }
 }

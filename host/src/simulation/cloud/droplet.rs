@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Image, Region, Size};
+use super::catalog::{Image, Region, Size};
 use crate::cloud::Status;
 use crate::model::{DropletId, Timestamp};
 
@@ -48,14 +48,14 @@ pub struct SimulatedDroplet {
     /// Whether it ever shows its addresses.
     pub shows_addresses: bool,
     /// The last time that its power was switched.
-    pub switched: Option<Switch>,
+    pub last_power_change: Option<PowerChange>,
     /// When it was deleted.
     pub deleted_at: Option<Timestamp>,
 }
 
 /// A change of power.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Switch {
+pub struct PowerChange {
     /// When it takes effect.
     pub at: Timestamp,
     /// To what.
@@ -75,7 +75,7 @@ impl SimulatedDroplet {
         if self.active_at.is_none_or(|active| time < active) {
             return Status::New;
         }
-        let on = self.switched.is_none_or(|switch| if switch.at <= time { switch.on } else { switch.was_on });
+        let on = self.last_power_change.is_none_or(|switch| if switch.at <= time { switch.on } else { switch.was_on });
         if on { Status::Active } else { Status::Off }
     }
 
@@ -86,7 +86,7 @@ impl SimulatedDroplet {
 
     /// Whether something is being done to it at `time`.
     pub fn has_pending_event_at(&self, time: Timestamp) -> bool {
-        self.status_at(time) == Status::New || self.switched.is_some_and(|switch| time < switch.at)
+        self.status_at(time) == Status::New || self.last_power_change.is_some_and(|switch| time < switch.at)
     }
 
     /// Whether it bears the tag; capitals do not count.
@@ -96,7 +96,11 @@ impl SimulatedDroplet {
 
     /// When it next changes by itself after `time`.
     pub(super) fn next_change_after(&self, time: Timestamp) -> Option<Timestamp> {
-        [self.active_at, self.switched.map(|switch| switch.at)].into_iter().flatten().filter(|at| *at > time).min()
+        [self.active_at, self.last_power_change.map(|switch| switch.at)]
+            .into_iter()
+            .flatten()
+            .filter(|at| *at > time)
+            .min()
     }
 
     /// Its addresses, from the number of droplets made before it. Worlds with different seeds use different
@@ -153,7 +157,7 @@ impl Action {
 }
 
 /// How long a switch of power takes.
-pub(super) const SWITCH_TIME: Duration = Duration::from_secs(1);
+pub(super) const POWER_CHANGE_DURATION: Duration = Duration::from_secs(1);
 
 /// Writes an entry of the catalogue as its slug; a slug that the catalogue does not have is an error when it is read.
 macro_rules! by_slug {
@@ -161,10 +165,10 @@ macro_rules! by_slug {
         mod $module {
             use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-            use super::super::catalogue;
+            use super::super::catalog;
 
             pub(super) fn serialize<S: Serializer>(
-                entry: &&'static catalogue::$type,
+                entry: &&'static catalog::$type,
                 serializer: S,
             ) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(entry.slug)
@@ -172,7 +176,7 @@ macro_rules! by_slug {
 
             pub(super) fn deserialize<'de, D: Deserializer<'de>>(
                 deserializer: D,
-            ) -> Result<&'static catalogue::$type, D::Error> {
+            ) -> Result<&'static catalog::$type, D::Error> {
                 let slug = String::deserialize(deserializer)?;
                 $find(&slug).ok_or_else(|| D::Error::custom(format!("{slug:?} is not in the catalogue")))
             }
@@ -180,6 +184,6 @@ macro_rules! by_slug {
     };
 }
 
-by_slug!(size_slug, Size, catalogue::size_by_slug);
-by_slug!(region_slug, Region, catalogue::region_by_slug);
-by_slug!(image_slug, Image, catalogue::image_by_slug_or_id);
+by_slug!(size_slug, Size, catalog::size_by_slug);
+by_slug!(region_slug, Region, catalog::region_by_slug);
+by_slug!(image_slug, Image, catalog::image_by_slug_or_id);

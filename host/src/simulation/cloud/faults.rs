@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Chance;
+use super::SplitMix64;
 
 /// Everything that can be made to go wrong; nothing by default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -122,9 +122,9 @@ pub enum Effect {
     /// It is answered with success, and the body is not what it should be.
     Garbled {
         /// What is wrong with the body.
-        how: Garble,
+        how: CorruptBody,
         /// Whether the server does what it was asked; where it does not, there is no right body to begin with.
-        #[serde(default = "yes")]
+        #[serde(default = "default_true")]
         acted: bool,
     },
     /// The hourly limit is used up, by other programs for all that is known here: 429 without `retry-after`.
@@ -141,7 +141,7 @@ pub enum Effect {
 /// What is wrong with the body of a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Garble {
+pub enum CorruptBody {
     /// JSON that ends in the middle; its length is as announced.
     Malformed,
     /// The connection ends before as much has come as was announced.
@@ -154,7 +154,7 @@ pub enum Garble {
     Unfamiliar,
 }
 
-fn yes() -> bool {
+fn default_true() -> bool {
     true
 }
 
@@ -180,11 +180,11 @@ impl From<Rate> for f64 {
 
 impl Frequency {
     /// Whether it strikes this time; one that is counted counts down.
-    pub fn strikes(&mut self, chance: &mut Chance) -> bool {
+    pub fn triggers(&mut self, chance: &mut SplitMix64) -> bool {
         match self {
             Self::Never | Self::Next(0) => false,
             Self::Always | Self::Later { after: 0, next: None } => true,
-            Self::Rate(rate) => chance.unit() < rate.0,
+            Self::Rate(rate) => chance.next_f64() < rate.0,
             Self::Next(left) => {
                 *left -= 1;
                 true

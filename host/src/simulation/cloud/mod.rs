@@ -5,28 +5,30 @@
 //! HTTP façade is in `crate::emulator`.
 
 mod admission;
-pub mod catalogue;
-mod chance;
+mod api_error;
+pub mod catalog;
+mod client;
+mod create_request;
 mod droplet;
 mod faults;
 mod power;
-mod rate;
-mod refusal;
-mod request;
-mod simulated;
+mod rate_limit;
+mod rng;
+mod state;
 mod tags;
 #[cfg(test)]
 mod tests;
-mod world;
 
 pub use admission::{Admission, Call, Verdict};
-pub use chance::Chance;
-pub use droplet::{Action, ActionStatus, SimulatedDroplet, Switch};
-pub use faults::{CallFault, Effect, Faults, Frequency, Garble, InvalidRate, Rate};
+pub use api_error::ApiError;
+pub use client::SimulatedCloud;
+pub use create_request::NewDroplets;
+pub use droplet::{Action, ActionStatus, PowerChange, SimulatedDroplet};
+pub use faults::{CallFault, CorruptBody, Effect, Faults, Frequency, InvalidRate, Rate};
 pub use power::Command;
-pub use rate::{Quota, RateLimits};
-pub use refusal::Refusal;
-pub use request::NewDroplets;
-pub use simulated::SimulatedCloud;
-pub use tags::TagCount;
-pub use world::{Created, Listing, Machines, OfferedSize, RestoreError, Selection, Settings, State, World};
+pub use rate_limit::{Quota, RateLimits};
+pub use rng::SplitMix64;
+pub use state::{
+    CloudState, Created, Listing, OfferedSize, PersistedState, RestoreError, RunningDroplets, Selection, Settings,
+};
+pub use tags::TagSummary;

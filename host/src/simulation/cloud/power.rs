@@ -1,7 +1,7 @@
 //! Actions on droplets: power, and names.
 
-use super::droplet::SWITCH_TIME;
-use super::{Action, Refusal, Switch, World};
+use super::droplet::POWER_CHANGE_DURATION;
+use super::{Action, ApiError, CloudState, PowerChange};
 use crate::cloud::Status;
 use crate::model::{DropletId, DropletName, Timestamp};
 
@@ -24,7 +24,7 @@ pub enum Command {
 
 impl Command {
     /// The command with this `type`, and the `name` that came with it.
-    pub fn parse(kind: &str, name: Option<String>) -> Result<Self, Refusal> {
+    pub fn parse(kind: &str, name: Option<String>) -> Result<Self, ApiError> {
         match kind {
             "shutdown" => Ok(Self::Shutdown),
             "power_off" => Ok(Self::PowerOff),
@@ -34,8 +34,8 @@ impl Command {
             "rename" => name
                 .filter(|name| DropletName::parse(name.as_str()).is_ok())
                 .map(Self::Rename)
-                .ok_or_else(|| Refusal::Invalid("The new name is missing or not valid.".to_owned())),
-            other => Err(Refusal::Invalid(format!("The simulated cloud does not know the action {other:?}."))),
+                .ok_or_else(|| ApiError::Invalid("The new name is missing or not valid.".to_owned())),
+            other => Err(ApiError::Invalid(format!("The simulated cloud does not know the action {other:?}."))),
         }
     }
 
@@ -51,44 +51,46 @@ impl Command {
     }
 }
 
-impl World {
+impl CloudState {
     /// Does something to a droplet; it takes a second.
-    pub fn command(&mut self, now: Timestamp, id: DropletId, command: &Command) -> Result<Action, Refusal> {
-        let droplet = self.living(now, id)?;
+    pub fn command(&mut self, now: Timestamp, id: DropletId, command: &Command) -> Result<Action, ApiError> {
+        let droplet = self.live_droplet(now, id)?;
         if droplet.has_pending_event_at(now) {
-            return Err(Refusal::PendingEvent);
+            return Err(ApiError::PendingEvent);
         }
-        let done_at = now.plus(SWITCH_TIME);
+        let done_at = now.plus(POWER_CHANGE_DURATION);
         let was_on = droplet.status_at(now) == Status::Active;
         let mut changed = droplet.clone();
         match command {
             Command::Rename(name) => changed.name.clone_from(name),
-            Command::Shutdown | Command::PowerOff => changed.switched = Some(Switch { at: done_at, on: false, was_on }),
+            Command::Shutdown | Command::PowerOff => {
+                changed.last_power_change = Some(PowerChange { at: done_at, on: false, was_on })
+            }
             Command::PowerOn | Command::Reboot | Command::PowerCycle => {
-                changed.switched = Some(Switch { at: done_at, on: true, was_on });
+                changed.last_power_change = Some(PowerChange { at: done_at, on: true, was_on });
             }
         }
-        let action = self.begin_action(command.kind(), &changed, now, Some(done_at));
-        self.state.droplets.insert(id, changed);
+        let action = self.start_action(command.kind(), &changed, now, Some(done_at));
+        self.persisted.droplets.insert(id, changed);
         self.touch();
         self.action(action).cloned()
     }
 
     /// Does something to every droplet with a tag that nothing is in the way of.
     pub fn command_tagged(&mut self, now: Timestamp, tag: &str, command: &Command) -> Vec<Action> {
-        let tagged = self.state.droplets.values().filter(|droplet| droplet.exists_at(now) && droplet.has_tag(tag));
+        let tagged = self.persisted.droplets.values().filter(|droplet| droplet.exists_at(now) && droplet.has_tag(tag));
         let ids: Vec<DropletId> = tagged.map(|droplet| droplet.id).collect();
         ids.into_iter().filter_map(|id| self.command(now, id, command).ok()).collect()
     }
 
     /// One action.
-    pub fn action(&self, id: u64) -> Result<&Action, Refusal> {
-        self.state.actions.get(&id).ok_or(Refusal::NotFound)
+    pub fn action(&self, id: u64) -> Result<&Action, ApiError> {
+        self.persisted.actions.get(&id).ok_or(ApiError::NotFound)
     }
 
     /// What was done to a droplet, the youngest first.
-    pub fn actions_of(&self, now: Timestamp, id: DropletId) -> Result<Vec<&Action>, Refusal> {
-        self.living(now, id)?;
-        Ok(self.state.actions.values().rev().filter(|action| action.droplet == id).collect())
+    pub fn actions_of(&self, now: Timestamp, id: DropletId) -> Result<Vec<&Action>, ApiError> {
+        self.live_droplet(now, id)?;
+        Ok(self.persisted.actions.values().rev().filter(|action| action.droplet == id).collect())
     }
 }

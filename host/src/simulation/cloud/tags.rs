@@ -1,11 +1,11 @@
 //! Tags: names that keep the capitals of their first use, on droplets only.
 
-use super::{Refusal, World};
+use super::{ApiError, CloudState};
 use crate::model::{DropletId, Tag, Timestamp};
 
 /// A tag, and what bears it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TagCount {
+pub struct TagSummary {
     /// Its name.
     pub name: String,
     /// How many droplets bear it.
@@ -14,11 +14,11 @@ pub struct TagCount {
     pub last: Option<DropletId>,
 }
 
-impl World {
+impl CloudState {
     /// Makes a tag, where there is none of that name yet.
-    pub fn create_tag(&mut self, now: Timestamp, name: &str) -> Result<TagCount, Refusal> {
+    pub fn create_tag(&mut self, now: Timestamp, name: &str) -> Result<TagSummary, ApiError> {
         if Tag::parse(name).is_err() {
-            return Err(Refusal::InvalidTag(name.to_owned()));
+            return Err(ApiError::InvalidTag(name.to_owned()));
         }
         let name = self.ensure_tag(name);
         self.touch();
@@ -26,30 +26,30 @@ impl World {
     }
 
     /// One tag.
-    pub fn tag(&self, now: Timestamp, name: &str) -> Result<TagCount, Refusal> {
+    pub fn tag(&self, now: Timestamp, name: &str) -> Result<TagSummary, ApiError> {
         let name = self.canonical_tag(name)?;
-        let bearers = || self.state.droplets.values().filter(|one| one.exists_at(now) && one.has_tag(&name));
-        Ok(TagCount { droplets: bearers().count(), last: bearers().map(|one| one.id).max(), name: name.clone() })
+        let bearers = || self.persisted.droplets.values().filter(|one| one.exists_at(now) && one.has_tag(&name));
+        Ok(TagSummary { droplets: bearers().count(), last: bearers().map(|one| one.id).max(), name: name.clone() })
     }
 
     /// All tags, by name.
-    pub fn tags(&self, now: Timestamp) -> Vec<TagCount> {
-        self.state.tags.values().filter_map(|name| self.tag(now, name).ok()).collect()
+    pub fn tags(&self, now: Timestamp) -> Vec<TagSummary> {
+        self.persisted.tags.values().filter_map(|name| self.tag(now, name).ok()).collect()
     }
 
     /// Deletes a tag; the droplets stay.
-    pub fn delete_tag(&mut self, name: &str) -> Result<(), Refusal> {
+    pub fn delete_tag(&mut self, name: &str) -> Result<(), ApiError> {
         let name = self.canonical_tag(name)?;
-        for droplet in self.state.droplets.values_mut() {
+        for droplet in self.persisted.droplets.values_mut() {
             droplet.tags.retain(|own| *own != name);
         }
-        self.state.tags.remove(&name.to_ascii_lowercase());
+        self.persisted.tags.remove(&name.to_ascii_lowercase());
         self.touch();
         Ok(())
     }
 
     /// Puts a tag on droplets, all of them or none.
-    pub fn tag_droplets(&mut self, now: Timestamp, name: &str, ids: &[DropletId]) -> Result<(), Refusal> {
+    pub fn tag_droplets(&mut self, now: Timestamp, name: &str, ids: &[DropletId]) -> Result<(), ApiError> {
         self.change_tag(now, name, ids, |tags, name| {
             if !tags.contains(&name) {
                 tags.push(name);
@@ -58,7 +58,7 @@ impl World {
     }
 
     /// Takes a tag off droplets, all of them or none.
-    pub fn untag_droplets(&mut self, now: Timestamp, name: &str, ids: &[DropletId]) -> Result<(), Refusal> {
+    pub fn untag_droplets(&mut self, now: Timestamp, name: &str, ids: &[DropletId]) -> Result<(), ApiError> {
         self.change_tag(now, name, ids, |tags, name| tags.retain(|own| *own != name))
     }
 
@@ -68,13 +68,13 @@ impl World {
         name: &str,
         ids: &[DropletId],
         change: impl Fn(&mut Vec<String>, String),
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), ApiError> {
         let name = self.canonical_tag(name)?;
         for id in ids {
-            self.living(now, *id)?;
+            self.live_droplet(now, *id)?;
         }
         for id in ids {
-            if let Some(droplet) = self.state.droplets.get_mut(id) {
+            if let Some(droplet) = self.persisted.droplets.get_mut(id) {
                 change(&mut droplet.tags, name.clone());
             }
         }
@@ -84,10 +84,10 @@ impl World {
 
     /// The name with the capitals that it has, made where it does not exist. The name has been checked.
     pub(super) fn ensure_tag(&mut self, name: &str) -> String {
-        self.state.tags.entry(name.to_ascii_lowercase()).or_insert_with(|| name.to_owned()).clone()
+        self.persisted.tags.entry(name.to_ascii_lowercase()).or_insert_with(|| name.to_owned()).clone()
     }
 
-    fn canonical_tag(&self, name: &str) -> Result<String, Refusal> {
-        self.state.tags.get(&name.to_ascii_lowercase()).cloned().ok_or(Refusal::NotFound)
+    fn canonical_tag(&self, name: &str) -> Result<String, ApiError> {
+        self.persisted.tags.get(&name.to_ascii_lowercase()).cloned().ok_or(ApiError::NotFound)
     }
 }

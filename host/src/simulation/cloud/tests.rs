@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::clock::Clock;
-use crate::cloud::{Cloud, CloudError, CreateRequest, ErrorClass, Filter, Status};
+use crate::cloud::{CloudError, CloudProvider, CreateRequest, ErrorClass, Filter, Status};
 use crate::model::{DropletId, DropletName, Tag, Template, Timestamp, UserData};
 
 const START: Timestamp = Timestamp(1_795_000_000_000);
@@ -15,12 +15,12 @@ fn after(ms: u64) -> Timestamp {
     START.plus(Duration::from_millis(ms))
 }
 
-fn world() -> World {
-    World::new(Settings { boot_time: Duration::from_secs(1), ..Settings::default() })
+fn new_state() -> CloudState {
+    CloudState::new(Settings { boot_time: Duration::from_secs(1), ..Settings::default() })
 }
 
-fn world_with(faults: Faults) -> World {
-    let mut world = world();
+fn new_state_with(faults: Faults) -> CloudState {
+    let mut world = new_state();
     world.set_faults(faults);
     world
 }
@@ -35,17 +35,17 @@ fn droplets(names: &[&str]) -> NewDroplets {
     }
 }
 
-fn create_one(world: &mut World, at: Timestamp) -> DropletId {
+fn create_one(world: &mut CloudState, at: Timestamp) -> DropletId {
     world.create(at, &droplets(&["web"])).unwrap()[0].droplet
 }
 
-fn listed(world: &World, at: Timestamp) -> usize {
+fn listed(world: &CloudState, at: Timestamp) -> usize {
     world.list(at, Selection::All).droplets.len()
 }
 
 #[test]
 fn a_droplet_is_new_without_addresses_until_it_has_booted() {
-    let mut world = world();
+    let mut world = new_state();
 
     let created = world.create(START, &droplets(&["web"])).unwrap()[0];
 
@@ -55,8 +55,11 @@ fn a_droplet_is_new_without_addresses_until_it_has_booted() {
     let action = world.action(created.action).unwrap();
     assert_eq!(action.status_at(after(999)), ActionStatus::InProgress);
     assert_eq!(action.status_at(after(1000)), ActionStatus::Completed(after(1000)));
-    assert_eq!(world.machines(START), Machines { running: vec![], next_change: Some(after(1000)) });
-    assert_eq!(world.machines(after(1000)), Machines { running: vec![created.droplet], next_change: None });
+    assert_eq!(world.running_droplets(START), RunningDroplets { running: vec![], next_change: Some(after(1000)) });
+    assert_eq!(
+        world.running_droplets(after(1000)),
+        RunningDroplets { running: vec![created.droplet], next_change: None }
+    );
 }
 
 #[test]
@@ -94,7 +97,7 @@ fn what_the_api_would_not_take_is_refused_in_its_words() {
         (NewDroplets { tags: vec!["a b".to_owned()], ..base.clone() }, 422, "Tag \"a b\" contains invalid characters."),
         (NewDroplets { private_only: true, ipv6: true, ..base.clone() }, 422, "IPv6 needs public networking."),
     ] {
-        let mut world = world();
+        let mut world = new_state();
 
         let refusal = world.create(START, &request).unwrap_err();
 
@@ -105,7 +108,7 @@ fn what_the_api_would_not_take_is_refused_in_its_words() {
 
 #[test]
 fn a_region_may_be_left_open_and_an_image_may_be_an_id() {
-    let mut world = world();
+    let mut world = new_state();
     for (region, image) in [(None, "ubuntu-14-04-x64"), (Some("nyc"), "6918990")] {
         let request = NewDroplets {
             region: region.map(str::to_owned),
@@ -125,10 +128,10 @@ fn a_region_may_be_left_open_and_an_image_may_be_an_id() {
 
 #[test]
 fn the_droplet_limit_lets_in_all_of_a_request_or_nothing() {
-    let mut world = world_with(Faults { droplet_limit: Some(2), ..Faults::default() });
+    let mut world = new_state_with(Faults { droplet_limit: Some(2), ..Faults::default() });
     let first = create_one(&mut world, START);
 
-    assert_eq!(world.create(START, &droplets(&["a", "b"])), Err(Refusal::DropletLimit));
+    assert_eq!(world.create(START, &droplets(&["a", "b"])), Err(ApiError::DropletLimit));
     assert_eq!(listed(&world, START), 1);
 
     world.delete(START, first).unwrap();
@@ -137,18 +140,18 @@ fn the_droplet_limit_lets_in_all_of_a_request_or_nothing() {
 
 #[test]
 fn a_size_that_is_sold_out_can_be_had_nowhere() {
-    let mut world = world_with(Faults { sold_out_sizes: vec!["s-1vcpu-1gb".to_owned()], ..Faults::default() });
+    let mut world = new_state_with(Faults { sold_out_sizes: vec!["s-1vcpu-1gb".to_owned()], ..Faults::default() });
 
     let refusal = world.create(START, &droplets(&["web"])).unwrap_err();
 
-    assert_eq!(refusal, Refusal::Unavailable("Size is not available in this region."));
+    assert_eq!(refusal, ApiError::Unavailable("Size is not available in this region."));
     let sold_out: Vec<_> = world.sizes().filter(|offered| offered.regions.is_empty()).collect();
     assert_eq!(sold_out.iter().map(|offered| offered.size.slug).collect::<Vec<_>>(), ["s-1vcpu-1gb"]);
 }
 
 #[test]
 fn a_lagging_list_shows_the_world_as_it_was() {
-    let mut world = world_with(Faults { list_lag_ms: 3000, ..Faults::default() });
+    let mut world = new_state_with(Faults { list_lag_ms: 3000, ..Faults::default() });
     let id = create_one(&mut world, START);
 
     assert_eq!(listed(&world, after(2999)), 0);
@@ -156,23 +159,23 @@ fn a_lagging_list_shows_the_world_as_it_was() {
     assert_eq!(listing.droplets[0].status_at(listing.as_of), Status::New);
 
     world.delete(after(5000), id).unwrap();
-    assert_eq!(world.droplet(after(5000), id), Err(Refusal::NotFound));
+    assert_eq!(world.droplet(after(5000), id), Err(ApiError::NotFound));
     assert_eq!(listed(&world, after(7999)), 1);
     assert_eq!(listed(&world, after(8000)), 0);
 }
 
 #[test]
 fn a_new_droplet_can_be_hidden_from_get_for_a_while() {
-    let mut world = world_with(Faults { not_found_after_create_ms: 2000, ..Faults::default() });
+    let mut world = new_state_with(Faults { not_found_after_create_ms: 2000, ..Faults::default() });
     let id = create_one(&mut world, START);
 
-    assert_eq!(world.droplet(after(1999), id), Err(Refusal::NotFound));
+    assert_eq!(world.droplet(after(1999), id), Err(ApiError::NotFound));
     assert!(world.droplet(after(2000), id).is_ok());
 }
 
 #[test]
 fn droplets_go_wrong_as_often_as_asked_and_then_no_more() {
-    let mut world = world_with(Faults {
+    let mut world = new_state_with(Faults {
         stuck_in_new: Frequency::Next(1),
         active_without_address: Frequency::Next(2),
         lost_creates: Frequency::Next(1),
@@ -183,7 +186,7 @@ fn droplets_go_wrong_as_often_as_asked_and_then_no_more() {
 
     let created = world.create(START, &droplets(&["stuck-and-lost", "hidden", "good"])).unwrap();
 
-    assert_eq!(world.droplet(late, created[0].droplet), Err(Refusal::NotFound));
+    assert_eq!(world.droplet(late, created[0].droplet), Err(ApiError::NotFound));
     assert_eq!(world.just_created(created[0]).unwrap().status_at(late), Status::New);
     let hidden = world.droplet(late, created[1].droplet).unwrap();
     assert_eq!((hidden.status_at(late), hidden.has_addresses_at(late)), (Status::Active, false));
@@ -194,7 +197,7 @@ fn droplets_go_wrong_as_often_as_asked_and_then_no_more() {
     assert_eq!(world.delete(late, good), Ok(()));
     assert!(world.droplet(late, good).is_ok());
     assert_eq!(world.delete(late, good), Ok(()));
-    assert_eq!(world.delete(late, good), Err(Refusal::NotFound));
+    assert_eq!(world.delete(late, good), Err(ApiError::NotFound));
 }
 
 #[test]
@@ -206,7 +209,7 @@ fn a_fault_strikes_only_the_calls_that_it_names_and_keeps_its_count_for_them() {
         effect,
     };
     let latency = CallFault { method: None, path: None, when: Frequency::Always, effect: Effect::LatencyMs(40) };
-    let mut world = world_with(Faults {
+    let mut world = new_state_with(Faults {
         calls: vec![
             fault("post", "/v2/droplets", Effect::Reset),
             fault("POST", "/v2/droplets", Effect::DropResponse),
@@ -229,8 +232,8 @@ fn a_fault_strikes_only_the_calls_that_it_names_and_keeps_its_count_for_them() {
 #[test]
 fn a_fault_may_begin_later_and_end_again() {
     let strikes = |mut frequency: Frequency| {
-        let mut chance = Chance::from_seed(0);
-        (0..6).map(|_| if frequency.strikes(&mut chance) { 'x' } else { '-' }).collect::<String>()
+        let mut chance = SplitMix64::from_seed(0);
+        (0..6).map(|_| if frequency.triggers(&mut chance) { 'x' } else { '-' }).collect::<String>()
     };
 
     assert_eq!(strikes(Frequency::Later { after: 2, next: None }), "--xxxx");
@@ -242,7 +245,7 @@ fn a_fault_may_begin_later_and_end_again() {
 fn droplets_move_and_vanish_just_before_a_call_that_goes_on() {
     let fault = |effect| CallFault { method: None, path: None, when: Frequency::Next(1), effect };
     let calls = vec![fault(Effect::MovedAddresses), fault(Effect::Vanished), fault(Effect::LatencyMs(1))];
-    let mut world = world_with(Faults { calls, ..Faults::default() });
+    let mut world = new_state_with(Faults { calls, ..Faults::default() });
     let (older, younger) = (create_one(&mut world, START), create_one(&mut world, START));
     let before = world.droplet(START, older).unwrap().private_address;
 
@@ -250,7 +253,7 @@ fn droplets_move_and_vanish_just_before_a_call_that_goes_on() {
 
     assert_eq!((admission.verdict, admission.latency.as_millis()), (Verdict::Proceed, 1));
     assert_ne!(world.droplet(START, older).unwrap().private_address, before);
-    assert_eq!(world.droplet(START, younger), Err(Refusal::NotFound));
+    assert_eq!(world.droplet(START, younger), Err(ApiError::NotFound));
     let next = create_one(&mut world, START);
     assert_ne!(
         world.droplet(START, next).unwrap().private_address,
@@ -261,7 +264,7 @@ fn droplets_move_and_vanish_just_before_a_call_that_goes_on() {
 #[test]
 fn luck_is_the_seeds() {
     let verdicts = |seed| {
-        let mut world = World::new(Settings { seed, rate_limits: None, ..Settings::default() });
+        let mut world = CloudState::new(Settings { seed, rate_limits: None, ..Settings::default() });
         let when = Frequency::Rate(Rate::new(0.5).unwrap());
         let fault = CallFault { method: None, path: None, when, effect: Effect::Reset };
         world.set_faults(Faults { calls: vec![fault], ..Faults::default() });
@@ -278,11 +281,11 @@ fn luck_is_the_seeds() {
 #[test]
 fn each_call_expires_alone_from_the_limits() {
     let limits = RateLimits { per_hour: 3, per_minute: 2, keys_per_minute: 1 };
-    let mut world = World::new(Settings { rate_limits: Some(limits), ..Settings::default() });
+    let mut world = CloudState::new(Settings { rate_limits: Some(limits), ..Settings::default() });
     let mut admit = |seconds: u64, path: &str| {
         let admission = world.admit(after(seconds * 1000), &Call::new("GET", path));
         let wait = match admission.verdict {
-            Verdict::Refuse(Refusal::RateLimited { after, burst }) => Some((after.as_secs(), burst)),
+            Verdict::Reject(ApiError::RateLimited { after, burst }) => Some((after.as_secs(), burst)),
             _ => None,
         };
         (wait, admission.quota.remaining)
@@ -299,7 +302,7 @@ fn each_call_expires_alone_from_the_limits() {
 
 #[test]
 fn a_tag_keeps_the_capitals_of_its_first_use() {
-    let mut world = world();
+    let mut world = new_state();
     let request = NewDroplets { tags: vec!["Web".to_owned(), "web".to_owned()], ..droplets(&["a"]) };
     let tagged = world.create(START, &request).unwrap()[0].droplet;
     let other = create_one(&mut world, START);
@@ -308,9 +311,9 @@ fn a_tag_keeps_the_capitals_of_its_first_use() {
 
     assert_eq!(world.droplet(START, tagged).unwrap().tags, ["Web"]);
     assert_eq!(world.list(START, Selection::Tag("web")).droplets.len(), 2);
-    let count = TagCount { name: "Web".to_owned(), droplets: 2, last: Some(other) };
+    let count = TagSummary { name: "Web".to_owned(), droplets: 2, last: Some(other) };
     assert_eq!(world.create_tag(START, "web"), Ok(count));
-    assert_eq!(world.tag_droplets(START, "none", &[other]), Err(Refusal::NotFound));
+    assert_eq!(world.tag_droplets(START, "none", &[other]), Err(ApiError::NotFound));
 
     world.untag_droplets(START, "web", &[other]).unwrap();
     world.delete_tagged(START, "web");
@@ -321,30 +324,33 @@ fn a_tag_keeps_the_capitals_of_its_first_use() {
 
 #[test]
 fn a_droplet_is_left_alone_while_its_power_is_being_switched() {
-    let mut world = world();
+    let mut world = new_state();
     let id = create_one(&mut world, START);
-    assert_eq!(world.command(after(500), id, &Command::PowerOff), Err(Refusal::PendingEvent));
+    assert_eq!(world.command(after(500), id, &Command::PowerOff), Err(ApiError::PendingEvent));
 
     world.command(after(2000), id, &Command::Shutdown).unwrap();
 
-    assert_eq!(world.delete(after(2500), id), Err(Refusal::PendingEvent));
-    assert_eq!(world.machines(after(2500)), Machines { running: vec![id], next_change: Some(after(3000)) });
+    assert_eq!(world.delete(after(2500), id), Err(ApiError::PendingEvent));
+    assert_eq!(
+        world.running_droplets(after(2500)),
+        RunningDroplets { running: vec![id], next_change: Some(after(3000)) }
+    );
     assert_eq!(world.droplet(after(3000), id).unwrap().status_at(after(3000)), Status::Off);
     assert_eq!(world.delete(after(3000), id), Ok(()));
 }
 
 #[test]
 fn a_world_carries_on_from_its_state() {
-    let mut world = world();
+    let mut world = new_state();
     world.create(START, &NewDroplets { tags: vec!["www".to_owned()], ..droplets(&["a", "b"]) }).unwrap();
-    let written = serde_json::to_string(world.state()).unwrap();
+    let written = serde_json::to_string(world.persisted()).unwrap();
 
-    let mut restored = World::restore(Settings::default(), serde_json::from_str(&written).unwrap()).unwrap();
+    let mut restored = CloudState::restore(Settings::default(), serde_json::from_str(&written).unwrap()).unwrap();
 
-    assert_eq!(restored.state(), world.state());
+    assert_eq!(restored.persisted(), world.persisted());
     assert_eq!(create_one(&mut restored, after(1)), create_one(&mut world, after(1)));
     let unknown = written.replace("s-1vcpu-1gb", "gone");
-    let error = serde_json::from_str::<State>(&unknown).unwrap_err().to_string();
+    let error = serde_json::from_str::<PersistedState>(&unknown).unwrap_err().to_string();
     assert!(error.starts_with("\"gone\" is not in the catalogue"), "{error}");
 }
 
@@ -390,7 +396,7 @@ fn faults_read_as_they_are_written() {
     let again = serde_json::to_string(&faults).unwrap();
     assert_eq!(serde_json::from_str::<Faults>(&again).unwrap(), faults);
     assert_eq!(faults.calls[0].effect, Effect::DropResponse);
-    assert_eq!(faults.calls[3].effect, Effect::Garbled { how: Garble::Truncated, acted: true });
+    assert_eq!(faults.calls[3].effect, Effect::Garbled { how: CorruptBody::Truncated, acted: true });
     assert_eq!(faults.calls[4].when, Frequency::Later { after: 3, next: Some(2) });
     assert_eq!(faults.stuck_in_new, Frequency::Next(2));
     for bad in [r#"{"stuck": 1}"#, r#"{"stuck_in_new": {"rate": 1.5}}"#] {
@@ -401,7 +407,7 @@ fn faults_read_as_they_are_written() {
 // The seam.
 
 fn cloud(faults: Faults) -> SimulatedCloud {
-    SimulatedCloud::new(world_with(faults), Clock::starting_at(START))
+    SimulatedCloud::new(new_state_with(faults), Clock::starting_at(START))
 }
 
 fn www() -> Tag {
@@ -450,7 +456,7 @@ async fn a_droplet_lives_its_life_in_virtual_time() {
     cloud.delete(created[0].id).await.unwrap();
     cloud.delete(created[0].id).await.unwrap();
     assert_eq!(cloud.list(&Filter::Tag(www())).await.unwrap().len(), 1);
-    assert_eq!(cloud.with_world(|world, _| world.calls()["DELETE /v2/droplets/{id}"]), 2);
+    assert_eq!(cloud.with_state(|world, _| world.calls()["DELETE /v2/droplets/{id}"]), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -465,7 +471,7 @@ async fn errors_have_the_class_that_the_real_client_gives_them() {
         (status(401, ""), ErrorClass::Unauthorized),
         (status(403, ""), ErrorClass::Unauthorized),
         (status(404, ""), ErrorClass::NotFound),
-        (status(429, ""), ErrorClass::RateLimited { after: Some(Duration::from_secs(3)) }),
+        (status(429, ""), ErrorClass::RateLimited { retry_after: Some(Duration::from_secs(3)) }),
         (status(422, "this will exceed your droplet limit"), ErrorClass::LimitExceeded),
         (status(422, "Size is not available in this region."), ErrorClass::Unavailable),
         (status(422, "Please try again."), ErrorClass::TryAgain),
@@ -473,10 +479,13 @@ async fn errors_have_the_class_that_the_real_client_gives_them() {
         (status(400, ""), ErrorClass::InvalidRequest),
         (status(503, ""), ErrorClass::Server),
         (Effect::Page { code: 502, acted: false }, ErrorClass::Server),
-        (Effect::Garbled { how: Garble::Malformed, acted: true }, ErrorClass::Server),
-        (Effect::Garbled { how: Garble::Truncated, acted: true }, ErrorClass::Transport { sent: true }),
+        (Effect::Garbled { how: CorruptBody::Malformed, acted: true }, ErrorClass::Server),
+        (Effect::Garbled { how: CorruptBody::Truncated, acted: true }, ErrorClass::Transport { sent: true }),
         (Effect::Silence { acted: true }, ErrorClass::Transport { sent: true }),
-        (Effect::HourlyLimit { reset_after_s: 3000 }, ErrorClass::RateLimited { after: Some(Duration::from_mins(50)) }),
+        (
+            Effect::HourlyLimit { reset_after_s: 3000 },
+            ErrorClass::RateLimited { retry_after: Some(Duration::from_mins(50)) },
+        ),
         (Effect::DropResponse, ErrorClass::Transport { sent: true }),
         (Effect::Reset, ErrorClass::Transport { sent: true }),
     ] {
@@ -489,7 +498,7 @@ async fn errors_have_the_class_that_the_real_client_gives_them() {
 #[tokio::test(start_paused = true)]
 async fn a_create_that_failed_has_happened_or_not_as_the_fault_says() {
     let failed = |acted| Effect::Status { code: 500, message: None, retry_after_s: None, acted };
-    let garbled = |acted| Effect::Garbled { how: Garble::Malformed, acted };
+    let garbled = |acted| Effect::Garbled { how: CorruptBody::Malformed, acted };
     for (effect, made) in [
         (Effect::DropResponse, 1),
         (failed(true), 1),
@@ -507,6 +516,6 @@ async fn a_create_that_failed_has_happened_or_not_as_the_fault_says() {
         let error: CloudError = cloud.create(&request(&["web-0"])).await.unwrap_err();
 
         assert!(error.outcome_unknown(), "{effect:?}");
-        assert_eq!(cloud.with_world(|world, now| listed(world, now)), made, "{effect:?}");
+        assert_eq!(cloud.with_state(|world, now| listed(world, now)), made, "{effect:?}");
     }
 }

@@ -5,22 +5,22 @@
 //! that leaves nothing unserved, [`floor`] the lower bound for all shares. Neither knows of a minimum charge, with which
 //! levels do depend on each other: with one they are still bounds, and further away.
 
-pub mod floor;
+pub mod lower_bound;
 pub mod optimum;
 #[cfg(test)]
 mod tests;
 
-pub use floor::{Floor, Point};
+pub use lower_bound::{LowerBound, Point};
 pub use optimum::Optimum;
 
 use super::fluid::Setup;
-use super::number::real;
+use super::number::to_f64;
 
 /// The limits of one demand.
 #[derive(Debug, Clone)]
 pub struct Limit {
     optimum: Optimum,
-    floor: Floor,
+    lower_bound: LowerBound,
     at_slo: f64,
 }
 
@@ -31,11 +31,12 @@ impl Limit {
     /// The limits for `demand` in requests per second.
     pub fn of(setup: &Setup, demand: &[f64]) -> Self {
         let required: Vec<u32> = demand.iter().map(|demand| setup.required(*demand)).collect();
-        let first = setup.first_size(demand);
-        let (optimum, floor) = (Optimum::of(&required, setup.boot_ticks, first), Floor::of(setup, demand, first));
-        let mut limit = Self { optimum, floor, at_slo: 0.0 };
+        let first = setup.initial_size(demand);
+        let (optimum, lower_bound) =
+            (Optimum::of(&required, setup.boot_ticks, first), LowerBound::of(setup, demand, first));
+        let mut limit = Self { optimum, lower_bound, at_slo: 0.0 };
         let requests = demand.iter().sum::<f64>() * setup.tick_s;
-        limit.at_slo = limit.least_ticks(requests * SLO_PCT / 100.0);
+        limit.at_slo = limit.min_ticks(requests * SLO_PCT / 100.0);
         limit
     }
 
@@ -50,7 +51,7 @@ impl Limit {
     }
 
     /// The least that is billed where `unserved` requests are lost, in ticks.
-    pub fn least_ticks(&self, unserved: f64) -> f64 {
-        self.floor.least(Point { ticks: real(self.optimum.ticks), unserved: 0.0 }, unserved)
+    pub fn min_ticks(&self, unserved: f64) -> f64 {
+        self.lower_bound.min_ticks(Point { ticks: to_f64(self.optimum.ticks), unserved: 0.0 }, unserved)
     }
 }

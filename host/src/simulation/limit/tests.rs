@@ -9,7 +9,7 @@ fn setup(boot_ticks: u32, min: u32) -> Setup {
 
 /// Every way in which a pool of at most `most` droplets can be there, with what it costs and loses.
 fn all_runs(setup: &Setup, demand: &[f64], most: u32) -> Vec<Point> {
-    let first = setup.first_size(demand);
+    let first = setup.initial_size(demand);
     let ways = (u64::from(most) + 1 - u64::from(setup.min)).pow(u32::try_from(demand.len()).unwrap());
     let mut runs = Vec::new();
     for mut code in 0..ways {
@@ -41,7 +41,7 @@ proptest! {
 
         let served = all_runs(&setup, &demand, 3).into_iter().filter(|run| run.unserved < 1e-9);
         let cheapest = served.map(|run| run.ticks).min_by(f64::total_cmp).unwrap();
-        prop_assert!((real(found) - cheapest).abs() < 1e-9, "{found} is not {cheapest}");
+        prop_assert!((to_f64(found) - cheapest).abs() < 1e-9, "{found} is not {cheapest}");
     }
 
     #[test]
@@ -52,11 +52,11 @@ proptest! {
         let runs = all_runs(&setup, &demand, 3);
 
         for run in &runs {
-            let least = limit.least_ticks(run.unserved);
+            let least = limit.min_ticks(run.unserved);
             prop_assert!(run.ticks >= least - 1e-6, "{run:?} is below {least}");
         }
         for price in [0.1, 0.5, 1.0, 1.7, 3.0, 10.0] {
-            let corner = limit.floor.at(price);
+            let corner = limit.lower_bound.at_price(price);
             let cheapest = runs.iter().map(|run| run.ticks + price * run.unserved).min_by(f64::total_cmp).unwrap();
             prop_assert!((corner.ticks + price * corner.unserved - cheapest).abs() < 1e-6, "at {price}: {corner:?}");
         }
@@ -65,7 +65,7 @@ proptest! {
     #[test]
     fn the_optimum_serves_all_and_costs_what_it_shows(demand in small_demand(), boot in 0_u32..4) {
         let setup = setup(boot, 1);
-        let first = setup.first_size(&demand);
+        let first = setup.initial_size(&demand);
 
         let optimum = Limit::of(&setup, &demand).optimum().clone();
 
@@ -94,8 +94,8 @@ fn a_limit_falls_as_more_may_be_lost() {
     let limit = Limit::of(&setup(3, 1), &demand);
     let all: f64 = demand.iter().sum();
 
-    let least: Vec<f64> = (0_u32..=100).map(|share| limit.least_ticks(all * f64::from(share) / 100.0)).collect();
+    let least: Vec<f64> = (0_u32..=100).map(|share| limit.min_ticks(all * f64::from(share) / 100.0)).collect();
 
     assert!(least.windows(2).all(|pair| pair[1] <= pair[0] + 1e-9), "{least:?}");
-    assert!((least[0] - real(limit.optimum().ticks)).abs() < 1e-9);
+    assert!((least[0] - to_f64(limit.optimum().ticks)).abs() < 1e-9);
 }

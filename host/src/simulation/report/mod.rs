@@ -7,29 +7,29 @@ use serde_json::{Value, json};
 
 use super::columns::{columns, rows};
 use super::compare::{Comparison, Row};
-use super::runner::Played;
+use super::runner::RunResult;
 use super::scenario::Scenario;
 
 /// Most points of a line: a longer run is drawn in buckets, the most of the demand and the least of the supply.
-const MOST_POINTS: usize = 50_000;
+const MAX_POINTS: usize = 50_000;
 
 /// Most decisions of a policy that are shown with their reasons.
-const MOST_REASONS: usize = 5_000;
+const MAX_REASONS: usize = 5_000;
 
 /// The page for a comparison that `command` made.
-pub fn page(scenario: &Scenario, comparison: &Comparison, command: &str) -> String {
+pub fn render_page(scenario: &Scenario, comparison: &Comparison, command: &str) -> String {
     let facts = [
         ("Command", command.to_owned()),
         ("Version", env!("CARGO_PKG_VERSION").to_owned()),
         ("Begins", scenario.start.to_string()),
         ("Ticks", format!("{} of {:?}", scenario.demand.len(), scenario.tick)),
-        ("Droplets", format!("{} requests/s each, {:?} to boot", scenario.setup.capacity, scenario.boot.typical())),
-        ("Price", format!("${}/h, at least {} s each", scenario.tariff.hourly, scenario.tariff.minimum_s)),
-        ("Guard", if scenario.bounds.is_some() { "as in doproxy.yml" } else { "only min and max" }.to_owned()),
+        ("Droplets", format!("{} requests/s each, {:?} to boot", scenario.setup.capacity, scenario.boot_time.median())),
+        ("Price", format!("${}/h, at least {} s each", scenario.price_model.hourly, scenario.price_model.minimum_s)),
+        ("Guard", if scenario.scaling_rules.is_some() { "as in doproxy.yml" } else { "only min and max" }.to_owned()),
         ("Seed", scenario.seed.to_string()),
     ];
     let facts: String =
-        facts.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escaped(value))).collect();
+        facts.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{}</dd>", escape_html(value))).collect();
     let digests: String = comparison.policies.iter().map(|(row, _)| digest(row)).collect();
     include_str!("page.html")
         .replace("{{style}}", include_str!("style.css"))
@@ -38,11 +38,11 @@ pub fn page(scenario: &Scenario, comparison: &Comparison, command: &str) -> Stri
         .replace("{{digests}}", &digests)
         .replace("{{script}}", include_str!("chart.js"))
         // Last, so that nothing of it is taken for a place to fill in.
-        .replace("{{data}}", &embedded(&data(scenario, comparison)))
+        .replace("{{data}}", &embed_json(&data(scenario, comparison)))
 }
 
 /// Text that means nothing to HTML.
-fn escaped(text: &str) -> String {
+fn escape_html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -60,7 +60,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// JSON that does not end the script that it stands in.
-fn embedded(value: &Value) -> String {
+fn embed_json(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c")
 }
 
@@ -68,19 +68,19 @@ fn digest(row: &Row) -> String {
     let config = row.config.as_ref().map(Value::to_string).unwrap_or_default();
     format!(
         "<dt>{}</dt><dd>{} <code>{}</code><br><code>{}</code></dd>",
-        escaped(&row.name),
-        escaped(row.reference.as_deref().unwrap_or_default()),
-        escaped(row.digest.as_deref().unwrap_or_default()),
-        escaped(&config)
+        escape_html(&row.name),
+        escape_html(row.reference.as_deref().unwrap_or_default()),
+        escape_html(row.digest.as_deref().unwrap_or_default()),
+        escape_html(&config)
     )
 }
 
 fn table(scenario: &Scenario, comparison: &Comparison) -> String {
     let columns = columns(comparison);
-    let head: String = columns.iter().map(|column| format!("<th scope=\"col\">{}</th>", column.head)).collect();
+    let head: String = columns.iter().map(|column| format!("<th scope=\"col\">{}</th>", column.header)).collect();
     let body: String = rows(comparison)
         .map(|row| {
-            let mut cells = columns.iter().map(|column| escaped(&column.cell(scenario, row)));
+            let mut cells = columns.iter().map(|column| escape_html(&column.cell(scenario, row)));
             let name = cells.next().unwrap_or_default();
             let cells: String = cells.map(|cell| format!("<td>{cell}</td>")).collect();
             format!("<tr><th scope=\"row\">{name}</th>{cells}</tr>")
@@ -90,37 +90,40 @@ fn table(scenario: &Scenario, comparison: &Comparison) -> String {
 }
 
 fn data(scenario: &Scenario, comparison: &Comparison) -> Value {
-    let bucket = scenario.demand.len().div_ceil(MOST_POINTS).max(1);
-    let demand: Vec<f64> =
-        scenario.demand.chunks(bucket).map(|demand| rounded(demand.iter().copied().fold(0.0, f64::max))).collect();
+    let bucket = scenario.demand.len().div_ceil(MAX_POINTS).max(1);
+    let demand: Vec<f64> = scenario
+        .demand
+        .chunks(bucket)
+        .map(|demand| round_for_chart(demand.iter().copied().fold(0.0, f64::max)))
+        .collect();
     let required: Vec<u32> = scenario
         .demand
         .chunks(bucket)
         .map(|demand| demand.iter().map(|demand| scenario.setup.required(*demand)).max().unwrap_or(0))
         .collect();
-    let optimum: Vec<u32> = comparison.limit.optimum().ready.chunks(bucket).map(least).collect();
+    let optimum: Vec<u32> = comparison.limit.optimum().ready.chunks(bucket).map(min_size).collect();
     json!({
         "start_ms": scenario.start.0,
-        "point_s": scenario.setup.tick_s * super::number::real(bucket as u64),
+        "point_s": scenario.setup.tick_s * super::number::to_f64(bucket as u64),
         "capacity": scenario.setup.capacity,
         "demand": demand,
-        "required": steps(&required),
-        "optimum": steps(&optimum),
+        "required": step_points(&required),
+        "optimum": step_points(&optimum),
         "policies": comparison.policies.iter().map(|(row, played)| policy(row, played, bucket)).collect::<Vec<_>>(),
-        "bounds": comparison.bounds.iter().map(point).collect::<Vec<_>>(),
+        "bounds": comparison.baselines.iter().map(point).collect::<Vec<_>>(),
     })
 }
 
-fn policy(row: &Row, played: &Played, bucket: usize) -> Value {
+fn policy(row: &Row, played: &RunResult, bucket: usize) -> Value {
     let ready: Vec<u32> = played.run.steps.iter().map(|step| step.ready).collect();
-    let ready: Vec<u32> = ready.chunks(bucket).map(least).collect();
+    let ready: Vec<u32> = ready.chunks(bucket).map(min_size).collect();
     let changes: Vec<Value> = played
         .changes
         .iter()
-        .take(MOST_REASONS)
+        .take(MAX_REASONS)
         .map(|change| json!([change.tick as usize / bucket, change.from, change.to, change.reason]))
         .collect();
-    json!({ "name": row.name, "ready": steps(&ready), "changes": changes, "point": point(row) })
+    json!({ "name": row.name, "ready": step_points(&ready), "changes": changes, "point": point(row) })
 }
 
 /// Where a row stands in the chart of cost against unserved requests.
@@ -128,12 +131,12 @@ fn point(row: &Row) -> Value {
     json!({ "name": row.name, "unserved_pct": row.score.unserved_pct, "cost": row.score.cost })
 }
 
-fn least(sizes: &[u32]) -> u32 {
+fn min_size(sizes: &[u32]) -> u32 {
     sizes.iter().copied().min().unwrap_or(0)
 }
 
 /// A line of few steps: pairs of an index and the value from there on.
-fn steps(values: &[u32]) -> Vec<(usize, u32)> {
+fn step_points(values: &[u32]) -> Vec<(usize, u32)> {
     let mut steps: Vec<(usize, u32)> = Vec::new();
     for (index, value) in values.iter().copied().enumerate() {
         if steps.last().is_none_or(|(_, last)| *last != value) {
@@ -144,7 +147,7 @@ fn steps(values: &[u32]) -> Vec<(usize, u32)> {
 }
 
 /// Six digits are enough to draw.
-fn rounded(value: f64) -> f64 {
+fn round_for_chart(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
@@ -154,16 +157,16 @@ mod tests {
 
     #[test]
     fn nothing_from_outside_means_anything_to_the_page() {
-        assert_eq!(escaped("<b onclick='x'>{{data}}&"), "&lt;b onclick=&#39;x&#39;&gt;&#123;&#123;data}}&amp;");
-        let text = embedded(&json!("</script><script>alert(1)"));
+        assert_eq!(escape_html("<b onclick='x'>{{data}}&"), "&lt;b onclick=&#39;x&#39;&gt;&#123;&#123;data}}&amp;");
+        let text = embed_json(&json!("</script><script>alert(1)"));
         assert!(!text.contains('<'), "{text}");
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!("</script><script>alert(1)"));
     }
 
     #[test]
     fn a_line_is_as_long_as_it_has_steps() {
-        assert_eq!(steps(&[2, 2, 3, 3, 3, 1]), [(0, 2), (2, 3), (5, 1)]);
-        assert!(steps(&[]).is_empty());
+        assert_eq!(step_points(&[2, 2, 3, 3, 3, 1]), [(0, 2), (2, 3), (5, 1)]);
+        assert!(step_points(&[]).is_empty());
     }
 
     #[test]

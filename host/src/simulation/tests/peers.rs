@@ -3,19 +3,19 @@
 use std::collections::VecDeque;
 
 use crate::simulation::fluid::{Setup, View};
-use crate::simulation::number::{NOISE, length, up};
+use crate::simulation::number::{ROUNDING_TOLERANCE, ceil_to_u32, len_to_f64};
 
 /// How many ticks `seconds` are.
 fn ticks(setup: &Setup, seconds: f64) -> usize {
-    usize::try_from(crate::simulation::number::nearest((seconds / setup.tick_s).floor())).unwrap()
+    usize::try_from(crate::simulation::number::round_to_u64((seconds / setup.tick_s).floor())).unwrap()
 }
 
 fn last<'a>(view: &View<'a>, ticks: usize) -> &'a [f64] {
-    &view.past[view.past.len().saturating_sub(ticks)..]
+    &view.demand_history[view.demand_history.len().saturating_sub(ticks)..]
 }
 
 fn now(view: &View<'_>) -> f64 {
-    *view.past.last().unwrap()
+    *view.demand_history.last().unwrap()
 }
 
 fn total(view: &View<'_>) -> u32 {
@@ -23,8 +23,8 @@ fn total(view: &View<'_>) -> u32 {
 }
 
 /// What the demand of now needs at the target utilisation `rho`.
-pub fn react(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
-    move |view| up(now(&view) / (setup.capacity * rho))
+pub fn reactive(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
+    move |view| ceil_to_u32(now(&view) / (setup.capacity * rho))
 }
 
 /// Kubernetes HPA v2 with an external metric and an average value as its target.
@@ -34,10 +34,10 @@ pub fn hpa(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
         let at = f64::from(view.tick + 1) * setup.tick_s;
         let (total, per) = (total(&view), setup.capacity * rho);
         if view.tick == 0 {
-            recommended.push_back((0.0, view.first_size));
+            recommended.push_back((0.0, view.initial_size));
         }
-        let is_near = (now(&view) / (per * f64::from(total)) - 1.0).abs() <= 0.1 + NOISE;
-        let size = if is_near { total } else { up(now(&view) / per).clamp(setup.min, setup.max) };
+        let is_near = (now(&view) / (per * f64::from(total)) - 1.0).abs() <= 0.1 + ROUNDING_TOLERANCE;
+        let size = if is_near { total } else { ceil_to_u32(now(&view) / per).clamp(setup.min, setup.max) };
         recommended.retain(|(since, _)| at - since <= 300.0);
         let stable = recommended.iter().map(|(_, size)| *size).max().unwrap_or(size).max(size);
         recommended.push_back((at, size));
@@ -49,10 +49,10 @@ pub fn hpa(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
 pub fn aws(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     let (mut high, mut low) = (0, 0);
     move |view| {
-        let needed = up(now(&view) / (setup.capacity * rho));
+        let needed = ceil_to_u32(now(&view) / (setup.capacity * rho));
         let used = now(&view) / (f64::from(view.step.ready) * setup.capacity);
-        high = if used > rho + NOISE { high + 1 } else { 0 };
-        low = if used < 0.9 * rho - NOISE { low + 1 } else { 0 };
+        high = if used > rho + ROUNDING_TOLERANCE { high + 1 } else { 0 };
+        low = if used < 0.9 * rho - ROUNDING_TOLERANCE { low + 1 } else { 0 };
         match total(&view) {
             total if high >= 3 => total.max(needed),
             total if low >= 15 && view.step.booting == 0 => total.min(needed),
@@ -64,15 +64,16 @@ pub fn aws(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
 /// GCE: the peak of the last ten minutes.
 pub fn gce(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     let window = 1 + ticks(&setup, 600.0);
-    move |view| last(&view, window).iter().map(|rate| up(rate / (setup.capacity * rho))).max().unwrap_or(0)
+    move |view| last(&view, window).iter().map(|rate| ceil_to_u32(rate / (setup.capacity * rho))).max().unwrap_or(0)
 }
 
 /// The peak of as long as a droplet takes to boot.
-pub fn hold_boot(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
+pub fn ski_rental(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     let boot = setup.boot_ticks as usize;
     move |view| {
-        let peak = last(&view, 1 + boot).iter().map(|rate| up(rate / (setup.capacity * rho))).max().unwrap_or(0);
-        if (view.tick as usize) < boot { peak.max(view.first_size) } else { peak }
+        let peak =
+            last(&view, 1 + boot).iter().map(|rate| ceil_to_u32(rate / (setup.capacity * rho))).max().unwrap_or(0);
+        if (view.tick as usize) < boot { peak.max(view.initial_size) } else { peak }
     }
 }
 
@@ -82,13 +83,13 @@ pub fn kpa(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     let mut panicking: Option<(f64, u32)> = None;
     move |view| {
         let at = f64::from(view.tick + 1) * setup.tick_s;
-        if view.tick == 0 && view.first_size > 1 {
-            panicking = Some((0.0, view.first_size));
+        if view.tick == 0 && view.initial_size > 1 {
+            panicking = Some((0.0, view.initial_size));
         }
         let ready = view.step.ready.max(1);
         let needs = |ticks: usize| {
             let rates = last(&view, ticks);
-            up(rates.iter().sum::<f64>() / length(rates) / (setup.capacity * rho))
+            ceil_to_u32(rates.iter().sum::<f64>() / len_to_f64(rates) / (setup.capacity * rho))
         };
         let limited = |size: u32| size.clamp(ready / 2, 1000 * ready);
         let is_over = f64::from(needs(short)) / f64::from(ready) >= 2.0;

@@ -2,24 +2,24 @@ use std::time::Duration;
 
 use super::peers;
 use super::vectors::Vector;
-use crate::controller::Bounds;
-use crate::controller::decide::ConfiguredPolicy;
+use crate::controller::ScalingRules;
+use crate::controller::policy_slot::ConfiguredPolicy;
 use crate::model::{FleetName, GuardRules, HourlyPrice, Limits, Mode, ObservedTemplate, Timestamp};
 use crate::plugin::{PluginHost, PluginSettings, Reference};
 use crate::simulation::compare::compare;
+use crate::simulation::faults::FaultSchedule;
 use crate::simulation::fluid::{Overload, Setup, run};
 use crate::simulation::preset::Preset;
-use crate::simulation::requests::{Service, Shape};
-use crate::simulation::runner::{Played, Progress, play};
-use crate::simulation::scenario::{Boot, Model, Scenario};
-use crate::simulation::score::Tariff;
-use crate::simulation::trace::generate::Generator;
-use crate::simulation::weather::Weather;
+use crate::simulation::requests::{Distribution, Service};
+use crate::simulation::runner::{Progress, RunResult, simulate};
+use crate::simulation::scenario::{BootTime, Model, Scenario};
+use crate::simulation::score::PriceModel;
+use crate::simulation::trace::synthetic::Generator;
 
 fn scenario(setup: Setup, demand: Vec<f64>) -> Scenario {
     let tick = Duration::from_secs_f64(setup.tick_s);
     Scenario {
-        fleet: FleetName::coerced("www"),
+        fleet: FleetName::sanitized("www"),
         template: ObservedTemplate {
             size: "s-1vcpu-1gb".to_owned(),
             region: "nyc3".to_owned(),
@@ -31,18 +31,18 @@ fn scenario(setup: Setup, demand: Vec<f64>) -> Scenario {
         tick,
         demand,
         setup,
-        boot: Boot::Fixed(tick.saturating_mul(setup.boot_ticks)),
+        boot_time: BootTime::Fixed(tick.saturating_mul(setup.boot_ticks)),
         slots: 10,
-        tariff: Tariff { hourly: 0.00893, minimum_s: 0.0 },
+        price_model: PriceModel { hourly: 0.00893, minimum_s: 0.0 },
         model: Model::Fluid,
-        weather: Weather::default(),
-        bounds: None,
+        faults: FaultSchedule::default(),
+        scaling_rules: None,
         seed: 7,
     }
 }
 
 /// Two days with a wave, noise and a spike.
-pub(super) fn days() -> Scenario {
+pub(super) fn two_days() -> Scenario {
     let setup = Setup {
         tick_s: 60.0,
         capacity: 50.0,
@@ -69,25 +69,25 @@ pub(super) async fn preset(host: &PluginHost, name: &str, capacity: f64) -> Conf
     ConfiguredPolicy { name: name.to_owned(), mode: Mode::Active, policy, config }
 }
 
-async fn played(scenario: &Scenario, name: &str) -> Played {
-    play(scenario, &preset(&host(), name, scenario.setup.capacity).await, &Progress::default()).await
+async fn simulate_policy(scenario: &Scenario, name: &str) -> RunResult {
+    simulate(scenario, &preset(&host(), name, scenario.setup.capacity).await, &Progress::default()).await
 }
 
 #[tokio::test]
 async fn target_tracking_configured_as_hpa_gives_the_vectors_of_hpa() {
-    let vector = Vector::of_hpa();
+    let vector = Vector::hpa();
     let scenario = scenario(vector.setup, vector.demand.clone());
 
-    let played = played(&scenario, "hpa").await;
+    let played = simulate_policy(&scenario, "hpa").await;
 
-    vector.assert_is(&played.run);
+    vector.assert_matches_run(&played.run);
 }
 
 #[tokio::test]
 async fn target_tracking_configured_as_hpa_and_as_gce_is_just_that_on_days_like_others() {
-    let scenario = days();
+    let scenario = two_days();
 
-    let (hpa, gce) = (played(&scenario, "hpa").await, played(&scenario, "gce").await);
+    let (hpa, gce) = (simulate_policy(&scenario, "hpa").await, simulate_policy(&scenario, "gce").await);
 
     assert_eq!(hpa.run, run(&scenario.setup, &scenario.demand, peers::hpa(scenario.setup, 0.7)));
     assert_eq!(gce.run, run(&scenario.setup, &scenario.demand, peers::gce(scenario.setup, 0.7)));
@@ -96,12 +96,12 @@ async fn target_tracking_configured_as_hpa_and_as_gce_is_just_that_on_days_like_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_answer_is_the_same_on_one_thread_and_on_two() {
-    let (host, scenario) = (host(), days());
+    let (host, scenario) = (host(), two_days());
     let policies = [preset(&host, "hpa", 50.0).await, preset(&host, "gce", 50.0).await];
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         let compared = pool.install(|| compare(&scenario, &policies, &Progress::default())).unwrap();
-        let rows: Vec<_> = compared.policies.iter().map(|(row, _)| row).chain(&compared.bounds).collect();
+        let rows: Vec<_> = compared.policies.iter().map(|(row, _)| row).chain(&compared.baselines).collect();
         serde_json::to_string(&rows).unwrap()
     };
 
@@ -112,13 +112,13 @@ async fn the_answer_is_the_same_on_one_thread_and_on_two() {
 
 #[tokio::test]
 async fn no_policy_is_below_the_limit() {
-    let scenario = days();
+    let scenario = two_days();
     let (host, limit) = (host(), scenario.limit());
     for name in ["hpa", "gce", "aws", "kpa", "hold-boot", "react"] {
         let policy = preset(&host, name, scenario.setup.capacity).await;
-        let played = play(&scenario, &policy, &Progress::default()).await;
+        let played = simulate(&scenario, &policy, &Progress::default()).await;
 
-        let row = crate::simulation::compare::row(&scenario, &limit, &policy, &played);
+        let row = crate::simulation::compare::policy_row(&scenario, &limit, &policy, &played);
 
         assert!(row.score.cost_over_limit >= 1.0, "{row:?}");
         assert!(row.score.cost_over_optimum >= row.score.cost_over_limit * 0.9, "{row:?}");
@@ -127,30 +127,30 @@ async fn no_policy_is_below_the_limit() {
 
 #[tokio::test]
 async fn the_guard_has_the_last_word_and_what_it_cut_is_counted() {
-    let mut scenario = days();
-    scenario.bounds = Some(Bounds {
+    let mut scenario = two_days();
+    scenario.scaling_rules = Some(ScalingRules {
         limits: Limits { min: 4, max: 12, max_hourly_cost: None, max_create: 2, max_delete: 1 },
         rules: GuardRules::default(),
     });
     (scenario.setup.min, scenario.setup.max) = (4, 12);
 
-    let played = played(&scenario, "hpa").await;
+    let played = simulate_policy(&scenario, "hpa").await;
 
     assert!(played.run.steps.iter().all(|step| (4..=12).contains(&(step.ready + step.booting))));
     for pair in played.run.steps.windows(2) {
         let (before, after) = (pair[0].ready + pair[0].booting, pair[1].ready + pair[1].booting);
         assert!(after <= before + 2 && before <= after + 1, "{before} → {after}");
     }
-    assert!(played.cuts.contains_key("max_create"), "{:?}", played.cuts);
+    assert!(played.restrictions.contains_key("max_create"), "{:?}", played.restrictions);
 }
 
 #[tokio::test]
 async fn nothing_changes_while_the_api_is_away_or_metrics_are() {
     for fault in ["api-outage:from=6h,length=4h", "metric-outage:from=6h,length=4h"] {
-        let mut scenario = days();
-        scenario.weather = Weather(vec![fault.parse().unwrap()]);
+        let mut scenario = two_days();
+        scenario.faults = FaultSchedule(vec![fault.parse().unwrap()]);
 
-        let played = played(&scenario, "hpa").await;
+        let played = simulate_policy(&scenario, "hpa").await;
 
         let is_away = |tick: u32| (6 * 60..10 * 60).contains(&(tick + 1));
         assert!(played.changes.iter().any(|change| !is_away(change.tick)));
@@ -160,26 +160,26 @@ async fn nothing_changes_while_the_api_is_away_or_metrics_are() {
 
 #[tokio::test]
 async fn slow_boots_leave_more_unserved() {
-    let unserved = |played: &Played| played.run.steps.iter().map(|step| step.unserved).sum::<f64>();
-    let fair = played(&days(), "hpa").await;
-    let mut scenario = days();
-    scenario.weather = Weather(vec!["slow-boots:from=0,length=48h,factor=10".parse().unwrap()]);
+    let unserved = |played: &RunResult| played.run.steps.iter().map(|step| step.unserved).sum::<f64>();
+    let fair = simulate_policy(&two_days(), "hpa").await;
+    let mut scenario = two_days();
+    scenario.faults = FaultSchedule(vec!["slow-boots:from=0,length=48h,factor=10".parse().unwrap()]);
 
-    let slow = played(&scenario, "hpa").await;
+    let slow = simulate_policy(&scenario, "hpa").await;
 
     assert!(unserved(&slow) > 2.0 * unserved(&fair), "{} and {}", unserved(&slow), unserved(&fair));
 }
 
 #[tokio::test]
 async fn single_requests_lead_to_about_the_same_sizes_and_have_latencies() {
-    let mut scenario = days();
+    let mut scenario = two_days();
     scenario.demand.truncate(600);
-    let flowing = played(&scenario, "hpa").await;
-    scenario.model = Model::Requests(Service { mean_s: 0.2, shape: Shape::Exponential, timeout_s: 5.0 });
+    let flowing = simulate_policy(&scenario, "hpa").await;
+    scenario.model = Model::Requests(Service { mean_s: 0.2, distribution: Distribution::Exponential, timeout_s: 5.0 });
 
-    let single = played(&scenario, "hpa").await;
+    let single = simulate_policy(&scenario, "hpa").await;
 
-    let ready = |played: &Played| played.run.steps.iter().map(|step| u64::from(step.ready)).sum::<u64>();
+    let ready = |played: &RunResult| played.run.steps.iter().map(|step| u64::from(step.ready)).sum::<u64>();
     let (one, other) = (ready(&flowing), ready(&single));
     assert!(one.abs_diff(other) * 20 < one, "{one} and {other}");
     let latency = single.latency.unwrap();

@@ -3,38 +3,40 @@
 
 use std::time::Duration;
 
-use super::played::{days, host, preset};
+use super::played::{host, preset, two_days};
 use crate::clock::Clock;
-use crate::controller::observe::StatsAt;
-use crate::controller::{AddressKind, Bounds, Controller, Deadlines, Names, Reporter, Seen, Settings, UserDataSource};
+use crate::controller::observe::BalancerSample;
+use crate::controller::{
+    AddressKind, Controller, Deadlines, EventSink, NameGenerator, ScalingRules, Settings, TickInput, UserDataSource,
+};
 use crate::inventory::sqlite::SqliteInventory;
 use crate::model::{
     DropletRequest, FleetName, GuardRules, Limits, Sample, Series, Template, Timestamp, Trigger, UserData,
 };
 use crate::simulation::balancer::SimulatedBalancer;
 use crate::simulation::cloud::{self, SimulatedCloud};
-use crate::simulation::runner::{Progress, play};
-use crate::simulation::scenario::{Boot, Scenario};
+use crate::simulation::runner::{Progress, simulate};
+use crate::simulation::scenario::{BootTime, Scenario};
 
 const TICK: Duration = Duration::from_mins(1);
 
 /// The first hours of a day, in whole requests, with droplets that are there before the next tick ends.
-fn morning() -> Scenario {
-    let mut scenario = days();
+fn morning_scenario() -> Scenario {
+    let mut scenario = two_days();
     scenario.demand = scenario.demand[400..520].iter().map(|rate| rate.round()).collect();
     scenario.setup.boot_ticks = 0;
-    scenario.boot = Boot::Fixed(Duration::ZERO);
+    scenario.boot_time = BootTime::Fixed(Duration::ZERO);
     let limits = Limits { min: 1, max: 100, max_hourly_cost: None, max_create: 100, max_delete: 100 };
-    scenario.bounds = Some(Bounds { limits, rules: GuardRules::wide_open() });
+    scenario.scaling_rules = Some(ScalingRules { limits, rules: GuardRules::unrestricted() });
     scenario
 }
 
 /// The size at the end of each tick, and what it was brought to.
 type Sizes = Vec<(u32, u32)>;
 
-async fn in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
+async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
     let clock = Clock::starting_at(Timestamp(1_800_000_000_000));
-    let world = cloud::World::new(cloud::Settings {
+    let world = cloud::CloudState::new(cloud::Settings {
         boot_time: Duration::from_secs(20),
         rate_limits: None,
         ..cloud::Settings::default()
@@ -47,35 +49,35 @@ async fn in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
         SqliteInventory::open(dir.path().join("doproxy.db")).unwrap(),
         settings(),
         clock,
-        Names::random(),
-        Reporter::new(|_| {}),
+        NameGenerator::random(),
+        EventSink::new(|_| {}),
     );
-    let first = DropletRequest { count: scenario.setup.first_size(&scenario.demand), ..DropletRequest::default() };
+    let first = DropletRequest { count: scenario.setup.initial_size(&scenario.demand), ..DropletRequest::default() };
     controller.create(&first).await.unwrap();
     let policy = preset(&host(), "hpa", scenario.setup.capacity).await;
-    let mut mind = controller.mind(vec![policy]).await.unwrap();
-    let bounds = scenario.bounds.clone().unwrap();
+    let mut mind = controller.restore_state(vec![policy]).await.unwrap();
+    let bounds = scenario.scaling_rules.clone().unwrap();
     let (mut sizes, mut reasons) = (Vec::new(), Vec::new());
     let mut before = controller.stats().await.unwrap();
     for rate in &scenario.demand {
         tokio::time::sleep(TICK.saturating_sub(clock.now().since(before.at))).await;
-        balancer.serve(crate::simulation::number::nearest(rate * TICK.as_secs_f64()), TICK);
+        balancer.record_requests(crate::simulation::number::round_to_u64(rate * TICK.as_secs_f64()), TICK);
         let now = controller.stats().await.unwrap();
         let metrics = [rate_between(&before, &now)];
-        let seen = Seen {
-            before: &before,
-            now: &now,
+        let seen = TickInput {
+            prev_sample: &before,
+            sample: &now,
             metrics: &metrics,
             trigger: Trigger::Interval,
             api_unreachable: None,
-            stale: false,
+            balancer_unreachable: false,
         };
         let mut tick = controller.plan(&mut mind, &bounds, &seen).await.unwrap();
         controller.commit(&mut mind, &mut tick).await.unwrap();
         let plan = &tick.record.plan;
         sizes.push((plan.from, plan.to));
         if !plan.is_empty() {
-            reasons.push(tick.record.answers[0].decision.reason.clone());
+            reasons.push(tick.record.evaluations[0].decision.reason.clone());
         }
         controller.finish_tick(&tick).await.unwrap().into_result().unwrap();
         before = now;
@@ -84,9 +86,9 @@ async fn in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
 }
 
 /// The series that the host makes of two readings of the counters.
-fn rate_between(before: &StatsAt, now: &StatsAt) -> Series {
+fn rate_between(before: &BalancerSample, now: &BalancerSample) -> Series {
     let requests = now.stats.requests_total - before.stats.requests_total;
-    let value = crate::simulation::number::real(requests) / now.at.since(before.at).as_secs_f64();
+    let value = crate::simulation::number::to_f64(requests) / now.at.since(before.at).as_secs_f64();
     Series {
         name: "haproxy.requests_per_second".to_owned(),
         unit: "requests/s".to_owned(),
@@ -99,7 +101,7 @@ fn rate_between(before: &StatsAt, now: &StatsAt) -> Series {
 
 fn settings() -> Settings {
     Settings {
-        fleet: FleetName::coerced("www"),
+        fleet: FleetName::sanitized("www"),
         hostname_prefix: "www".into(),
         template: Template {
             size: "s-1vcpu-1gb".into(),
@@ -114,17 +116,18 @@ fn settings() -> Settings {
         user_data: UserDataSource::Fixed(UserData::parse("#!/bin/sh\ntrue\n").unwrap()),
         deadlines: Deadlines { drain: Duration::ZERO, ..Deadlines::default() },
         max_create_per_hour: 1000,
-        may_forget_all: false,
+        allow_empty_cloud: false,
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_production_controller_in_the_whole_world_does_what_the_fast_one_says() {
-    let scenario = morning();
+    let scenario = morning_scenario();
 
-    let (sizes, reasons) = in_production(&scenario).await;
+    let (sizes, reasons) = simulate_in_production(&scenario).await;
 
-    let played = play(&scenario, &preset(&host(), "hpa", scenario.setup.capacity).await, &Progress::default()).await;
+    let played =
+        simulate(&scenario, &preset(&host(), "hpa", scenario.setup.capacity).await, &Progress::default()).await;
     let mut size_after = played.run.steps.iter().skip(1).map(|step| step.ready + step.booting);
     let fast: Sizes = played
         .run

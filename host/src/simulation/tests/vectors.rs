@@ -3,7 +3,7 @@ use serde_json::Value;
 use super::peers;
 use crate::simulation::fluid::{Overload, Run, Setup, View, run};
 use crate::simulation::limit::Limit;
-use crate::simulation::score::{Score, Tariff};
+use crate::simulation::score::{PriceModel, Score};
 
 /// A run of the independent simulator, tick by tick, and its measures.
 pub(super) struct Vector {
@@ -24,7 +24,7 @@ macro_rules! vector {
 
 impl Vector {
     /// That of Kubernetes HPA.
-    pub(super) fn of_hpa() -> Self {
+    pub(super) fn hpa() -> Self {
         vector!("hpa")
     }
 
@@ -46,11 +46,11 @@ impl Vector {
     }
 
     fn assert_reproduced(&self, rule: impl FnMut(View<'_>) -> u32) {
-        self.assert_is(&run(&self.setup, &self.demand, rule));
+        self.assert_matches_run(&run(&self.setup, &self.demand, rule));
     }
 
     /// Whole numbers are the same, requests to a millionth.
-    pub(super) fn assert_is(&self, run: &Run) {
+    pub(super) fn assert_matches_run(&self, run: &Run) {
         let limit = Limit::of(&self.setup, &self.demand);
         for (index, step) in run.steps.iter().enumerate() {
             let row = &self.rows[index];
@@ -61,13 +61,13 @@ impl Vector {
             assert!((step.unserved - row[5]).abs() < 1e-6, "tick {index}: {step:?}");
             assert!((step.backlog - row[6]).abs() < 1e-6, "tick {index}: {step:?}");
         }
-        assert_eq!(Some(run.bill.ticks), self.facts["metrics"]["billed_ticks"].as_u64());
+        assert_eq!(Some(run.cost_meter.ticks), self.facts["metrics"]["billed_ticks"].as_u64());
         assert_eq!(Some(limit.optimum().ticks), self.facts["opt_billed_ticks"].as_u64());
         self.assert_measures(run, &limit);
     }
 
     fn assert_measures(&self, run: &Run, limit: &Limit) {
-        let priced = |minimum_s: f64| Score::of(run, &self.setup, &Tariff { hourly: 1.0, minimum_s }, limit);
+        let priced = |minimum_s: f64| Score::of(run, &self.setup, &PriceModel { hourly: 1.0, minimum_s }, limit);
         let score = priced(0.0);
         for (name, found) in [
             ("theta_u", score.theta_u),
@@ -92,9 +92,9 @@ impl Vector {
 #[test]
 fn the_vectors_of_react_are_reproduced() {
     let vector = vector!("react");
-    vector.assert_reproduced(peers::react(vector.setup, 1.0));
+    vector.assert_reproduced(peers::reactive(vector.setup, 1.0));
     let vector = vector!("queue_react");
-    vector.assert_reproduced(peers::react(vector.setup, 1.0));
+    vector.assert_reproduced(peers::reactive(vector.setup, 1.0));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn the_vectors_of_the_other_peers_are_reproduced() {
     let vector = vector!("kpa");
     vector.assert_reproduced(peers::kpa(vector.setup, 0.7));
     let vector = vector!("hold_boot");
-    vector.assert_reproduced(peers::hold_boot(vector.setup, 0.7));
+    vector.assert_reproduced(peers::ski_rental(vector.setup, 0.7));
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn the_peak_of_ten_minutes_leaves_less_unserved_than_that_of_the_boot_time() {
     let vector = vector!("react");
 
     let gce = run(&vector.setup, &vector.demand, peers::gce(vector.setup, 0.7));
-    let hold = run(&vector.setup, &vector.demand, peers::hold_boot(vector.setup, 0.7));
+    let hold = run(&vector.setup, &vector.demand, peers::ski_rental(vector.setup, 0.7));
 
     let unserved = |run: &Run| run.steps.iter().map(|step| step.unserved).sum::<f64>();
     assert!(unserved(&gce) <= unserved(&hold));

@@ -9,10 +9,10 @@ use std::io::{BufRead, Read as _};
 
 use super::error::{Problem, TraceError};
 use super::rows::{Repair, Row};
-use super::{MOST_INTERVALS, real};
+use super::{MAX_INTERVALS, to_f64};
 
 /// The longest line: HAProxy writes 64 KiB at most.
-const LONGEST_LINE: usize = 1 << 20;
+const MAX_LINE_BYTES: usize = 1 << 20;
 
 /// Counts the requests of each interval of `interval_ms`. An interval without any is a rate of 0.
 pub(super) fn read(
@@ -22,25 +22,25 @@ pub(super) fn read(
     repair: bool,
 ) -> Result<(Vec<Row>, Vec<Repair>), TraceError> {
     let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
-    let mut skipped = Repair { what: "skipped lines that are no request", count: 0, first: 0 };
+    let mut skipped = Repair { description: "skipped lines that are no request", count: 0, first: 0 };
     let mut bytes = Vec::new();
     let mut line = 0;
     loop {
         bytes.clear();
         line += 1;
-        let most = u64::try_from(LONGEST_LINE).unwrap_or(u64::MAX);
+        let most = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
         let read = (&mut input).take(most).read_until(b'\n', &mut bytes);
-        if read.map_err(|error| TraceError::form(source, line, error.to_string()))? == 0 {
+        if read.map_err(|error| TraceError::malformed(source, line, error.to_string()))? == 0 {
             break;
         }
-        if bytes.len() == LONGEST_LINE {
-            return Err(TraceError::line(source, line, Problem::TooLong(LONGEST_LINE)));
+        if bytes.len() == MAX_LINE_BYTES {
+            return Err(TraceError::line(source, line, Problem::TooLong(MAX_LINE_BYTES)));
         }
         let text = bytes.trim_ascii();
         if text.is_empty() {
             continue;
         }
-        match time_of(text) {
+        match parse_time(text) {
             Some(at_ms) => *counts.entry(at_ms.div_euclid(interval_ms)).or_default() += 1,
             // HAProxy tells of servers and of itself in the same log.
             None if repair || contains(text, b"haproxy[") => {
@@ -50,7 +50,7 @@ pub(super) fn read(
             None => {
                 let shown: String = String::from_utf8_lossy(text).chars().take(60).collect();
                 let problem = format!("no request with its time in brackets: {shown:?}; --repair skips such lines");
-                return Err(TraceError::form(source, line, problem));
+                return Err(TraceError::malformed(source, line, problem));
             }
         }
     }
@@ -64,11 +64,11 @@ fn rows(source: &str, counts: &BTreeMap<i64, u64>, interval_ms: i64) -> Result<V
         return Ok(Vec::new());
     };
     let slots = u64::try_from(last - first).unwrap_or(u64::MAX).saturating_add(1);
-    if slots > MOST_INTERVALS {
+    if slots > MAX_INTERVALS {
         return Err(TraceError::too_long(source, slots));
     }
-    let seconds = real(u64::try_from(interval_ms).unwrap_or(1)) / 1000.0;
-    let rate = |slot: i64| real(counts.get(&slot).copied().unwrap_or_default()) / seconds;
+    let seconds = to_f64(u64::try_from(interval_ms).unwrap_or(1)) / 1000.0;
+    let rate = |slot: i64| to_f64(counts.get(&slot).copied().unwrap_or_default()) / seconds;
     Ok((1_u64..)
         .zip(*first..=*last)
         .map(|(line, slot)| Row { at_ms: slot * interval_ms, rate: rate(slot), line })
@@ -76,8 +76,8 @@ fn rows(source: &str, counts: &BTreeMap<i64, u64>, interval_ms: i64) -> Result<V
 }
 
 /// Whether a line is one of these formats.
-pub(super) fn is_one(line: &[u8]) -> bool {
-    time_of(line).is_some() || contains(line, b"haproxy[")
+pub(super) fn is_access_log_line(line: &[u8]) -> bool {
+    parse_time(line).is_some() || contains(line, b"haproxy[")
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
@@ -85,29 +85,30 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// The time of a request, in milliseconds since the epoch.
-fn time_of(line: &[u8]) -> Option<i64> {
+fn parse_time(line: &[u8]) -> Option<i64> {
     // An address of IPv6 may stand in brackets, too.
     let opened = line.iter().enumerate().filter(|(_, byte)| **byte == b'[').map(|(index, _)| index + 1);
-    opened.take(8).find_map(|index| bracketed(line.get(index..)?))
+    opened.take(8).find_map(|index| parse_bracketed_time(line.get(index..)?))
 }
 
 /// `06/Feb/2009:12:14:14.655]` or `10/Oct/2000:13:55:36 -0700]`.
-fn bracketed(text: &[u8]) -> Option<i64> {
+fn parse_bracketed_time(text: &[u8]) -> Option<i64> {
     let (date, rest) = text.split_at_checked(20)?;
     let is_punctuated =
         [(2, b'/'), (6, b'/'), (11, b':'), (14, b':'), (17, b':')].iter().all(|(at, is)| date[*at] == *is);
     if !is_punctuated {
         return None;
     }
-    let day = number(&date[0..2])?;
-    let month = month(&date[3..6])?;
-    let year = number(&date[7..11])?;
-    let (hour, minute, second) = (number(&date[12..14])?, number(&date[15..17])?, number(&date[18..20])?);
+    let day = parse_digits(&date[0..2])?;
+    let month = parse_month(&date[3..6])?;
+    let year = parse_digits(&date[7..11])?;
+    let (hour, minute, second) =
+        (parse_digits(&date[12..14])?, parse_digits(&date[15..17])?, parse_digits(&date[18..20])?);
     let (ms, zone) = match rest {
-        [b'.', a, b, c, b']', ..] => (number(&[*a, *b, *c])?, 0),
+        [b'.', a, b, c, b']', ..] => (parse_digits(&[*a, *b, *c])?, 0),
         [b']', ..] => (0, 0),
         [b' ', sign @ (b'+' | b'-'), a, b, c, d, b']', ..] => {
-            let offset = number(&[*a, *b])? * 60 + number(&[*c, *d])?;
+            let offset = parse_digits(&[*a, *b])? * 60 + parse_digits(&[*c, *d])?;
             (0, if *sign == b'-' { -offset } else { offset })
         }
         _ => return None,
@@ -119,11 +120,11 @@ fn bracketed(text: &[u8]) -> Option<i64> {
     })
 }
 
-fn number(digits: &[u8]) -> Option<i64> {
+fn parse_digits(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
 }
 
-fn month(name: &[u8]) -> Option<i64> {
+fn parse_month(name: &[u8]) -> Option<i64> {
     const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
     (1..).zip(MONTHS.chunks_exact(3)).find(|(_, month)| *month == name).map(|(number, _)| number)
 }
@@ -146,10 +147,10 @@ mod tests {
 
     #[test]
     fn the_time_of_a_request_is_found_in_each_format() {
-        assert_eq!(time_of(HAPROXY.as_bytes()), Some(1_233_922_454_655));
-        assert_eq!(time_of(COMBINED.as_bytes()), Some(971_211_336_000));
-        assert_eq!(time_of(b"[ssl:warn] [pid 12] nothing"), None);
-        assert_eq!(time_of(b"x [41/Oct/2000:13:55:36 -0700]"), None);
+        assert_eq!(parse_time(HAPROXY.as_bytes()), Some(1_233_922_454_655));
+        assert_eq!(parse_time(COMBINED.as_bytes()), Some(971_211_336_000));
+        assert_eq!(parse_time(b"[ssl:warn] [pid 12] nothing"), None);
+        assert_eq!(parse_time(b"x [41/Oct/2000:13:55:36 -0700]"), None);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::error::TraceError;
 use super::rows::Row;
 
 /// The columns where nothing else is said.
-pub const COLUMNS: (&str, &str) = ("timestamp_s", "requests_per_s");
+pub const DEFAULT_COLUMNS: (&str, &str) = ("timestamp_s", "requests_per_s");
 
 /// Reads the columns `time` and `rate`. A time is in seconds since 1970, or since the beginning; or it is written as RFC
 /// 3339 has it.
@@ -16,16 +16,20 @@ pub(super) fn read(source: &str, input: impl Read, columns: (&str, &str)) -> Res
         let line = error.position().map_or(1, csv::Position::line);
         match error.kind() {
             csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
-                TraceError::form(source, line, format!("{len} columns, where the header has {expected_len}"))
+                TraceError::malformed(source, line, format!("{len} columns, where the header has {expected_len}"))
             }
-            _ => TraceError::form(source, line, error.to_string()),
+            _ => TraceError::malformed(source, line, error.to_string()),
         }
     };
     let header = reader.headers().map_err(|error| failed(&error))?;
     let find = |name: &str| {
         header.iter().position(|column| column == name).ok_or_else(|| {
             let there = header.iter().map(|column| format!("{column:?}")).collect::<Vec<_>>().join(", ");
-            TraceError::form(source, 1, format!("no column {name:?} among {there}; --columns TIME,RATE names the two"))
+            TraceError::malformed(
+                source,
+                1,
+                format!("no column {name:?} among {there}; --columns TIME,RATE names the two"),
+            )
         })
     };
     let (time, rate) = (find(columns.0)?, find(columns.1)?);
@@ -34,12 +38,12 @@ pub(super) fn read(source: &str, input: impl Read, columns: (&str, &str)) -> Res
     while reader.read_record(&mut record).map_err(|error| failed(&error))? {
         let line = record.position().map_or(0, csv::Position::line);
         let cell = |index: usize| record.get(index).unwrap_or_default();
-        let at_ms = time_of(cell(time))
-            .ok_or_else(|| TraceError::form(source, line, format!("{:?} is no time", cell(time))))?;
+        let at_ms = parse_time(cell(time))
+            .ok_or_else(|| TraceError::malformed(source, line, format!("{:?} is no time", cell(time))))?;
         // An empty cell is a gap: `--repair` fills it in.
         let rate = match cell(rate) {
             "" => f64::NAN,
-            text => text.parse().map_err(|_| TraceError::form(source, line, format!("{text:?} is no number")))?,
+            text => text.parse().map_err(|_| TraceError::malformed(source, line, format!("{text:?} is no number")))?,
         };
         rows.push(Row { at_ms, rate, line });
     }
@@ -47,7 +51,7 @@ pub(super) fn read(source: &str, input: impl Read, columns: (&str, &str)) -> Res
 }
 
 /// Milliseconds since the epoch.
-fn time_of(text: &str) -> Option<i64> {
+fn parse_time(text: &str) -> Option<i64> {
     if let Ok(seconds) = text.parse::<f64>() {
         return from_seconds(seconds);
     }
@@ -66,7 +70,7 @@ mod tests {
     use super::*;
 
     fn read_text(text: &str) -> Result<Vec<Row>, String> {
-        read("load.csv", text.as_bytes(), COLUMNS).map_err(|error| error.to_string())
+        read("load.csv", text.as_bytes(), DEFAULT_COLUMNS).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::MOST_INTERVALS;
+use super::MAX_INTERVALS;
 
 /// What is wrong with a trace, where, and what to do. None of these goes away by trying again.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +48,7 @@ pub enum TraceError {
 pub enum Problem {
     /// It has another form than those before.
     #[error("{0}")]
-    Form(String),
+    Malformed(String),
     /// The rate is below zero.
     #[error("{0} requests per second: a rate is never negative; --repair makes it 0")]
     Negative(f64),
@@ -60,7 +60,7 @@ pub enum Problem {
     BeforeEpoch,
     /// The time is before that of the line before.
     #[error("its time is {0} s before that of the line before; --repair sorts the trace")]
-    Unordered(f64),
+    OutOfOrder(f64),
     /// The time is that of the line before.
     #[error("its time is that of the line before; --repair takes the mean of both")]
     Duplicate,
@@ -72,7 +72,7 @@ pub enum Problem {
     },
     /// The time is beside the beat of the others.
     #[error("its time is {off_s} s beside the beat of {interval_s} s; --repair moves it")]
-    Irregular {
+    OffInterval {
         /// How far, in seconds.
         off_s: f64,
         /// The beat, in seconds.
@@ -88,8 +88,8 @@ impl TraceError {
         Self::Line { source_name: source.to_owned(), line, problem }
     }
 
-    pub(super) fn form(source: &str, line: u64, problem: impl Into<String>) -> Self {
-        Self::line(source, line, Problem::Form(problem.into()))
+    pub(super) fn malformed(source: &str, line: u64, problem: impl Into<String>) -> Self {
+        Self::line(source, line, Problem::Malformed(problem.into()))
     }
 
     pub(super) fn whole(source: &str, problem: impl Into<String>) -> Self {
@@ -99,7 +99,7 @@ impl TraceError {
     pub(super) fn too_long(source: &str, intervals: u64) -> Self {
         Self::whole(
             source,
-            format!("{intervals} intervals are more than {MOST_INTERVALS}; is a time wrong, or the unit?"),
+            format!("{intervals} intervals are more than {MAX_INTERVALS}; is a time wrong, or the unit?"),
         )
     }
 }

@@ -7,22 +7,22 @@
 mod access_log;
 mod csv;
 mod error;
-pub mod generate;
 mod prometheus;
 pub mod read;
 mod rows;
+pub mod synthetic;
 
 use std::time::Duration;
 
 pub use error::TraceError;
 pub use rows::Repair;
 
-use super::number::real;
+use super::number::to_f64;
 use crate::model::{Sample, Timestamp};
 use rows::Row;
 
 /// Most intervals of a trace: a second each for seven months.
-pub const MOST_INTERVALS: u64 = 20_000_000;
+pub const MAX_INTERVALS: u64 = 20_000_000;
 
 /// Requests per second over time.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,7 +47,7 @@ impl Trace {
             rate: sample.value,
             line,
         });
-        rows::even(source, "sample", rows.collect(), repair)
+        rows::regularize(source, "sample", rows.collect(), repair)
     }
 
     /// A trace of measurements that were taken when it suited whoever took them: the mean of those in each `interval`,
@@ -82,7 +82,7 @@ impl Trace {
     }
 
     /// How long it is.
-    pub fn length(&self) -> Duration {
+    pub fn duration(&self) -> Duration {
         self.interval.saturating_mul(u32::try_from(self.rates.len()).unwrap_or(u32::MAX))
     }
 
@@ -101,25 +101,25 @@ impl Trace {
             return self
                 .rates
                 .chunks_exact(each)
-                .map(|rates| rates.iter().sum::<f64>() / real(tick / interval))
+                .map(|rates| rates.iter().sum::<f64>() / to_f64(tick / interval))
                 .collect();
         }
         let end = interval.saturating_mul(self.rates.len() as u64);
-        (0..end / tick).map(|index| self.mean(index * tick, (index + 1) * tick, interval)).collect()
+        (0..end / tick).map(|index| self.mean_rate(index * tick, (index + 1) * tick, interval)).collect()
     }
 
     /// The mean rate from one time to another, in milliseconds since the start.
-    fn mean(&self, from: u64, to: u64, interval: u64) -> f64 {
+    fn mean_rate(&self, from: u64, to: u64, interval: u64) -> f64 {
         let mut sum = 0.0;
         let mut at = from;
         while at < to {
             let index = at / interval;
             let next = ((index + 1) * interval).min(to);
             let rate = usize::try_from(index).ok().and_then(|index| self.rates.get(index)).copied().unwrap_or_default();
-            sum += rate * real(next - at);
+            sum += rate * to_f64(next - at);
             at = next;
         }
-        sum / real(to - from)
+        sum / to_f64(to - from)
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
 
     /// Every 15 s, a little late each time.
     fn measured(seconds: impl Iterator<Item = u64>) -> impl Iterator<Item = Sample> {
-        seconds.map(|second| Sample { at: Timestamp(second * 1000 + second % 7), value: real(second) })
+        seconds.map(|second| Sample { at: Timestamp(second * 1000 + second % 7), value: to_f64(second) })
     }
 
     #[test]
@@ -192,7 +192,7 @@ mod tests {
     fn no_request_is_lost_on_the_way_to_ticks() {
         let trace = trace(15, &[4.0, 0.0, 7.0, 1.0, 1.0, 9.0, 2.0, 3.0]);
         for tick in [5, 10, 15, 20, 24, 30, 40, 60, 120] {
-            let sum: f64 = trace.ticks(Duration::from_secs(tick)).iter().sum::<f64>() * real(tick);
+            let sum: f64 = trace.ticks(Duration::from_secs(tick)).iter().sum::<f64>() * to_f64(tick);
 
             assert!((sum - 27.0 * 15.0).abs() < 1e-9, "{tick}: {sum}");
         }

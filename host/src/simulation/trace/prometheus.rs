@@ -9,15 +9,15 @@ use super::error::TraceError;
 use super::rows::Row;
 
 #[derive(Deserialize)]
-struct Answer {
+struct QueryResponse {
     status: Option<String>,
     error: Option<String>,
-    data: Option<Data>,
+    data: Option<QueryData>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Data {
+struct QueryData {
     result_type: String,
     result: Vec<Series>,
 }
@@ -30,15 +30,15 @@ struct Series {
 
 /// Reads the one series that the answer has.
 pub(super) fn read(source: &str, input: impl Read) -> Result<Vec<Row>, TraceError> {
-    let answer: Answer = serde_json::from_reader(input).map_err(|error| {
-        TraceError::form(source, error.line() as u64, format!("not what Prometheus answers: {error}"))
+    let answer: QueryResponse = serde_json::from_reader(input).map_err(|error| {
+        TraceError::malformed(source, error.line() as u64, format!("not what Prometheus answers: {error}"))
     })?;
     let data = match answer {
-        Answer { error: Some(error), .. } => {
+        QueryResponse { error: Some(error), .. } => {
             return Err(TraceError::whole(source, format!("Prometheus answered with an error: {error}")));
         }
-        Answer { data: Some(data), .. } => data,
-        Answer { status, .. } => {
+        QueryResponse { data: Some(data), .. } => data,
+        QueryResponse { status, .. } => {
             let status = status.unwrap_or_default();
             return Err(TraceError::whole(source, format!("an answer of Prometheus without data, status {status:?}")));
         }
@@ -57,7 +57,7 @@ pub(super) fn read(source: &str, input: impl Read) -> Result<Vec<Row>, TraceErro
     (1_u64..)
         .zip(&series.values)
         .map(|(line, (seconds, value))| {
-            let form = |problem: String| TraceError::form(source, line, problem);
+            let form = |problem: String| TraceError::malformed(source, line, problem);
             let at_ms = from_seconds(*seconds).ok_or_else(|| form(format!("{seconds} is no time")))?;
             let rate = value.parse().map_err(|_| form(format!("the value {value:?} is no number")))?;
             Ok(Row { at_ms, rate, line })

@@ -9,11 +9,11 @@ use flate2::bufread::MultiGzDecoder;
 
 use super::{Repair, Trace, TraceError, access_log, csv, millis, prometheus, rows};
 
-pub use super::csv::COLUMNS;
+pub use super::csv::DEFAULT_COLUMNS;
 
 /// How a file is to be read.
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub struct ReadOptions {
     /// The columns of a CSV, the time's and the rate's.
     pub columns: (String, String),
     /// The interval in which the lines of a log are counted.
@@ -23,54 +23,54 @@ pub struct Reading {
 }
 
 /// Bytes that are looked at to tell the kind of a file.
-const LOOK: usize = 64 * 1024;
+const SNIFF_BYTES: usize = 64 * 1024;
 
 /// The kinds of file.
-enum Kind {
+enum TraceFormat {
     Csv,
     Prometheus,
     AccessLog,
 }
 
 /// Reads the file at `path`.
-pub fn file(path: &Path, reading: &Reading) -> Result<(Trace, Vec<Repair>), TraceError> {
+pub fn read_file(path: &Path, reading: &ReadOptions) -> Result<(Trace, Vec<Repair>), TraceError> {
     let failed = |source| TraceError::Read { path: path.to_owned(), source };
-    let mut file = BufReader::with_capacity(LOOK, File::open(path).map_err(failed)?);
+    let mut file = BufReader::with_capacity(SNIFF_BYTES, File::open(path).map_err(failed)?);
     let is_packed = file.fill_buf().map_err(failed)?.starts_with(&[0x1f, 0x8b]);
     let source = path.display().to_string();
     if is_packed {
-        return text(&source, BufReader::with_capacity(LOOK, MultiGzDecoder::new(file)), reading);
+        return read_text(&source, BufReader::with_capacity(SNIFF_BYTES, MultiGzDecoder::new(file)), reading);
     }
-    text(&source, file, reading)
+    read_text(&source, file, reading)
 }
 
 /// Reads text of any kind.
-fn text(source: &str, mut input: impl BufRead, reading: &Reading) -> Result<(Trace, Vec<Repair>), TraceError> {
+fn read_text(source: &str, mut input: impl BufRead, reading: &ReadOptions) -> Result<(Trace, Vec<Repair>), TraceError> {
     let start = input.fill_buf().map_err(|error| TraceError::whole(source, error.to_string()))?;
-    match kind(start) {
-        Kind::Csv => {
+    match detect_format(start) {
+        TraceFormat::Csv => {
             let (time, rate) = &reading.columns;
-            rows::even(source, "row", csv::read(source, input, (time, rate))?, reading.repair)
+            rows::regularize(source, "row", csv::read(source, input, (time, rate))?, reading.repair)
         }
-        Kind::Prometheus => rows::even(source, "sample", prometheus::read(source, input)?, reading.repair),
-        Kind::AccessLog => {
+        TraceFormat::Prometheus => rows::regularize(source, "sample", prometheus::read(source, input)?, reading.repair),
+        TraceFormat::AccessLog => {
             let interval = i64::try_from(millis(reading.interval)).unwrap_or(i64::MAX);
             let (counted, skipped) = access_log::read(source, input, interval, reading.repair)?;
-            let (trace, repairs) = rows::even(source, "interval", counted, reading.repair)?;
+            let (trace, repairs) = rows::regularize(source, "interval", counted, reading.repair)?;
             Ok((trace, skipped.into_iter().chain(repairs).collect()))
         }
     }
 }
 
-fn kind(start: &[u8]) -> Kind {
+fn detect_format(start: &[u8]) -> TraceFormat {
     let start = start.trim_ascii_start();
     let first_line = start.split(|byte| *byte == b'\n').next().unwrap_or_default();
     if start.starts_with(b"{") {
-        Kind::Prometheus
-    } else if access_log::is_one(first_line) {
-        Kind::AccessLog
+        TraceFormat::Prometheus
+    } else if access_log::is_access_log_line(first_line) {
+        TraceFormat::AccessLog
     } else {
-        Kind::Csv
+        TraceFormat::Csv
     }
 }
 
@@ -83,9 +83,9 @@ mod tests {
     fn read(bytes: &[u8]) -> Trace {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        let columns = (COLUMNS.0.to_owned(), COLUMNS.1.to_owned());
-        let reading = Reading { columns, interval: Duration::from_secs(30), repair: false };
-        super::file(file.path(), &reading).unwrap().0
+        let columns = (DEFAULT_COLUMNS.0.to_owned(), DEFAULT_COLUMNS.1.to_owned());
+        let reading = ReadOptions { columns, interval: Duration::from_secs(30), repair: false };
+        super::read_file(file.path(), &reading).unwrap().0
     }
 
     #[test]

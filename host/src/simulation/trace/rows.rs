@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::error::Problem;
-use super::{MOST_INTERVALS, Trace, TraceError};
+use super::{MAX_INTERVALS, Trace, TraceError};
 use crate::model::Timestamp;
 
 /// A time and a rate, and the line on which they stood.
@@ -22,7 +22,7 @@ pub(super) struct Row {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
     /// What was done.
-    pub what: &'static str,
+    pub description: &'static str,
     /// How often.
     pub count: u64,
     /// Where first: a line, or the number of a sample.
@@ -32,7 +32,7 @@ pub struct Repair {
 impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let times = if self.count == 1 { "once".to_owned() } else { format!("{} times", self.count) };
-        write!(f, "{}: {times}, first at line {}", self.what, self.first)
+        write!(f, "{}: {times}, first at line {}", self.description, self.first)
     }
 }
 
@@ -41,37 +41,42 @@ impl fmt::Display for Repair {
 struct Repairs(Vec<Repair>);
 
 impl Repairs {
-    fn note(&mut self, what: &'static str, count: u64, line: u64) {
-        match self.0.iter_mut().find(|repair| repair.what == what) {
+    fn record(&mut self, what: &'static str, count: u64, line: u64) {
+        match self.0.iter_mut().find(|repair| repair.description == what) {
             Some(repair) => repair.count += count,
-            None => self.0.push(Repair { what, count, first: line }),
+            None => self.0.push(Repair { description: what, count, first: line }),
         }
     }
 }
 
 /// Makes an even trace of `rows`, or says what is wrong with the first that is. With `repair` all is mended that can be.
-pub(super) fn even(source: &str, unit: &str, rows: Vec<Row>, repair: bool) -> Result<(Trace, Vec<Repair>), TraceError> {
+pub(super) fn regularize(
+    source: &str,
+    unit: &str,
+    rows: Vec<Row>,
+    repair: bool,
+) -> Result<(Trace, Vec<Repair>), TraceError> {
     let mut repairs = Repairs::default();
-    let rows = if repair { mended(rows, &mut repairs) } else { checked(source, rows)? };
+    let rows = if repair { repair_rows(rows, &mut repairs) } else { validate(source, rows)? };
     let [first, .., last] = rows.as_slice() else {
         return Err(TraceError::whole(
             source,
             format!("two {unit}s at least make a trace, and there are {}", rows.len()),
         ));
     };
-    let interval = beat(&rows).unwrap_or(1);
+    let interval = detect_interval(&rows).unwrap_or(1);
     let slots = u64::try_from((last.at_ms - first.at_ms) / interval).unwrap_or(u64::MAX).saturating_add(1);
-    if slots > MOST_INTERVALS {
+    if slots > MAX_INTERVALS {
         return Err(TraceError::too_long(source, slots));
     }
-    let rates = placed(source, &rows, interval, repair, &mut repairs)?;
+    let rates = place_in_intervals(source, &rows, interval, repair, &mut repairs)?;
     let start = Timestamp(u64::try_from(first.at_ms).unwrap_or_default());
     let interval = Duration::from_millis(u64::try_from(interval).unwrap_or(1));
     Ok((Trace { start, interval, rates }, repairs.0))
 }
 
 /// Rows of which each is right by itself and after the one before.
-fn checked(source: &str, rows: Vec<Row>) -> Result<Vec<Row>, TraceError> {
+fn validate(source: &str, rows: Vec<Row>) -> Result<Vec<Row>, TraceError> {
     let mut before: Option<i64> = None;
     for row in &rows {
         let problem = match before {
@@ -79,7 +84,7 @@ fn checked(source: &str, rows: Vec<Row>) -> Result<Vec<Row>, TraceError> {
             _ if row.rate < 0.0 => Some(Problem::Negative(row.rate)),
             _ if row.at_ms < 0 => Some(Problem::BeforeEpoch),
             Some(before) if row.at_ms == before => Some(Problem::Duplicate),
-            Some(before) if row.at_ms < before => Some(Problem::Unordered(seconds(before - row.at_ms))),
+            Some(before) if row.at_ms < before => Some(Problem::OutOfOrder(seconds(before - row.at_ms))),
             _ => None,
         };
         if let Some(problem) = problem {
@@ -91,27 +96,27 @@ fn checked(source: &str, rows: Vec<Row>) -> Result<Vec<Row>, TraceError> {
 }
 
 /// The rows sorted, those that are no rates left out, and those below zero made 0.
-fn mended(mut rows: Vec<Row>, repairs: &mut Repairs) -> Vec<Row> {
+fn repair_rows(mut rows: Vec<Row>, repairs: &mut Repairs) -> Vec<Row> {
     rows.retain_mut(|row| {
         if !row.rate.is_finite() || row.at_ms < 0 {
-            repairs.note("left out what is no rate or no time", 1, row.line);
+            repairs.record("left out what is no rate or no time", 1, row.line);
             return false;
         }
         if row.rate < 0.0 {
-            repairs.note("made negative rates 0", 1, row.line);
+            repairs.record("made negative rates 0", 1, row.line);
             row.rate = 0.0;
         }
         true
     });
     for pair in rows.windows(2).filter(|pair| pair[1].at_ms < pair[0].at_ms) {
-        repairs.note("sorted by time", 1, pair[1].line);
+        repairs.record("sorted by time", 1, pair[1].line);
     }
     rows.sort_by_key(|row| row.at_ms);
     rows
 }
 
 /// The time between rows: what is most common, the shortest of those.
-fn beat(rows: &[Row]) -> Option<i64> {
+fn detect_interval(rows: &[Row]) -> Option<i64> {
     let mut steps: Vec<i64> =
         rows.windows(2).map(|pair| pair[1].at_ms - pair[0].at_ms).filter(|step| *step > 0).collect();
     steps.sort_unstable();
@@ -121,7 +126,7 @@ fn beat(rows: &[Row]) -> Option<i64> {
 }
 
 /// The rates, each in its interval; a row may be a quarter of an interval beside its time, as scrapes are.
-fn placed(
+fn place_in_intervals(
     source: &str,
     rows: &[Row],
     interval: i64,
@@ -138,10 +143,10 @@ fn placed(
         let there = i64::try_from(rates.len()).unwrap_or(i64::MAX);
         if off > interval / 4 {
             if !repair {
-                let problem = Problem::Irregular { off_s: seconds(off), interval_s: seconds(interval) };
+                let problem = Problem::OffInterval { off_s: seconds(off), interval_s: seconds(interval) };
                 return Err(TraceError::line(source, row.line, problem));
             }
-            repairs.note("moved to the beat of the others", 1, row.line);
+            repairs.record("moved to the beat of the others", 1, row.line);
         }
         if slot >= there {
             let missing = u64::try_from(slot - there).unwrap_or_default();
@@ -149,8 +154,8 @@ fn placed(
                 if !repair {
                     return Err(TraceError::line(source, row.line, Problem::Gap { missing }));
                 }
-                repairs.note("filled in missing intervals", missing, row.line);
-                fill(&mut rates, missing, row.rate);
+                repairs.record("filled in missing intervals", missing, row.line);
+                interpolate(&mut rates, missing, row.rate);
             }
             rates.push(row.rate);
             in_slot = 1;
@@ -159,7 +164,7 @@ fn placed(
             if !repair {
                 return Err(TraceError::line(source, row.line, Problem::Duplicate));
             }
-            repairs.note("took the mean of several of one interval", 1, row.line);
+            repairs.record("took the mean of several of one interval", 1, row.line);
             in_slot += 1;
             if let Some(last) = rates.last_mut() {
                 *last += (row.rate - *last) / f64::from(in_slot);
@@ -170,10 +175,10 @@ fn placed(
 }
 
 /// Adds `missing` rates on a straight line to the one that follows.
-fn fill(rates: &mut Vec<f64>, missing: u64, next: f64) {
+fn interpolate(rates: &mut Vec<f64>, missing: u64, next: f64) {
     let from = rates.last().copied().unwrap_or(next);
-    let steps = super::real(missing + 1);
-    rates.extend((1..=missing).map(|step| from + (next - from) * super::real(step) / steps));
+    let steps = super::to_f64(missing + 1);
+    rates.extend((1..=missing).map(|step| from + (next - from) * super::to_f64(step) / steps));
 }
 
 fn seconds(ms: i64) -> f64 {
@@ -191,7 +196,7 @@ mod tests {
     }
 
     fn error(times_and_rates: &[(i64, f64)]) -> String {
-        even("load.csv", "row", rows(times_and_rates), false).unwrap_err().to_string()
+        regularize("load.csv", "row", rows(times_and_rates), false).unwrap_err().to_string()
     }
 
     #[test]
@@ -223,7 +228,7 @@ mod tests {
     fn repair_mends_all_of_it_and_says_what_it_did() {
         let broken = [(0, 2.0), (120, 4.0), (60, -1.0), (120, 6.0), (300, 11.0), (360, f64::NAN)];
 
-        let (trace, repairs) = even("load.csv", "row", rows(&broken), true).unwrap();
+        let (trace, repairs) = regularize("load.csv", "row", rows(&broken), true).unwrap();
 
         assert_eq!(trace.rates, [2.0, 0.0, 5.0, 7.0, 9.0, 11.0]);
         let said: Vec<String> = repairs.iter().map(ToString::to_string).collect();
@@ -243,7 +248,7 @@ mod tests {
     fn scrapes_that_are_a_little_late_are_in_their_interval() {
         let late = [(0, 1.0), (15, 2.0), (31, 3.0), (45, 4.0), (60, 5.0)];
 
-        let (trace, _) = even("p.json", "sample", rows(&late), false).unwrap();
+        let (trace, _) = regularize("p.json", "sample", rows(&late), false).unwrap();
 
         assert_eq!(trace.interval, Duration::from_secs(15));
         assert_eq!(trace.rates, [1.0, 2.0, 3.0, 4.0, 5.0]);

@@ -5,11 +5,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
-use super::part::{self, part};
-use super::rig::{Rig, local, taken};
-use crate::balancer::Balancer as _;
+use super::part::{self, subtest};
+use super::rig::{HaproxyHarness, local, occupied_address};
+use crate::balancer::LoadBalancer as _;
 use crate::balancer::ServerState::Serving;
-use crate::balancer::haproxy::install::Place;
+use crate::balancer::haproxy::config_file::ConfigFile;
 
 /// The size of the disk in [`a_full_disk_never_costs_the_configuration_that_is_live`].
 const PAGES: usize = 64;
@@ -34,13 +34,13 @@ fn a_full_disk_never_costs_the_configuration_that_is_live() {
     }
     let wrapper: Vec<&str> = ["unshare"].iter().chain(own_mounts).copied().chain(["sh", "-c", &mount, "sh"]).collect();
 
-    let output = part(&wrapper, "disk::part_on_a_small_disk", dir.path()).output().unwrap();
+    let output = subtest(&wrapper, "disk::part_on_a_small_disk", dir.path()).output().unwrap();
 
     if output.status.code() == Some(77) {
         return skipped("the kernel does not let this process mount a tmpfs");
     }
-    assert!(output.status.success(), "{}", part::said(&output));
-    let said = part::said(&output);
+    assert!(output.status.success(), "{}", part::output_text(&output));
+    let said = part::output_text(&output);
     let told = said.lines().find(|line| line.contains("disk was full")).unwrap_or_default();
     let _ = writeln!(std::io::stderr(), "{told}");
 }
@@ -48,12 +48,12 @@ fn a_full_disk_never_costs_the_configuration_that_is_live() {
 #[tokio::test]
 #[ignore = "a part of a_full_disk_never_costs_the_configuration_that_is_live"]
 async fn part_on_a_small_disk() {
-    let Some(dir) = part::dir() else { return };
-    let rig = Rig::start_in(tempfile::tempdir_in(&dir).unwrap(), |_| {}).await;
+    let Some(dir) = part::subtest_dir() else { return };
+    let rig = HaproxyHarness::start_in(tempfile::tempdir_in(&dir).unwrap(), |_| {}).await;
     rig.boot(1).await;
     rig.boot(2).await;
     let (filler, servers) = (dir.join("filler"), [local(Serving, 1), local(Serving, 2)]);
-    let (_listener, bind) = taken().await;
+    let (_listener, bind) = occupied_address().await;
     let that_fails = rig.with(|options| options.bind = bind);
     let mut failures = Vec::new();
     for free in 0..AMOUNTS {
@@ -71,7 +71,7 @@ async fn part_on_a_small_disk() {
         std::fs::remove_file(&filler).unwrap();
         if let Err(error) = result {
             assert_eq!(rig.config(), before, "with {free} pages");
-            failures.push(rig.told(&error));
+            failures.push(rig.normalize_error(&error));
         }
     }
     let too_little = failures.len();
@@ -108,9 +108,9 @@ fn a_user_who_may_do_little_installs_with_the_group_and_the_mode_of_the_file() {
     chown(&config, Some(0), Some(GROUP)).unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
 
-    let output = part(&[], "disk::part_as_nobody", dir.path()).output().unwrap();
+    let output = subtest(&[], "disk::part_as_nobody", dir.path()).output().unwrap();
 
-    assert!(output.status.success(), "{}", part::said(&output));
+    assert!(output.status.success(), "{}", part::output_text(&output));
     let installed = std::fs::metadata(&config).unwrap();
     assert_eq!((installed.uid(), installed.gid(), installed.mode() & 0o777), (NOBODY, GROUP, 0o640));
     assert_eq!(std::fs::read_to_string(&config).unwrap(), "old\n", "what was installed was rolled back");
@@ -123,14 +123,14 @@ const GROUP: u32 = 64_321;
 #[test]
 #[ignore = "a part of a_user_who_may_do_little_installs_with_the_group_and_the_mode_of_the_file"]
 fn part_as_nobody() {
-    let Some(dir) = part::dir() else { return };
+    let Some(dir) = part::subtest_dir() else { return };
     setgroups(&[Gid::from_raw(GROUP)]).unwrap();
     setgid(Gid::from_raw(NOBODY)).unwrap();
     setuid(Uid::from_raw(NOBODY)).unwrap();
-    let place = Place::new(&dir.join("haproxy.cfg"));
+    let place = ConfigFile::new(&dir.join("haproxy.cfg"));
     let old = place.read().unwrap().unwrap();
 
-    place.keep_as_last_good(&old).unwrap();
+    place.save_last_good(&old).unwrap();
     place.install(&place.write_candidate("new\n").unwrap(), "new\n").unwrap();
     place.roll_back().unwrap();
 }

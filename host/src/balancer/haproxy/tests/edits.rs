@@ -1,13 +1,13 @@
 //! A file that somebody else changed, or that does not boot any more.
 
-use super::rig::{Rig, local, taken};
+use super::rig::{HaproxyHarness, local, occupied_address};
 use crate::balancer::ServerState::Serving;
-use crate::balancer::haproxy::{HaProxyError, Live, OnDisk};
-use crate::balancer::{Applied, Balancer as _};
+use crate::balancer::haproxy::{DiskState, FailedUpdate, HaProxyError};
+use crate::balancer::{ApplyResult, LoadBalancer as _};
 
 #[tokio::test]
 async fn what_somebody_else_wrote_is_replaced_and_kept() {
-    let rig = Rig::start().await;
+    let rig = HaproxyHarness::start().await;
     let first = rig.config() + "# a note of mine\n";
     let second = rig.config() + "# another\n";
     std::fs::write(&rig.options.config_file, &first).unwrap();
@@ -18,19 +18,22 @@ async fn what_somebody_else_wrote_is_replaced_and_kept() {
     let untouched = rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
 
     let kept = rig.dir.path().join("haproxy.cfg.edited");
-    assert!(matches!(&applied, Applied::Reloaded { over: Some(over), .. } if *over == kept), "{applied:?}");
+    assert!(
+        matches!(&applied, ApplyResult::Reloaded { replaced_edit: Some(over), .. } if *over == kept),
+        "{applied:?}"
+    );
     assert_eq!(rig.beside("edited").unwrap(), first);
     assert_eq!(rig.beside("edited.2").unwrap(), second);
-    assert_eq!(untouched, Applied::AtRunTime { added: 1, removed: 1, changed: 0 });
+    assert_eq!(untouched, ApplyResult::Dynamic { added: 1, removed: 1, changed: 0 });
     assert!(rig.config().contains("server web-1 ") && !rig.config().contains("a note"));
 }
 
 #[tokio::test]
 async fn an_edit_that_boots_comes_back_when_the_change_fails() {
-    let rig = Rig::start().await;
+    let rig = HaproxyHarness::start().await;
     let edited = rig.config() + "# a note of mine\n";
     std::fs::write(&rig.options.config_file, &edited).unwrap();
-    let (_listener, bind) = taken().await;
+    let (_listener, bind) = occupied_address().await;
 
     rig.with(|options| options.bind = bind).apply(&[local(Serving, 1)]).await.unwrap_err();
 
@@ -39,16 +42,19 @@ async fn an_edit_that_boots_comes_back_when_the_change_fails() {
 
 #[tokio::test]
 async fn an_edit_that_does_not_boot_is_kept_and_is_not_what_a_failed_change_goes_back_to() {
-    let rig = Rig::start().await;
+    let rig = HaproxyHarness::start().await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
     rig.haproxy.apply(&[local(Serving, 2)]).await.unwrap();
     let good = rig.beside("last-good").unwrap();
     std::fs::write(&rig.options.config_file, "global\n  nonsense\n").unwrap();
-    let (_listener, bind) = taken().await;
+    let (_listener, bind) = occupied_address().await;
 
     let error = rig.with(|options| options.bind = bind).apply(&[local(Serving, 2)]).await.unwrap_err();
 
-    assert!(matches!(error, HaProxyError::NotTaken { live: Live { file: OnDisk::Previous, .. }, .. }), "{error}");
+    assert!(
+        matches!(error, HaProxyError::UpdateFailed { live: FailedUpdate { file: DiskState::Previous, .. }, .. }),
+        "{error}"
+    );
     assert_eq!(rig.config(), good);
     assert_eq!(rig.beside("edited").unwrap(), "global\n  nonsense\n");
     assert!(rig.boots());
@@ -56,17 +62,17 @@ async fn an_edit_that_does_not_boot_is_kept_and_is_not_what_a_failed_change_goes
 
 #[tokio::test]
 async fn a_last_good_configuration_that_does_not_boot_any_more_is_not_put_back() {
-    let rig = Rig::start().await;
+    let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
     let gone = "echo '[ALERT] (1) : config : unable to load SSL certificate' >&2; exit 1";
     let binary = rig.script(&format!("case $* in *last-good) {gone};; esac; exec /usr/sbin/haproxy \"$@\""));
-    let (_listener, bind) = taken().await;
+    let (_listener, bind) = occupied_address().await;
     let haproxy = rig.with(|options| (options.bind, options.binary) = (bind, binary));
 
     let error = haproxy.apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.told(&error), @"HAProxy did not take the new DIR/haproxy.cfg: the reload failed: the new worker could not start, for example since an address is in use; HAProxy's log says more; the new configuration, which `haproxy -c` accepts, stays on disk, since DIR/haproxy.cfg.last-good does not boot any more (HAProxy refuses DIR/haproxy.cfg.last-good: [ALERT] config : unable to load SSL certificate); remove what keeps HAProxy from taking the new one, and run `doproxy reload`; live is the worker of before, with what it had");
+    insta::assert_snapshot!(rig.normalize_error(&error), @"HAProxy did not take the new DIR/haproxy.cfg: the reload failed: the new worker could not start, for example since an address is in use; HAProxy's log says more; the new configuration, which `haproxy -c` accepts, stays on disk, since DIR/haproxy.cfg.last-good does not boot any more (HAProxy refuses DIR/haproxy.cfg.last-good: [ALERT] config : unable to load SSL certificate); remove what keeps HAProxy from taking the new one, and run `doproxy reload`; live is the worker of before, with what it had");
     assert!(rig.boots());
     assert_eq!(rig.get().await, (200, "1".into()));
 }

@@ -10,10 +10,10 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use super::rig::{Rig, local, of};
+use super::rig::{HaproxyHarness, local, server_stats};
 use crate::balancer::ServerState::{Draining, Serving, Warming};
-use crate::balancer::haproxy::Changes;
-use crate::balancer::{Balancer as _, Server};
+use crate::balancer::haproxy::UpdateMode;
+use crate::balancer::{LoadBalancer as _, Server};
 
 /// How many clients there are, how long each rests after an answer, and how many changes there are.
 const CLIENTS: usize = 8;
@@ -35,7 +35,7 @@ struct Count {
 }
 
 impl Load {
-    fn begin(rig: &Rig, keep_alive: bool) -> Self {
+    fn begin(rig: &HaproxyHarness, keep_alive: bool) -> Self {
         let (front, count) = (rig.front(), Arc::new(Count::default()));
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {
@@ -103,25 +103,27 @@ async fn ask(
 }
 
 /// Two droplets serve all the time; others come, serve, drain and go, as the controller makes them.
-async fn fifty_changes_under_load(changes: Changes, keep_alive: bool) {
-    let rig = Rig::start_with(|options| options.changes = changes).await;
+async fn fifty_changes_under_load(changes: UpdateMode, keep_alive: bool) {
+    let rig = HaproxyHarness::start_with(|options| options.update_mode = changes).await;
     for id in 1..=4 {
         rig.boot(id).await;
     }
     let with = |others: &[Server]| [&[local(Serving, 1), local(Serving, 2)], others].concat();
     rig.haproxy.apply(&with(&[])).await.unwrap();
     let reloads = rig.haproxy.counters().reloads;
-    rig.stats_when(|stats| [1, 2].iter().all(|id| of(stats, *id).is_some_and(|server| server.healthy))).await;
+    rig.wait_for_stats(|stats| [1, 2].iter().all(|id| server_stats(stats, *id).is_some_and(|server| server.healthy)))
+        .await;
     let load = Load::begin(&rig, keep_alive);
 
     let mut made = 0;
     for id in [3, 4].into_iter().cycle() {
         rig.haproxy.apply(&with(&[local(Warming, id)])).await.unwrap();
-        rig.stats_when(|stats| of(stats, id.into()).is_some_and(|server| server.check_passed)).await;
+        rig.wait_for_stats(|stats| server_stats(stats, id.into()).is_some_and(|server| server.check_passed)).await;
         rig.haproxy.apply(&with(&[local(Serving, id)])).await.unwrap();
-        rig.stats_when(|stats| of(stats, id.into()).is_some_and(|server| server.requests_total > 0)).await;
+        rig.wait_for_stats(|stats| server_stats(stats, id.into()).is_some_and(|server| server.requests_total > 0))
+            .await;
         rig.haproxy.apply(&with(&[local(Draining, id)])).await.unwrap();
-        rig.stats_when(|stats| of(stats, id.into()).is_some_and(|server| server.sessions == 0)).await;
+        rig.wait_for_stats(|stats| server_stats(stats, id.into()).is_some_and(|server| server.sessions == 0)).await;
         rig.haproxy.apply(&with(&[])).await.unwrap();
         made += 4;
         if made >= CHANGES {
@@ -130,31 +132,31 @@ async fn fifty_changes_under_load(changes: Changes, keep_alive: bool) {
     }
     let (answered, failed, failure) = load.end().await;
 
-    let way = if changes == Changes::AtRunTime { "while HAProxy ran" } else { "by reloads" };
+    let way = if changes == UpdateMode::Dynamic { "while HAProxy ran" } else { "by reloads" };
     let kind = if keep_alive { "keep-alive" } else { "close" };
     let _ = writeln!(std::io::stderr(), "{made} changes {way}, {kind}: {answered} requests, {failed} failed");
     assert_eq!((failed, failure), (0, None), "of {answered}");
     assert!(answered > 0);
     let reloads = rig.haproxy.counters().reloads - reloads;
-    assert_eq!(reloads, if changes == Changes::AtRunTime { 0 } else { made as u64 });
+    assert_eq!(reloads, if changes == UpdateMode::Dynamic { 0 } else { made as u64 });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_changes_while_haproxy_runs_fail_no_request_of_keep_alive_clients() {
-    fifty_changes_under_load(Changes::AtRunTime, true).await;
+    fifty_changes_under_load(UpdateMode::Dynamic, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_changes_while_haproxy_runs_fail_no_request_of_clients_that_close() {
-    fifty_changes_under_load(Changes::AtRunTime, false).await;
+    fifty_changes_under_load(UpdateMode::Dynamic, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_reloads_fail_no_request_of_keep_alive_clients() {
-    fifty_changes_under_load(Changes::ByReload, true).await;
+    fifty_changes_under_load(UpdateMode::ReloadOnly, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_reloads_fail_no_request_of_clients_that_close() {
-    fifty_changes_under_load(Changes::ByReload, false).await;
+    fifty_changes_under_load(UpdateMode::ReloadOnly, false).await;
 }

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// Tells a part where to work; without it a part does nothing.
-pub(super) const DIR: &str = "DOPROXY_TEST_PART_DIR";
+pub(super) const SUBTEST_DIR: &str = "DOPROXY_TEST_PART_DIR";
 
 /// The command that runs the ignored test `name` of these modules, in `dir`; through `wrapper` where that is not
 /// empty.
-pub(super) fn part(wrapper: &[&str], name: &str, dir: &Path) -> Command {
+pub(super) fn subtest(wrapper: &[&str], name: &str, dir: &Path) -> Command {
     let binary = std::env::current_exe().unwrap();
     let mut command = match wrapper.split_first() {
         None => Command::new(binary),
@@ -20,16 +20,16 @@ pub(super) fn part(wrapper: &[&str], name: &str, dir: &Path) -> Command {
         }
     };
     let path = format!("balancer::haproxy::tests::{name}");
-    command.args(["--exact", &path, "--ignored", "--nocapture", "--test-threads=1"]).env(DIR, dir);
+    command.args(["--exact", &path, "--ignored", "--nocapture", "--test-threads=1"]).env(SUBTEST_DIR, dir);
     command
 }
 
 /// Where this part is to work; `None` where it was not started as a part.
-pub(super) fn dir() -> Option<std::path::PathBuf> {
-    std::env::var_os(DIR).map(Into::into)
+pub(super) fn subtest_dir() -> Option<std::path::PathBuf> {
+    std::env::var_os(SUBTEST_DIR).map(Into::into)
 }
 
 /// What a part said, for the message of an assertion.
-pub(super) fn said(output: &Output) -> String {
+pub(super) fn output_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

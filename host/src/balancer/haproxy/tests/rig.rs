@@ -14,17 +14,17 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::balancer::haproxy::fixtures::server_that_is;
-use crate::balancer::haproxy::install::Place;
-use crate::balancer::haproxy::reload::worker;
-use crate::balancer::haproxy::runtime::Socket;
-use crate::balancer::haproxy::{HaProxy, Options, Process, Reload};
-use crate::balancer::{Balancer, Server, ServerState, ServerStats, Stats};
+use crate::balancer::haproxy::config_file::ConfigFile;
+use crate::balancer::haproxy::reload::query_worker;
+use crate::balancer::haproxy::runtime_api::Socket;
+use crate::balancer::haproxy::test_support::server_in_state;
+use crate::balancer::haproxy::{HaProxy, Options, Process, ReloadMethod};
+use crate::balancer::{LoadBalancer, Server, ServerState, ServerStats, Stats};
 
 /// Far more than anything here takes: it only ends a test that has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-pub(super) struct Rig {
+pub(super) struct HaproxyHarness {
     pub(super) dir: tempfile::TempDir,
     pub(super) options: Options,
     pub(super) haproxy: HaProxy,
@@ -34,7 +34,7 @@ pub(super) struct Rig {
     front: u16,
 }
 
-impl Rig {
+impl HaproxyHarness {
     /// A running HAProxy without servers.
     pub(super) async fn start() -> Self {
         Self::start_with(|_| {}).await
@@ -53,9 +53,9 @@ impl Rig {
         change(&mut options);
         let haproxy = HaProxy::new(options.clone()).unwrap();
         // As doproxy leaves it.
-        let (place, text) = (Place::new(&options.config_file), haproxy.render(&[]).unwrap());
+        let (place, text) = (ConfigFile::new(&options.config_file), haproxy.render(&[]).unwrap());
         place.install(&place.write_candidate(&text).unwrap(), &text).unwrap();
-        place.settle().unwrap();
+        place.clear_pending().unwrap();
         std::fs::write(&options.state_file, "1\n").unwrap();
         let process =
             Process::start(&options.binary, &options.config_file, &dir.path().join("master.sock")).await.unwrap();
@@ -67,11 +67,11 @@ impl Rig {
     /// An HTTP server as droplet `id`, at 127.0.1.ID. It answers with its number; `/hold` has an answer that begins
     /// and does not end before it is released.
     pub(super) async fn boot(&self, id: u8) {
-        self.boot_sick(id).await.store(false, Ordering::Relaxed);
+        self.boot_unhealthy(id).await.store(false, Ordering::Relaxed);
     }
 
     /// The same, which answers 503 to everything until that is changed.
-    pub(super) async fn boot_sick(&self, id: u8) -> Arc<AtomicBool> {
+    pub(super) async fn boot_unhealthy(&self, id: u8) -> Arc<AtomicBool> {
         let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 1, id), self.options.server_port)).await.unwrap();
         let (release, sick) = (Arc::clone(&self.release), Arc::new(AtomicBool::new(true)));
         let is_sick = Arc::clone(&sick);
@@ -99,7 +99,7 @@ impl Rig {
     }
 
     /// A client whose request is being answered until the answer is released.
-    pub(super) async fn hold(&self) -> TcpStream {
+    pub(super) async fn hold_request(&self) -> TcpStream {
         let mut client = self.send("/hold").await;
         client.read_exact(&mut [0; 12]).await.unwrap();
         client
@@ -113,8 +113,8 @@ impl Rig {
     }
 
     /// The statistics, once they are as `wanted`.
-    pub(super) async fn stats_when(&self, wanted: impl Fn(&Stats) -> bool) -> Stats {
-        let until = Instant::now() + PATIENCE;
+    pub(super) async fn wait_for_stats(&self, wanted: impl Fn(&Stats) -> bool) -> Stats {
+        let until = Instant::now() + TEST_TIMEOUT;
         loop {
             let stats = self.haproxy.stats().await.unwrap();
             if wanted(&stats) {
@@ -142,8 +142,8 @@ impl Rig {
 
     /// The process id of the worker.
     pub(super) async fn worker(&self) -> Pid {
-        let socket = Socket::new(&self.options.stats_socket, PATIENCE);
-        Pid::from_raw(i32::try_from(worker(&socket).await.unwrap().pid).unwrap())
+        let socket = Socket::new(&self.options.stats_socket, TEST_TIMEOUT);
+        Pid::from_raw(i32::try_from(query_worker(&socket).await.unwrap().pid).unwrap())
     }
 
     /// HAProxy with these options changed.
@@ -154,8 +154,8 @@ impl Rig {
     }
 
     /// Waits until HAProxy has no worker.
-    pub(super) async fn until_nobody_answers(&self) {
-        let until = Instant::now() + PATIENCE;
+    pub(super) async fn wait_until_unreachable(&self) {
+        let until = Instant::now() + TEST_TIMEOUT;
         while std::os::unix::net::UnixStream::connect(&self.options.stats_socket).is_ok() {
             assert!(Instant::now() < until, "it still answers");
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -171,7 +171,7 @@ impl Rig {
     }
 
     /// The text of an error without what differs from run to run.
-    pub(super) fn told(&self, error: &impl std::fmt::Display) -> String {
+    pub(super) fn normalize_error(&self, error: &impl std::fmt::Display) -> String {
         let dir = self.dir.path().to_string_lossy();
         error.to_string().replace(&*dir, "DIR").replace(&self.front.to_string(), "FRONT")
     }
@@ -192,14 +192,14 @@ async fn options_in(dir: &Path) -> Options {
         stats_socket: dir.join("stats.sock"),
         log: None,
         run_as: None,
-        reload: Reload::MasterSocket(dir.join("master.sock")),
-        reload_gap: Duration::ZERO,
+        reload: ReloadMethod::MasterSocket(dir.join("master.sock")),
+        min_reload_interval: Duration::ZERO,
         ..Options::new(dir.join("haproxy.cfg"))
     }
 }
 
 /// An address that is taken, so that a reload which is to listen there fails.
-pub(super) async fn taken() -> (TcpListener, Vec<String>) {
+pub(super) async fn occupied_address() -> (TcpListener, Vec<String>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let bind = vec![listener.local_addr().unwrap().to_string()];
     (listener, bind)
@@ -207,11 +207,11 @@ pub(super) async fn taken() -> (TcpListener, Vec<String>) {
 
 /// Droplet `id` at the address where [`Rig::boot`] puts it.
 pub(super) fn local(state: ServerState, id: u8) -> Server {
-    Server { address: Ipv4Addr::new(127, 0, 1, id).into(), ..server_that_is(state, u64::from(id)) }
+    Server { address: Ipv4Addr::new(127, 0, 1, id).into(), ..server_in_state(state, u64::from(id)) }
 }
 
 /// What the statistics say of droplet `id`.
-pub(super) fn of(stats: &Stats, id: u64) -> Option<&ServerStats> {
+pub(super) fn server_stats(stats: &Stats, id: u64) -> Option<&ServerStats> {
     stats.servers.iter().find(|server| server.id.0 == id)
 }
 

@@ -8,16 +8,16 @@ use nix::unistd::Pid;
 use tokio::io::AsyncReadExt as _;
 use tokio::time::Instant;
 
-use super::rig::{Rig, local, of};
+use super::rig::{HaproxyHarness, local, server_stats};
 use crate::balancer::ServerState::{Draining, Serving, Warming};
-use crate::balancer::haproxy::fixtures::server_that_is;
-use crate::balancer::haproxy::runtime::{Order, Socket};
-use crate::balancer::haproxy::{BUILT_IN_TEMPLATE, Changes, Process};
-use crate::balancer::{Applied, Balancer as _, Server};
+use crate::balancer::haproxy::runtime_api::{ServerCommand, Socket};
+use crate::balancer::haproxy::test_support::server_in_state;
+use crate::balancer::haproxy::{BUILT_IN_TEMPLATE, Process, UpdateMode};
+use crate::balancer::{ApplyResult, LoadBalancer as _, Server};
 
 /// A rig that serves with droplet 1 and whose worker is known, with these droplets up.
-async fn serving_with(others: &[u8]) -> Rig {
-    let rig = Rig::start().await;
+async fn serving_with(others: &[u8]) -> HaproxyHarness {
+    let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
     for id in others {
         rig.boot(*id).await;
@@ -26,23 +26,23 @@ async fn serving_with(others: &[u8]) -> Rig {
     rig
 }
 
-fn at_run_time(added: usize, removed: usize, changed: usize) -> Applied {
-    Applied::AtRunTime { added, removed, changed }
+fn dynamic(added: usize, removed: usize, changed: usize) -> ApplyResult {
+    ApplyResult::Dynamic { added, removed, changed }
 }
 
-fn why_reloaded(applied: Applied) -> String {
+fn reload_reason(applied: ApplyResult) -> String {
     match applied {
-        Applied::Reloaded { reason, .. } => reason,
+        ApplyResult::Reloaded { reason, .. } => reason,
         other => panic!("not reloaded: {other:?}"),
     }
 }
 
-fn socket(rig: &Rig) -> Socket {
+fn socket(rig: &HaproxyHarness) -> Socket {
     Socket::new(&rig.options.stats_socket, Duration::from_secs(5))
 }
 
-async fn give_orders(rig: &Rig, orders: &[Order<'_>]) {
-    socket(rig).order(orders).await.unwrap();
+async fn execute_commands(rig: &HaproxyHarness, orders: &[ServerCommand<'_>]) {
+    socket(rig).execute(orders).await.unwrap();
 }
 
 #[tokio::test]
@@ -51,41 +51,41 @@ async fn a_droplet_lives_its_life_in_one_and_the_same_worker() {
     let worker = rig.worker().await;
 
     let mut applied = vec![rig.haproxy.apply(&[local(Serving, 1), local(Warming, 2)]).await.unwrap()];
-    rig.stats_when(|stats| of(stats, 2).unwrap().check_passed).await;
-    assert_eq!(of(&rig.haproxy.stats().await.unwrap(), 2).unwrap().requests_total, 0);
+    rig.wait_for_stats(|stats| server_stats(stats, 2).unwrap().check_passed).await;
+    assert_eq!(server_stats(&rig.haproxy.stats().await.unwrap(), 2).unwrap().requests_total, 0);
     applied.push(rig.haproxy.apply(&[local(Draining, 1), local(Serving, 2)]).await.unwrap());
     assert_eq!(rig.get().await, (200, "2".into()));
     applied.push(rig.haproxy.apply(&[local(Serving, 2)]).await.unwrap());
     applied.push(rig.haproxy.apply(&[local(Serving, 2)]).await.unwrap());
 
-    assert_eq!(applied, [at_run_time(1, 0, 0), at_run_time(0, 0, 2), at_run_time(0, 1, 0), Applied::Unchanged]);
+    assert_eq!(applied, [dynamic(1, 0, 0), dynamic(0, 0, 2), dynamic(0, 1, 0), ApplyResult::Unchanged]);
     let stats = rig.haproxy.stats().await.unwrap();
     assert_eq!(stats.servers.iter().map(|server| server.id.0).collect::<Vec<_>>(), [2]);
     assert_eq!((rig.worker().await, stats.process.generation), (worker, Some(1)), "reloaded once, at the beginning");
     assert!(rig.boots() && rig.config().contains("server web-2 ") && !rig.config().contains("server web-1 "));
     let counters = rig.haproxy.counters();
-    assert_eq!((counters.reloads, counters.changes_at_run_time), (1, 3));
+    assert_eq!((counters.reloads, counters.runtime_updates), (1, 3));
     assert_eq!((counters.servers_added, counters.servers_removed, counters.servers_changed), (1, 1, 2));
 }
 
 #[tokio::test]
 async fn a_droplet_that_answers_503_gets_nothing_and_one_that_begins_to_answer_is_seen_within_a_second() {
-    let rig = Rig::start_with(|options| options.check_interval = Duration::from_secs(2)).await;
+    let rig = HaproxyHarness::start_with(|options| options.check_interval = Duration::from_secs(2)).await;
     rig.boot(1).await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
-    let sick = rig.boot_sick(2).await;
+    let sick = rig.boot_unhealthy(2).await;
     rig.haproxy.apply(&[local(Serving, 1), local(Warming, 2)]).await.unwrap();
-    let stats = rig.stats_when(|stats| of(stats, 2).unwrap().status.contains("L7STS")).await;
-    assert!(!of(&stats, 2).unwrap().check_passed);
+    let stats = rig.wait_for_stats(|stats| server_stats(stats, 2).unwrap().status.contains("L7STS")).await;
+    assert!(!server_stats(&stats, 2).unwrap().check_passed);
     for _ in 0..5 {
         assert_eq!(rig.get().await, (200, "1".into()));
     }
 
     sick.store(false, Ordering::Relaxed);
     let well = Instant::now();
-    let stats = rig.stats_when(|stats| of(stats, 2).unwrap().check_passed).await;
+    let stats = rig.wait_for_stats(|stats| server_stats(stats, 2).unwrap().check_passed).await;
     let seen = well.elapsed();
-    assert_eq!(of(&stats, 2).unwrap().requests_total, 0);
+    assert_eq!(server_stats(&stats, 2).unwrap().requests_total, 0);
     rig.haproxy.apply(&[local(Serving, 1), local(Serving, 2)]).await.unwrap();
     while rig.get().await.1 != "2" {}
     let served = well.elapsed();
@@ -97,31 +97,31 @@ async fn a_droplet_that_answers_503_gets_nothing_and_one_that_begins_to_answer_i
 #[tokio::test]
 async fn a_download_survives_the_drain_to_its_end() {
     let rig = serving_with(&[2]).await;
-    let mut client = rig.hold().await;
+    let mut client = rig.hold_request().await;
 
     rig.haproxy.apply(&[local(Draining, 1), local(Serving, 2)]).await.unwrap();
-    assert_eq!(of(&rig.haproxy.stats().await.unwrap(), 1).unwrap().sessions, 1);
+    assert_eq!(server_stats(&rig.haproxy.stats().await.unwrap(), 1).unwrap().sessions, 1);
     rig.release.notify_waiters();
     let mut rest = String::new();
     client.read_to_string(&mut rest).await.unwrap();
 
     assert!(rest.ends_with("begin+end"), "{rest}");
-    rig.stats_when(|stats| of(stats, 1).unwrap().sessions == 0).await;
+    rig.wait_for_stats(|stats| server_stats(stats, 1).unwrap().sessions == 0).await;
 }
 
 #[tokio::test]
 async fn a_download_that_is_left_at_the_end_of_a_drain_is_cut() {
     let rig = serving_with(&[2]).await;
-    let mut client = rig.hold().await;
+    let mut client = rig.hold_request().await;
     rig.haproxy.apply(&[local(Draining, 1), local(Serving, 2)]).await.unwrap();
 
     let applied = rig.haproxy.apply(&[local(Serving, 2)]).await.unwrap();
     let mut rest = Vec::new();
     let _ = client.read_to_end(&mut rest).await;
 
-    assert_eq!(applied, at_run_time(0, 1, 0));
+    assert_eq!(applied, dynamic(0, 1, 0));
     assert!(!rest.ends_with(b"+end"), "{:?}", String::from_utf8_lossy(&rest));
-    rig.stats_when(|stats| of(stats, 1).is_none()).await;
+    rig.wait_for_stats(|stats| server_stats(stats, 1).is_none()).await;
 }
 
 #[tokio::test]
@@ -133,9 +133,9 @@ async fn a_server_with_idle_connections_is_deleted_all_the_same() {
 
     let applied = rig.haproxy.apply(&[local(Serving, 2)]).await.unwrap();
 
-    assert_eq!(applied, at_run_time(1, 1, 0));
+    assert_eq!(applied, dynamic(1, 1, 0));
     let stats = rig.haproxy.stats().await.unwrap();
-    assert!(of(&stats, 1).is_none(), "{stats:?}");
+    assert!(server_stats(&stats, 1).is_none(), "{stats:?}");
 }
 
 #[tokio::test]
@@ -144,23 +144,23 @@ async fn what_could_not_be_deleted_is_no_difference_and_goes_with_the_next_look(
     rig.haproxy.apply(&[local(Serving, 1), local(Serving, 2)]).await.unwrap();
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
     // As it is where `del server` was refused.
-    give_orders(&rig, &[Order::Add("web-2", "127.0.1.2:1 id 2 weight 0")]).await;
+    execute_commands(&rig, &[ServerCommand::Add("web-2", "127.0.1.2:1 id 2 weight 0")]).await;
 
     let applied = rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
 
-    assert_eq!(applied, Applied::Unchanged);
-    assert!(of(&rig.haproxy.stats().await.unwrap(), 2).is_none());
+    assert_eq!(applied, ApplyResult::Unchanged);
+    assert!(server_stats(&rig.haproxy.stats().await.unwrap(), 2).is_none());
 }
 
 #[tokio::test]
 async fn what_could_not_be_deleted_makes_way_for_a_server_of_the_same_name() {
     let rig = serving_with(&[2]).await;
-    give_orders(&rig, &[Order::Add("web-2", "127.0.1.2:1 id 2 weight 0")]).await;
+    execute_commands(&rig, &[ServerCommand::Add("web-2", "127.0.1.2:1 id 2 weight 0")]).await;
 
     let applied = rig.haproxy.apply(&[local(Serving, 1), local(Warming, 2)]).await.unwrap();
 
-    assert_eq!(applied, at_run_time(1, 0, 0));
-    rig.stats_when(|stats| of(stats, 2).unwrap().check_passed).await;
+    assert_eq!(applied, dynamic(1, 0, 0));
+    rig.wait_for_stats(|stats| server_stats(stats, 2).unwrap().check_passed).await;
 }
 
 #[tokio::test]
@@ -168,22 +168,27 @@ async fn what_somebody_else_changed_in_the_worker_is_put_right_without_a_reload(
     let rig = serving_with(&[2]).await;
     let servers = [local(Serving, 1), local(Serving, 2)];
     rig.haproxy.apply(&servers).await.unwrap();
-    give_orders(&rig, &[Order::Weight("web-1", 0), Order::Maintain("web-2"), Order::Delete("web-2")]).await;
+    execute_commands(
+        &rig,
+        &[ServerCommand::SetWeight("web-1", 0), ServerCommand::Maintenance("web-2"), ServerCommand::Delete("web-2")],
+    )
+    .await;
 
     let applied = rig.haproxy.apply(&servers).await.unwrap();
 
-    assert_eq!(applied, at_run_time(1, 0, 1));
-    rig.stats_when(|stats| [1, 2].iter().all(|id| of(stats, *id).is_some_and(|server| server.healthy))).await;
+    assert_eq!(applied, dynamic(1, 0, 1));
+    rig.wait_for_stats(|stats| [1, 2].iter().all(|id| server_stats(stats, *id).is_some_and(|server| server.healthy)))
+        .await;
 }
 
 #[tokio::test]
 async fn a_server_that_an_operator_drained_stays_so() {
     let rig = serving_with(&[2]).await;
-    give_orders(&rig, &[Order::Drain("web-1")]).await;
+    execute_commands(&rig, &[ServerCommand::Drain("web-1")]).await;
 
     let applied = [rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap(), rig.haproxy.apply(&both()).await.unwrap()];
 
-    assert_eq!(applied, [Applied::Unchanged, at_run_time(1, 0, 0)]);
+    assert_eq!(applied, [ApplyResult::Unchanged, dynamic(1, 0, 0)]);
     assert_eq!(rig.get().await, (200, "2".into()));
 }
 
@@ -195,12 +200,12 @@ fn both() -> [Server; 2] {
 async fn what_is_no_server_is_reloaded_and_the_reason_is_said() {
     let rig = serving_with(&[2]).await;
     let higher = rig.with(|options| options.timeouts.queue = Duration::from_secs(7));
-    let more = rig.with(|options| (options.timeouts.queue, options.max_sessions) = (Duration::from_secs(7), 7));
+    let more = rig.with(|options| (options.timeouts.queue, options.maxconn) = (Duration::from_secs(7), 7));
 
-    insta::assert_snapshot!(why_reloaded(higher.apply(&[local(Serving, 1)]).await.unwrap()), @"`timeout` in `defaults` changed");
-    insta::assert_snapshot!(why_reloaded(more.apply(&both()).await.unwrap()), @"the line of web-1 changed");
-    insta::assert_snapshot!(why_reloaded(more.reload(&both()).await.unwrap()), @"it was asked for");
-    assert_eq!(more.apply(&[local(Serving, 1)]).await.unwrap(), at_run_time(0, 1, 0));
+    insta::assert_snapshot!(reload_reason(higher.apply(&[local(Serving, 1)]).await.unwrap()), @"`timeout` in `defaults` changed");
+    insta::assert_snapshot!(reload_reason(more.apply(&both()).await.unwrap()), @"the line of web-1 changed");
+    insta::assert_snapshot!(reload_reason(more.reload(&both()).await.unwrap()), @"it was asked for");
+    assert_eq!(more.apply(&[local(Serving, 1)]).await.unwrap(), dynamic(0, 1, 0));
 }
 
 #[tokio::test]
@@ -214,13 +219,13 @@ async fn a_template_whose_servers_cannot_be_added_while_haproxy_runs_is_reloaded
 
     let refused = with("balance leastconn", "balance static-rr");
     refused.apply(&[local(Serving, 1)]).await.unwrap();
-    let reason = rig.told(&why_reloaded(refused.apply(&both()).await.unwrap()));
+    let reason = rig.normalize_error(&reload_reason(refused.apply(&both()).await.unwrap()));
     assert!(reason.contains("Backend must use a dynamic load balancing"), "{reason}");
 
     let default = with("option httpchk", "default-server maxqueue 7\n    option httpchk");
     default.apply(&[local(Serving, 1)]).await.unwrap();
-    insta::assert_snapshot!(why_reloaded(default.apply(&both()).await.unwrap()), @"`default-server` does not reach servers that are added at run time");
-    assert_eq!(default.apply(&[local(Serving, 1), local(Draining, 2)]).await.unwrap(), at_run_time(0, 0, 1));
+    insta::assert_snapshot!(reload_reason(default.apply(&both()).await.unwrap()), @"`default-server` does not reach servers that are added at run time");
+    assert_eq!(default.apply(&[local(Serving, 1), local(Draining, 2)]).await.unwrap(), dynamic(0, 0, 1));
 }
 
 #[tokio::test]
@@ -238,7 +243,7 @@ async fn an_haproxy_that_somebody_started_with_an_older_file_is_put_right() {
     rig.haproxy.apply(&[local(Serving, 2), local(Serving, 3)]).await.unwrap();
     let again = rig.haproxy.apply(&[local(Serving, 2), local(Serving, 3)]).await.unwrap();
 
-    assert_eq!(again, Applied::Unchanged);
+    assert_eq!(again, ApplyResult::Unchanged);
     let stats = rig.haproxy.stats().await.unwrap();
     assert_eq!(stats.servers.iter().map(|server| server.id.0).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(stats.process.version.split('.').next(), Some("2"));
@@ -257,19 +262,19 @@ async fn an_haproxy_that_somebody_started_with_another_file_is_noticed_though_it
         .unwrap();
     std::fs::write(&rig.options.config_file, ours).unwrap();
 
-    let reason = why_reloaded(rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap());
+    let reason = reload_reason(rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap());
 
     insta::assert_snapshot!(reason, @"it is not known which file HAProxy was started with");
-    assert_eq!(rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap(), Applied::Unchanged);
+    assert_eq!(rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap(), ApplyResult::Unchanged);
 }
 
 #[tokio::test]
 async fn a_download_in_a_worker_of_before_is_cut_when_its_server_goes() {
-    let rig = Rig::start_with(|options| options.changes = Changes::ByReload).await;
+    let rig = HaproxyHarness::start_with(|options| options.update_mode = UpdateMode::ReloadOnly).await;
     rig.boot(1).await;
     rig.boot(2).await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
-    let mut client = rig.hold().await;
+    let mut client = rig.hold_request().await;
     rig.haproxy.apply(&[local(Draining, 1), local(Serving, 2)]).await.unwrap();
     assert_eq!(rig.haproxy.stats().await.unwrap().process.old_workers, 1);
 
@@ -278,19 +283,19 @@ async fn a_download_in_a_worker_of_before_is_cut_when_its_server_goes() {
     let _ = client.read_to_end(&mut rest).await;
 
     assert!(!rest.ends_with(b"+end"), "{:?}", String::from_utf8_lossy(&rest));
-    rig.stats_when(|stats| stats.process.old_workers == 0).await;
+    rig.wait_for_stats(|stats| stats.process.old_workers == 0).await;
 }
 
 #[tokio::test]
 async fn reloads_keep_their_gap_and_the_first_does_not_wait() {
-    let rig = Rig::start_with(|options| {
-        options.changes = Changes::ByReload;
-        options.reload_gap = Duration::from_secs(1);
+    let rig = HaproxyHarness::start_with(|options| {
+        options.update_mode = UpdateMode::ReloadOnly;
+        options.min_reload_interval = Duration::from_secs(1);
     })
     .await;
     let began = Instant::now();
 
-    insta::assert_snapshot!(why_reloaded(rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap()), @"`haproxy.reload` is `always`");
+    insta::assert_snapshot!(reload_reason(rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap()), @"`haproxy.reload` is `always`");
     let first = began.elapsed();
     rig.haproxy.apply(&both()).await.unwrap();
 
@@ -302,36 +307,36 @@ async fn reloads_keep_their_gap_and_the_first_does_not_wait() {
 async fn a_worker_that_does_not_do_as_it_was_told_is_replaced() {
     let rig = serving_with(&[2]).await;
     // A server of that number is there, and not of that name: the check of the file cannot see it.
-    give_orders(&rig, &[Order::Add("other", "127.0.1.9:1 id 2")]).await;
+    execute_commands(&rig, &[ServerCommand::Add("other", "127.0.1.9:1 id 2")]).await;
 
-    let reason = why_reloaded(rig.haproxy.apply(&both()).await.unwrap());
+    let reason = reload_reason(rig.haproxy.apply(&both()).await.unwrap());
 
     assert!(reason.starts_with("it could not be changed at run time: HAProxy answered `add server"), "{reason}");
-    assert_eq!(rig.haproxy.apply(&both()).await.unwrap(), Applied::Unchanged);
+    assert_eq!(rig.haproxy.apply(&both()).await.unwrap(), ApplyResult::Unchanged);
 }
 
 #[tokio::test]
 async fn five_hundred_servers_are_looked_at_and_changed_in_little_time() {
-    let rig = Rig::start_with(|options| options.check_interval = Duration::from_mins(1)).await;
+    let rig = HaproxyHarness::start_with(|options| options.check_interval = Duration::from_mins(1)).await;
     rig.haproxy.apply(&[]).await.unwrap();
     rig.haproxy.reload(&[]).await.unwrap();
     let fleet: Vec<Server> = (1..=500_u16)
         .map(|id| {
             let [high, low] = id.to_be_bytes();
-            Server { address: [127, 0, 2 + high, low].into(), ..server_that_is(Warming, id.into()) }
+            Server { address: [127, 0, 2 + high, low].into(), ..server_in_state(Warming, id.into()) }
         })
         .collect();
     let mut figures = Vec::new();
-    let mut timed = async |what: &str, servers: &[Server], expected: Applied| {
+    let mut timed = async |what: &str, servers: &[Server], expected: ApplyResult| {
         let began = Instant::now();
         assert_eq!(rig.haproxy.apply(servers).await.unwrap(), expected, "{what}");
         figures.push(format!("{what} {:.1?}", began.elapsed()));
     };
 
-    timed("all come", &fleet, at_run_time(500, 0, 0)).await;
-    timed("nothing changes", &fleet, Applied::Unchanged).await;
-    timed("one goes", &fleet[..499], at_run_time(0, 1, 0)).await;
-    timed("all go", &[], at_run_time(0, 499, 0)).await;
+    timed("all come", &fleet, dynamic(500, 0, 0)).await;
+    timed("nothing changes", &fleet, ApplyResult::Unchanged).await;
+    timed("one goes", &fleet[..499], dynamic(0, 1, 0)).await;
+    timed("all go", &[], dynamic(0, 499, 0)).await;
 
     let _ = writeln!(std::io::stderr(), "500 servers: {}", figures.join(", "));
     assert_eq!(rig.haproxy.counters().reloads, 1);

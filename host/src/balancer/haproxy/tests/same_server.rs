@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::rig::{Rig, local, of};
+use super::rig::{HaproxyHarness, local, server_stats};
 use crate::balancer::ServerState::{Serving, Warming};
-use crate::balancer::haproxy::runtime::{Command, Socket};
+use crate::balancer::haproxy::runtime_api::{Command, Socket};
 use crate::balancer::haproxy::table::Table;
 use crate::balancer::haproxy::{BUILT_IN_TEMPLATE, HaProxy};
-use crate::balancer::{Applied, Balancer as _};
+use crate::balancer::{ApplyResult, LoadBalancer as _};
 
 /// What a server is set to, in the two tables that show it; what becomes of it is in others.
 const STATE: [&str; 11] = [
@@ -41,9 +41,9 @@ const STAT: [&str; 14] = [
 ];
 
 /// Droplet 2 as HAProxy has it.
-async fn settings(rig: &Rig) -> Vec<String> {
+async fn settings(rig: &HaproxyHarness) -> Vec<String> {
     let socket = Socket::new(&rig.options.stats_socket, Duration::from_secs(5));
-    let [state, stat] = socket.ask([Command::ShowServersState, Command::ShowStat]).await.unwrap();
+    let [state, stat] = socket.query([Command::ShowServersState, Command::ShowStat]).await.unwrap();
     let (state, stat) = (Table::state(&state).unwrap(), Table::csv(&stat).unwrap());
     let mut settings = Vec::new();
     for (table, name, columns) in [(&state, "srv_name", &STATE[..]), (&stat, "svname", &STAT[..])] {
@@ -53,15 +53,16 @@ async fn settings(rig: &Rig) -> Vec<String> {
     settings
 }
 
-async fn up(rig: &Rig) {
-    rig.stats_when(|stats| of(stats, 2).is_some_and(|server| server.status.starts_with("UP, L7OK"))).await;
+async fn up(rig: &HaproxyHarness) {
+    rig.wait_for_stats(|stats| server_stats(stats, 2).is_some_and(|server| server.status.starts_with("UP, L7OK")))
+        .await;
 }
 
-async fn is_the_same_either_way(rig: &Rig, haproxy: &HaProxy) {
+async fn is_the_same_either_way(rig: &HaproxyHarness, haproxy: &HaProxy) {
     haproxy.apply(&[local(Serving, 1)]).await.unwrap();
     let applied = haproxy.apply(&[local(Serving, 1), local(Warming, 2)]).await.unwrap();
-    assert!(matches!(applied, Applied::AtRunTime { added: 1, .. }), "{applied:?}");
-    rig.stats_when(|stats| of(stats, 2).is_some_and(|server| server.check_passed)).await;
+    assert!(matches!(applied, ApplyResult::Dynamic { added: 1, .. }), "{applied:?}");
+    rig.wait_for_stats(|stats| server_stats(stats, 2).is_some_and(|server| server.check_passed)).await;
     haproxy.apply(&[local(Serving, 1), local(Serving, 2)]).await.unwrap();
     up(rig).await;
     let added = settings(rig).await;
@@ -79,7 +80,7 @@ fn without_slow_start(options: &mut super::super::Options) {
 
 #[tokio::test]
 async fn of_the_built_in_template() {
-    let rig = Rig::start_with(without_slow_start).await;
+    let rig = HaproxyHarness::start_with(without_slow_start).await;
     rig.boot(1).await;
     rig.boot(2).await;
 
@@ -88,7 +89,7 @@ async fn of_the_built_in_template() {
 
 #[tokio::test]
 async fn of_a_template_of_ones_own() {
-    let rig = Rig::start_with(without_slow_start).await;
+    let rig = HaproxyHarness::start_with(without_slow_start).await;
     rig.boot(1).await;
     rig.boot(2).await;
     let file = rig.dir.path().join("own.cfg.tera");

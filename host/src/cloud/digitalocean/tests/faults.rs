@@ -5,42 +5,45 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::server::{Play, Server, answer};
+use super::server::{MockServer, Reply, respond};
 use super::{client, droplet, options, request};
 use crate::cloud::digitalocean::{ApiUrl, DigitalOcean, Options};
-use crate::cloud::{Cloud, ErrorClass};
+use crate::cloud::{CloudProvider, ErrorClass};
 use crate::model::DropletId;
 
-fn told(message: &str) -> String {
+fn error_body(message: &str) -> String {
     json!({ "id": "x", "message": message }).to_string()
 }
 
 /// What a server may do to a create, and what is then known of it.
-fn mishaps() -> [(Play, ErrorClass); 10] {
+fn create_failures() -> [(Reply, ErrorClass); 10] {
     let large = format!("{{\"droplet\":\"{}\"}}", "x".repeat(crate::cloud::digitalocean::http::MAX_BODY));
     [
-        (Play::Close, ErrorClass::Transport { sent: true }),
-        (Play::Cut, ErrorClass::Transport { sent: true }),
-        (Play::Silence, ErrorClass::Transport { sent: true }),
-        (answer(500, told("oops")), ErrorClass::Server),
-        (answer(202, "<html>"), ErrorClass::Server),
-        (answer(202, json!({ "droplets": [] })), ErrorClass::Server),
-        (answer(202, large), ErrorClass::Server),
-        (answer(429, "").with("retry-after", "0"), ErrorClass::RateLimited { after: Some(Duration::ZERO) }),
-        (answer(422, told("Please try again")), ErrorClass::TryAgain),
-        (answer(307, "").with("location", "/v2/droplets"), ErrorClass::InvalidRequest),
+        (Reply::Close, ErrorClass::Transport { sent: true }),
+        (Reply::Truncate, ErrorClass::Transport { sent: true }),
+        (Reply::Hang, ErrorClass::Transport { sent: true }),
+        (respond(500, error_body("oops")), ErrorClass::Server),
+        (respond(202, "<html>"), ErrorClass::Server),
+        (respond(202, json!({ "droplets": [] })), ErrorClass::Server),
+        (respond(202, large), ErrorClass::Server),
+        (
+            respond(429, "").with_header("retry-after", "0"),
+            ErrorClass::RateLimited { retry_after: Some(Duration::ZERO) },
+        ),
+        (respond(422, error_body("Please try again")), ErrorClass::TryAgain),
+        (respond(307, "").with_header("location", "/v2/droplets"), ErrorClass::InvalidRequest),
     ]
 }
 
 #[tokio::test]
 async fn a_create_is_sent_once_whatever_happens_to_it() {
-    for (play, class) in mishaps() {
+    for (play, class) in create_failures() {
         let account = json!({ "account": { "droplet_limit": 25, "status": "active" } });
-        for warm_up in [None, Some(answer(200, account.clone())), Some(Play::AnswerAndClose(account.to_string()))] {
+        for warm_up in [None, Some(respond(200, account.clone())), Some(Reply::RespondAndClose(account.to_string()))] {
             let used = warm_up.is_some();
-            let server = Server::playing(warm_up.into_iter().chain([play.clone()])).await;
+            let server = MockServer::scripted(warm_up.into_iter().chain([play.clone()])).await;
             let mut options = options(&server);
-            if matches!(play, Play::Silence) {
+            if matches!(play, Reply::Hang) {
                 options.timeouts.read = Duration::from_millis(200);
             }
             let client = DigitalOcean::new(options).unwrap();
@@ -51,21 +54,21 @@ async fn a_create_is_sent_once_whatever_happens_to_it() {
             let error = client.create(&request(&["web-1"])).await.unwrap_err();
 
             assert_eq!((error.class, error.attempts), (class.clone(), 1), "{play:?}");
-            assert_eq!(server.creates(), 1, "{play:?}");
+            assert_eq!(server.create_count(), 1, "{play:?}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_create_never_travels_on_a_connection_that_was_used() {
-    let created = answer(202, json!({ "droplet": droplet(1, "web-1") }));
-    let server = Server::playing([created.clone(), created]).await;
+    let created = respond(202, json!({ "droplet": droplet(1, "web-1") }));
+    let server = MockServer::scripted([created.clone(), created]).await;
     let client = client(&server);
 
     client.create(&request(&["web-1"])).await.unwrap();
     client.create(&request(&["web-1"])).await.unwrap();
 
-    assert_eq!(server.seen().iter().map(|seen| seen.connection).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(server.requests().iter().map(|seen| seen.connection).collect::<Vec<_>>(), [0, 1]);
 }
 
 #[tokio::test]
@@ -73,7 +76,7 @@ async fn only_a_connection_that_was_never_made_is_known_not_to_have_sent_anythin
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let server = Server::playing([]).await;
+    let server = MockServer::scripted([]).await;
     let client = DigitalOcean::new(Options { url: ApiUrl::parse(&nobody).unwrap(), ..options(&server) }).unwrap();
 
     let created = client.create(&request(&["web-1"])).await.unwrap_err();
@@ -88,27 +91,28 @@ async fn only_a_connection_that_was_never_made_is_known_not_to_have_sent_anythin
 
 #[tokio::test]
 async fn a_call_that_may_be_repeated_outlives_passing_faults() {
-    let server = Server::playing([
-        answer(500, told("oops")),
-        Play::Close,
-        answer(429, told("slow down")).with("retry-after", "0"),
-        answer(200, json!({ "droplet": droplet(7, "web-7") })),
+    let server = MockServer::scripted([
+        respond(500, error_body("oops")),
+        Reply::Close,
+        respond(429, error_body("slow down")).with_header("retry-after", "0"),
+        respond(200, json!({ "droplet": droplet(7, "web-7") })),
     ])
     .await;
 
     let found = client(&server).get(DropletId(7)).await.unwrap();
 
     assert_eq!(found.name, "web-7");
-    assert_eq!(server.lines().len(), 4);
+    assert_eq!(server.request_lines().len(), 4);
 }
 
 #[tokio::test]
 async fn a_fault_that_does_not_pass_is_told_after_the_last_attempt() {
-    let server = Server::answering(|_, _| answer(503, told("down")).with("x-request-id", "4f-9")).await;
+    let server =
+        MockServer::responding(|_, _| respond(503, error_body("down")).with_header("x-request-id", "4f-9")).await;
 
     let error = client(&server).delete(DropletId(7)).await.unwrap_err();
 
-    assert_eq!(server.lines().len(), 4);
+    assert_eq!(server.request_lines().len(), 4);
     insta::assert_snapshot!(error, @"DELETE /v2/droplets/7 failed with status 503: down (after 4 attempts) [request id 4f-9]");
 }
 
@@ -120,12 +124,12 @@ async fn what_will_be_refused_again_is_asked_once() {
         (404, "", ErrorClass::NotFound),
         (422, "Region is not available", ErrorClass::Unavailable),
     ] {
-        let server = Server::answering(move |_, _| answer(status, told(message))).await;
+        let server = MockServer::responding(move |_, _| respond(status, error_body(message))).await;
 
         let error = client(&server).get(DropletId(7)).await.unwrap_err();
 
         assert_eq!((error.class, error.status), (class, Some(status)));
-        assert_eq!(server.lines().len(), 1, "{status}");
+        assert_eq!(server.request_lines().len(), 1, "{status}");
     }
 }
 
@@ -133,19 +137,19 @@ async fn what_will_be_refused_again_is_asked_once() {
 async fn a_wait_that_is_too_long_is_told_and_not_slept() {
     for (header, value) in [("retry-after", "3600"), ("ratelimit-reset", "4000000000")] {
         let limited = json!({ "id": "too_many_requests", "message": "API Rate limit exceeded." });
-        let server = Server::playing([answer(429, limited).with(header, value)]).await;
+        let server = MockServer::scripted([respond(429, limited).with_header(header, value)]).await;
 
         let error = client(&server).get(DropletId(7)).await.unwrap_err();
 
-        let ErrorClass::RateLimited { after: Some(after) } = error.class else { panic!("{error:?}") };
+        let ErrorClass::RateLimited { retry_after: Some(after) } = error.class else { panic!("{error:?}") };
         assert!(after >= Duration::from_hours(1), "{header} {after:?}");
-        assert_eq!(server.lines().len(), 1);
+        assert_eq!(server.request_lines().len(), 1);
     }
 }
 
 #[tokio::test]
 async fn a_refusal_without_words_is_still_a_refusal() {
-    let server = Server::playing([answer(401, ""), answer(404, "<html><title>nginx</title>")]).await;
+    let server = MockServer::scripted([respond(401, ""), respond(404, "<html><title>nginx</title>")]).await;
     let client = client(&server);
 
     let errors = [client.account().await.unwrap_err(), client.get(DropletId(7)).await.unwrap_err()];
@@ -158,7 +162,7 @@ async fn a_refusal_without_words_is_still_a_refusal() {
 
 #[tokio::test]
 async fn a_page_with_status_200_is_no_proof_that_anything_was_done() {
-    let server = Server::answering(|_, _| answer(200, "<html><title>Please log in</title></html>")).await;
+    let server = MockServer::responding(|_, _| respond(200, "<html><title>Please log in</title></html>")).await;
     let client = client(&server);
 
     let errors = [
@@ -178,15 +182,15 @@ async fn a_page_with_status_200_is_no_proof_that_anything_was_done() {
 async fn when_others_have_used_up_the_hour_nothing_more_is_sent() {
     let account = json!({ "account": { "droplet_limit": 25, "status": "active" } });
     let reset = super::super::http::now().plus(Duration::from_mins(40)).0 / 1000;
-    let last = answer(200, account).with("ratelimit-limit", "5000").with("ratelimit-remaining", "0");
-    let server = Server::playing([last.with("ratelimit-reset", &reset.to_string())]).await;
+    let last = respond(200, account).with_header("ratelimit-limit", "5000").with_header("ratelimit-remaining", "0");
+    let server = MockServer::scripted([last.with_header("ratelimit-reset", &reset.to_string())]).await;
     let client = client(&server);
     client.account().await.unwrap();
 
     let errors = [client.account().await.unwrap_err(), client.clone().delete(DropletId(7)).await.unwrap_err()];
 
-    assert_eq!(server.lines().len(), 1);
-    let told: Vec<String> = errors.iter().map(|error| format!("{}; {}", error.message, error.remedy())).collect();
+    assert_eq!(server.request_lines().len(), 1);
+    let told: Vec<String> = errors.iter().map(|error| format!("{}; {}", error.message, error.hint())).collect();
     insta::with_settings!({filters => vec![(r"in \d+ s", "in SOME s")]}, {
         insta::assert_snapshot!(told.join("\n"), @r"
         not sent: doproxy's own budget is used up: of the token's 5000 requests an hour the API has 0 left; the next can go in SOME s; wait 40 min, and look for other programs that use the same token

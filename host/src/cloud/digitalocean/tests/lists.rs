@@ -2,19 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::server::{Play, Seen, Server, answer};
+use super::server::{MockServer, RecordedRequest, Reply, respond};
 use super::{client, droplet, name, tag};
-use crate::cloud::{Cloud, ErrorClass, Filter};
+use crate::cloud::{CloudProvider, ErrorClass, Filter};
 use crate::model::DropletId;
 
 /// The number of the page that is asked for.
-fn page_of(seen: &Seen) -> u64 {
-    let (_, rest) = seen.line.split_once("&page=").unwrap();
+fn page_of(seen: &RecordedRequest) -> u64 {
+    let (_, rest) = seen.request_line.split_once("&page=").unwrap();
     rest.split('&').next().unwrap().parse().unwrap()
 }
 
-fn page(droplets: &[Value], total: u64) -> Play {
-    answer(200, json!({ "droplets": droplets, "meta": { "total": total }, "links": {} }))
+fn page(droplets: &[Value], total: u64) -> Reply {
+    respond(200, json!({ "droplets": droplets, "meta": { "total": total }, "links": {} }))
 }
 
 fn www() -> Filter {
@@ -23,13 +23,13 @@ fn www() -> Filter {
 
 #[tokio::test]
 async fn a_thousand_droplets_take_five_calls_and_no_address_of_an_answer_is_followed() {
-    let elsewhere = Server::playing([]).await;
+    let elsewhere = MockServer::scripted([]).await;
     let next = elsewhere.url.clone();
-    let server = Server::answering(move |_, seen| {
+    let server = MockServer::responding(move |_, seen| {
         let page = page_of(seen);
         let droplets: Vec<Value> = (200 * (page - 1)..200 * page).map(|id| droplet(id, "web")).collect();
         let links = json!({ "pages": { "next": format!("{next}/v2/droplets?page={}", page + 1) } });
-        answer(200, json!({ "droplets": droplets, "meta": { "total": 1000 }, "links": links }))
+        respond(200, json!({ "droplets": droplets, "meta": { "total": 1000 }, "links": links }))
     })
     .await;
 
@@ -39,15 +39,15 @@ async fn a_thousand_droplets_take_five_calls_and_no_address_of_an_answer_is_foll
     assert_eq!(ids, (0..1000).collect::<Vec<_>>());
     let lines: Vec<String> =
         (1..=5).map(|page| format!("GET /v2/droplets?per_page=200&page={page}&tag_name=doproxy%3Awww")).collect();
-    assert_eq!(server.lines(), lines);
-    assert!(elsewhere.lines().is_empty());
+    assert_eq!(server.request_lines(), lines);
+    assert!(elsewhere.request_lines().is_empty());
 }
 
 #[tokio::test]
 async fn a_droplet_that_moves_to_the_next_page_meanwhile_is_listed_once() {
     let first: Vec<Value> = (0..200).map(|id| droplet(id, "web")).collect();
     let second = [droplet(199, "web"), droplet(200, "web")];
-    let server = Server::playing([page(&first, 201), page(&second, 202)]).await;
+    let server = MockServer::scripted([page(&first, 201), page(&second, 202)]).await;
 
     let found = client(&server).list(&www()).await.unwrap();
 
@@ -59,23 +59,23 @@ async fn a_droplet_that_moves_to_the_next_page_meanwhile_is_listed_once() {
 async fn a_list_without_a_total_ends_with_a_page_that_is_not_full() {
     let full: Vec<Value> = (0..200).map(|id| droplet(id, "web")).collect();
     for last in [json!({ "droplets": [droplet(200, "web")] }), json!({ "droplets": null, "meta": null })] {
-        let server = Server::playing([answer(200, json!({ "droplets": full })), answer(200, last)]).await;
+        let server = MockServer::scripted([respond(200, json!({ "droplets": full })), respond(200, last)]).await;
 
         let found = client(&server).list(&www()).await.unwrap();
 
         assert!(found.len() >= 200);
-        assert_eq!(server.lines().len(), 2);
+        assert_eq!(server.request_lines().len(), 2);
     }
 }
 
 #[tokio::test]
 async fn a_list_that_never_ends_is_an_error() {
-    let repeating = Server::answering(|_, _| page(&[droplet(1, "web")], 1000)).await;
-    let growing = Server::answering(|number, _| page(&[droplet(number as u64, "web")], u64::from(u32::MAX))).await;
+    let repeating = MockServer::responding(|_, _| page(&[droplet(1, "web")], 1000)).await;
+    let growing = MockServer::responding(|number, _| page(&[droplet(number as u64, "web")], u64::from(u32::MAX))).await;
 
     let errors = [client(&repeating).list(&www()).await.unwrap_err(), client(&growing).list(&www()).await.unwrap_err()];
 
-    assert_eq!(repeating.lines().len(), 2);
+    assert_eq!(repeating.request_lines().len(), 2);
     assert_eq!(errors.each_ref().map(|error| &error.class), [&ErrorClass::Server; 2]);
     insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"), @r"
     GET /v2/droplets failed: page 2 repeats the pages before it
@@ -85,7 +85,8 @@ async fn a_list_that_never_ends_is_an_error() {
 
 #[tokio::test]
 async fn a_list_with_a_droplet_that_cannot_be_known_is_refused_whole() {
-    let server = Server::answering(|_, _| page(&[droplet(1, "web"), json!({ "id": 2, "name": "web-2" })], 2)).await;
+    let server =
+        MockServer::responding(|_, _| page(&[droplet(1, "web"), json!({ "id": 2, "name": "web-2" })], 2)).await;
 
     let error = client(&server).list(&www()).await.unwrap_err();
 
@@ -95,10 +96,11 @@ async fn a_list_with_a_droplet_that_cannot_be_known_is_refused_whole() {
 
 #[tokio::test]
 async fn a_list_by_name_holds_no_stranger() {
-    let server = Server::playing([page(&[droplet(1, "web-1"), droplet(2, "other"), droplet(3, "WEB-1")], 3)]).await;
+    let server =
+        MockServer::scripted([page(&[droplet(1, "web-1"), droplet(2, "other"), droplet(3, "WEB-1")], 3)]).await;
 
     let found = client(&server).list(&Filter::Name(name("web-1"))).await.unwrap();
 
     assert_eq!(found.iter().map(|droplet| droplet.id).collect::<Vec<_>>(), [DropletId(1), DropletId(3)]);
-    assert_eq!(server.lines(), ["GET /v2/droplets?per_page=200&page=1&name=web-1"]);
+    assert_eq!(server.request_lines(), ["GET /v2/droplets?per_page=200&page=1&name=web-1"]);
 }

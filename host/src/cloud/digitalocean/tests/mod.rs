@@ -10,26 +10,30 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use self::server::{Server, answer};
+use self::server::{MockServer, respond};
 use super::{ApiUrl, DigitalOcean, Options, Retry, Timeouts};
-use crate::cloud::{Cloud, CreateRequest};
+use crate::cloud::{CloudProvider, CreateRequest};
 use crate::model::{DropletId, DropletName, Tag, Template, Token, UserData};
 
 const TOKEN: &str = "dop_v1_0123456789abcdef";
 
-fn options(server: &Server) -> Options {
+fn options(server: &MockServer) -> Options {
     Options {
         timeouts: Timeouts {
             connect: Duration::from_secs(5),
             read: Duration::from_secs(5),
             total: Duration::from_secs(20),
         },
-        retry: Retry { attempts: 4, first: Duration::from_millis(1), most: Duration::from_secs(5) },
+        retry: Retry {
+            max_attempts: 4,
+            initial_backoff: Duration::from_millis(1),
+            max_total_backoff: Duration::from_secs(5),
+        },
         ..Options::new(ApiUrl::parse(&server.url).unwrap(), Token::parse(TOKEN).unwrap())
     }
 }
 
-fn client(server: &Server) -> DigitalOcean {
+fn client(server: &MockServer) -> DigitalOcean {
     DigitalOcean::new(options(server)).unwrap()
 }
 
@@ -64,9 +68,9 @@ fn droplet(id: u64, name: &str) -> Value {
 
 #[tokio::test]
 async fn one_name_and_several_are_asked_for_as_the_api_wants_it() {
-    let server = Server::playing([
-        answer(202, json!({ "droplet": droplet(1, "web-1"), "links": { "actions": [] } })),
-        answer(202, json!({ "droplets": [droplet(3, "web-3"), droplet(2, "web-2")], "links": {} })),
+    let server = MockServer::scripted([
+        respond(202, json!({ "droplet": droplet(1, "web-1"), "links": { "actions": [] } })),
+        respond(202, json!({ "droplets": [droplet(3, "web-3"), droplet(2, "web-2")], "links": {} })),
     ])
     .await;
     let client = client(&server);
@@ -84,7 +88,7 @@ async fn one_name_and_several_are_asked_for_as_the_api_wants_it() {
 
     assert_eq!(one.iter().map(|droplet| droplet.id).collect::<Vec<_>>(), [DropletId(1)]);
     assert_eq!(two.iter().map(|droplet| droplet.id).collect::<Vec<_>>(), [DropletId(2), DropletId(3)]);
-    let bodies: Vec<String> = server.seen().into_iter().map(|seen| seen.body).collect();
+    let bodies: Vec<String> = server.requests().into_iter().map(|seen| seen.body).collect();
     insta::assert_snapshot!(bodies.join("\n"), @r##"    {"name":"web-1","region":"nyc3","size":"s-1vcpu-1gb","image":7555620,"ssh_keys":[289794,"3b:16:e4:bf"],"tags":["doproxy:www"],"user_data":"#!/bin/sh\ntrue","vpc_uuid":"760e09ef-dc84-11e8-981e-3cfdfeaae000","monitoring":true}
     {"names":["web-2","web-3"],"region":"nyc3","size":"s-1vcpu-1gb","image":"ubuntu-22-04-x64","tags":["doproxy:www"]}
     "##);
@@ -93,11 +97,11 @@ async fn one_name_and_several_are_asked_for_as_the_api_wants_it() {
 #[tokio::test]
 async fn a_request_says_who_is_asking() {
     let server =
-        Server::playing([answer(200, json!({ "account": { "droplet_limit": 25, "status": "active" } }))]).await;
+        MockServer::scripted([respond(200, json!({ "account": { "droplet_limit": 25, "status": "active" } }))]).await;
 
     client(&server).account().await.unwrap();
 
-    let head = server.seen()[0].head.to_lowercase();
+    let head = server.requests()[0].headers.to_lowercase();
     for line in [
         format!("authorization: bearer {TOKEN}"),
         format!("user-agent: doproxy/{}", env!("CARGO_PKG_VERSION")),
@@ -109,24 +113,25 @@ async fn a_request_says_who_is_asking() {
 
 #[tokio::test]
 async fn a_droplet_that_is_not_there_is_deleted() {
-    let server = Server::playing([answer(204, ""), answer(404, json!({ "id": "not_found", "message": "gone" }))]).await;
+    let server =
+        MockServer::scripted([respond(204, ""), respond(404, json!({ "id": "not_found", "message": "gone" }))]).await;
     let client = client(&server);
 
     client.delete(DropletId(7)).await.unwrap();
     client.delete(DropletId(7)).await.unwrap();
 
-    assert_eq!(server.lines(), ["DELETE /v2/droplets/7", "DELETE /v2/droplets/7"]);
+    assert_eq!(server.request_lines(), ["DELETE /v2/droplets/7", "DELETE /v2/droplets/7"]);
 }
 
 #[tokio::test]
 async fn a_tag_is_made_before_it_is_used_and_may_be_there_already() {
-    for made in [answer(201, json!({ "tag": {} })), answer(422, json!({ "message": "tag already exists" }))] {
-        let server = Server::playing([made, answer(204, "")]).await;
+    for made in [respond(201, json!({ "tag": {} })), respond(422, json!({ "message": "tag already exists" }))] {
+        let server = MockServer::scripted([made, respond(204, "")]).await;
 
         client(&server).tag(DropletId(7), &tag("doproxy:www")).await.unwrap();
 
-        assert_eq!(server.lines(), ["POST /v2/tags", "POST /v2/tags/doproxy:www/resources"]);
-        let bodies: Vec<String> = server.seen().into_iter().map(|seen| seen.body).collect();
+        assert_eq!(server.request_lines(), ["POST /v2/tags", "POST /v2/tags/doproxy:www/resources"]);
+        let bodies: Vec<String> = server.requests().into_iter().map(|seen| seen.body).collect();
         assert_eq!(
             bodies,
             [r#"{"name":"doproxy:www"}"#, r#"{"resources":[{"resource_id":"7","resource_type":"droplet"}]}"#]
@@ -136,7 +141,7 @@ async fn a_tag_is_made_before_it_is_used_and_may_be_there_already() {
 
 #[tokio::test]
 async fn what_no_call_can_say_is_refused_before_it_is_sent() {
-    let server = Server::playing([]).await;
+    let server = MockServer::scripted([]).await;
     let client = client(&server);
     let eleven: Vec<String> = (0..11).map(|number| format!("web-{number}")).collect();
     let eleven: Vec<&str> = eleven.iter().map(String::as_str).collect();
@@ -157,5 +162,5 @@ async fn what_no_call_can_say_is_refused_before_it_is_sent() {
     GET /v2/images failed: ".." is no image: a slug has letters, digits, '-', '_' and '.'
     GET /v2/images failed: "x/../../account" is no image: a slug has letters, digits, '-', '_' and '.'
     "#);
-    assert!(server.lines().is_empty());
+    assert!(server.request_lines().is_empty());
 }

@@ -4,9 +4,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::client;
-use super::server::{Server, answer};
+use super::server::{MockServer, respond};
 use crate::cloud::digitalocean::wire;
-use crate::cloud::{Account, Cloud, CloudDroplet, Image, Region, Size, SshKey, Status};
+use crate::cloud::{Account, CloudInstance, CloudProvider, Image, Region, Size, SshKey, Status};
 use crate::model::{DropletId, HourlyPrice, Timestamp};
 
 #[tokio::test]
@@ -28,11 +28,11 @@ async fn a_droplet_is_read_as_the_api_writes_it() {
         "size": { "price_hourly": 0.007_439_999_841_153_62 }, "size_slug": "s-1vcpu-1gb",
         "region": { "slug": "nyc3" }, "tags": ["doproxy:www", null, "web"], "a_field_of_tomorrow": {}
     }});
-    let server = Server::playing([answer(200, body)]).await;
+    let server = MockServer::scripted([respond(200, body)]).await;
 
     let found = client(&server).get(DropletId(3_164_444)).await.unwrap();
 
-    let expected = CloudDroplet {
+    let expected = CloudInstance {
         id: DropletId(3_164_444),
         name: "web-1".to_owned(),
         status: Status::Active,
@@ -53,7 +53,7 @@ fn only_id_name_and_status_make_a_droplet() {
     let bare = |parts: Value| {
         let mut droplet = json!({ "id": 1, "name": "web-1", "status": "resting" });
         droplet.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
-        CloudDroplet::from(wire::read::<wire::Droplet>(droplet.to_string().as_bytes()).unwrap())
+        CloudInstance::from(wire::parse::<wire::Droplet>(droplet.to_string().as_bytes()).unwrap())
     };
 
     let nothing = bare(json!({}));
@@ -72,16 +72,16 @@ fn only_id_name_and_status_make_a_droplet() {
 fn an_image_without_a_slug_goes_by_its_id() {
     let droplet = json!({ "id": 1, "name": "web-1", "status": "new", "image": { "id": 63, "slug": null } });
 
-    let droplet = CloudDroplet::from(wire::read::<wire::Droplet>(droplet.to_string().as_bytes()).unwrap());
+    let droplet = CloudInstance::from(wire::parse::<wire::Droplet>(droplet.to_string().as_bytes()).unwrap());
 
     assert_eq!(droplet.image, "63");
 }
 
 #[tokio::test]
 async fn the_account_and_the_catalogue_are_read() {
-    let server = Server::answering(|_, seen| {
-        let path = seen.line.split(['?', ' ']).nth(1).unwrap_or_default();
-        answer(
+    let server = MockServer::responding(|_, seen| {
+        let path = seen.request_line.split(['?', ' ']).nth(1).unwrap_or_default();
+        respond(
             200,
             match path {
                 "/v2/account" => json!({ "account": { "droplet_limit": 25, "status": "active", "email": "a@b.c" } }),
@@ -179,12 +179,12 @@ proptest! {
         let bodies = [noise, parts.to_string().into(), json!({ "droplet": whole }).to_string().into()];
 
         for body in &bodies {
-            let _ = wire::read::<wire::Created>(body).map(wire::Created::into_droplets);
-            let _ = wire::read::<wire::OneDroplet>(body).map(|one| CloudDroplet::from(one.droplet));
-            let _ = wire::read::<wire::Page<wire::Droplet>>(body);
-            let _ = wire::read::<wire::Page<wire::Size>>(body);
-            let _ = wire::read::<wire::OneAccount>(body);
-            let _ = wire::read::<wire::OneImage>(body);
+            let _ = wire::parse::<wire::CreateResponse>(body).map(wire::CreateResponse::into_droplets);
+            let _ = wire::parse::<wire::DropletResponse>(body).map(|one| CloudInstance::from(one.droplet));
+            let _ = wire::parse::<wire::Page<wire::Droplet>>(body);
+            let _ = wire::parse::<wire::Page<wire::Size>>(body);
+            let _ = wire::parse::<wire::AccountResponse>(body);
+            let _ = wire::parse::<wire::ImageResponse>(body);
         }
     }
 }

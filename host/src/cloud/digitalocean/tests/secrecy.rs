@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
-use super::server::{Server, answer};
+use super::server::{MockServer, respond};
 use super::{TOKEN, client, options, request};
-use crate::cloud::Cloud;
+use crate::cloud::CloudProvider;
 use crate::model::DropletId;
 
 /// Collects what is logged.
@@ -41,9 +41,9 @@ async fn the_token_is_in_no_error_no_debug_and_no_log_even_when_the_answer_repea
         .with_writer(move || writer.clone())
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
-    let server = Server::answering(|_, seen| {
-        let message = format!("no access to http://127.0.0.1/ with these headers: {}", seen.head);
-        answer(403, json!({ "id": "forbidden", "message": message })).with("x-request-id", "515850a0-a812")
+    let server = MockServer::responding(|_, seen| {
+        let message = format!("no access to http://127.0.0.1/ with these headers: {}", seen.headers);
+        respond(403, json!({ "id": "forbidden", "message": message })).with_header("x-request-id", "515850a0-a812")
     })
     .await;
     let client = client(&server);

@@ -10,29 +10,29 @@ use tokio::task::{JoinHandle, JoinSet};
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-pub(super) struct Seen {
+pub(super) struct RecordedRequest {
     /// Which connection it came by, from 0.
     pub(super) connection: usize,
     /// Such as `GET /v2/droplets?page=1`.
-    pub(super) line: String,
+    pub(super) request_line: String,
     /// Headers, as they were written.
-    pub(super) head: String,
+    pub(super) headers: String,
     pub(super) body: String,
 }
 
 /// What the server does with a request that it has read.
 #[derive(Debug, Clone)]
-pub(super) enum Play {
+pub(super) enum Reply {
     /// Answers, and keeps the connection.
-    Answer { status: u16, headers: Vec<(&'static str, String)>, body: String },
+    Respond { status: u16, headers: Vec<(&'static str, String)>, body: String },
     /// Answers with 200 and this, and closes the connection without having said so.
-    AnswerAndClose(String),
+    RespondAndClose(String),
     /// Closes the connection without a word.
     Close,
     /// Closes it in the middle of an answer with status 202.
-    Cut,
+    Truncate,
     /// Says nothing, and keeps the connection.
-    Silence,
+    Hang,
 }
 
 /// Text to answer with, from what tests have at hand.
@@ -56,40 +56,40 @@ impl From<Value> for Body {
     }
 }
 
-pub(super) fn answer(status: u16, body: impl Into<Body>) -> Play {
-    Play::Answer { status, headers: Vec::new(), body: body.into().0 }
+pub(super) fn respond(status: u16, body: impl Into<Body>) -> Reply {
+    Reply::Respond { status, headers: Vec::new(), body: body.into().0 }
 }
 
-impl Play {
-    pub(super) fn with(mut self, name: &'static str, value: &str) -> Self {
-        if let Self::Answer { headers, .. } = &mut self {
+impl Reply {
+    pub(super) fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        if let Self::Respond { headers, .. } = &mut self {
             headers.push((name, value.to_owned()));
         }
         self
     }
 }
 
-pub(super) struct Server {
+pub(super) struct MockServer {
     pub(super) url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
     task: JoinHandle<()>,
 }
 
-impl Drop for Server {
+impl Drop for MockServer {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Server {
+impl MockServer {
     /// Plays one after the other, and answers 418 when it is asked more often.
-    pub(super) async fn playing(plays: impl IntoIterator<Item = Play>) -> Self {
-        let plays: Vec<Play> = plays.into_iter().collect();
-        Self::answering(move |number, _| plays.get(number).cloned().unwrap_or_else(|| answer(418, ""))).await
+    pub(super) async fn scripted(plays: impl IntoIterator<Item = Reply>) -> Self {
+        let plays: Vec<Reply> = plays.into_iter().collect();
+        Self::responding(move |number, _| plays.get(number).cloned().unwrap_or_else(|| respond(418, ""))).await
     }
 
     /// Asks `play` for each request; requests are numbered from 0.
-    pub(super) async fn answering(play: impl Fn(usize, &Seen) -> Play + Send + Sync + 'static) -> Self {
+    pub(super) async fn responding(play: impl Fn(usize, &RecordedRequest) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -102,28 +102,28 @@ impl Server {
                 connections.spawn(serve(stream, connection, Arc::clone(&remembered), Arc::clone(&play)));
             }
         });
-        Self { url, seen, task }
+        Self { url, requests: seen, task }
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+    pub(super) fn requests(&self) -> Vec<RecordedRequest> {
+        self.requests.lock().unwrap().clone()
     }
 
-    pub(super) fn lines(&self) -> Vec<String> {
-        self.seen().into_iter().map(|seen| seen.line).collect()
+    pub(super) fn request_lines(&self) -> Vec<String> {
+        self.requests().into_iter().map(|seen| seen.request_line).collect()
     }
 
     /// How many creates arrived.
-    pub(super) fn creates(&self) -> usize {
-        self.lines().iter().filter(|line| *line == "POST /v2/droplets").count()
+    pub(super) fn create_count(&self) -> usize {
+        self.request_lines().iter().filter(|line| *line == "POST /v2/droplets").count()
     }
 }
 
 async fn serve(
     mut stream: TcpStream,
     connection: usize,
-    seen: Arc<Mutex<Vec<Seen>>>,
-    play: Arc<impl Fn(usize, &Seen) -> Play>,
+    seen: Arc<Mutex<Vec<RecordedRequest>>>,
+    play: Arc<impl Fn(usize, &RecordedRequest) -> Reply>,
 ) {
     while let Some(request) = read_request(&mut stream, connection).await {
         let play = {
@@ -132,26 +132,26 @@ async fn serve(
             play(seen.len() - 1, &request)
         };
         match play {
-            Play::Answer { status, headers, body } => {
-                if stream.write_all(&answer_bytes(status, &headers, &body)).await.is_err() {
+            Reply::Respond { status, headers, body } => {
+                if stream.write_all(&response_bytes(status, &headers, &body)).await.is_err() {
                     return;
                 }
             }
-            Play::AnswerAndClose(body) => {
-                stream.write_all(&answer_bytes(200, &[], &body)).await.unwrap();
+            Reply::RespondAndClose(body) => {
+                stream.write_all(&response_bytes(200, &[], &body)).await.unwrap();
                 return;
             }
-            Play::Close => return,
-            Play::Cut => {
+            Reply::Close => return,
+            Reply::Truncate => {
                 stream.write_all(b"HTTP/1.1 202 Accepted\r\ncontent-length: 1000\r\n\r\n{\"droplet\":").await.unwrap();
                 return;
             }
-            Play::Silence => std::future::pending().await,
+            Reply::Hang => std::future::pending().await,
         }
     }
 }
 
-fn answer_bytes(status: u16, headers: &[(&str, String)], body: &str) -> Vec<u8> {
+fn response_bytes(status: u16, headers: &[(&str, String)], body: &str) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {status} \r\n");
     for (name, value) in headers {
         write!(text, "{name}: {value}\r\n").unwrap();
@@ -165,7 +165,7 @@ fn answer_bytes(status: u16, headers: &[(&str, String)], body: &str) -> Vec<u8> 
 }
 
 /// `None` when the other side has closed the connection.
-async fn read_request(stream: &mut TcpStream, connection: usize) -> Option<Seen> {
+async fn read_request(stream: &mut TcpStream, connection: usize) -> Option<RecordedRequest> {
     let mut bytes = Vec::new();
     let head_end = loop {
         if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
@@ -187,10 +187,10 @@ async fn read_request(stream: &mut TcpStream, connection: usize) -> Option<Seen>
             return None;
         }
     }
-    Some(Seen {
+    Some(RecordedRequest {
         connection,
-        line: line.trim_end_matches(" HTTP/1.1").to_owned(),
-        head: head.to_owned(),
+        request_line: line.trim_end_matches(" HTTP/1.1").to_owned(),
+        headers: head.to_owned(),
         body: String::from_utf8(bytes[head_end..].to_vec()).unwrap(),
     })
 }

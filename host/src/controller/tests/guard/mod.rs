@@ -26,7 +26,7 @@ fn droplet(number: u64, phase: Phase) -> ObservedDroplet {
     }
 }
 
-fn observed(fleet: Vec<ObservedDroplet>, limits: Limits) -> Observation {
+fn observation(fleet: Vec<ObservedDroplet>, limits: Limits) -> Observation {
     Observation {
         now: Timestamp(1_000_000),
         tick: 0,
@@ -52,22 +52,22 @@ fn serving(count: u64) -> Vec<ObservedDroplet> {
     (0..count).map(|number| droplet(number, Phase::Serving)).collect()
 }
 
-const WIDE: Limits = Limits { min: 0, max: 100, max_hourly_cost: None, max_create: 100, max_delete: 100 };
+const UNLIMITED: Limits = Limits { min: 0, max: 100, max_hourly_cost: None, max_create: 100, max_delete: 100 };
 
 fn decision(outcome: Outcome) -> Decision {
     Decision { outcome, reason: "test".into(), signals: vec![], state: vec![], next_check_ms: None }
 }
 
-fn to(count: u32) -> Outcome {
+fn scale_to(count: u32) -> Outcome {
     Outcome::ScaleTo(ScaleTo { count, ..ScaleTo::default() })
 }
 
 fn plan(fleet: Vec<ObservedDroplet>, limits: Limits, outcome: Outcome) -> Plan {
-    guard(&observed(fleet, limits), &decision(outcome), &GuardRules::wide_open(), &GuardFacts::default())
+    guard(&observation(fleet, limits), &decision(outcome), &GuardRules::unrestricted(), &GuardFacts::default())
 }
 
-fn rules(plan: &Plan) -> Vec<&str> {
-    plan.cuts.iter().map(|cut| cut.rule.as_str()).collect()
+fn rule_names(plan: &Plan) -> Vec<&str> {
+    plan.restrictions.iter().map(|cut| cut.rule.as_str()).collect()
 }
 
 fn created(plan: &Plan) -> u32 {
@@ -76,24 +76,24 @@ fn created(plan: &Plan) -> u32 {
 
 #[test]
 fn what_is_within_bounds_is_done_as_it_was_decided() {
-    let plan = plan(serving(2), WIDE, to(5));
+    let plan = plan(serving(2), UNLIMITED, scale_to(5));
 
     assert_eq!((plan.from, plan.to, created(&plan)), (2, 5, 3));
-    assert!(plan.cuts.is_empty());
+    assert!(plan.restrictions.is_empty());
 }
 
 #[test]
 fn a_fleet_below_its_minimum_is_repaired_though_the_policy_holds() {
-    let plan = plan(serving(1), Limits { min: 3, ..WIDE }, Outcome::Hold);
+    let plan = plan(serving(1), Limits { min: 3, ..UNLIMITED }, Outcome::Hold);
 
-    assert_eq!((created(&plan), rules(&plan)), (2, vec!["min"]));
+    assert_eq!((created(&plan), rule_names(&plan)), (2, vec!["min"]));
 }
 
 #[test]
 fn a_fleet_above_its_maximum_shrinks_though_the_policy_holds() {
-    let plan = plan(serving(5), Limits { max: 3, ..WIDE }, Outcome::Hold);
+    let plan = plan(serving(5), Limits { max: 3, ..UNLIMITED }, Outcome::Hold);
 
-    assert_eq!((plan.deletes.len(), rules(&plan)), (2, vec!["max"]));
+    assert_eq!((plan.deletes.len(), rule_names(&plan)), (2, vec!["max"]));
 }
 
 #[test]
@@ -101,10 +101,10 @@ fn nothing_goes_while_others_are_coming_up() {
     let mut fleet = serving(3);
     fleet.push(droplet(3, Phase::Booting));
 
-    let plan = plan(fleet, WIDE, to(1));
+    let plan = plan(fleet, UNLIMITED, scale_to(1));
 
     assert!(plan.is_empty());
-    assert_eq!(rules(&plan), ["coming_up"]);
+    assert_eq!(rule_names(&plan), ["coming_up"]);
 }
 
 #[test]
@@ -113,9 +113,9 @@ fn the_last_healthy_ones_stay() {
     fleet[0].healthy = false;
     let ids = (0..4).map(DropletId).collect();
 
-    let plan = plan(fleet, Limits { min: 1, ..WIDE }, Outcome::Change(Change { create: vec![], delete: ids }));
+    let plan = plan(fleet, Limits { min: 1, ..UNLIMITED }, Outcome::Change(Change { create: vec![], delete: ids }));
 
-    assert_eq!((plan.deletes.len(), rules(&plan)), (3, vec!["min"]));
+    assert_eq!((plan.deletes.len(), rule_names(&plan)), (3, vec!["min"]));
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn the_unhealthy_go_first_then_the_least_busy_then_the_newest() {
     fleet[2].healthy = false;
     fleet[3].load = Some(crate::model::Load { sessions: 9, ..Default::default() });
 
-    let plan = plan(fleet, WIDE, to(1));
+    let plan = plan(fleet, UNLIMITED, scale_to(1));
 
     let order: Vec<&str> = plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect();
     assert_eq!(order, ["www-2", "www-1", "www-0"]);
@@ -132,19 +132,19 @@ fn the_unhealthy_go_first_then_the_least_busy_then_the_newest() {
 
 #[test]
 fn the_cost_cap_cuts_what_cannot_be_paid() {
-    let limits = Limits { max_hourly_cost: Some(PRICE.times(3)), ..WIDE };
+    let limits = Limits { max_hourly_cost: Some(PRICE.times(3)), ..UNLIMITED };
 
-    let plan = plan(serving(2), limits, to(9));
+    let plan = plan(serving(2), limits, scale_to(9));
 
-    assert_eq!((created(&plan), rules(&plan)), (1, vec!["max_hourly_cost"]));
+    assert_eq!((created(&plan), rule_names(&plan)), (1, vec!["max_hourly_cost"]));
 }
 
 #[test]
 fn a_droplet_of_another_fleet_cannot_be_named() {
     let delete = vec![DropletId(999)];
 
-    let plan = plan(serving(2), WIDE, Outcome::Change(Change { create: vec![], delete }));
+    let plan = plan(serving(2), UNLIMITED, Outcome::Change(Change { create: vec![], delete }));
 
     assert!(plan.is_empty());
-    assert_eq!(rules(&plan), ["fleet"]);
+    assert_eq!(rule_names(&plan), ["fleet"]);
 }

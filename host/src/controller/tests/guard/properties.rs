@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{PRICE, created, decision, droplet, observed};
+use super::{PRICE, created, decision, droplet, observation};
 use crate::controller::guard::guard;
-use crate::controller::memory::Memory;
+use crate::controller::scaling_history::ScalingHistory;
 use crate::model::{
-    Change, Creates, Decision, Direction, DropletId, DropletRequest, GuardFacts, GuardRules, Limits, Money,
-    Observation, ObservedDroplet, Outcome, Pause, Pauses, Phase, Plan, ScaleTo, Signal, Timestamp, VictimOrder,
+    Change, CreateHistory, Decision, Direction, DropletId, DropletRequest, GuardFacts, GuardRules, Limits, Money,
+    Observation, ObservedDroplet, Outcome, Pause, Pauses, Phase, Plan, ScaleTo, Signal, TerminationPolicy, Timestamp,
 };
 
 fn any_phase() -> impl Strategy<Value = Phase> {
@@ -63,10 +63,10 @@ fn any_decision() -> impl Strategy<Value = Decision> {
 fn any_rules() -> impl Strategy<Value = GuardRules> {
     let seconds = || (0..120_u64).prop_map(Duration::from_secs);
     let victims = prop::sample::select(vec![
-        VictimOrder::PaidFirst,
-        VictimOrder::LeastSessions,
-        VictimOrder::Newest,
-        VictimOrder::Oldest,
+        TerminationPolicy::BilledFirst,
+        TerminationPolicy::LeastSessions,
+        TerminationPolicy::Newest,
+        TerminationPolicy::Oldest,
     ]);
     (seconds(), seconds(), seconds(), any::<bool>(), 0..30_u32, victims, prop::option::of(seconds()), 0..4_u32)
         .prop_map(
@@ -83,13 +83,13 @@ fn any_rules() -> impl Strategy<Value = GuardRules> {
                 GuardRules {
                     cooldown_out,
                     cooldown_in,
-                    stabilisation,
-                    anti_flap,
+                    stabilization_window: stabilisation,
+                    flap_protection: anti_flap,
                     max_create_per_hour,
-                    victims,
-                    replace_after,
+                    termination_policy: victims,
+                    repair_grace_period: replace_after,
                     max_replace_per_hour: most,
-                    ..GuardRules::wide_open()
+                    ..GuardRules::unrestricted()
                 }
             },
         )
@@ -107,22 +107,22 @@ fn is_within_bounds(
     prop_assert!(plan.deletes.len() <= limits.max_delete as usize);
     prop_assert!(created(plan) == 0 || plan.to <= limits.max.max(plan.from));
     prop_assert!(plan.deletes.is_empty() || plan.to >= limits.min.min(plan.from));
-    prop_assert!(facts.creates.begun + created(plan) <= rules.max_create_per_hour.max(facts.creates.begun));
-    prop_assert!(facts.account_room.is_none_or(|room| created(plan) <= room));
+    prop_assert!(facts.creates.started + created(plan) <= rules.max_create_per_hour.max(facts.creates.started));
+    prop_assert!(facts.remaining_quota.is_none_or(|room| created(plan) <= room));
     if let Some(cap) = limits.max_hourly_cost
         && created(plan) > 0
     {
         let billed = u32::try_from(observation.fleet.len() - plan.deletes.len()).unwrap() + created(plan);
         prop_assert!(PRICE.times(billed) <= cap);
     }
-    prop_assert!(facts.pauses.of(Direction::Out, observation.now).is_none() || plan.creates.is_empty());
-    prop_assert!(facts.pauses.of(Direction::In, observation.now).is_none() || plan.deletes.is_empty());
+    prop_assert!(facts.pauses.active(Direction::Out, observation.now).is_none() || plan.creates.is_empty());
+    prop_assert!(facts.pauses.active(Direction::In, observation.now).is_none() || plan.deletes.is_empty());
     prop_assert!(facts.api_unreachable.is_none() || plan.is_empty());
-    prop_assert!(!facts.balancer_silent || plan.deletes.is_empty());
+    prop_assert!(!facts.balancer_unreachable || plan.deletes.is_empty());
     let mut names: Vec<&str> = plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect();
     for name in &names {
         let victim = observation.fleet.iter().find(|droplet| droplet.name.as_str() == *name).unwrap();
-        prop_assert!(!victim.protected && victim.phase.counts() && victim.id.is_some());
+        prop_assert!(!victim.protected && victim.phase.counts_toward_size() && victim.id.is_some());
     }
     names.sort_unstable();
     names.dedup();
@@ -153,24 +153,24 @@ prop_compose! {
             sick.into_iter().map(|number| (droplet(number, Phase::Serving).name, Timestamp(0))).collect();
         let last_failed = (failed_in_a_row > 0).then_some(Timestamp(0));
         GuardFacts {
-            creates: Creates { begun, failed_in_a_row, last_failed },
-            account_room,
+            creates: CreateHistory { started: begun, consecutive_failures: failed_in_a_row, last_failure: last_failed },
+            remaining_quota: account_room,
             pauses: Pauses { out: pause(paused_out), in_: pause(paused_in) },
             replaced,
-            wanted: wanted.into_iter().map(|(at, size)| (Timestamp(at), size)).collect(),
+            recommendations: wanted.into_iter().map(|(at, size)| (Timestamp(at), size)).collect(),
             api_unreachable: is_away.then(|| "away".to_owned()),
             // As the controller tells it.
             unhealthy_since: if balancer_silent { vec![] } else { unhealthy_since },
-            balancer_silent,
+            balancer_unreachable: balancer_silent,
             ..GuardFacts::default()
         }
     }
 }
 
 /// A fleet to which plans happen: what is created serves some ticks later, what is deleted is gone some ticks later.
-struct Toy {
+struct FleetModel {
     observation: Observation,
-    memory: Memory,
+    memory: ScalingHistory,
     creates: Vec<Timestamp>,
     next: u64,
 }
@@ -178,24 +178,24 @@ struct Toy {
 /// The time between two ticks.
 const TICK: Duration = Duration::from_secs(15);
 
-impl Toy {
+impl FleetModel {
     fn new(limits: Limits) -> Self {
         let fleet = (0..u64::from(limits.min)).map(|number| droplet(number, Phase::Serving)).collect();
-        let observation = Observation { now: Timestamp(1_795_469_145_678), ..observed(fleet, limits) };
-        Self { observation, memory: Memory::default(), creates: Vec::new(), next: limits.min.into() }
+        let observation = Observation { now: Timestamp(1_795_469_145_678), ..observation(fleet, limits) };
+        Self { observation, memory: ScalingHistory::default(), creates: Vec::new(), next: limits.min.into() }
     }
 
     fn facts(&self) -> GuardFacts {
         let now = self.observation.now;
         let hour = self.creates.iter().filter(|at| now.since(**at) < Duration::from_hours(1)).count();
-        let creates = Creates { begun: u32::try_from(hour).unwrap(), ..Creates::default() };
-        GuardFacts { creates, ..self.memory.facts(now) }
+        let creates = CreateHistory { started: u32::try_from(hour).unwrap(), ..CreateHistory::default() };
+        GuardFacts { creates, ..self.memory.guard_facts(now) }
     }
 
-    fn happens(&mut self, plan: &Plan, wanted: u32, rules: &GuardRules) {
+    fn apply(&mut self, plan: &Plan, wanted: u32, rules: &GuardRules) {
         let now = self.observation.now;
-        self.memory.remember(now, wanted, rules.stabilisation);
-        self.memory.replaced(now, plan.deletes.iter().filter(|delete| delete.replaced).count());
+        self.memory.record_recommendation(now, wanted, rules.stabilization_window);
+        self.memory.record_replacements(now, plan.deletes.iter().filter(|delete| delete.replaced).count());
         for droplet in &mut self.observation.fleet {
             droplet.phase = match droplet.phase {
                 Phase::Requested => Phase::Booting,
@@ -232,7 +232,7 @@ proptest! {
         facts in any_facts(),
         decision in any_decision(),
     ) {
-        let observation = observed(fleet, limits);
+        let observation = observation(fleet, limits);
 
         let plan = guard(&observation, &decision, &rules, &facts);
 
@@ -247,13 +247,13 @@ proptest! {
         decisions in prop::collection::vec((any_decision(), any::<bool>()), 1..60),
     ) {
         let rules = GuardRules { max_monthly_cost: cap.map(|cap| Money::from_dollars(f64::from(cap))), ..rules };
-        let mut toy = Toy::new(limits);
+        let mut toy = FleetModel::new(limits);
 
         for (decision, sick) in decisions {
             if sick && let Some(first) = toy.observation.fleet.first_mut() {
                 first.healthy = false;
             }
-            toy.memory.look(&toy.observation);
+            toy.memory.record_health(&toy.observation);
             let (observation, facts) = (toy.observation.clone(), toy.facts());
             let size = observation.size();
             let plan = guard(&observation, &decision, &rules, &facts);
@@ -274,17 +274,17 @@ proptest! {
             let shrinks = plan.deletes.iter().any(|delete| !delete.replaced);
             prop_assert!(!cools || !shrinks, "{plan:?}");
             // What was wanted within the window is kept.
-            let wanted = facts.wanted.iter().filter(|(at, _)| now.since(*at) < rules.stabilisation);
+            let wanted = facts.recommendations.iter().filter(|(at, _)| now.since(*at) < rules.stabilization_window);
             let floor = wanted.map(|(_, size)| *size).max().unwrap_or(0).min(size).min(limits.max);
             prop_assert!(!shrinks || plan.to >= floor, "{plan:?}");
             if let Some(cap) = rules.max_monthly_cost && created(&plan) > 0 {
                 let billed = u32::try_from(observation.fleet.len() - plan.deletes.len()).unwrap() + created(&plan);
                 let left = now.end_of_month().since(now).min(Duration::from_hours(672));
-                prop_assert!(PRICE.times(billed).for_time(left) <= cap, "{plan:?}");
+                prop_assert!(PRICE.times(billed).cost_for(left) <= cap, "{plan:?}");
             }
             prop_assert!(facts.replaced as usize + plan.deletes.iter().filter(|delete| delete.replaced).count()
                 <= (rules.max_replace_per_hour as usize).max(facts.replaced as usize));
-            toy.happens(&plan, decision.outcome.size(size), &rules);
+            toy.apply(&plan, decision.outcome.size(size), &rules);
             prop_assert!(toy.observation.size() <= limits.max.max(size));
         }
     }

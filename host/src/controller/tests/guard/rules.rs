@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::{PRICE, WIDE, created, decision, droplet, observed, rules as names, serving, to};
+use super::{PRICE, UNLIMITED, created, decision, droplet, observation, rule_names, scale_to, serving};
 use crate::controller::guard::guard;
 use crate::model::{
-    Change, Creates, Decision, Direction, DropletId, DropletName, DropletRequest, Fallback, GuardFacts, GuardRules,
-    Limits, Load, Money, Observation, ObservedDroplet, Outcome, Pause, Pauses, Phase, Plan, Series, Signal, Timestamp,
-    VictimOrder,
+    Change, CreateHistory, Decision, Direction, DropletId, DropletName, DropletRequest, Fallback, GuardFacts,
+    GuardRules, Limits, Load, Money, Observation, ObservedDroplet, Outcome, Pause, Pauses, Phase, Plan, Series, Signal,
+    TerminationPolicy, Timestamp,
 };
 
 const NOW: Timestamp = Timestamp(10_000_000);
@@ -20,10 +20,10 @@ struct Case {
 }
 
 impl Case {
-    fn of(fleet: Vec<ObservedDroplet>) -> Self {
+    fn new(fleet: Vec<ObservedDroplet>) -> Self {
         Self {
-            observation: Observation { now: NOW, ..observed(fleet, WIDE) },
-            rules: GuardRules::wide_open(),
+            observation: Observation { now: NOW, ..observation(fleet, UNLIMITED) },
+            rules: GuardRules::unrestricted(),
             facts: GuardFacts::default(),
         }
     }
@@ -39,10 +39,10 @@ impl Case {
     }
 
     fn plan(&self, outcome: Outcome) -> Plan {
-        self.decided(&decision(outcome))
+        self.plan_decision(&decision(outcome))
     }
 
-    fn decided(&self, decision: &Decision) -> Plan {
+    fn plan_decision(&self, decision: &Decision) -> Plan {
         guard(&self.observation, decision, &self.rules, &self.facts)
     }
 }
@@ -56,38 +56,38 @@ fn deleted(plan: &Plan) -> Vec<&str> {
 }
 
 fn detail(plan: &Plan) -> &str {
-    &plan.cuts[0].detail
+    &plan.restrictions[0].detail
 }
 
 #[test]
 fn a_tick_creates_so_many_and_no_more() {
-    let plan = Case::of(serving(2)).with_limits(Limits { max_create: 3, ..WIDE }).plan(to(50));
+    let plan = Case::new(serving(2)).with_limits(Limits { max_create: 3, ..UNLIMITED }).plan(scale_to(50));
 
-    assert_eq!((created(&plan), names(&plan)), (3, vec!["max_create"]));
+    assert_eq!((created(&plan), rule_names(&plan)), (3, vec!["max_create"]));
 }
 
 #[test]
 fn a_tick_deletes_so_many_and_no_more() {
-    let plan = Case::of(serving(9)).with_limits(Limits { max_delete: 2, ..WIDE }).plan(to(0));
+    let plan = Case::new(serving(9)).with_limits(Limits { max_delete: 2, ..UNLIMITED }).plan(scale_to(0));
 
-    assert_eq!((plan.deletes.len(), names(&plan)), (2, vec!["max_delete"]));
+    assert_eq!((plan.deletes.len(), rule_names(&plan)), (2, vec!["max_delete"]));
 }
 
 #[test]
 fn a_fleet_that_is_full_grows_no_more() {
-    let plan = Case::of(serving(5)).with_limits(Limits { max: 6, ..WIDE }).plan(to(u32::MAX));
+    let plan = Case::new(serving(5)).with_limits(Limits { max: 6, ..UNLIMITED }).plan(scale_to(u32::MAX));
 
-    assert_eq!((created(&plan), names(&plan)), (1, vec!["max"]));
+    assert_eq!((created(&plan), rule_names(&plan)), (1, vec!["max"]));
 }
 
 #[test]
 fn nothing_is_created_before_the_cooldown_is_over() {
-    let case = Case::of(serving(2)).with(|rules, _, observation| {
+    let case = Case::new(serving(2)).with(|rules, _, observation| {
         rules.cooldown_out = Duration::from_mins(1);
         observation.last_scale_out = Some(ago(20));
     });
 
-    let plan = case.plan(to(9));
+    let plan = case.plan(scale_to(9));
 
     assert!(plan.is_empty());
     insta::assert_snapshot!(detail(&plan), @"7 fewer created: the last create was 20 s ago; 40 s to go");
@@ -96,22 +96,25 @@ fn nothing_is_created_before_the_cooldown_is_over() {
 #[test]
 fn nothing_is_deleted_before_the_cooldown_of_either_direction_is_over() {
     for last_out in [true, false] {
-        let case = Case::of(serving(5)).with(|rules, _, observation| {
+        let case = Case::new(serving(5)).with(|rules, _, observation| {
             rules.cooldown_in = Duration::from_mins(5);
             observation.last_scale_out = Some(ago(if last_out { 60 } else { 3600 }));
             observation.last_scale_in = Some(ago(if last_out { 3600 } else { 60 }));
         });
 
-        let plan = case.plan(to(1));
+        let plan = case.plan(scale_to(1));
 
-        assert_eq!((plan.deletes.len(), names(&plan)), (0, vec!["cooldown"]));
-        assert_eq!(case.with(|_, _, observation| observation.now = NOW.plus(Duration::from_mins(4))).plan(to(1)).to, 1);
+        assert_eq!((plan.deletes.len(), rule_names(&plan)), (0, vec!["cooldown"]));
+        assert_eq!(
+            case.with(|_, _, observation| observation.now = NOW.plus(Duration::from_mins(4))).plan(scale_to(1)).to,
+            1
+        );
     }
 }
 
 #[test]
 fn a_cooldown_does_not_keep_a_fleet_below_its_minimum() {
-    let case = Case::of(serving(1)).with_limits(Limits { min: 3, ..WIDE }).with(|rules, _, observation| {
+    let case = Case::new(serving(1)).with_limits(Limits { min: 3, ..UNLIMITED }).with(|rules, _, observation| {
         rules.cooldown_out = Duration::from_mins(1);
         observation.last_scale_out = Some(ago(1));
     });
@@ -121,25 +124,25 @@ fn a_cooldown_does_not_keep_a_fleet_below_its_minimum() {
 
 #[test]
 fn a_fleet_shrinks_to_no_less_than_was_wanted_within_the_window() {
-    let case = Case::of(serving(9)).with(|rules, facts, _| {
-        rules.stabilisation = Duration::from_mins(5);
-        facts.wanted = vec![(ago(301), 9), (ago(200), 6), (ago(20), 2)];
+    let case = Case::new(serving(9)).with(|rules, facts, _| {
+        rules.stabilization_window = Duration::from_mins(5);
+        facts.recommendations = vec![(ago(301), 9), (ago(200), 6), (ago(20), 2)];
     });
 
-    let plan = case.plan(to(1));
+    let plan = case.plan(scale_to(1));
 
-    assert_eq!((plan.to, names(&plan)), (6, vec!["stabilisation"]));
+    assert_eq!((plan.to, rule_names(&plan)), (6, vec!["stabilisation"]));
     insta::assert_snapshot!(detail(&plan), @"5 droplets kept: 6 were wanted within the last 300 s");
 }
 
 #[test]
 fn a_scale_in_that_a_signal_would_at_once_undo_is_cut() {
     let signal = |wants| Signal { name: "queue".into(), value: 8.0, target: Some(2.0), wants };
-    let case = Case::of(serving(6)).with(|rules, _, _| rules.anti_flap = true);
+    let case = Case::new(serving(6)).with(|rules, _, _| rules.flap_protection = true);
 
-    let plan = case.decided(&Decision { signals: vec![signal(Some(4)), signal(None)], ..decision(to(2)) });
+    let plan = case.plan_decision(&Decision { signals: vec![signal(Some(4)), signal(None)], ..decision(scale_to(2)) });
 
-    assert_eq!((plan.to, names(&plan)), (4, vec!["anti_flap"]));
+    assert_eq!((plan.to, rule_names(&plan)), (4, vec!["anti_flap"]));
 }
 
 #[test]
@@ -149,7 +152,7 @@ fn a_scale_in_that_leaves_no_room_for_the_sessions_is_cut() {
         droplet.load = Some(Load { sessions: 60, queued: 10, max_sessions: Some(100), ..Load::default() });
     }
 
-    let plan = Case::of(fleet).with(|rules, _, _| rules.anti_flap = true).plan(to(1));
+    let plan = Case::new(fleet).with(|rules, _, _| rules.flap_protection = true).plan(scale_to(1));
 
     assert_eq!(plan.to, 3);
     insta::assert_snapshot!(detail(&plan), @"2 droplets kept: 280 sessions need 3 droplets of 100");
@@ -165,12 +168,12 @@ fn nothing_is_deleted_on_old_numbers() {
         stale: true,
         samples: vec![],
     };
-    let case = Case::of(serving(4)).with(|_, _, observation| observation.metrics.push(stale));
+    let case = Case::new(serving(4)).with(|_, _, observation| observation.metrics.push(stale));
 
-    let plan = case.plan(to(1));
+    let plan = case.plan(scale_to(1));
 
-    assert_eq!((plan.deletes.len(), names(&plan)), (0, vec!["stale"]));
-    assert_eq!(created(&case.plan(to(5))), 1);
+    assert_eq!((plan.deletes.len(), rule_names(&plan)), (0, vec!["stale"]));
+    assert_eq!(created(&case.plan(scale_to(5))), 1);
 }
 
 #[test]
@@ -180,8 +183,8 @@ fn no_healthy_one_is_deleted_while_others_are_sick() {
     let healthy = Outcome::Change(Change { create: vec![], delete: vec![DropletId(1), DropletId(3)] });
     let others = Outcome::Change(Change { create: vec![], delete: vec![DropletId(1), DropletId(2)] });
 
-    assert_eq!(deleted(&Case::of(fleet.clone()).plan(healthy)), ["www-1", "www-3"]);
-    assert_eq!(names(&Case::of(fleet).plan(others)), ["sick"]);
+    assert_eq!(deleted(&Case::new(fleet.clone()).plan(healthy)), ["www-1", "www-3"]);
+    assert_eq!(rule_names(&Case::new(fleet).plan(others)), ["sick"]);
 }
 
 #[test]
@@ -190,24 +193,24 @@ fn nothing_is_changed_when_most_are_sick_at_once() {
     for droplet in &mut fleet[..5] {
         droplet.healthy = false;
     }
-    let case = Case::of(fleet).with(|rules, facts, observation| {
-        rules.replace_after = Some(Duration::ZERO);
+    let case = Case::new(fleet).with(|rules, facts, observation| {
+        rules.repair_grace_period = Some(Duration::ZERO);
         rules.max_replace_per_hour = 100;
         facts.unhealthy_since = observation.fleet.iter().map(|droplet| (droplet.name.clone(), Timestamp(0))).collect();
     });
 
-    for outcome in [to(0), to(50), Outcome::Hold] {
+    for outcome in [scale_to(0), scale_to(50), Outcome::Hold] {
         assert!(case.plan(outcome).is_empty());
     }
-    assert_eq!(names(&case.plan(to(50))), ["unhealthy"]);
+    assert_eq!(rule_names(&case.plan(scale_to(50))), ["unhealthy"]);
 }
 
-fn with_two_sick() -> Case {
+fn two_unhealthy() -> Case {
     let mut fleet = serving(6);
     fleet[2].healthy = false;
     fleet[4].healthy = false;
-    Case::of(fleet).with(|rules, facts, _| {
-        rules.replace_after = Some(Duration::from_mins(3));
+    Case::new(fleet).with(|rules, facts, _| {
+        rules.repair_grace_period = Some(Duration::from_mins(3));
         rules.max_replace_per_hour = 10;
         let name = |number| DropletName::parse(format!("www-{number}")).unwrap();
         facts.unhealthy_since = vec![(name(2), ago(200)), (name(4), ago(100))];
@@ -216,7 +219,7 @@ fn with_two_sick() -> Case {
 
 #[test]
 fn who_has_been_unhealthy_for_too_long_is_replaced() {
-    let plan = with_two_sick().plan(Outcome::Hold);
+    let plan = two_unhealthy().plan(Outcome::Hold);
 
     assert_eq!((deleted(&plan), created(&plan), plan.to), (vec!["www-2"], 1, 6));
     insta::assert_snapshot!(plan.deletes[0].reason, @"it has not passed its health check for 200 s");
@@ -224,45 +227,45 @@ fn who_has_been_unhealthy_for_too_long_is_replaced() {
 
 #[test]
 fn replacing_has_a_budget() {
-    let plan = with_two_sick().with(|_, facts, _| facts.replaced = 10).plan(Outcome::Hold);
+    let plan = two_unhealthy().with(|_, facts, _| facts.replaced = 10).plan(Outcome::Hold);
 
     assert!(plan.is_empty());
-    assert_eq!(names(&plan), ["max_replace_per_hour"]);
+    assert_eq!(rule_names(&plan), ["max_replace_per_hour"]);
 }
 
 #[test]
 fn nobody_is_replaced_while_others_are_coming_up() {
-    let plan = with_two_sick().with(|_, _, seen| seen.fleet.push(droplet(9, Phase::Booting))).plan(Outcome::Hold);
+    let plan = two_unhealthy().with(|_, _, seen| seen.fleet.push(droplet(9, Phase::Booting))).plan(Outcome::Hold);
 
     assert!(plan.is_empty());
-    assert_eq!(names(&plan), ["coming_up"]);
+    assert_eq!(rule_names(&plan), ["coming_up"]);
 }
 
 #[test]
 fn nobody_goes_whose_successor_may_not_be_created() {
-    let breaker = Creates { begun: 3, failed_in_a_row: 3, last_failed: Some(ago(60)) };
+    let breaker = CreateHistory { started: 3, consecutive_failures: 3, last_failure: Some(ago(60)) };
 
-    let plan = with_two_sick().with(|_, facts, _| facts.creates = breaker).plan(Outcome::Hold);
+    let plan = two_unhealthy().with(|_, facts, _| facts.creates = breaker).plan(Outcome::Hold);
 
     assert!(plan.is_empty());
-    assert_eq!(names(&plan), ["failed_boots"]);
+    assert_eq!(rule_names(&plan), ["failed_boots"]);
 }
 
 #[test]
 fn a_policy_cannot_pass_its_creates_off_as_successors() {
     // Its reason is as that of the guard.
-    let reason = with_two_sick().plan(Outcome::Hold).creates[0].reason.clone();
-    let decision = Decision { reason, ..decision(to(8)) };
+    let reason = two_unhealthy().plan(Outcome::Hold).creates[0].reason.clone();
+    let decision = Decision { reason, ..decision(scale_to(8)) };
 
-    let plan = with_two_sick().decided(&decision);
+    let plan = two_unhealthy().plan_decision(&decision);
 
-    let succeed: Vec<bool> = plan.creates.iter().map(|create| create.succeeds).collect();
+    let succeed: Vec<bool> = plan.creates.iter().map(|create| create.is_replacement).collect();
     assert_eq!((created(&plan), succeed), (3, vec![false, true]));
 }
 
 #[test]
 fn who_is_protected_is_not_replaced() {
-    let plan = with_two_sick().with(|_, _, seen| seen.fleet[2].protected = true).plan(Outcome::Hold);
+    let plan = two_unhealthy().with(|_, _, seen| seen.fleet[2].protected = true).plan(Outcome::Hold);
 
     assert!(plan.is_empty());
 }
@@ -272,9 +275,9 @@ fn a_protected_droplet_is_never_chosen() {
     let mut fleet = serving(3);
     fleet[2].protected = true;
 
-    let plan = Case::of(fleet).plan(to(0));
+    let plan = Case::new(fleet).plan(scale_to(0));
 
-    assert_eq!((deleted(&plan), names(&plan)), (vec!["www-1", "www-0"], vec!["protected"]));
+    assert_eq!((deleted(&plan), rule_names(&plan)), (vec!["www-1", "www-0"], vec!["protected"]));
 }
 
 #[test]
@@ -282,7 +285,7 @@ fn a_month_costs_no_more_than_its_cap() {
     // Fifteen days of it are left.
     let now = Timestamp(1_795_469_145_678).end_of_month().minus(Duration::from_hours(360));
     let month = |cap, spent| {
-        Case::of(serving(2)).with(move |rules, facts, observation| {
+        Case::new(serving(2)).with(move |rules, facts, observation| {
             observation.now = now;
             rules.max_monthly_cost = Some(Money::from_dollars(cap));
             facts.spent_this_month = Money::from_dollars(spent);
@@ -290,15 +293,15 @@ fn a_month_costs_no_more_than_its_cap() {
     };
 
     // A droplet costs $2.68 for the rest of the month.
-    let plan = month(20.0, 5.0).plan(to(9));
-    assert_eq!((plan.to, names(&plan)), (5, vec!["max_monthly_cost"]));
+    let plan = month(20.0, 5.0).plan(scale_to(9));
+    assert_eq!((plan.to, rule_names(&plan)), (5, vec!["max_monthly_cost"]));
     insta::assert_snapshot!(detail(&plan), @"4 fewer created: the fleet may cost $20.00 this month, has cost $5.00, and would come to $29.11 with them");
 
-    assert_eq!(month(20.0, 19.0).plan(to(9)).to, 2);
-    assert_eq!(month(200.0, 5.0).plan(to(9)).to, 9);
+    assert_eq!(month(20.0, 19.0).plan(scale_to(9)).to, 2);
+    assert_eq!(month(200.0, 5.0).plan(scale_to(9)).to, 9);
 }
 
-fn of_size(size: &str, count: u32) -> DropletRequest {
+fn request_with_size(size: &str, count: u32) -> DropletRequest {
     DropletRequest { count, size: Some(size.into()), ..DropletRequest::default() }
 }
 
@@ -308,48 +311,48 @@ fn create(create: Vec<DropletRequest>) -> Outcome {
 
 #[test]
 fn a_size_that_no_droplet_has_yet_is_held_to_the_cap_by_its_listed_price() {
-    let limits = Limits { max_hourly_cost: Some(PRICE.times(9)), ..WIDE };
-    let case = Case::of(serving(1))
+    let limits = Limits { max_hourly_cost: Some(PRICE.times(9)), ..UNLIMITED };
+    let case = Case::new(serving(1))
         .with_limits(limits)
         .with(|_, facts, _| facts.prices = vec![("big".into(), PRICE.times(4))]);
 
-    let plan = case.plan(create(vec![of_size("big", 3)]));
+    let plan = case.plan(create(vec![request_with_size("big", 3)]));
 
-    assert_eq!((created(&plan), names(&plan)), (2, vec!["max_hourly_cost"]));
-    assert_eq!(created(&case.plan(create(vec![of_size("big", 1), of_size("s", 5)]))), 5);
+    assert_eq!((created(&plan), rule_names(&plan)), (2, vec!["max_hourly_cost"]));
+    assert_eq!(created(&case.plan(create(vec![request_with_size("big", 1), request_with_size("s", 5)]))), 5);
 }
 
 #[test]
 fn a_size_without_a_price_cannot_be_held_below_a_cap() {
-    let limits = Limits { max_hourly_cost: Some(PRICE.times(100)), ..WIDE };
-    let case = Case::of(serving(1)).with_limits(limits);
+    let limits = Limits { max_hourly_cost: Some(PRICE.times(100)), ..UNLIMITED };
+    let case = Case::new(serving(1)).with_limits(limits);
 
-    let one = case.plan(create(vec![of_size("unheard-of", 2), of_size("s", 1)]));
-    let some = case.plan(create(vec![of_size("unheard-of", 2), of_size("another", 1)]));
+    let one = case.plan(create(vec![request_with_size("unheard-of", 2), request_with_size("s", 1)]));
+    let some = case.plan(create(vec![request_with_size("unheard-of", 2), request_with_size("another", 1)]));
 
-    assert_eq!((created(&one), names(&one)), (1, vec!["max_hourly_cost"]));
+    assert_eq!((created(&one), rule_names(&one)), (1, vec!["max_hourly_cost"]));
     insta::assert_snapshot!(detail(&one), @"2 fewer created: the price of unheard-of is not known yet");
     insta::assert_snapshot!(detail(&some), @"3 fewer created: the prices of 2 sizes, another among them, are not known yet");
-    assert_eq!(created(&Case::of(serving(1)).plan(create(vec![of_size("unheard-of", 2)]))), 2);
+    assert_eq!(created(&Case::new(serving(1)).plan(create(vec![request_with_size("unheard-of", 2)]))), 2);
 }
 
 #[test]
 fn an_hour_creates_so_many_and_no_more() {
-    let case = Case::of(serving(2)).with(|rules, facts, _| {
+    let case = Case::new(serving(2)).with(|rules, facts, _| {
         rules.max_create_per_hour = 10;
-        facts.creates = Creates { begun: 8, ..Creates::default() };
+        facts.creates = CreateHistory { started: 8, ..CreateHistory::default() };
     });
 
-    let plan = case.plan(to(9));
+    let plan = case.plan(scale_to(9));
 
-    assert_eq!((created(&plan), names(&plan)), (2, vec!["max_create_per_hour"]));
+    assert_eq!((created(&plan), rule_names(&plan)), (2, vec!["max_create_per_hour"]));
 }
 
 #[test]
 fn the_account_is_asked_for_no_more_than_it_has_room_for() {
-    let plan = Case::of(serving(2)).with(|_, facts, _| facts.account_room = Some(1)).plan(to(9));
+    let plan = Case::new(serving(2)).with(|_, facts, _| facts.remaining_quota = Some(1)).plan(scale_to(9));
 
-    assert_eq!((created(&plan), names(&plan)), (1, vec!["droplet_limit"]));
+    assert_eq!((created(&plan), rule_names(&plan)), (1, vec!["droplet_limit"]));
 }
 
 fn paused(direction: Direction) -> Pauses {
@@ -362,19 +365,19 @@ fn paused(direction: Direction) -> Pauses {
 
 #[test]
 fn a_pause_holds_one_direction_until_it_is_over() {
-    let out = Case::of(serving(3)).with(|_, facts, _| facts.pauses = paused(Direction::Out));
-    let in_ = Case::of(serving(3)).with(|_, facts, _| facts.pauses = paused(Direction::In));
+    let out = Case::new(serving(3)).with(|_, facts, _| facts.pauses = paused(Direction::Out));
+    let in_ = Case::new(serving(3)).with(|_, facts, _| facts.pauses = paused(Direction::In));
 
-    assert_eq!((out.plan(to(9)).to, out.plan(to(1)).to), (3, 1));
-    assert_eq!((in_.plan(to(9)).to, in_.plan(to(1)).to), (9, 3));
-    insta::assert_snapshot!(detail(&out.plan(to(9))), @"6 fewer created: scaling out is paused until 1970-01-01T02:47:40Z: launch");
-    assert_eq!(out.with(|_, _, seen| seen.now = NOW.plus(Duration::from_mins(1))).plan(to(9)).to, 9);
+    assert_eq!((out.plan(scale_to(9)).to, out.plan(scale_to(1)).to), (3, 1));
+    assert_eq!((in_.plan(scale_to(9)).to, in_.plan(scale_to(1)).to), (9, 3));
+    insta::assert_snapshot!(detail(&out.plan(scale_to(9))), @"6 fewer created: scaling out is paused until 1970-01-01T02:47:40Z: launch");
+    assert_eq!(out.with(|_, _, seen| seen.now = NOW.plus(Duration::from_mins(1))).plan(scale_to(9)).to, 9);
 }
 
 #[test]
 fn a_pause_holds_repairs_too() {
-    let case = Case::of(serving(1))
-        .with_limits(Limits { min: 3, ..WIDE })
+    let case = Case::new(serving(1))
+        .with_limits(Limits { min: 3, ..UNLIMITED })
         .with(|_, facts, _| facts.pauses = paused(Direction::Out));
 
     assert!(case.plan(Outcome::Hold).is_empty());
@@ -382,40 +385,40 @@ fn a_pause_holds_repairs_too() {
 
 #[test]
 fn nothing_is_begun_while_the_api_is_away() {
-    let case = Case::of(serving(3)).with(|_, facts, _| facts.api_unreachable = Some("timed out".into()));
+    let case = Case::new(serving(3)).with(|_, facts, _| facts.api_unreachable = Some("timed out".into()));
 
-    assert!(case.plan(to(9)).is_empty() && case.plan(to(1)).is_empty());
-    assert_eq!(names(&case.plan(to(9))), ["api"]);
+    assert!(case.plan(scale_to(9)).is_empty() && case.plan(scale_to(1)).is_empty());
+    assert_eq!(rule_names(&case.plan(scale_to(9))), ["api"]);
 }
 
 #[test]
 fn nobody_goes_while_the_balancer_is_silent() {
-    let limits = Limits { max: 5, ..WIDE };
+    let limits = Limits { max: 5, ..UNLIMITED };
     // Before its first answer nobody is known to be healthy.
     let mut fleet = serving(6);
     fleet[..3].iter_mut().for_each(|droplet| droplet.healthy = false);
-    let case = Case::of(fleet).with_limits(limits).with(|_, facts, _| facts.balancer_silent = true);
+    let case = Case::new(fleet).with_limits(limits).with(|_, facts, _| facts.balancer_unreachable = true);
 
-    let shrunk = case.plan(to(1));
+    let shrunk = case.plan(scale_to(1));
     let above_max = case.plan(Outcome::Hold);
 
     assert!(shrunk.is_empty() && above_max.is_empty());
-    assert_eq!(names(&shrunk), ["balancer"]);
+    assert_eq!(rule_names(&shrunk), ["balancer"]);
     insta::assert_snapshot!(detail(&shrunk), @"5 droplets kept: HAProxy does not answer, so who is busy and who is healthy is not known");
-    assert_eq!(case.with(|_, facts, _| facts.balancer_silent = false).plan(to(1)).to, 1);
+    assert_eq!(case.with(|_, facts, _| facts.balancer_unreachable = false).plan(scale_to(1)).to, 1);
 }
 
 #[test]
 fn a_silent_balancer_keeps_no_fleet_from_growing() {
-    let case = Case::of(serving(3)).with(|_, facts, _| facts.balancer_silent = true);
+    let case = Case::new(serving(3)).with(|_, facts, _| facts.balancer_unreachable = true);
 
-    assert_eq!(case.plan(to(5)).to, 5);
+    assert_eq!(case.plan(scale_to(5)).to, 5);
 }
 
 #[test]
 fn a_fleet_whose_policies_fail_is_brought_to_its_fallback() {
     let failing = |seconds| {
-        Case::of(serving(2)).with(move |rules, facts, _| {
+        Case::new(serving(2)).with(move |rules, facts, _| {
             rules.fallback = Some(Fallback { size: 5, after: Duration::from_mins(5) });
             facts.policies_failing_since = Some(ago(seconds));
         })
@@ -423,7 +426,7 @@ fn a_fleet_whose_policies_fail_is_brought_to_its_fallback() {
 
     assert!(failing(299).plan(Outcome::Hold).is_empty());
     let plan = failing(300).plan(Outcome::Hold);
-    assert_eq!((plan.to, names(&plan)), (5, vec!["fallback"]));
+    assert_eq!((plan.to, rule_names(&plan)), (5, vec!["fallback"]));
 }
 
 #[test]
@@ -436,14 +439,14 @@ fn the_order_of_victims_can_be_chosen() {
     fleet[3].paid_until = Some(NOW.plus(Duration::from_mins(9)));
 
     let order = |victims| {
-        let plan = Case::of(fleet.clone()).with(|rules, _, _| rules.victims = victims).plan(to(0));
+        let plan = Case::new(fleet.clone()).with(|rules, _, _| rules.termination_policy = victims).plan(scale_to(0));
         plan.deletes.iter().map(|delete| delete.droplet.as_str().replace("www-", "")).collect::<String>()
     };
 
-    assert_eq!(order(VictimOrder::PaidFirst), "2031");
-    assert_eq!(order(VictimOrder::LeastSessions), "3120");
-    assert_eq!(order(VictimOrder::Newest), "3210");
-    assert_eq!(order(VictimOrder::Oldest), "0123");
+    assert_eq!(order(TerminationPolicy::BilledFirst), "2031");
+    assert_eq!(order(TerminationPolicy::LeastSessions), "3120");
+    assert_eq!(order(TerminationPolicy::Newest), "3210");
+    assert_eq!(order(TerminationPolicy::Oldest), "0123");
 }
 
 #[test]
@@ -454,28 +457,28 @@ fn whom_the_policy_names_goes_first() {
         delete_first: vec![DropletId(0), DropletId(1)],
     });
 
-    assert_eq!(deleted(&Case::of(serving(4)).plan(outcome)), ["www-0", "www-1"]);
+    assert_eq!(deleted(&Case::new(serving(4)).plan(outcome)), ["www-0", "www-1"]);
 }
 
 #[test]
 fn who_was_to_make_room_and_stays_makes_none() {
-    let limits = Limits { max: 3, max_delete: 0, ..WIDE };
+    let limits = Limits { max: 3, max_delete: 0, ..UNLIMITED };
     let create = vec![DropletRequest { count: 1, ..DropletRequest::default() }];
 
     let plan =
-        Case::of(serving(3)).with_limits(limits).plan(Outcome::Change(Change { create, delete: vec![DropletId(1)] }));
+        Case::new(serving(3)).with_limits(limits).plan(Outcome::Change(Change { create, delete: vec![DropletId(1)] }));
 
     assert!(plan.is_empty());
-    assert_eq!(names(&plan), ["max_delete", "max"]);
+    assert_eq!(rule_names(&plan), ["max_delete", "max"]);
 }
 
 #[test]
 fn who_was_to_be_succeeded_stays_when_nobody_may_come() {
     let create = vec![DropletRequest { count: 2, ..DropletRequest::default() }];
-    let case = Case::of(serving(3)).with(|rules, facts, _| {
-        rules.stabilisation = Duration::from_mins(1);
-        facts.wanted = vec![(ago(10), 3)];
-        facts.account_room = Some(0);
+    let case = Case::new(serving(3)).with(|rules, facts, _| {
+        rules.stabilization_window = Duration::from_mins(1);
+        facts.recommendations = vec![(ago(10), 3)];
+        facts.remaining_quota = Some(0);
     });
 
     let plan = case.plan(Outcome::Change(Change { create, delete: vec![DropletId(1), DropletId(2)] }));
@@ -485,13 +488,13 @@ fn who_was_to_be_succeeded_stays_when_nobody_may_come() {
 
 #[test]
 fn who_stays_since_no_successor_may_come_is_paid_for() {
-    let limits = Limits { max_hourly_cost: Some(PRICE.times(6)), ..WIDE };
-    let case = with_two_sick().with_limits(limits).with(|rules, facts, _| {
+    let limits = Limits { max_hourly_cost: Some(PRICE.times(6)), ..UNLIMITED };
+    let case = two_unhealthy().with_limits(limits).with(|rules, facts, _| {
         rules.max_create_per_hour = 3;
-        facts.creates = Creates { begun: 2, ..Creates::default() };
+        facts.creates = CreateHistory { started: 2, ..CreateHistory::default() };
     });
 
-    let plan = case.plan(to(7));
+    let plan = case.plan(scale_to(7));
 
     assert!(plan.is_empty(), "{plan:?}");
 }
@@ -503,8 +506,8 @@ fn a_small_fleet_that_is_sick_as_a_whole_is_not_replaced() {
         for droplet in &mut fleet[..sick] {
             droplet.healthy = false;
         }
-        let case = Case::of(fleet).with(|rules, facts, seen| {
-            rules.replace_after = Some(Duration::from_mins(3));
+        let case = Case::new(fleet).with(|rules, facts, seen| {
+            rules.repair_grace_period = Some(Duration::from_mins(3));
             rules.max_replace_per_hour = 10;
             facts.unhealthy_since = seen.fleet.iter().map(|droplet| (droplet.name.clone(), ago(999))).collect();
         });
@@ -512,7 +515,7 @@ fn a_small_fleet_that_is_sick_as_a_whole_is_not_replaced() {
         let plan = case.plan(Outcome::Hold);
 
         assert!(plan.is_empty(), "{plan:?}");
-        assert_eq!(names(&plan), ["unhealthy"]);
+        assert_eq!(rule_names(&plan), ["unhealthy"]);
     }
 }
 
@@ -521,8 +524,8 @@ fn a_fleet_of_one_gets_a_second_one_before_the_sick_one_goes() {
     let sick = |healthy_too: bool| {
         let mut fleet = serving(if healthy_too { 2 } else { 1 });
         fleet[0].healthy = false;
-        Case::of(fleet).with(|rules, facts, seen| {
-            rules.replace_after = Some(Duration::from_mins(3));
+        Case::new(fleet).with(|rules, facts, seen| {
+            rules.repair_grace_period = Some(Duration::from_mins(3));
             rules.max_replace_per_hour = 10;
             facts.unhealthy_since = vec![(seen.fleet[0].name.clone(), ago(999))];
         })
@@ -540,7 +543,7 @@ fn a_fleet_is_not_shrunk_below_what_was_decided_when_creates_are_cut() {
     let create = vec![DropletRequest { count: 3, ..DropletRequest::default() }];
     let delete = (0..3).map(DropletId).collect();
 
-    let plan = Case::of(serving(10))
+    let plan = Case::new(serving(10))
         .with(|_, facts, _| facts.pauses = paused(Direction::Out))
         .plan(Outcome::Change(Change { create, delete }));
 

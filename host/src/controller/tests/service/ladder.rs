@@ -3,46 +3,57 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::super::world::World;
-use super::{beside, falling_back_on, loader, remembering, serving, until, wanting, with_policy, within};
-use crate::model::Rung;
+use super::super::world::Harness;
+use super::{
+    loader, loader_with_components, policy_scaling_to, run_with_service, serving_count, spec_with_limits, wait_until,
+    with_fallback, with_policy,
+};
+use crate::model::AnswerSource;
 use crate::plugin::Reference;
 
-fn rungs(running: &super::Running) -> Vec<Rung> {
-    running.records().iter().map(|record| record.answers[0].rung).collect()
+fn answer_sources(running: &super::RunningService) -> Vec<AnswerSource> {
+    running.records().iter().map(|record| record.evaluations[0].answered_by).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_traps_holds_the_fleet_and_recovers_by_itself() {
-    let world = World::new();
-    let policy = wanting(2, 3..6, 0);
+    let world = Harness::new();
+    let policy = policy_scaling_to(2, 3..6, 0);
 
-    let running = beside(&world, with_policy(within(1, 5), policy.reference(), "{}"), loader(), async |running| {
-        running.ticks_pass(8).await;
-    })
+    let running = run_with_service(
+        &world,
+        with_policy(spec_with_limits(1, 5), policy.reference(), "{}"),
+        loader(),
+        async |running| {
+            running.wait_for_ticks(8).await;
+        },
+    )
     .await;
 
-    let (own, hold) = (Rung::Own, Rung::Hold);
-    assert_eq!(rungs(&running)[..8], [own, own, own, hold, hold, hold, own, own]);
-    assert!(running.records()[3].answers[0].failure.as_ref().is_some_and(|why| why.contains("trap")), "it says why");
+    let (own, hold) = (AnswerSource::Primary, AnswerSource::Hold);
+    assert_eq!(answer_sources(&running)[..8], [own, own, own, hold, hold, hold, own, own]);
+    assert!(
+        running.records()[3].evaluations[0].failure.as_ref().is_some_and(|why| why.contains("trap")),
+        "it says why"
+    );
     let status = running.telemetry.status();
     assert_eq!((status.policies[0].failures, status.policies[0].failing_since), (3, None));
     assert!(
         running.telemetry.metrics().contains(r#"doproxy_policy_failures_total{policy="web",answered_by="hold"} 3"#)
     );
-    assert_eq!(serving(&world).await, 2);
+    assert_eq!(serving_count(&world).await, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_fleet_whose_policy_goes_on_failing_is_kept_at_its_fallback() {
-    let world = World::with_fleet(1).await;
-    let policy = wanting(1, 2..1_000, 0);
-    let wish = falling_back_on(with_policy(within(1, 5), policy.reference(), "{}"), 3, Duration::from_mins(2));
+    let world = Harness::with_fleet(1).await;
+    let policy = policy_scaling_to(1, 2..1_000, 0);
+    let wish = with_fallback(with_policy(spec_with_limits(1, 5), policy.reference(), "{}"), 3, Duration::from_mins(2));
 
-    let running = beside(&world, wish, loader(), async |running| {
-        running.ticks_pass(6).await;
+    let running = run_with_service(&world, wish, loader(), async |running| {
+        running.wait_for_ticks(6).await;
         assert_eq!(world.droplets().await.len(), 1);
-        until(async || serving(&world).await == 3).await;
+        wait_until(async || serving_count(&world).await == 3).await;
     })
     .await;
 
@@ -51,65 +62,71 @@ async fn a_fleet_whose_policy_goes_on_failing_is_kept_at_its_fallback() {
 
 #[tokio::test(start_paused = true)]
 async fn a_new_component_that_fails_later_is_answered_for_by_the_one_before() {
-    let world = World::with_fleet(1).await;
-    let (good, bad) = (wanting(2, 0..0, 0), wanting(4, 4..1_000, 0));
+    let world = Harness::with_fleet(1).await;
+    let (good, bad) = (policy_scaling_to(2, 0..0, 0), policy_scaling_to(4, 4..1_000, 0));
 
-    let running = beside(&world, with_policy(within(1, 5), good.reference(), "{}"), loader(), async |running| {
-        running.ticks_pass(2).await;
-        running.reload(Ok(with_policy(within(1, 5), bad.reference(), "{}")));
-        running.ticks_pass(5).await;
-    })
+    let running = run_with_service(
+        &world,
+        with_policy(spec_with_limits(1, 5), good.reference(), "{}"),
+        loader(),
+        async |running| {
+            running.wait_for_ticks(2).await;
+            running.reload(Ok(with_policy(spec_with_limits(1, 5), bad.reference(), "{}")));
+            running.wait_for_ticks(5).await;
+        },
+    )
     .await;
 
     let last = running.last();
-    assert_eq!(last.answers[0].rung, Rung::LastGood);
-    assert_eq!(last.answers[0].decision.outcome.size(0), 2);
-    assert!(last.answers[0].failure.is_some());
+    assert_eq!(last.evaluations[0].answered_by, AnswerSource::LastGood);
+    assert_eq!(last.evaluations[0].decision.outcome.size(0), 2);
+    assert!(last.evaluations[0].failure.is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_cannot_be_loaded_keeps_no_service_from_starting() {
-    let world = World::new();
+    let world = Harness::new();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
-    let policy = wanting(3, 0..0, 0);
-    let wish = with_policy(within(1, 5), Reference::File(file.clone()), "{}");
+    let policy = policy_scaling_to(3, 0..0, 0);
+    let wish = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
 
-    let running = beside(&world, wish, loader(), async |running| {
-        running.ticks_pass(2).await;
-        let answer = running.last().answers[0].clone();
-        assert_eq!((answer.rung, answer.digest.as_str()), (Rung::Hold, ""));
+    let running = run_with_service(&world, wish, loader(), async |running| {
+        running.wait_for_ticks(2).await;
+        let answer = running.last().evaluations[0].clone();
+        assert_eq!((answer.answered_by, answer.digest.as_str()), (AnswerSource::Hold, ""));
         assert!(answer.failure.is_some_and(|why| why.contains("could not be loaded")));
-        until(async || serving(&world).await == 1).await;
+        wait_until(async || serving_count(&world).await == 1).await;
         let Reference::File(from) = policy.reference() else { unreachable!("it is planted in a file") };
         std::fs::copy(from, &file).unwrap();
-        until(async || serving(&world).await == 3).await;
+        wait_until(async || serving_count(&world).await == 3).await;
     })
     .await;
 
-    assert_eq!(running.last().answers[0].rung, Rung::Own);
+    assert_eq!(running.last().evaluations[0].answered_by, AnswerSource::Primary);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_component_that_is_gone_at_the_start_is_answered_for_by_its_bytes_of_before() {
-    let world = World::with_fleet(1).await;
-    let policy = wanting(2, 0..0, 0);
+    let world = Harness::with_fleet(1).await;
+    let policy = policy_scaling_to(2, 0..0, 0);
     let Reference::File(planted) = policy.reference() else { unreachable!("it is planted in a file") };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
     let bytes = std::fs::read(planted).unwrap();
     std::fs::write(&file, &bytes).unwrap();
-    let wish = with_policy(within(1, 5), Reference::File(file.clone()), "{}");
-    let before = beside(&world, wish.clone(), loader(), async |running| running.ticks_pass(2).await).await;
-    let digest = before.last().answers[0].digest.clone();
+    let wish = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
+    let before =
+        run_with_service(&world, wish.clone(), loader(), async |running| running.wait_for_ticks(2).await).await;
+    let digest = before.last().evaluations[0].digest.clone();
     std::fs::remove_file(&file).unwrap();
 
     let wanted = digest.clone();
-    let components = remembering(Arc::new(move |asked| (asked == wanted).then(|| bytes.clone())));
-    let running = beside(&world, wish, components, async |running| running.ticks_pass(2).await).await;
+    let components = loader_with_components(Arc::new(move |asked| (asked == wanted).then(|| bytes.clone())));
+    let running = run_with_service(&world, wish, components, async |running| running.wait_for_ticks(2).await).await;
 
-    let answer = running.last().answers[0].clone();
-    assert_eq!((answer.rung, answer.digest), (Rung::LastGood, digest));
+    let answer = running.last().evaluations[0].clone();
+    assert_eq!((answer.answered_by, answer.digest), (AnswerSource::LastGood, digest));
     assert_eq!(answer.decision.outcome.size(0), 2);
     assert!(running.last().observation.tick > before.last().observation.tick, "ticks are counted on");
 }

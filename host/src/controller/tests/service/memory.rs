@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use super::super::world::World;
-use super::{beside, loader, wanting, with_policy, within};
+use super::super::world::Harness;
+use super::{loader, policy_scaling_to, run_with_service, spec_with_limits, with_policy};
 
 /// What a service may take at most, in KiB.
 const MOST: u64 = 100 * 1024;
@@ -32,15 +32,20 @@ fn ten_thousand_ticks_do_not_grow() {
 #[tokio::test(start_paused = true)]
 #[ignore = "the test above runs it in a process of its own"]
 async fn in_a_process_of_its_own() {
-    let world = World::with_fleet(10).await;
-    let policy = wanting(10, 0..0, 0);
+    let world = Harness::with_fleet(10).await;
+    let policy = policy_scaling_to(10, 0..0, 0);
 
-    beside(&world, with_policy(within(1, 20), policy.reference(), "{}"), loader(), async |running| {
-        for ticks in [2_000, 10_000] {
-            running.until_tick(ticks).await;
-            println!("KiB after {ticks} ticks: {}", resident());
-        }
-    })
+    run_with_service(
+        &world,
+        with_policy(spec_with_limits(1, 20), policy.reference(), "{}"),
+        loader(),
+        async |running| {
+            for ticks in [2_000, 10_000] {
+                running.wait_for_tick(ticks).await;
+                println!("KiB after {ticks} ticks: {}", resident());
+            }
+        },
+    )
     .await;
 }
 

@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use super::guests::{GuestText, Planted};
-use super::world::{SimulatedController, World};
-use crate::controller::Bounds;
+use super::guests::{GuestFile, GuestText};
+use super::world::{Harness, SimulatedController};
+use crate::controller::ScalingRules;
 use crate::controller::service::{
-    Components, Configuration, Hooks, Loader, Parts, PolicyWish, Remote, Reread, Service, Turns, Wish,
+    ComponentLookup, ConfigSource, FleetLock, Hooks, PolicyLoader, PolicySpec, ReloadedConfig, Service, ServiceBuilder,
+    ServiceHandle, ServiceSpec,
 };
-use crate::history::History;
+use crate::history::TimeSeriesStore;
 use crate::inventory::sqlite::SqliteInventory;
 use crate::metrics::{Collector, Options};
 use crate::model::{Fallback, GuardRules, Limits, Mode, Phase, TickRecord};
@@ -28,23 +29,27 @@ use crate::telemetry::Telemetry;
 pub(super) const INTERVAL: Duration = Duration::from_secs(15);
 
 /// A wish without policies, and with rules that hold nothing.
-pub(super) fn within(min: u32, max: u32) -> Wish {
+pub(super) fn spec_with_limits(min: u32, max: u32) -> ServiceSpec {
     let limits = Limits { min, max, max_hourly_cost: None, max_create: 10, max_delete: 10 };
-    Wish { policies: vec![], bounds: Bounds { limits, rules: GuardRules::wide_open() }, interval: INTERVAL }
+    ServiceSpec {
+        policies: vec![],
+        scaling: ScalingRules { limits, rules: GuardRules::unrestricted() },
+        interval: INTERVAL,
+    }
 }
 
-pub(super) fn with_policy(wish: Wish, plugin: Reference, config: &str) -> Wish {
-    let policy = PolicyWish { name: "web".to_owned(), plugin, config: config.to_owned(), mode: Mode::Active };
-    Wish { policies: vec![policy], ..wish }
+pub(super) fn with_policy(wish: ServiceSpec, plugin: Reference, config: &str) -> ServiceSpec {
+    let policy = PolicySpec { name: "web".to_owned(), plugin, config: config.to_owned(), mode: Mode::Active };
+    ServiceSpec { policies: vec![policy], ..wish }
 }
 
-pub(super) fn falling_back_on(wish: Wish, size: u32, after: Duration) -> Wish {
-    let rules = GuardRules { fallback: Some(Fallback { size, after }), ..wish.bounds.rules };
-    Wish { bounds: Bounds { rules, ..wish.bounds }, ..wish }
+pub(super) fn with_fallback(wish: ServiceSpec, size: u32, after: Duration) -> ServiceSpec {
+    let rules = GuardRules { fallback: Some(Fallback { size, after }), ..wish.scaling.rules };
+    ServiceSpec { scaling: ScalingRules { rules, ..wish.scaling }, ..wish }
 }
 
 /// A policy that wants a fleet of `size`, traps in the ticks `traps`, and wants to be asked again after `next_check_ms`.
-pub(super) fn wanting(size: u8, traps: std::ops::Range<u64>, next_check_ms: u16) -> Planted {
+pub(super) fn policy_scaling_to(size: u8, traps: std::ops::Range<u64>, next_check_ms: u16) -> GuestFile {
     // The decision begins at 264: its outcome's kind, and the count of `scale-to`; `next-check-ms` is at 368.
     let check = next_check_ms.to_le_bytes();
     let check = if next_check_ms == 0 {
@@ -59,48 +64,48 @@ pub(super) fn wanting(size: u8, traps: std::ops::Range<u64>, next_check_ms: u16)
         traps.start, traps.end
     );
     // A module's data comes after its memory.
-    GuestText::deciding(&decide).with(&data).plant()
+    GuestText::with_decide(&decide).extra(&data).write()
 }
 
 /// A service that runs beside a test.
-pub(super) struct Running {
+pub(super) struct RunningService {
     pub(super) telemetry: Telemetry,
     records: Arc<Mutex<Vec<TickRecord>>>,
     ticks: Arc<Mutex<usize>>,
-    pub(super) wish: Configured,
+    pub(super) spec: SharedSpec,
     /// The sources of series in the configuration.
     pub(super) sources: Arc<Mutex<Options>>,
     /// Those that were in effect at each reload.
     in_effect: Arc<Mutex<Vec<Options>>>,
-    remote: SimulatedRemote,
+    handle: SimulatedHandle,
 }
 
-type Configured = Arc<Mutex<Result<Wish, String>>>;
-type SimulatedRemote = Remote<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
+type SharedSpec = Arc<Mutex<Result<ServiceSpec, String>>>;
+type SimulatedHandle = ServiceHandle<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
 
 /// What happens around a service that a test does not ask for itself.
-pub(super) struct Surroundings {
+pub(super) struct ServiceOptions {
     /// The file of the configuration.
     pub(super) file: PathBuf,
-    pub(super) turns: Turns,
+    pub(super) fleet_lock: FleetLock,
     /// Right after the configuration was read.
-    pub(super) after_read: Box<dyn FnMut(&Configured) + Send>,
+    pub(super) on_config_read: Box<dyn FnMut(&SharedSpec) + Send>,
     /// Within each tick.
-    pub(super) in_tick: Box<dyn FnMut(&SimulatedRemote) + Send>,
+    pub(super) on_tick: Box<dyn FnMut(&SimulatedHandle) + Send>,
 }
 
-impl Default for Surroundings {
+impl Default for ServiceOptions {
     fn default() -> Self {
         Self {
             file: "/there/is/no/such/file".into(),
-            turns: Turns::alone(),
-            after_read: Box::new(|_| ()),
-            in_tick: Box::new(|_| ()),
+            fleet_lock: FleetLock::unshared(),
+            on_config_read: Box::new(|_| ()),
+            on_tick: Box::new(|_| ()),
         }
     }
 }
 
-impl Running {
+impl RunningService {
     pub(super) fn records(&self) -> Vec<TickRecord> {
         self.records.lock().unwrap().clone()
     }
@@ -114,37 +119,38 @@ impl Running {
     }
 
     /// Waits for the tick of that number, seldom looking.
-    pub(super) async fn until_tick(&self, count: usize) {
+    pub(super) async fn wait_for_tick(&self, count: usize) {
         while self.ticks() < count {
             tokio::time::sleep(INTERVAL).await;
         }
     }
 
     /// Waits for so many more ticks.
-    pub(super) async fn ticks_pass(&self, count: usize) {
+    pub(super) async fn wait_for_ticks(&self, count: usize) {
         let wanted = self.ticks() + count;
-        until(async || self.ticks() >= wanted).await;
+        wait_until(async || self.ticks() >= wanted).await;
     }
 
     /// How long a tick waits for sources, at each reload: it tells apart what was in effect then.
-    pub(super) fn patience_in_effect(&self) -> Vec<Duration> {
-        self.in_effect.lock().unwrap().iter().map(|options| options.patience).collect()
+    pub(super) fn effective_patience(&self) -> Vec<Duration> {
+        self.in_effect.lock().unwrap().iter().map(|options| options.poll_wait).collect()
     }
 
     /// Waits until the last reload was taken (`true`) or refused.
-    pub(super) async fn until_reloaded(&self, taken: bool) {
-        until(async || self.telemetry.status().reload.is_some_and(|reload| reload.refused.is_none() == taken)).await;
+    pub(super) async fn wait_for_reload(&self, taken: bool) {
+        wait_until(async || self.telemetry.status().reload.is_some_and(|reload| reload.refused.is_none() == taken))
+            .await;
     }
 
     /// Another configuration, and the signal to read it.
-    pub(super) fn reload(&self, wish: Result<Wish, String>) {
-        *self.wish.lock().unwrap() = wish;
-        self.remote.reload();
+    pub(super) fn reload(&self, wish: Result<ServiceSpec, String>) {
+        *self.spec.lock().unwrap() = wish;
+        self.handle.reload();
     }
 }
 
 /// Waits, in virtual time, until something is so.
-pub(super) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+pub(super) async fn wait_until(mut is_so: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(Duration::from_hours(6), async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -153,30 +159,35 @@ pub(super) async fn until(mut is_so: impl AsyncFnMut() -> bool) {
     waited.await.expect("waited in vain");
 }
 
-pub(super) async fn serving(world: &World) -> usize {
+pub(super) async fn serving_count(world: &Harness) -> usize {
     world.droplets().await.iter().filter(|droplet| droplet.phase == Phase::Serving).count()
 }
 
 /// Runs a service over a world, and `test` beside it. The service has to end when it is stopped.
-pub(super) async fn beside(world: &World, wish: Wish, loader: Loader, test: impl AsyncFnOnce(&Running)) -> Running {
-    beside_in(Surroundings::default(), world, wish, loader, test).await
+pub(super) async fn run_with_service(
+    world: &Harness,
+    wish: ServiceSpec,
+    loader: PolicyLoader,
+    test: impl AsyncFnOnce(&RunningService),
+) -> RunningService {
+    run_with_options(ServiceOptions::default(), world, wish, loader, test).await
 }
 
 /// As [`beside`], where more happens than the test asks for.
-pub(super) async fn beside_in(
-    surroundings: Surroundings,
-    world: &World,
-    wish: Wish,
-    loader: Loader,
-    test: impl AsyncFnOnce(&Running),
-) -> Running {
-    let Surroundings { file, turns, mut after_read, mut in_tick } = surroundings;
+pub(super) async fn run_with_options(
+    surroundings: ServiceOptions,
+    world: &Harness,
+    wish: ServiceSpec,
+    loader: PolicyLoader,
+    test: impl AsyncFnOnce(&RunningService),
+) -> RunningService {
+    let ServiceOptions { file, fleet_lock: turns, on_config_read: mut after_read, on_tick: mut in_tick } = surroundings;
     let records: Arc<Mutex<Vec<TickRecord>>> = Arc::default();
     let telemetry = Telemetry::default();
     let configured = Arc::new(Mutex::new(Ok(wish.clone())));
     let ticks: Arc<Mutex<usize>> = Arc::default();
     let (kept, counted, read) = (Arc::clone(&records), Arc::clone(&ticks), Arc::clone(&configured));
-    let history = Arc::new(History::in_memory());
+    let history = Arc::new(TimeSeriesStore::in_memory());
     let sources = Arc::new(Mutex::new(Options::new(INTERVAL)));
     let in_effect: Arc<Mutex<Vec<Options>>> = Arc::default();
     let collector = Collector::new(Options::new(INTERVAL), Arc::clone(&history), None);
@@ -188,17 +199,17 @@ pub(super) async fn beside_in(
         let collector = differs.then(|| Collector::new(wanted, Arc::clone(&history), None));
         let wish = read.lock().unwrap().clone();
         after_read(&read);
-        wish.map(|wish| Reread { wish, collector, needs_restart: vec![] })
+        wish.map(|wish| ReloadedConfig { spec: wish, collector, needs_restart: vec![] })
     };
-    let remote: Arc<OnceLock<SimulatedRemote>> = Arc::default();
+    let remote: Arc<OnceLock<SimulatedHandle>> = Arc::default();
     let remote_in_tick = Arc::clone(&remote);
-    let parts = Parts {
+    let parts = ServiceBuilder {
         controller: Arc::new(world.controller()),
         loader,
         collector,
-        wish,
-        configuration: Some(Configuration { file, read: Box::new(read) }),
-        turns,
+        spec: wish,
+        config_source: Some(ConfigSource { file, read: Box::new(read) }),
+        fleet_lock: turns,
         telemetry: telemetry.clone(),
         hooks: Hooks {
             on_tick: Box::new(move |record| {
@@ -213,22 +224,22 @@ pub(super) async fn beside_in(
             ..Hooks::default()
         },
     };
-    let service: Service<_, _, _> = started(parts).await;
-    let _ = remote.set(service.remote());
-    let remote = service.remote();
-    let running = Running { telemetry, records, ticks, wish: configured, sources, in_effect, remote };
+    let service: Service<_, _, _> = start_service(parts).await;
+    let _ = remote.set(service.handle());
+    let remote = service.handle();
+    let running = RunningService { telemetry, records, ticks, spec: configured, sources, in_effect, handle: remote };
     let tested = async {
         test(&running).await;
-        running.remote.stop();
+        running.handle.stop();
     };
     let (ended, ()) = tokio::join!(service.run(), tested);
     ended.unwrap();
     running
 }
 
-type SimulatedParts = Parts<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
+type SimulatedBuilder = ServiceBuilder<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
 
-async fn started(parts: SimulatedParts) -> Service<SimulatedCloud, SimulatedBalancer, SqliteInventory> {
+async fn start_service(parts: SimulatedBuilder) -> Service<SimulatedCloud, SimulatedBalancer, SqliteInventory> {
     Service::start(parts).await.unwrap()
 }
 
@@ -236,19 +247,19 @@ async fn started(parts: SimulatedParts) -> Service<SimulatedCloud, SimulatedBala
 pub(super) fn host() -> PluginHost {
     static HOST: std::sync::OnceLock<PluginHost> = std::sync::OnceLock::new();
     // What a busy machine does to a test is not what is tested.
-    let limits = plugin::Limits { deadline: Duration::from_mins(10), ..plugin::Limits::default() };
+    let limits = plugin::Limits { call_timeout: Duration::from_mins(10), ..plugin::Limits::default() };
     HOST.get_or_init(|| PluginHost::new(PluginSettings { limits, ..PluginSettings::default() }).unwrap()).clone()
 }
 
-pub(super) fn loader() -> Loader {
-    Loader::new(host())
+pub(super) fn loader() -> PolicyLoader {
+    PolicyLoader::new(host())
 }
 
-pub(super) fn remembering(components: Components) -> Loader {
+pub(super) fn loader_with_components(components: ComponentLookup) -> PolicyLoader {
     loader().with_components(components)
 }
 
 /// What a test asks of the fleet by hand meanwhile.
-pub(super) fn by_hand(world: &World) -> SimulatedController {
+pub(super) fn manual_controller(world: &Harness) -> SimulatedController {
     world.controller()
 }

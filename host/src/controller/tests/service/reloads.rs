@@ -2,22 +2,25 @@
 
 use std::time::Duration;
 
-use super::super::world::World;
-use super::{Surroundings, beside, beside_in, loader, serving, until, wanting, with_policy, within};
-use crate::controller::service::{Loader, Wish};
+use super::super::world::Harness;
+use super::{
+    ServiceOptions, loader, policy_scaling_to, run_with_options, run_with_service, serving_count, spec_with_limits,
+    wait_until, with_policy,
+};
+use crate::controller::service::{PolicyLoader, ServiceSpec};
 use crate::metrics::Options;
-use crate::model::{Rung, Trigger};
+use crate::model::{AnswerSource, Trigger};
 use crate::plugin::Reference;
 
 #[tokio::test(start_paused = true)]
 async fn bounds_and_interval_hold_from_the_reload_on() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
 
-    let running = beside(&world, within(1, 5), Loader::without_plugins(), async |running| {
-        running.ticks_pass(1).await;
-        running.reload(Ok(Wish { interval: Duration::from_secs(40), ..within(3, 5) }));
-        until(async || serving(&world).await == 3).await;
-        running.ticks_pass(3).await;
+    let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
+        running.wait_for_ticks(1).await;
+        running.reload(Ok(ServiceSpec { interval: Duration::from_secs(40), ..spec_with_limits(3, 5) }));
+        wait_until(async || serving_count(&world).await == 3).await;
+        running.wait_for_ticks(3).await;
     })
     .await;
 
@@ -30,11 +33,11 @@ async fn bounds_and_interval_hold_from_the_reload_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_configuration_that_is_wrong_changes_nothing_and_says_why() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
 
-    let running = beside(&world, within(1, 5), Loader::without_plugins(), async |running| {
+    let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
         running.reload(Err("doproxy.yml:3:1: unknown key".to_owned()));
-        running.ticks_pass(2).await;
+        running.wait_for_ticks(2).await;
     })
     .await;
 
@@ -45,14 +48,19 @@ async fn a_configuration_that_is_wrong_changes_nothing_and_says_why() {
 
 #[tokio::test(start_paused = true)]
 async fn a_component_that_does_not_answer_now_never_takes_over() {
-    let world = World::with_fleet(1).await;
-    let (good, bad) = (wanting(2, 0..0, 0), wanting(4, 0..1_000, 0));
+    let world = Harness::with_fleet(1).await;
+    let (good, bad) = (policy_scaling_to(2, 0..0, 0), policy_scaling_to(4, 0..1_000, 0));
 
-    let running = beside(&world, with_policy(within(1, 5), good.reference(), "{}"), loader(), async |running| {
-        running.ticks_pass(2).await;
-        running.reload(Ok(with_policy(within(3, 5), bad.reference(), "{}")));
-        running.ticks_pass(3).await;
-    })
+    let running = run_with_service(
+        &world,
+        with_policy(spec_with_limits(1, 5), good.reference(), "{}"),
+        loader(),
+        async |running| {
+            running.wait_for_ticks(2).await;
+            running.reload(Ok(with_policy(spec_with_limits(3, 5), bad.reference(), "{}")));
+            running.wait_for_ticks(3).await;
+        },
+    )
     .await;
 
     let refused = running.telemetry.status().reload.unwrap().refused.unwrap();
@@ -60,30 +68,34 @@ async fn a_component_that_does_not_answer_now_never_takes_over() {
     let last = running.last();
     // All of it is taken, or nothing.
     assert_eq!(
-        (last.answers[0].rung, last.answers[0].failure.as_ref(), last.observation.limits.min),
-        (Rung::Own, None, 1)
+        (last.evaluations[0].answered_by, last.evaluations[0].failure.as_ref(), last.observation.limits.min),
+        (AnswerSource::Primary, None, 1)
     );
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_component_that_is_written_anew_takes_over_without_a_signal() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
-    let (one, other) = (wanting(1, 0..0, 0), wanting(3, 0..0, 0));
+    let (one, other) = (policy_scaling_to(1, 0..0, 0), policy_scaling_to(3, 0..0, 0));
     std::fs::write(&file, bytes(&one.reference())).unwrap();
 
-    let running =
-        beside(&world, with_policy(within(1, 5), Reference::File(file.clone()), "{}"), loader(), async |running| {
-            running.ticks_pass(2).await;
+    let running = run_with_service(
+        &world,
+        with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}"),
+        loader(),
+        async |running| {
+            running.wait_for_ticks(2).await;
             std::fs::write(&file, b"no component at all").unwrap();
-            running.ticks_pass(2).await;
-            assert_eq!(running.last().answers[0].failure, None);
+            running.wait_for_ticks(2).await;
+            assert_eq!(running.last().evaluations[0].failure, None);
             assert!(running.telemetry.status().reload.is_some_and(|reload| reload.refused.is_some()));
             std::fs::write(&file, bytes(&other.reference())).unwrap();
-            until(async || serving(&world).await == 3).await;
-        })
-        .await;
+            wait_until(async || serving_count(&world).await == 3).await;
+        },
+    )
+    .await;
 
     assert!(running.telemetry.status().reload.is_some_and(|reload| reload.refused.is_none()));
 }
@@ -95,91 +107,91 @@ fn bytes(policy: &Reference) -> Vec<u8> {
 
 #[tokio::test(start_paused = true)]
 async fn new_sources_are_taken_by_the_reload_after_one_that_was_refused() {
-    let world = World::with_fleet(1).await;
-    let missing = with_policy(within(1, 5), "file:/there/is/no/such/policy.wasm".parse().unwrap(), "{}");
-    let (before, after) = (Options::new(super::INTERVAL).patience, Duration::from_secs(1));
+    let world = Harness::with_fleet(1).await;
+    let missing = with_policy(spec_with_limits(1, 5), "file:/there/is/no/such/policy.wasm".parse().unwrap(), "{}");
+    let (before, after) = (Options::new(super::INTERVAL).poll_wait, Duration::from_secs(1));
 
-    let running = beside(&world, within(1, 5), Loader::without_plugins(), async |running| {
-        running.sources.lock().unwrap().patience = after;
+    let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
+        running.sources.lock().unwrap().poll_wait = after;
         running.reload(Ok(missing));
-        running.until_reloaded(false).await;
-        running.reload(Ok(within(1, 5)));
-        running.until_reloaded(true).await;
+        running.wait_for_reload(false).await;
+        running.reload(Ok(spec_with_limits(1, 5)));
+        running.wait_for_reload(true).await;
         running.reload(Err("the end".to_owned()));
-        running.until_reloaded(false).await;
+        running.wait_for_reload(false).await;
     })
     .await;
 
-    assert_eq!(running.patience_in_effect(), [before, before, after]);
+    assert_eq!(running.effective_patience(), [before, before, after]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_configuration_that_is_saved_while_another_is_loaded_is_read_next() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("doproxy.yml");
     std::fs::write(&file, "min: 1").unwrap();
     let saved = file.clone();
     let mut times = 0;
-    let after_read = move |wish: &super::Configured| {
+    let after_read = move |wish: &super::SharedSpec| {
         times += 1;
         if times == 1 {
-            *wish.lock().unwrap() = Ok(within(3, 5));
+            *wish.lock().unwrap() = Ok(spec_with_limits(3, 5));
             std::fs::write(&saved, "min: 3 droplets").unwrap();
         }
     };
-    let surroundings = Surroundings { file, after_read: Box::new(after_read), ..Surroundings::default() };
+    let surroundings = ServiceOptions { file, on_config_read: Box::new(after_read), ..ServiceOptions::default() };
 
-    beside_in(surroundings, &world, within(1, 5), Loader::without_plugins(), async |running| {
-        running.reload(Ok(within(2, 5)));
-        until(async || serving(&world).await == 3).await;
+    run_with_options(surroundings, &world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
+        running.reload(Ok(spec_with_limits(2, 5)));
+        wait_until(async || serving_count(&world).await == 3).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_component_of_a_configuration_that_was_refused_is_watched() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
-    let policy = wanting(3, 0..0, 0);
-    let wish = with_policy(within(1, 5), Reference::File(file.clone()), "{}");
+    let policy = policy_scaling_to(3, 0..0, 0);
+    let wish = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
 
-    beside(&world, within(1, 5), loader(), async |running| {
-        running.ticks_pass(1).await;
+    run_with_service(&world, spec_with_limits(1, 5), loader(), async |running| {
+        running.wait_for_ticks(1).await;
         running.reload(Ok(wish));
-        running.until_reloaded(false).await;
-        running.ticks_pass(2).await;
+        running.wait_for_reload(false).await;
+        running.wait_for_ticks(2).await;
         std::fs::write(&file, bytes(&policy.reference())).unwrap();
-        until(async || serving(&world).await == 3).await;
+        wait_until(async || serving_count(&world).await == 3).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_is_missing_is_tried_again_after_a_reload_that_was_refused_meanwhile() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
-    let policy = wanting(3, 0..0, 0);
-    let wish = with_policy(within(1, 5), Reference::File(file.clone()), "{}");
+    let policy = policy_scaling_to(3, 0..0, 0);
+    let wish = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
     let mut ticks = 0;
     // In the first tick it is being tried again.
-    let in_tick = move |remote: &super::SimulatedRemote| {
+    let in_tick = move |remote: &super::SimulatedHandle| {
         ticks += 1;
         if ticks == 1 {
             remote.reload();
         }
     };
-    let surroundings = Surroundings { in_tick: Box::new(in_tick), ..Surroundings::default() };
+    let surroundings = ServiceOptions { on_tick: Box::new(in_tick), ..ServiceOptions::default() };
 
-    let running = beside_in(surroundings, &world, wish, loader(), async |running| {
-        running.until_reloaded(false).await;
-        *running.wish.lock().unwrap() = Err("doproxy.yml:3:1: unknown key".to_owned());
+    let running = run_with_options(surroundings, &world, wish, loader(), async |running| {
+        running.wait_for_reload(false).await;
+        *running.spec.lock().unwrap() = Err("doproxy.yml:3:1: unknown key".to_owned());
         std::fs::write(&file, bytes(&policy.reference())).unwrap();
-        until(async || serving(&world).await == 3).await;
+        wait_until(async || serving_count(&world).await == 3).await;
     })
     .await;
 
-    assert_eq!(running.last().answers[0].rung, Rung::Own);
+    assert_eq!(running.last().evaluations[0].answered_by, AnswerSource::Primary);
 }

@@ -2,28 +2,31 @@
 
 use std::time::Duration;
 
-use super::super::world::{World, fault_of, some};
-use super::{INTERVAL, beside, by_hand, loader, serving, until, wanting, with_policy, within};
-use crate::controller::service::Loader;
+use super::super::world::{Harness, faults_for, request};
+use super::{
+    INTERVAL, loader, manual_controller, policy_scaling_to, run_with_service, serving_count, spec_with_limits,
+    wait_until, with_policy,
+};
+use crate::controller::service::PolicyLoader;
 use crate::model::{Phase, Trigger};
 use crate::simulation::cloud::{Effect, Faults, Frequency};
 use crate::telemetry::families;
 
 #[tokio::test(start_paused = true)]
 async fn the_fleet_follows_its_load() {
-    let world = World::new();
+    let world = Harness::new();
     let config = r#"{"metric": "haproxy.sessions", "target_per_droplet": 10, "scale_in_stabilisation_s": 0}"#;
-    let wish = with_policy(within(1, 6), "builtin:target-tracking".parse().unwrap(), config);
+    let wish = with_policy(spec_with_limits(1, 6), "builtin:target-tracking".parse().unwrap(), config);
 
-    beside(&world, wish, loader(), async |_| {
-        until(async || serving(&world).await == 1).await;
+    run_with_service(&world, wish, loader(), async |_| {
+        wait_until(async || serving_count(&world).await == 1).await;
         let first = world.droplets().await[0].id.unwrap();
         world.balancer.set_sessions(first, 38);
-        until(async || serving(&world).await == 4).await;
+        wait_until(async || serving_count(&world).await == 4).await;
         world.balancer.set_sessions(first, 18);
-        until(async || world.droplets().await.len() == 2).await;
+        wait_until(async || world.droplets().await.len() == 2).await;
         world.balancer.set_sessions(first, 3);
-        until(async || world.droplets().await.len() == 1).await;
+        wait_until(async || world.droplets().await.len() == 1).await;
     })
     .await;
 
@@ -32,10 +35,10 @@ async fn the_fleet_follows_its_load() {
 
 #[tokio::test(start_paused = true)]
 async fn a_droplet_serves_a_moment_after_it_is_up() {
-    let world = World::new();
+    let world = Harness::new();
 
-    let running = beside(&world, within(2, 5), Loader::without_plugins(), async |_| {
-        until(async || serving(&world).await == 2).await;
+    let running = run_with_service(&world, spec_with_limits(2, 5), PolicyLoader::without_plugins(), async |_| {
+        wait_until(async || serving_count(&world).await == 2).await;
     })
     .await;
 
@@ -44,22 +47,22 @@ async fn a_droplet_serves_a_moment_after_it_is_up() {
         let took = droplet.phase_since.since(droplet.created_at);
         assert!(took <= Duration::from_secs(22), "{took:?}");
     }
-    running.telemetry.count(|registry| assert_eq!(registry.get(&families::SERVING_TIME, &[]), Some(2.0)));
+    running.telemetry.record(|registry| assert_eq!(registry.get(&families::DROPLET_STARTUP_DURATION, &[]), Some(2.0)));
 }
 
 #[tokio::test(start_paused = true)]
 async fn ticks_come_each_interval_while_droplets_boot_and_drain() {
-    let world = World::with_fleet(3).await;
+    let world = Harness::with_fleet(3).await;
     let names: Vec<_> =
         world.droplets().await.iter().map(|droplet| (droplet.name.clone(), droplet.id.unwrap())).collect();
     for (_, id) in &names {
         world.balancer.set_sessions(*id, 5);
     }
 
-    let running = beside(&world, within(1, 1), Loader::without_plugins(), async |running| {
-        running.ticks_pass(1).await;
+    let running = run_with_service(&world, spec_with_limits(1, 1), PolicyLoader::without_plugins(), async |running| {
+        running.wait_for_ticks(1).await;
         // Sessions never end, so each drain takes as long as it may.
-        until(async || world.droplets().await.len() == 1).await;
+        wait_until(async || world.droplets().await.len() == 1).await;
     })
     .await;
 
@@ -70,12 +73,12 @@ async fn ticks_come_each_interval_while_droplets_boot_and_drain() {
 
 #[tokio::test(start_paused = true)]
 async fn an_api_that_is_slow_delays_no_tick() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
 
-    let running = beside(&world, within(1, 5), Loader::without_plugins(), async |running| {
-        running.ticks_pass(2).await;
-        world.set_faults(fault_of("GET", Frequency::Always, Effect::LatencyMs(120_000)));
-        running.ticks_pass(20).await;
+    let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
+        running.wait_for_ticks(2).await;
+        world.set_faults(faults_for("GET", Frequency::Always, Effect::LatencyMs(120_000)));
+        running.wait_for_ticks(20).await;
     })
     .await;
 
@@ -85,36 +88,41 @@ async fn an_api_that_is_slow_delays_no_tick() {
 
 #[tokio::test(start_paused = true)]
 async fn while_the_api_is_away_the_loop_waits_and_then_goes_on() {
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
 
-    let running = beside(&world, within(1, 5), Loader::without_plugins(), async |running| {
-        running.ticks_pass(2).await;
-        let away =
-            ["GET", "POST", "DELETE"].map(|method| fault_of(method, Frequency::Always, Effect::Reset).calls.remove(0));
+    let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
+        running.wait_for_ticks(2).await;
+        let away = ["GET", "POST", "DELETE"]
+            .map(|method| faults_for(method, Frequency::Always, Effect::Reset).calls.remove(0));
         world.set_faults(Faults { calls: away.to_vec(), ..Faults::default() });
-        running.ticks_pass(4).await;
+        running.wait_for_ticks(4).await;
         let record = running.last();
         assert!(record.facts.api_unreachable.is_some(), "{record:?}");
-        assert!(running.telemetry.status().api_failure.is_some());
-        running.reload(Ok(within(3, 5)));
-        running.ticks_pass(3).await;
+        assert!(running.telemetry.status().api_error.is_some());
+        running.reload(Ok(spec_with_limits(3, 5)));
+        running.wait_for_ticks(3).await;
         assert_eq!(world.droplets().await.len(), 1);
         world.set_faults(Faults::default());
-        until(async || serving(&world).await == 3).await;
+        wait_until(async || serving_count(&world).await == 3).await;
     })
     .await;
 
-    assert_eq!(running.telemetry.status().api_failure, None);
+    assert_eq!(running.telemetry.status().api_error, None);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_is_asked_again_when_it_wants_to_be() {
-    let world = World::with_fleet(1).await;
-    let policy = wanting(1, 0..0, 4_000);
+    let world = Harness::with_fleet(1).await;
+    let policy = policy_scaling_to(1, 0..0, 4_000);
 
-    let running = beside(&world, with_policy(within(1, 5), policy.reference(), "{}"), loader(), async |running| {
-        running.ticks_pass(8).await;
-    })
+    let running = run_with_service(
+        &world,
+        with_policy(spec_with_limits(1, 5), policy.reference(), "{}"),
+        loader(),
+        async |running| {
+            running.wait_for_ticks(8).await;
+        },
+    )
     .await;
 
     let records = running.records();
@@ -127,32 +135,32 @@ async fn a_policy_is_asked_again_when_it_wants_to_be() {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_fleet_is_no_failure_and_is_carried_on_afterwards() {
     use crate::inventory::{Freeze, Inventory};
-    let world = World::with_fleet(1).await;
+    let world = Harness::with_fleet(1).await;
 
-    beside(&world, within(3, 5), Loader::without_plugins(), async |running| {
+    run_with_service(&world, spec_with_limits(3, 5), PolicyLoader::without_plugins(), async |running| {
         let freeze = Freeze { since: crate::model::Timestamp(1), reason: "test".to_owned() };
-        by_hand(&world).inventory().set_freeze(Some(&freeze)).await.unwrap();
-        running.ticks_pass(3).await;
+        manual_controller(&world).inventory().set_freeze(Some(&freeze)).await.unwrap();
+        running.wait_for_ticks(3).await;
         let record = running.last();
         assert!(record.outcome.error.is_some_and(|why| why.contains("frozen")));
         assert_eq!(world.droplets().await.len(), 1);
-        by_hand(&world).inventory().set_freeze(None).await.unwrap();
-        until(async || serving(&world).await == 3).await;
+        manual_controller(&world).inventory().set_freeze(None).await.unwrap();
+        wait_until(async || serving_count(&world).await == 3).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_under_way_when_the_service_was_stopped_is_carried_on_by_the_next() {
-    let world = World::new();
-    beside(&world, within(3, 5), Loader::without_plugins(), async |_| {
-        until(async || world.droplets().await.iter().any(|droplet| droplet.phase == Phase::Booting)).await;
+    let world = Harness::new();
+    run_with_service(&world, spec_with_limits(3, 5), PolicyLoader::without_plugins(), async |_| {
+        wait_until(async || world.droplets().await.iter().any(|droplet| droplet.phase == Phase::Booting)).await;
     })
     .await;
-    assert_eq!(serving(&world).await, 0);
+    assert_eq!(serving_count(&world).await, 0);
 
-    beside(&world, within(3, 5), Loader::without_plugins(), async |_| {
-        until(async || serving(&world).await == 3).await;
+    run_with_service(&world, spec_with_limits(3, 5), PolicyLoader::without_plugins(), async |_| {
+        wait_until(async || serving_count(&world).await == 3).await;
     })
     .await;
 
@@ -161,11 +169,11 @@ async fn what_was_under_way_when_the_service_was_stopped_is_carried_on_by_the_ne
 
 #[tokio::test(start_paused = true)]
 async fn what_somebody_creates_by_hand_meanwhile_is_of_the_fleet() {
-    let world = World::new();
+    let world = Harness::new();
 
-    beside(&world, within(1, 5), Loader::without_plugins(), async |_| {
-        by_hand(&world).create(&some(2)).await.unwrap();
-        until(async || serving(&world).await >= 2).await;
+    run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |_| {
+        manual_controller(&world).create(&request(2)).await.unwrap();
+        wait_until(async || serving_count(&world).await >= 2).await;
     })
     .await;
 

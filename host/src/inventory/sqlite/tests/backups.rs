@@ -2,7 +2,7 @@
 
 use super::*;
 
-impl File {
+impl TestInventory {
     fn open_with_backup(&self) -> SqliteInventory {
         SqliteInventory::open_with_backup(self.path()).unwrap()
     }
@@ -12,15 +12,15 @@ impl File {
     }
 
     /// What opening it says, without what differs from run to run.
-    fn refusal(&self) -> String {
+    fn open_error(&self) -> String {
         let said = SqliteInventory::open(self.path()).unwrap_err().to_string();
         said.replace(self.dir.path().to_str().unwrap(), "DIR")
     }
 }
 
 /// A fleet of one, backed up.
-async fn backed_up() -> File {
-    let file = File::new();
+async fn backed_up_file() -> TestInventory {
+    let file = TestInventory::new();
     serve(&file.open_with_backup(), 0, 7).await;
     file
 }
@@ -32,7 +32,7 @@ fn damage(path: &std::path::Path) {
     std::fs::write(path, bytes).unwrap();
 }
 
-macro_rules! assert_said {
+macro_rules! assert_output {
     ($text:expr, @$snapshot:literal) => {
         insta::with_settings!({filters => vec![
             (r"\d+ s ago, \d+ KiB", "SECONDS s ago, SOME KiB"),
@@ -44,7 +44,7 @@ macro_rules! assert_said {
 
 #[tokio::test]
 async fn whoever_changed_the_inventory_leaves_a_backup_of_it() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open_with_backup();
     serve(&inventory, 0, 7).await;
     let before = inventory.load().await.unwrap();
@@ -57,7 +57,7 @@ async fn whoever_changed_the_inventory_leaves_a_backup_of_it() {
 
 #[tokio::test]
 async fn who_changes_nothing_makes_no_backup() {
-    let file = backed_up().await;
+    let file = backed_up_file().await;
     let made = std::fs::metadata(file.backup()).unwrap().modified().unwrap();
 
     file.open_with_backup().load().await.unwrap();
@@ -67,7 +67,7 @@ async fn who_changes_nothing_makes_no_backup() {
 
 #[tokio::test]
 async fn a_backup_that_a_killed_process_did_not_make_is_made_by_the_next() {
-    let file = backed_up().await;
+    let file = backed_up_file().await;
     serve(&file.open(), 1, 8).await;
 
     drop(file.open_with_backup());
@@ -78,13 +78,13 @@ async fn a_backup_that_a_killed_process_did_not_make_is_made_by_the_next() {
 
 #[tokio::test(start_paused = true)]
 async fn a_process_that_goes_on_makes_backups_meanwhile() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open_with_backup();
 
-    inventory.begin_create(&[draft(0)]).await.unwrap();
+    inventory.begin_create(&[intent(0)]).await.unwrap();
     let at_once = file.backup().exists();
     tokio::time::advance(Duration::from_mins(6)).await;
-    inventory.begin_create(&[draft(1)]).await.unwrap();
+    inventory.begin_create(&[intent(1)]).await.unwrap();
 
     assert!(!at_once);
     assert_eq!(SqliteInventory::open(file.backup()).unwrap().load().await.unwrap().droplets.len(), 2);
@@ -92,36 +92,36 @@ async fn a_process_that_goes_on_makes_backups_meanwhile() {
 
 #[tokio::test]
 async fn a_damaged_inventory_is_refused_with_the_two_ways_out() {
-    let file = backed_up().await;
+    let file = backed_up_file().await;
 
     damage(&file.path());
 
-    assert_said!(file.refusal(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed), and nothing was done; its last backup is whole: DIR/doproxy.db.backup, made SECONDS s ago, SOME KiB. Move the damaged file away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm`, then either bring the backup back with `cp DIR/doproxy.db.backup DIR/doproxy.db`, or leave it and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag");
+    assert_output!(file.open_error(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed), and nothing was done; its last backup is whole: DIR/doproxy.db.backup, made SECONDS s ago, SOME KiB. Move the damaged file away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm`, then either bring the backup back with `cp DIR/doproxy.db.backup DIR/doproxy.db`, or leave it and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag");
 }
 
 #[tokio::test]
 async fn a_damaged_backup_is_not_called_a_good_one() {
-    let file = backed_up().await;
+    let file = backed_up_file().await;
 
     damage(&file.path());
     damage(&file.backup());
 
-    assert_said!(file.refusal(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed), and nothing was done; its last backup DIR/doproxy.db.backup is damaged too. Move both away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm; mv DIR/doproxy.db.backup DIR/doproxy.db.backup.damaged` and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag");
+    assert_output!(file.open_error(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed), and nothing was done; its last backup DIR/doproxy.db.backup is damaged too. Move both away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm; mv DIR/doproxy.db.backup DIR/doproxy.db.backup.damaged` and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag");
 }
 
 #[tokio::test]
 async fn without_a_backup_there_is_one_way_out() {
-    let file = backed_up().await;
+    let file = backed_up_file().await;
 
     damage(&file.path());
     std::fs::remove_file(file.backup()).unwrap();
 
-    assert_said!(file.refusal(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed), and nothing was done; there is no backup. Move the file away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm` and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag");
+    assert_output!(file.open_error(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed), and nothing was done; there is no backup. Move the file away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm` and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag");
 }
 
 #[tokio::test]
 async fn a_backup_brought_back_as_the_error_says_works() {
-    let file = backed_up().await;
+    let file = backed_up_file().await;
     let before = file.open().load().await.unwrap();
     damage(&file.path());
     let refusal = SqliteInventory::open(file.path()).unwrap_err().to_string();
@@ -137,11 +137,11 @@ async fn a_backup_brought_back_as_the_error_says_works() {
 
 #[tokio::test]
 async fn a_backup_that_knows_more_than_the_inventory_is_kept_aside() {
-    let file = backed_up().await;
+    let file = backed_up_file().await;
     serve(&file.open_with_backup(), 1, 8).await;
     std::fs::remove_file(file.path()).unwrap();
 
-    file.open_with_backup().begin_create(&[draft(5)]).await.unwrap();
+    file.open_with_backup().begin_create(&[intent(5)]).await.unwrap();
 
     let aside = SqliteInventory::open(file.dir.path().join("doproxy.db.backup.ahead")).unwrap();
     assert_eq!(aside.load().await.unwrap().droplets.len(), 2);
@@ -151,7 +151,7 @@ async fn a_backup_that_knows_more_than_the_inventory_is_kept_aside() {
 #[tokio::test]
 async fn a_backup_can_be_read_by_no_more_people_than_the_inventory() {
     use std::os::unix::fs::PermissionsExt;
-    let file = File::new();
+    let file = TestInventory::new();
     drop(file.open());
     std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o600)).unwrap();
 

@@ -5,60 +5,63 @@
 use super::*;
 
 /// A fleet with a history: droplets that serve, that are gone, that are under way, and what a policy remembers.
-async fn filled() -> File {
-    let file = File::new();
+async fn populated_file() -> TestInventory {
+    let file = TestInventory::new();
     let inventory = file.open();
-    inventory.belong_to(&FleetName::coerced("www")).unwrap();
+    inventory.bind_fleet(&FleetName::sanitized("www")).unwrap();
     for index in 0..12 {
         serve(&inventory, index, 100 + u64::from(index)).await;
     }
     for index in 0..4 {
-        inventory.begin_delete(&name(index), Phase::Draining, Cause::Wanted, "test", Timestamp(3000)).await.unwrap();
+        inventory
+            .begin_delete(&name(index), Phase::Draining, DeleteCause::Requested, "test", Timestamp(3000))
+            .await
+            .unwrap();
         for phase in [Phase::Deleting, Phase::Gone] {
-            inventory.record(&Step::Phase { droplet: name(index), phase }, Timestamp(4000)).await.unwrap();
+            inventory.record(&Transition::PhaseChanged { droplet: name(index), phase }, Timestamp(4000)).await.unwrap();
         }
     }
-    inventory.begin_create(&[draft(12), draft(13)]).await.unwrap();
-    let state = PolicyState { policy: "digest".into(), ticks: 3, state: vec![7; 600] };
-    inventory.remember("{}", &[("tracking".to_owned(), state.clone())]).await.unwrap();
+    inventory.begin_create(&[intent(12), intent(13)]).await.unwrap();
+    let state = PolicyState { identity: "digest".into(), ticks: 3, state: vec![7; 600] };
+    inventory.save_state("{}", &[("tracking".to_owned(), state.clone())]).await.unwrap();
     file
 }
 
 /// All that an inventory says.
-async fn said(inventory: &SqliteInventory) -> Result<impl PartialEq + std::fmt::Debug + use<>, InventoryError> {
+async fn contents(inventory: &SqliteInventory) -> Result<impl PartialEq + std::fmt::Debug + use<>, InventoryError> {
     let snapshot = inventory.load().await?;
     let closed = inventory.closed_operations()?;
     let histories = (0..14).map(|index| inventory.history(&name(index))).collect::<Result<Vec<_>, _>>()?;
     let policy = inventory.policy_state("tracking").await?;
-    inventory.belong_to(&FleetName::coerced("www"))?;
+    inventory.bind_fleet(&FleetName::sanitized("www"))?;
     Ok((snapshot, closed, histories, policy, inventory.next_index().await?))
 }
 
 /// How many of the damaged files were refused, and how many said the same; any other is a failure.
 #[derive(Debug, Default, PartialEq)]
 struct Outcomes {
-    refused: usize,
-    same: usize,
+    rejected: usize,
+    unchanged: usize,
 }
 
-async fn try_each(damaged: impl Iterator<Item = (String, Vec<u8>)>, file: &File) -> Outcomes {
-    let sound = said(&file.open()).await.unwrap();
+async fn try_each(damaged: impl Iterator<Item = (String, Vec<u8>)>, file: &TestInventory) -> Outcomes {
+    let sound = contents(&file.open()).await.unwrap();
     let mut outcomes = Outcomes::default();
-    let place = File::new();
+    let place = TestInventory::new();
     for (what, bytes) in damaged {
-        place::remove_database(&place.path()).unwrap();
+        path::remove_database(&place.path()).unwrap();
         std::fs::write(place.path(), bytes).unwrap();
         let opened = SqliteInventory::open(place.path());
         let answer = match opened {
-            Ok(inventory) => said(&inventory).await,
+            Ok(inventory) => contents(&inventory).await,
             Err(error) => Err(error),
         };
         match answer {
             Ok(answer) => {
                 assert_eq!(answer, sound, "{what}: another fleet, and nobody noticed");
-                outcomes.same += 1;
+                outcomes.unchanged += 1;
             }
-            Err(InventoryError::Corrupt { .. }) => outcomes.refused += 1,
+            Err(InventoryError::Corrupt { .. }) => outcomes.rejected += 1,
             Err(other) => panic!("{what}: {other}"),
         }
     }
@@ -67,19 +70,19 @@ async fn try_each(damaged: impl Iterator<Item = (String, Vec<u8>)>, file: &File)
 
 #[tokio::test]
 async fn a_file_that_is_cut_short_is_refused() {
-    let file = filled().await;
+    let file = populated_file().await;
     let bytes = std::fs::read(file.path()).unwrap();
     let cut = (0..bytes.len()).step_by(512).map(|length| (format!("{length} bytes"), bytes[..length].to_vec()));
 
     let outcomes = try_each(cut, &file).await;
 
-    say(&format!("inventory cut short: {} lengths, all refused", outcomes.refused));
-    assert_eq!(outcomes, Outcomes { refused: bytes.len() / 512, same: 0 });
+    print_uncaptured(&format!("inventory cut short: {} lengths, all refused", outcomes.rejected));
+    assert_eq!(outcomes, Outcomes { rejected: bytes.len() / 512, unchanged: 0 });
 }
 
 #[tokio::test]
 async fn a_bit_that_flips_is_noticed_or_does_not_matter() {
-    let file = filled().await;
+    let file = populated_file().await;
     let bytes = std::fs::read(file.path()).unwrap();
     let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(37);
     // The header as a whole: each byte of it has a meaning of its own.
@@ -93,6 +96,9 @@ async fn a_bit_that_flips_is_noticed_or_does_not_matter() {
 
     let outcomes = try_each(flipped, &file).await;
 
-    say(&format!("inventory with a bit flipped: {} refused, {} the same", outcomes.refused, outcomes.same));
-    assert!(outcomes.refused > 100, "{outcomes:?}");
+    print_uncaptured(&format!(
+        "inventory with a bit flipped: {} refused, {} the same",
+        outcomes.rejected, outcomes.unchanged
+    ));
+    assert!(outcomes.rejected > 100, "{outcomes:?}");
 }

@@ -12,11 +12,11 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::{HourlyPrice, OperationId, Template};
 
-struct File {
+struct TestInventory {
     dir: TempDir,
 }
 
-impl File {
+impl TestInventory {
     fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
@@ -31,7 +31,7 @@ impl File {
 }
 
 /// Prints a line that is wanted of a test that passes too: the harness keeps only what `println!` prints to itself.
-fn say(line: &str) {
+fn print_uncaptured(line: &str) {
     use std::io::Write;
     std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }
@@ -44,8 +44,8 @@ fn template() -> Template {
     Template { size: "s-1vcpu-1gb".into(), region: "nyc3".into(), image: "debian-12-x64".into(), tags: vec![] }
 }
 
-fn draft(index: u32) -> CreateDraft {
-    CreateDraft {
+fn intent(index: u32) -> CreateIntent {
+    CreateIntent {
         name: name(index),
         index,
         template: template(),
@@ -56,7 +56,7 @@ fn draft(index: u32) -> CreateDraft {
     }
 }
 
-fn adopted(index: u32, id: u64) -> Droplet {
+fn serving_droplet(index: u32, id: u64) -> Droplet {
     Droplet {
         name: name(index),
         index,
@@ -73,11 +73,11 @@ fn adopted(index: u32, id: u64) -> Droplet {
 
 /// Carries a droplet to `serving`.
 async fn serve(inventory: &SqliteInventory, index: u32, id: u64) {
-    inventory.begin_create(&[draft(index)]).await.unwrap();
+    inventory.begin_create(&[intent(index)]).await.unwrap();
     let steps = [
-        Step::Created { droplets: vec![(name(index), DropletId(id))] },
-        Step::Addressed { droplet: name(index), address: "10.0.0.1".parse().unwrap() },
-        Step::Phase { droplet: name(index), phase: Phase::Serving },
+        Transition::Created { droplets: vec![(name(index), DropletId(id))] },
+        Transition::AddressAssigned { droplet: name(index), address: "10.0.0.1".parse().unwrap() },
+        Transition::PhaseChanged { droplet: name(index), phase: Phase::Serving },
     ];
     for step in steps {
         inventory.record(&step, Timestamp(2000)).await.unwrap();
@@ -86,10 +86,10 @@ async fn serve(inventory: &SqliteInventory, index: u32, id: u64) {
 
 #[tokio::test]
 async fn what_was_written_is_there_after_opening_again() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
-    let operations = inventory.begin_create(&[draft(0), draft(1)]).await.unwrap();
-    inventory.record(&Step::Sending { operations: vec![operations[0].id] }, Timestamp(1500)).await.unwrap();
+    let operations = inventory.begin_create(&[intent(0), intent(1)]).await.unwrap();
+    inventory.record(&Transition::Sending { operations: vec![operations[0].id] }, Timestamp(1500)).await.unwrap();
     let before = inventory.load().await.unwrap();
     drop(inventory);
 
@@ -102,7 +102,7 @@ async fn what_was_written_is_there_after_opening_again() {
 
 #[tokio::test]
 async fn a_droplet_keeps_its_history() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
 
     serve(&inventory, 0, 7).await;
@@ -114,23 +114,24 @@ async fn a_droplet_keeps_its_history() {
 
 #[tokio::test]
 async fn a_step_that_goes_backwards_is_refused_and_changes_nothing() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
     serve(&inventory, 0, 7).await;
     let before = inventory.load().await.unwrap();
 
-    let refused = inventory.record(&Step::Created { droplets: vec![(name(0), DropletId(8))] }, Timestamp(9)).await;
+    let refused =
+        inventory.record(&Transition::Created { droplets: vec![(name(0), DropletId(8))] }, Timestamp(9)).await;
 
-    assert!(matches!(refused, Err(InventoryError::Refused(_))), "{refused:?}");
+    assert!(matches!(refused, Err(InventoryError::PreconditionFailed(_))), "{refused:?}");
     assert_eq!(inventory.load().await.unwrap(), before);
 }
 
 #[tokio::test]
 async fn intents_are_written_all_or_none() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
 
-    let same_name_twice = inventory.begin_create(&[draft(0), draft(0)]).await;
+    let same_name_twice = inventory.begin_create(&[intent(0), intent(0)]).await;
 
     assert!(same_name_twice.is_err());
     assert_eq!(inventory.load().await.unwrap(), Snapshot::default());
@@ -138,13 +139,13 @@ async fn intents_are_written_all_or_none() {
 
 #[tokio::test]
 async fn a_number_is_never_given_twice() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
     serve(&inventory, 0, 7).await;
     serve(&inventory, 1, 8).await;
-    inventory.begin_delete(&name(1), Phase::Draining, Cause::Wanted, "test", Timestamp(3000)).await.unwrap();
+    inventory.begin_delete(&name(1), Phase::Draining, DeleteCause::Requested, "test", Timestamp(3000)).await.unwrap();
     for phase in [Phase::Deleting, Phase::Gone] {
-        inventory.record(&Step::Phase { droplet: name(1), phase }, Timestamp(3000)).await.unwrap();
+        inventory.record(&Transition::PhaseChanged { droplet: name(1), phase }, Timestamp(3000)).await.unwrap();
     }
 
     assert_eq!(inventory.next_index().await.unwrap(), 2);
@@ -152,25 +153,29 @@ async fn a_number_is_never_given_twice() {
 
 #[tokio::test]
 async fn deleting_twice_is_one_operation() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
     serve(&inventory, 0, 7).await;
 
-    let first =
-        inventory.begin_delete(&name(0), Phase::Draining, Cause::Wanted, "test", Timestamp(3000)).await.unwrap();
-    let second =
-        inventory.begin_delete(&name(0), Phase::Draining, Cause::Wanted, "again", Timestamp(4000)).await.unwrap();
+    let first = inventory
+        .begin_delete(&name(0), Phase::Draining, DeleteCause::Requested, "test", Timestamp(3000))
+        .await
+        .unwrap();
+    let second = inventory
+        .begin_delete(&name(0), Phase::Draining, DeleteCause::Requested, "again", Timestamp(4000))
+        .await
+        .unwrap();
 
     assert_eq!(first, second);
 }
 
 #[tokio::test]
 async fn a_create_that_never_was_is_closed_with_its_reason() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
-    inventory.begin_create(&[draft(0)]).await.unwrap();
+    inventory.begin_create(&[intent(0)]).await.unwrap();
 
-    let step = Step::NeverCreated { operation: OperationId(1), reason: "refused".into() };
+    let step = Transition::CreateFailed { operation: OperationId(1), reason: "refused".into() };
     inventory.record(&step, Timestamp(2000)).await.unwrap();
 
     let after = inventory.load().await.unwrap();
@@ -181,20 +186,25 @@ async fn a_create_that_never_was_is_closed_with_its_reason() {
 
 #[tokio::test]
 async fn of_creates_that_failed_only_those_count_that_ran_out_of_time() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
-    let failed = async || inventory.creates_since(Timestamp(0)).await.unwrap().failed_in_a_row;
-    for (index, cause) in [(0, Cause::RanOutOfTime), (1, Cause::Wanted), (2, Cause::RanOutOfTime)] {
-        inventory.begin_create(&[draft(index)]).await.unwrap();
-        let created = Step::Created { droplets: vec![(name(index), DropletId(index.into()))] };
+    let failed = async || inventory.creates_since(Timestamp(0)).await.unwrap().consecutive_failures;
+    for (index, cause) in
+        [(0, DeleteCause::StartupTimeout), (1, DeleteCause::Requested), (2, DeleteCause::StartupTimeout)]
+    {
+        inventory.begin_create(&[intent(index)]).await.unwrap();
+        let created = Transition::Created { droplets: vec![(name(index), DropletId(index.into()))] };
         inventory.record(&created, Timestamp(2000)).await.unwrap();
         inventory.begin_delete(&name(index), Phase::Deleting, cause, "test", Timestamp(3000)).await.unwrap();
     }
     assert_eq!(failed().await, 2);
 
-    inventory.begin_create(&[draft(3)]).await.unwrap();
-    inventory.record(&Step::Created { droplets: vec![(name(3), DropletId(3))] }, Timestamp(2000)).await.unwrap();
-    inventory.record(&Step::Phase { droplet: name(3), phase: Phase::Gone }, Timestamp(2000)).await.unwrap();
+    inventory.begin_create(&[intent(3)]).await.unwrap();
+    inventory.record(&Transition::Created { droplets: vec![(name(3), DropletId(3))] }, Timestamp(2000)).await.unwrap();
+    inventory
+        .record(&Transition::PhaseChanged { droplet: name(3), phase: Phase::Gone }, Timestamp(2000))
+        .await
+        .unwrap();
     assert_eq!(failed().await, 2, "it vanished");
 
     serve(&inventory, 4, 4).await;
@@ -203,12 +213,12 @@ async fn of_creates_that_failed_only_those_count_that_ran_out_of_time() {
 
 #[tokio::test]
 async fn an_adopted_droplet_is_taken_once_and_keeps_its_name_apart() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
-    inventory.adopt(&adopted(0, 7)).await.unwrap();
+    inventory.adopt(&serving_droplet(0, 7)).await.unwrap();
 
-    let same_droplet = inventory.adopt(&adopted(0, 7)).await.unwrap();
-    let same_name = inventory.adopt(&Droplet { index: 1, ..adopted(0, 8) }).await.unwrap();
+    let same_droplet = inventory.adopt(&serving_droplet(0, 7)).await.unwrap();
+    let same_name = inventory.adopt(&Droplet { index: 1, ..serving_droplet(0, 8) }).await.unwrap();
 
     assert_eq!(same_droplet, None);
     assert_eq!(same_name.unwrap().name.as_str(), "www-0-8");
@@ -216,10 +226,10 @@ async fn an_adopted_droplet_is_taken_once_and_keeps_its_name_apart() {
 
 #[tokio::test]
 async fn a_policy_remembers() {
-    let file = File::new();
-    let state = PolicyState { policy: "digest".into(), ticks: 3, state: vec![1, 2, 3] };
+    let file = TestInventory::new();
+    let state = PolicyState { identity: "digest".into(), ticks: 3, state: vec![1, 2, 3] };
 
-    file.open().remember("{}", &[("tracking".to_owned(), state.clone())]).await.unwrap();
+    file.open().save_state("{}", &[("tracking".to_owned(), state.clone())]).await.unwrap();
 
     assert_eq!(file.open().policy_state("tracking").await.unwrap(), Some(state));
     assert_eq!(file.open().policy_state("other").await.unwrap(), None);
@@ -227,7 +237,7 @@ async fn a_policy_remembers() {
 
 #[tokio::test]
 async fn a_second_writer_is_told_who_the_first_is_and_gives_up_in_time() {
-    let file = File::new();
+    let file = TestInventory::new();
     let _first = WriteLock::acquire(&file.path(), Duration::ZERO, "create", |_| {}).await.unwrap();
     let mut told = String::new();
 
@@ -242,7 +252,7 @@ async fn a_second_writer_is_told_who_the_first_is_and_gives_up_in_time() {
 
 #[tokio::test]
 async fn the_lock_is_free_when_its_holder_is_done() {
-    let file = File::new();
+    let file = TestInventory::new();
     drop(WriteLock::acquire(&file.path(), Duration::ZERO, "create", |_| {}).await.unwrap());
 
     assert!(WriteLock::acquire(&file.path(), Duration::ZERO, "delete", |_| {}).await.is_ok());
@@ -250,7 +260,7 @@ async fn the_lock_is_free_when_its_holder_is_done() {
 
 #[test]
 fn what_is_no_inventory_is_refused_and_left_alone() {
-    let file = File::new();
+    let file = TestInventory::new();
     std::fs::write(file.path(), "3164445\n3164446\n".repeat(100)).unwrap();
 
     let refused = SqliteInventory::open(file.path());
@@ -261,38 +271,41 @@ fn what_is_no_inventory_is_refused_and_left_alone() {
 
 #[test]
 fn an_inventory_of_a_newer_version_is_refused() {
-    let file = File::new();
+    let file = TestInventory::new();
     drop(file.open());
     let connection = Connection::open(file.path()).unwrap();
     connection.pragma_update(None, "user_version", 99).unwrap();
-    sums::write(&connection).unwrap();
+    checksums::write(&connection).unwrap();
     drop(connection);
 
     let refused = SqliteInventory::open(file.path());
 
-    assert!(matches!(refused, Err(InventoryError::Newer { found: 99, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(InventoryError::NewerSchema { found: 99, .. })), "{refused:?}");
 }
 
 #[test]
 fn an_inventory_belongs_to_one_fleet() {
-    let file = File::new();
-    let (www, api) = (FleetName::coerced("www"), FleetName::coerced("api"));
-    file.open().belong_to(&www).unwrap();
+    let file = TestInventory::new();
+    let (www, api) = (FleetName::sanitized("www"), FleetName::sanitized("api"));
+    file.open().bind_fleet(&www).unwrap();
 
-    let refused = file.open().belong_to(&api);
+    let refused = file.open().bind_fleet(&api);
 
-    assert!(matches!(refused, Err(InventoryError::OtherFleet { .. })), "{refused:?}");
-    assert!(file.open().belong_to(&www).is_ok());
+    assert!(matches!(refused, Err(InventoryError::FleetMismatch { .. })), "{refused:?}");
+    assert!(file.open().bind_fleet(&www).is_ok());
 }
 
 #[tokio::test]
 async fn a_droplet_that_left_the_fleet_can_be_adopted_again() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
-    inventory.adopt(&adopted(0, 7)).await.unwrap();
-    inventory.record(&Step::Phase { droplet: name(0), phase: Phase::Gone }, Timestamp(2000)).await.unwrap();
+    inventory.adopt(&serving_droplet(0, 7)).await.unwrap();
+    inventory
+        .record(&Transition::PhaseChanged { droplet: name(0), phase: Phase::Gone }, Timestamp(2000))
+        .await
+        .unwrap();
 
-    let again = inventory.adopt(&Droplet { index: 1, ..adopted(0, 7) }).await.unwrap();
+    let again = inventory.adopt(&Droplet { index: 1, ..serving_droplet(0, 7) }).await.unwrap();
 
     assert_eq!(again.unwrap().name.as_str(), "www-0-7");
     assert_eq!(inventory.load().await.unwrap().droplets.len(), 1);

@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 
 use super::*;
 
-fn names(file: &File) -> Vec<String> {
+fn names(file: &TestInventory) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(file.dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -15,7 +15,7 @@ fn names(file: &File) -> Vec<String> {
 
 #[test]
 fn a_new_inventory_is_alone_in_its_folder() {
-    let file = File::new();
+    let file = TestInventory::new();
 
     drop(file.open());
 
@@ -24,14 +24,14 @@ fn a_new_inventory_is_alone_in_its_folder() {
 
 #[tokio::test]
 async fn two_links_are_one_inventory_with_one_lock() {
-    let file = File::new();
+    let file = TestInventory::new();
     for link in ["one.db", "two.db"] {
         symlink("doproxy.db", file.dir.path().join(link)).unwrap();
     }
     let (one, two) = (file.dir.path().join("one.db"), file.dir.path().join("two.db"));
 
     let _lock = WriteLock::acquire(&one, Duration::ZERO, "create", |_| {}).await.unwrap();
-    SqliteInventory::open(&one).unwrap().begin_create(&[draft(0)]).await.unwrap();
+    SqliteInventory::open(&one).unwrap().begin_create(&[intent(0)]).await.unwrap();
     let locked = WriteLock::acquire(&two, Duration::ZERO, "delete", |_| {}).await;
     let through_the_other = SqliteInventory::open(&two).unwrap().load().await.unwrap();
 
@@ -49,7 +49,7 @@ fn a_folder_that_is_not_there_is_named() {
 
 #[test]
 fn what_a_crash_left_of_a_new_inventory_is_cleaned_up() {
-    let file = File::new();
+    let file = TestInventory::new();
     for half in ["doproxy.db.new", "doproxy.db.new-journal", "doproxy.db-wal", "doproxy.db-shm"] {
         std::fs::write(file.dir.path().join(half), "half a database").unwrap();
     }
@@ -61,7 +61,7 @@ fn what_a_crash_left_of_a_new_inventory_is_cleaned_up() {
 
 #[test]
 fn an_empty_file_is_no_empty_fleet() {
-    let file = File::new();
+    let file = TestInventory::new();
     std::fs::write(file.path(), "").unwrap();
 
     let refused = SqliteInventory::open(file.path());
@@ -71,7 +71,7 @@ fn an_empty_file_is_no_empty_fleet() {
 
 #[test]
 fn a_database_of_something_else_is_no_empty_fleet() {
-    let file = File::new();
+    let file = TestInventory::new();
     Connection::open(file.path()).unwrap().execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
 
     let refused = SqliteInventory::open(file.path());
@@ -81,7 +81,7 @@ fn a_database_of_something_else_is_no_empty_fleet() {
 
 #[tokio::test]
 async fn an_inventory_of_the_first_schema_is_brought_up_to_date() {
-    let file = File::new();
+    let file = TestInventory::new();
     serve(&file.open(), 0, 7).await;
     let connection = Connection::open(file.path()).unwrap();
     let first = "DROP TABLE table_sums; DROP INDEX droplets_left; DROP INDEX phases_serving;
@@ -99,11 +99,11 @@ async fn an_inventory_of_the_first_schema_is_brought_up_to_date() {
 
 #[test]
 fn many_that_open_a_new_inventory_at_once_get_the_same() {
-    let file = File::new();
+    let file = TestInventory::new();
 
     std::thread::scope(|threads| {
         for _ in 0..8 {
-            threads.spawn(|| file.open().belong_to(&FleetName::coerced("www")).unwrap());
+            threads.spawn(|| file.open().bind_fleet(&FleetName::sanitized("www")).unwrap());
         }
     });
 
@@ -113,11 +113,11 @@ fn many_that_open_a_new_inventory_at_once_get_the_same() {
 /// Prints what it costs to open and to back up an inventory with a long history.
 #[tokio::test]
 async fn a_long_history_opens_and_is_backed_up() {
-    let file = File::new();
+    let file = TestInventory::new();
     let inventory = file.open();
-    let drafts: Vec<CreateDraft> = (0..1000).map(draft).collect();
+    let drafts: Vec<CreateIntent> = (0..1000).map(intent).collect();
     for operation in inventory.begin_create(&drafts).await.unwrap() {
-        let step = Step::NeverCreated { operation: operation.id, reason: "test".into() };
+        let step = Transition::CreateFailed { operation: operation.id, reason: "test".into() };
         inventory.record(&step, Timestamp(2000)).await.unwrap();
     }
     drop(inventory);
@@ -129,6 +129,9 @@ async fn a_long_history_opens_and_is_backed_up() {
     drop(inventory);
     let backed_up = started.elapsed().saturating_sub(opened);
 
-    say(&format!("inventory of 1,000 droplets, {} KiB: {opened:?} to open, {backed_up:?} to back up", bytes / 1024));
+    print_uncaptured(&format!(
+        "inventory of 1,000 droplets, {} KiB: {opened:?} to open, {backed_up:?} to back up",
+        bytes / 1024
+    ));
     assert!(file.dir.path().join("doproxy.db.backup").exists());
 }

@@ -3,19 +3,19 @@
 use super::bindings::{policy, types, user_data};
 
 use crate::model::{
-    Change, Decision, DropletId, DropletRequest, HourlyPrice, Limits, Load, Manifest, MetricNeed, Observation,
+    Change, Decision, DropletId, DropletRequest, HourlyPrice, Limits, Load, Manifest, MetricRequirement, Observation,
     ObservedDroplet, ObservedTemplate, Outcome, Phase, Problem, Sample, ScaleTo, Series, Signal, Tag, UserDataRequest,
 };
-use crate::plugin::{CallError, LogLevel, text};
+use crate::plugin::{CallError, LogLevel, sanitize};
 
 /// Most characters of a name, a slug or a path.
-const NAME: usize = 200;
+const MAX_NAME_LEN: usize = 200;
 
 /// Most characters of a sentence.
-const SENTENCE: usize = 2000;
+const MAX_TEXT_LEN: usize = 2000;
 
 /// Most problems that are shown.
-const PROBLEMS: usize = 50;
+const MAX_PROBLEMS: usize = 50;
 
 /// The lists that the records of an observation point to.
 pub(super) struct Lists<'a> {
@@ -187,8 +187,8 @@ pub(super) fn decision(from: policy::Decision) -> Result<Decision, CallError> {
     for signal in &from.signals {
         for (field, value) in [("value", Some(signal.value)), ("target", signal.target)] {
             if let Some(value) = value.filter(|value| !value.is_finite()) {
-                let name = text::line(&signal.name, NAME);
-                return Err(CallError::Nonsense(format!("the {field} of its signal {name:?} is {value}")));
+                let name = sanitize::sanitize_line(&signal.name, MAX_NAME_LEN);
+                return Err(CallError::InvalidResult(format!("the {field} of its signal {name:?} is {value}")));
             }
         }
     }
@@ -205,12 +205,12 @@ pub(super) fn decision(from: policy::Decision) -> Result<Decision, CallError> {
                 delete: ids(change.delete),
             }),
         },
-        reason: text::line(&from.reason, SENTENCE),
+        reason: sanitize::sanitize_line(&from.reason, MAX_TEXT_LEN),
         signals: from
             .signals
             .into_iter()
             .map(|signal| Signal {
-                name: text::line(&signal.name, NAME),
+                name: sanitize::sanitize_line(&signal.name, MAX_NAME_LEN),
                 value: signal.value,
                 target: signal.target,
                 wants: signal.wants,
@@ -222,13 +222,13 @@ pub(super) fn decision(from: policy::Decision) -> Result<Decision, CallError> {
 }
 
 fn droplet_request(from: policy::DropletRequest) -> DropletRequest {
-    let name = |name: Option<String>| name.map(|name| text::line(&name, NAME));
+    let name = |name: Option<String>| name.map(|name| sanitize::sanitize_line(&name, MAX_NAME_LEN));
     DropletRequest {
         count: from.count,
         size: name(from.size),
         region: name(from.region),
         image: name(from.image),
-        tags: from.tags.iter().map(|tag| text::line(tag, NAME)).collect(),
+        tags: from.tags.iter().map(|tag| sanitize::sanitize_line(tag, MAX_NAME_LEN)).collect(),
         user_data_params: from.user_data_params,
     }
 }
@@ -260,16 +260,16 @@ pub(super) fn bytes_of(decision: &policy::Decision) -> usize {
 
 pub(super) fn manifest(from: types::Manifest) -> Manifest {
     Manifest {
-        name: text::line(&from.name, NAME),
-        version: text::line(&from.version, NAME),
-        description: text::line(&from.description, SENTENCE),
+        name: sanitize::sanitize_line(&from.name, MAX_NAME_LEN),
+        version: sanitize::sanitize_line(&from.version, MAX_NAME_LEN),
+        description: sanitize::sanitize_line(&from.description, MAX_TEXT_LEN),
         // As it is: cleaning could change its meaning. It is JSON, and shown as such.
         config_schema: from.config_schema,
         metrics: from
             .metrics
             .into_iter()
-            .map(|need| MetricNeed {
-                name: text::line(&need.name, NAME),
+            .map(|need| MetricRequirement {
+                name: sanitize::sanitize_line(&need.name, MAX_NAME_LEN),
                 window_ms: need.window_ms,
                 required: need.required,
             })
@@ -279,10 +279,10 @@ pub(super) fn manifest(from: types::Manifest) -> Manifest {
 
 pub(super) fn problems(from: &[types::Problem]) -> Vec<Problem> {
     from.iter()
-        .take(PROBLEMS)
+        .take(MAX_PROBLEMS)
         .map(|problem| Problem {
-            path: text::line(&problem.path, NAME),
-            message: text::line(&problem.message, SENTENCE),
+            path: sanitize::sanitize_line(&problem.path, MAX_NAME_LEN),
+            message: sanitize::sanitize_line(&problem.message, MAX_TEXT_LEN),
         })
         .collect()
 }
@@ -290,8 +290,8 @@ pub(super) fn problems(from: &[types::Problem]) -> Vec<Problem> {
 pub(super) fn error(from: &types::Error) -> CallError {
     match from {
         types::Error::InvalidConfig(found) => CallError::InvalidConfig(problems(found)),
-        types::Error::MissingMetric(name) => CallError::MissingMetric(text::line(name, NAME)),
-        types::Error::Failed(message) => CallError::Failed(text::line(message, SENTENCE)),
+        types::Error::MissingMetric(name) => CallError::MissingMetric(sanitize::sanitize_line(name, MAX_NAME_LEN)),
+        types::Error::Failed(message) => CallError::Failed(sanitize::sanitize_line(message, MAX_TEXT_LEN)),
     }
 }
 
@@ -307,17 +307,17 @@ pub(super) fn level(from: super::bindings::log::Level) -> LogLevel {
 mod tests {
     use super::*;
     use crate::model::Timestamp;
-    use crate::record::sample;
+    use crate::record::decision_record;
 
     #[test]
     fn what_is_handed_over_keeps_its_order_and_leaves_out_gaps_and_what_is_gone() {
         let now = Timestamp(1_800_000_000_000);
         let series_of = |name: &str, values: &[f64]| Series {
             labels: vec![("host".to_owned(), name.to_owned())],
-            ..sample::series(name, "requests/s", now, values)
+            ..decision_record::series(name, "requests/s", now, values)
         };
         let metrics = vec![series_of("a", &[1.0, f64::NAN, 3.0]), series_of("b", &[4.0])];
-        let mut from = sample::observation(now, 3, metrics);
+        let mut from = decision_record::observation(now, 3, metrics);
         from.templates[0].tags = ["web", "blue"].map(|tag| Tag::parse(tag).unwrap()).to_vec();
         from.fleet[1].phase = Phase::Gone;
         from.facts = vec![("day".to_owned(), "monday".to_owned())];

@@ -11,9 +11,9 @@ use wasmtime::component::{HasSelf, InstancePre, Linker};
 use wasmtime::{Result, Store};
 
 use self::bindings::{ScalingPolicy, ScalingPolicyPre, UserDataGenerator, UserDataGeneratorPre, log, types};
-use self::decide::Decide;
+use self::decide::DecideFunction;
 use crate::model::{Decision, Manifest, Observation, Problem, UserDataRequest};
-use crate::plugin::guest::Guest;
+use crate::plugin::store_data::StoreData;
 use crate::plugin::{CallError, Limits};
 
 /// Its name in the names of interfaces.
@@ -23,44 +23,44 @@ pub(super) const NAME: &str = "0.1.0";
 pub(super) const IMPORTS: [&str; 2] = ["log", "types"];
 
 /// Links what a component of this version may import.
-pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
-    log::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)?;
-    types::add_to_linker::<Guest, HasSelf<Guest>>(linker, |guest| guest)
+pub(super) fn add_to_linker(linker: &mut Linker<StoreData>) -> Result<()> {
+    log::add_to_linker::<StoreData, HasSelf<StoreData>>(linker, |guest| guest)?;
+    types::add_to_linker::<StoreData, HasSelf<StoreData>>(linker, |guest| guest)
 }
 
-impl log::Host for Guest {
+impl log::Host for StoreData {
     fn write(&mut self, level: log::Level, message: String) -> Result<()> {
         self.log(convert::level(level), &message)
     }
 }
 
-impl types::Host for Guest {}
+impl types::Host for StoreData {}
 
 /// A policy, ready to be instantiated.
 pub(in crate::plugin) struct Policy {
-    pre: ScalingPolicyPre<Guest>,
-    decide: Decide,
+    pre: ScalingPolicyPre<StoreData>,
+    decide: DecideFunction,
 }
 
 impl Policy {
-    pub(super) fn new(pre: InstancePre<Guest>) -> Result<Self> {
+    pub(super) fn new(pre: InstancePre<StoreData>) -> Result<Self> {
         let pre = ScalingPolicyPre::new(pre)?;
-        let decide = Decide::of(pre.instance_pre().clone())?;
+        let decide = DecideFunction::of(pre.instance_pre().clone())?;
         Ok(Self { pre, decide })
     }
 
-    async fn instance(&self, store: &mut Store<Guest>) -> Result<ScalingPolicy> {
+    async fn instance(&self, store: &mut Store<StoreData>) -> Result<ScalingPolicy> {
         self.pre.instantiate_async(store).await
     }
 
-    pub(super) async fn describe(&self, store: &mut Store<Guest>) -> Result<Manifest> {
+    pub(super) async fn describe(&self, store: &mut Store<StoreData>) -> Result<Manifest> {
         let policy = self.instance(store).await?;
         Ok(convert::manifest(policy.doproxy_plugin_policy().call_describe(store).await?))
     }
 
     pub(super) async fn validate(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<StoreData>,
         config: &str,
     ) -> Result<std::result::Result<(), Vec<Problem>>> {
         let policy = self.instance(store).await?;
@@ -70,7 +70,7 @@ impl Policy {
 
     pub(super) async fn decide(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<StoreData>,
         config: &str,
         observation: &Observation,
         state: &[u8],
@@ -84,32 +84,32 @@ impl Policy {
             Err(error) => Err(convert::error(&error)),
             // Before anything of it is copied again.
             Ok(decision) => limits
-                .admit(decision.state.len(), convert::bytes_of(&decision))
+                .check_decision_size(decision.state.len(), convert::bytes_of(&decision))
                 .and_then(|()| convert::decision(decision)),
         })
     }
 }
 
 /// A generator, ready to be instantiated.
-pub(in crate::plugin) struct Generator(UserDataGeneratorPre<Guest>);
+pub(in crate::plugin) struct Generator(UserDataGeneratorPre<StoreData>);
 
 impl Generator {
-    pub(super) fn new(pre: InstancePre<Guest>) -> Result<Self> {
+    pub(super) fn new(pre: InstancePre<StoreData>) -> Result<Self> {
         UserDataGeneratorPre::new(pre).map(Self)
     }
 
-    async fn instance(&self, store: &mut Store<Guest>) -> Result<UserDataGenerator> {
+    async fn instance(&self, store: &mut Store<StoreData>) -> Result<UserDataGenerator> {
         self.0.instantiate_async(store).await
     }
 
-    pub(super) async fn describe(&self, store: &mut Store<Guest>) -> Result<Manifest> {
+    pub(super) async fn describe(&self, store: &mut Store<StoreData>) -> Result<Manifest> {
         let generator = self.instance(store).await?;
         Ok(convert::manifest(generator.doproxy_plugin_user_data().call_describe(store).await?))
     }
 
     pub(super) async fn validate(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<StoreData>,
         config: &str,
     ) -> Result<std::result::Result<(), Vec<Problem>>> {
         let generator = self.instance(store).await?;
@@ -119,7 +119,7 @@ impl Generator {
 
     pub(super) async fn generate(
         &self,
-        store: &mut Store<Guest>,
+        store: &mut Store<StoreData>,
         config: &str,
         request: &UserDataRequest,
     ) -> Result<std::result::Result<String, CallError>> {

@@ -1,0 +1,208 @@
+//! What the commands are built from: the configuration, and the parts that it describes.
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use super::output::{self, Progress};
+use super::{Global, UsageError};
+use crate::balancer::haproxy::HaProxy;
+use crate::clock::Clock;
+use crate::cloud::digitalocean::{self, DigitalOcean};
+use crate::config::{Config, Environment, PolicyConfig, TokenSource, UserDataConfig};
+use crate::controller::policy_slot::ConfiguredPolicy;
+use crate::controller::{Controller, EventSink, NameGenerator, ScalingRules, Settings, UserDataSource};
+use crate::inventory::sqlite::{SqliteInventory, WriteLock};
+use crate::metrics;
+use crate::model::UserData;
+use crate::plugin::PluginHost;
+
+/// The controller of the real world.
+pub(super) type ProductionController = Controller<DigitalOcean, HaProxy, SqliteInventory>;
+
+/// The configuration of this run.
+pub(super) struct CommandContext {
+    pub(super) config: Config,
+    environment: Environment,
+    inventory: PathBuf,
+    wait: Duration,
+    /// Made when it is first asked for: most commands run no plugin.
+    plugins: OnceLock<PluginHost>,
+    /// Whether an inventory of which nothing is at the API may be emptied.
+    pub(super) allow_empty_cloud: bool,
+}
+
+impl CommandContext {
+    /// Reads the configuration.
+    pub(super) fn load(global: &Global) -> anyhow::Result<Self> {
+        let config = Config::load(&global.config)?;
+        let inventory = global.inventory.clone().unwrap_or_else(|| config.inventory.clone());
+        Ok(Self {
+            config,
+            environment: global.environment.clone(),
+            inventory,
+            wait: global.wait.0,
+            plugins: OnceLock::new(),
+            allow_empty_cloud: false,
+        })
+    }
+
+    /// Reads the configuration and says what it would rather say.
+    pub(super) fn load_with_advice(global: &Global) -> anyhow::Result<Self> {
+        let app = Self::load(global)?;
+        for advice in &app.config.advice {
+            output::warn(format_args!("{}: {advice}", app.config.path.display()));
+        }
+        Ok(app)
+    }
+
+    /// The client of the API.
+    pub(super) fn cloud(&self) -> anyhow::Result<(DigitalOcean, TokenSource)> {
+        let (token, source) = self.config.token(&self.environment)?;
+        let url = self.environment.api_url()?.unwrap_or_else(|| self.config.api_url.clone());
+        Ok((DigitalOcean::new(digitalocean::Options::new(url, token))?, source))
+    }
+
+    /// HAProxy.
+    pub(super) fn balancer(&self) -> anyhow::Result<HaProxy> {
+        Ok(HaProxy::new(self.config.haproxy.clone())?)
+    }
+
+    /// The plugin host, the same each time.
+    pub(super) fn plugins(&self) -> anyhow::Result<PluginHost> {
+        if let Some(host) = self.plugins.get() {
+            return Ok(host.clone());
+        }
+        let host = super::plugin::host(self.config.plugins.clone())?;
+        Ok(self.plugins.get_or_init(|| host).clone())
+    }
+
+    /// Where the inventory is.
+    pub(super) fn inventory_path(&self) -> &Path {
+        &self.inventory
+    }
+
+    /// The inventory, to be changed by whoever has its lock.
+    pub(super) fn inventory(&self) -> anyhow::Result<SqliteInventory> {
+        let inventory = SqliteInventory::open_with_backup(&self.inventory)?;
+        inventory.bind_fleet(&self.config.fleet)?;
+        Ok(inventory)
+    }
+
+    /// The inventory, where there is one already.
+    pub(super) fn existing_inventory(&self) -> anyhow::Result<Option<SqliteInventory>> {
+        let existing = SqliteInventory::open_existing(&self.inventory)?;
+        if let Some(inventory) = &existing {
+            inventory.bind_fleet(&self.config.fleet)?;
+        }
+        Ok(existing)
+    }
+
+    /// Where the history is, whether or not it is there.
+    pub(super) fn metrics_database_file(&self) -> PathBuf {
+        self.config.metrics_database_path(&self.inventory)
+    }
+
+    /// The right to change the fleet; `command` is what others are told while they wait.
+    pub(super) async fn lock(&self, command: &str, progress: &Progress) -> anyhow::Result<WriteLock> {
+        let told =
+            |holder: &str| progress.println(format_args!("waiting for {holder}, which is changing the inventory"));
+        Ok(WriteLock::acquire(&self.inventory, self.wait, command, told).await?)
+    }
+
+    /// Where user data comes from, with its plugin loaded and its configuration checked.
+    async fn user_data(&self) -> anyhow::Result<UserDataSource> {
+        match &self.config.user_data {
+            UserDataConfig::None => Ok(UserDataSource::Fixed(UserData::parse("")?)),
+            UserDataConfig::File(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| UsageError(format!("cannot read userdata_file {}: {error}", path.display())))?;
+                let data = UserData::parse(text).with_context(|| format!("userdata_file {}", path.display()))?;
+                Ok(UserDataSource::Fixed(data))
+            }
+            UserDataConfig::Plugin { plugin, config } => {
+                let generator = self.plugins()?.generator(plugin).await?;
+                generator.validate(config).await?;
+                Ok(UserDataSource::Plugin { generator: Box::new(generator), config: config.clone() })
+            }
+        }
+    }
+
+    /// What the controller is told.
+    pub(super) async fn settings(&self) -> anyhow::Result<Settings> {
+        let config = &self.config;
+        Ok(Settings {
+            fleet: config.fleet.clone(),
+            hostname_prefix: config.hostname_prefix.clone(),
+            template: config.template.clone(),
+            ssh_keys: config.ssh_keys.clone(),
+            vpc_uuid: config.vpc_uuid.clone(),
+            monitoring: config.monitoring,
+            address: config.droplet_address,
+            user_data: self.user_data().await?,
+            deadlines: config.deadlines.clone(),
+            max_create_per_hour: config.rules.max_create_per_hour,
+            allow_empty_cloud: self.allow_empty_cloud,
+        })
+    }
+
+    /// What the operator allows.
+    pub(super) fn scaling_rules(&self) -> ScalingRules {
+        ScalingRules { limits: self.config.limits, rules: self.config.rules.clone() }
+    }
+
+    /// The policies, loaded, and their configurations checked.
+    pub(super) async fn policies(&self) -> anyhow::Result<Vec<ConfiguredPolicy>> {
+        let host = self.plugins()?;
+        let mut policies = Vec::new();
+        for PolicyConfig { name, plugin, config, mode } in &self.config.policies {
+            let policy = host.policy(plugin).await?;
+            policy.validate(config).await?;
+            for unmet in metrics::unmet_requirements(&self.config.metrics, name, &policy.manifest().metrics) {
+                output::warn(unmet);
+            }
+            policies.push(ConfiguredPolicy { name: name.clone(), mode: *mode, policy, config: config.clone() });
+        }
+        Ok(policies)
+    }
+
+    /// The controller with everything that it needs.
+    pub(super) async fn controller(&self, progress: &Progress) -> anyhow::Result<ProductionController> {
+        self.controller_with_inventory(self.inventory()?, progress.reporter()).await
+    }
+
+    /// The controller over an inventory that is open already; `reporter` is told of what happens.
+    pub(super) async fn controller_with_inventory(
+        &self,
+        inventory: SqliteInventory,
+        reporter: EventSink,
+    ) -> anyhow::Result<ProductionController> {
+        let (cloud, _) = self.cloud()?;
+        Ok(Controller::new(
+            cloud,
+            self.balancer()?,
+            inventory,
+            self.settings().await?,
+            Clock::from_wall_clock(),
+            NameGenerator::random(),
+            reporter,
+        ))
+    }
+}
+
+/// Carries on what an earlier command left behind.
+pub(super) async fn resume_operations(controller: &ProductionController, progress: &Progress) -> anyhow::Result<()> {
+    let acted = controller
+        .resume(|snapshot| {
+            let open = output::count(snapshot.operations.len(), "operation");
+            progress.println(format_args!("carrying on {open} of an earlier command"));
+        })
+        .await?;
+    // It is the earlier command's failure, and what it left is cleaned up now.
+    for (_, why) in &acted.abandoned {
+        output::warn(why);
+    }
+    Ok(())
+}

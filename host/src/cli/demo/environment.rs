@@ -1,0 +1,268 @@
+//! What the demo plays on: a folder, the emulator, HAProxy; and how its steps are shown.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+use super::super::context::CommandContext;
+use super::super::output::say;
+use super::super::{Cli, output, run};
+use crate::balancer::haproxy::Process;
+use crate::clock::Clock;
+use crate::cloud::Filter;
+use crate::cloud::digitalocean::DigitalOcean;
+use crate::config::Environment;
+use crate::emulator::{Emulator, Options};
+use crate::inventory::Inventory;
+use crate::model::{FleetName, RecordId, Trigger};
+use crate::record::{LogReader, RecordRange};
+
+use crate::simulation::cloud::Settings;
+
+/// The token is any: the emulator takes all. Nothing of the caller's environment counts, so that the demo can never
+/// reach a real account.
+const TOKEN: &str = "demo";
+
+/// Everything that the demo needs while it runs.
+pub(super) struct DemoEnvironment {
+    dir: TempDir,
+    emulator: Emulator,
+    haproxy: Process,
+    site: String,
+    droplet_port: u16,
+    http: reqwest::Client,
+}
+
+impl DemoEnvironment {
+    /// Starts the emulator and HAProxy, and writes the files.
+    pub(super) async fn start(haproxy: &Path, droplet_port: u16) -> anyhow::Result<Self> {
+        let dir =
+            tempfile::Builder::new().prefix("doproxy-demo-").tempdir().context("cannot make a temporary folder")?;
+        let emulator = Emulator::start(Options {
+            droplet_port,
+            settings: Settings { boot_time: Duration::from_millis(700), ..Settings::default() },
+            ..Options::default()
+        })
+        .await
+        .context("cannot start the emulator")?;
+        let bind = format!("127.0.0.1:{}", free_port()?);
+        let yaml = config_yaml(&emulator.url(), &bind, haproxy, droplet_port);
+        std::fs::write(dir.path().join("doproxy.yml"), yaml)?;
+        let site = format!("http://{bind}/");
+        let config = crate::config::Config::load(&dir.path().join("doproxy.yml"))?;
+        // HAProxy starts with the configuration of an empty fleet, as on a fresh load balancer.
+        let balancer = crate::balancer::haproxy::HaProxy::new(config.haproxy.clone())?;
+        std::fs::create_dir_all(dir.path().join("haproxy"))?;
+        std::fs::write(&config.haproxy.config_file, balancer.render(&[])?)?;
+        let haproxy =
+            Process::start(&config.haproxy.binary, &config.haproxy.config_file, &dir.path().join("master.sock"))
+                .await
+                .context("cannot start HAProxy")?;
+        Ok(Self { dir, emulator, haproxy, site, droplet_port, http: http_client()? })
+    }
+
+    /// Ends what was started.
+    pub(super) async fn stop(self) {
+        self.haproxy.stop().await;
+        self.emulator.stop().await;
+    }
+
+    /// The address of the site, as a client sees it.
+    pub(super) fn site(&self) -> &str {
+        &self.site
+    }
+
+    /// A client that opens a connection for each request, as a new visitor would.
+    pub(super) fn http(&self) -> &reqwest::Client {
+        &self.http
+    }
+
+    /// What the next step is about.
+    pub(super) fn print_heading(text: &str) {
+        if output::is_stdout_colored() {
+            say!("\n\x1b[1;36m# {text}\x1b[0m");
+        } else {
+            say!("\n# {text}");
+        }
+    }
+
+    /// A command that is run, as it would be typed.
+    pub(super) fn print_command(line: &str) {
+        if output::is_stdout_colored() {
+            say!("\x1b[1m$ {line}\x1b[0m");
+        } else {
+            say!("$ {line}");
+        }
+    }
+
+    /// Runs a doproxy command as if it had been typed.
+    pub(super) async fn doproxy(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        Self::print_command(&format!("doproxy {}", arguments.join(" ")));
+        let config = self.path("doproxy.yml");
+        let config = config.to_str().context("the temporary folder has a name that is no text")?;
+        let all: Vec<&str> = ["doproxy", "--config", config].into_iter().chain(arguments.iter().copied()).collect();
+        run(&all, Environment::with_token(TOKEN)).await
+    }
+
+    /// Shows the configuration.
+    pub(super) fn show_configuration(&self) -> anyhow::Result<()> {
+        Self::print_command("cat doproxy.yml");
+        say!("{}", std::fs::read_to_string(self.path("doproxy.yml"))?.trim_end());
+        Ok(())
+    }
+
+    /// Shows the end of HAProxy's configuration.
+    pub(super) fn show_configuration_tail(&self, lines: usize) -> anyhow::Result<()> {
+        Self::print_command(&format!("tail -n {lines} haproxy/haproxy.cfg"));
+        let text = std::fs::read_to_string(self.path("haproxy/haproxy.cfg"))?;
+        let all: Vec<&str> = text.lines().collect();
+        for line in &all[all.len().saturating_sub(lines)..] {
+            say!("{line}");
+        }
+        Ok(())
+    }
+
+    /// Shows the user data of the first droplet, as the droplet itself reads it.
+    pub(super) async fn show_user_data(&self) -> anyhow::Result<()> {
+        let snapshot = self.snapshot().await?;
+        let Some(address) = snapshot.droplets.first().and_then(|droplet| droplet.address) else {
+            bail!("there is no first droplet");
+        };
+        let url = format!("http://{address}:{}/metadata/v1/user-data", self.droplet_port);
+        Self::print_command(&format!("curl {url}"));
+        say!("{}", self.get(&url).await?.trim_end());
+        Ok(())
+    }
+
+    /// Asks the site some times, each time anew.
+    pub(super) async fn show_rotation(&self, times: usize) -> anyhow::Result<()> {
+        Self::print_command(&format!("for i in $(seq {times}); do curl -s {} | grep h1; done", self.site));
+        for _ in 0..times {
+            let page = self.get(&self.site).await?;
+            say!("{}", heading_of(&page));
+        }
+        Ok(())
+    }
+
+    /// Whether the inventory has droplets.
+    pub(super) async fn has_droplets(&self) -> anyhow::Result<bool> {
+        Ok(!self.snapshot().await?.droplets.is_empty())
+    }
+
+    /// The client that the commands use.
+    pub(super) fn cloud(&self) -> anyhow::Result<DigitalOcean> {
+        Ok(self.app()?.cloud()?.0)
+    }
+
+    /// The fleet's droplets at the API.
+    pub(super) fn filter() -> Filter {
+        Filter::Tag(FleetName::sanitized("demo").tag())
+    }
+
+    fn app(&self) -> anyhow::Result<CommandContext> {
+        let config = self.path("doproxy.yml");
+        let config = config.to_str().context("the temporary folder has a name that is no text")?;
+        CommandContext::load(&Cli::parse_global(config, Environment::with_token(TOKEN))?)
+    }
+
+    /// The fleet.
+    pub(super) async fn snapshot(&self) -> anyhow::Result<crate::inventory::Snapshot> {
+        Ok(self.app()?.inventory()?.load().await?)
+    }
+
+    async fn get(&self, url: &str) -> anyhow::Result<String> {
+        Ok(self.http.get(url).send().await?.error_for_status()?.text().await?)
+    }
+
+    /// The file that is the fleet.
+    pub(super) fn config_file(&self) -> PathBuf {
+        self.path("doproxy.yml")
+    }
+
+    /// The token that the emulator takes.
+    pub(super) fn token() -> &'static str {
+        TOKEN
+    }
+
+    /// The first decision of the loop to create droplets for its load.
+    pub(super) fn first_scale_out(&self) -> anyhow::Result<RecordId> {
+        let app = self.app()?;
+        let archive = LogReader::open_read_only(&app.metrics_database_file(), Clock::from_wall_clock().now())?;
+        for id in archive.select(RecordRange::All)? {
+            let record = archive.get_without_series(id)?.record;
+            if record.plan.create_count() > 0 && record.trigger != Trigger::Manual && !record.plan.creates.is_empty() {
+                return Ok(id);
+            }
+        }
+        bail!("there is no record of a scale-out")
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+}
+
+fn http_client() -> anyhow::Result<reqwest::Client> {
+    // reqwest wants one even for plain http; it does not matter if one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(Duration::from_secs(10));
+    Ok(client.build()?)
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> std::io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+/// The heading of a page.
+fn heading_of(page: &str) -> &str {
+    page.split_once("<h1>").and_then(|(_, after)| after.split_once("</h1>")).map_or(page, |(heading, _)| heading)
+}
+
+fn config_yaml(api: &str, bind: &str, haproxy: &Path, droplet_port: u16) -> String {
+    format!(
+        "\
+fleet: demo
+api: {{url: \"{api}\"}}
+droplet_options:
+  hostname_prefix: auto-nginx
+  region: nyc3
+  size: s-1vcpu-1gb
+  image: ubuntu-22-04-x64
+user_data:
+  plugin: builtin:cloud-init
+  config:
+    template: |
+      #!/bin/sh
+      # {{{{ hostname }}}}, number {{{{ index }}}} of fleet {{{{ fleet }}}} in {{{{ region }}}}
+      apt-get update && apt-get install -y nginx
+      echo \"<h1>{{{{ hostname }}}}</h1>\" > /var/www/html/index.html
+haproxy_cfg_path: haproxy
+haproxy:
+  binary: {haproxy}
+  bind: [\"{bind}\"]
+  port: {droplet_port}
+  health_path: /health
+  stats_socket: admin.sock
+  master_socket: master.sock
+  run_as: caller
+  log: none
+  check_interval: 500ms
+scaling:
+  min: 2
+  max: 5
+  interval: 2s
+  policies:
+    - plugin: builtin:target-tracking
+      config: {{metric: haproxy.sessions, target_per_droplet: 10, scale_in_stabilisation_s: 4}}
+  cooldown: {{in: 0s}}
+  stabilisation: 0s
+  timeouts: {{poll: 500ms, drain: 5s}}
+telemetry: {{listen: none}}
+",
+        haproxy = haproxy.display()
+    )
+}

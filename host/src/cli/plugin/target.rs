@@ -1,0 +1,97 @@
+//! What `test` and `bench` are about: a project's folder, which is built first, or a reference.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::cli::context::CommandContext;
+use crate::cli::output::Progress;
+use crate::cli::{Global, UsageError};
+use crate::config::{user_cache_dir, user_store_dir};
+use crate::model::PluginKind;
+use crate::plugin::building::{BuildError, Built, Project, build};
+use crate::plugin::testing::Subject;
+use crate::plugin::{CONTRACT, Limits, PluginHost, PluginSettings, Reference, RegistrySettings};
+
+/// How long a call and compiling may take here. What a plugin uses up is told by its fuel, the same on every machine;
+/// that this machine is busy must fail no test.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+const COMPILE_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// A plugin to be tried, and where it came from.
+pub(super) struct PluginUnderTest {
+    pub(super) reference: Reference,
+    /// The project, where there is one.
+    pub(super) project: Option<(Project, Built)>,
+}
+
+impl PluginUnderTest {
+    /// Takes `text` for a folder where there is one of that name, and builds it; else for a reference.
+    pub(super) async fn resolve(text: &str) -> anyhow::Result<Self> {
+        let path = Path::new(text);
+        if !path.is_dir() {
+            return Ok(Self {
+                reference: text.parse().map_err(|error| UsageError(format!("{error}")))?,
+                project: None,
+            });
+        }
+        let (project, built) = build_project(path.to_owned()).await?;
+        Ok(Self { reference: Reference::File(built.path.clone()), project: Some((project, built)) })
+    }
+
+    /// Loads it.
+    pub(super) async fn load(&self, host: &PluginHost) -> anyhow::Result<Subject> {
+        let kind = host.inspect(&self.reference).await?.kind;
+        Ok(match kind {
+            PluginKind::ScalingPolicy => Subject::Policy(host.policy(&self.reference).await?),
+            PluginKind::UserDataGenerator => Subject::Generator(host.generator(&self.reference).await?),
+        })
+    }
+}
+
+/// Builds a folder, off the threads that serve everything else.
+pub(super) async fn build_project(directory: PathBuf) -> anyhow::Result<(Project, Built)> {
+    let progress = Progress::new();
+    let told = progress.clone();
+    let work = tokio::task::spawn_blocking(move || {
+        let project = Project::read(&directory)?;
+        told.set_message(format_args!("building {} ({})", project.metadata.name, project.language));
+        let built = build(&project, CONTRACT)?;
+        Ok::<_, BuildError>((project, built))
+    });
+    let outcome = work.await;
+    progress.finish();
+    Ok(outcome??)
+}
+
+/// A host as the configuration has it, which does not mind a busy machine.
+pub(super) fn relaxed_host(global: &Global) -> anyhow::Result<PluginHost> {
+    let settings = plugin_settings(global)?;
+    super::host(PluginSettings { limits: relaxed_limits(&settings.limits), ..settings })
+}
+
+/// The same limits, but for time.
+pub(super) fn relaxed_limits(limits: &Limits) -> Limits {
+    Limits {
+        call_timeout: limits.call_timeout.max(CALL_TIMEOUT),
+        compile_timeout: limits.compile_timeout.max(COMPILE_TIMEOUT),
+        compile_cpu_time: limits.compile_cpu_time.max(COMPILE_TIMEOUT),
+        ..limits.clone()
+    }
+}
+
+/// How plugins are run: as the configuration says, where there is one.
+pub(super) fn plugin_settings(global: &Global) -> anyhow::Result<PluginSettings> {
+    if global.config.exists() {
+        return Ok(CommandContext::load(global)?.config.plugins);
+    }
+    let sharing = RegistrySettings { store: user_store_dir(), ..RegistrySettings::default() };
+    Ok(PluginSettings { cache_dir: user_cache_dir(), registry: sharing, ..PluginSettings::default() })
+}
+
+/// A plugin's configuration in a file of its own, as YAML.
+pub(super) fn read_config(file: &Path) -> anyhow::Result<Value> {
+    let text = std::fs::read_to_string(file).map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
+    Ok(serde_yaml::from_str(&text).map_err(|error| UsageError(format!("{}: {error}", file.display())))?)
+}

@@ -1,0 +1,88 @@
+//! Records of what the loop decides, with the components that decided it.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::controller::service::ComponentLookup;
+use crate::history::TimeSeriesStore;
+use crate::model::{TickRecord, Timestamp};
+use crate::plugin::{PluginHost, Reference};
+use crate::record::{LogWriter, RecordError, component_bytes};
+
+/// Writes each tick down. What cannot be written is worth a warning and no more.
+pub(super) struct DecisionLogger {
+    recorder: Arc<LogWriter>,
+    host: PluginHost,
+    /// Digests of components that are kept, or that keeping was tried of.
+    stored: HashSet<String>,
+    is_failing: bool,
+}
+
+impl DecisionLogger {
+    pub(super) fn new(recorder: LogWriter, host: PluginHost) -> Self {
+        Self { recorder: Arc::new(recorder), host, stored: HashSet::new(), is_failing: false }
+    }
+
+    /// Writes a tick down, and keeps the components that answered for the first time.
+    pub(super) fn write(&mut self, record: &TickRecord) {
+        for (reference, digest) in self.new_components(record) {
+            let (recorder, host, now) = (Arc::clone(&self.recorder), self.host.clone(), record.at);
+            tokio::spawn(
+                async move { warn_on_error(store_component(&recorder, &host, &reference, &digest, now).await) },
+            );
+        }
+        let written = self.recorder.append(record).and_then(|_| self.recorder.prune(record.at));
+        match written {
+            Ok(()) => self.is_failing = false,
+            Err(error) if self.is_failing => tracing::debug!("a decision cannot be recorded: {error}"),
+            Err(error) => {
+                self.is_failing = true;
+                tracing::warn!("decisions cannot be recorded: {error}");
+            }
+        }
+    }
+
+    /// As [`Writer::write`], and waits until the components are kept: for a process that ends afterwards.
+    pub(super) async fn write_all(&mut self, record: &TickRecord) {
+        for (reference, digest) in self.new_components(record) {
+            warn_on_error(store_component(&self.recorder, &self.host, &reference, &digest, record.at).await);
+        }
+        self.write(record);
+    }
+
+    fn new_components(&mut self, record: &TickRecord) -> Vec<(String, String)> {
+        let answers = record.evaluations.iter().filter(|answer| !answer.digest.is_empty());
+        answers
+            .filter(|answer| self.stored.insert(answer.digest.clone()))
+            .map(|answer| (answer.reference.clone(), answer.digest.clone()))
+            .collect()
+    }
+}
+
+/// The bytes of components that answered before.
+pub(super) fn components(history: Arc<TimeSeriesStore>) -> ComponentLookup {
+    Arc::new(move |digest| match component_bytes(&history, digest) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            tracing::warn!("a component of before cannot be read: {error}");
+            None
+        }
+    })
+}
+
+async fn store_component(
+    recorder: &LogWriter,
+    host: &PluginHost,
+    reference: &str,
+    digest: &str,
+    now: Timestamp,
+) -> Result<(), RecordError> {
+    let Ok(reference) = reference.parse::<Reference>() else { return Ok(()) };
+    recorder.store_component(host, &reference, digest, now).await
+}
+
+fn warn_on_error(kept: Result<(), RecordError>) {
+    if let Err(error) = kept {
+        tracing::warn!("a component is not kept with the records of its decisions: {error}");
+    }
+}

@@ -1,0 +1,197 @@
+//! From the arguments to a scenario.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Args, Model, ServiceShape};
+use crate::cli::context::CommandContext;
+use crate::cli::{Global, UsageError};
+use crate::clock::Clock;
+use crate::config::Span;
+use crate::controller::ScalingRules;
+use crate::history::TimeSeriesStore;
+use crate::inventory::Inventory as _;
+use crate::metrics::rates::REQUESTS_PER_SECOND;
+use crate::model::{FleetName, HourlyPrice, ObservedTemplate, Sample};
+use crate::simulation::faults::FaultSchedule;
+use crate::simulation::fluid::{Overload, Setup};
+use crate::simulation::requests::{Distribution, Service};
+use crate::simulation::scenario::{self, BootTime, Scenario};
+use crate::simulation::score::PriceModel;
+use crate::simulation::trace::read::{self, ReadOptions};
+use crate::simulation::trace::synthetic::Generator;
+use crate::simulation::trace::{MAX_INTERVALS, Repair, Trace};
+
+/// Boots of the inventory that are drawn from.
+const MAX_BOOT_SAMPLES: u32 = 500;
+
+/// The configuration, where there is one.
+pub(super) fn load_context(global: &Global) -> anyhow::Result<Option<CommandContext>> {
+    global.config.exists().then(|| CommandContext::load(global)).transpose()
+}
+
+/// What is simulated, and what was mended in its trace.
+pub(super) async fn scenario(args: &Args, app: Option<&CommandContext>) -> anyhow::Result<(Scenario, Vec<Repair>)> {
+    validate(args)?;
+    let (trace, repairs) = trace(args, app)?;
+    let demand = trace.ticks(args.tick.0);
+    if demand.is_empty() {
+        return Err(UsageError(format!("{} is shorter than one tick; make --tick shorter", args.source())).into());
+    }
+    let boot = boot(&args.boot_time, app).await?;
+    let slots = slots(args);
+    let bounds = scaling_rules(args, app)?;
+    let tick_s = args.tick.0.as_secs_f64();
+    let mut setup = Setup {
+        tick_s,
+        capacity: args.capacity,
+        boot_ticks: 0,
+        min: args.min,
+        max: args.max,
+        initial: args.initial,
+        overload: if args.model == Model::Queue { Overload::Queue } else { Overload::Loss },
+    };
+    if let Some(ScalingRules { limits, .. }) = &bounds {
+        (setup.min, setup.max) = (limits.min, limits.max);
+    }
+    let hourly_price = HourlyPrice::from_dollars(args.price);
+    let minimum = args.minimum_charge.map(|span| span.0).or_else(|| hourly_price.minimum_billed_time());
+    let mut scenario = Scenario {
+        fleet: app.map_or_else(|| FleetName::sanitized("simulated"), |app| app.config.fleet.clone()),
+        template: template(app, hourly_price),
+        start: trace.start,
+        tick: args.tick.0,
+        demand,
+        setup,
+        boot_time: boot,
+        slots,
+        price_model: PriceModel { hourly: args.price, minimum_s: minimum.unwrap_or_default().as_secs_f64() },
+        model: match args.model {
+            Model::Fluid | Model::Queue => scenario::Model::Fluid,
+            Model::Requests => scenario::Model::Requests(Service {
+                // So that as many slots serve what a droplet serves.
+                mean_s: f64::from(slots) / args.capacity,
+                distribution: match args.service_shape {
+                    ServiceShape::Fixed => Distribution::Fixed,
+                    ServiceShape::Exponential => Distribution::Exponential,
+                },
+                timeout_s: args.queue_timeout.0.as_secs_f64(),
+            }),
+        },
+        faults: FaultSchedule(args.fault.clone()),
+        scaling_rules: bounds,
+        seed: args.seed,
+    };
+    scenario.setup.boot_ticks = scenario.ticks(scenario.boot_time.shortest());
+    Ok((scenario, repairs))
+}
+
+/// What clap cannot say.
+fn validate(args: &Args) -> Result<(), UsageError> {
+    let is_rate = args.capacity.is_finite() && args.capacity > 0.0;
+    let problem = match args {
+        _ if !is_rate => "--capacity is above 0",
+        _ if !(args.price.is_finite() && args.price >= 0.0) => "--price is not below 0",
+        _ if args.tick.0 < Duration::from_millis(1) => "--tick is at least 1ms",
+        _ if args.min > args.max => "--min is not above --max",
+        _ if args.service_time.0.is_zero() => "--service-time is above 0",
+        _ => return Ok(()),
+    };
+    Err(UsageError(problem.to_owned()))
+}
+
+fn trace(args: &Args, app: Option<&CommandContext>) -> anyhow::Result<(Trace, Vec<Repair>)> {
+    if let Some(last) = args.recorded {
+        return recorded_trace(args, last.0, app);
+    }
+    let source = args.source();
+    if Generator::is_generator(source) {
+        let generator: Generator = source.parse()?;
+        let intervals = args.length.0.as_millis() / args.tick.0.as_millis().max(1);
+        if intervals > u128::from(MAX_INTERVALS) {
+            return Err(UsageError(format!("--length is {intervals} ticks; {MAX_INTERVALS} are possible")).into());
+        }
+        return Ok((generator.trace(args.tick.0, args.length.0, args.seed), Vec::new()));
+    }
+    let Some((time, rate)) = args.columns.split_once(',') else {
+        return Err(UsageError(format!("--columns {:?} is not TIME,RATE", args.columns)).into());
+    };
+    let columns = (time.trim().to_owned(), rate.trim().to_owned());
+    let reading = ReadOptions { columns, interval: args.tick.0, repair: args.repair };
+    Ok(read::read_file(Path::new(source), &reading)?)
+}
+
+/// What the host has measured itself: the requests that came to HAProxy.
+fn recorded_trace(args: &Args, last: Duration, app: Option<&CommandContext>) -> anyhow::Result<(Trace, Vec<Repair>)> {
+    let app = app.ok_or_else(|| {
+        UsageError("--recorded reads the history of the fleet of a doproxy.yml, and there is none".to_owned())
+    })?;
+    let file = app.metrics_database_file();
+    if !file.exists() {
+        return Err(UsageError(format!(
+            "--recorded: there is no history at {} yet; `doproxy run` writes it",
+            file.display()
+        ))
+        .into());
+    }
+    let now = Clock::from_wall_clock().now();
+    let history = TimeSeriesStore::open_read_only(&file, now)?;
+    let series = history.series_history(REQUESTS_PER_SECOND, now.minus(last), now)?;
+    let samples =
+        series.into_iter().flat_map(|series| series.points).map(|point| Sample { at: point.at, value: point.mean });
+    Ok(Trace::from_measurements(&file.display().to_string(), samples, args.tick.0, args.repair)?)
+}
+
+async fn boot(text: &str, app: Option<&CommandContext>) -> anyhow::Result<BootTime> {
+    if text == "recorded" {
+        let inventory = app.map(CommandContext::existing_inventory).transpose()?.flatten();
+        let seen = match inventory {
+            Some(inventory) => inventory.boot_times(MAX_BOOT_SAMPLES).await?,
+            None => Vec::new(),
+        };
+        if seen.is_empty() {
+            return Err(
+                UsageError("--boot-time recorded: the inventory knows of no droplet that came up".to_owned()).into()
+            );
+        }
+        return Ok(BootTime::Empirical(seen));
+    }
+    let span = |text: &str| {
+        text.trim().parse::<Span>().map(|span| span.0).map_err(|error| UsageError(format!("--boot-time: {error}")))
+    };
+    match text.split_once("..") {
+        None => Ok(BootTime::Fixed(span(text)?)),
+        Some((from, to)) => match (span(from)?, span(to)?) {
+            (from, to) if from <= to => Ok(BootTime::Uniform(from, to)),
+            _ => Err(UsageError(format!("--boot-time {text}: the first is the shorter")).into()),
+        },
+    }
+}
+
+/// The sessions that a droplet works on at a time.
+fn slots(args: &Args) -> u32 {
+    let slots = (args.capacity * args.service_time.0.as_secs_f64()).round().max(1.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
+    let slots = slots as u32;
+    slots
+}
+
+fn scaling_rules(args: &Args, app: Option<&CommandContext>) -> anyhow::Result<Option<ScalingRules>> {
+    if !args.guard {
+        return Ok(None);
+    }
+    let app =
+        app.ok_or_else(|| UsageError("--guard takes its rules from a doproxy.yml, and there is none".to_owned()))?;
+    Ok(Some(app.scaling_rules()))
+}
+
+fn template(app: Option<&CommandContext>, hourly_price: HourlyPrice) -> ObservedTemplate {
+    let (size, region, image, tags) = match app {
+        Some(app) => {
+            let template = app.config.template.clone();
+            (template.size, template.region, template.image, template.tags)
+        }
+        None => ("s-1vcpu-1gb".to_owned(), "nyc3".to_owned(), "ubuntu-24-04-x64".to_owned(), Vec::new()),
+    };
+    ObservedTemplate { size, region, image, tags, hourly_price }
+}

@@ -1,0 +1,608 @@
+//! How many requests may be sent: the API's limits, kept here, so that the client waits before the API says no.
+//!
+//! Two sliding windows, a minute and an hour, of which a part is kept for deletes: a fleet that cannot shrink costs
+//! money. What the API says of its own count makes it less, since other programs may use the same token. A request
+//! counts from the moment that it is let through until its window has passed after its *end*: when in between the
+//! API counted it is not known. By hand, and not by the crate `governor`: its algorithm spreads a rate and lets
+//! more than the limit into a window after a pause, and it has neither the reserve nor the API's word.
+//!
+//! [`Ledger`] is told the time; [`Budget`] waits.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+/// In any minute, as published.
+const LIMIT_PER_MINUTE: usize = 250;
+/// In any hour, as published, until the API says another limit.
+const DEFAULT_LIMIT_PER_HOUR: usize = 5000;
+/// Of the requests of a minute, one in so many is for deletes alone.
+const MINUTE_RESERVE_DIVISOR: usize = 10;
+/// Of the requests of an hour.
+const HOUR_RESERVE_DIVISOR: usize = 20;
+/// A wait that a person would wonder about.
+const LONG_WAIT: Duration = Duration::from_secs(10);
+/// How often such waits are worth a line.
+const WAIT_LOG_INTERVAL: Duration = Duration::from_mins(10);
+
+/// Who wants to send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Priority {
+    /// A delete, which may use all that there is.
+    Delete,
+    /// Anything else, which leaves the reserve.
+    Normal,
+    /// What can be done without: it leaves half for what changes the fleet, and does not wait.
+    BestEffort,
+}
+
+/// What the headers of an answer say about the limits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct RateLimitHeaders {
+    /// Requests in an hour.
+    pub(super) limit: Option<u32>,
+    /// How many of them are left.
+    pub(super) remaining: Option<u32>,
+    /// How long until the oldest of them stops to count.
+    pub(super) reset_after: Option<Duration>,
+    /// How long nothing is let in, after a burst.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// What is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LimitHit {
+    Minute,
+    Hour { limit: usize },
+    Reported { remaining: usize, limit: usize },
+    Burst,
+}
+
+impl fmt::Display for LimitHit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Minute => write!(f, "doproxy's own budget of {LIMIT_PER_MINUTE} requests a minute is used up"),
+            Self::Hour { limit } => write!(f, "doproxy's own budget of {limit} requests an hour is used up"),
+            Self::Reported { remaining, limit } => write!(
+                f,
+                "doproxy's own budget is used up: of the token's {limit} requests an hour the API has {remaining} left{}",
+                if *remaining > 0 { ", which are kept for deletes" } else { "" }
+            ),
+            Self::Burst => f.write_str("doproxy's own budget is closed, since the API asked to wait after a burst"),
+        }?;
+        f.write_str(match self {
+            Self::Minute | Self::Hour { .. } => ", but for what is kept for deletes",
+            Self::Burst | Self::Reported { .. } => "",
+        })
+    }
+}
+
+/// Why a request may not be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Throttled {
+    limit_hit: LimitHit,
+    /// When it may, as far as is known; without it, when a request that is under way has ended.
+    until: Option<Instant>,
+}
+
+/// What the API said last.
+#[derive(Debug, Clone, Copy)]
+struct ReportedQuota {
+    /// The request that it answered.
+    number: u64,
+    remaining: usize,
+    /// From then on it is not so any more.
+    until: Instant,
+}
+
+/// The count.
+#[derive(Debug)]
+struct RequestWindow {
+    in_flight: usize,
+    /// When the requests of the last hour ended, the oldest first.
+    completed: VecDeque<Instant>,
+    /// How many there have been.
+    sent: u64,
+    per_hour: usize,
+    reported: Option<ReportedQuota>,
+    blocked_until: Option<Instant>,
+}
+
+impl RequestWindow {
+    fn new() -> Self {
+        Self {
+            in_flight: 0,
+            completed: VecDeque::new(),
+            sent: 0,
+            per_hour: DEFAULT_LIMIT_PER_HOUR,
+            reported: None,
+            blocked_until: None,
+        }
+    }
+
+    /// Counts a request and answers its number, or says why not.
+    fn try_acquire(&mut self, now: Instant, purpose: Priority) -> Result<u64, Throttled> {
+        while self.completed.front().is_some_and(|end| *end + HOUR <= now) {
+            self.completed.pop_front();
+        }
+        if let Some(held) = self.throttled(now, purpose) {
+            return Err(held);
+        }
+        self.in_flight += 1;
+        self.sent += 1;
+        Ok(self.sent)
+    }
+
+    /// What holds a request back the longest.
+    fn throttled(&self, now: Instant, purpose: Priority) -> Option<Throttled> {
+        let usable = |limit: usize, part: usize| match purpose {
+            Priority::Delete => limit,
+            Priority::Normal => limit - limit / part,
+            Priority::BestEffort => limit / 2,
+        };
+        let minute = self.check_window(now, MINUTE, usable(LIMIT_PER_MINUTE, MINUTE_RESERVE_DIVISOR), LimitHit::Minute);
+        let hour = self.check_window(
+            now,
+            HOUR,
+            usable(self.per_hour, HOUR_RESERVE_DIVISOR),
+            LimitHit::Hour { limit: self.per_hour },
+        );
+        let burst = self.blocked_until.filter(|until| *until > now);
+        let burst = burst.map(|until| Throttled { limit_hit: LimitHit::Burst, until: Some(until) });
+        let told = self.reported.filter(|told| told.until > now).and_then(|told| {
+            // Those that were let through after the one that was answered may not be in its count.
+            let since = usize::try_from(self.sent - told.number).unwrap_or(usize::MAX);
+            let remaining = told.remaining.saturating_sub(since);
+            let reserve = self.per_hour - usable(self.per_hour, HOUR_RESERVE_DIVISOR);
+            let why = LimitHit::Reported { remaining, limit: self.per_hour };
+            (remaining <= reserve).then_some(Throttled { limit_hit: why, until: Some(told.until) })
+        });
+        let all = [minute, hour, burst, told].into_iter().flatten();
+        all.max_by_key(|held| (held.until.is_none(), held.until))
+    }
+
+    fn check_window(&self, now: Instant, span: Duration, limit: usize, why: LimitHit) -> Option<Throttled> {
+        let first = self.completed.partition_point(|end| *end + span <= now);
+        let too_many = (self.completed.len() - first + self.in_flight + 1).checked_sub(limit)?;
+        // So many of the oldest have to leave the window before there is room for one.
+        let last_to_leave = too_many.checked_sub(1)?;
+        let until = self.completed.get(first + last_to_leave).map(|end| *end + span);
+        Some(Throttled { limit_hit: why, until })
+    }
+
+    /// How many requests that are no deletes would be let through now.
+    fn remaining(&self, now: Instant) -> usize {
+        if self.blocked_until.is_some_and(|until| until > now) {
+            return 0;
+        }
+        let of_window = |span: Duration, limit: usize, part: usize| {
+            let used = self.completed.len() - self.completed.partition_point(|end| *end + span <= now) + self.in_flight;
+            (limit - limit / part).saturating_sub(used)
+        };
+        let minute = of_window(MINUTE, LIMIT_PER_MINUTE, MINUTE_RESERVE_DIVISOR);
+        let hour = of_window(HOUR, self.per_hour, HOUR_RESERVE_DIVISOR);
+        let told = self.reported.filter(|told| told.until > now).map_or(usize::MAX, |told| {
+            let since = usize::try_from(self.sent - told.number).unwrap_or(usize::MAX);
+            told.remaining.saturating_sub(since).saturating_sub(self.per_hour / HOUR_RESERVE_DIVISOR)
+        });
+        minute.min(hour).min(told)
+    }
+
+    /// Notes that a request has ended, and what was heard.
+    fn complete(&mut self, now: Instant, number: u64, was_sent: bool, heard: RateLimitHeaders) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if was_sent {
+            self.completed.push_back(self.completed.back().map_or(now, |last| now.max(*last)));
+        }
+        if let Some(limit) = heard.limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0) {
+            self.per_hour = limit;
+        }
+        if let Some(closed_for) = heard.retry_after {
+            // The limit that it is about is that of a minute; whatever else was meant is asked for anew.
+            let until = now + closed_for.min(MINUTE);
+            self.blocked_until = Some(self.blocked_until.map_or(until, |before| before.max(until)));
+        }
+        let is_newer = self.reported.is_none_or(|told| told.number < number);
+        // Nothing counts for longer than an hour: where it seems to, one of the two clocks is wrong.
+        if let (Some(remaining), Some(reset_after), true) = (heard.remaining, heard.reset_after, is_newer)
+            && reset_after <= HOUR
+        {
+            let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
+            self.reported = Some(ReportedQuota { number, remaining, until: now + reset_after });
+        }
+    }
+}
+
+/// A request that would have to wait too long.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Exhausted {
+    limit_hit: LimitHit,
+    /// How long it would have to wait, as far as is known.
+    pub(super) retry_after: Option<Duration>,
+}
+
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not sent: {}", self.limit_hit)?;
+        match self.retry_after {
+            Some(after) => write!(f, "; the next can go in {} s", after.as_millis().div_ceil(1000)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The right to send one request. It counts as under way until this is dropped.
+pub(super) struct Permit<'a> {
+    limiter: &'a RateLimiter,
+    number: u64,
+    headers: RateLimitHeaders,
+    was_sent: bool,
+}
+
+impl Permit<'_> {
+    /// Keeps what an answer said about the limits.
+    pub(super) fn observe_headers(&mut self, heard: RateLimitHeaders) {
+        self.headers = heard;
+    }
+
+    /// The request certainly never reached the API, so that it does not count.
+    pub(super) fn not_sent(&mut self) {
+        self.was_sent = false;
+    }
+}
+
+impl Drop for Permit<'_> {
+    fn drop(&mut self) {
+        self.limiter.lock_window().complete(Instant::now(), self.number, self.was_sent, self.headers);
+        self.limiter.completed.notify_waiters();
+    }
+}
+
+/// The budget of one client and its clones.
+#[derive(Debug)]
+pub(super) struct RateLimiter {
+    window: Mutex<RequestWindow>,
+    /// When a long wait was last spoken of.
+    last_logged: Mutex<Option<Instant>>,
+    completed: Notify,
+}
+
+impl RateLimiter {
+    pub(super) fn new() -> Self {
+        Self { window: Mutex::new(RequestWindow::new()), last_logged: Mutex::default(), completed: Notify::new() }
+    }
+
+    /// How many requests that are no deletes would be let through now.
+    pub(super) fn remaining(&self) -> usize {
+        self.lock_window().remaining(Instant::now())
+    }
+
+    /// Waits until a request may be sent, `patience` at most; an error as soon as that will not do.
+    pub(super) async fn acquire(&self, purpose: Priority, patience: Duration) -> Result<Permit<'_>, Exhausted> {
+        let give_up = Instant::now() + patience;
+        loop {
+            let mut ended = pin!(self.completed.notified());
+            // From here on no end is missed.
+            ended.as_mut().enable();
+            let now = Instant::now();
+            let held = match self.lock_window().try_acquire(now, purpose) {
+                Ok(number) => {
+                    return Ok(Permit { limiter: self, number, headers: RateLimitHeaders::default(), was_sent: true });
+                }
+                Err(held) => held,
+            };
+            if now >= give_up || held.until.is_some_and(|until| until > give_up) {
+                return Err(Exhausted { limit_hit: held.limit_hit, retry_after: held.until.map(|until| until - now) });
+            }
+            match held.until {
+                Some(until) => {
+                    self.log_wait(held.limit_hit, now, until - now);
+                    sleep_until(until).await;
+                }
+                None => drop(timeout(give_up - now, ended).await),
+            }
+        }
+    }
+
+    /// A person who watches should know what is waited for; once is enough.
+    fn log_wait(&self, why: LimitHit, now: Instant, wait: Duration) {
+        let mut said = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if wait >= LONG_WAIT && said.is_none_or(|before| before + WAIT_LOG_INTERVAL <= now) {
+            *said = Some(now);
+            tracing::warn!("{why}; waiting {} s before the next", wait.as_millis().div_ceil(1000));
+        }
+    }
+
+    fn lock_window(&self) -> MutexGuard<'_, RequestWindow> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn remaining(remaining: u32, reset_after: Duration) -> RateLimitHeaders {
+        RateLimitHeaders {
+            limit: Some(5000),
+            remaining: Some(remaining),
+            reset_after: Some(reset_after),
+            retry_after: None,
+        }
+    }
+
+    /// Sends and ends requests at `now` until one is held back; answers how many there were.
+    fn drain(ledger: &mut RequestWindow, now: Instant, purpose: Priority) -> (usize, Throttled) {
+        for count in 0.. {
+            match ledger.try_acquire(now, purpose) {
+                Ok(number) => ledger.complete(now, number, true, RateLimitHeaders::default()),
+                Err(held) => return (count, held),
+            }
+        }
+        unreachable!("the budget has no end")
+    }
+
+    #[test]
+    fn a_burst_ends_before_the_limit_and_deletes_may_have_the_rest() {
+        let (mut ledger, now) = (RequestWindow::new(), Instant::now());
+
+        let others = drain(&mut ledger, now, Priority::Normal);
+        let deletes = drain(&mut ledger, now, Priority::Delete);
+
+        let held = Throttled { limit_hit: LimitHit::Minute, until: Some(now + MINUTE) };
+        assert_eq!((others, deletes), ((225, held), (25, held)));
+        assert!(ledger.try_acquire(now + MINUTE, Priority::Normal).is_ok());
+    }
+
+    #[test]
+    fn what_is_left_is_what_would_be_let_through() {
+        let (mut ledger, now) = (RequestWindow::new(), Instant::now());
+        let number = ledger.try_acquire(now, Priority::Normal).unwrap();
+        assert_eq!(ledger.remaining(now), 224);
+
+        ledger.complete(now, number, true, remaining(255, ms(60_000)));
+        assert_eq!(ledger.remaining(now), 5);
+        assert_eq!(drain(&mut ledger, now, Priority::Normal).0, 5);
+        assert_eq!(ledger.remaining(now), 0);
+    }
+
+    #[test]
+    fn an_hour_has_its_own_limit_and_reserve() {
+        let (mut ledger, start) = (RequestWindow::new(), Instant::now());
+        let others: usize = (0..30).map(|minute| drain(&mut ledger, start + MINUTE * minute, Priority::Normal).0).sum();
+        let now = start + MINUTE * 30;
+
+        let held = ledger.try_acquire(now, Priority::Normal).unwrap_err();
+
+        assert_eq!((others, held.limit_hit, held.until), (4750, LimitHit::Hour { limit: 5000 }, Some(start + HOUR)));
+        assert_eq!(drain(&mut ledger, now, Priority::Delete).0, 250);
+    }
+
+    #[test]
+    fn a_request_counts_from_when_it_is_let_through_and_leaves_a_minute_after_its_end() {
+        let (mut ledger, now) = (RequestWindow::new(), Instant::now());
+        let numbers: Vec<u64> = (0..225).map(|_| ledger.try_acquire(now, Priority::Normal).unwrap()).collect();
+
+        let unknown = ledger.try_acquire(now + MINUTE, Priority::Normal).unwrap_err();
+        ledger.complete(now + MINUTE, numbers[0], true, RateLimitHeaders::default());
+        let known = ledger.try_acquire(now + MINUTE, Priority::Normal).unwrap_err();
+
+        assert_eq!((unknown.until, known.until), (None, Some(now + MINUTE * 2)));
+    }
+
+    #[test]
+    fn what_never_reached_the_api_does_not_count() {
+        let (mut ledger, now) = (RequestWindow::new(), Instant::now());
+        let number = ledger.try_acquire(now, Priority::Normal).unwrap();
+
+        ledger.complete(now, number, false, RateLimitHeaders::default());
+
+        assert_eq!(drain(&mut ledger, now, Priority::Normal).0, 225);
+    }
+
+    #[test]
+    fn what_other_programs_use_is_learnt_from_the_answers() {
+        let (mut ledger, now) = (RequestWindow::new(), Instant::now());
+        let number = ledger.try_acquire(now, Priority::Normal).unwrap();
+        ledger.complete(now, number, true, remaining(255, ms(90_000)));
+
+        let (others, held) = drain(&mut ledger, now, Priority::Normal);
+        let (deletes, _) = drain(&mut ledger, now + MINUTE, Priority::Delete);
+
+        assert_eq!((others, deletes), (5, 250));
+        assert_eq!(held.until, Some(now + ms(90_000)));
+        assert!(ledger.try_acquire(now + ms(150_000), Priority::Normal).is_ok());
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_is_not_believed() {
+        let (mut ledger, now) = (RequestWindow::new(), Instant::now());
+        let first = ledger.try_acquire(now, Priority::Normal).unwrap();
+        let second = ledger.try_acquire(now, Priority::Normal).unwrap();
+
+        ledger.complete(now, second, true, remaining(0, MINUTE));
+        ledger.complete(now, first, true, remaining(4000, MINUTE));
+
+        assert!(ledger.try_acquire(now, Priority::Delete).is_err());
+    }
+
+    #[test]
+    fn a_reset_that_no_window_can_have_is_a_wrong_clock_and_not_believed() {
+        let (mut ledger, now) = (RequestWindow::new(), Instant::now());
+        let number = ledger.try_acquire(now, Priority::Normal).unwrap();
+
+        ledger.complete(now, number, true, remaining(0, HOUR * 2));
+
+        assert!(ledger.try_acquire(now, Priority::Normal).is_ok());
+    }
+
+    #[test]
+    fn after_a_burst_everybody_waits_as_long_as_the_api_asked_and_never_longer_than_a_minute() {
+        for (asked, waited) in [(ms(7_000), ms(7_000)), (HOUR, MINUTE)] {
+            let (mut ledger, now) = (RequestWindow::new(), Instant::now());
+            let number = ledger.try_acquire(now, Priority::Normal).unwrap();
+
+            ledger.complete(
+                now,
+                number,
+                true,
+                RateLimitHeaders { retry_after: Some(asked), ..RateLimitHeaders::default() },
+            );
+
+            let held = ledger.try_acquire(now, Priority::Delete).unwrap_err();
+            assert_eq!(held, Throttled { limit_hit: LimitHit::Burst, until: Some(now + waited) });
+        }
+    }
+
+    #[test]
+    fn the_words_name_the_budget_and_the_wait() {
+        let after = Some(ms(41_500));
+        let lines: Vec<String> = [
+            Exhausted { limit_hit: LimitHit::Minute, retry_after: after },
+            Exhausted { limit_hit: LimitHit::Hour { limit: 5000 }, retry_after: after },
+            Exhausted { limit_hit: LimitHit::Reported { remaining: 12, limit: 5000 }, retry_after: after },
+            Exhausted { limit_hit: LimitHit::Reported { remaining: 0, limit: 5000 }, retry_after: after },
+            Exhausted { limit_hit: LimitHit::Burst, retry_after: None },
+        ]
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        not sent: doproxy's own budget of 250 requests a minute is used up, but for what is kept for deletes; the next can go in 42 s
+        not sent: doproxy's own budget of 5000 requests an hour is used up, but for what is kept for deletes; the next can go in 42 s
+        not sent: doproxy's own budget is used up: of the token's 5000 requests an hour the API has 12 left, which are kept for deletes; the next can go in 42 s
+        not sent: doproxy's own budget is used up: of the token's 5000 requests an hour the API has 0 left; the next can go in 42 s
+        not sent: doproxy's own budget is closed, since the API asked to wait after a burst
+        ");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_burst_waits_its_minute_and_a_delete_does_not() {
+        let budget = RateLimiter::new();
+        let started = Instant::now();
+        for _ in 0..225 {
+            drop(budget.acquire(Priority::Normal, MINUTE).await);
+        }
+
+        drop(budget.acquire(Priority::Delete, MINUTE).await.map_err(|held| held.to_string()));
+        let delete_waited = started.elapsed();
+        drop(budget.acquire(Priority::Normal, MINUTE).await.map_err(|held| held.to_string()));
+
+        assert_eq!((delete_waited, started.elapsed()), (Duration::ZERO, MINUTE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_that_is_too_long_is_refused_at_once() {
+        let budget = RateLimiter::new();
+        let mut permit = budget.acquire(Priority::Normal, MINUTE).await.unwrap_or_else(|held| panic!("{held}"));
+        permit.observe_headers(remaining(0, ms(3_000_000)));
+        drop(permit);
+        let started = Instant::now();
+
+        let refused = budget.acquire(Priority::Delete, MINUTE).await.map(drop).unwrap_err();
+
+        let why = LimitHit::Reported { remaining: 0, limit: 5000 };
+        assert_eq!(refused, Exhausted { limit_hit: why, retry_after: Some(ms(3_000_000)) });
+        assert_eq!(started.elapsed(), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_can_be_done_without_leaves_half_of_the_budget() {
+        let now = Instant::now();
+        let mut ledger = RequestWindow::new();
+
+        assert_eq!(drain(&mut ledger, now, Priority::BestEffort).0, 125);
+        assert_eq!(drain(&mut ledger, now, Priority::Normal).0, 100);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_requests_under_way_goes_on_when_one_never_arrived() {
+        let budget = RateLimiter::new();
+        let mut permits = Vec::new();
+        for _ in 0..225 {
+            permits.extend(budget.acquire(Priority::Normal, MINUTE).await);
+        }
+        let waiting = budget.acquire(Priority::Normal, MINUTE);
+        let ending = async {
+            tokio::task::yield_now().await;
+            let mut permit = permits.pop();
+            permit.iter_mut().for_each(Permit::not_sent);
+        };
+
+        let (permit, ()) = tokio::join!(waiting, ending);
+
+        assert!(permit.is_ok());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+        /// Requests come in bursts and pauses, take their time, and arrive at the API at any moment in between.
+        #[test]
+        fn no_minute_of_the_api_ever_sees_more_than_its_limit(
+            requests in proptest::collection::vec((0_u64..400, 0_u64..30_000, 0.0..=1.0, any::<bool>()), 300..900),
+            bursts in any::<bool>(),
+        ) {
+            let mut ledger = RequestWindow::new();
+            let start = Instant::now();
+            let mut now = start;
+            let mut under_way: Vec<(Instant, u64)> = Vec::new();
+            let mut arrivals: Vec<Instant> = Vec::new();
+            for (gap, takes, arrives, is_delete) in requests {
+                now += ms(if bursts { gap / 100 } else { gap });
+                let purpose = if is_delete { Priority::Delete } else { Priority::Normal };
+                let number = loop {
+                    under_way.sort();
+                    let ended = under_way.partition_point(|(end, _)| *end <= now);
+                    for (end, number) in under_way.drain(..ended) {
+                        ledger.complete(end, number, true, RateLimitHeaders::default());
+                    }
+                    match ledger.try_acquire(now, purpose) {
+                        Ok(number) => break number,
+                        Err(Throttled { until: Some(until), .. }) => {
+                            prop_assert!(until > now);
+                            now = until.min(under_way.first().map_or(until, |(end, _)| *end));
+                        }
+                        Err(Throttled { until: None, .. }) => now = under_way[0].0,
+                    }
+                };
+                under_way.push((now + ms(takes), number));
+                arrivals.push(now + ms(takes).mul_f64(arrives));
+            }
+            arrivals.sort();
+
+            for pair in arrivals.windows(LIMIT_PER_MINUTE + 1) {
+                prop_assert!(pair[LIMIT_PER_MINUTE] - pair[0] >= MINUTE);
+            }
+        }
+
+        #[test]
+        fn a_delete_goes_through_while_all_others_wait(others in 0_usize..2000, pauses in 0_u64..200) {
+            let mut ledger = RequestWindow::new();
+            let mut now = Instant::now();
+            for _ in 0..others {
+                now += ms(pauses);
+                if let Ok(number) = ledger.try_acquire(now, Priority::Normal) {
+                    ledger.complete(now, number, true, RateLimitHeaders::default());
+                }
+            }
+
+            prop_assert_eq!(drain(&mut ledger, now, Priority::Normal).1.limit_hit, LimitHit::Minute);
+            prop_assert_eq!(drain(&mut ledger, now, Priority::Delete).0, 25);
+        }
+    }
+}

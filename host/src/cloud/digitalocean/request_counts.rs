@@ -1,0 +1,94 @@
+//! The requests that were sent, counted by call and result.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::cloud::{CloudError, ErrorClass};
+
+/// Requests of one kind with one result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestCount {
+    /// Such as `GET /v2/droplets/{id}`.
+    pub call: String,
+    /// `ok`, or the kind of failure.
+    pub result: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// The count.
+#[derive(Debug, Default)]
+pub(super) struct RequestMetrics(Mutex<BTreeMap<(String, &'static str), u64>>);
+
+impl RequestMetrics {
+    /// Counts a request that has ended.
+    pub(super) fn record(&self, method: &str, path: &str, failure: Option<&CloudError>) {
+        let key =
+            (format!("{method} {}", path_template(path)), failure.map_or("ok", |error| result_label(&error.class)));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
+    }
+
+    /// All of it.
+    pub(super) fn snapshot(&self) -> Vec<RequestCount> {
+        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        counts
+            .iter()
+            .map(|((call, result), count)| RequestCount { call: call.clone(), result, count: *count })
+            .collect()
+    }
+}
+
+/// The path without what differs from droplet to droplet: labels of metrics are from a small set.
+fn path_template(path: &str) -> String {
+    let mut after = "";
+    let segments = path.split('/').map(|segment| {
+        let shown = match after {
+            "droplets" if segment.bytes().all(|byte| byte.is_ascii_digit()) && !segment.is_empty() => "{id}",
+            "images" => "{image}",
+            "tags" => "{tag}",
+            _ => segment,
+        };
+        after = segment;
+        shown
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+fn result_label(class: &ErrorClass) -> &'static str {
+    match class {
+        ErrorClass::Unauthorized => "unauthorized",
+        ErrorClass::NotFound => "not_found",
+        ErrorClass::RateLimited { .. } => "rate_limited",
+        ErrorClass::LimitExceeded => "limit_exceeded",
+        ErrorClass::Unavailable => "unavailable",
+        ErrorClass::TryAgain => "try_again",
+        ErrorClass::InvalidRequest => "invalid_request",
+        ErrorClass::Server => "server",
+        ErrorClass::Transport { .. } => "no_answer",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_without_what_differs_from_droplet_to_droplet() {
+        let counts = RequestMetrics::default();
+        counts.record("GET", "/v2/droplets/1234567", None);
+        counts.record("GET", "/v2/droplets/7654321", None);
+        counts.record("GET", "/v2/droplets", None);
+        counts.record("POST", "/v2/tags/doproxy:www/resources", None);
+
+        let read: Vec<_> = counts.snapshot().into_iter().map(|one| (one.call, one.result, one.count)).collect();
+        let counted = |call: &str, count| (call.to_owned(), "ok", count);
+        assert_eq!(
+            read,
+            [
+                counted("GET /v2/droplets", 1),
+                counted("GET /v2/droplets/{id}", 2),
+                counted("POST /v2/tags/{tag}/resources", 1)
+            ]
+        );
+    }
+}

@@ -1,0 +1,73 @@
+//! Names that no other droplet has or had: prefix, number, and six random characters.
+//!
+//! The number alone would do while the inventory is whole; the random part keeps a name unique when the inventory
+//! was lost, and makes finding a droplet by its name a proof that it is ours.
+
+use std::sync::{Mutex, PoisonError};
+
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use crate::model::{DropletName, InvalidName};
+
+/// Letters and digits that cannot be taken for one another.
+const ALPHABET: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
+
+/// Makes names. Seeded in simulations, from the system's entropy otherwise.
+#[derive(Debug)]
+pub struct NameGenerator(Mutex<SmallRng>);
+
+impl NameGenerator {
+    /// Names that nobody can foretell.
+    pub fn random() -> Self {
+        Self(Mutex::new(rand::make_rng()))
+    }
+
+    /// The same names for the same seed.
+    pub fn seeded(seed: u64) -> Self {
+        Self(Mutex::new(SmallRng::seed_from_u64(seed)))
+    }
+
+    /// The name of the `index`-th droplet of a fleet: `auto-nginx-7-k3f9tq`.
+    pub fn next(&self, prefix: &str, index: u32) -> Result<DropletName, InvalidName> {
+        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let suffix: String = (0..6).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect();
+        DropletName::parse(format!("{prefix}-{index}-{suffix}"))
+    }
+
+    /// Whether `name` could be one of these: prefix, number, six characters of the alphabet.
+    pub fn matches(prefix: &str, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let rest = name.strip_prefix(&prefix.to_ascii_lowercase()).and_then(|rest| rest.strip_prefix('-'));
+        rest.and_then(|rest| rest.split_once('-')).is_some_and(|(index, suffix)| {
+            index.parse::<u32>().is_ok() && suffix.len() == 6 && suffix.bytes().all(|byte| ALPHABET.contains(&byte))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_of_one_index_differ() {
+        let names = NameGenerator::random();
+
+        let made: HashSet<_> = (0..100).map(|_| names.next("web", 3).unwrap()).collect();
+
+        assert!(
+            made.iter()
+                .all(|name| NameGenerator::matches("web", name.as_str())
+                    && !NameGenerator::matches("api", name.as_str()))
+        );
+        assert!(
+            !NameGenerator::matches("web", "web-1")
+                && !NameGenerator::matches("web", "web-1-blog")
+                && !NameGenerator::matches("web", "web")
+        );
+        assert_eq!(made.len(), 100);
+        assert!(made.iter().all(|name| name.as_str().starts_with("web-3-")));
+    }
+}

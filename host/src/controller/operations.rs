@@ -1,0 +1,330 @@
+//! Writing operations into the journal, and carrying them to their end.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use super::circuit_breaker::{WINDOW, check};
+use super::user_data::digest;
+use super::{Controller, ControllerError, Event, ReconcileOutcome};
+use crate::balancer::LoadBalancer;
+use crate::cloud::{CloudProvider, Size};
+use crate::inventory::{CreateIntent, DeleteCause, Inventory, Snapshot};
+use crate::model::{
+    CreateHistory, Droplet, DropletId, DropletName, DropletRequest, HourlyPrice, Operation, OperationKind, Phase, Plan,
+    PlannedDelete, Tag, Template, Timestamp,
+};
+
+/// How far open operations are carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WaitFor {
+    /// Until those that were asked for are done.
+    Operations,
+    /// Until nothing is there any more that should not be.
+    Convergence,
+}
+
+/// What was written down of a plan.
+#[derive(Debug, Default)]
+pub(super) struct StartedOperations {
+    /// The operations.
+    pub(super) operations: Vec<Operation>,
+    /// Why something could not be begun: the first such reason.
+    pub(super) error: Option<ControllerError>,
+}
+
+impl StartedOperations {
+    fn add(&mut self, result: Result<Vec<Operation>, ControllerError>) {
+        match result {
+            Ok(operations) => self.operations.extend(operations),
+            Err(error) if self.error.is_none() => self.error = Some(error),
+            Err(error) => tracing::warn!("{error}"),
+        }
+    }
+}
+
+/// What became of what was asked for.
+#[derive(Debug, Default)]
+pub struct OperationSummary {
+    /// Droplets that serve now.
+    pub created: Vec<Droplet>,
+    /// Droplets that are gone now.
+    pub deleted: Vec<DropletName>,
+    /// Droplets that were given up, and why.
+    pub abandoned: Vec<(DropletName, String)>,
+    /// Droplets that left the inventory meanwhile, since they are not at the API any more.
+    pub missing: Vec<DropletName>,
+    /// Droplets that requests of ours had made too much of; condemned.
+    pub duplicates: Vec<DropletId>,
+}
+
+impl OperationSummary {
+    /// Whether nothing happened.
+    pub(super) fn is_empty(&self) -> bool {
+        let Self { created, deleted, abandoned: gave_up, missing: vanished, duplicates: twins } = self;
+        created.is_empty() && deleted.is_empty() && gave_up.is_empty() && vanished.is_empty() && twins.is_empty()
+    }
+
+    /// What this and then `later` did.
+    pub(super) fn merge(mut self, later: Self) -> Self {
+        self.created.extend(later.created);
+        self.deleted.extend(later.deleted);
+        self.abandoned.extend(later.abandoned);
+        self.missing.extend(later.missing);
+        self.duplicates.extend(later.duplicates);
+        self
+    }
+
+    fn collect(&mut self, operations: &[Operation], snapshot: &Snapshot) {
+        for operation in operations {
+            match (operation.kind, snapshot.droplet(&operation.droplet)) {
+                (OperationKind::Create, Some(droplet)) if droplet.phase == Phase::Serving => {
+                    self.created.push(droplet.clone());
+                }
+                (OperationKind::Delete, None) => self.deleted.push(operation.droplet.clone()),
+                _ => {}
+            }
+        }
+    }
+
+    /// An error where something was given up.
+    pub fn into_result(self) -> Result<Self, ControllerError> {
+        if self.abandoned.is_empty() {
+            return Ok(self);
+        }
+        Err(ControllerError::Abandoned(self.abandoned.iter().map(|(name, why)| format!("{name}: {why}")).collect()))
+    }
+}
+
+impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+    /// Creates droplets and waits until they serve.
+    pub async fn create(&self, request: &DropletRequest) -> Result<OperationSummary, ControllerError> {
+        self.ensure_not_frozen().await?;
+        let sizes = self.sizes().await?;
+        let operations = self.start_create(request, &sizes).await?;
+        self.finish(&operations).await
+    }
+
+    /// Whether so many more may be created; an error where a breaker is open.
+    pub async fn check_breakers(&self, wanted: u32) -> Result<(), ControllerError> {
+        let history = self.recent_creates().await?;
+        let (_, tripped) = check(wanted, &history, self.settings.max_create_per_hour);
+        tripped.map_or(Ok(()), |tripped| Err(ControllerError::Breaker(tripped)))
+    }
+
+    /// How creates of the last hour went.
+    pub(super) async fn recent_creates(&self) -> Result<CreateHistory, ControllerError> {
+        let since = Timestamp(self.clock.now().0.saturating_sub(u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX)));
+        self.inventory.creates_since(since).await.map_err(ControllerError::inventory)
+    }
+
+    /// Drains and deletes droplets, and waits until the API says that they are gone.
+    pub async fn delete(&self, droplets: &[DropletName], reason: &str) -> Result<OperationSummary, ControllerError> {
+        let snapshot = self.load().await?;
+        let operations = self.start_deletes(&snapshot, droplets, reason).await?;
+        self.finish(&operations).await
+    }
+
+    /// Writes down what a plan wants done. A create that cannot be begun keeps no other create from it, and as many
+    /// droplets as it was to make stay.
+    pub(super) async fn start_operations(&self, plan: &Plan, sizes: &[Size]) -> StartedOperations {
+        let mut begun = StartedOperations::default();
+        let mut failed = 0;
+        for create in &plan.creates {
+            let result = self.start_create(&create.request, sizes).await;
+            if result.is_err() {
+                failed += create.request.count as usize;
+            }
+            begun.add(result);
+        }
+        // Who was to be succeeded by those that cannot be created stays.
+        let (replaced, others): (Vec<_>, Vec<_>) = plan.deletes.iter().partition(|delete| delete.replaced);
+        let deletes = others.into_iter().chain(replaced).take(plan.deletes.len().saturating_sub(failed));
+        let deletes: Vec<&PlannedDelete> = deletes.collect();
+        if deletes.is_empty() {
+            return begun;
+        }
+        let snapshot = match self.load().await {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                begun.add(Err(error));
+                return begun;
+            }
+        };
+        for delete in deletes {
+            let name = std::slice::from_ref(&delete.droplet);
+            begun.add(self.start_deletes(&snapshot, name, &delete.reason).await);
+        }
+        begun
+    }
+
+    /// Makes the inventory agree with the API, and carries on whatever an earlier command left behind. Says what that is
+    /// before it begins.
+    pub async fn resume(&self, announce: impl FnOnce(&Snapshot)) -> Result<OperationSummary, ControllerError> {
+        let snapshot = self.load().await?;
+        if !snapshot.operations.is_empty() {
+            announce(&snapshot);
+        }
+        // A delete that was not carried out in time is asked for again in each pass, and must not keep every other
+        // command from its work.
+        let under_way = snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving);
+        let (overdue, wanted): (Vec<&Droplet>, Vec<&Droplet>) =
+            under_way.partition(|droplet| self.overdue_error(droplet, self.time_in_phase(droplet)).is_some());
+        let wanted = wanted.into_iter().map(|droplet| droplet.name.clone()).collect();
+        let mut acted = self.reconcile_until(&snapshot.operations, wanted, WaitFor::Convergence).await?;
+        for droplet in overdue {
+            let why =
+                self.overdue_error(droplet, self.time_in_phase(droplet)).map(|why| why.to_string()).unwrap_or_default();
+            acted.abandoned.push((droplet.name.clone(), why));
+        }
+        Ok(acted)
+    }
+
+    /// As [`Controller::carry_on`], and waits for what is overdue as well.
+    pub(super) async fn converge(&self) -> Result<OperationSummary, ControllerError> {
+        let snapshot = self.load().await?;
+        let under_way = snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving);
+        let wanted = under_way.map(|droplet| droplet.name.clone()).collect();
+        self.reconcile_until(&snapshot.operations, wanted, WaitFor::Convergence).await
+    }
+
+    async fn start_create(&self, request: &DropletRequest, sizes: &[Size]) -> Result<Vec<Operation>, ControllerError> {
+        let template = self.resolve_template(request)?;
+        let hourly_price = price_of(&template.size, sizes)?;
+        let first = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
+        let at = self.clock.now();
+        let mut drafts = Vec::new();
+        for index in first..first.saturating_add(request.count) {
+            let name = self.names.next(&self.settings.hostname_prefix, index).map_err(|error| {
+                ControllerError::UserData { droplet: self.settings.hostname_prefix.clone(), why: error.to_string() }
+            })?;
+            let params = request.user_data_params.clone();
+            let user_data = self.settings.user_data(&name, index, &template, params.as_deref()).await?;
+            let body_digest = digest(&user_data);
+            let template = template.clone();
+            drafts.push(CreateIntent {
+                name,
+                index,
+                template,
+                hourly_price,
+                body_digest,
+                user_data_params: params,
+                at,
+            });
+        }
+        self.inventory.begin_create(&drafts).await.map_err(ControllerError::inventory)
+    }
+
+    async fn start_deletes(
+        &self,
+        snapshot: &Snapshot,
+        droplets: &[DropletName],
+        reason: &str,
+    ) -> Result<Vec<Operation>, ControllerError> {
+        let mut operations = Vec::new();
+        for name in droplets {
+            let phase = match snapshot.droplet(name) {
+                None => continue,
+                Some(droplet) if droplet.id.is_none() => return Err(ControllerError::NotCreatedYet(name.clone())),
+                Some(droplet) if droplet.phase < Phase::Serving => Phase::Deleting,
+                Some(droplet) if droplet.phase == Phase::Serving => Phase::Draining,
+                Some(droplet) => droplet.phase,
+            };
+            let operation = self
+                .inventory
+                .begin_delete(name, phase, DeleteCause::Requested, reason, self.clock.now())
+                .await
+                .map_err(ControllerError::inventory)?;
+            self.report(&Event::Phase { droplet: name.clone(), phase, address: None });
+            operations.push(operation);
+        }
+        Ok(operations)
+    }
+
+    /// Advances until the droplets of `operations` serve or are gone.
+    pub(super) async fn finish(&self, operations: &[Operation]) -> Result<OperationSummary, ControllerError> {
+        let wanted = operations.iter().map(|operation| operation.droplet.clone()).collect();
+        self.reconcile_until(operations, wanted, WaitFor::Operations).await
+    }
+
+    /// Advances until each droplet of `wanted` serves or is gone. Every wait has a deadline, so this ends.
+    async fn reconcile_until(
+        &self,
+        operations: &[Operation],
+        mut wanted: HashSet<DropletName>,
+        until: WaitFor,
+    ) -> Result<OperationSummary, ControllerError> {
+        let mut acted = OperationSummary::default();
+        loop {
+            let ReconcileOutcome {
+                snapshot,
+                abandoned: gave_up,
+                progressed,
+                unconfirmed: unsettled,
+                missing: vanished,
+                duplicates: twins,
+                ..
+            } = self.reconcile().await?;
+            acted.missing.extend(vanished);
+            acted.duplicates.extend(twins);
+            let is_unsettled = unsettled && until == WaitFor::Convergence;
+            if until == WaitFor::Convergence {
+                let is_twin = |droplet: &&Droplet| droplet.id.is_some_and(|id| acted.duplicates.contains(&id));
+                wanted.extend(snapshot.droplets.iter().filter(is_twin).map(|droplet| droplet.name.clone()));
+            }
+            // What befell other droplets meanwhile was reported, and is no failure of this command.
+            acted.abandoned.extend(gave_up.into_iter().filter(|(name, _)| wanted.contains(name)));
+            let is_under_way = |droplet: &&Droplet| droplet.phase != Phase::Serving && wanted.contains(&droplet.name);
+            let mut under_way = snapshot.droplets.iter().filter(is_under_way).peekable();
+            if under_way.peek().is_none() && !is_unsettled {
+                acted.collect(operations, &snapshot);
+                return Ok(acted);
+            }
+            // Here counts what this command has waited.
+            let overdue = |droplet: &Droplet| self.overdue_error(droplet, self.elapsed_in_phase(droplet));
+            if let Some(overdue) = under_way.find_map(overdue) {
+                return Err(overdue);
+            }
+            if !progressed {
+                tokio::time::sleep(self.settings.deadlines.poll_interval).await;
+            }
+        }
+    }
+
+    /// A delete that the API has not carried out in time: the operation stays open, and nobody waits for it any more.
+    fn overdue_error(&self, droplet: &Droplet, waited: Duration) -> Option<ControllerError> {
+        (droplet.phase == Phase::Deleting && waited >= self.settings.deadlines.delete)
+            .then(|| ControllerError::Overdue { droplet: droplet.name.clone(), phase: droplet.phase, elapsed: waited })
+    }
+
+    /// The fleet's template with what the request changes.
+    fn resolve_template(&self, request: &DropletRequest) -> Result<Template, ControllerError> {
+        let own = &self.settings.template;
+        let mut tags = own.tags.clone();
+        for tag in &request.tags {
+            let tag = Tag::parse(tag.clone()).map_err(|error| ControllerError::InvalidRequest(error.to_string()))?;
+            if !tags.contains(&tag) {
+                tags.push(tag);
+            }
+        }
+        Ok(Template {
+            size: request.size.clone().unwrap_or_else(|| own.size.clone()),
+            region: request.region.clone().unwrap_or_else(|| own.region.clone()),
+            image: request.image.clone().unwrap_or_else(|| own.image.clone()),
+            tags,
+        })
+    }
+}
+
+/// The price of a size; a size that the API does not list cannot be asked for.
+fn price_of(slug: &str, sizes: &[Size]) -> Result<HourlyPrice, ControllerError> {
+    if let Some(size) = sizes.iter().find(|size| size.slug == slug) {
+        return Ok(size.hourly_price);
+    }
+    let nearest = sizes
+        .iter()
+        .map(|size| (strsim::jaro_winkler(&size.slug, slug), size.slug.as_str()))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    let suggestion = nearest.map(|(_, slug)| format!(" (did you mean {slug:?}?)")).unwrap_or_default();
+    Err(ControllerError::UnknownSize { size: slug.to_owned(), suggestion })
+}

@@ -1,0 +1,112 @@
+//! Droplets that bear the fleet's tag and are not in the inventory.
+//!
+//! One whose name our journal asked for, and whose id we did not take, is the second of a create, or came too late: it
+//! is condemned, which is to say deleted through the journal, once it was seen twice. Any other is reported and left
+//! alone: a collector that is too eager deletes what somebody needs.
+
+use std::collections::HashSet;
+use std::sync::PoisonError;
+
+use super::elapsed::TimerKey;
+use super::reconcile::ReconcilePass;
+use super::{Controller, ControllerError, Event};
+use crate::balancer::LoadBalancer;
+use crate::cloud::{CloudInstance, CloudProvider, ErrorClass};
+use crate::inventory::{Inventory, Provenance, Snapshot};
+use crate::model::{DropletId, DropletName, Phase};
+
+/// A droplet that bears the fleet's tag, and that the inventory does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrphanDroplet {
+    /// What the API says of it.
+    pub droplet: CloudInstance,
+    /// Whether it was in the fleet before, and left it.
+    pub former_member: bool,
+}
+
+impl OrphanDroplet {
+    /// Its name without what could command a terminal.
+    pub fn display_name(&self) -> String {
+        self.droplet.name.chars().filter(|c| !c.is_control()).take(255).collect()
+    }
+}
+
+impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+    /// Condemns what our own requests made too much of, and reports the rest once.
+    pub(super) async fn detect_orphans(
+        &self,
+        snapshot: &Snapshot,
+        seen: &[CloudInstance],
+        pass: &mut ReconcilePass,
+    ) -> Result<(), ControllerError> {
+        let known: HashSet<DropletId> = snapshot.droplets.iter().filter_map(|droplet| droplet.id).collect();
+        for found in seen.iter().filter(|found| !known.contains(&found.id)) {
+            let remembered =
+                self.inventory.provenance(found.id, &found.name).await.map_err(ControllerError::inventory)?;
+            let waited = self.timers.elapsed(TimerKey::Orphan(found.id));
+            match remembered {
+                Provenance::Requested { name } => {
+                    let looked_for = snapshot.droplet(&name).is_some_and(|droplet| droplet.id.is_none());
+                    if looked_for || !self.has_fleet_tag(found) {
+                        continue;
+                    }
+                    if waited < self.settings.deadlines.poll_interval {
+                        pass.unconfirmed = true;
+                    } else {
+                        self.schedule_duplicate_deletion(found, &name, pass).await?;
+                    }
+                }
+                // Lists lag behind deletes too; what can be got is really there.
+                Provenance::Former if self.is_gone(found.id).await? => {}
+                remembered => {
+                    let came_back = matches!(remembered, Provenance::Former);
+                    let stranger = OrphanDroplet { droplet: found.clone(), former_member: came_back };
+                    if !self.already_reported(found.id) {
+                        self.report(&Event::OrphanFound {
+                            name: stranger.display_name(),
+                            id: found.id,
+                            former_member: came_back,
+                        });
+                    }
+                    pass.orphans.push(stranger);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn is_gone(&self, id: DropletId) -> Result<bool, ControllerError> {
+        match self.cloud.get(id).await {
+            Ok(_) => Ok(false),
+            Err(error) if error.class == ErrorClass::NotFound => Ok(true),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn schedule_duplicate_deletion(
+        &self,
+        found: &CloudInstance,
+        name: &DropletName,
+        pass: &mut ReconcilePass,
+    ) -> Result<(), ControllerError> {
+        let reason = format!("it came of a request for {name} that was settled without it");
+        self.adopt_for_deletion(found, &reason).await?;
+        self.report(&Event::DuplicateFound { droplet: name.clone(), id: found.id });
+        pass.duplicates.push(found.id);
+        pass.progressed = true;
+        Ok(())
+    }
+
+    /// Writes a droplet down as one of ours that is to go; from then on the journal sees to it.
+    pub(super) async fn adopt_for_deletion(&self, found: &CloudInstance, reason: &str) -> Result<(), ControllerError> {
+        let index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
+        let droplet = self.adopted_droplet(found, index, None, Phase::Deleting)?;
+        self.inventory.adopt_for_deletion(&droplet, reason).await.map_err(ControllerError::inventory)?;
+        Ok(())
+    }
+
+    /// Whether this process has spoken of that droplet before.
+    fn already_reported(&self, id: DropletId) -> bool {
+        !self.reported_orphans.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+    }
+}

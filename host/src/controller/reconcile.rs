@@ -1,0 +1,469 @@
+//! One pass over everything that is under way: each droplet takes the step that what is seen allows.
+//!
+//! Level-triggered: the pass starts from the inventory, the API and HAProxy as they are, so it does not matter how
+//! things came to be so, and doing it twice changes nothing.
+
+use std::collections::HashSet;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+
+use super::elapsed::TimerKey;
+use super::{Controller, ControllerError, Event, OrphanDroplet};
+use crate::balancer::{ApplyResult, LoadBalancer, Server, ServerState, Stats};
+use crate::cloud::{CloudError, CloudInstance, CloudProvider, ErrorClass, Filter, Status};
+use crate::inventory::{DeleteCause, Inventory, Snapshot, Transition};
+use crate::model::{Droplet, DropletId, DropletName, Phase};
+
+/// What a pass did and what is left.
+#[derive(Debug)]
+pub struct ReconcileOutcome {
+    /// The inventory after the pass.
+    pub snapshot: Snapshot,
+    /// Droplets that were given up in this pass, and why.
+    pub abandoned: Vec<(DropletName, String)>,
+    /// Whether the inventory changed, so that another pass at once may do more.
+    pub progressed: bool,
+    /// Whether something is there that should not be, and is condemned when it is seen again.
+    pub unconfirmed: bool,
+    /// Droplets that bear the fleet's tag, and that nobody knows.
+    pub orphans: Vec<OrphanDroplet>,
+    /// Droplets that left the inventory, since they are not at the API any more.
+    pub missing: Vec<DropletName>,
+    /// Droplets that requests of ours had made too much of; condemned in this pass.
+    pub duplicates: Vec<DropletId>,
+}
+
+/// How many calls of one kind are under way at a time; the client's budget holds them to the API's limits.
+pub(super) const MAX_CONCURRENT_CALLS: usize = 8;
+
+/// How far the deletion of a droplet is at the API.
+enum DeleteStatus {
+    /// It was asked for.
+    Accepted,
+    /// The droplet is gone.
+    NotFound,
+    /// The droplet is not of this fleet any more, and was left alone.
+    NotOwned,
+}
+
+/// What a pass collects on its way.
+#[derive(Default)]
+pub(super) struct ReconcilePass {
+    pub(super) progressed: bool,
+    pub(super) unconfirmed: bool,
+    pub(super) orphans: Vec<OrphanDroplet>,
+    pub(super) duplicates: Vec<DropletId>,
+    missing: Vec<DropletName>,
+    abandoned: Vec<(DropletName, String)>,
+}
+
+impl ReconcilePass {
+    /// What this and another, which went on at the same time, have come to.
+    pub(super) fn merge(&mut self, other: Self) {
+        let Self {
+            progressed,
+            unconfirmed: unsettled,
+            orphans: strangers,
+            duplicates: twins,
+            missing: vanished,
+            abandoned: gave_up,
+        } = other;
+        self.progressed |= progressed;
+        self.unconfirmed |= unsettled;
+        self.orphans.extend(strangers);
+        self.duplicates.extend(twins);
+        self.missing.extend(vanished);
+        self.abandoned.extend(gave_up);
+    }
+
+    pub(super) fn abandon(&mut self, droplet: &DropletName, why: String) {
+        self.progressed = true;
+        self.abandoned.push((droplet.clone(), why));
+    }
+}
+
+impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+    /// Carries each open operation one step further, where it can go further now.
+    pub async fn reconcile(&self) -> Result<ReconcileOutcome, ControllerError> {
+        let mut pass = ReconcilePass::default();
+        let mut snapshot = self.load().await?;
+        self.ensure_not_frozen().await?;
+        let seen = self.cloud.list(&Filter::Tag(self.settings.fleet.tag())).await?;
+        self.track_observations(&snapshot, &seen);
+        self.detect_missing(&snapshot, &seen, &mut pass).await?;
+        self.detect_orphans(&snapshot, &seen, &mut pass).await?;
+        self.reconcile_requested(&snapshot, &seen, &mut pass).await?;
+        snapshot = self.load().await?;
+        self.reconcile_booting(&snapshot, &seen, &mut pass).await?;
+        self.detect_address_change(&snapshot, &seen, &mut pass).await?;
+        snapshot = self.load().await?;
+        self.apply(&snapshot).await?;
+        if snapshot.droplets.iter().any(|d| matches!(d.phase, Phase::Warming | Phase::Draining)) {
+            let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
+            self.reconcile_warming(&snapshot, &stats, &mut pass).await?;
+            self.reconcile_draining(&snapshot, &stats, &mut pass).await?;
+            snapshot = self.load().await?;
+            self.apply(&snapshot).await?;
+        }
+        self.reconcile_deleting(&snapshot, &mut pass).await?;
+        snapshot = self.load().await?;
+        let ReconcilePass {
+            progressed,
+            unconfirmed: unsettled,
+            orphans: strangers,
+            duplicates: twins,
+            missing: vanished,
+            abandoned: gave_up,
+        } = pass;
+        Ok(ReconcileOutcome {
+            snapshot,
+            abandoned: gave_up,
+            progressed,
+            unconfirmed: unsettled,
+            orphans: strangers,
+            missing: vanished,
+            duplicates: twins,
+        })
+    }
+
+    /// The part of [`Controller::advance`] that asks the API nothing: droplets whose health check passed serve, and those
+    /// that are drained go on. For looks that are more frequent than the API's budget allows.
+    pub async fn reconcile_balancer(&self) -> Result<ReconcileOutcome, ControllerError> {
+        let mut pass = ReconcilePass::default();
+        let mut snapshot = self.load().await?;
+        self.ensure_not_frozen().await?;
+        // One that was marked as draining a moment ago still takes traffic, and without sessions it would pass for drained.
+        self.apply(&snapshot).await?;
+        let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
+        self.reconcile_warming(&snapshot, &stats, &mut pass).await?;
+        self.reconcile_draining(&snapshot, &stats, &mut pass).await?;
+        if pass.progressed {
+            snapshot = self.load().await?;
+            self.apply(&snapshot).await?;
+        }
+        let ReconcilePass {
+            progressed,
+            unconfirmed: unsettled,
+            orphans: strangers,
+            duplicates: twins,
+            missing: vanished,
+            abandoned: gave_up,
+        } = pass;
+        Ok(ReconcileOutcome {
+            snapshot,
+            abandoned: gave_up,
+            progressed,
+            unconfirmed: unsettled,
+            orphans: strangers,
+            missing: vanished,
+            duplicates: twins,
+        })
+    }
+
+    /// Makes HAProxy serve what the inventory says.
+    pub async fn apply(&self, snapshot: &Snapshot) -> Result<ApplyResult, ControllerError> {
+        let servers = servers(&snapshot.droplets);
+        let applied = self.balancer.apply(&servers).await.map_err(ControllerError::balancer)?;
+        match applied {
+            // Whose state changed is said of the droplet itself.
+            ApplyResult::Unchanged | ApplyResult::Dynamic { added: 0, removed: 0, .. } => {}
+            ApplyResult::Dynamic { .. } => self.report(&Event::DynamicUpdate { servers: servers.len() }),
+            ApplyResult::Reloaded { .. } => self.report(&Event::Reloaded { servers: servers.len() }),
+        }
+        Ok(applied)
+    }
+
+    /// The inventory as it is.
+    pub async fn load(&self) -> Result<Snapshot, ControllerError> {
+        self.inventory.load().await.map_err(ControllerError::inventory)
+    }
+
+    pub(super) async fn record(&self, step: &Transition) -> Result<(), ControllerError> {
+        self.inventory.record(step, self.clock.now()).await.map_err(ControllerError::inventory)
+    }
+
+    /// A droplet that somebody else deleted leaves the fleet.
+    async fn detect_missing(
+        &self,
+        snapshot: &Snapshot,
+        seen: &[CloudInstance],
+        pass: &mut ReconcilePass,
+    ) -> Result<(), ControllerError> {
+        let listed: HashSet<DropletId> = seen.iter().map(|droplet| droplet.id).collect();
+        let mut gone: Vec<(&Droplet, DropletId)> = Vec::new();
+        for droplet in &snapshot.droplets {
+            let Some(id) = droplet.id.filter(|id| droplet.phase != Phase::Deleting && !listed.contains(id)) else {
+                continue;
+            };
+            // One list proves nothing: lists lag, and a droplet that has lost its tag is still there.
+            match self.cloud.get(id).await {
+                Ok(_) => {}
+                Err(error) if error.class == ErrorClass::NotFound => {
+                    if self.past_visibility_grace(droplet) {
+                        gone.push((droplet, id));
+                    } else {
+                        pass.unconfirmed = true;
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The token of another account sees none of them either, and a fleet that serves must not be forgotten for that.
+        let all_are = seen.is_empty() && gone.len() == snapshot.droplets.len();
+        let served = gone.iter().any(|(droplet, _)| droplet.phase == Phase::Serving);
+        if all_are && served && !self.settings.allow_empty_cloud {
+            return Err(ControllerError::AllMissing(gone.len()));
+        }
+        for (droplet, id) in gone {
+            self.record(&Transition::PhaseChanged { droplet: droplet.name.clone(), phase: Phase::Gone }).await?;
+            self.report(&Event::DropletMissing { droplet: droplet.name.clone(), id: Some(id) });
+            pass.missing.push(droplet.name.clone());
+            // Of one that was to be deleted anyway, this is good news.
+            if droplet.phase.counts_toward_size() {
+                pass.abandon(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
+            }
+            pass.progressed = true;
+        }
+        Ok(())
+    }
+
+    /// What the API has shown, and since when each thing is waited for.
+    fn track_observations(&self, snapshot: &Snapshot, seen: &[CloudInstance]) {
+        let mut shown = self.seen_droplets.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.retain(|id| snapshot.droplets.iter().any(|droplet| droplet.id == Some(*id)));
+        shown.extend(seen.iter().map(|droplet| droplet.id));
+        self.timers.retain(|wait| match wait {
+            TimerKey::Phase(name, phase) => snapshot.droplet(name).is_some_and(|droplet| droplet.phase == *phase),
+            TimerKey::CreateSent(operation) => snapshot.operations.iter().any(|open| open.id == *operation),
+            TimerKey::Orphan(id) => seen.iter().any(|found| found.id == *id),
+        });
+        for droplet in &snapshot.droplets {
+            self.timers.elapsed(TimerKey::Phase(droplet.name.clone(), droplet.phase));
+        }
+    }
+
+    /// A droplet that was made a moment ago may be missing from lists and answered with 404, also where it was shown
+    /// before: not every server of the API knows it at once.
+    fn past_visibility_grace(&self, droplet: &Droplet) -> bool {
+        let age = self.clock.now().since(droplet.created_at);
+        age.max(self.elapsed_in_phase(droplet)) >= self.settings.deadlines.create_visibility
+    }
+
+    /// Whether the API has shown the droplet, or has had the time to: only then does a 404 say that it is gone.
+    fn was_visible(&self, droplet: &Droplet) -> bool {
+        let shown = self.seen_droplets.lock().unwrap_or_else(PoisonError::into_inner);
+        droplet.address.is_some()
+            || droplet.id.is_some_and(|id| shown.contains(&id))
+            || self.elapsed_in_phase(droplet) >= self.settings.deadlines.create_visibility
+    }
+
+    async fn reconcile_booting(
+        &self,
+        snapshot: &Snapshot,
+        seen: &[CloudInstance],
+        pass: &mut ReconcilePass,
+    ) -> Result<(), ControllerError> {
+        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Booting) {
+            let Some(id) = droplet.id else { continue };
+            let found = seen.iter().find(|found| found.id == id);
+            // Some droplets are `active` before they have an address.
+            let address =
+                found.filter(|found| found.status == Status::Active).and_then(|found| self.settings.address.of(found));
+            if let Some(address) = address {
+                self.record(&Transition::AddressAssigned { droplet: droplet.name.clone(), address }).await?;
+                pass.progressed = true;
+                let phase = Phase::Warming;
+                self.report(&Event::Phase { droplet: droplet.name.clone(), phase, address: Some(address) });
+            } else {
+                let status =
+                    found.map_or("not listed yet".to_owned(), |found| format!("{} without an address", found.status));
+                let why = format!("it is {status} (id {id})");
+                self.abandon_after(self.settings.deadlines.boot, droplet, &why, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A droplet whose address changed is at the new one: HAProxy must not send to what may be somebody else's by now.
+    async fn detect_address_change(
+        &self,
+        snapshot: &Snapshot,
+        seen: &[CloudInstance],
+        pass: &mut ReconcilePass,
+    ) -> Result<(), ControllerError> {
+        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase.is_behind_balancer()) {
+            let found = seen.iter().find(|found| Some(found.id) == droplet.id && found.status == Status::Active);
+            let address = found.and_then(|found| self.settings.address.of(found));
+            if let Some(address) = address.filter(|address| droplet.address != Some(*address)) {
+                self.record(&Transition::AddressChanged { droplet: droplet.name.clone(), address }).await?;
+                self.report(&Event::AddressChanged {
+                    droplet: droplet.name.clone(),
+                    from: droplet.address,
+                    to: address,
+                });
+                pass.progressed = true;
+            }
+        }
+        Ok(())
+    }
+
+    async fn reconcile_warming(
+        &self,
+        snapshot: &Snapshot,
+        stats: &Stats,
+        pass: &mut ReconcilePass,
+    ) -> Result<(), ControllerError> {
+        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Warming) {
+            let server = stats.servers.iter().find(|server| Some(server.id) == droplet.id);
+            if server.is_some_and(|server| server.check_passed) {
+                self.enter_phase(droplet, Phase::Serving, pass).await?;
+            } else {
+                let words = server.map_or("not known to HAProxy", |server| server.status.as_str());
+                let why = format!("its health check does not pass: {words}");
+                self.abandon_after(self.settings.deadlines.warm_up, droplet, &why, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn reconcile_draining(
+        &self,
+        snapshot: &Snapshot,
+        stats: &Stats,
+        pass: &mut ReconcilePass,
+    ) -> Result<(), ControllerError> {
+        for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Draining) {
+            let server = stats.servers.iter().find(|server| Some(server.id) == droplet.id);
+            let drained = server.is_none_or(|server| server.sessions == 0);
+            if drained || self.time_in_phase(droplet) >= self.settings.deadlines.drain {
+                self.enter_phase(droplet, Phase::Deleting, pass).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn reconcile_deleting(&self, snapshot: &Snapshot, pass: &mut ReconcilePass) -> Result<(), ControllerError> {
+        let deleting = snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Deleting);
+        let mut orders = Vec::new();
+        for droplet in deleting {
+            let Some(id) = droplet.id else { continue };
+            orders.push(async move { (droplet, id, self.delete_instance(droplet, id).await) });
+        }
+        let answers: Vec<_> = stream::iter(orders).buffered(MAX_CONCURRENT_CALLS).collect().await;
+        for (droplet, id, answer) in answers {
+            match answer {
+                Ok(DeleteStatus::Accepted) => {}
+                Ok(DeleteStatus::NotFound) => self.enter_phase(droplet, Phase::Gone, pass).await?,
+                Ok(DeleteStatus::NotOwned) => {
+                    let why = format!(
+                        "{} (id {id}) does not bear the fleet's tag any more, so it is not deleted; it left the fleet",
+                        droplet.name
+                    );
+                    self.report(&Event::Abandoned { droplet: droplet.name.clone(), why: why.clone() });
+                    pass.abandon(&droplet.name, why);
+                    self.enter_phase(droplet, Phase::Gone, pass).await?;
+                }
+                Err(error) if error.class == ErrorClass::Unauthorized => return Err(error.into()),
+                // One that cannot be deleted now must not keep the others from going on; its deadline runs.
+                Err(error) => self.report(&Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() }),
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes one droplet at the API. A delete may be accepted and not happen, so it is asked for until the API says 404.
+    async fn delete_instance(&self, droplet: &Droplet, id: DropletId) -> Result<DeleteStatus, CloudError> {
+        match self.cloud.get(id).await {
+            Ok(found) if !self.has_fleet_tag(&found) => return Ok(DeleteStatus::NotOwned),
+            Err(error) if error.class != ErrorClass::NotFound => return Err(error),
+            // One that does not show yet is deleted too: the order may reach it.
+            _ => self.cloud.delete(id).await?,
+        }
+        match self.cloud.get(id).await {
+            Err(error) if error.class == ErrorClass::NotFound && self.was_visible(droplet) => {
+                Ok(DeleteStatus::NotFound)
+            }
+            Err(error) if error.class != ErrorClass::NotFound => Err(error),
+            _ => Ok(DeleteStatus::Accepted),
+        }
+    }
+
+    /// Whether a droplet at the API belongs to the fleet. No other is ever deleted.
+    pub(super) fn has_fleet_tag(&self, found: &CloudInstance) -> bool {
+        let tag = self.settings.fleet.tag();
+        found.tags.iter().any(|other| other.eq_ignore_ascii_case(tag.as_str()))
+    }
+
+    async fn enter_phase(
+        &self,
+        droplet: &Droplet,
+        phase: Phase,
+        pass: &mut ReconcilePass,
+    ) -> Result<(), ControllerError> {
+        self.record(&Transition::PhaseChanged { droplet: droplet.name.clone(), phase }).await?;
+        pass.progressed = true;
+        self.report(&Event::Phase { droplet: droplet.name.clone(), phase, address: droplet.address });
+        Ok(())
+    }
+
+    /// A droplet that does not come up in time is deleted.
+    async fn abandon_after(
+        &self,
+        deadline: Duration,
+        droplet: &Droplet,
+        why: &str,
+        pass: &mut ReconcilePass,
+    ) -> Result<(), ControllerError> {
+        // What this process has waited: a clock that was set meanwhile is no reason to delete what is about to come up.
+        let waited = self.elapsed_in_phase(droplet);
+        if waited < deadline {
+            return Ok(());
+        }
+        let why = format!("{} was {} for {} s: {why}", droplet.name, droplet.phase, waited.as_secs());
+        self.inventory
+            .begin_delete(&droplet.name, Phase::Deleting, DeleteCause::StartupTimeout, &why, self.clock.now())
+            .await
+            .map_err(ControllerError::inventory)?;
+        self.report(&Event::Abandoned { droplet: droplet.name.clone(), why: why.clone() });
+        pass.abandon(&droplet.name, why);
+        Ok(())
+    }
+
+    /// How long a droplet has been in its phase, by the journal or by this process' own clock, whichever is longer: a
+    /// wall clock that was put back must not make a wait endless.
+    pub(super) fn time_in_phase(&self, droplet: &Droplet) -> Duration {
+        let by_the_journal = self.clock.now().since(droplet.phase_since);
+        by_the_journal.max(self.elapsed_in_phase(droplet))
+    }
+
+    /// How long this process has seen a droplet in its phase.
+    pub(super) fn elapsed_in_phase(&self, droplet: &Droplet) -> Duration {
+        self.timers.elapsed(TimerKey::Phase(droplet.name.clone(), droplet.phase))
+    }
+
+    /// Nothing is changed while somebody holds the fleet frozen.
+    pub async fn ensure_not_frozen(&self) -> Result<(), ControllerError> {
+        match self.inventory.freeze().await.map_err(ControllerError::inventory)? {
+            None => Ok(()),
+            Some(freeze) => Err(ControllerError::Frozen(freeze)),
+        }
+    }
+}
+
+/// The servers that HAProxy is to have.
+pub fn servers(droplets: &[Droplet]) -> Vec<Server> {
+    droplets
+        .iter()
+        .filter_map(|droplet| {
+            let state = match droplet.phase {
+                Phase::Warming => ServerState::Warming,
+                Phase::Serving => ServerState::Serving,
+                Phase::Draining => ServerState::Draining,
+                Phase::Requested | Phase::Booting | Phase::Deleting | Phase::Gone => return None,
+            };
+            Some(Server { id: droplet.id?, hostname: droplet.name.clone(), address: droplet.address?, state })
+        })
+        .collect()
+}

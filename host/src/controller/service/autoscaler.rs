@@ -1,0 +1,586 @@
+//! Decides, tick by tick: looks, asks, writes down what is to be done, and wakes the mover.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::conditions::Conditions;
+use super::file_watcher::FileWatcher;
+use super::policy_loader::{LoadReason, PendingLoad, PolicyLoader, PolicySpec};
+use super::reporter::{self, Reporter};
+use super::{ConfigSource, Hooks, ReloadedConfig, ServiceSpec, Shared};
+use crate::balancer::{LoadBalancer, Stats};
+use crate::cloud::CloudProvider;
+use crate::controller::policy_slot::{ConfiguredPolicy, PolicySlot, UnavailablePolicy};
+use crate::controller::{AutoscalerState, ControllerError, Tick, TickInput};
+use crate::inventory::Inventory;
+use crate::inventory::sqlite::InventoryError;
+use crate::metrics::{self, BalancerSample, Collector, MetricRequirements};
+use crate::model::{Mode, Observation, TickRecord, Timestamp, Trigger};
+use crate::plugin::Reference;
+use crate::telemetry::families;
+use crate::telemetry::status::{LastTick, PolicyStatus, ReloadStatus};
+
+/// Rates need two looks: the first tick comes this long after the first look, at the latest after an interval.
+const FIRST_TICK_DELAY: Duration = Duration::from_secs(5);
+/// The soonest that a policy may ask to be asked again.
+const MIN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// HAProxy answers at once or not in time for this tick.
+const STATS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Beyond the time until the next tick, a ticker that is quiet for longer is stuck. A tick waits for no network.
+const MAX_TICK_DURATION: Duration = Duration::from_mins(1);
+/// How long policies may take to load before the loop begins without them.
+const STARTUP_LOAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long after a policy could not be loaded that is tried again; it doubles up to [`LONGEST_RETRY`].
+const INITIAL_RETRY_DELAY: Duration = Duration::from_secs(5);
+const MAX_RETRY_DELAY: Duration = Duration::from_mins(5);
+/// The loop that health speaks of.
+const LOOP_NAME: &str = "ticker";
+
+/// What the ticker remembers from tick to tick.
+pub(super) struct Autoscaler<C, B, I> {
+    shared: Arc<Shared<C, B, I>>,
+    loader: PolicyLoader,
+    collector: Collector,
+    spec: ServiceSpec,
+    config_source: Option<ConfigSource>,
+    hooks: Hooks,
+    state: AutoscalerState,
+    /// HAProxy's counters at the last two looks that it answered.
+    prev_sample: BalancerSample,
+    sample: BalancerSample,
+    /// Whether HAProxy ever answered.
+    has_sample: bool,
+    /// What was seen at the last tick.
+    last_observation: Option<Observation>,
+    watcher: FileWatcher,
+    /// Components of the configuration that was read last and is not taken, so that they are watched as well.
+    watched_components: Vec<PathBuf>,
+    pending_load: Option<PendingLoad>,
+    retry_delay: Duration,
+    retry_at: Option<Instant>,
+    next_tick: Instant,
+    /// Sooner than that, since a policy asked for it.
+    requested_at: Option<Instant>,
+    reporter: Reporter,
+    conditions: Conditions,
+}
+
+impl<C, B, I> fmt::Debug for Autoscaler<C, B, I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticker").field("wish", &self.spec).finish_non_exhaustive()
+    }
+}
+
+impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
+    pub(super) async fn start(
+        shared: Arc<Shared<C, B, I>>,
+        loader: PolicyLoader,
+        collector: Collector,
+        wish: ServiceSpec,
+        configuration: Option<ConfigSource>,
+        hooks: Hooks,
+    ) -> Result<Self, ControllerError> {
+        let controller = &shared.controller;
+        let mut mind = controller.restore_state(Vec::new()).await?;
+        let size =
+            controller.load().await?.droplets.iter().filter(|droplet| droplet.phase.counts_toward_size()).count();
+        let now = BalancerSample { at: controller.now(), stats: Stats::default() };
+        mind.history.start(now.at, u32::try_from(size).unwrap_or(u32::MAX));
+        shared.telemetry.update_status(|status| status.started_at = now.at);
+        let due = Instant::now() + FIRST_TICK_DELAY.min(wish.interval);
+        let mut ticker = Self {
+            shared,
+            loader,
+            collector,
+            spec: wish,
+            config_source: configuration,
+            hooks,
+            state: mind,
+            prev_sample: now.clone(),
+            sample: now,
+            has_sample: false,
+            last_observation: None,
+            watcher: FileWatcher::default(),
+            watched_components: Vec::new(),
+            pending_load: None,
+            retry_delay: INITIAL_RETRY_DELAY,
+            retry_at: None,
+            next_tick: due,
+            requested_at: None,
+            reporter: Reporter::default(),
+            conditions: Conditions::default(),
+        };
+        // Before they are loaded: what is saved meanwhile has changed.
+        ticker.files_changed();
+        ticker.load_initial_policies().await?;
+        ticker.update_metric_requirements();
+        ticker.poll_balancer().await;
+        Ok(ticker)
+    }
+
+    /// Every policy has its place from the beginning; who cannot be loaded in time is missing in it.
+    async fn load_initial_policies(&mut self) -> Result<(), ControllerError> {
+        for wish in self.spec.policies.clone() {
+            let (seat, ticks) = self.unavailable_slot(&wish, "it is still being loaded").await?;
+            self.state.tick = self.state.tick.max(ticks);
+            self.state.slots.push(seat);
+        }
+        if self.spec.policies.is_empty() {
+            return Ok(());
+        }
+        let mut preparing = self.loader.start_load(self.spec.clone(), LoadReason::Unavailable);
+        if let Ok(loaded) = timeout(STARTUP_LOAD_TIMEOUT, preparing.wait()).await {
+            self.fill_unavailable_slots(loaded).await;
+        } else {
+            self.pending_load = Some(preparing);
+        }
+        Ok(())
+    }
+
+    /// What the policies need is kept at hand.
+    fn update_metric_requirements(&mut self) {
+        let policies = self.state.slots.iter().filter_map(PolicySlot::policy);
+        let needs = MetricRequirements::union(policies.flat_map(|policy| &policy.policy.manifest().metrics));
+        self.collector.set_requirements(needs, self.shared.controller.now());
+        for policy in self.state.slots.iter().filter_map(PolicySlot::policy) {
+            for unmet in
+                metrics::unmet_requirements(self.collector.options(), &policy.name, &policy.policy.manifest().metrics)
+            {
+                tracing::warn!("{unmet}");
+            }
+        }
+    }
+
+    /// A place for a policy that is not there, with what it remembered and with its last good component.
+    async fn unavailable_slot(&mut self, wish: &PolicySpec, why: &str) -> Result<(PolicySlot, u64), ControllerError> {
+        let kept = self.shared.controller.load_policy_state(&wish.name).await?;
+        let last_good = self.loader.last_good(wish, &kept.identity).await;
+        let missing = UnavailablePolicy {
+            name: wish.name.clone(),
+            mode: wish.mode,
+            reference: wish.plugin.to_string(),
+            config: wish.config.clone(),
+            identity: kept.identity,
+            why: why.to_owned(),
+        };
+        let mut seat = PolicySlot::unavailable(missing, kept.state.clone());
+        if let Some(policy) = last_good {
+            seat.set_last_good(policy, kept.state);
+        }
+        Ok((seat, kept.ticks))
+    }
+
+    /// Ticks until the service is stopped.
+    pub(super) async fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let due = self.requested_at.map_or(self.next_tick, |check| check.min(self.next_tick));
+            let quiet = due.saturating_duration_since(Instant::now());
+            shared.telemetry.health().heartbeat(LOOP_NAME, quiet + MAX_TICK_DURATION);
+            tokio::select! {
+                biased;
+                () = shared.stop.cancelled() => return,
+                loaded = next_loaded(&mut self.pending_load) => self.on_loaded(loaded).await,
+                () = shared.reload.notified() => self.reload(),
+                () = sleep_until(due) => self.run_due_tick().await,
+            }
+        }
+    }
+
+    async fn run_due_tick(&mut self) {
+        let is_interval = Instant::now() >= self.next_tick;
+        if is_interval {
+            // Ticks that were missed are not made up for.
+            let late = self.next_tick.elapsed();
+            let interval = self.spec.interval.max(MIN_CHECK_INTERVAL);
+            let skipped = u32::try_from(late.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
+            self.next_tick += interval.saturating_mul(skipped.saturating_add(1));
+            if self.files_changed() {
+                self.reload();
+            }
+            self.retry_unavailable();
+        }
+        self.tick(if is_interval { Trigger::Interval } else { Trigger::NextCheck }).await;
+    }
+
+    /// Whether the configuration or a component is another than when this was asked last.
+    fn files_changed(&mut self) -> bool {
+        let components = component_files(&self.spec).chain(self.watched_components.iter().cloned());
+        let files: BTreeSet<_> = self.config_source.iter().map(|one| one.file.clone()).chain(components).collect();
+        self.watcher.retain(|file| files.contains(file));
+        // Each is looked at, so that none has changed a second time.
+        files.iter().filter(|file| self.watcher.has_changed(file)).count() > 0
+    }
+
+    /// Policies that could not be loaded are tried again, less and less often.
+    fn retry_unavailable(&mut self) {
+        let is_time = self.retry_at.is_some_and(|at| at <= Instant::now());
+        if is_time && self.pending_load.is_none() {
+            self.retry_at = None;
+            self.pending_load = Some(self.loader.start_load(self.spec.clone(), LoadReason::Unavailable));
+        }
+    }
+
+    /// Reads the configuration again and begins to load what it names. What is there stays until all of that works.
+    fn reload(&mut self) {
+        (self.hooks.on_reload)(true);
+        // Before they are read: what is saved meanwhile has changed.
+        self.files_changed();
+        let in_effect = self.collector.options();
+        let read = self.config_source.as_mut().map(|configuration| (configuration.read)(in_effect));
+        match read {
+            Some(Err(why)) => self.reject_reload(&why),
+            Some(Ok(reread)) => {
+                let ReloadedConfig { spec: wish, collector, needs_restart } = reread;
+                self.watched_components = component_files(&wish).collect();
+                self.watched_components.iter().for_each(|file| self.watcher.track(file));
+                let why = LoadReason::Reload { collector: collector.map(Box::new), needs_restart };
+                self.pending_load = Some(self.loader.start_load(wish, why));
+            }
+            None => {
+                let why = LoadReason::Reload { collector: None, needs_restart: Vec::new() };
+                self.pending_load = Some(self.loader.start_load(self.spec.clone(), why));
+            }
+        }
+    }
+
+    async fn on_loaded(&mut self, loaded: Vec<Result<ConfiguredPolicy, String>>) {
+        let Some((wish, why)) = self.pending_load.take().map(PendingLoad::into_parts) else { return };
+        let (collector, needs_restart) = match why {
+            LoadReason::Unavailable => {
+                self.fill_unavailable_slots(loaded).await;
+                return self.update_metric_requirements();
+            }
+            LoadReason::Reload { collector, needs_restart } => (collector, needs_restart),
+        };
+        match self.validate_replacements(&wish, loaded).await {
+            Err(why) => self.reject_reload(&why),
+            Ok(replacements) => {
+                if let Some(other) = collector {
+                    self.collector = *other;
+                }
+                self.apply_replacements(replacements, wish);
+                self.update_metric_requirements();
+                self.finish_reload(needs_restart);
+                self.tick(Trigger::Reload).await;
+            }
+        }
+    }
+
+    /// Puts who was loaded where nobody is yet. Who was not is tried again later.
+    async fn fill_unavailable_slots(&mut self, loaded: Vec<Result<ConfiguredPolicy, String>>) {
+        let mut failed = false;
+        for (index, policy) in loaded.into_iter().enumerate() {
+            let Some(name) =
+                self.state.slots.get(index).filter(|seat| seat.is_unavailable()).map(|seat| seat.name().to_owned())
+            else {
+                continue;
+            };
+            let subject = format!("load {name}");
+            let policy = match policy {
+                // What it remembers is read again: without that it would begin from nothing.
+                Ok(policy) => match self.shared.controller.restore_policy_state(&policy).await {
+                    Ok((state, _)) => Ok((policy, state)),
+                    Err(error) => Err(error.to_string()),
+                },
+                Err(why) => Err(why),
+            };
+            match policy {
+                Ok((policy, state)) => {
+                    if self.conditions.clear(&subject) {
+                        tracing::info!(policy = name, "the policy could be loaded after all");
+                    }
+                    self.state.slots[index].load(policy, state);
+                }
+                Err(why) => {
+                    failed = true;
+                    if self.conditions.raise(&subject, &why) {
+                        let pause = self.retry_delay.as_secs();
+                        tracing::error!(policy = name, "cannot load the policy: {why}; trying again in {pause} s");
+                    }
+                    self.state.slots[index].mark_unavailable(&why);
+                }
+            }
+        }
+        if failed {
+            self.retry_at = Some(Instant::now() + self.retry_delay);
+            self.retry_delay = (self.retry_delay * 2).min(MAX_RETRY_DELAY);
+        } else {
+            self.retry_at = None;
+            self.retry_delay = INITIAL_RETRY_DELAY;
+        }
+    }
+
+    /// Who takes which place, if all that were loaded also answer about what was seen last.
+    async fn validate_replacements(
+        &mut self,
+        wish: &ServiceSpec,
+        loaded: Vec<Result<ConfiguredPolicy, String>>,
+    ) -> Result<Vec<Replacement>, String> {
+        let mut replacements = Vec::new();
+        for (wanted, policy) in wish.policies.iter().zip(loaded) {
+            let name = &wanted.name;
+            let policy = policy.map_err(|why| format!("policy {name}: {why}"))?;
+            let seat = self.state.slots.iter().position(|seat| seat.name() == *name);
+            if let Some(index) = seat
+                && self.state.slots[index].holds(&policy)
+            {
+                replacements.push(Replacement::Keep(index));
+                continue;
+            }
+            let remembered = self.shared.controller.restore_policy_state(&policy).await;
+            let (state, _) = remembered.map_err(|error| format!("policy {name}: {error}"))?;
+            if let Some(observation) = &self.last_observation
+                && let Some(why) = policy.evaluate(observation, &state).await.failure
+            {
+                return Err(format!("policy {name} does not answer about the fleet as it is: {why}"));
+            }
+            replacements.push(Replacement::Replace { slot: seat, policy: Box::new(policy), state });
+        }
+        Ok(replacements)
+    }
+
+    fn apply_replacements(&mut self, replacements: Vec<Replacement>, wish: ServiceSpec) {
+        let mut before: Vec<Option<PolicySlot>> = std::mem::take(&mut self.state.slots).into_iter().map(Some).collect();
+        let mut taken = |index: usize| before.get_mut(index).and_then(Option::take);
+        for replacement in replacements {
+            let seat = match replacement {
+                Replacement::Keep(index) => taken(index),
+                Replacement::Replace { slot: seat, policy, state } => {
+                    tracing::info!(
+                        policy = policy.name,
+                        digest = policy.policy.digest(),
+                        "another policy decides from now on"
+                    );
+                    Some(match seat.and_then(&mut taken) {
+                        Some(mut seat) => {
+                            seat.replace(*policy, state);
+                            seat
+                        }
+                        None => PolicySlot::new(*policy, state),
+                    })
+                }
+            };
+            self.state.slots.extend(seat);
+        }
+        if wish.interval != self.spec.interval {
+            self.next_tick = Instant::now() + wish.interval;
+            self.shared.set_interval(wish.interval);
+        }
+        if wish.scaling != self.spec.scaling {
+            tracing::info!("the bounds and rules of the configuration hold from now on");
+        }
+        self.spec = wish;
+        self.watched_components.clear();
+        (self.retry_delay, self.retry_at) = (INITIAL_RETRY_DELAY, None);
+    }
+
+    fn finish_reload(&mut self, needs_restart: Vec<String>) {
+        reporter::report_reload(&self.shared.telemetry, "ok");
+        if needs_restart.is_empty() {
+            tracing::info!("loaded the configuration anew");
+        } else {
+            let keys = needs_restart.join(", ");
+            tracing::warn!(
+                "loaded the configuration anew; what changed in {keys} takes effect when doproxy is restarted"
+            );
+        }
+        let at = self.shared.controller.now();
+        self.shared
+            .telemetry
+            .update_status(|status| status.reload = Some(ReloadStatus { at, refused: None, needs_restart }));
+        (self.hooks.on_reload)(false);
+    }
+
+    fn reject_reload(&mut self, why: &str) {
+        reporter::report_reload(&self.shared.telemetry, "refused");
+        tracing::error!("not loaded anew, what was there stays: {why}");
+        let reload =
+            ReloadStatus { at: self.shared.controller.now(), refused: Some(why.to_owned()), needs_restart: Vec::new() };
+        self.shared.telemetry.update_status(|status| status.reload = Some(reload));
+        // Policies that were being loaded meanwhile are not any more.
+        if self.pending_load.is_none() && self.state.slots.iter().any(PolicySlot::is_unavailable) {
+            self.retry_at.get_or_insert_with(|| Instant::now() + self.retry_delay);
+        }
+        (self.hooks.on_reload)(false);
+    }
+
+    /// Reads HAProxy's counters; whether they are current. Without an answer those of before stand in, so that rates stay
+    /// what they were.
+    async fn poll_balancer(&mut self) -> bool {
+        let looked = timeout(STATS_TIMEOUT, self.shared.controller.stats()).await;
+        let failure = match looked {
+            Ok(Ok(stats)) => {
+                let last = std::mem::replace(&mut self.sample, stats);
+                self.prev_sample = if self.has_sample { last } else { self.sample.clone() };
+                self.has_sample = true;
+                None
+            }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("no answer within {STATS_TIMEOUT:?}")),
+        };
+        if failure.is_some() {
+            let now = self.shared.controller.now();
+            let passed = now.since(self.sample.at);
+            self.prev_sample.at = self.prev_sample.at.plus(passed);
+            self.sample.at = now;
+        }
+        match &failure {
+            Some(why) if self.conditions.raise(HAPROXY_CONDITION, why) => {
+                tracing::warn!(
+                    "HAProxy's counters cannot be read: {why}; going on with those of before, and no droplet goes"
+                );
+            }
+            None if self.conditions.clear(HAPROXY_CONDITION) => tracing::info!("HAProxy's counters can be read again"),
+            _ => {}
+        }
+        let is_current = failure.is_none();
+        self.collector.collect(self.sample.at, is_current.then_some(&self.sample)).await;
+        let up = f64::from(u8::from(is_current));
+        self.shared.telemetry.record(|registry| registry.set(&families::HAPROXY_UP, &[], up));
+        self.shared.telemetry.update_status(|status| status.haproxy_error = failure);
+        is_current
+    }
+
+    /// One tick. Whatever goes wrong in it, the next one comes.
+    async fn tick(&mut self, trigger: Trigger) {
+        let started = Instant::now();
+        self.requested_at = None;
+        let is_current = self.poll_balancer().await;
+        let shared = Arc::clone(&self.shared);
+        // What a command by hand changes meanwhile would not have been seen.
+        let turn = shared.acquire().await;
+        if matches!(turn, Err(InventoryError::Locked { .. })) {
+            // It sees soon when that is over.
+            shared.wake.notify_one();
+        }
+        let metrics = self.collector.series(self.sample.at);
+        let seen = TickInput {
+            prev_sample: &self.prev_sample,
+            sample: &self.sample,
+            metrics: &metrics,
+            trigger,
+            api_unreachable: shared.api_failure(),
+            balancer_unreachable: !is_current,
+        };
+        let planned = shared.controller.plan(&mut self.state, &self.spec.scaling, &seen).await;
+        let mut tick = match planned {
+            Ok(tick) => tick,
+            Err(error) => return self.on_tick_failed(trigger, &error),
+        };
+        let hold_back = match &turn {
+            Err(error) if !tick.plan().is_empty() => Some(error.to_string()),
+            _ => shared.controller.ensure_not_frozen().await.err().map(|error| error.to_string()),
+        };
+        // What could not be begun stands in the record, and is planned anew at the next tick.
+        let committed = match hold_back.filter(|_| !tick.plan().is_empty()) {
+            None => shared.controller.commit(&mut self.state, &mut tick).await,
+            Some(why) => shared.controller.commit_without_plan(&mut self.state, &mut tick, why).await,
+        };
+        drop(turn);
+        if let Err(error) = committed {
+            tick.record.outcome.error.get_or_insert_with(|| error.to_string());
+        }
+        if !tick.record.outcome.operations.is_empty() {
+            shared.wake.notify_one();
+        }
+        self.finish_tick(tick, started);
+    }
+
+    fn finish_tick(&mut self, tick: Tick, started: Instant) {
+        let record = tick.record;
+        (self.hooks.on_tick)(&record);
+        if self.conditions.clear(TICK_CONDITION) {
+            tracing::info!("ticks come to a plan again");
+        }
+        self.reporter.report_tick(&self.shared.telemetry, &record, started.elapsed());
+        self.requested_at = next_check(&record).map(|after| started + after).filter(|check| *check < self.next_tick);
+        self.report_status(&record);
+        self.last_observation = Some(record.observation);
+    }
+
+    fn on_tick_failed(&mut self, trigger: Trigger, error: &ControllerError) {
+        let why = error.to_string();
+        reporter::report_failed_tick(&self.shared.telemetry, trigger);
+        if self.conditions.raise(TICK_CONDITION, &why) {
+            tracing::error!("a tick came to no plan: {why}");
+        }
+        self.shared.telemetry.update_status(|status| status.tick_error = Some(why));
+    }
+
+    fn report_status(&self, record: &TickRecord) {
+        let policies = self.state.slots.iter().zip(&record.evaluations).map(|(seat, answer)| PolicyStatus {
+            name: answer.policy.clone(),
+            reference: answer.reference.clone(),
+            digest: answer.digest.clone(),
+            mode: answer.mode,
+            answered_by: answer.answered_by,
+            failing_since: seat.failing_since(),
+            failures: seat.failures(),
+            last_error: answer.failure.clone(),
+        });
+        let chosen = record.selected.and_then(|index| record.evaluations.get(index as usize));
+        let last_tick = LastTick {
+            tick: record.observation.tick,
+            at: record.at,
+            from: record.plan.from,
+            to: record.plan.to,
+            reason: chosen.map_or_else(|| "no policy is active".to_owned(), |answer| answer.decision.reason.clone()),
+            restrictions: record.plan.restrictions.iter().map(|cut| cut.rule.clone()).collect(),
+            error: record.outcome.error.clone(),
+        };
+        let stale = record.observation.metrics.iter().filter(|series| series.stale).map(|series| series.name.clone());
+        let next = self
+            .requested_at
+            .map_or(self.next_tick, |check| check.min(self.next_tick))
+            .saturating_duration_since(Instant::now());
+        let next: Timestamp = self.shared.controller.now().plus(next);
+        self.shared.telemetry.update_status(|status| {
+            status.ticks += 1;
+            status.last_tick = Some(last_tick);
+            status.tick_error = None;
+            status.next_tick = Some(next);
+            status.policies = policies.collect();
+            status.stale = stale.collect();
+        });
+    }
+}
+
+/// The files that the policies of a wish are.
+fn component_files(wish: &ServiceSpec) -> impl Iterator<Item = PathBuf> {
+    wish.policies.iter().filter_map(|policy| match &policy.plugin {
+        Reference::File(path) => Some(path.clone()),
+        _ => None,
+    })
+}
+
+/// Who takes a place.
+enum Replacement {
+    /// Who is in that seat.
+    Keep(usize),
+    /// Another component or configuration, in the seat of the same name where there is one.
+    Replace { slot: Option<usize>, policy: Box<ConfiguredPolicy>, state: Vec<u8> },
+}
+
+const HAPROXY_CONDITION: &str = "haproxy";
+const TICK_CONDITION: &str = "tick";
+
+/// When the soonest of the active policies wants to be asked again.
+fn next_check(record: &TickRecord) -> Option<Duration> {
+    let active = record.evaluations.iter().filter(|answer| answer.mode == Mode::Active && answer.failure.is_none());
+    let soonest = active.filter_map(|answer| answer.decision.next_check_ms).min()?;
+    Some(Duration::from_millis(soonest).max(MIN_CHECK_INTERVAL))
+}
+
+/// What is being loaded, once it is; never where nothing is.
+async fn next_loaded(preparing: &mut Option<PendingLoad>) -> Vec<Result<ConfiguredPolicy, String>> {
+    match preparing {
+        Some(preparing) => preparing.wait().await,
+        None => std::future::pending().await,
+    }
+}

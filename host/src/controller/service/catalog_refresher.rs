@@ -1,0 +1,60 @@
+//! Keeps prices and the account's room at hand, so that no tick waits for the API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::Shared;
+use super::conditions::Conditions;
+use crate::balancer::LoadBalancer;
+use crate::cloud::CloudProvider;
+use crate::inventory::Inventory;
+
+/// Others create droplets too, so the room in the account is asked for this often.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(50);
+/// The pause after a failure; it doubles up to [`EVERY`].
+const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Asks the API for what ticks want to know of it.
+#[derive(Debug)]
+pub(super) struct CatalogRefresher<C, B, I>(Arc<Shared<C, B, I>>);
+
+impl<C: CloudProvider, B: LoadBalancer, I: Inventory> CatalogRefresher<C, B, I> {
+    pub(super) fn new(shared: Arc<Shared<C, B, I>>) -> Self {
+        Self(shared)
+    }
+
+    /// Asks until the service is stopped.
+    pub(super) async fn run(self) {
+        let stop = self.0.stop.clone();
+        tokio::select! {
+            () = self.refresh_loop() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+
+    async fn refresh_loop(&self) {
+        let mut troubles = Conditions::default();
+        let mut pause = INITIAL_BACKOFF;
+        loop {
+            match self.0.controller.refresh_catalog().await {
+                Ok(()) => {
+                    if troubles.clear("market") {
+                        tracing::info!("prices and the account's room are known again");
+                    }
+                    pause = INITIAL_BACKOFF;
+                    sleep(REFRESH_INTERVAL).await;
+                }
+                Err(error) => {
+                    let why = error.to_string();
+                    if troubles.raise("market", &why) {
+                        tracing::warn!("prices and the account's room are not known anew: {why}");
+                    }
+                    sleep(pause).await;
+                    pause = (pause * 2).min(REFRESH_INTERVAL);
+                }
+            }
+        }
+    }
+}

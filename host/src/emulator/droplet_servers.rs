@@ -1,0 +1,86 @@
+//! Keeps one server running for each droplet that is powered on: started when it boots, ended when it is deleted.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::droplet_site::{self, DropletSite};
+use super::router::Shared;
+use super::serve::{ShutdownMode, serve};
+use crate::model::DropletId;
+
+/// How long to wait before a server that could not be started is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Makes the running servers equal to what the world says, whenever that changes, until `stop`.
+pub(super) async fn run(shared: Arc<Shared>, port: u16, stop: CancellationToken) {
+    // Dropping a server's set ends the server and its connections.
+    let mut servers: HashMap<DropletId, (Ipv4Addr, JoinSet<()>)> = HashMap::new();
+    while !stop.is_cancelled() {
+        let (wanted, mut next) = shared.with_state(|world, now| {
+            let machines = world.running_droplets(now);
+            let address = |id: &DropletId| Some((*id, world.droplet_itself(now, *id).ok()?.private_address));
+            let wanted: HashMap<DropletId, Ipv4Addr> = machines.running.iter().filter_map(address).collect();
+            (wanted, machines.next_change.map(|at| at.since(now)))
+        });
+        servers.retain(|id, (address, _)| wanted.get(id) == Some(address));
+        for (id, address) in wanted {
+            if servers.contains_key(&id) {
+                continue;
+            }
+            match start(&shared, id, SocketAddr::from((address, port)), &stop).await {
+                Ok(server) => {
+                    servers.extend(server.map(|server| (id, (address, server))));
+                }
+                Err(error) => {
+                    tracing::error!(%id, %error, "the droplet's server cannot listen on port {port}; trying again");
+                    next = Some(next.unwrap_or(RETRY_INTERVAL).min(RETRY_INTERVAL));
+                }
+            }
+        }
+        let change = async {
+            match next {
+                Some(next) => tokio::time::sleep(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = change => {}
+            () = shared.droplets_changed.notified() => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// `None` when the droplet has gone meanwhile.
+async fn start(
+    shared: &Arc<Shared>,
+    id: DropletId,
+    address: SocketAddr,
+    stop: &CancellationToken,
+) -> io::Result<Option<JoinSet<()>>> {
+    let name = shared.with_state(|world, now| world.droplet_itself(now, id).map(|droplet| droplet.name.clone()).ok());
+    let Some(name) = name else { return Ok(None) };
+    let listener = TcpListener::bind(address).await?;
+    let router = droplet_site::router(Arc::new(DropletSite { shared: Arc::clone(shared), id, name, address }));
+    let mut server = JoinSet::new();
+    server.spawn(serve(listener, router, stop.clone(), ShutdownMode::Abrupt));
+    Ok(Some(server))
+}
+
+/// A thousand droplets are a thousand listening sockets, and most systems begin with a limit near that.
+pub(super) fn raise_open_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
+    if let Err(error) = raised {
+        tracing::debug!(%error, "cannot raise the limit of open files");
+    }
+}

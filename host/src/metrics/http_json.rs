@@ -1,0 +1,59 @@
+//! A number in a JSON document: a URL and a JSON pointer (RFC 6901).
+
+use serde_json::Value;
+
+use super::endpoint::{HttpProbe, HttpResponse};
+use super::source::{Poll, PollResult, finite};
+use super::text::{sanitize, sanitize_bytes};
+use super::{Endpoint, SourceError};
+use crate::model::Sample;
+
+/// Largest document that is read.
+const MAX_BYTES: usize = 1 << 20;
+
+/// How much of a document an error shows.
+const EXCERPT_BYTES: usize = 120;
+
+#[derive(Debug)]
+pub(super) struct HttpJson {
+    probe: HttpProbe,
+    json_pointer: String,
+}
+
+impl HttpJson {
+    pub(super) fn new(endpoint: Endpoint, pointer: String, timeout: std::time::Duration) -> Self {
+        Self { probe: HttpProbe::new(endpoint, timeout), json_pointer: pointer }
+    }
+
+    pub(super) async fn poll(&self, poll: &Poll) -> Result<PollResult, SourceError> {
+        let url = || self.probe.display_url();
+        let HttpResponse { status, body } = self.probe.get(&[], MAX_BYTES).await?;
+        if !status.is_success() {
+            let said = if status.is_redirection() {
+                "a redirect, which is not followed; name the address that it leads to".to_owned()
+            } else {
+                sanitize_bytes(&body[..body.len().min(EXCERPT_BYTES)])
+            };
+            let said = if said.is_empty() { said } else { format!(": {said}") };
+            return Err(SourceError::Status { url: url(), status: status.as_u16(), said });
+        }
+        let document: Value = serde_json::from_slice(&body)
+            .map_err(|error| SourceError::InvalidResponse { url: url(), why: error.to_string() })?;
+        let beginning = || sanitize_bytes(&body[..body.len().min(EXCERPT_BYTES)]);
+        let found = document.pointer(&self.json_pointer).ok_or_else(|| SourceError::PointerNotFound {
+            url: url(),
+            pointer: self.json_pointer.clone(),
+            found: beginning(),
+        })?;
+        let what = || format!("{} of {}", self.json_pointer, url());
+        let number = match found {
+            Value::Number(number) => number.as_f64(),
+            // As Prometheus and others write numbers that JSON has no room for.
+            Value::String(text) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let number =
+            number.ok_or_else(|| SourceError::NotANumber { what: what(), found: sanitize(&found.to_string()) })?;
+        Ok(PollResult::single(Sample { at: poll.now, value: finite(number, what)? }))
+    }
+}

@@ -1,0 +1,256 @@
+//! An engine that is started at build time, without what differs from start to start.
+//!
+//! The memory of a JavaScript engine that has read a program goes into the component. With the machine's random numbers
+//! and its clock in it, no two builds would be the same. Here every call of WASI's `random_get` and `clock_time_get` goes
+//! to a function that is added to the module: a sequence that always begins alike, and a clock that moves by a
+//! microsecond with each look. Nothing is lost by that: no plugin has a clock or random numbers when it runs.
+
+use wasm_encoder::reencode::{self, Reencode, utils};
+use wasm_encoder::{
+    BlockType, CodeSection, ConstExpr, Function, FunctionSection, GlobalSection, GlobalType, Instruction, MemArg,
+    MemArgTarget, Module, ValType,
+};
+use wasmparser::{Parser, Payload, TypeRef};
+
+const WASI: &str = "wasi_snapshot_preview1";
+
+/// What the random numbers begin with; any number does.
+const SEED: i64 = 0x5eed;
+
+/// Constants of Knuth's linear congruential generator (MMIX).
+const MULTIPLIER: i64 = 6_364_136_223_846_793_005;
+const INCREMENT: i64 = 1_442_695_040_888_963_407;
+
+/// What the clock begins with, in nanoseconds since 1970, and how far it moves with each look.
+const CLOCK_START: i64 = 1_000_000_000_000_000_000;
+const CLOCK_STEP: i64 = 1_000;
+
+/// Where in memory: at the address that is given.
+const AT_ADDRESS: MemArg = MemArg { offset: 0, align: 0, target: MemArgTarget::Memory(0), ordering: None };
+
+/// Why an engine cannot be changed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DeterminizeError {
+    /// It is no module.
+    #[error(transparent)]
+    Parse(#[from] wasmparser::BinaryReaderError),
+    /// It has something that cannot be written.
+    #[error("{0}")]
+    Encode(String),
+    /// It does not get its random numbers and its clock as expected.
+    #[error("it imports no {0}")]
+    Import(&'static str),
+}
+
+/// `module` with random numbers and a clock of its own.
+pub(super) fn determinize(module: &[u8]) -> Result<Vec<u8>, DeterminizeError> {
+    let mut settled = Determinized::scan(module)?;
+    let mut written = Module::new();
+    settled
+        .parse_core_module(&mut written, Parser::new(0), module)
+        .map_err(|error: reencode::Error| DeterminizeError::Encode(error.to_string()))?;
+    Ok(written.finish())
+}
+
+/// An imported function: its index and that of its type.
+#[derive(Clone, Copy)]
+struct ImportedFunction {
+    function: u32,
+    kind: u32,
+}
+
+struct Determinized {
+    random: ImportedFunction,
+    clock: ImportedFunction,
+    functions: u32,
+    globals: u32,
+}
+
+impl Determinized {
+    fn scan(module: &[u8]) -> Result<Self, DeterminizeError> {
+        let (mut functions, mut globals) = (0, 0);
+        let (mut random, mut clock) = (None, None);
+        for payload in Parser::new(0).parse_all(module) {
+            match payload? {
+                Payload::ImportSection(section) => {
+                    for import in section.into_imports() {
+                        let import = import?;
+                        if let TypeRef::Func(kind) = import.ty {
+                            let imported = Some(ImportedFunction { function: functions, kind });
+                            match (import.module, import.name) {
+                                (WASI, "random_get") => random = imported,
+                                (WASI, "clock_time_get") => clock = imported,
+                                _ => {}
+                            }
+                            functions += 1;
+                        }
+                        globals += u32::from(matches!(import.ty, TypeRef::Global(_)));
+                    }
+                }
+                Payload::FunctionSection(section) => functions += section.count(),
+                Payload::GlobalSection(section) => globals += section.count(),
+                _ => {}
+            }
+        }
+        Ok(Self {
+            random: random.ok_or(DeterminizeError::Import("random_get"))?,
+            clock: clock.ok_or(DeterminizeError::Import("clock_time_get"))?,
+            functions,
+            globals,
+        })
+    }
+
+    /// `random_get(buffer, length)`.
+    fn random_get(&self) -> Function {
+        let (buffer, length) = (0, 1);
+        let mut function = Function::new([]);
+        function.instruction(&Instruction::Block(BlockType::Empty));
+        function.instruction(&Instruction::Loop(BlockType::Empty));
+        function.instruction(&Instruction::LocalGet(length));
+        function.instruction(&Instruction::I32Eqz);
+        function.instruction(&Instruction::BrIf(1));
+        function.instruction(&Instruction::GlobalGet(self.globals));
+        function.instruction(&Instruction::I64Const(MULTIPLIER));
+        function.instruction(&Instruction::I64Mul);
+        function.instruction(&Instruction::I64Const(INCREMENT));
+        function.instruction(&Instruction::I64Add);
+        function.instruction(&Instruction::GlobalSet(self.globals));
+        // The upper bits are the better ones.
+        function.instruction(&Instruction::LocalGet(buffer));
+        function.instruction(&Instruction::GlobalGet(self.globals));
+        function.instruction(&Instruction::I64Const(56));
+        function.instruction(&Instruction::I64ShrU);
+        function.instruction(&Instruction::I64Store8(AT_ADDRESS));
+        function.instruction(&Instruction::LocalGet(buffer));
+        function.instruction(&Instruction::I32Const(1));
+        function.instruction(&Instruction::I32Add);
+        function.instruction(&Instruction::LocalSet(buffer));
+        function.instruction(&Instruction::LocalGet(length));
+        function.instruction(&Instruction::I32Const(1));
+        function.instruction(&Instruction::I32Sub);
+        function.instruction(&Instruction::LocalSet(length));
+        function.instruction(&Instruction::Br(0));
+        function.instruction(&Instruction::End);
+        function.instruction(&Instruction::End);
+        function.instruction(&Instruction::I32Const(0));
+        function.instruction(&Instruction::End);
+        function
+    }
+
+    /// `clock_time_get(clock, precision, result)`.
+    fn clock_time_get(&self) -> Function {
+        let (result, now) = (2, self.globals + 1);
+        let mut function = Function::new([]);
+        function.instruction(&Instruction::GlobalGet(now));
+        function.instruction(&Instruction::I64Const(CLOCK_STEP));
+        function.instruction(&Instruction::I64Add);
+        function.instruction(&Instruction::GlobalSet(now));
+        function.instruction(&Instruction::LocalGet(result));
+        function.instruction(&Instruction::GlobalGet(now));
+        function.instruction(&Instruction::I64Store(AT_ADDRESS));
+        function.instruction(&Instruction::I32Const(0));
+        function.instruction(&Instruction::End);
+        function
+    }
+}
+
+impl Reencode for Determinized {
+    type Error = std::convert::Infallible;
+
+    fn function_index(&mut self, function: u32) -> Result<u32, reencode::Error> {
+        Ok(match function {
+            random if random == self.random.function => self.functions,
+            clock if clock == self.clock.function => self.functions + 1,
+            other => other,
+        })
+    }
+
+    fn parse_function_section(
+        &mut self,
+        functions: &mut FunctionSection,
+        section: wasmparser::FunctionSectionReader<'_>,
+    ) -> Result<(), reencode::Error> {
+        utils::parse_function_section(self, functions, section)?;
+        functions.function(self.random.kind).function(self.clock.kind);
+        Ok(())
+    }
+
+    fn parse_global_section(
+        &mut self,
+        globals: &mut GlobalSection,
+        section: wasmparser::GlobalSectionReader<'_>,
+    ) -> Result<(), reencode::Error> {
+        utils::parse_global_section(self, globals, section)?;
+        let counter = GlobalType { val_type: ValType::I64, mutable: true, shared: false };
+        globals.global(counter, &ConstExpr::i64_const(SEED)).global(counter, &ConstExpr::i64_const(CLOCK_START));
+        Ok(())
+    }
+
+    fn parse_code_section(
+        &mut self,
+        code: &mut CodeSection,
+        section: wasmparser::CodeSectionReader<'_>,
+    ) -> Result<(), reencode::Error> {
+        utils::parse_code_section(self, code, section)?;
+        code.function(&self.random_get()).function(&self.clock_time_get());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Engine, Linker, Store};
+
+    use super::*;
+
+    /// Fills eight bytes at 0 with random numbers, and puts the time at 8; the table has the function for random numbers
+    /// as well.
+    const MODULE: &str = r#"(module
+        (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
+        (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
+        (type $filler (func (param i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (global $own (mut i32) (i32.const 7))
+        (table 1 funcref)
+        (elem (i32.const 0) func $random)
+        (func (export "look") (result i32)
+            (drop (call_indirect (type $filler) (i32.const 0) (i32.const 4) (i32.const 0)))
+            (drop (call $random (i32.const 4) (i32.const 4)))
+            (drop (call $clock (i32.const 0) (i64.const 0) (i32.const 8)))
+            (global.get $own)))"#;
+
+    #[test]
+    fn an_engine_that_is_started_twice_sees_the_same() {
+        let settled = determinize(&wat::parse_str(MODULE).unwrap()).unwrap();
+        let engine = Engine::default();
+        let module = wasmtime::Module::new(&engine, &settled).unwrap();
+        let start = || {
+            let mut store = Store::new(&engine, ());
+            let mut linker = Linker::new(&engine);
+            linker.define_unknown_imports_as_traps(&module).unwrap();
+            let instance = linker.instantiate(&mut store, &module).unwrap();
+            let look = instance.get_typed_func::<(), i32>(&mut store, "look").unwrap();
+            let memory = instance.get_memory(&mut store, "memory").unwrap();
+            [(); 2].map(|()| {
+                assert_eq!(look.call(&mut store, ()).unwrap(), 7);
+                let bytes: [u8; 16] = memory.data(&store)[..16].try_into().unwrap();
+                (bytes[..8].to_vec(), i64::from_le_bytes(bytes[8..].try_into().unwrap()))
+            })
+        };
+
+        let [first, second] = start();
+
+        assert_eq!(start(), [first.clone(), second.clone()]);
+        assert!(first.0 != second.0 && first.0[..4] != first.0[4..], "{first:?} {second:?}");
+        assert_eq!([first.1, second.1], [CLOCK_START + CLOCK_STEP, CLOCK_START + 2 * CLOCK_STEP]);
+    }
+
+    #[test]
+    fn what_is_no_such_engine_is_told() {
+        let told = |module: &[u8]| determinize(module).unwrap_err().to_string();
+
+        assert_eq!(told(&wat::parse_str("(module)").unwrap()), "it imports no random_get");
+        assert!(told(b"\0asm").contains("unexpected end"), "{}", told(b"\0asm"));
+    }
+}

@@ -1,0 +1,125 @@
+//! A component that is ready to be called, whatever its kind, and what is common to all calls.
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+use tokio::sync::SemaphorePermit;
+use wasmtime::Store;
+
+use super::call_context::CallContext;
+use super::config_schema::SchemaError;
+use super::store_data::{self, StoreData};
+use super::{CallError, Limit, LoadError, LogLine, PluginError, PluginHost, Reference};
+use crate::model::Problem;
+
+/// What a call used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CallUsage {
+    /// Wall-clock time, from making the instance to dropping it.
+    pub duration: Duration,
+    /// Fuel: the same for the same call, on every machine.
+    pub fuel: u64,
+    /// Bytes of linear memory, all memories together.
+    pub memory_bytes: usize,
+}
+
+/// An answer, and what came with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CallOutput<T> {
+    /// The answer.
+    pub value: T,
+    /// What the plugin logged and printed.
+    pub log: Vec<LogLine>,
+    /// What it used up.
+    pub usage: CallUsage,
+}
+
+/// A component that is ready to be called.
+#[derive(Debug, Clone)]
+pub(super) struct CallableComponent {
+    pub(super) host: PluginHost,
+    pub(super) reference: Reference,
+    pub(super) digest: String,
+}
+
+/// One call that is going on.
+pub(super) struct Call<'a> {
+    component: &'a CallableComponent,
+    function: &'static str,
+    started: Instant,
+    /// Given back only after the store is dropped.
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl CallableComponent {
+    /// Begins a call of `function`: a fresh store, and what is needed to end it.
+    pub(super) async fn begin(
+        &self,
+        function: &'static str,
+        moment: &CallContext,
+    ) -> Result<(Call<'_>, Store<StoreData>), PluginError> {
+        let turn = self.host.engine().acquire().await;
+        let started = Instant::now();
+        let store = store_data::store(self.host.engine(), self.host.limits(), moment)
+            .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
+        Ok((Call { component: self, function, started, permit: turn }, store))
+    }
+
+    /// An error of this plugin's configuration.
+    pub(super) fn config_error(&self, problems: Vec<Problem>) -> PluginError {
+        PluginError::Config { reference: self.reference.clone(), problems }
+    }
+
+    /// What a check against the schema found.
+    pub(super) fn schema_error(&self, error: SchemaError) -> PluginError {
+        match error {
+            SchemaError::Config(problems) => self.config_error(problems),
+            SchemaError::Schema(reason) => {
+                PluginError::Load { reference: self.reference.clone(), source: LoadError::Schema(reason) }
+            }
+        }
+    }
+}
+
+impl Call<'_> {
+    /// Waits for a guest, no longer than its deadline. Fuel and epochs stop one that runs; this stops one that waits in
+    /// a call of the host.
+    pub(super) async fn with_timeout<T>(
+        &self,
+        guest: impl Future<Output = wasmtime::Result<T>>,
+    ) -> wasmtime::Result<T> {
+        let deadline = self.component.host.limits().call_timeout;
+        match tokio::time::timeout(deadline, guest).await {
+            Ok(answer) => answer,
+            Err(_) => Err(Limit::CallTimeout(deadline).into()),
+        }
+    }
+
+    /// Ends the call: `check` makes the value of the answer, or says why it is none.
+    pub(super) fn finish<T, U>(
+        self,
+        store: Store<StoreData>,
+        answer: wasmtime::Result<T>,
+        check: impl FnOnce(T) -> Result<U, CallError>,
+    ) -> Result<CallOutput<U>, PluginError> {
+        let limits = self.component.host.limits();
+        let value = match answer {
+            Ok(answer) => check(answer),
+            Err(error) => Err(store_data::call_error(&error, &store, limits)),
+        };
+        let (fuel, memory_bytes) = store_data::usage(&store, limits);
+        let log = store_data::take_log(store);
+        drop(self.permit);
+        match value {
+            Ok(value) => {
+                Ok(CallOutput { value, log, usage: CallUsage { duration: self.started.elapsed(), fuel, memory_bytes } })
+            }
+            Err(source) => Err(PluginError::Call {
+                reference: self.component.reference.clone(),
+                function: self.function,
+                source: Box::new(source),
+                log,
+            }),
+        }
+    }
+}

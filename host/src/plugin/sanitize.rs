@@ -1,0 +1,51 @@
+//! Text of a guest, made fit for a terminal.
+
+/// The first `most` characters of `text` on one line, with what a terminal would obey or a reader would be misled by
+/// replaced: control characters, and those that turn the direction of writing or are invisible.
+pub fn sanitize_line(text: &str, most: usize) -> String {
+    // Nearly all text is of this kind, and each decision has some.
+    if text.len() <= most && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
+        return text.trim_end().to_owned();
+    }
+    let mut characters = text.trim_end().chars();
+    let mut cleaned: String = characters
+        .by_ref()
+        .take(most)
+        .map(|character| match character {
+            '\n' | '\t' => ' ',
+            character if is_unsafe(character) => char::REPLACEMENT_CHARACTER,
+            character => character,
+        })
+        .collect();
+    if characters.next().is_some() {
+        cleaned.push('…');
+    }
+    cleaned
+}
+
+fn is_unsafe(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_would_obey_is_replaced() {
+        assert_eq!(
+            sanitize_line("\x1b[2Jred\u{202e}der\r\u{9b}31m", 100),
+            "\u{fffd}[2Jred\u{fffd}der\u{fffd}\u{fffd}31m"
+        );
+        assert_eq!(sanitize_line("two\nlines ü", 100), "two lines ü");
+    }
+
+    #[test]
+    fn what_is_too_long_is_cut() {
+        assert_eq!(sanitize_line("äöü", 2), "äö…");
+        assert_eq!(sanitize_line("äö", 2), "äö");
+    }
+}

@@ -1,0 +1,185 @@
+//! Reading records.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::codec::{self, PackedRecord};
+use super::sample_refs::SampleWindows;
+use super::sqlite::{self, Row};
+use super::{Corruption, RecordError, RecordRange};
+use crate::history::TimeSeriesStore;
+use crate::model::{RecordId, TickRecord, Timestamp};
+
+/// A record with its number.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredRecord {
+    /// Its number.
+    pub id: RecordId,
+    /// The version of the doproxy that wrote it.
+    pub doproxy_version: String,
+    /// The tick.
+    pub record: TickRecord,
+}
+
+/// The records of a history, to be read.
+#[derive(Debug)]
+pub struct LogReader {
+    store: Arc<TimeSeriesStore>,
+}
+
+/// A row with its content, or with what is wrong with it.
+type RowContent = (RecordId, Result<Vec<u8>, Corruption>);
+
+impl LogReader {
+    /// The records of a history that is open already.
+    pub fn new(history: Arc<TimeSeriesStore>) -> Self {
+        Self { store: history }
+    }
+
+    /// The records in a file, while another process may write it.
+    pub fn open_read_only(path: &Path, now: Timestamp) -> Result<Self, RecordError> {
+        Ok(Self { store: Arc::new(TimeSeriesStore::open_read_only(path, now)?) })
+    }
+
+    pub(super) fn store(&self) -> &TimeSeriesStore {
+        &self.store
+    }
+
+    /// The record of this number, with its samples.
+    pub fn get(&self, id: RecordId) -> Result<StoredRecord, RecordError> {
+        let packed = self.packed(id)?;
+        self.unpack_all(vec![(id, Ok(packed))])?.pop().unwrap_or(Err(RecordError::NotFound(id)))
+    }
+
+    /// The record of this number without any series: for what is listed, also when the samples are gone.
+    pub fn get_without_series(&self, id: RecordId) -> Result<StoredRecord, RecordError> {
+        let PackedRecord { doproxy_version: program, record, .. } = self.packed(id)?;
+        Ok(StoredRecord { id, doproxy_version: program, record })
+    }
+
+    /// The records of these numbers, which rise, with their samples. What is wrong with one is its own answer; only a
+    /// database that cannot be read at all is an error. Reading many at once reads each sample once.
+    pub fn get_many(&self, ids: &[RecordId]) -> Result<Vec<Result<StoredRecord, RecordError>>, RecordError> {
+        let packed = self.contents(ids)?.into_iter().map(|(id, content)| {
+            let packed = content.and_then(|content| PackedRecord::decode(&content));
+            (id, packed.map_err(|damage| RecordError::Corrupt { id, corruption: damage }))
+        });
+        self.unpack_all(packed.collect())
+    }
+
+    /// The numbers that a selection stands for, in order; at least one.
+    pub fn select(&self, selection: RecordRange) -> Result<Vec<RecordId>, RecordError> {
+        let (first, last) = match selection {
+            RecordRange::All => (RecordId(0), RecordId(u64::MAX)),
+            RecordRange::Range(first, last) => (self.resolve(first)?, self.resolve(last)?),
+            RecordRange::One(one) => {
+                let id = self.resolve(one)?;
+                (id, id)
+            }
+        };
+        let ids = self.query(|connection| sqlite::ids(connection, first, last))?;
+        match selection {
+            _ if !ids.is_empty() => Ok(ids),
+            RecordRange::All => Err(RecordError::Empty),
+            RecordRange::One(_) | RecordRange::Range(..) => Err(RecordError::NotFound(first)),
+        }
+    }
+
+    fn resolve(&self, which: super::selection::RecordSelector) -> Result<RecordId, RecordError> {
+        match which {
+            super::selection::RecordSelector::Id(id) => Ok(id),
+            super::selection::RecordSelector::FromEnd(back) => {
+                let id = self.query(|connection| sqlite::nth_newest(connection, back - 1).map(Vec::from_iter))?;
+                match id.first() {
+                    Some(id) => Ok(*id),
+                    None => Err(match self.count()? {
+                        0 => RecordError::Empty,
+                        count => RecordError::TooFew(count),
+                    }),
+                }
+            }
+        }
+    }
+
+    /// How many records there are.
+    pub fn count(&self) -> Result<u64, RecordError> {
+        Ok(self.store.read(
+            |connection| if sqlite::has_records_table(connection)? { sqlite::count(connection) } else { Ok(0) },
+        )?)
+    }
+
+    /// The newest `limit` numbers since a time, newest first: all, or those where something was decided or changed.
+    pub fn list(&self, since: Timestamp, all: bool, limit: u64) -> Result<Vec<RecordId>, RecordError> {
+        self.query(|connection| sqlite::list_ids(connection, since, all, limit))
+    }
+
+    /// Contents of these numbers, which rise. Each is decompressed by the one before it, and that by the one before.
+    pub(super) fn contents(&self, ids: &[RecordId]) -> Result<Vec<RowContent>, RecordError> {
+        let mut contents: Vec<RowContent> = Vec::with_capacity(ids.len());
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return Ok(contents) };
+        // Numbers that are close are read together.
+        let dense = last.0 - first.0 < 4 * ids.len() as u64;
+        let rows =
+            if dense { self.query(|connection| sqlite::rows_between(connection, *first, *last))? } else { Vec::new() };
+        let mut before: Option<(RecordId, Vec<u8>)> = None;
+        for id in ids {
+            let row = rows.binary_search_by_key(id, |row| row.id).ok().and_then(|index| rows.get(index));
+            let content = match (row, &before) {
+                (Some(Row { base: None, body, .. }), _) => codec::decompress(body, None),
+                (Some(Row { base: Some(base), body, .. }), Some((id, content))) if id == base => {
+                    codec::decompress(body, Some(content))
+                }
+                _ => match self.content(*id) {
+                    Ok(content) => Ok(content),
+                    Err(RecordError::Corrupt { corruption: damage, .. }) => Err(damage),
+                    Err(error) => return Err(error),
+                },
+            };
+            before = content.as_ref().ok().map(|content| (*id, content.clone()));
+            contents.push((*id, content));
+        }
+        Ok(contents)
+    }
+
+    fn content(&self, id: RecordId) -> Result<Vec<u8>, RecordError> {
+        let chain = self.query(|connection| sqlite::chain(connection, id))?;
+        let oldest = chain.last().ok_or(RecordError::NotFound(id))?;
+        if oldest.base.is_some() {
+            return Err(RecordError::Corrupt { id, corruption: Corruption::MissingBase });
+        }
+        let mut content: Option<Vec<u8>> = None;
+        for row in chain.iter().rev() {
+            let next = codec::decompress(&row.body, content.as_deref());
+            content = Some(next.map_err(|damage| RecordError::Corrupt { id, corruption: damage })?);
+        }
+        content.ok_or(RecordError::NotFound(id))
+    }
+
+    fn packed(&self, id: RecordId) -> Result<PackedRecord, RecordError> {
+        PackedRecord::decode(&self.content(id)?).map_err(|damage| RecordError::Corrupt { id, corruption: damage })
+    }
+
+    fn unpack_all(
+        &self,
+        packed: Vec<(RecordId, Result<PackedRecord, RecordError>)>,
+    ) -> Result<Vec<Result<StoredRecord, RecordError>>, RecordError> {
+        let readable = packed.iter().filter_map(|(_, packed)| packed.as_ref().ok());
+        let windows = self.store.read(|connection| SampleWindows::read(connection, readable))?;
+        let unpacked = packed.into_iter().map(|(id, packed)| {
+            let packed = packed?;
+            let program = packed.doproxy_version.clone();
+            Ok(StoredRecord { id, doproxy_version: program, record: windows.unpack(packed)? })
+        });
+        Ok(unpacked.collect())
+    }
+
+    /// A history that an older doproxy made has no records.
+    fn query<T: Default>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, RecordError> {
+        Ok(self.store.read(
+            |connection| if sqlite::has_records_table(connection)? { work(connection) } else { Ok(T::default()) },
+        )?)
+    }
+}

@@ -1,0 +1,66 @@
+//! What the guard would have let pass without one of its rules: the guard itself is asked again, with that rule gone.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::controller::guard::guard;
+use crate::controller::policy_slot::hold_without_policy;
+use crate::model::{CreateHistory, Pauses, TickRecord};
+
+/// What a rule of the guard cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleImpact {
+    /// The rule, as it is called in the configuration.
+    pub rule: String,
+    /// What it cut and why, in the guard's words; several where it cut several times.
+    pub details: Vec<String>,
+    /// The size that the plan would have led to without it; `None` for a rule that is never gone.
+    pub size_without_rule: Option<u32>,
+}
+
+/// Each rule that cut something, in the order in which they did.
+pub fn rule_impacts(record: &TickRecord) -> Vec<RuleImpact> {
+    let mut rules: Vec<RuleImpact> = Vec::new();
+    for cut in &record.plan.restrictions {
+        match rules.iter_mut().find(|known| known.rule == cut.rule) {
+            Some(known) => known.details.push(cut.detail.clone()),
+            None => rules.push(RuleImpact {
+                rule: cut.rule.clone(),
+                details: vec![cut.detail.clone()],
+                size_without_rule: size_without_rule(record, &cut.rule),
+            }),
+        }
+    }
+    rules
+}
+
+/// The size that the plan leads to without a rule.
+fn size_without_rule(record: &TickRecord, rule: &str) -> Option<u32> {
+    let (mut seen, mut rules, mut facts) = (record.observation.clone(), record.rules.clone(), record.facts.clone());
+    match rule {
+        "max" => seen.limits.max = u32::MAX,
+        "min" => seen.limits.min = 0,
+        "max_create" => seen.limits.max_create = u32::MAX,
+        "max_delete" => seen.limits.max_delete = u32::MAX,
+        "max_hourly_cost" => seen.limits.max_hourly_cost = None,
+        "max_monthly_cost" => rules.max_monthly_cost = None,
+        "droplet_limit" => facts.remaining_quota = None,
+        "cooldown" => (rules.cooldown_in, rules.cooldown_out) = (Duration::ZERO, Duration::ZERO),
+        "stabilisation" => rules.stabilization_window = Duration::ZERO,
+        "anti_flap" => rules.flap_protection = false,
+        "paused" => facts.pauses = Pauses::default(),
+        "api" => facts.api_unreachable = None,
+        "balancer" => facts.balancer_unreachable = false,
+        "stale" => seen.metrics.iter_mut().for_each(|series| series.stale = false),
+        "max_create_per_hour" => (rules.max_create_per_hour, facts.creates) = (u32::MAX, CreateHistory::default()),
+        "failed_boots" => facts.creates = CreateHistory::default(),
+        "max_replace_per_hour" => rules.max_replace_per_hour = u32::MAX,
+        "fallback" => rules.fallback = None,
+        // What is protected, sick, coming up or of another fleet is so.
+        _ => return None,
+    }
+    let none = hold_without_policy();
+    let taken = record.selected.and_then(|index| record.evaluations.get(index as usize));
+    Some(guard(&seen, taken.map_or(&none, |answer| &answer.decision), &rules, &facts).to)
+}

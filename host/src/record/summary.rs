@@ -1,0 +1,70 @@
+//! What a tick came to, and whether that is worth a line in a list.
+
+use serde::Serialize;
+
+use crate::model::{AnswerSource, Mode, TickRecord};
+
+/// What a tick came to: what is listed of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordSummary {
+    /// The size before.
+    pub from: u32,
+    /// The size that the plan leads to.
+    pub to: u32,
+    /// The size that the decision would have led to.
+    pub recommended: u32,
+    /// Whose answer was taken.
+    pub policy: Option<String>,
+    /// Its reason.
+    pub reason: String,
+    /// The rules of the guard that changed something.
+    pub restrictions: Vec<String>,
+    /// Active policies that failed, and what stands in for them.
+    pub failing: Vec<(String, AnswerSource)>,
+    /// Creates and deletes of the plan.
+    pub changes: usize,
+    /// What could not be begun.
+    pub error: Option<String>,
+}
+
+impl RecordSummary {
+    /// What a tick came to.
+    pub fn new(record: &TickRecord) -> Self {
+        let taken = record.selected.and_then(|index| record.evaluations.get(index as usize));
+        let active = record.evaluations.iter().filter(|answer| answer.mode == Mode::Active);
+        let mut cuts: Vec<String> = Vec::new();
+        for cut in &record.plan.restrictions {
+            if !cuts.contains(&cut.rule) {
+                cuts.push(cut.rule.clone());
+            }
+        }
+        let size = record.observation.size();
+        Self {
+            from: record.plan.from,
+            to: record.plan.to,
+            recommended: taken.map_or(size, |answer| answer.decision.outcome.size(size)),
+            policy: taken.map(|answer| answer.policy.clone()),
+            reason: taken.map_or_else(|| "no policy is active".to_owned(), |answer| answer.decision.reason.clone()),
+            restrictions: cuts,
+            failing: active
+                .filter(|answer| answer.failure.is_some())
+                .map(|answer| (answer.policy.clone(), answer.answered_by))
+                .collect(),
+            changes: record.plan.creates.len() + record.plan.deletes.len(),
+            error: record.outcome.error.clone(),
+        }
+    }
+
+    /// Whether it changes something, or comes to something else than the tick before did.
+    pub fn is_significant(&self, before: Option<&Self>) -> bool {
+        let quiet = self.recommended == self.from && self.restrictions.is_empty() && self.failing.is_empty();
+        let news = match before {
+            None => !quiet,
+            Some(before) => {
+                (self.recommended, &self.restrictions, &self.failing, &self.policy)
+                    != (before.recommended, &before.restrictions, &before.failing, &before.policy)
+            }
+        };
+        self.changes > 0 || self.error.is_some() || news
+    }
+}

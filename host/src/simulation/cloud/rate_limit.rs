@@ -1,0 +1,89 @@
+//! The API's rate limits: sliding windows in which each call expires alone.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::ApiError;
+use crate::model::Timestamp;
+
+const HOUR: Duration = Duration::from_hours(1);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// How many calls are let through. The limits are the account's: tokens are not told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimits {
+    /// In any hour.
+    pub per_hour: u32,
+    /// In any minute.
+    pub per_minute: u32,
+    /// Of `GET /v2/account/keys` in any minute.
+    pub keys_per_minute: u32,
+}
+
+impl Default for RateLimits {
+    /// The published limits.
+    fn default() -> Self {
+        Self { per_hour: 5000, per_minute: 250, keys_per_minute: 10 }
+    }
+}
+
+/// What the `ratelimit-*` headers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quota {
+    /// Calls in an hour.
+    pub limit: u32,
+    /// What is left of them.
+    pub remaining: u32,
+    /// When the oldest counted call expires.
+    pub reset: Timestamp,
+}
+
+/// Counts calls against the limits. Calls that are refused do not count.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CallWindows {
+    calls: VecDeque<Timestamp>,
+    key_lists: VecDeque<Timestamp>,
+}
+
+impl CallWindows {
+    /// Counts a call at `now`, or refuses it.
+    pub(super) fn admit(
+        &mut self,
+        limits: &RateLimits,
+        now: Timestamp,
+        is_key_list: bool,
+    ) -> (Quota, Option<ApiError>) {
+        expire(&mut self.calls, now, HOUR);
+        expire(&mut self.key_lists, now, MINUTE);
+        let refusal = self.rate_limit_error(limits, now, is_key_list);
+        if refusal.is_none() {
+            self.calls.push_back(now);
+            if is_key_list {
+                self.key_lists.push_back(now);
+            }
+        }
+        let used = u32::try_from(self.calls.len()).unwrap_or(u32::MAX);
+        let reset = self.calls.front().map_or(now, |oldest| oldest.plus(HOUR));
+        (Quota { limit: limits.per_hour, remaining: limits.per_hour.saturating_sub(used), reset }, refusal)
+    }
+
+    fn rate_limit_error(&self, limits: &RateLimits, now: Timestamp, is_key_list: bool) -> Option<ApiError> {
+        // The call that has to expire first is the one that is `limit` calls back.
+        let wait = |calls: &VecDeque<Timestamp>, limit: u32, window: Duration| {
+            let index = calls.len().checked_sub(usize::try_from(limit).unwrap_or(usize::MAX))?;
+            let free_at = calls.get(index).map_or(now.plus(window), |call| call.plus(window));
+            (free_at > now).then(|| free_at.since(now))
+        };
+        let burst = wait(&self.calls, limits.per_minute, MINUTE).map(|after| (after, true));
+        let keys = || wait(&self.key_lists, limits.keys_per_minute, MINUTE).map(|after| (after, true));
+        let hour = || wait(&self.calls, limits.per_hour, HOUR).map(|after| (after, false));
+        let (after, burst) = hour().or(burst).or_else(|| if is_key_list { keys() } else { None })?;
+        Some(ApiError::RateLimited { after, burst })
+    }
+}
+
+fn expire(calls: &mut VecDeque<Timestamp>, now: Timestamp, window: Duration) {
+    while calls.front().is_some_and(|call| call.plus(window) <= now) {
+        calls.pop_front();
+    }
+}

@@ -1,0 +1,115 @@
+//! Who goes where there are too many. A droplet that is paid for is not removed: that saves nothing, and it is room for what
+//! nobody expects.
+
+use doproxy_policy_sdk::numbers::{saturating_u32, to_f64};
+use doproxy_policy_sdk::{Droplet, Observation, Phase};
+
+/// Who goes.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct ScaleIn {
+    /// By id: those on their way, the newest first, then those that have been paid for the longest.
+    pub delete_first: Vec<u64>,
+    /// Droplets that would go if nothing were paid for.
+    pub retained: u32,
+}
+
+impl ScaleIn {
+    /// For a fleet of which `wanted` are to stay.
+    pub fn plan(observation: &Observation, wanted: u32) -> Self {
+        let all = active(observation).count();
+        let too_many = all.saturating_sub(wanted as usize);
+        if too_many == 0 || active(observation).all(|droplet| droplet.paid_until.is_none()) {
+            return Self::default();
+        }
+        let mut going = unpaid(observation, false);
+        going.reverse();
+        going.truncate(too_many);
+        // Those that are paid for and on their way stay, and serve later only: as many must serve as if they went.
+        let serving = active(observation).filter(|droplet| droplet.phase == Phase::Serving).count();
+        let spare = serving.saturating_sub(wanted as usize).min(too_many - going.len());
+        going.extend(unpaid(observation, true).into_iter().take(spare));
+        let kept = saturating_u32(too_many - going.len());
+        Self { delete_first: going.into_iter().filter_map(|(_, id)| id).collect(), retained: kept }
+    }
+}
+
+/// The longest that a droplet is paid for beforehand, in seconds.
+pub fn max_prepaid_s(observation: &Observation) -> f64 {
+    let ahead = |droplet: &Droplet| droplet.paid_until.map_or(0, |until| until.saturating_sub(observation.now));
+    to_f64(active(observation).map(ahead).max().unwrap_or(0)) / 1000.0
+}
+
+fn active(observation: &Observation) -> impl Iterator<Item = &Droplet> {
+    observation.fleet.iter().filter(|droplet| droplet.phase.is_active())
+}
+
+/// Those that serve, or those on their way, of which nothing is paid for any more: until when they were, and their ids,
+/// the oldest first.
+fn unpaid(observation: &Observation, serve: bool) -> Vec<(u64, Option<u64>)> {
+    let mut free: Vec<(u64, Option<u64>)> = active(observation)
+        .filter(|droplet| (droplet.phase == Phase::Serving) == serve)
+        .map(|droplet| (droplet.paid_until.unwrap_or(0), droplet.id))
+        .filter(|(until, _)| *until <= observation.now)
+        .collect();
+    free.sort_unstable();
+    free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doproxy_policy_sdk::testing::{ObservationBuilder, droplet};
+
+    const NOW: u64 = 86_400_000;
+    const EXPIRED: u64 = NOW - 1000;
+    const PREPAID: u64 = NOW + 60_000;
+
+    /// Droplets numbered from 1, each in a phase and paid for until a time.
+    fn fleet(droplets: &[(Phase, u64)]) -> Observation {
+        let mut observation = ObservationBuilder::at(NOW).build();
+        let numbered = droplets.iter().zip(1..);
+        observation.fleet = numbered
+            .map(|((phase, until), id)| Droplet { id: Some(id), paid_until: Some(*until), ..droplet(*phase, 0) })
+            .collect();
+        observation
+    }
+
+    #[test]
+    fn those_that_were_paid_for_the_longest_go_and_those_that_are_paid_for_stay() {
+        use Phase::Serving;
+        let fleet = fleet(&[(Serving, PREPAID), (Serving, EXPIRED), (Serving, EXPIRED - 1), (Serving, PREPAID)]);
+
+        assert_eq!(ScaleIn::plan(&fleet, 3), ScaleIn { delete_first: vec![3], retained: 0 });
+        assert_eq!(ScaleIn::plan(&fleet, 1), ScaleIn { delete_first: vec![3, 2], retained: 1 });
+        assert_eq!(ScaleIn::plan(&fleet, 4), ScaleIn::default());
+    }
+
+    #[test]
+    fn those_on_their_way_go_first_and_the_newest_of_them_before_the_others() {
+        let fleet =
+            fleet(&[(Phase::Serving, EXPIRED - 9), (Phase::Booting, EXPIRED - 1), (Phase::Warming, EXPIRED - 2)]);
+
+        assert_eq!(ScaleIn::plan(&fleet, 1), ScaleIn { delete_first: vec![2, 3], retained: 0 });
+    }
+
+    #[test]
+    fn none_that_serves_goes_for_one_that_is_paid_for_and_does_not_serve_yet() {
+        let fleet = fleet(&[(Phase::Serving, EXPIRED), (Phase::Serving, EXPIRED), (Phase::Booting, PREPAID)]);
+
+        assert_eq!(ScaleIn::plan(&fleet, 2), ScaleIn { delete_first: vec![], retained: 1 });
+        assert_eq!(ScaleIn::plan(&fleet, 1), ScaleIn { delete_first: vec![1], retained: 1 });
+    }
+
+    #[test]
+    fn where_nobody_knows_what_is_paid_for_the_host_chooses() {
+        assert_eq!(ScaleIn::plan(&ObservationBuilder::at(NOW).serving(5).build(), 2), ScaleIn::default());
+    }
+
+    #[test]
+    fn what_is_paid_for_beforehand_is_seen_on_the_newest() {
+        let seen =
+            [fleet(&[(Phase::Serving, EXPIRED), (Phase::Booting, PREPAID)]), fleet(&[(Phase::Serving, EXPIRED)])];
+
+        assert_eq!(seen.map(|fleet| format!("{:.3}", max_prepaid_s(&fleet))), ["60.000", "0.000"]);
+    }
+}

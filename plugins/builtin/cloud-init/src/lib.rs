@@ -1,0 +1,39 @@
+//! User-data generator: fills in templates, and packs several parts into the MIME message that cloud-init reads.
+//!
+//! [`template`] fills in, [`mime`] packs, [`config`] is what an operator sets, and [`generate`] is all of it over plain
+//! data. Parts that would be too much for the 64 KiB of DigitalOcean are compressed, each for itself, as
+//! `application/gzip`: cloud-init unpacks such a part and tells its kind by its first line (`UserDataProcessor` in its
+//! `user_data.py`, `INCLUSION_TYPES_MAP` in its `handlers/__init__.py`). What fits is sent so that it can be read.
+
+pub mod config;
+pub mod generate;
+pub mod mime;
+pub mod template;
+
+use doproxy_user_data_sdk::{Generator, Manifest, Problem, Request, manifest};
+
+use config::Config;
+
+/// The generator.
+#[derive(Debug)]
+pub struct CloudInit;
+
+impl Generator for CloudInit {
+    type Config = Config;
+
+    const MANIFEST: Manifest = manifest!("schema.json");
+
+    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
+        Config::parse(json)
+    }
+
+    fn generate(config: &Config, request: &Request) -> Result<String, String> {
+        generate::generate(config, request).map_err(|error| error.to_string())
+    }
+}
+
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "generated")]
+mod component {
+    doproxy_user_data_sdk::export_generator!(super::CloudInit);
+}

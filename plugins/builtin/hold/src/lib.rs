@@ -1,0 +1,66 @@
+//! Scaling policy that leaves the fleet as it is.
+//!
+//! Its answer is always hold, and an operator's note is the reason. The host still keeps the fleet within its bounds.
+//! Beside other policies it keeps the fleet from shrinking, since the largest wish counts, and lets it grow.
+
+use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest, parse_json};
+use serde::Deserialize;
+
+/// The policy.
+#[derive(Debug)]
+pub struct Hold;
+
+/// What an operator sets; `schema.json` says the same to the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Why.
+    pub note: Option<String>,
+}
+
+impl Policy for Hold {
+    type Config = Config;
+
+    const MANIFEST: Manifest = manifest!("schema.json");
+
+    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
+        parse_json(json)
+    }
+
+    fn decide(config: &Config, _: &Observation, state: &[u8]) -> Decision {
+        let note = config.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+        Decision::hold(format!("the fleet is to stay as it is{note}"), state)
+    }
+}
+
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "generated")]
+mod component {
+    doproxy_policy_sdk::export_policy!(super::Hold);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use doproxy_policy_sdk::Outcome;
+    use doproxy_policy_sdk::testing::{ObservationBuilder, decide, problems};
+
+    #[test]
+    fn whatever_happens_the_fleet_stays() {
+        for scene in [ObservationBuilder::at(0), ObservationBuilder::at(u64::MAX).serving(7).booting(2).limits(9, 1)] {
+            let decided = decide::<Hold>("{}", scene, b"anything");
+
+            assert_eq!(decided.outcome, Outcome::Hold);
+            assert_eq!(decided.reason, "the fleet is to stay as it is");
+            assert_eq!(decided.state, b"anything");
+        }
+    }
+
+    #[test]
+    fn the_note_is_the_reason() {
+        let decided = decide::<Hold>(r#"{"note": "the sale begins at noon"}"#, ObservationBuilder::at(0), b"");
+
+        assert_eq!(decided.reason, "the fleet is to stay as it is: the sale begins at noon");
+        assert_eq!(problems::<Hold>(r#"{"notes": "x"}"#).len(), 1);
+    }
+}

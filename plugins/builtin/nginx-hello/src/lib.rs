@@ -1,0 +1,184 @@
+//! User-data generator for a droplet that says who it is, through nginx.
+//!
+//! A shell script installs nginx from the packages of Debian or Ubuntu and serves one page: the droplet's name, its
+//! number in the fleet and its address, so that one sees how HAProxy goes from droplet to droplet. It is what the
+//! tutorial that this project comes from lets its droplets do, written afresh. Beside the page lies `/health`, which
+//! answers once everything is there. The script may run again, and then changes nothing.
+
+use std::fmt::Write as _;
+
+use doproxy_user_data_sdk::{Generator, Manifest, Problem, Request, manifest, parse_json, validated};
+use serde::Deserialize;
+
+/// The generator.
+#[derive(Debug)]
+pub struct NginxHello;
+
+/// What an operator sets; `schema.json` says the same to the host.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The port that nginx listens on.
+    #[serde(default = "http")]
+    pub port: u16,
+    /// A line on the page.
+    #[serde(default)]
+    pub message: String,
+}
+
+fn http() -> u16 {
+    80
+}
+
+impl Generator for NginxHello {
+    type Config = Config;
+
+    const MANIFEST: Manifest = manifest!("schema.json");
+
+    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
+        let config: Config = parse_json(json)?;
+        let mut problems = Vec::new();
+        if config.port == 0 {
+            problems.push(Problem::at("/port", "a port is 1 to 65535"));
+        }
+        if config.message.contains(char::is_control) {
+            problems.push(Problem::at("/message", "a message is one line of text"));
+        }
+        validated(config, problems)
+    }
+
+    fn generate(config: &Config, request: &Request) -> Result<String, String> {
+        Ok(script(config, request))
+    }
+}
+
+/// The script.
+fn script(config: &Config, request: &Request) -> String {
+    let name = escape_html(&request.hostname);
+    let mut page = format!(
+        "<!doctype html>\n<meta charset=\"utf-8\">\n<title>{name}</title>\n<h1>{name}</h1>\n\
+         <p>Droplet {} of {}, at ADDRESS.\n",
+        request.index,
+        escape_html(&request.fleet_name)
+    );
+    if !config.message.is_empty() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(page, "<p>{}", escape_html(&config.message));
+    }
+    let page = quote_shell(&page);
+    let port = config.port;
+    format!(
+        r#"#!/bin/sh
+# Runs once, as root, at the droplet's first boot.
+set -eu
+export DEBIAN_FRONTEND=noninteractive
+apt-get update
+apt-get install -y --no-install-recommends curl nginx-light
+
+# The private address, as HAProxy sees the droplet; any other where there is none.
+metadata=http://169.254.169.254/metadata/v1/interfaces/private/0/ipv4/address
+address=$(curl -fsS --retry 5 --max-time 5 "$metadata" || hostname -I | cut -d ' ' -f 1)
+case $address in *[!0-9a-fA-F.:]*) address=unknown ;; esac
+
+cat > /etc/nginx/sites-available/hello <<'END'
+server {{
+    listen {port} default_server;
+    listen [::]:{port} default_server;
+    root /var/www/hello;
+    location = /health {{ default_type text/plain; return 200 "ok\n"; }}
+}}
+END
+mkdir -p /var/www/hello
+printf '%s' {page} | sed "s/ADDRESS/$address/" > /var/www/hello/index.html
+rm -f /etc/nginx/sites-enabled/default
+ln -sf ../sites-available/hello /etc/nginx/sites-enabled/hello
+nginx -t
+systemctl enable --now nginx
+systemctl reload nginx
+"#
+    )
+}
+
+/// Text within a page.
+fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// One word for a POSIX shell.
+fn quote_shell(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "generated")]
+mod component {
+    doproxy_user_data_sdk::export_generator!(super::NginxHello);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::process::Command;
+
+    fn request(hostname: &str) -> Request {
+        Request { hostname: hostname.to_owned(), index: 7, fleet_name: "www".to_owned(), ..Request::default() }
+    }
+
+    fn generated(config: &str, hostname: &str) -> String {
+        NginxHello::generate(&NginxHello::parse(config).unwrap(), &request(hostname)).unwrap()
+    }
+
+    /// What the line of the script that writes the page puts out at an address.
+    fn page(script: &str) -> String {
+        let from = script.find("printf '%s'").unwrap();
+        let to = script.find(" > /var/www/hello/index.html").unwrap();
+        let command = format!("address=10.128.0.7; {}", &script[from..to]);
+        let output = Command::new("sh").args(["-c", &command]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    #[test]
+    fn the_script_is_one_and_its_page_says_who_serves_it() {
+        let script = generated(r#"{"message": "It's <up> & running"}"#, "web-7");
+
+        let checked = Command::new("sh").args(["-n", "-c", &script]).status().unwrap();
+
+        assert!(checked.success() && script.starts_with("#!/bin/sh\n"));
+        assert_eq!(
+            page(&script),
+            "<!doctype html>\n<meta charset=\"utf-8\">\n<title>web-7</title>\n<h1>web-7</h1>\n\
+             <p>Droplet 7 of www, at 10.128.0.7.\n<p>It's &lt;up&gt; &amp; running\n"
+        );
+    }
+
+    #[test]
+    fn the_port_can_be_set() {
+        let script = generated(r#"{"port": 8080}"#, "web-7");
+
+        assert!(script.contains("listen 8080 default_server;\n    listen [::]:8080 default_server;"), "{script}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_told_with_its_place() {
+        let problems = NginxHello::parse(r#"{"port": 0, "message": "two\nlines"}"#).unwrap_err();
+
+        assert_eq!(problems.iter().map(|problem| problem.path.as_str()).collect::<Vec<_>>(), ["/port", "/message"]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn no_message_gets_out_of_the_page(message in "[ -~äöü]{0,40}") {
+            let config = NginxHello::parse(&serde_json_text(&message)).unwrap();
+            let script = script(&config, &request("web-7"));
+            let shown = if message.is_empty() { String::new() } else { format!("<p>{}\n", escape_html(&message)) };
+            prop_assert!(page(&script).replace("ADDRESS", "10.128.0.7").ends_with(&shown.replace("ADDRESS", "10.128.0.7")));
+        }
+    }
+
+    fn serde_json_text(message: &str) -> String {
+        format!(r#"{{"message": "{}"}}"#, message.replace('\\', r"\\").replace('"', "\\\""))
+    }
+}

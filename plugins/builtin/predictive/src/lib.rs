@@ -1,0 +1,53 @@
+//! Scaling policy that has droplets ready for what comes every day, once its forecasts have proved themselves.
+//!
+//! What is needed now is `ceil(v/T)` for a total v and a target T for each droplet. On top, the demand is averaged over
+//! buckets (5 min) and forecast by additive Holt–Winters smoothing with a damped trend, m buckets to a season (a day):
+//!
+//! ```text
+//! l(t) = α·(y(t) − s(t−m)) + (1−α)·(l(t−1) + φ·b(t−1))          level
+//! b(t) = β·(l(t) − l(t−1)) + (1−β)·φ·b(t−1)                      trend
+//! s(t) = γ·(y(t) − l(t)) + (1−γ)·s(t−m)                          season
+//! f(t, h) = l(t) + (φ + φ² + … + φʰ)·b(t) + s(t+h−m)             forecast, h buckets ahead
+//! ```
+//!
+//! with α 0.2, β 0.02, γ 0.2, φ 0.98, all of which can be set. The first season is learnt from, the second one only
+//! judged: a forecast is used while the mean absolute error of the forecasts so far ahead, which fades over a season, is
+//! below that of the seasonal-naive one ("as at this time a season ago"). It is a floor: the policy asks for the larger
+//! of what is needed now and what the highest forecast until a new droplet would serve needs, held for 300 s.
+//!
+//! Sources: C. C. Holt (1957), P. R. Winters (1960), E. S. Gardner (damped trend, 1985); R. J. Hyndman
+//! and G. Athanasopoulos, "Forecasting: Principles and Practice", chapters 5 and 8, for the check against the naive
+//! forecast. AWS predictive scaling never shrinks a fleet either, and looks a boot time ahead.
+
+pub mod config;
+pub mod decide;
+pub mod memory;
+pub mod model;
+
+use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
+
+use config::Config;
+
+/// The policy.
+#[derive(Debug)]
+pub struct Predictive;
+
+impl Policy for Predictive {
+    type Config = Config;
+
+    const MANIFEST: Manifest = manifest!("schema.json");
+
+    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
+        Config::parse(json)
+    }
+
+    fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decision {
+        decide::decide(config, observation, state)
+    }
+}
+
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "generated")]
+mod component {
+    doproxy_policy_sdk::export_policy!(super::Predictive);
+}

@@ -1,0 +1,52 @@
+//! Scaling policy that keeps waiting rare, sized by the Erlang C formula.
+//!
+//! Requests come at a rate λ and take a time 1/μ to serve; the offered load is a = λ/μ. n slots serve one request each.
+//! With arrivals and service times at random (M/M/n), a request waits with the probability
+//!
+//! ```text
+//! B(0) = 1,  B(n) = a·B(n−1) / (n + a·B(n−1))        Erlang B, by the recursion that never overflows
+//! C(n) = B(n) / (1 − (a/n)·(1 − B(n)))               Erlang C, for n > a
+//! P(wait > t) = C(n)·e^(−(n·μ − λ)·t)
+//! ```
+//!
+//! The fleet gets the fewest droplets whose slots bring P(wait > t) to p or below. Beyond 10⁵ busy slots it is sized by
+//! the limit of Halfin and Whitt instead, with n = a + β·√a: P(wait) = 1/(1 + β·Φ(β)/φ(β)).
+//!
+//! Sources: A. K. Erlang (1917); S. Halfin and W. Whitt, "Heavy-traffic limits for queues with many exponential servers"
+//! (Operations Research 29, 1981). HAProxy keeps one queue for the backend when its servers are full, which is what the
+//! formula takes for granted; `slots` is then the `maxconn` of a server, or how many requests it serves at full speed.
+
+pub mod config;
+pub mod decide;
+pub mod erlang;
+
+use doproxy_policy_sdk::{Decision, Manifest, MetricRequirement, Observation, Policy, Problem, manifest};
+
+use config::Config;
+
+/// The policy.
+#[derive(Debug)]
+pub struct Queueing;
+
+impl Policy for Queueing {
+    type Config = Config;
+
+    const MANIFEST: Manifest = manifest!("schema.json");
+
+    const METRIC_REQUIREMENTS: &'static [MetricRequirement] =
+        &[MetricRequirement { name: config::DEFAULT_ARRIVALS_METRIC, window_ms: config::MAX_WINDOW_MS }];
+
+    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
+        Config::parse(json)
+    }
+
+    fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decision {
+        decide::decide(config, observation, state)
+    }
+}
+
+#[cfg(target_family = "wasm")]
+#[expect(unsafe_code, reason = "generated")]
+mod component {
+    doproxy_policy_sdk::export_policy!(super::Queueing);
+}

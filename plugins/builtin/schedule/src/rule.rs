@@ -1,0 +1,241 @@
+//! When a rule holds.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::cron::Cron;
+use crate::zone::{Ambiguity, to_timestamp};
+
+/// What ends a rule that has begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// A civil time.
+    At(Cron),
+    /// So many minutes after its start, on a stop-watch.
+    After(u32),
+}
+
+/// A rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    /// What it is called.
+    pub name: String,
+    /// When it begins.
+    pub start: Cron,
+    /// When it ends.
+    pub end: End,
+    /// No fewer droplets.
+    pub min: Option<u32>,
+    /// No more droplets.
+    pub max: Option<u32>,
+}
+
+/// Whether a rule holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RuleStatus {
+    /// Now.
+    Active,
+    /// It begins within the time that a droplet takes to boot.
+    Starting(Timestamp),
+    /// No.
+    Inactive,
+}
+
+impl Rule {
+    /// Whether it holds at a time, or begins so much later at the latest.
+    pub fn status(&self, zone: &TimeZone, now: Timestamp, pre_launch: SignedDuration) -> RuleStatus {
+        if self.is_active(zone, now) {
+            return RuleStatus::Active;
+        }
+        let soon = now
+            .checked_add(pre_launch)
+            .ok()
+            .and_then(|later| last_occurrence(zone, &self.start, later, Ambiguity::Earlier));
+        match soon {
+            Some(start) if start > now => RuleStatus::Starting(start),
+            _ => RuleStatus::Inactive,
+        }
+    }
+
+    fn is_active(&self, zone: &TimeZone, now: Timestamp) -> bool {
+        let Some(start) = last_occurrence(zone, &self.start, now, Ambiguity::Earlier) else { return false };
+        match &self.end {
+            // What ends and begins at once goes on.
+            End::At(end) => last_occurrence(zone, end, now, Ambiguity::Later).is_none_or(|end| start >= end),
+            End::After(minutes) => now.duration_since(start) < SignedDuration::from_mins(i64::from(*minutes)),
+        }
+    }
+}
+
+/// The last time that a cron line came, at `now` or before it.
+fn last_occurrence(zone: &TimeZone, cron: &Cron, now: Timestamp, twice: Ambiguity) -> Option<Timestamp> {
+    // When the clock goes back, what it showed before the change may be later than what it shows now.
+    let mut civil = zone.to_datetime(now);
+    let just_after = now.checked_add(SignedDuration::from_nanos(1)).unwrap_or(now);
+    if let Some(change) = zone.preceding(just_after).next()
+        && now.duration_since(change.timestamp()) < SignedDuration::from_hours(24)
+    {
+        let before = change.timestamp().checked_sub(SignedDuration::from_nanos(1)).ok()?;
+        civil = civil.max(zone.to_datetime(before));
+    }
+    // Few are skipped: those that the clock shows a second time only after now.
+    for _ in 0..MAX_SKIPPED {
+        let candidate = cron.last_at_or_before(civil)?;
+        let at = to_timestamp(zone, candidate, twice)?;
+        if at <= now {
+            return Some(at);
+        }
+        civil = candidate.checked_sub(jiff::Span::new().minutes(1)).ok()?;
+    }
+    None
+}
+
+/// Most civil times of one change of the clock that are later than now: a day of minutes is more than any zone has.
+const MAX_SKIPPED: usize = 24 * 60 + 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use proptest::prelude::*;
+
+    fn rule(zone: &str, rule: &str) -> (TimeZone, Rule) {
+        let config = Config::parse(&format!(r#"{{"time_zone": "{zone}", "rules": [{rule}]}}"#)).unwrap();
+        (config.time_zone, config.rules[0].clone())
+    }
+
+    /// The minutes of two days from a UTC time on at which it begins or ends to hold.
+    fn changes(zone: &str, text: &str, from: &str) -> Vec<String> {
+        let (zone, rule) = rule(zone, text);
+        let from: Timestamp = from.parse().unwrap();
+        let mut before = rule.status(&zone, from, SignedDuration::ZERO);
+        let mut changes = Vec::new();
+        for minute in 1..48 * 60 {
+            let now = from.checked_add(SignedDuration::from_mins(minute)).unwrap();
+            let holds = rule.status(&zone, now, SignedDuration::ZERO);
+            if holds != before {
+                let sign = if holds == RuleStatus::Active { '+' } else { '-' };
+                changes.push(format!("{sign}{}", now.strftime("%d %R")));
+                before = holds;
+            }
+        }
+        changes
+    }
+
+    const DAY: &str = r#"{"from": "08:00", "to": "18:00", "floor": 4}"#;
+
+    #[test]
+    fn a_table_holds_from_and_to_the_minute() {
+        assert_eq!(changes("UTC", DAY, "2026-11-27T00:00Z"), ["+27 08:00", "-27 18:00", "+28 08:00", "-28 18:00"]);
+        let weekdays = r#"{"days": ["mon", "fri"], "from": "08:00", "to": "18:00", "floor": 4}"#;
+        assert_eq!(changes("UTC", weekdays, "2026-11-27T00:00Z"), ["+27 08:00", "-27 18:00"]);
+    }
+
+    #[test]
+    fn a_table_may_run_over_midnight_and_around_the_clock() {
+        let night = r#"{"days": ["fri"], "from": "22:00", "to": "06:00", "floor": 4}"#;
+        assert_eq!(changes("UTC", night, "2026-11-27T00:00Z"), ["+27 22:00", "-28 06:00"]);
+        let friday = r#"{"days": ["fri"], "from": "00:00", "to": "24:00", "floor": 4}"#;
+        assert_eq!(changes("UTC", friday, "2026-11-26T12:00Z"), ["+27 00:00", "-28 00:00"]);
+        let always = r#"{"from": "00:00", "to": "24:00", "floor": 4}"#;
+        assert_eq!(changes("UTC", always, "2026-11-26T12:00Z"), [""; 0]);
+    }
+
+    #[test]
+    fn the_same_by_cron() {
+        let by_end = r#"{"start": "0 8 * * *", "end": "0 18 * * *", "floor": 4}"#;
+        let by_minutes = r#"{"start": "0 8 * * *", "minutes": 600, "floor": 4}"#;
+        for text in [by_end, by_minutes] {
+            assert_eq!(
+                changes("Asia/Kolkata", text, "2026-11-27T00:00Z"),
+                changes("Asia/Kolkata", DAY, "2026-11-27T00:00Z")
+            );
+        }
+    }
+
+    #[test]
+    fn the_clock_on_the_wall_counts_when_summer_time_begins() {
+        // 08:00 is 07:00 UTC on Saturday and 06:00 on Sunday.
+        assert_eq!(
+            changes("Europe/Berlin", DAY, "2026-03-28T00:00Z"),
+            ["+28 07:00", "-28 17:00", "+29 06:00", "-29 16:00"]
+        );
+        // 02:30 is left out on the 29th, and is 00:30 UTC on the 30th.
+        let at_night = r#"{"from": "02:30", "to": "04:00", "floor": 4}"#;
+        assert_eq!(
+            changes("Europe/Berlin", at_night, "2026-03-29T00:00Z"),
+            ["+29 01:00", "-29 02:00", "+30 00:30", "-30 02:00"]
+        );
+        // On a stop-watch it is as long as on other days.
+        let hour = r#"{"start": "30 1 29 3 *", "minutes": 60, "floor": 4}"#;
+        assert_eq!(changes("Europe/Berlin", hour, "2026-03-29T00:00Z"), ["+29 00:30", "-29 01:30"]);
+        // An end that is left out is at the change too.
+        let until = r#"{"from": "01:00", "to": "02:30", "floor": 4}"#;
+        assert_eq!(
+            changes("America/New_York", until, "2026-03-08T00:00Z"),
+            ["+08 06:00", "-08 07:00", "+09 05:00", "-09 06:30"]
+        );
+    }
+
+    #[test]
+    fn what_comes_twice_when_it_ends_holds_through_both() {
+        // 03:00 in summer is 01:00 UTC, and the clock goes back to 02:00.
+        let at_night = r#"{"from": "02:30", "to": "04:00", "floor": 4}"#;
+        assert_eq!(
+            changes("Europe/Berlin", at_night, "2026-10-25T00:00Z"),
+            ["+25 00:30", "-25 03:00", "+26 01:30", "-26 03:00"]
+        );
+        let until = r#"{"from": "01:00", "to": "02:30", "floor": 4}"#;
+        assert_eq!(
+            changes("Europe/Berlin", until, "2026-10-24T22:00Z"),
+            ["+24 23:00", "-25 01:30", "+26 00:00", "-26 01:30"]
+        );
+        let within = r#"{"from": "02:10", "to": "02:20", "floor": 4}"#;
+        assert_eq!(
+            changes("Europe/Berlin", within, "2026-10-25T00:00Z"),
+            ["+25 00:10", "-25 01:20", "+26 01:10", "-26 01:20"]
+        );
+        // New York goes back at 06:00 UTC; a rule that begins before and ends after is an hour longer.
+        assert_eq!(
+            changes("America/New_York", r#"{"from": "00:30", "to": "03:00", "floor": 4}"#, "2026-11-01T00:00Z")
+                .first_chunk::<2>(),
+            Some(&["+01 04:30".to_owned(), "-01 08:00".to_owned()])
+        );
+    }
+
+    #[test]
+    fn a_rule_begins_early_by_the_time_that_a_droplet_takes_to_boot() {
+        let (zone, rule) = rule("UTC", DAY);
+        let at = |time: &str| rule.status(&zone, time.parse().unwrap(), SignedDuration::from_secs(90));
+        let start = "2026-11-27T08:00Z".parse().unwrap();
+
+        assert_eq!(at("2026-11-27T07:58:29Z"), RuleStatus::Inactive);
+        assert_eq!(at("2026-11-27T07:58:30Z"), RuleStatus::Starting(start));
+        assert_eq!(at("2026-11-27T08:00:00Z"), RuleStatus::Active);
+        assert_eq!(at("2026-11-27T17:59:59Z"), RuleStatus::Active);
+        assert_eq!(at("2026-11-27T18:00:00Z"), RuleStatus::Inactive);
+    }
+
+    #[test]
+    fn a_rule_that_comes_once_a_year_holds_for_as_long_as_it_says() {
+        let (zone, rule) = rule("UTC", r#"{"start": "0 0 24 12 *", "end": "0 0 2 1 *", "floor": 4}"#);
+        let at = |time: &str| rule.status(&zone, time.parse().unwrap(), SignedDuration::ZERO);
+
+        assert_eq!(at("2026-12-31T23:00Z"), RuleStatus::Active);
+        assert_eq!(at("2027-01-01T23:00Z"), RuleStatus::Active);
+        assert_eq!(at("2027-01-02T00:00Z"), RuleStatus::Inactive);
+        assert_eq!(at("2026-12-23T23:00Z"), RuleStatus::Inactive);
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_holds_where_the_wall_clock_says_so_away_from_changes(hour in 0..8760_i64, minute in 0..60_i64) {
+            let (zone, rule) = rule("Europe/Berlin", DAY);
+            let start: Timestamp = "2026-01-01T00:00Z".parse().unwrap();
+            let now = start.checked_add(SignedDuration::from_mins(60 * hour + minute)).unwrap();
+            let wall = zone.to_datetime(now);
+            let expected = if (8..18).contains(&wall.hour()) { RuleStatus::Active } else { RuleStatus::Inactive };
+            prop_assert_eq!(rule.status(&zone, now, SignedDuration::ZERO), expected);
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Numbers as a person would write them.
+
+/// `1 droplet`, `3 droplets`.
+pub fn format_droplets(count: u32) -> String {
+    if count == 1 { "1 droplet".to_owned() } else { format!("{count} droplets") }
+}
+
+/// A number with at most two decimals; one that is too large for that, or would lose all its digits, as a power of ten.
+pub fn format_number(number: f64) -> String {
+    let size = number.abs();
+    if size != 0.0 && !(0.005..1e15).contains(&size) {
+        return format!("{number:.2e}");
+    }
+    // By whole numbers: writing a float out takes a good part of a small policy's time.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 1e17")]
+    let hundredths = (100.0 * size).round() as u64;
+    let sign = if number < 0.0 { "-" } else { "" };
+    let whole = hundredths / 100;
+    match (hundredths % 100 / 10, hundredths % 10) {
+        (0, 0) => format!("{sign}{whole}"),
+        (tenths, 0) => format!("{sign}{whole}.{tenths}"),
+        (tenths, rest) => format!("{sign}{whole}.{tenths}{rest}"),
+    }
+}
+
+/// A time in milliseconds, in whole minutes or hours where it is some and would be long in seconds.
+pub fn format_duration(ms: u64) -> String {
+    let seconds = ms / 1000;
+    if !ms.is_multiple_of(1000) {
+        format!("{} s", format_number(crate::numbers::to_f64(ms) / 1000.0))
+    } else if seconds >= 3600 && seconds.is_multiple_of(3600) {
+        format!("{} h", seconds / 3600)
+    } else if seconds > 600 && seconds.is_multiple_of(60) {
+        format!("{} min", seconds / 60)
+    } else {
+        format!("{seconds} s")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_as_short_as_they_can_be() {
+        let written = [0.0, 3.0, 3.337, 0.004, -2.5, 1e300, f64::NAN].map(format_number);
+
+        assert_eq!(written, ["0", "3", "3.34", "4.00e-3", "-2.5", "1.00e300", "NaN"]);
+        assert_eq!(
+            [0.999, -0.005, 7.05, 99.996, 9e14].map(format_number),
+            ["1", "-0.01", "7.05", "100", "900000000000000"]
+        );
+    }
+
+    #[test]
+    fn times_have_the_unit_that_fits() {
+        let written = [0, 1500, 90_000, 300_000, 1_800_000, 3_600_000].map(format_duration);
+
+        assert_eq!(written, ["0 s", "1.5 s", "90 s", "300 s", "30 min", "1 h"]);
+    }
+}
