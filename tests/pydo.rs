@@ -1,4 +1,4 @@
-//! The emulator against pydo, DigitalOcean's own Python client, in a virtual environment under the target directory.
+//! Tests the emulator with pydo, DigitalOcean's own Python client, in a virtual environment below the target directory.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,12 +6,12 @@ use std::process::Stdio;
 use doproxy::emulator::{Emulator, Options};
 use tokio::process::Command;
 
-/// This folder, seen from the package.
+/// Returns the folder of the pydo tests, relative to the package.
 fn pydo_dir() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/pydo")
 }
 
-/// Runs a command, and says what it said when it fails.
+/// Runs a command; panics with its output if it fails.
 async fn run_ok(what: &str, command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().await.unwrap_or_else(|error| panic!("{what}: {error}"));
     assert!(
@@ -23,7 +23,7 @@ async fn run_ok(what: &str, command: &mut Command) {
     );
 }
 
-/// Python with the pinned client, made once for each version of the requirements.
+/// Returns a Python interpreter with the pinned client, installed once per version of the requirements.
 async fn python_with_pydo() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("pydo");
     let (python, installed) = (folder.join("bin/python"), folder.join("installed.txt"));
@@ -33,7 +33,7 @@ async fn python_with_pydo() -> PathBuf {
     }
 
     run_ok(
-        "making a virtual environment (on Debian it needs the package python3-venv: apt-get install python3-venv)",
+        "creating a virtual environment (on Debian, this requires the package python3-venv: apt-get install python3-venv)",
         Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder),
     )
     .await;
@@ -43,13 +43,13 @@ async fn python_with_pydo() -> PathBuf {
     python
 }
 
-/// A port that nothing had a moment ago.
+/// Returns a port that was free a moment ago.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 #[tokio::test]
-async fn the_official_client_creates_lists_tags_and_deletes_droplets() {
+async fn official_client_manages_droplets() {
     let python = python_with_pydo().await;
     let emulator = Emulator::start(Options { droplet_port: free_port(), ..Options::default() }).await.unwrap();
 

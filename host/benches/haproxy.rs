@@ -1,4 +1,4 @@
-//! What a change costs before HAProxy is asked.
+//! The cost of a configuration change before HAProxy is contacted.
 
 use std::net::IpAddr;
 
@@ -22,7 +22,7 @@ fn servers(count: u32) -> Vec<Server> {
         .collect()
 }
 
-/// Template, filters and our own checks.
+/// Renders the template, including filters and validation.
 #[divan::bench(args = [100, 1000, 10_000])]
 fn render(bencher: Bencher, count: u32) {
     let haproxy = HaProxy::new(Options::new("/etc/haproxy/haproxy.cfg")).expect("the built-in template");

@@ -1,4 +1,4 @@
-//! What a tick pays for its series, and what the history takes on disk.
+//! The cost of a tick's series, and the disk usage of the time-series store.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -31,14 +31,14 @@ fn main() {
     divan::main();
 }
 
-/// The series of a tick, from memory.
+/// Reads the series of a tick from memory.
 #[divan::bench]
 fn series(bencher: Bencher) {
     let service = Service::new();
     bencher.bench_local(|| black_box(service.collector.series(NOW)));
 }
 
-/// HAProxy's numbers of 500 droplets into the history, and the tick's transaction.
+/// Records HAProxy's numbers for 500 droplets in the time-series store, including the tick's transaction.
 #[divan::bench]
 fn collect_and_write(bencher: Bencher) {
     let mut service = Service::new();
@@ -52,7 +52,7 @@ fn collect_and_write(bencher: Bencher) {
     });
 }
 
-/// Opening a history of a day, rings and all.
+/// Opens a store with a day of data, including downsampling.
 #[divan::bench(sample_count = 20, sample_size = 1)]
 fn open(bencher: Bencher) {
     let dir = tempfile::tempdir().expect("a folder");
@@ -61,7 +61,7 @@ fn open(bencher: Bencher) {
     bencher.bench_local(|| TimeSeriesStore::open(&path, NOW.plus(INTERVAL * 5760)));
 }
 
-/// A collector over a history on disk, with HAProxy's series filled.
+/// A collector with a store on disk, filled with HAProxy's series.
 struct Service {
     runtime: Runtime,
     collector: Collector,
@@ -89,7 +89,7 @@ impl Service {
     }
 }
 
-/// HAProxy with 500 servers.
+/// Returns the statistics of HAProxy with 500 servers.
 fn stats(at: Timestamp, tick: u64) -> BalancerSample {
     let server = |id: u64| ServerStats {
         id: DropletId(id),
@@ -106,7 +106,7 @@ fn stats(at: Timestamp, tick: u64) -> BalancerSample {
     BalancerSample { at, stats }
 }
 
-/// Numbers with as many digits as measured ones have.
+/// Returns a number with as many digits as a measured one.
 fn value(n: u32) -> f64 {
     1000.0 + 300.0 * (f64::from(n) / 97.0).sin()
 }
@@ -130,7 +130,7 @@ fn write_ticks(path: &Path, ticks: u32) -> u64 {
     history.status().bytes
 }
 
-/// Bytes of the database after a day, and bytes that the process handed to the system meanwhile.
+/// Returns the size of the database after a day, and the bytes the process wrote meanwhile.
 fn one_day() -> (u64, u64) {
     let written = || -> u64 {
         let io = std::fs::read_to_string("/proc/self/io").unwrap_or_default();

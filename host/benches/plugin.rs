@@ -1,4 +1,4 @@
-//! What a plugin costs: loading one whose compiled form is cached, and each call with its fresh instance.
+//! The cost of a plugin: loading one from the compile cache, and each call with its new instance.
 
 use divan::{Bencher, black_box};
 use doproxy::model::{
@@ -16,7 +16,7 @@ fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
-/// From nothing, as a command that has just started: engine, cache, component, first instance.
+/// A cold start, as for a new command: engine, cache, component, first instance.
 #[divan::bench]
 fn load_target_tracking_from_warm_cache(bencher: Bencher<'_, '_>) {
     let runtime = runtime();
@@ -70,7 +70,7 @@ fn generate(bencher: Bencher<'_, '_>) {
     bencher.bench_local(|| runtime.block_on(generator.generate(config, black_box(&request))).expect("user data"));
 }
 
-/// A fleet that serves, with the six series of the host.
+/// Builds an observation of a serving fleet with the host's six series.
 fn observation(fleet: u64) -> Observation {
     let now = Timestamp(1_795_469_145_678);
     let series = |name: &str, value: f64| Series {

@@ -1,4 +1,4 @@
-//! `doproxy print` as a person meets it: a whole process, from cold, against the emulator.
+//! `doproxy print` as an operator runs it: a whole process with a cold start, against the emulator.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,14 +22,14 @@ fn main() {
     divan::main();
 }
 
-/// From cold, and with the answer of the API.
+/// A cold start, including the API response.
 #[divan::bench(args = [10, 1000], sample_count = 50, sample_size = 1)]
 fn print(bencher: Bencher, droplets: usize) {
     let fleet = Fleet::with_droplets(droplets);
     bencher.bench_local(|| fleet.print());
 }
 
-/// An emulator with droplets, and an inventory that knows them.
+/// An emulator with droplets and an inventory that contains them.
 struct Fleet {
     runtime: Runtime,
     emulator: Option<Emulator>,
@@ -52,13 +52,13 @@ impl Fleet {
         let inventory = SqliteInventory::open(dir.path().join("doproxy.db")).expect("an inventory");
         for index in 0..count {
             let droplet = create_droplet(&emulator, index);
-            runtime.block_on(inventory.adopt(&droplet)).expect("room in the inventory");
+            runtime.block_on(inventory.adopt(&droplet)).expect("the droplet to be adopted");
         }
         Self { runtime, emulator: Some(emulator), dir }
     }
 
     fn emulator(&self) -> &Emulator {
-        self.emulator.as_ref().expect("it runs until the end")
+        self.emulator.as_ref().expect("the emulator to be running")
     }
 
     fn print(&self) {
@@ -82,7 +82,7 @@ impl Drop for Fleet {
     }
 }
 
-/// One droplet at the API, as the inventory keeps it.
+/// Creates a droplet at the API and returns its inventory entry.
 fn create_droplet(emulator: &Emulator, index: usize) -> Droplet {
     let name = format!("www-{index}");
     let request = NewDroplets {

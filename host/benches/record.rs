@@ -1,4 +1,4 @@
-//! What a decision record costs: writing one each tick, and doing it again.
+//! The cost of a decision record: appending one per tick, and replaying it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,7 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().enable_all().build().expect("a runtime")
 }
 
-/// A fleet that is watched by ten series, and its policy.
+/// A fleet monitored by ten series, and its policy.
 struct Fleet {
     size: u64,
     history: Arc<TimeSeriesStore>,
@@ -117,7 +117,7 @@ fn droplet(number: u64, load: f64) -> ObservedDroplet {
     }
 }
 
-/// One tick is written: SQLite in memory, so what is measured is the form of the record and not the disk.
+/// Appends one tick to SQLite in memory, which measures the record format instead of the disk.
 #[divan::bench(args = [10, 500])]
 fn append(bencher: Bencher<'_, '_>, fleet: u64) {
     let runtime = runtime();
@@ -131,10 +131,10 @@ fn append(bencher: Bencher<'_, '_>, fleet: u64) {
             tick += 1;
             fleet.tick(&runtime, tick)
         })
-        .bench_local_refs(|record| recorder.append(record).expect("it is written"));
+        .bench_local_refs(|record| recorder.append(record).expect("a successful write"));
 }
 
-/// 10,000 ticks of a fleet of ten are done again, over all cores.
+/// Replays 10,000 ticks of a fleet of ten on all cores.
 #[divan::bench(sample_count = 3, sample_size = 1)]
 fn replay_ten_thousand(bencher: Bencher<'_, '_>) {
     let runtime = runtime();
@@ -142,7 +142,7 @@ fn replay_ten_thousand(bencher: Bencher<'_, '_>) {
     let mut fleet = Fleet::new(&runtime, &host, 10);
     let recorder = LogWriter::new(fleet.history.clone(), DEFAULT_RETENTION);
     let ids: Vec<RecordId> =
-        (0..10_000).map(|tick| recorder.append(&fleet.tick(&runtime, tick)).expect("it is written")).collect();
+        (0..10_000).map(|tick| recorder.append(&fleet.tick(&runtime, tick)).expect("a successful write")).collect();
     let archive = Arc::new(LogReader::new(fleet.history.clone()));
     let components = Arc::new(Components::new(host, archive.clone()));
 

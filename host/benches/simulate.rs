@@ -1,4 +1,4 @@
-//! What a simulated tick costs: policy component, guard and score included.
+//! The cost of a simulated tick, including policy component, guard and scoring.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ fn main() {
 
 const CAPACITY: f64 = 100.0;
 
-/// A week of minutes, a fleet of about seven, with all that production has around a policy.
+/// A week of one-minute ticks, a fleet of about seven droplets, with the full production pipeline around the policy.
 fn week() -> Scenario {
     let generator: Generator =
         "diurnal:mean=470,swing=0.8+noise:share=0.05+spike:at=20h,height=800,length=2h,every=48h"
@@ -63,7 +63,7 @@ fn week() -> Scenario {
     }
 }
 
-/// `policies` of them at a time, on as many threads as there are cores; the figure of 1 is that of one core.
+/// Runs `policies` at a time, on one thread per core; the result for 1 is that of a single core.
 #[divan::bench(args = [1, 4], sample_count = 10, sample_size = 1)]
 fn week_of_minutes(bencher: Bencher<'_, '_>, policies: usize) {
     let scenario = week();

@@ -1,4 +1,4 @@
-//! What a tick costs besides waiting for the API and for HAProxy: a fleet of 500, and five series of 1,440 samples.
+//! The cost of a tick without waiting for the API and HAProxy: a fleet of 500, and five series of 1,440 samples.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -45,7 +45,7 @@ fn policy(runtime: &Runtime) -> ConfiguredPolicy {
 
 type BenchedController = Controller<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
 
-/// A fleet that serves.
+/// Creates a serving fleet.
 fn fleet(runtime: &Runtime, folder: &std::path::Path) -> BenchedController {
     let clock = Clock::from_wall_clock();
     let balancer = SimulatedBalancer::default();
@@ -97,7 +97,7 @@ fn bounds() -> ScalingRules {
     ScalingRules { limits, rules: GuardRules::default() }
 }
 
-/// A whole tick: look, observe, ask, guard, write down. The series are at hand, as the collector has them.
+/// A whole tick: observe, evaluate, guard, record. The collector provides the series from memory.
 #[divan::bench]
 fn tick_of_500_droplets(bencher: Bencher<'_, '_>) {
     let (runtime, dir) = (runtime(), tempfile::tempdir().expect("a folder"));

@@ -1,4 +1,4 @@
-//! The time, from tokio's clock: where that is paused, time is virtual.
+//! The current time, from tokio's clock: if that is paused, time is virtual.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,8 +6,8 @@ use tokio::time::Instant;
 
 use crate::model::Timestamp;
 
-/// Tells the time. The wall clock is read once, when the clock is made, so that a step of the wall clock
-/// does not move deadlines; from then on the monotonic clock counts.
+/// A source of the current time. It reads the wall clock once, at creation, so that a step of the wall clock does not
+/// move deadlines; afterwards it follows the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     origin: Timestamp,
@@ -15,18 +15,18 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that agrees with the wall clock now.
+    /// Returns a clock that agrees with the wall clock now.
     pub fn from_wall_clock() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Self::starting_at(Timestamp(0).plus(since_epoch))
     }
 
-    /// A clock that says `origin` now.
+    /// Returns a clock that starts at `origin`.
     pub fn starting_at(origin: Timestamp) -> Self {
         Self { origin, started: Instant::now() }
     }
 
-    /// The time now.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         self.origin.plus(self.started.elapsed())
     }

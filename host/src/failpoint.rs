@@ -1,9 +1,10 @@
-//! Where a test may stop the process: before and after each durable write, each call of the API, and each action on a
-//! file, a socket or another program.
+//! Failpoints, at which a test can stop the process: before and after each durable write, each API call, and each
+//! action on a file, a socket or another program.
 //!
-//! Points have no numbers in the code: they are counted as they are passed, so that a new one is found by the test that
-//! stops at each. `DOPROXY_CRASH_TRACE=FILE` appends the name of each to a file, and `DOPROXY_CRASH_AT=N` aborts the
-//! process at the N-th; a simulation uses [`stop_at`] on its own thread instead. Release builds have none of it.
+//! Failpoints have no numbers in the code: they are counted as they are passed, so the tests that stop at each one find
+//! new failpoints automatically. `DOPROXY_CRASH_TRACE=FILE` appends the name of each to a file, and
+//! `DOPROXY_CRASH_AT=N` aborts the process at the N-th; a simulation uses [`abort_at`] on its own thread instead.
+//! Failpoints are compiled out of release builds.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -11,11 +12,11 @@ use std::io::Write as _;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a simulated stop unwinds with.
+/// The panic payload of a simulated abort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Aborted;
 
-/// Carries out `action` between two points.
+/// Runs `action` between two failpoints.
 pub fn failpoint<T>(what: &'static str, action: impl FnOnce() -> T) -> T {
     hit("before", what);
     let result = action();
@@ -23,7 +24,7 @@ pub fn failpoint<T>(what: &'static str, action: impl FnOnce() -> T) -> T {
     result
 }
 
-/// As [`around`], for what takes time.
+/// Runs an async `action` between two failpoints.
 pub async fn failpoint_async<T>(what: &'static str, action: impl Future<Output = T>) -> T {
     hit("before", what);
     let result = action.await;
@@ -31,8 +32,8 @@ pub async fn failpoint_async<T>(what: &'static str, action: impl Future<Output =
     result
 }
 
-/// From here on this thread passes points: it unwinds with [`Stopped`] at the `at`-th, where there is one. Answers how
-/// many were passed since the last call.
+/// Activates failpoints on this thread: the `at`-th one, if given, unwinds with [`Aborted`]. Returns the number of
+/// failpoints passed since the last call.
 pub fn abort_at(at: Option<u64>) -> u64 {
     THREAD_FAILPOINTS.with_borrow_mut(|simulated| {
         simulated.replace(ThreadFailpoints { hits: 0, abort_at: at }).map_or(0, |old| old.hits)
@@ -49,7 +50,7 @@ thread_local! {
     static THREAD_FAILPOINTS: RefCell<Option<ThreadFailpoints>> = const { RefCell::new(None) };
 }
 
-/// What the environment asks of this process.
+/// The failpoint settings from the environment.
 #[derive(Debug)]
 struct FailpointConfig {
     abort_at: Option<u64>,
@@ -76,7 +77,7 @@ fn hit(side: &str, what: &str) {
     if let Some(armed) = config() {
         let passed = armed.hits.fetch_add(1, Ordering::SeqCst) + 1;
         if let Some(mut trace) = armed.trace.as_ref() {
-            // Without the trace the test that reads it fails; nothing else depends on it.
+            // A missing trace fails the test that reads it; nothing else depends on it.
             let _ = writeln!(trace, "{side} {what}");
         }
         if armed.abort_at == Some(passed) {
@@ -90,7 +91,7 @@ fn hit(side: &str, what: &str) {
         })
     });
     if stops {
-        // Without the panic hook: it is no panic, and thousands of them would be written down.
+        // Bypasses the panic hook: this is a simulated abort, and thousands of messages would be logged.
         std::panic::resume_unwind(Box::new(Aborted));
     }
 }

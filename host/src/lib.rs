@@ -1,10 +1,10 @@
-//! doproxy scales a fleet of DigitalOcean droplets behind HAProxy.
+//! doproxy autoscales a fleet of DigitalOcean droplets behind HAProxy.
 //!
-//! Data flows one way: `observe` → `decide` (a plugin) → `guard` → `act`, all over the plain data of [`model`].
-//! The imports go one way too: `cli` → `controller`, `emulator`, `simulation`, `record`, `plugin` → `cloud`,
-//! `balancer`, `inventory`, `metrics`, `history` → `model`.
+//! Data flows one way: `observe` → `decide` (a plugin) → `guard` → `act`, all on the plain data of [`model`]. Imports
+//! also go one way: `cli` → `controller`, `emulator`, `simulation`, `record`, `plugin` → `cloud`, `balancer`,
+//! `inventory`, `metrics`, `history` → `model`.
 
-// Shared test code names this crate as others do.
+// Shared test code refers to this crate by its public name.
 #[cfg(test)]
 extern crate self as doproxy;
 

@@ -1,4 +1,4 @@
-//! Running other programs: bounded in time and in what is kept of their words, and killed with all that they started.
+//! Runs other programs with bounded time and output, and kills them together with their child processes.
 
 use std::ffi::OsStr;
 use std::io;
@@ -11,14 +11,14 @@ use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process;
 
-/// How much of a program's output is kept, of each kind.
+/// Maximum number of bytes kept of each output stream of a program.
 pub(crate) const MAX_OUTPUT_BYTES: usize = 64 << 10;
 
-/// How long what a program said is waited for after its end: a program that it left behind may hold the pipes open for
-/// ever.
+/// Time to wait for remaining output after a program has exited: a process that it left behind may hold the pipes open
+/// forever.
 const OUTPUT_GRACE: Duration = Duration::from_millis(200);
 
-/// How a program ended.
+/// The result of a finished program.
 #[derive(Debug)]
 pub(crate) struct Output {
     pub(crate) status: ExitStatus,
@@ -28,17 +28,17 @@ pub(crate) struct Output {
     pub(crate) stderr: Vec<u8>,
 }
 
-/// Why there is no end to speak of.
+/// The reason that a program did not finish.
 #[derive(Debug)]
 pub(crate) enum RunError {
-    /// It cannot be started or waited for.
+    /// It could not be started or waited for.
     Io(io::Error),
-    /// It took too long, and was killed with all that it had started.
+    /// It exceeded its time limit and was killed with all its child processes.
     TimedOut,
 }
 
-/// Runs a program in `folder`, with an empty standard input, and kills it when it takes longer than `deadline` or when
-/// nobody waits for it any more.
+/// Runs a program in `folder` with empty standard input, and kills it if it runs longer than `deadline` or if the
+/// future is dropped.
 pub(crate) async fn run(
     program: &Path,
     arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -46,7 +46,7 @@ pub(crate) async fn run(
     deadline: Duration,
 ) -> Result<Output, RunError> {
     let mut command = process::Command::new(program);
-    // The API token is nobody's but ours; the last is where systemd puts it.
+    // The API token must not reach other processes; systemd passes it through the last variable.
     for variable in ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN", "CREDENTIALS_DIRECTORY"] {
         command.env_remove(variable);
     }
@@ -54,7 +54,7 @@ pub(crate) async fn run(
     if let Some(folder) = folder {
         command.current_dir(folder);
     }
-    // In a group of its own, so that what it started is killed with it.
+    // A separate process group, so that child processes are killed as well.
     command.process_group(0);
     let mut child = command.spawn().map_err(RunError::Io)?;
     let group = ProcessGroup(child.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::from_raw));
@@ -63,12 +63,12 @@ pub(crate) async fn run(
     ended?.map_err(RunError::Io)
 }
 
-/// A program that runs, with all that it has started: they are killed with this value, also when nobody waits for
-/// them any more.
+/// A running program and its child processes, which are killed on drop, even if the future that waits for them is
+/// cancelled.
 struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
-    /// What a program left behind that ended by itself is meant to be there.
+    /// Processes left behind by a program that exited by itself are intentional.
     fn release_if(mut self, has_ended: bool) {
         if has_ended {
             self.0 = None;
@@ -78,7 +78,7 @@ impl ProcessGroup {
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        // The id is there until the child was waited for, so it can be nobody else's.
+        // The ID stays valid until the child is reaped, so it cannot belong to another process.
         if let Some(group) = self.0 {
             let _ = killpg(group, Signal::SIGKILL);
         }
@@ -94,7 +94,7 @@ async fn collect_output(child: &mut process::Child) -> io::Result<Output> {
         tokio::select! {
             _ = &mut reading => child.wait().await?,
             status = child.wait() => {
-                // What was read until then is what there is.
+                // Output received after this time is dropped.
                 let _ = tokio::time::timeout(OUTPUT_GRACE, reading).await;
                 status?
             }
@@ -103,11 +103,11 @@ async fn collect_output(child: &mut process::Child) -> io::Result<Output> {
     Ok(Output { status, stdout: said, stderr: complained })
 }
 
-/// Keeps the beginning of what `pipe` gives; the rest is read and dropped, so that the writer does not wait for ever.
+/// Reads the beginning of `pipe` and discards the rest, so that the writer never blocks.
 async fn read_prefix(pipe: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     let Some(mut pipe) = pipe else { return };
     let mut piece = vec![0; 8 << 10];
-    // A pipe that cannot be read says nothing more.
+    // A pipe that cannot be read is at its end.
     while let Ok(read @ 1..) = pipe.read(&mut piece).await {
         let room = MAX_OUTPUT_BYTES.saturating_sub(kept.len());
         kept.extend_from_slice(&piece[..read.min(room)]);

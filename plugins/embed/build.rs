@@ -1,4 +1,4 @@
-//! Builds the first-party plugins into components, and writes the list that `src/lib.rs` includes.
+//! Compiles the first-party plugins into components and writes the list that `src/lib.rs` includes.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::{env, fs, process};
 
 use doproxy_guest_build::{GuestBuild, Toolchain};
 
-/// The packages, by the names that `builtin:` gives them.
+/// The packages, by their `builtin:` names.
 const GUESTS: [&str; 11] = [
     "adaptive",
     "cloud-init",
@@ -22,12 +22,12 @@ const GUESTS: [&str; 11] = [
     "target-tracking",
 ];
 
-/// What they share.
+/// The SDK crates they share.
 const SDKS: [&str; 3] = ["doproxy-user-data-sdk", "doproxy-plugin-sdk", "doproxy-policy-sdk"];
 
 fn main() {
     if let Err(error) = build() {
-        eprintln!("the first-party plugins could not be built: {error}");
+        eprintln!("failed to build the first-party plugins: {error}");
         process::exit(1);
     }
 }
@@ -35,9 +35,9 @@ fn main() {
 fn build() -> Result<(), Box<dyn Error>> {
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
     let manifest_dir = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets CARGO_MANIFEST_DIR")?);
-    let workspace = manifest_dir.ancestors().nth(2).ok_or("this crate lies in plugins/ of the workspace")?;
+    let workspace = manifest_dir.ancestors().nth(2).ok_or("this crate must be in plugins/ of the workspace")?;
 
-    // The profile of the guests and the versions of their dependencies are the workspace's.
+    // The guests use the workspace's profile and dependency versions.
     for watched in ["Cargo.toml", "Cargo.lock", "wit"] {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }
@@ -52,7 +52,7 @@ fn build() -> Result<(), Box<dyn Error>> {
 
     let target_dir = guests_target_dir(&out_dir);
     let build = GuestBuild { directory: workspace, packages: &GUESTS, profile: "guest", target_dir: &target_dir };
-    // A fuzzer calls no plugin, and its toolchain need not have the target of plugins.
+    // A fuzz build calls no plugin, and its toolchain may lack the plugins' target.
     let is_fuzzed = env::var_os("CARGO_CFG_FUZZING").is_some();
     let guests = if is_fuzzed { Vec::new() } else { build.run(&Toolchain::find()?)? };
 
@@ -71,7 +71,7 @@ fn build() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A directory beside the outer build's own, which every profile of it shares; cargo marks the outer one.
+/// Returns a directory next to the outer build's, shared by all its profiles; cargo marks the outer one.
 fn guests_target_dir(out_dir: &Path) -> PathBuf {
     out_dir.ancestors().find(|path| path.join("CACHEDIR.TAG").is_file()).unwrap_or(out_dir).join("guests")
 }

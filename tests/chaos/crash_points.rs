@@ -1,5 +1,5 @@
-//! Every point at which a process can be stopped, and every point of the recovery after it, in a real process that really
-//! aborts. Points are counted by a run that is not stopped, so that nobody has to list them.
+//! Enumeration of all crash points of a process and of the recovery after it, in a real process that really aborts. A
+//! run without a crash counts the points, so that no list has to be maintained.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt;
@@ -18,23 +18,23 @@ use crate::fleet::{Fleet, folder, tag};
 use crate::invariants;
 use crate::steps::{Command, run_command};
 
-/// The argument that makes this program its own child.
+/// The argument that marks a child process of this program.
 pub const CHILD: &str = "--child";
-/// How a child says that it saw what must never happen.
+/// The exit code of a child that observed an invariant violation.
 const EXIT_VIOLATION: u8 = 3;
-/// How old the world is that lists show.
+/// The lag of lists.
 const LAG_MS: u64 = 60_000;
-/// As [`LAG_MS`], for the loop: it looks each second, so a long lag is a thousand points that are all alike.
+/// As [`LAG_MS`], for the service: it polls every second, so a long lag would add a thousand equivalent points.
 const SERVICE_LAG_MS: u64 = 5_000;
 const SIGABRT: i32 = 6;
 
-/// What is stopped.
+/// The command or service to crash.
 #[derive(Debug, Clone, Copy)]
 struct Scenario {
     name: &'static str,
-    /// Droplets that serve before it begins.
+    /// The serving droplets at the start.
     fleet: u32,
-    /// Whether another program made a droplet that bears the fleet's tag, and one that does not.
+    /// `true` if another program has created a droplet with the fleet's tag, and one without.
     external_droplets: bool,
 }
 
@@ -47,13 +47,13 @@ const SCENARIOS: [Scenario; 6] = [
     Scenario { name: SERVICE, fleet: 0, external_droplets: false },
 ];
 
-/// The loop goes through many points, so that its second stops are fewer by this.
+/// The service passes many points, so its second crashes are reduced by this factor.
 const SERVICE_STRIDE: u64 = 15;
 
-/// While lists lag, the loop is stopped at each so manieth of its points.
+/// With lagging lists, the sampling interval of the service's crash points.
 const SERVICE_STRIDE_WITH_LAG: u64 = 7;
 
-/// The loop, and not a command: it is started again to recover.
+/// The service instead of a command: it recovers by restarting.
 const SERVICE: &str = "service";
 
 impl Scenario {
@@ -80,7 +80,7 @@ impl Scenario {
                 let tags = if self.name == "adopt" { vec![tag()] } else { vec![] };
                 fleet.create_external_droplet("another", tags).await;
             }
-            // What lists show is as old as the lag: the beginning is to be long ago.
+            // Lists are as old as the lag, so the start must be long ago.
             tokio::time::sleep(std::time::Duration::from_mins(10)).await;
             fleet.cloud.save();
         });
@@ -88,7 +88,7 @@ impl Scenario {
     }
 }
 
-/// Tries every point of every scenario; whether all were survived.
+/// Tries every point of every scenario; returns `true` if no invariant was violated.
 pub fn enumerate() -> bool {
     let started = Instant::now();
     let mut points = BTreeMap::new();
@@ -104,7 +104,7 @@ pub fn enumerate() -> bool {
         }
     }
     for ((name, lag), passed) in &points {
-        println!("crash points: {passed:>3} of {name}{}", if *lag { ", with lists that lag" } else { "" });
+        println!("crash points: {passed:>3} of {name}{}", if *lag { ", with lagging lists" } else { "" });
     }
     let (next, second) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let bad: Mutex<Vec<String>> = Mutex::default();
@@ -122,10 +122,10 @@ pub fn enumerate() -> bool {
     });
     let bad = bad.into_inner().unwrap();
     for line in bad.iter().take(20) {
-        println!("BAD: {line}");
+        println!("VIOLATION: {line}");
     }
     println!(
-        "crash points: {} enumerated, {} schedules with a second crash in the recovery, {} bad, {:.1} s",
+        "crash points: {} enumerated, {} schedules with a second crash in the recovery, {} failed, {:.1} s",
         schedules.len(),
         second.into_inner(),
         bad.len(),
@@ -134,7 +134,7 @@ pub fn enumerate() -> bool {
     bad.is_empty() && !schedules.is_empty()
 }
 
-/// Stops at one point, and then at each of the recovery; how many second stops were tried, and what was bad.
+/// Crashes at one point, then at each point of the recovery; returns the number of second crashes and the violations.
 fn try_point(base: &Path, scenario: &str, lag: bool, at: u64) -> (usize, Vec<String>) {
     let check = |bad: &mut Vec<String>, folder: &Path, what: String| {
         let broken = in_virtual_time(async {
@@ -151,59 +151,59 @@ fn try_point(base: &Path, scenario: &str, lag: bool, at: u64) -> (usize, Vec<Str
     let recovery = if scenario == SERVICE { SERVICE } else { "recover" };
     let first = copy_folder(base);
     if let Err(why) = crash_at(first.path(), scenario, lag, at) {
-        return (0, vec![format!("{scenario} stopped at {at}: {why}")]);
+        return (0, vec![format!("{scenario} crashed at {at}: {why}")]);
     }
     let once = copy_folder(first.path());
     if scenario == SERVICE {
         let status = spawn(once.path(), SERVICE, lag, |_| {});
         if !status.success() {
-            bad.push(format!("{scenario} stopped at {at} and started again ended with {status}"));
+            bad.push(format!("{scenario} crashed at {at} and restarted ended with {status}"));
         }
     }
-    check(&mut bad, once.path(), format!("stopped at {at}"));
-    // Lists that lag are what makes a second crash dangerous; without them the first is enough, but for the loop.
+    check(&mut bad, once.path(), format!("crashed at {at}"));
+    // Lagging lists make a second crash dangerous; without them the first is sufficient, except for the service.
     if !lag && scenario != SERVICE {
         return (0, bad);
     }
     let stride = if scenario == SERVICE { stride() * SERVICE_STRIDE } else { stride() };
     let counted = copy_folder(first.path());
     let passed = count_points(counted.path(), recovery, lag);
-    check(&mut bad, counted.path(), format!("stopped at {at}, recovered with lists that lag"));
-    // Over all first points each point of the recovery comes up, whatever the stride.
+    check(&mut bad, counted.path(), format!("crashed at {at}, recovered with lagging lists"));
+    // Across all first points, each point of the recovery is covered, regardless of the stride.
     let mut tried = 0;
     for again in (1..=passed).filter(|again| (again + at).is_multiple_of(stride)) {
         tried += 1;
         let second = copy_folder(first.path());
         match crash_at(second.path(), recovery, lag, again) {
-            Ok(()) => check(&mut bad, second.path(), format!("stopped at {at} and in its recovery at {again}")),
-            Err(why) => bad.push(format!("{scenario} stopped at {at}, its recovery at {again}: {why}")),
+            Ok(()) => check(&mut bad, second.path(), format!("crashed at {at} and in its recovery at {again}")),
+            Err(why) => bad.push(format!("{scenario} crashed at {at}, its recovery at {again}: {why}")),
         }
     }
     (tried, bad)
 }
 
-/// Of the points of a recovery each so manieth is stopped at; `DOPROXY_EVERY=1` stops at all.
+/// Returns the sampling interval of a recovery's crash points; `DOPROXY_EVERY=1` crashes at all of them.
 fn stride() -> u64 {
     std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).filter(|every| *every > 0).unwrap_or(8)
 }
 
-/// How many points a command passes when it is not stopped.
+/// Returns the number of crash points in a command that is not crashed.
 fn count_points(folder: &Path, scenario: &str, lag: bool) -> u64 {
     let trace = folder.join("trace");
     let status = spawn(folder, scenario, lag, |child| _ = child.env("DOPROXY_CRASH_TRACE", &trace));
-    assert!(status.success(), "{scenario} does not even work: {status}");
+    assert!(status.success(), "{scenario} failed without a crash: {status}");
     let lines = std::fs::read_to_string(&trace).unwrap_or_default().lines().count();
     std::fs::remove_file(&trace).unwrap();
     u64::try_from(lines).unwrap()
 }
 
-/// Runs a command that is stopped at a point.
+/// Runs a command that crashes at a point.
 fn crash_at(folder: &Path, scenario: &str, lag: bool, at: u64) -> Result<(), String> {
     let status = spawn(folder, scenario, lag, |child| _ = child.env("DOPROXY_CRASH_AT", at.to_string()));
     if status.signal() == Some(SIGABRT) {
         Ok(())
     } else {
-        Err(format!("it was not stopped there, and ended with {status}"))
+        Err(format!("no crash at this point; the process ended with {status}"))
     }
 }
 
@@ -220,7 +220,7 @@ fn spawn(folder: &Path, scenario: &str, lag: bool, set: impl FnOnce(&mut Process
     child.status().unwrap()
 }
 
-/// One process of doproxy: carries out a command on the saved world.
+/// Runs a command on the saved cloud as one process of doproxy.
 pub fn child(arguments: Vec<String>) -> ExitCode {
     let [folder, scenario, lag] = arguments.as_slice() else { return ExitCode::from(2) };
     let violated = in_virtual_time(async {
@@ -235,7 +235,8 @@ pub fn child(arguments: Vec<String>) -> ExitCode {
             return fleet.cloud.violations.all();
         }
         let process = fleet.process();
-        // A recovery that finds another's work undone may end with an error; what counts is what is left.
+        // A recovery that finds another process's operations undone may end with an error; only the final state
+        // matters.
         let _ = run_command(&process, &Scenario::command(scenario), &foreign).await;
         fleet.cloud.violations.all()
     });

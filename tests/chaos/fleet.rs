@@ -1,4 +1,4 @@
-//! A fleet whose processes come and go: what outlives them is the cloud, HAProxy, and the inventory's file.
+//! A fleet with a succession of processes: the cloud, HAProxy and the inventory file outlive them.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -21,17 +21,17 @@ use crate::watched::{RecordingBalancer, RecordingCloud};
 
 pub type TestController = Controller<RecordingCloud, RecordingBalancer, SqliteInventory>;
 
-/// When the first process starts.
+/// The start time of the first process.
 pub const START_TIME: Timestamp = Timestamp(1_800_000_000_000);
-/// What names begin with.
+/// The prefix of all names.
 pub const PREFIX: &str = "www";
 
 pub struct Fleet {
     pub cloud: RecordingCloud,
     pub balancer: RecordingBalancer,
-    /// True time.
+    /// The true time.
     clock: Clock,
-    /// How far the wall clock of the next process is from true time, in seconds.
+    /// The offset of the next process's wall clock from true time, in seconds.
     pub clock_skew_s: i64,
     database: PathBuf,
     seed: u64,
@@ -39,20 +39,20 @@ pub struct Fleet {
     events: Arc<Mutex<Vec<Event>>>,
 }
 
-/// A folder in memory, where the machine has such: thousands of databases are not what a disk is for.
+/// Returns a folder in memory if the machine supports it: thousands of databases would overload a disk.
 pub fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
 impl Fleet {
-    /// A new world.
+    /// Creates a fleet on a new cloud.
     pub fn new(folder: &Path, seed: u64) -> Self {
         let clock = Clock::starting_at(START_TIME);
         Self::on_cloud(cloud::CloudState::new(cloud_settings(seed)), clock, folder, None, seed)
     }
 
-    /// The world that is saved in a folder, at the time that it was left.
+    /// Restores the cloud saved in a folder, at the time of its last save.
     pub async fn saved(folder: &Path, seed: u64) -> Self {
         let (at, state) = RecordingCloud::saved(folder).unwrap_or_else(|| {
             let world = cloud::CloudState::new(cloud_settings(seed));
@@ -72,7 +72,7 @@ impl Fleet {
             let Ok(address) = address else { continue };
             servers.push(Server { id, hostname: name, address: address.into(), state });
         }
-        // What HAProxy knew is there before anybody asks; the names in comments are not known any more.
+        // HAProxy's state is restored before the first query; the names in its comments are lost.
         let Ok(_) = fleet.balancer.inner.apply(&servers).await;
         fleet
     }
@@ -96,7 +96,7 @@ impl Fleet {
         self.cloud.inner.with_state(|world, _| world.set_faults(faults));
     }
 
-    /// A process that is started anew: it knows what is on disk, and nothing else.
+    /// Returns a new process: it knows only the state on disk.
     pub fn process(&mut self) -> TestController {
         self.processes += 1;
         let wall_clock =
@@ -125,7 +125,7 @@ impl Fleet {
         self.events.lock().unwrap().clone()
     }
 
-    /// The droplets that somebody was told of.
+    /// Returns the droplets reported as orphans.
     pub fn reported(&self) -> HashSet<DropletId> {
         let told = |event: &Event| match event {
             Event::OrphanFound { id, .. } => Some(*id),
@@ -134,7 +134,7 @@ impl Fleet {
         self.events().iter().filter_map(told).collect()
     }
 
-    /// A droplet that some other program makes.
+    /// Creates a droplet as another program would.
     pub async fn create_external_droplet(&self, name: &str, tags: Vec<Tag>) {
         let request = CreateRequest {
             names: vec![DropletName::parse(name).unwrap()],
@@ -183,7 +183,7 @@ fn settings() -> Settings {
     }
 }
 
-/// Whether a droplet is of use to a command that wants one that serves.
+/// Returns the names of the serving droplets, on which commands can operate.
 pub fn serving_names(snapshot: &Snapshot) -> Vec<DropletName> {
     let serving = snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Serving);
     serving.map(|droplet| droplet.name.clone()).collect()

@@ -1,4 +1,4 @@
-//! What holds after every crash, fault and seed, once the faults are over and recovery ran.
+//! Invariants that hold after every crash, fault and seed, once the faults are over and the recovery has run.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,12 +10,12 @@ use doproxy::simulation::cloud::Faults;
 
 use crate::fleet::{Fleet, PREFIX, tag};
 
-/// Recovers without faults, and says what does not hold then.
+/// Recovers without faults, and returns the violated invariants.
 pub async fn violations_after_recovery(fleet: &mut Fleet) -> Vec<String> {
     fleet.set_faults(Faults::default());
     let process = fleet.process();
     if let Err(error) = process.recover(OrphanPolicy::Report).await {
-        return vec![format!("without any fault, recovery failed: {error}")];
+        return vec![format!("recovery failed without any fault: {error}")];
     }
     drop(process);
     let mut broken = fleet.cloud.violations.all();
@@ -29,18 +29,18 @@ pub async fn violations_after_recovery(fleet: &mut Fleet) -> Vec<String> {
         if !known.contains_key(&found.id) && !reported.contains(&found.id) {
             broken.push(format!("{} (id {}) is leaked: not in the inventory, and not reported", found.name, found.id));
         }
-        // A child's requests are not known here; what has a name of ours was made by one.
+        // A child's requests are not recorded here; a droplet with the fleet's name prefix was created by one.
         let made = fleet.cloud.created();
         let is_ours = if made.is_empty() { found.name.starts_with(PREFIX) } else { made.contains(&found.id) };
         if is_ours && !names.insert(found.name.clone()) {
-            broken.push(format!("{} is there twice", found.name));
+            broken.push(format!("{} exists twice", found.name));
         }
     }
     for droplet in snapshot.droplets.iter().filter(|droplet| droplet.id.is_some()) {
         if !at_the_api.iter().any(|found| Some(found.id) == droplet.id) {
             let there = fleet.cloud.inner.get(droplet.id.unwrap()).await.is_ok();
             if !there {
-                broken.push(format!("{} is in the inventory ({}), and not at the API", droplet.name, droplet.phase));
+                broken.push(format!("{} is in the inventory ({}), but not at the API", droplet.name, droplet.phase));
             }
         }
     }
@@ -61,7 +61,7 @@ pub async fn violations_after_recovery(fleet: &mut Fleet) -> Vec<String> {
             .inner
             .with_state(|world, now| world.droplet_itself(now, server.id).map(|one| one.private_address));
         if own.ok().map(Into::into) != Some(server.address) {
-            broken.push(format!("HAProxy has {} at an address that is not its own", server.id));
+            broken.push(format!("HAProxy has {} at a wrong address", server.id));
         }
     }
     broken.extend(snapshot.operations.iter().map(|open| format!("operation {} for {} is open", open.id, open.droplet)));
@@ -83,7 +83,7 @@ pub async fn violations_after_recovery(fleet: &mut Fleet) -> Vec<String> {
     broken
 }
 
-/// How many calls were made that change something.
+/// Returns the number of mutating calls.
 fn mutating_calls(fleet: &Fleet) -> u64 {
     fleet.cloud.inner.with_state(|world, _| {
         world.calls().iter().filter(|(call, _)| !call.starts_with("GET")).map(|(_, count)| count).sum()

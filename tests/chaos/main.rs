@@ -1,10 +1,12 @@
-//! No droplet is lost, leaked or doubled, whatever crashes: the production controller on the simulated cloud, in virtual
-//! time, stopped at every point, and driven through thousands of random histories.
+//! No crash loses, leaks or duplicates a droplet: the production controller on the simulated cloud, in virtual time,
+//! crashed at every point, and driven through thousands of random histories.
 //!
-//! `cargo test --test chaos` runs everything; `-- --seed N` plays one history and tells it, `-- --seeds N` plays so many,
-//! `-- crash_points` and `-- seeds` choose one of the two. A failing history is told in its shortest form that was found.
+//! `cargo test --test chaos` runs everything; `-- --seed N` runs one history and prints it, `-- --seeds N` runs N of
+//! them, `-- crash_points` and `-- seeds` select one of the two. A failing history is printed in the shortest form
+//! found.
 //!
-//! It has a `main` of its own because it is its own child: crash points are tried with a real `abort` in a real process.
+//! The target has its own `main` because it runs itself as a child: crash points are tested with a real `abort` in a
+//! real process.
 
 #![allow(clippy::pedantic, reason = "small numbers are cast and chances are drawn, in a test")]
 
@@ -18,7 +20,7 @@ mod watched;
 
 use std::process::ExitCode;
 
-/// What the arguments ask for.
+/// The parsed arguments.
 #[derive(Debug, Default)]
 struct Arguments {
     seed: Option<u64>,
@@ -36,7 +38,7 @@ impl Arguments {
                 "--seed" => wish.seed = arguments.next().and_then(|seed| seed.parse().ok()),
                 "--seeds" => wish.seeds = arguments.next().and_then(|seeds| seeds.parse().ok()),
                 "--list" => wish.list = true,
-                // Whatever else the test runner is told is not for us.
+                // All other options of the test runner are ignored.
                 other if other.starts_with('-') => {}
                 filter => wish.filters.push(filter.to_owned()),
             }

@@ -1,4 +1,4 @@
-//! Random histories: many seeds at a time, or one that is told.
+//! Random histories: many seeds in parallel, or a single one with its history printed.
 
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use crate::fleet::{Fleet, folder};
 use crate::invariants;
 use crate::steps::{Step, execute, history};
 
-/// Plays so many seeds on all processors; whether each came out well.
+/// Runs this many seeds on all processors; returns `true` if none failed.
 pub fn run_seeds(seeds: u64) -> bool {
     let started = Instant::now();
     let next = AtomicU64::new(1);
@@ -47,24 +47,24 @@ pub fn run_seeds(seeds: u64) -> bool {
     failed.is_empty()
 }
 
-/// Plays one seed and tells what happened.
+/// Runs one seed and prints its history.
 pub fn run_seed(seed: u64) -> ExitCode {
     let history = history(seed);
     print_history(seed, &history);
     if violations(seed, &history).is_empty() {
-        println!("seed {seed}: nothing was lost, leaked or doubled");
+        println!("seed {seed}: no droplet was lost, leaked or duplicated");
         return ExitCode::SUCCESS;
     }
     print_shortest(seed);
     ExitCode::FAILURE
 }
 
-/// What does not hold after a history.
+/// Returns the violations after a history.
 fn violations(seed: u64, history: &[Step]) -> Vec<String> {
     run_history(seed, history).0
 }
 
-/// What does not hold after a history, and what was reported on the way.
+/// Returns the violations after a history, and the events reported during it.
 fn run_history(seed: u64, history: &[Step]) -> (Vec<String>, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     runtime.block_on(async {
@@ -87,7 +87,7 @@ fn run_history(seed: u64, history: &[Step]) -> (Vec<String>, Vec<String>) {
     })
 }
 
-/// Leaves steps out for as long as it still fails, and tells what is left.
+/// Removes steps while the history still fails, and prints the rest.
 fn print_shortest(seed: u64) {
     let mut shortest = history(seed);
     let mut position = 0;
@@ -108,5 +108,5 @@ fn print_history(seed: u64, history: &[Step]) {
     let (broken, told) = run_history(seed, history);
     println!("seed {seed}:");
     told.iter().for_each(|line| println!("  {line}"));
-    broken.iter().for_each(|what| println!("  BROKEN: {what}"));
+    broken.iter().for_each(|what| println!("  VIOLATION: {what}"));
 }

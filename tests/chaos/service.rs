@@ -1,4 +1,4 @@
-//! The loop itself, stopped at every point: `doproxy run` killed at any time and started again loses no operation.
+//! The service, crashed at every point: `doproxy run` killed at any time and restarted loses no operation.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -16,13 +16,14 @@ use doproxy::telemetry::Telemetry;
 
 use crate::fleet::Fleet;
 
-/// The time between two ticks.
+/// The tick interval.
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// The longest that the fleet may take to get to a size.
+/// The longest time for the fleet to reach a size.
 const TIMEOUT: Duration = Duration::from_hours(6);
 
-/// The loop brings a fleet to two droplets and back to one. No policy is needed for that: the bounds ask for it.
+/// Runs the service until it has scaled a fleet to two droplets and back to one. No policy is needed: the scaling rules
+/// require these sizes.
 pub async fn serve(fleet: &mut Fleet, folder: &Path) {
     let wanted = Arc::new(Mutex::new(spec_with_limits(2, 2)));
     let read = Arc::clone(&wanted);
@@ -59,7 +60,10 @@ pub async fn serve(fleet: &mut Fleet, folder: &Path) {
                 }
             });
             if reached.await.is_err() {
-                fleet.cloud.violations.record(format!("the loop did not get the fleet to {size} within {TIMEOUT:?}"));
+                fleet
+                    .cloud
+                    .violations
+                    .record(format!("the service did not scale the fleet to {size} within {TIMEOUT:?}"));
             }
         }
         remote.stop();

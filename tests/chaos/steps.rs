@@ -1,4 +1,4 @@
-//! A history: what is asked of the fleet, what goes wrong meanwhile, and where a process is stopped.
+//! Histories: the commands to a fleet, concurrent faults, and the crash points of processes.
 
 use std::time::Duration;
 
@@ -10,27 +10,28 @@ use doproxy::simulation::cloud::{CallFault, Effect, Faults, Frequency, Rate, Sel
 
 use crate::fleet::{Fleet, PREFIX, TestController, droplet_request, serving_names, tag};
 
-/// The longest that a command may take: every wait has a deadline, and several may follow each other.
+/// The longest time for a command: every wait has a deadline, and several waits may follow each other.
 const TIMEOUT: Duration = Duration::from_hours(6);
 
-/// One step.
+/// One step of a history.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// A process does this, and is stopped at a point, if it gets there.
+    /// A process runs this command, and crashes at this point if it reaches it.
     Command(Command, Option<u64>),
-    /// From now on this goes wrong, and nothing else.
+    /// These faults replace all previous ones.
     Faults(Box<Faults>),
-    /// Another program makes a droplet: one that bears the fleet's tag, has a name of ours, or is nobody's business.
+    /// Another program creates a droplet: with the fleet's tag, with one of the fleet's names, or unrelated to the
+    /// fleet.
     ExternalCreate(ExternalDroplet),
-    /// Somebody deletes a droplet of the fleet in the control panel.
+    /// An operator deletes a droplet of the fleet in the control panel.
     DeleteOutOfBand(u64),
-    /// Health checks fail from now on, or pass.
+    /// All health checks fail (`true`) or pass (`false`) from now on.
     FailHealthChecks(bool),
-    /// A droplet has open sessions.
+    /// The number of open sessions of a droplet.
     Sessions(u64, u32),
-    /// The wall clock is wrong by so many seconds from now on.
+    /// The offset of the wall clock in seconds, from now on.
     SkewClock(i64),
-    /// Time passes.
+    /// Virtual time passes.
     Wait(Duration),
 }
 
@@ -51,7 +52,7 @@ pub enum ExternalDroplet {
     Unrelated,
 }
 
-/// The history of a seed.
+/// Returns the history of a seed.
 pub fn history(seed: u64) -> Vec<Step> {
     let mut chance = SplitMix64::from_seed(seed);
     let steps = 3 + random_below(&mut chance, 9);
@@ -148,7 +149,7 @@ fn faults(chance: &mut SplitMix64) -> Faults {
     faults
 }
 
-/// Carries a step out.
+/// Executes a step.
 pub async fn execute(fleet: &mut Fleet, step: &Step) {
     match step {
         Step::Command(command, stop_at) => run(fleet, command, *stop_at).await,
@@ -167,7 +168,7 @@ pub async fn execute(fleet: &mut Fleet, step: &Step) {
             let droplets = fleet.snapshot().await.droplets;
             let ids: Vec<_> = droplets.iter().filter_map(|droplet| droplet.id).collect();
             if let Some(id) = pick(&ids, *which) {
-                // It may be gone already.
+                // The droplet may already be deleted.
                 let _ = fleet.cloud.inner.with_state(|world, now| world.delete(now, id));
             }
         }
@@ -192,7 +193,7 @@ async fn run(fleet: &mut Fleet, command: &Command, stop_at: Option<u64>) {
     let process = fleet.process();
     let (command_of_task, elsewhere) = (command.clone(), external_droplets(fleet));
     failpoint::abort_at(stop_at);
-    // A task of its own, so that a stop ends it, and whatever it holds, as the end of a process does.
+    // A separate task, so that a crash ends it and releases its resources, as the end of a process does.
     let task = tokio::spawn(async move { run_command(&process, &command_of_task, &elsewhere).await });
     let ended = tokio::time::timeout(TIMEOUT, task).await;
     failpoint::abort_at(None);
@@ -204,13 +205,13 @@ async fn run(fleet: &mut Fleet, command: &Command, stop_at: Option<u64>) {
                 fleet.cloud.violations.record(format!("{command:?} panicked: {words}"));
             }
         }
-        // It says itself where doproxy is to blame.
-        Ok(Ok(Err(error))) if error.contains("a fault in doproxy") => fleet.cloud.violations.record(error),
+        // The error message itself blames doproxy.
+        Ok(Ok(Err(error))) if error.contains("bug in doproxy") => fleet.cloud.violations.record(error),
         Ok(_) => {}
     }
 }
 
-/// Droplets that are not of this fleet.
+/// Returns the droplets outside this fleet.
 fn external_droplets(fleet: &Fleet) -> Vec<doproxy::model::DropletId> {
     fleet.cloud.inner.with_state(|world, now| {
         let all = world.list(now, Selection::All).droplets;
@@ -218,7 +219,7 @@ fn external_droplets(fleet: &Fleet) -> Vec<doproxy::model::DropletId> {
     })
 }
 
-/// Does what the command line does: carry on what was left, and then what was asked for.
+/// Runs a command as the command line does: resumes pending operations, then executes the command.
 pub async fn run_command(
     process: &TestController,
     command: &Command,
@@ -248,9 +249,11 @@ pub async fn run_command(
             Command::Recover(strangers) => drop(process.recover(*strangers).await?),
             Command::MaintenanceOn => {
                 let freeze = Freeze { since: Timestamp(1), reason: "test".to_owned() };
-                process.inventory().set_freeze(Some(&freeze)).await.expect("a freeze can be written");
+                process.inventory().set_freeze(Some(&freeze)).await.expect("maintenance mode can be set");
             }
-            Command::MaintenanceOff => process.inventory().set_freeze(None).await.expect("a freeze can be lifted"),
+            Command::MaintenanceOff => {
+                process.inventory().set_freeze(None).await.expect("maintenance mode can be cleared")
+            }
         }
         Ok::<(), doproxy::controller::ControllerError>(())
     };

@@ -1,6 +1,7 @@
-//! The simulated cloud and balancer with somebody who watches: what must never happen is noted the moment it does.
+//! The simulated cloud and balancer with recording: an invariant violation is recorded as soon as it occurs.
 //!
-//! Where a folder is given, what the other side did is on disk before the answer is heard, so that it outlives a child.
+//! If a folder is given, the effects of each call are saved there before the response is delivered, so that they
+//! outlive a child process.
 
 use std::collections::HashSet;
 use std::convert::Infallible;
@@ -16,7 +17,7 @@ use doproxy::model::{DropletId, Tag, Timestamp};
 use doproxy::simulation::balancer::SimulatedBalancer;
 use doproxy::simulation::cloud::{Faults, Selection, SimulatedCloud};
 
-/// What was seen that must not be.
+/// The recorded violations.
 #[derive(Debug, Clone, Default)]
 pub struct Violations(Arc<Mutex<Vec<String>>>);
 
@@ -30,7 +31,7 @@ impl Violations {
     }
 }
 
-/// HAProxy's side.
+/// The load balancer.
 #[derive(Debug, Clone)]
 pub struct RecordingBalancer {
     pub inner: SimulatedBalancer,
@@ -45,7 +46,7 @@ impl RecordingBalancer {
         Self { inner, saved_in, served: Arc::default(), drained: Arc::default() }
     }
 
-    /// The servers that HAProxy had when a child ended.
+    /// Returns the servers that HAProxy had when a child process ended.
     pub fn saved(folder: &Path) -> Vec<(DropletId, ServerState)> {
         let text = std::fs::read_to_string(folder.join("servers")).unwrap_or_default();
         let state = |word: &str| match word {
@@ -92,7 +93,7 @@ impl LoadBalancer for RecordingBalancer {
     }
 }
 
-/// The API's side.
+/// The cloud.
 #[derive(Debug, Clone)]
 pub struct RecordingCloud {
     pub inner: SimulatedCloud,
@@ -108,7 +109,7 @@ impl RecordingCloud {
         Self { inner, balancer, tag, saved_in, created: Arc::default(), violations: Violations::default() }
     }
 
-    /// What the world is, and when.
+    /// Returns the saved cloud state and its time.
     pub fn saved(folder: &Path) -> Option<(Timestamp, doproxy::simulation::cloud::PersistedState)> {
         let text = std::fs::read_to_string(folder.join("world")).ok()?;
         Some(serde_json::from_str(&text).unwrap())
@@ -129,7 +130,7 @@ impl RecordingCloud {
         .await
     }
 
-    /// The droplets of that name that bear the fleet's tag: as it is, not as a list that lags shows it.
+    /// Returns the droplets with this name and the fleet's tag: the true state, without list lag.
     fn tagged_droplets(&self, name: &str) -> HashSet<DropletId> {
         self.inner.with_state(|world, now| {
             let faults = world.faults().clone();
@@ -141,7 +142,7 @@ impl RecordingCloud {
         })
     }
 
-    /// The droplets that requests of the fleet made.
+    /// Returns the droplets created by the fleet's requests.
     pub fn created(&self) -> HashSet<DropletId> {
         self.created.lock().unwrap().clone()
     }
@@ -155,7 +156,7 @@ impl CloudProvider for RecordingCloud {
             for (name, before) in request.names.iter().zip(&before) {
                 let new: Vec<DropletId> = self.tagged_droplets(name.as_str()).difference(before).copied().collect();
                 if !new.is_empty() && before.iter().any(|id| self.created().contains(id)) {
-                    self.violations.record(format!("{name} was made a second time"));
+                    self.violations.record(format!("{name} was created twice"));
                 }
                 self.created.lock().unwrap().extend(new);
             }
@@ -177,13 +178,13 @@ impl CloudProvider for RecordingCloud {
             world.droplet_itself(now, id).is_ok_and(|droplet| !droplet.has_tag(self.tag.as_str()))
         });
         if foreign {
-            self.violations.record(format!("droplet {id}, which does not bear the fleet's tag, was to be deleted"));
+            self.violations.record(format!("delete of droplet {id}, which does not have the fleet's tag"));
         }
         if self.balancer.serves(id) {
-            self.violations.record(format!("droplet {id} was to be deleted while HAProxy sends it new sessions"));
+            self.violations.record(format!("delete of droplet {id} while HAProxy sends it new sessions"));
         }
         if self.balancer.served.lock().unwrap().contains(&id) && !self.balancer.drained.lock().unwrap().contains(&id) {
-            self.violations.record(format!("droplet {id} was to be deleted without a drain"));
+            self.violations.record(format!("delete of droplet {id} without a drain"));
         }
         self.call(self.inner.delete(id)).await
     }

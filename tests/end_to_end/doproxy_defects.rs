@@ -1,4 +1,4 @@
-//! The ten defects of DOProxy that its successor must not have, each by name.
+//! Regression tests for the ten defects of DOProxy, named by number.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn rejected(method: &str, code: u16, message: &str) -> Faults {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_1_a_droplet_deleted_by_hand_kills_no_command() {
+async fn defect_1_externally_deleted_droplet_breaks_no_command() {
     let stage = TestEnvironment::new().await;
     stage.run_ok(&["create", "--count", "2"]).await;
     stage.delete_out_of_band(0);
@@ -29,14 +29,14 @@ async fn defect_1_a_droplet_deleted_by_hand_kills_no_command() {
     assert_output!(stage, printed.stdout + &printed.stderr, @r"
     0) www-0-RANDOM  (pvt ip: ADDRESS, status: not listed, id ID)
     1) www-1-RANDOM  (pvt ip: ADDRESS, status: active, id ID)
-    warning: www-0-RANDOM (id ID) is not in DigitalOcean's list of this fleet; the next create, delete or reload finds out whether it is gone
+    warning: www-0-RANDOM (id ID) is missing from DigitalOcean's list of this fleet; the next create, delete or reload determines whether it still exists
     ");
     assert_eq!((stage.fleet().await.len(), stage.server_count()), (2, 2));
     stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_2_a_blank_line_in_an_old_inventory_does_not_matter() {
+async fn defect_2_blank_line_in_old_inventory_is_ignored() {
     let stage = TestEnvironment::with_options(Duration::from_millis(1), 25).await;
     let ids = stage.create_external_droplets(2);
     stage.write("inventory", &format!("{}\n\n{}\n\n", ids[0], ids[1]));
@@ -49,7 +49,7 @@ async fn defect_2_a_blank_line_in_an_old_inventory_does_not_matter() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_3_no_two_droplets_have_the_same_name() {
+async fn defect_3_droplet_names_are_unique() {
     let stage = TestEnvironment::new().await;
 
     stage.run_ok(&["create", "--count", "3"]).await;
@@ -65,10 +65,10 @@ async fn defect_3_no_two_droplets_have_the_same_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_4_ctrl_c_while_waiting_leaves_nothing_that_the_next_command_does_not_know() {
+async fn defect_4_ctrl_c_while_waiting_loses_no_droplet() {
     let stage = TestEnvironment::with_options(Duration::from_secs(2), 25).await;
     let mut create = stage.start(&["create", "--count", "2"]);
-    wait_until("the droplets are asked for", async || stage.billed().len() == 2).await;
+    wait_until("the create requests", async || stage.billed().len() == 2).await;
 
     kill(Pid::from_raw(create.id().unwrap().cast_signed()), Signal::SIGINT).unwrap();
     let stopped = create.wait().await.unwrap();
@@ -82,7 +82,7 @@ async fn defect_4_ctrl_c_while_waiting_leaves_nothing_that_the_next_command_does
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_5_a_droplet_without_an_address_never_reaches_haproxy() {
+async fn defect_5_droplet_without_address_never_reaches_haproxy() {
     let stage = TestEnvironment::new().await;
     stage.configure_timeouts("poll: 50ms, boot: 500ms");
     stage.set_faults(Faults { active_without_address: Frequency::Always, ..Faults::default() });
@@ -97,7 +97,7 @@ async fn defect_5_a_droplet_without_an_address_never_reaches_haproxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_6_a_configuration_that_haproxy_refuses_is_never_installed() {
+async fn defect_6_invalid_haproxy_configuration_is_never_installed() {
     let stage = TestEnvironment::new().await;
     stage.run_ok(&["create"]).await;
     let before = stage.installed_config();
@@ -109,10 +109,10 @@ async fn defect_6_a_configuration_that_haproxy_refuses_is_never_installed() {
     let ended = stage.doproxy(&["reload"]).await;
 
     assert_output!(stage, ended.stderr, @r"
-    error: HAProxy refuses the configuration made by DIR/mine.tera: line 19 is `reqadd X-A:\ b`
+    error: HAProxy rejects the configuration rendered from DIR/mine.tera: line 19 is `reqadd X-A:\ b`
     [ALERT] config : parsing [DIR/haproxy/haproxy.cfg:19] : The 'reqadd' directive is not supported anymore since HAProxy 2.1. Use 'http-request add-header' instead.
     [ALERT] config : Error(s) found in configuration file : DIR/haproxy/haproxy.cfg
-    nothing was changed, neither DIR/haproxy/haproxy.cfg nor what is live
+    nothing was changed: DIR/haproxy/haproxy.cfg and the running HAProxy are as before
     ");
     assert_eq!((ended.code, ended.stdout.as_str()), (2, ""));
     assert_eq!(stage.installed_config(), before);
@@ -121,7 +121,7 @@ async fn defect_6_a_configuration_that_haproxy_refuses_is_never_installed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_7_a_delete_drains_and_is_forgotten_by_nobody() {
+async fn defect_7_delete_drains_and_is_resumed() {
     let stage = TestEnvironment::new().await;
     stage.run_ok(&["create", "--count", "2"]).await;
     stage.set_faults(rejected("DELETE", 401, "Unable to authenticate you"));
@@ -137,7 +137,7 @@ async fn defect_7_a_delete_drains_and_is_forgotten_by_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_7_a_request_in_flight_survives_the_delete_of_its_droplet() {
+async fn defect_7_in_flight_request_survives_delete() {
     let stage = TestEnvironment::new().await;
     stage.run_ok(&["create"]).await;
     let url = format!("{}?delay_ms=1500", stage.site());
@@ -151,7 +151,7 @@ async fn defect_7_a_request_in_flight_survives_the_delete_of_its_droplet() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_8_two_commands_at_once_lose_nothing() {
+async fn defect_8_concurrent_commands_lose_nothing() {
     let stage = TestEnvironment::with_options(Duration::from_millis(500), 25).await;
 
     let (mut one, mut two) = (stage.command(&["create"]), stage.command(&["create"]));
@@ -166,7 +166,7 @@ async fn defect_8_two_commands_at_once_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_9_a_refusal_of_the_api_is_one_clear_message() {
+async fn defect_9_api_rejection_is_one_clear_message() {
     let stage = TestEnvironment::new().await;
     let refusals = [
         rejected("POST", 401, "Unable to authenticate you"),
@@ -187,14 +187,14 @@ async fn defect_9_a_refusal_of_the_api_is_one_clear_message() {
     error: www-0-RANDOM: POST /v2/droplets failed with status 401: Unable to authenticate you [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
     error: www-1-RANDOM: POST /v2/droplets failed with status 422: creating this/these droplet(s) will exceed your droplet limit [request id UUID]; delete droplets, or ask DigitalOcean for a higher droplet limit
     error: www-2-RANDOM: POST /v2/droplets failed with status 422: Size is not available in this region. [request id UUID]; choose another size or region in droplet_options
-    error: www-3-RANDOM: POST /v2/droplets failed with status 422: 999 are invalid key identifiers for Droplet creation. [request id UUID]; run `doproxy check` to find what the API refuses
+    error: www-3-RANDOM: POST /v2/droplets failed with status 422: 999 are invalid key identifiers for Droplet creation. [request id UUID]; run `doproxy check` to find the invalid setting
     ");
     assert_eq!(stage.fleet().await.len(), 0);
     stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn defect_10_a_token_that_others_can_read_is_not_used_or_warned_of() {
+async fn defect_10_world_readable_token_is_rejected_or_warned_about() {
     let stage = TestEnvironment::new().await;
     stage.write_with_mode("token", "dop_v1_very_secret\n", 0o644);
 
@@ -204,8 +204,8 @@ async fn defect_10_a_token_that_others_can_read_is_not_used_or_warned_of() {
 
     assert_eq!((file.code, inline.code), (2, 0));
     assert_output!(stage, file.stderr + &inline.stderr, @r"
-    error: the token file DIR/token can be read by everybody on this machine: `chmod 600 DIR/token`
-    warning: doproxy.yml: token: EVERYBODY on this machine can read it, and with it delete every droplet of the account: put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file; then make a new token and revoke this one
+    error: the token file DIR/token is readable by every user of this machine; run `chmod 600 DIR/token`
+    warning: doproxy.yml: token: the token is readable by EVERY user of this machine and allows deleting every droplet of the account: move the token from this file to DIGITALOCEAN_TOKEN or to a token_file with mode 0600; then create a new token and revoke this one
     ");
     stage.tear_down().await;
 }

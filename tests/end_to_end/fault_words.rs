@@ -1,4 +1,4 @@
-//! What a person reads when the API fails: one message for each kind of fault, from the program itself.
+//! Error messages on API failures: one for each kind of fault, from the program itself.
 
 use doproxy::simulation::cloud::{CallFault, CorruptBody, Effect, Faults, Frequency};
 
@@ -19,8 +19,7 @@ fn status(code: u16) -> Effect {
     Effect::Status { code, message: None, retry_after_s: None, acted: false }
 }
 
-/// The last word of a command that failed. How often things are tried before it, and for how long, depends on the
-/// machine.
+/// Returns the last error line of a failed command. The number and duration of retries before it depend on the machine.
 fn error_of(title: &str, ended: &Output) -> String {
     assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
     assert_eq!((ended.code, ended.stdout.as_str()), (1, ""), "{title}: {}", ended.stderr);
@@ -29,62 +28,65 @@ fn error_of(title: &str, ended: &Output) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_fault_of_a_create_is_told_with_what_to_do() {
+async fn create_fault_is_reported_with_remedy() {
     let stage = TestEnvironment::new().await;
     stage.configure_timeouts("poll: 50ms, visible: 300ms, boot: 2s");
-    // The first is for what an earlier command left, the second comes before the request.
+    // The first list request resumes earlier operations, the second precedes the create.
     let from_the_third_on = Frequency::Later { after: 2, next: None };
     let mut said = String::new();
 
     for (title, faults) in [
-        ("token revoked in mid-flight", inject(LIST, from_the_third_on, status(401))),
-        ("token refused", inject(CREATE, Frequency::Always, status(401))),
+        ("token revoked during the command", inject(LIST, from_the_third_on, status(401))),
+        ("token rejected", inject(CREATE, Frequency::Always, status(401))),
         ("hourly limit", inject(CREATE, Frequency::Always, Effect::HourlyLimit { reset_after_s: 3000 })),
-        ("hourly limit before it began", inject(LIST, Frequency::Always, Effect::HourlyLimit { reset_after_s: 3000 })),
+        (
+            "hourly limit before the command",
+            inject(LIST, Frequency::Always, Effect::HourlyLimit { reset_after_s: 3000 }),
+        ),
         ("droplet limit", Faults { droplet_limit: Some(0), ..Faults::default() }),
         ("sold out", Faults { sold_out_sizes: vec!["s-1vcpu-1gb".to_owned()], ..Faults::default() }),
         ("502 with a page", inject(LIST, Frequency::Always, Effect::Page { code: 502, acted: false })),
         (
-            "a page in place of the API",
+            "a page instead of the API",
             inject(LIST, Frequency::Always, Effect::Garbled { how: CorruptBody::Page, acted: false }),
         ),
         (
-            "truncated answer",
+            "truncated response",
             inject(LIST, Frequency::Always, Effect::Garbled { how: CorruptBody::Truncated, acted: true }),
         ),
-        ("outcome unknown for good", inject(CREATE, Frequency::Always, Effect::Reset)),
+        ("outcome unknown permanently", inject(CREATE, Frequency::Always, Effect::Reset)),
         ("stuck in new", Faults { stuck_in_new: Frequency::Next(1), ..Faults::default() }),
     ] {
         stage.set_faults(faults);
         said += &error_of(title, &stage.doproxy(&["create"]).await);
         stage.set_faults(Faults::default());
-        // Whatever is left is carried on, so that each fault meets the same fleet.
+        // Resumes any pending operation, so that each fault meets the same fleet.
         stage.run_ok(&["reload"]).await;
     }
     let nobody = format!("http://127.0.0.1:{}", free_port());
     said += &error_of("connection refused", &run(stage.command(&["create"]).env("DIGITALOCEAN_API_URL", nobody)).await);
 
     assert_output!(stage, said, @r#"
-    token revoked in mid-flight
+    token revoked during the command
       error: GET /v2/droplets failed with status 401: Unable to authenticate you. [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
-    token refused
+    token rejected
       error: www-1-RANDOM: POST /v2/droplets failed with status 401: Unable to authenticate you. [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
     hourly limit
-      error: www-2-RANDOM: POST /v2/droplets failed with status 429: API rate limit exceeded. [request id UUID]; wait 50 min, and look for other programs that use the same token
-    hourly limit before it began
-      error: GET /v2/droplets failed with status 429: API rate limit exceeded. [request id UUID]; wait 50 min, and look for other programs that use the same token
+      error: www-2-RANDOM: POST /v2/droplets failed with status 429: API rate limit exceeded. [request id UUID]; wait 50 min, and check for other programs that use the same token
+    hourly limit before the command
+      error: GET /v2/droplets failed with status 429: API rate limit exceeded. [request id UUID]; wait 50 min, and check for other programs that use the same token
     droplet limit
       error: www-3-RANDOM: POST /v2/droplets failed with status 422: creating this/these droplet(s) will exceed your droplet limit [request id UUID]; delete droplets, or ask DigitalOcean for a higher droplet limit
     sold out
       error: www-4-RANDOM: POST /v2/droplets failed with status 422: Size is not available in this region. [request id UUID]; choose another size or region in droplet_options
     502 with a page
-      error: GET /v2/droplets failed with status 502: an HTML page, "502 Bad Gateway" (after 4 attempts) [request id UUID]; try again; see DigitalOcean's status page if it goes on
-    a page in place of the API
-      error: GET /v2/droplets failed with status 200: the answer is an HTML page, "Please log in", and not the API's (after 4 attempts) [request id UUID]; try again; see DigitalOcean's status page if it goes on
-    truncated answer
-      error: GET /v2/droplets failed with status 200: the connection broke before the answer was complete: end of file before message length reached (after 4 attempts) [request id UUID]; check the network, and DIGITALOCEAN_API_URL if it is set
-    outcome unknown for good
-      error: www-5-RANDOM: it is not known whether www-5-RANDOM was made, and it did not show up; look for it at DigitalOcean
+      error: GET /v2/droplets failed with status 502: an HTML page, "502 Bad Gateway" (after 4 attempts) [request id UUID]; retry; see DigitalOcean's status page if the problem persists
+    a page instead of the API
+      error: GET /v2/droplets failed with status 200: the response is an HTML page, "Please log in" and does not come from the API (after 4 attempts) [request id UUID]; retry; see DigitalOcean's status page if the problem persists
+    truncated response
+      error: GET /v2/droplets failed with status 200: connection closed before the response was complete: end of file before message length reached (after 4 attempts) [request id UUID]; check the network, and DIGITALOCEAN_API_URL if it is set
+    outcome unknown permanently
+      error: www-5-RANDOM: the outcome of the create request for www-5-RANDOM is unknown, and the droplet did not appear; check for it at DigitalOcean
     stuck in new
       error: www-6-RANDOM: www-6-RANDOM was booting for SOME s: it is new without an address (id ID)
     connection refused
@@ -94,16 +96,16 @@ async fn each_fault_of_a_create_is_told_with_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_answer_is_said_and_the_droplet_is_found() {
+async fn lost_response_is_reported_and_droplet_is_found() {
     let stage = TestEnvironment::new().await;
     stage.set_faults(inject(CREATE, Frequency::Next(1), Effect::DropResponse));
 
     let ended = stage.doproxy(&["create"]).await;
 
     assert_output!(stage, ended.stderr, @r"
-    asking DigitalOcean for www-0-RANDOM
-    it is not known whether the request for www-0-RANDOM was carried out (POST /v2/droplets failed: the connection broke before the answer was complete: connection closed before message completed); looking for it
-    www-0-RANDOM was made after all and is booting (id ID)
+    requesting from DigitalOcean: www-0-RANDOM
+    create request for www-0-RANDOM has an unknown outcome (POST /v2/droplets failed: connection closed before the response was complete: connection closed before message completed); looking up the droplet by name
+    www-0-RANDOM was created after all and is booting (id ID)
     www-0-RANDOM is active at ADDRESS; waiting for its health check
     HAProxy reloaded with 1 server
     www-0-RANDOM is serving
@@ -113,7 +115,7 @@ async fn a_lost_answer_is_said_and_the_droplet_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_fault_of_a_delete_is_told_with_what_to_do() {
+async fn delete_fault_is_reported_with_remedy() {
     let stage = TestEnvironment::new().await;
     stage.configure_timeouts("poll: 50ms, delete: 300ms");
     let pending = Effect::Status {
@@ -125,9 +127,9 @@ async fn each_fault_of_a_delete_is_told_with_what_to_do() {
     let mut said = String::new();
 
     for (title, faults) in [
-        ("token revoked in mid-flight", inject(DELETE, Frequency::Always, status(401))),
+        ("token revoked during the command", inject(DELETE, Frequency::Always, status(401))),
         ("pending event", inject(DELETE, Frequency::Always, pending)),
-        ("accepted and not done", Faults { ignored_deletes: Frequency::Always, ..Faults::default() }),
+        ("accepted but not executed", Faults { ignored_deletes: Frequency::Always, ..Faults::default() }),
     ] {
         stage.run_ok(&["create"]).await;
         stage.set_faults(faults);
@@ -137,12 +139,12 @@ async fn each_fault_of_a_delete_is_told_with_what_to_do() {
     }
 
     assert_output!(stage, said, @r"
-    token revoked in mid-flight
+    token revoked during the command
       error: DELETE /v2/droplets/3164444 failed with status 401: Unable to authenticate you. [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
     pending event
-      error: www-1-RANDOM is still deleting after SOME TIME; the operation stays in the journal, and the next command carries it on
-    accepted and not done
-      error: www-2-RANDOM is still deleting after SOME TIME; the operation stays in the journal, and the next command carries it on
+      error: www-1-RANDOM is still deleting after SOME TIME; the operation stays in the journal and the next command resumes it
+    accepted but not executed
+      error: www-2-RANDOM is still deleting after SOME TIME; the operation stays in the journal and the next command resumes it
     ");
     assert_eq!(stage.billed(), [""; 0]);
     stage.tear_down().await;

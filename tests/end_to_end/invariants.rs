@@ -1,4 +1,4 @@
-//! What holds after every crash and fault, once the next command has carried on.
+//! Invariants that hold after every crash and fault, once the next command has resumed all operations.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::stage::TestEnvironment;
 
-/// The world, as the inventory, the API and HAProxy's file each have it.
+/// The state of the fleet, as stored by the inventory, the API and HAProxy's file.
 #[derive(Debug, PartialEq)]
 pub struct FleetState {
     pub inventory: Snapshot,
@@ -36,18 +36,18 @@ impl FleetState {
     }
 }
 
-/// Lets a command that changes nothing by itself carry on, twice, and looks whether everything is in order.
+/// Runs a command that only resumes pending operations, twice, and checks all invariants.
 pub async fn assert_recovers(stage: &TestEnvironment, what: &str) -> FleetState {
     let first = stage.doproxy(&["reload"]).await;
-    assert_eq!(first.code, 0, "{what}: the next command does not get through:\n{}", first.stderr);
+    assert_eq!(first.code, 0, "{what}: the next command failed:\n{}", first.stderr);
     let fleet = FleetState::load(stage).await;
     let second = stage.doproxy(&["reload"]).await;
-    assert_eq!(second.code, 0, "{what}: the second command does not get through:\n{}", second.stderr);
+    assert_eq!(second.code, 0, "{what}: the second command failed:\n{}", second.stderr);
     assert_eq!(FleetState::load(stage).await, fleet, "{what}: the second recovery changed something");
 
     let known: BTreeSet<_> = fleet.inventory.droplets.iter().filter_map(|droplet| droplet.id).collect();
     for (id, name) in &fleet.billed {
-        assert!(known.contains(id), "{what}: nobody knows of {name} (id {id})\n{fleet:#?}");
+        assert!(known.contains(id), "{what}: {name} (id {id}) is not in the inventory\n{fleet:#?}");
         let is_intended = |operation: &&Operation| {
             operation.kind == OperationKind::Create && operation.droplet.as_str().eq_ignore_ascii_case(name)
         };
@@ -57,15 +57,15 @@ pub async fn assert_recovers(stage: &TestEnvironment, what: &str) -> FleetState 
         );
     }
     let names: BTreeSet<&str> = fleet.billed.iter().map(|(_, name)| name.as_str()).collect();
-    assert_eq!(names.len(), fleet.billed.len(), "{what}: a droplet was doubled\n{fleet:#?}");
+    assert_eq!(names.len(), fleet.billed.len(), "{what}: duplicate droplet\n{fleet:#?}");
     assert_eq!(fleet.inventory.operations, [], "{what}: an operation stays open");
     assert!(fleet.inventory.droplets.iter().all(|droplet| droplet.phase == Phase::Serving), "{what}: {fleet:#?}");
-    assert_eq!(known.len(), fleet.billed.len(), "{what}: the inventory knows droplets that are not there");
+    assert_eq!(known.len(), fleet.billed.len(), "{what}: the inventory has droplets that do not exist");
     assert_eq!(stage.server_count(), fleet.billed.len(), "{what}: HAProxy has other servers");
     fleet
 }
 
-/// The same command as the child of another program: `program arguments… doproxy …`.
+/// Wraps a command as the child of another program: `program arguments… doproxy …`.
 pub fn wrap_command(program: &str, arguments: &[impl AsRef<str>], command: &Command) -> Command {
     let inner = command.as_std();
     let mut outer = Command::new(program);
@@ -76,7 +76,7 @@ pub fn wrap_command(program: &str, arguments: &[impl AsRef<str>], command: &Comm
     outer
 }
 
-/// Prints a line that is wanted of a test that passes too: the harness keeps only what `println!` prints to itself.
+/// Prints a line even if the test passes: the harness captures only the output of `println!`.
 pub fn print_line(line: &str) {
     std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
 }

@@ -1,5 +1,5 @@
-//! What can happen to the inventory's file, seen from the command line: no room, no right to write, damage, an older
-//! copy, and others who want it at the same time.
+//! Faults of the inventory file on the command line: a full disk, missing permissions, damage, an older copy, and
+//! concurrent access.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
@@ -10,19 +10,19 @@ use crate::assert_output;
 use crate::invariants::{FleetState, assert_recovers, print_line, wrap_command};
 use crate::stage::{TestEnvironment, run};
 
-/// Whether the kernel lets this user mount a file system of its own; says so where it does not.
+/// Reports whether this user may mount a file system in a namespace; prints a note if not.
 fn can_mount() -> bool {
     let mount = "mount -t tmpfs -o size=64k tmpfs /mnt";
     let tried = Command::new("unshare").args(["-m", "sh", "-c", mount]).stderr(Stdio::null()).status();
     let may = tried.is_ok_and(|status| status.success());
     if !may {
-        print_line("SKIPPED, a full disk: this kernel or user may not mount a tmpfs in a namespace of its own");
+        print_line("SKIPPED, a full disk: this kernel or user may not mount a tmpfs in its own namespace");
     }
     may
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_a_full_disk_nothing_is_lost_and_room_is_all_it_takes() {
+async fn full_disk_loses_nothing_and_freed_space_suffices() {
     if !can_mount() {
         return;
     }
@@ -32,8 +32,8 @@ async fn on_a_full_disk_nothing_is_lost_and_room_is_all_it_takes() {
     let amounts = [0, 8, 24, 40, 48, 56, 64, 80, 96, 128, 160, 200, 300];
     let mut failed = 0;
     for free_kib in amounts {
-        // The disk is gone with the shell that mounted it, so everything happens in there: an inventory, the disk
-        // filled up to so many KiB, a create, room again, and the command that carries on.
+        // The disk is unmounted with the shell that mounted it, so everything happens inside the shell: an inventory,
+        // the disk filled up except for some KiB, a create, freed space, and the command that resumes the operations.
         let script = format!(
             "mount -t tmpfs -o size=1m tmpfs disk
              cp doproxy.db disk/ 2>/dev/null || true
@@ -59,7 +59,7 @@ async fn on_a_full_disk_nothing_is_lost_and_room_is_all_it_takes() {
     }
 
     print_line(&format!(
-        "full disk: {} amounts of room, {failed} creates failed, and all were carried on",
+        "full disk: {} amounts of free space, {failed} creates failed, and all were resumed",
         amounts.len()
     ));
     assert!(failed > 0 && failed < amounts.len());
@@ -67,15 +67,15 @@ async fn on_a_full_disk_nothing_is_lost_and_room_is_all_it_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_may_not_write_is_told_so_and_changes_nothing() {
+async fn missing_write_permission_is_reported_without_changes() {
     if !Uid::effective().is_root() {
-        print_line("SKIPPED, a folder that is read-only: only root can become somebody who may not write");
+        print_line("SKIPPED, a read-only folder: only root can switch to a user without write permission");
         return;
     }
     let stage = TestEnvironment::new().await;
     stage.run_ok(&["create"]).await;
     let before = FleetState::load(&stage).await;
-    // Everybody may look, and only the owner may write.
+    // Readable for all users, writable only for the owner.
     for (name, mode) in [("", 0o755), ("doproxy.yml", 0o644), ("doproxy.db", 0o644), ("doproxy.db.lock", 0o644)] {
         use std::os::unix::fs::PermissionsExt;
         std::fs::set_permissions(stage.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
@@ -90,16 +90,16 @@ async fn who_may_not_write_is_told_so_and_changes_nothing() {
     }
 
     assert_output!(stage, said, @r"
-    error: cannot lock the inventory with DIR/doproxy.db.lock: Permission denied (os error 13); check that its folder may be written
-    error: cannot open the inventory DIR/doproxy.db: attempt to write a readonly database; check that the file and its folder may be written
-    error: cannot open the inventory DIR/doproxy.db: attempt to write a readonly database; check that the file and its folder may be written
+    error: cannot lock the inventory with DIR/doproxy.db.lock: Permission denied (os error 13); check that its folder is writable
+    error: cannot open the inventory DIR/doproxy.db: attempt to write a readonly database; check that the file and its folder are writable
+    error: cannot open the inventory DIR/doproxy.db: attempt to write a readonly database; check that the file and its folder are writable
     ");
     assert_eq!(FleetState::load(&stage).await, before);
     stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_inventory_is_refused_before_anything_is_done() {
+async fn damaged_inventory_is_rejected_before_any_change() {
     let stage = TestEnvironment::new().await;
     stage.run_ok(&["create"]).await;
     let billed = stage.billed();
@@ -110,13 +110,13 @@ async fn a_damaged_inventory_is_refused_before_anything_is_done() {
     let ended = stage.doproxy(&["create"]).await;
 
     assert_eq!(ended.code, 1);
-    assert!(ended.stderr.contains("its last backup is whole"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("its last backup is intact"), "{}", ended.stderr);
     assert_eq!(stage.billed(), billed);
     stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_older_inventory_that_is_brought_back_does_no_harm() {
+async fn restored_old_inventory_does_no_harm() {
     let stage = TestEnvironment::new().await;
     stage.run_ok(&["create"]).await;
     std::fs::copy(stage.path("doproxy.db.backup"), stage.path("older")).unwrap();
@@ -127,7 +127,7 @@ async fn an_older_inventory_that_is_brought_back_does_no_harm() {
     let printed = stage.doproxy(&["print"]).await;
     let reloaded = stage.doproxy(&["reload"]).await;
 
-    let unknown = "bears this fleet's tag and is not in the inventory; it is left alone";
+    let unknown = "has this fleet's tag but is not in the inventory; leaving it alone";
     assert!(printed.stderr.contains(unknown), "{}", printed.stderr);
     assert_eq!(reloaded.code, 0, "{}", reloaded.stderr);
     assert_eq!((stage.billed(), stage.server_count()), (billed, 1));
@@ -136,7 +136,7 @@ async fn an_older_inventory_that_is_brought_back_does_no_harm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_that_create_at_once_create_ten() {
+async fn ten_concurrent_creates_create_ten_droplets() {
     let stage = TestEnvironment::new().await;
     stage.configure_timeouts("poll: 20ms, drain: 1s");
 
@@ -148,6 +148,6 @@ async fn ten_that_create_at_once_create_ten() {
 
     let names: BTreeSet<String> = stage.billed().into_iter().collect();
     assert_eq!((names.len(), stage.billed().len(), stage.server_count()), (10, 10, 10));
-    assert_recovers(&stage, "ten at once").await;
+    assert_recovers(&stage, "ten concurrent creates").await;
     stage.tear_down().await;
 }

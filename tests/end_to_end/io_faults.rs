@@ -1,9 +1,9 @@
-//! What the disk and the kernel can do to `create` and `delete`: each system call that writes fails (ENOSPC, EIO), or the
-//! process is killed at it, and the next command carries on.
+//! I/O faults during `create` and `delete`: each writing system call fails (ENOSPC, EIO), or the process is killed at
+//! it, and the next command resumes the operation.
 //!
-//! The positions are found by a clean run under strace. Every so many of them are tried; `DOPROXY_EVERY=1` tries all of
-//! them, which takes half an hour. strace counts the calls of each thread on its own, so a kill strikes whichever thread
-//! is the first to get there, which is as good.
+//! A clean run under strace finds the positions. Only a sample of them is tested; `DOPROXY_EVERY=1` tests all of them,
+//! which takes half an hour. strace counts the calls of each thread separately, so a kill hits the first thread to
+//! reach the count, which is equally useful.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,27 +13,27 @@ use std::time::Duration;
 use crate::invariants::{assert_recovers, print_line, wrap_command};
 use crate::stage::{Output, TestEnvironment, run};
 
-/// Of so many positions one is tried, so that it takes less than a minute.
+/// The default sampling interval of positions, chosen so that the test takes less than a minute.
 const DEFAULT_STRIDE: usize = 23;
 
-/// Calls that change something outside of the process.
+/// System calls that change state outside the process.
 const MUTATING_SYSCALLS: &str =
     "write,writev,pwrite64,fsync,fdatasync,ftruncate,rename,linkat,unlink,openat,connect,sendto,sendmsg";
-/// What a call can fail with, and the calls that do.
+/// The injected errors, each with the system calls that can fail with it.
 const FAILURES: [(&str, &[&str]); 2] = [
     ("error=ENOSPC", &["write", "writev", "pwrite64", "openat", "rename", "linkat"]),
     ("error=EIO", &["write", "writev", "pwrite64", "fsync", "fdatasync", "ftruncate", "rename"]),
 ];
 
-/// One thing that goes wrong.
+/// An injected fault.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Fault {
     call: String,
-    /// At which call of this kind, on this file where there is one; counted from 1.
+    /// The index among the calls of this kind, on this file if there is one; counted from 1.
     number: usize,
-    /// In the fleet's folder.
+    /// The file in the fleet's folder.
     file: Option<String>,
-    /// `error=EIO`, `signal=KILL`.
+    /// The strace injection: `error=EIO`, `signal=KILL`.
     effect: &'static str,
 }
 
@@ -48,7 +48,7 @@ impl fmt::Display for Fault {
     }
 }
 
-/// The positions of a clean run, and what can happen at each.
+/// Returns the positions of a clean run, with the possible faults at each.
 fn faults(trace: &str, folder: &str) -> Vec<Fault> {
     let mut counts: BTreeMap<(&str, &str, Option<&str>), usize> = BTreeMap::new();
     let mut faults = BTreeSet::new();
@@ -72,7 +72,7 @@ fn faults(trace: &str, folder: &str) -> Vec<Fault> {
             continue;
         }
         faults.insert(Fault { call: call.to_owned(), number, file: None, effect: "signal=KILL" });
-        // Files fail, and not pipes and sockets: with those of its own runtime no program does anything sensible.
+        // Only files fail, not pipes and sockets: no program can handle errors of its own runtime's pipes and sockets.
         for (error, failing) in FAILURES {
             if let (Some(file), Some(number)) = (file, number_of_file)
                 && failing.contains(&call)
@@ -84,8 +84,8 @@ fn faults(trace: &str, folder: &str) -> Vec<Fault> {
     faults.into_iter().collect()
 }
 
-/// The file of the fleet's folder that a call is about: the last that it names. A file with a process id in its name is
-/// another in the next run.
+/// Returns the file in the fleet's folder that a call refers to: the last one it names. A file with a process ID in its
+/// name differs in the next run.
 fn file_of<'line>(line: &'line str, folder: &str) -> Option<&'line str> {
     let (_, rest) = line.rsplit_once(folder)?;
     let file = rest.split(['"', '>', '<']).next()?.strip_prefix('/')?;
@@ -98,7 +98,7 @@ async fn set() -> TestEnvironment {
     stage
 }
 
-/// Without inventory and droplets, as at the first `create`.
+/// Removes the inventory and all droplets, as before the first `create`.
 fn clear(stage: &TestEnvironment) {
     while !stage.billed().is_empty() {
         stage.delete_out_of_band(0);
@@ -126,14 +126,13 @@ async fn with_fault(stage: &TestEnvironment, fault: &Fault, arguments: &[&str]) 
     let mut strace = vec!["-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
     let file = file.as_ref().map(|file| stage.path(file));
     if let Some(file) = &file {
-        // Only calls on this file are counted.
-        // With the filter in the kernel it is faster; but then strace 6.1 sends no signals.
+        // Only calls on this file are counted. Filtering in the kernel is faster, but strace 6.1 then sends no signals.
         strace.extend(["-P", file.to_str().unwrap(), "--seccomp-bpf"]);
     }
     run(&mut wrap_command("strace", &strace, &stage.command(arguments))).await
 }
 
-/// How the commands that a fault struck ended.
+/// The results of the commands with an injected fault.
 #[derive(Debug, Default)]
 struct Tally {
     survived: usize,
@@ -145,11 +144,11 @@ async fn run_with_fault(stage: &TestEnvironment, fault: &Fault, arguments: &[&st
     let what = format!("{} with {fault}", arguments[0]);
     let ended = with_fault(stage, fault, arguments).await;
     assert!(!ended.stderr.contains("panicked"), "{what}: {}", ended.stderr);
-    assert!(ended.code <= 0 || ended.stderr.contains("error: "), "{what}: it failed without a word: {ended:?}");
+    assert!(ended.code <= 0 || ended.stderr.contains("error: "), "{what}: it failed without a message: {ended:?}");
     assert_recovers(stage, &what).await;
     let mut tally = tally.lock().unwrap();
     tally.survived += 1;
-    // strace ends as its program did: by a signal, or with its code.
+    // strace ends as its program did: by a signal, or with its exit code.
     match ended.code {
         0 => {}
         1..128 => tally.failed += 1,
@@ -157,7 +156,7 @@ async fn run_with_fault(stage: &TestEnvironment, fault: &Fault, arguments: &[&st
     }
 }
 
-/// Creates in a place without an inventory, deletes one of the two, each with a fault of its own.
+/// Creates droplets without an inventory and deletes one of the two, each with its own fault.
 async fn run_rounds(creates: &Mutex<Vec<Fault>>, deletes: &Mutex<Vec<Fault>>, tally: &Mutex<Tally>) {
     let stage = set().await;
     loop {
@@ -180,7 +179,7 @@ async fn run_rounds(creates: &Mutex<Vec<Fault>>, deletes: &Mutex<Vec<Fault>>, ta
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wherever_the_disk_fails_or_the_process_dies_the_next_command_carries_on() {
+async fn next_command_recovers_from_any_io_fault() {
     let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(DEFAULT_STRIDE);
     let stage = set().await;
     let creates = trace(&stage, &["create", "--count", "2"]).await;
@@ -196,8 +195,8 @@ async fn wherever_the_disk_fails_or_the_process_dies_the_next_command_carries_on
 
     let Tally { survived, killed, failed } = tally.into_inner().unwrap();
     print_line(&format!(
-        "I/O faults: {positions} positions, {survived} survived (of {all}; {killed} were killed, {failed} failed with words)"
+        "I/O faults: {positions} positions, {survived} survived (of {all}; {killed} were killed, {failed} failed with a message)"
     ));
     assert_eq!(survived, positions);
-    assert!(killed > 0 && failed > 0, "no fault struck");
+    assert!(killed > 0 && failed > 0, "no fault was injected");
 }

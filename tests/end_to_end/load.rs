@@ -1,4 +1,4 @@
-//! Clients that count every error: nothing is tried again, and a connection that is closed in the client's face counts.
+//! Clients that count every error: nothing is retried, and a connection closed by the server counts as an error.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,33 +9,33 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-/// No answer takes so long here.
+/// The longest time for any response.
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Whether a client goes on with its connection.
+/// The connection reuse of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Connection {
     KeptAlive,
     ClosePerRequest,
 }
 
-/// Clients that ask again and again until they are told to stop.
+/// Clients that send requests continuously until they are stopped.
 pub struct Load {
     stop: Arc<AtomicBool>,
     clients: JoinSet<LoadResult>,
     responses: Arc<AtomicUsize>,
 }
 
-/// What clients met.
+/// The results of the clients.
 #[derive(Debug, Default)]
 pub struct LoadResult {
     pub responses: usize,
-    /// Each kind of error, and how often.
+    /// The number of errors of each kind.
     pub errors: BTreeMap<String, usize>,
 }
 
 impl Load {
-    /// `count` clients of each kind, which ask the site at `port` for a page that takes `delay`.
+    /// Starts `count` clients of each kind, which request a page with a delay of `delay` from the site at `port`.
     pub fn start(port: u16, count: usize, delay: Duration) -> Self {
         let mut load = Self { stop: Arc::default(), clients: JoinSet::new(), responses: Arc::default() };
         for connection in [Connection::KeptAlive, Connection::ClosePerRequest] {
@@ -47,12 +47,12 @@ impl Load {
         load
     }
 
-    /// Answers that came so far.
+    /// Returns the number of responses so far.
     pub fn responses(&self) -> usize {
         self.responses.load(Ordering::Relaxed)
     }
 
-    /// Lets each client end its last request, and says what they met.
+    /// Stops each client after its current request, and returns their results.
     pub async fn stop(mut self) -> LoadResult {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = LoadResult::default();
@@ -78,7 +78,7 @@ async fn client(
     let mut open = None;
     while !stop.load(Ordering::Relaxed) {
         let asked = tokio::time::timeout(TIMEOUT, send_request(&mut open, port, connection, delay)).await;
-        match asked.unwrap_or_else(|_| Err("no answer".to_owned())) {
+        match asked.unwrap_or_else(|_| Err("no response".to_owned())) {
             Ok(()) => {
                 counted.responses += 1;
                 answered.fetch_add(1, Ordering::Relaxed);
@@ -92,7 +92,7 @@ async fn client(
     counted
 }
 
-/// One request on the open connection, or on a new one.
+/// Sends one request on the open connection, or on a new one.
 async fn send_request(
     open: &mut Option<BufReader<TcpStream>>,
     port: u16,
@@ -113,7 +113,7 @@ async fn send_request(
         let read = stream.read_line(&mut line).await.map_err(|error| format!("reading: {error}"))?;
         let text = line.trim_end().to_ascii_lowercase();
         if read == 0 {
-            return Err("closed before an answer".to_owned());
+            return Err("closed before a response".to_owned());
         } else if number == 0 && !text.contains(" 200 ") {
             return Err(text);
         } else if text.is_empty() {

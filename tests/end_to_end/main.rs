@@ -1,4 +1,4 @@
-//! The program as a person runs it: real binary, real HAProxy, and the DigitalOcean API on this machine.
+//! End-to-end tests: the real binary, a real HAProxy, and an emulated DigitalOcean API on this machine.
 
 mod bad_input;
 mod doproxy_defects;

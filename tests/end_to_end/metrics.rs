@@ -1,4 +1,4 @@
-//! Series from elsewhere than HAProxy: what `check` says of them, and a policy that follows one.
+//! Series from sources other than HAProxy: the output of `check`, and a policy that uses one.
 
 use crate::assert_output;
 use crate::stage::TestEnvironment;
@@ -7,14 +7,14 @@ const QUEUE: &str = "  min: 2
   max: 4
   policies:
     - plugin: builtin:target-tracking
-      config: {metric: queue.depth, target_per_droplet: 10, scale_in_stabilisation_s: 0}
+      config: {metric: queue.depth, target_per_droplet: 10, scale_in_stabilization_s: 0}
 metrics:
   sources:
     - {name: queue.depth, unit: jobs, command: [cat, depth]}
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_policy_follows_a_number_that_a_program_prints() {
+async fn policy_follows_a_command_source() {
     let stage = TestEnvironment::new().await;
     stage.configure(QUEUE.trim_end());
     stage.run_ok(&["create", "--count", "2"]).await;
@@ -37,7 +37,7 @@ async fn a_policy_follows_a_number_that_a_program_prints() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_asks_each_source_and_says_what_it_answers() {
+async fn check_polls_each_source() {
     let stage = TestEnvironment::new().await;
     stage.write("depth", "25\n");
     stage.configure(
@@ -53,11 +53,11 @@ async fn check_asks_each_source_and_says_what_it_answers() {
 
     let lines: Vec<&str> = checked.stdout.lines().filter(|line| line.contains("metric")).collect();
     assert_output!(stage, lines.join("\n"), @r"
-    ! metrics        a digitalocean source reads what the agent says, which is installed with `droplet_options.monitoring: true` alone
-    ✓ metric         queue.depth: 25 jobs, from what cat prints
-    ✗ metric         mail: cat ended with exit status: 1: cat: nowhere: No such file or directory
+    ! metrics        a digitalocean source reads the metrics of DigitalOcean's agent, which is only installed with `droplet_options.monitoring: true`
+    ✓ metric         queue.depth: 25 jobs, from the output of cat
+    ✗ metric         mail: cat failed with exit status: 1: cat: nowhere: No such file or directory
     ✗ metric         latency: http://ADDRESS:1/api/v1/query_range: Connection refused (os error 111)
-    ! metric         digitalocean: nothing yet from the monitoring API of DigitalOcean
+    ! metric         digitalocean: no data yet from DigitalOcean's monitoring API
     ");
     assert_eq!(checked.code, 1);
     stage.tear_down().await;

@@ -1,4 +1,4 @@
-//! The loop with everything that is real: load comes and goes, the fleet follows, and no client notices.
+//! Autoscaling with real components: the load rises and falls, the fleet follows, and no request fails.
 
 use std::time::{Duration, Instant};
 
@@ -19,11 +19,11 @@ const LOOP: &str = "  min: 1
   interval: 1s
   policies:
     - plugin: builtin:target-tracking
-      config: {metric: haproxy.sessions, target_per_droplet: 5, scale_in_stabilisation_s: 2}
+      config: {metric: haproxy.sessions, target_per_droplet: 5, scale_in_stabilization_s: 2}
 telemetry: {listen: none}
 ";
 
-/// How long a page takes, so that so many clients are so many sessions.
+/// The response time of a page, so that the number of clients equals the number of sessions.
 const PAGE: Duration = Duration::from_millis(150);
 
 fn inventory(stage: &TestEnvironment) -> SqliteInventory {
@@ -35,7 +35,7 @@ async fn serving(inventory: &SqliteInventory) -> usize {
     droplets.iter().filter(|droplet| droplet.phase == Phase::Serving).count()
 }
 
-/// Ends a service as systemd does, and answers what it said.
+/// Stops a service as systemd does, and returns its log.
 pub async fn stop(mut service: Child) -> String {
     let pid = Pid::from_raw(i32::try_from(service.id().unwrap()).unwrap());
     kill(pid, Signal::SIGTERM).unwrap();
@@ -44,16 +44,16 @@ pub async fn stop(mut service: Child) -> String {
     if let Some(mut err) = service.stderr.take() {
         tokio::io::AsyncReadExt::read_to_string(&mut err, &mut said).await.unwrap();
     }
-    assert!(status.expect("it did not end in time").unwrap().success(), "{said}");
+    assert!(status.expect("it did not stop in time").unwrap().success(), "{said}");
     said
 }
 
-/// Load goes up and down; answers how many requests there were.
+/// Raises and lowers the load; returns the number of requests.
 async fn wait_for_sizes(stage: &TestEnvironment) -> usize {
     let inventory = inventory(stage);
     let service = stage.start(&["run"]);
-    // Before its first droplet serves, a site cannot answer.
-    wait_until("the first answer", async || {
+    // The site responds only once its first droplet serves.
+    wait_until("the first response", async || {
         http().get(stage.site()).send().await.is_ok_and(|it| it.status().is_success())
     })
     .await;
@@ -61,11 +61,11 @@ async fn wait_for_sizes(stage: &TestEnvironment) -> usize {
     let low = Load::start(stage.port(), 1, PAGE);
     wait_until("answers", async || low.responses() > 10).await;
     let high = Load::start(stage.port(), 10, PAGE);
-    wait_until("the fleet grows", async || serving(&inventory).await >= 4).await;
+    wait_until("the fleet to grow", async || serving(&inventory).await >= 4).await;
     let at_the_top = high.responses();
-    wait_until("more answers", async || high.responses() > at_the_top + 200).await;
+    wait_until("more responses", async || high.responses() > at_the_top + 200).await;
     let high = high.stop().await;
-    wait_until("the fleet shrinks", async || serving(&inventory).await == 1 && stage.billed().len() == 1).await;
+    wait_until("the fleet to shrink", async || serving(&inventory).await == 1 && stage.billed().len() == 1).await;
     let low = low.stop().await;
 
     let said = stop(service).await;
@@ -74,7 +74,7 @@ async fn wait_for_sizes(stage: &TestEnvironment) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_fleet_follows_the_load_and_no_request_fails() {
+async fn fleet_follows_load_without_failed_requests() {
     let stage = TestEnvironment::new().await;
     stage.configure(LOOP);
 
@@ -85,7 +85,7 @@ async fn the_fleet_follows_the_load_and_no_request_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_fleet_follows_the_load_and_no_request_fails_with_a_reload_for_each_change() {
+async fn fleet_follows_load_with_reload_per_change() {
     let stage = TestEnvironment::new().await;
     stage.configure(LOOP).edit("  log: none\n", "  log: none\n  reload: always\n  reload_gap: 0s\n");
 
@@ -95,9 +95,9 @@ async fn the_fleet_follows_the_load_and_no_request_fails_with_a_reload_for_each_
     stage.tear_down_and_replay().await;
 }
 
-/// Prints how long it takes from the request to the first answer, beside the boot time.
+/// Prints the time from the request to the first response, together with the boot time.
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_more_take_two_calls_and_boot_at_the_same_time() {
+async fn twenty_droplets_take_two_calls_and_boot_concurrently() {
     let boot_time = Duration::from_secs(1);
     let stage = TestEnvironment::with_options(boot_time, 50).await;
     stage.configure("  min: 20\n  max: 20\n  max_create: 20\n  interval: 1s\ntelemetry: {listen: none}\n");
@@ -109,7 +109,7 @@ async fn twenty_more_take_two_calls_and_boot_at_the_same_time() {
     wait_until("the requests", async || stage.billed().len() == 20).await;
     let asked = started.elapsed();
     let mut first = None;
-    wait_until("all serve", async || {
+    wait_until("all droplets to serve", async || {
         let count = serving(&inventory).await;
         first = first.or_else(|| (count > 0).then(|| started.elapsed()));
         count == 20

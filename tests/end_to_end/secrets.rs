@@ -1,7 +1,7 @@
-//! What must never be seen: the token anywhere, and user data in logs.
+//! Confidentiality: the token must never appear anywhere, and user data must never appear in logs.
 //!
-//! Every test of this suite takes part: what a command says and what a stage leaves behind is searched in [`stage`].
-//! Here are the commands that say the most, and the places that the others do not come by.
+//! Every test of this suite contributes: [`TestEnvironment`] searches the output of each command and the files of each
+//! environment. This module has the commands with the most output, and the places that the other tests do not cover.
 
 use std::io::Write;
 use std::path::Path;
@@ -16,7 +16,7 @@ const POLICY: &str =
 user_data: {plugin: builtin:cloud-init, config: {template: \"#!/bin/sh\\necho {{ hostname }} MARKER\\n\"}}
 ";
 
-/// What the operator types in a day.
+/// The everyday commands of an operator.
 const COMMANDS: [&[&str]; 9] = [
     &["check"],
     &["plugin", "inspect", "builtin:cloud-init"],
@@ -29,7 +29,7 @@ const COMMANDS: [&[&str]; 9] = [
     &["delete", "0", "--yes"],
 ];
 
-/// A program in the place of another, which writes down what it is told before it does the same.
+/// Writes a wrapper program that records its environment and arguments before running the original.
 fn record(stage: &TestEnvironment, name: &str, then: &str) -> String {
     let file = stage.path(name).display().to_string();
     let script = format!(
@@ -40,7 +40,7 @@ fn record(stage: &TestEnvironment, name: &str, then: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_command_shows_the_token_to_anybody_however_much_it_says() {
+async fn no_command_reveals_the_token() {
     let stage = TestEnvironment::new().await;
     let haproxy = record(&stage, "haproxy.sh", "exec /usr/sbin/haproxy \"$@\"");
     let reload = record(&stage, "reload.sh", &format!("kill -USR2 {}", stage.haproxy_pid()));
@@ -58,17 +58,20 @@ async fn no_command_shows_the_token_to_anybody_however_much_it_says() {
         }
     }
 
-    assert!(logged.contains(" TRACE ") || logged.contains("\"TRACE\""), "nothing was logged, so nothing was searched");
+    assert!(
+        logged.contains(" TRACE ") || logged.contains("\"TRACE\""),
+        "the log is empty, so the search proves nothing"
+    );
     let seen = |name: &str| std::fs::read_to_string(stage.path(name)).unwrap();
     assert!(seen("haproxy.sh.seen").contains(" -c ") && seen("haproxy.sh.seen").contains("PATH="));
     assert!(seen("reload.sh.seen").contains(" create --count 2"));
     stage.tear_down().await;
-    // Past the test runner, which keeps what passing tests print.
+    // Bypasses the test harness, which captures the output of passing tests.
     writeln!(std::io::stdout(), "secrets found: 0 in {} places", locations_searched()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_process_that_compiles_a_plugin_is_not_given_the_token() {
+async fn plugin_compiler_does_not_receive_the_token() {
     let stage = TestEnvironment::new().await;
     let mut command = stage.command(&["plugin", "inspect", "builtin:cloud-init"]);
     let cold = stage.path("cold");
@@ -82,13 +85,13 @@ async fn the_process_that_compiles_a_plugin_is_not_given_the_token() {
     })
     .await;
 
-    assert!(!seen.is_empty(), "it compiled nothing, or too quickly to be looked at");
+    assert!(!seen.is_empty(), "no compiler was observed");
     assert!(!seen.iter().any(|bytes| String::from_utf8_lossy(bytes).contains("very_secret")));
     stage.tear_down().await;
 }
 
-/// What the system knows of the compilers that a process has started: their arguments and environments. Until it runs a
-/// program of its own, a child is a copy of the process that started it, and no compiler yet.
+/// Returns the arguments and environments of the compilers that a process has started, according to the system. Until
+/// it executes another program, a child is a copy of its parent and not a compiler yet.
 fn compiler_variables(pid: u32) -> Vec<Vec<u8>> {
     let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let children = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
@@ -101,7 +104,7 @@ fn compiler_variables(pid: u32) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_process_that_holds_the_token_leaves_no_core() {
+async fn process_with_token_leaves_no_core_dump() {
     let stage = TestEnvironment::with_options(Duration::from_hours(1), 25).await;
     let mut waiting = stage.start(&["create"]);
     wait_until("a droplet", async || stage.billed().len() == 1).await;
@@ -115,7 +118,7 @@ async fn a_process_that_holds_the_token_leaves_no_core() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_in_the_wrong_place_is_not_repeated() {
+async fn misplaced_token_is_not_repeated_in_errors() {
     let stage = TestEnvironment::new().await;
     let of = async |arguments: &[&str]| run(stage.command(arguments).env_remove("DIGITALOCEAN_TOKEN")).await;
 
@@ -132,13 +135,13 @@ async fn a_token_in_the_wrong_place_is_not_repeated() {
     assert_output!(stage, [no_key.stderr, wrong_key.stderr, as_a_file.stderr].concat(), @r#"
     error: wrong.yml:1:1: invalid type: string "token dop_v1_…", expected struct File
     error: wrong.yml:1:18: droplet_options: invalid type: string "dop_v1_…", expected struct DropletOptions
-    error: cannot read dop_v1_…: No such file or directory (os error 2); `doproxy init` writes one, `--config FILE` names another
+    error: failed to read dop_v1_…: No such file or directory (os error 2); run `doproxy init` to write a starter file, or pass its path with `--config`
     "#);
     stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_gets_the_token_from_systemd_before_any_file() {
+async fn systemd_credential_takes_precedence_over_token_file() {
     let stage = TestEnvironment::new().await;
     stage.write_with_mode("doproxy-token", "dop_v1_very_secret\n", 0o400);
     let mut command = stage.configure("token_file: nowhere\n").command(&["check"]);
@@ -146,12 +149,12 @@ async fn a_service_gets_the_token_from_systemd_before_any_file() {
     let checked = run(command.env_remove("DIGITALOCEAN_TOKEN").env("CREDENTIALS_DIRECTORY", stage.path("."))).await;
 
     let line = checked.stdout.lines().find(|line| line.contains("token")).unwrap_or_default();
-    assert_output!(stage, line.replace("/./", "/"), @"✓ token          from DIR/doproxy-token; the account is active, at most 25 droplets");
+    assert_output!(stage, line.replace("/./", "/"), @"✓ token          from DIR/doproxy-token; account active, droplet limit 25");
     stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn user_data_is_in_no_log_and_in_no_file_but_a_digest_is() {
+async fn user_data_appears_only_as_digest() {
     let stage = TestEnvironment::new().await;
     stage.configure(POLICY);
 

@@ -1,4 +1,4 @@
-//! `doproxy run` as a service: real binary, real HAProxy, real signals.
+//! `doproxy run` as a service: the real binary, a real HAProxy, real signals.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use tokio::process::Child;
 
 use crate::stage::{Output, TestEnvironment, free_port, http, wait_until};
 
-/// The longest that a service may take to end.
+/// The longest time for a service to stop.
 const SECONDS: Duration = Duration::from_secs(6);
 
 struct Service {
@@ -18,7 +18,7 @@ struct Service {
 }
 
 impl Service {
-    /// Starts `doproxy run` on a stage, with more lines in `scaling`.
+    /// Starts `doproxy run` in an environment, with additional lines in `scaling`.
     fn start(stage: &TestEnvironment, scaling: &str) -> Self {
         let port = free_port();
         stage.configure(&format!("telemetry: {{listen: \"127.0.0.1:{port}\"}}\n"));
@@ -27,7 +27,7 @@ impl Service {
     }
 
     fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.child.id().expect("it runs")).unwrap();
+        let pid = i32::try_from(self.child.id().expect("the service is running")).unwrap();
         kill(Pid::from_raw(pid), signal).unwrap();
     }
 
@@ -47,14 +47,15 @@ impl Service {
 
     async fn serves(&self, count: usize) {
         let line = format!("doproxy_fleet_droplets{{phase=\"serving\"}} {count}\n");
-        wait_until("the fleet's size", async || self.metrics().await.contains(&line)).await;
+        wait_until("the fleet size", async || self.metrics().await.contains(&line)).await;
     }
 
-    /// Ends it as systemd does, and answers what it said.
+    /// Stops the service as systemd does, and returns its output.
     async fn wait_for_exit(self) -> Output {
         self.signal(Signal::SIGTERM);
         let asked = Instant::now();
-        let output = tokio::time::timeout(SECONDS, self.child.wait_with_output()).await.expect("it ends").unwrap();
+        let output =
+            tokio::time::timeout(SECONDS, self.child.wait_with_output()).await.expect("the service to stop").unwrap();
         assert!(asked.elapsed() < SECONDS);
         Output {
             code: output.status.code().unwrap_or(-1),
@@ -65,14 +66,14 @@ impl Service {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_keeps_its_fleet_and_says_how_it_is() {
+async fn service_maintains_fleet_and_reports_status() {
     let stage = TestEnvironment::new().await;
     let service = Service::start(&stage, "min: 2");
 
     service.serves(2).await;
     assert_eq!(stage.responding_droplets(4).await.len(), 4);
     assert_eq!(service.get("/healthz").await, Some((200, "ok\n".to_owned())));
-    wait_until("a tick that sees them", async || service.status().await["last_tick"]["to"] == 2).await;
+    wait_until("a tick that observes the droplets", async || service.status().await["last_tick"]["to"] == 2).await;
     let status = service.status().await;
     assert_eq!((status["fleet"].as_str(), status["loops"].as_array().map(Vec::len)), (Some("test"), Some(2)));
     let metrics = service.metrics().await;
@@ -95,9 +96,9 @@ async fn a_service_keeps_its_fleet_and_says_how_it_is() {
 
     let ended = service.wait_for_exit().await;
     assert_eq!((ended.code, ended.stdout.as_str()), (0, ""), "{}", ended.stderr);
-    // A line for each change, and none for a tick in which there is none.
+    // One log line per change, and none for a tick without a change.
     assert!(
-        ended.stderr.contains("scaling out: kept within its bounds") && ended.stderr.lines().count() < 30,
+        ended.stderr.contains("scaling out: enforcing the fleet's limits") && ended.stderr.lines().count() < 30,
         "{}",
         ended.stderr
     );
@@ -105,7 +106,7 @@ async fn a_service_keeps_its_fleet_and_says_how_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commands_by_hand_get_their_turn_while_a_service_runs() {
+async fn manual_commands_run_while_service_runs() {
     let stage = TestEnvironment::new().await;
     let service = Service::start(&stage, "min: 1");
     service.serves(1).await;
@@ -122,10 +123,10 @@ async fn commands_by_hand_get_their_turn_while_a_service_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_service_that_is_stopped_in_the_middle_is_carried_on_by_the_next() {
+async fn interrupted_operation_is_resumed_by_next_service() {
     let stage = TestEnvironment::with_options(Duration::from_secs(3), 25).await;
     let service = Service::start(&stage, "min: 3");
-    wait_until("a create that is under way", async || stage.billed().len() == 3).await;
+    wait_until("a create in progress", async || stage.billed().len() == 3).await;
 
     let ended = service.wait_for_exit().await;
     assert_eq!(ended.code, 0, "{}", ended.stderr);
@@ -139,7 +140,7 @@ async fn a_service_that_is_stopped_in_the_middle_is_carried_on_by_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_loads_the_configuration_anew_where_it_is_right() {
+async fn sighup_reloads_valid_configuration() {
     let stage = TestEnvironment::new().await;
     let service = Service::start(&stage, "min: 1");
     service.serves(1).await;
@@ -147,7 +148,7 @@ async fn a_signal_loads_the_configuration_anew_where_it_is_right() {
     stage.edit("  min: 1", "  min: 1\n  mim: 3");
     service.signal(Signal::SIGHUP);
     let refused = async || service.status().await["reload"]["refused"].as_str().unwrap_or_default().to_owned();
-    wait_until("a reload that is refused", async || refused().await.contains("mim")).await;
+    wait_until("a rejected reload", async || refused().await.contains("mim")).await;
     stage.edit("\n  mim: 3", "").edit("  min: 1", "  min: 2").edit("poll: 50ms", "poll: 60ms");
     service.signal(Signal::SIGHUP);
     service.serves(2).await;
@@ -158,7 +159,7 @@ async fn a_signal_loads_the_configuration_anew_where_it_is_right() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn systemd_is_told_of_every_turn_in_a_services_life() {
+async fn systemd_is_notified_of_every_state() {
     let stage = TestEnvironment::new().await;
     let socket = UnixDatagram::bind(stage.path("notify")).unwrap();
     socket.set_nonblocking(true).unwrap();
@@ -178,7 +179,7 @@ async fn systemd_is_told_of_every_turn_in_a_services_life() {
             told.borrow().contains(word)
         })
         .await;
-        // What came after it is heard next.
+        // Later notifications are read next.
         let mut told = told.borrow_mut();
         let end = told.find(word).map_or(told.len(), |at| at + word.len());
         let rest = told.split_off(end);

@@ -1,4 +1,4 @@
-//! `doproxy simulate` as a person and as CI run it.
+//! `doproxy simulate` as operators and CI run it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -15,7 +15,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Runs it in a folder without a configuration.
+/// Runs `simulate` in a folder without a configuration.
 fn simulate(arguments: &[&str]) -> (Output, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_doproxy"))
@@ -31,7 +31,7 @@ fn simulate(arguments: &[&str]) -> (Output, tempfile::TempDir) {
 const DAY: [&str; 6] =
     ["--trace", "diurnal:mean=500,swing=0.6+noise:share=0.03", "--capacity", "100", "--minimum-charge", "0s"];
 
-/// The least that a fleet needs.
+/// A minimal configuration.
 const CONFIG: &str = "fleet: www
 token: unused
 droplet_options: {hostname_prefix: www, region: nyc3, size: s-1vcpu-1gb, image: debian-12-x64}
@@ -42,7 +42,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn policies_are_compared_in_a_table_with_what_bounds_them() {
+fn policies_are_compared_in_a_table_with_bounds() {
     let (output, _) = simulate(&[&DAY[..], &["--policy", "hpa", "--policy", "hpa=0.9"]].concat());
 
     let table = text(&output.stdout);
@@ -52,7 +52,7 @@ fn policies_are_compared_in_a_table_with_what_bounds_them() {
 }
 
 #[test]
-fn the_same_seed_gives_the_same_bytes_and_the_names_are_those_that_are_promised() {
+fn same_seed_produces_identical_json() {
     let run = |seed| text(&simulate(&[&DAY[..], &["--policy", "hpa", "--json", "--seed", seed]].concat()).0.stdout);
 
     let (one, other) = (run("1"), run("2"));
@@ -80,7 +80,7 @@ fn the_same_seed_gives_the_same_bytes_and_the_names_are_those_that_are_promised(
 }
 
 #[test]
-fn the_gate_lets_a_sound_policy_pass_and_stops_one_that_is_too_dear() {
+fn gate_passes_sound_policy_and_fails_expensive_one() {
     let gate = |policy: &str| {
         Command::new(root().join("examples/simulate-gate/gate.sh"))
             .arg(policy)
@@ -94,11 +94,11 @@ fn the_gate_lets_a_sound_policy_pass_and_stops_one_that_is_too_dear() {
 
     assert!(sound.status.success(), "{sound:?}");
     assert_eq!(dear.status.code(), Some(1), "{dear:?}");
-    assert!(text(&dear.stderr).contains("✗ hpa=0.2: it costs"), "{}", text(&dear.stderr));
+    assert!(text(&dear.stderr).contains("✗ hpa=0.2: cost is"), "{}", text(&dear.stderr));
 }
 
 #[test]
-fn a_trace_that_is_broken_is_refused_with_its_line_and_mended_when_asked_to() {
+fn broken_trace_is_rejected_with_line_or_repaired() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("load.csv");
     std::fs::write(&path, "timestamp_s,requests_per_s\n0,100\n60,120\n240,130\n300,140\n").unwrap();
@@ -109,20 +109,20 @@ fn a_trace_that_is_broken_is_refused_with_its_line_and_mended_when_asked_to() {
     let (mended, _) = simulate(&[&arguments[..], &["--repair"]].concat());
 
     assert_eq!(refused.status.code(), Some(2));
-    assert!(text(&refused.stderr).contains("load.csv:4: 2 of the intervals before it are missing"), "{refused:?}");
+    assert!(text(&refused.stderr).contains("load.csv:4: 2 of the preceding intervals are missing"), "{refused:?}");
     assert!(mended.status.success(), "{mended:?}");
-    assert!(text(&mended.stderr).contains("filled in missing intervals: 2 times"), "{mended:?}");
+    assert!(text(&mended.stderr).contains("interpolated missing intervals: 2 times"), "{mended:?}");
 }
 
 #[test]
-fn the_past_that_the_host_recorded_is_a_trace() {
+fn recorded_series_are_a_trace() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("doproxy.yml"), CONFIG).unwrap();
     let now = Clock::from_wall_clock().now();
     let history = TimeSeriesStore::open(&dir.path().join("doproxy.history.db"), now);
     let key = SeriesKey { name: REQUESTS_PER_SECOND.into(), labels: Vec::new(), unit: "requests/s".into() };
     let series = history.get_or_create(&key).unwrap();
-    // Two hours, every 15 s and never quite.
+    // Two hours at 15 s intervals with jitter.
     let samples: Vec<Sample> = (0..480_u32)
         .map(|turn| Sample {
             at: now.minus(Duration::from_millis(u64::from(480 - turn) * 15_000 + u64::from(turn % 7))),
@@ -146,10 +146,10 @@ fn the_past_that_the_host_recorded_is_a_trace() {
     let ticks = json["ticks"].as_u64().unwrap();
     assert!((60..=61).contains(&ticks), "{ticks} ticks of a minute in an hour");
     let served = json["policies"][0]["droplet_hours"].as_f64().unwrap();
-    assert!((8.0..18.0).contains(&served), "340 to 580 requests per second at 35 a droplet: {served}");
+    assert!((8.0..18.0).contains(&served), "340 to 580 requests per second at 35 per droplet: {served}");
 }
 
-/// Half a day, to be tuned on.
+/// Half a day, for tuning.
 const HALF_A_DAY: [&str; 12] = [
     "--trace",
     "diurnal:mean=500,swing=0.6,period=4h+noise:share=0.03",
@@ -166,7 +166,7 @@ const HALF_A_DAY: [&str; 12] = [
 ];
 
 #[test]
-fn tuning_finds_the_cheapest_setting_that_holds_and_says_how_it_does_on_the_rest() {
+fn tuning_finds_cheapest_setting_and_validates_it() {
     let json = |more: &[&str]| {
         let (output, _) = simulate(&[&HALF_A_DAY[..], &["--json"], more].concat());
         assert!(output.status.success(), "{output:?}");
@@ -181,25 +181,25 @@ fn tuning_finds_the_cheapest_setting_that_holds_and_says_how_it_does_on_the_rest
     assert!(unserved(&strict) <= 0.01 && unserved(&loose) <= 2.0, "{strict}\n{loose}");
     assert!(strict["train"]["cost"].as_f64() > loose["train"]["cost"].as_f64(), "{strict}\n{loose}");
     assert!(strict["holds"] == true && strict["test"]["cost_over_limit"].as_f64().unwrap() >= 1.0, "{strict}");
-    assert_eq!(strict["config"]["preset"], "hpa", "what is not tuned stays");
+    assert_eq!(strict["config"]["preset"], "hpa", "untuned settings stay");
 }
 
 #[test]
-fn tuning_that_is_interrupted_prints_the_best_so_far() {
+fn interrupted_tuning_prints_best_so_far() {
     let dir = tempfile::tempdir().unwrap();
     let child = Command::new(env!("CARGO_BIN_EXE_doproxy"))
         .current_dir(&dir)
         .env_remove("DOPROXY_CONFIG")
         .arg("simulate")
         .args(HALF_A_DAY)
-        // So much that nobody waits for its end.
-        .args(["--tune", "scale_in_stabilisation_s=60..1200", "--tune", "warm_up_s=0..600"])
+        // More points than can be evaluated during the test.
+        .args(["--tune", "scale_in_stabilization_s=60..1200", "--tune", "warm_up_s=0..600"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let id = child.id();
-    // By then the plugin is loaded and some points were tried.
+    // By then the plugin is loaded and some points have been evaluated.
     let worked = || {
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
         let after_name = stat.rsplit(')').next().unwrap();
@@ -213,28 +213,28 @@ fn tuning_that_is_interrupted_prints_the_best_so_far() {
     let output = child.wait_with_output().unwrap();
 
     assert!(output.status.success(), "{output:?}");
-    assert!(text(&output.stderr).contains("stopped: this is the best so far"), "{output:?}");
+    assert!(text(&output.stderr).contains("search stopped; showing the best result so far"), "{output:?}");
     assert!(text(&output.stdout).contains("  target_per_droplet:"), "{output:?}");
 }
 
 #[test]
-fn the_report_is_one_page_that_needs_nothing_else() {
+fn report_is_one_self_contained_page() {
     let (output, dir) = simulate(&[&DAY[..], &["--policy", "hpa", "--report", "out.html"]].concat());
 
     assert!(output.status.success(), "{output:?}");
     let page = std::fs::read_to_string(dir.path().join("out.html")).unwrap();
     assert!(page.starts_with("<!doctype html>") && page.trim_end().ends_with("</html>"));
-    assert!(!page.contains("{{"), "a place was left open");
+    assert!(!page.contains("{{"), "an unfilled placeholder");
     assert!(!page.contains("http://www.w3.org/1999/xlink") && !page.contains("src="));
-    assert!(page.contains("--trace diurnal:mean=500,swing=0.6+noise:share=0.03"), "the command is there");
+    assert!(page.contains("--trace diurnal:mean=500,swing=0.6+noise:share=0.03"), "the page contains the command");
 }
 
 #[test]
-fn what_was_written_wrongly_is_told() {
+fn invalid_arguments_are_reported() {
     for (arguments, wanted) in [
-        (vec!["--trace", "flat.csv", "--capacity", "1", "--policy", "hpa"], "cannot read the trace flat.csv"),
-        (vec!["--trace", "constant:rate=1", "--capacity", "0", "--policy", "hpa"], "--capacity is above 0"),
-        (vec!["--trace", "constant:rate=1", "--capacity", "1"], "no policy: name one with --policy"),
+        (vec!["--trace", "flat.csv", "--capacity", "1", "--policy", "hpa"], "failed to read trace flat.csv"),
+        (vec!["--trace", "constant:rate=1", "--capacity", "0", "--policy", "hpa"], "--capacity must be greater than 0"),
+        (vec!["--trace", "constant:rate=1", "--capacity", "1"], "no policy given; pass one with --policy"),
         (vec!["--trace", "constant:rate=1", "--capacity", "1", "--policy", "hpa", "--guard"], "there is none"),
     ] {
         let (output, _) = simulate(&arguments);

@@ -1,4 +1,4 @@
-//! What an end-to-end test plays on: the program itself, an emulator, a real HAProxy, and a folder of its own.
+//! The environment of an end-to-end test: the program itself, an emulator, a real HAProxy, and a temporary folder.
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, TcpListener};
@@ -21,24 +21,24 @@ use doproxy::simulation::cloud::{CloudState, Faults, NewDroplets, Selection, Set
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// The longest that anything may take here.
+/// The timeout of every wait.
 pub const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Emulators with different seeds give their droplets different addresses, so that tests can run at the same time.
+/// Different seeds give the droplets of each emulator different addresses, so that tests can run in parallel.
 static NEXT_SEED: AtomicU64 = AtomicU64::new(1);
 
-/// The token that every command is given.
+/// The token of every command.
 const TOKEN: &str = "dop_v1_very_secret";
 
-/// What gives it away: itself, and what base64 makes of it.
+/// Fragments that reveal the token: a part of it, and its base64 encoding.
 const SECRETS: [&str; 2] = ["very_secret", "ZG9wX3YxX3Zlcnlfc2VjcmV0"];
 
-/// How many outputs and files were searched for it so far.
+/// The number of outputs and files searched for it so far.
 static LOCATIONS_SEARCHED: AtomicUsize = AtomicUsize::new(0);
 
 pub struct TestEnvironment {
     dir: TempDir,
-    /// Files into which a test itself wrote the token.
+    /// Files to which a test itself wrote the token.
     token_files: Mutex<HashSet<PathBuf>>,
     emulator: Emulator,
     haproxy: Process,
@@ -46,7 +46,7 @@ pub struct TestEnvironment {
     droplet_port: u16,
 }
 
-/// What a command said, and how it ended.
+/// The output and exit code of a command.
 #[derive(Debug)]
 pub struct Output {
     pub code: i32,
@@ -59,7 +59,7 @@ impl TestEnvironment {
         Self::with_options(Duration::from_millis(50), 25).await
     }
 
-    /// With another boot time and droplet limit.
+    /// Creates an environment with this boot time and droplet limit.
     pub async fn with_options(boot_time: Duration, droplet_limit: u32) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let droplet_port = free_port();
@@ -70,25 +70,26 @@ impl TestEnvironment {
         let stage_dir = dir.path().join("haproxy");
         std::fs::create_dir(&stage_dir).unwrap();
         write(&dir.path().join("doproxy.yml"), &configuration(port, droplet_port, ""));
-        // As on a fresh load balancer: HAProxy runs with the configuration of an empty fleet.
+        // As on a new load balancer, HAProxy runs with the configuration of an empty fleet.
         let ended = run(command(dir.path(), &emulator.url()).args(["generate", "--stdout"])).await;
         assert_eq!(ended.code, 0, "{}", ended.stderr);
         let file = stage_dir.join("haproxy.cfg");
         write(&file, &ended.stdout);
         let haproxy =
             Process::start(Path::new("/usr/sbin/haproxy"), &file, &dir.path().join("master.sock")).await.unwrap();
-        // Since it was written after the start, nobody can know what HAProxy read: the first change is a reload.
+        // Because the file was written after the start, the configuration loaded by HAProxy is unknown: the first
+        // change is a reload.
         write(&file, &ended.stdout);
         Self { dir, token_files: Mutex::default(), emulator, haproxy, port, droplet_port }
     }
 
-    /// More lines at the end of `doproxy.yml`.
+    /// Appends lines to `doproxy.yml`.
     pub fn configure(&self, more: &str) -> &Self {
         self.write("doproxy.yml", &configuration(self.port, self.droplet_port, more));
         self
     }
 
-    /// Other timeouts in `doproxy.yml`.
+    /// Replaces the timeouts in `doproxy.yml`.
     pub fn configure_timeouts(&self, timeouts: &str) -> &Self {
         let text =
             configuration(self.port, self.droplet_port, "").replace("visible: 1s, poll: 50ms, drain: 10s", timeouts);
@@ -96,7 +97,7 @@ impl TestEnvironment {
         self
     }
 
-    /// The program, about to run in this stage's folder and environment.
+    /// Returns the program as a command in this environment's folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = command(self.dir.path(), &self.emulator.url());
         command.args(arguments);
@@ -107,7 +108,7 @@ impl TestEnvironment {
         run(&mut self.command(arguments)).await
     }
 
-    /// Runs a command that has to work, and answers what it printed.
+    /// Runs a command that must succeed, and returns its output.
     pub async fn run_ok(&self, arguments: &[&str]) -> String {
         let ended = self.doproxy(arguments).await;
         assert_eq!(ended.code, 0, "doproxy {arguments:?}\n{}{}", ended.stdout, ended.stderr);
@@ -130,7 +131,7 @@ impl TestEnvironment {
         write(&self.path(name), text);
     }
 
-    /// Other words in `doproxy.yml`.
+    /// Replaces text in `doproxy.yml`.
     pub fn edit(&self, from: &str, to: &str) -> &Self {
         let text = std::fs::read_to_string(self.path("doproxy.yml")).unwrap();
         assert!(text.contains(from), "no {from:?} in {text}");
@@ -142,7 +143,7 @@ impl TestEnvironment {
         self.haproxy.pid().unwrap()
     }
 
-    /// The files of this stage that hold a text, whatever else they hold.
+    /// Returns the files of this environment that contain a text, including binary files.
     pub fn files_with(&self, text: &str) -> Vec<PathBuf> {
         let holds = |path: &PathBuf| {
             let bytes = std::fs::read(path).unwrap();
@@ -160,7 +161,7 @@ impl TestEnvironment {
         std::fs::read_to_string(self.path("haproxy/haproxy.cfg")).unwrap()
     }
 
-    /// The lines of the installed configuration that are servers.
+    /// Returns the number of servers in the installed configuration.
     pub fn server_count(&self) -> usize {
         self.installed_config().lines().filter(|line| line.trim_start().starts_with("server ")).count()
     }
@@ -173,19 +174,19 @@ impl TestEnvironment {
         self.with_state(|world, _| world.set_faults(faults));
     }
 
-    /// The names of the droplets that cost money.
+    /// Returns the names of the billed droplets.
     pub fn billed(&self) -> Vec<String> {
         self.with_state(|world, now| {
             world.list(now, Selection::All).droplets.iter().map(|one| one.name.clone()).collect()
         })
     }
 
-    /// What the one droplet boots with.
+    /// Returns the user data of the only droplet.
     pub fn user_data(&self) -> String {
         self.with_state(|world, now| world.list(now, Selection::All).droplets[0].user_data.clone().unwrap_or_default())
     }
 
-    /// Droplets that another program makes; answers their ids.
+    /// Creates droplets as another program would; returns their IDs.
     pub fn create_external_droplets(&self, count: usize) -> Vec<DropletId> {
         let names: Vec<String> = (0..count).map(|number| format!("auto-nginx-{number}")).collect();
         names
@@ -204,7 +205,8 @@ impl TestEnvironment {
             .collect()
     }
 
-    /// A fleet that serves, written down at once: to take over a thousand droplets is more than the API lets in.
+    /// Writes a serving fleet directly to the inventory: importing more than a thousand droplets would exceed the API's
+    /// rate limit.
     pub async fn seed_fleet(&self, count: usize) {
         let ids = self.create_external_droplets(count);
         let tag = FleetName::parse("test").unwrap().tag();
@@ -236,7 +238,7 @@ impl TestEnvironment {
         }
     }
 
-    /// Deletes a droplet as somebody does in the control panel.
+    /// Deletes a droplet as an operator does in the control panel.
     pub fn delete_out_of_band(&self, index: usize) {
         self.with_state(|world, now| {
             let id = world.list(now, Selection::All).droplets[index].id;
@@ -244,7 +246,7 @@ impl TestEnvironment {
         });
     }
 
-    /// Waits until that many requests are in HAProxy.
+    /// Waits until HAProxy has this many requests in progress.
     pub async fn wait_for_sessions(&self, wanted: u32) {
         let config = Config::load(&self.path("doproxy.yml")).unwrap();
         let balancer = HaProxy::new(config.haproxy).unwrap();
@@ -255,13 +257,13 @@ impl TestEnvironment {
         .await;
     }
 
-    /// What the fleet is, as `print --json` says it.
+    /// Returns the fleet as printed by `print --json`.
     pub async fn fleet(&self) -> Vec<serde_json::Value> {
         let ended = self.doproxy(&["print", "--json"]).await;
         serde_json::from_str(&ended.stdout).unwrap()
     }
 
-    /// Where HAProxy listens.
+    /// Returns the port of HAProxy.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -270,7 +272,7 @@ impl TestEnvironment {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
-    /// The names in the answers to some requests, each on a connection of its own.
+    /// Returns the droplet names in the responses to some requests, each on its own connection.
     pub async fn responding_droplets(&self, times: usize) -> Vec<String> {
         let mut names = Vec::new();
         for _ in 0..times {
@@ -280,7 +282,7 @@ impl TestEnvironment {
         names
     }
 
-    /// Text without what differs from run to run.
+    /// Replaces the parts of a text that differ from run to run.
     pub fn normalize(&self, text: &str) -> String {
         text.replace(self.dir.path().to_str().unwrap(), "DIR")
             .replace(&self.emulator.url(), "API")
@@ -294,15 +296,15 @@ impl TestEnvironment {
         self.emulator.stop().await;
     }
 
-    /// The end of a test of the loop: each tick that it recorded comes to the same when it is done again.
+    /// Ends a test of the autoscaler: replaying each recorded tick must reproduce its decision.
     pub async fn tear_down_and_replay(self) {
         let config = Config::load(&self.path("doproxy.yml")).unwrap();
         let replayed = assert_replays(&config.metrics_database_path(&config.inventory)).await;
-        assert!(replayed > 0, "nothing was recorded");
+        assert!(replayed > 0, "no tick was recorded");
         self.tear_down().await;
     }
 
-    /// Whatever was left behind, the token is not in it: database, write-ahead log, HAProxy's files, caches.
+    /// Asserts that no file contains the token: database, write-ahead log, HAProxy's files, caches.
     fn assert_no_token(&self) {
         let planted = self.token_files.lock().unwrap();
         for secret in SECRETS {
@@ -314,7 +316,7 @@ impl TestEnvironment {
     }
 }
 
-/// A snapshot of what a person reads, without what differs from run to run.
+/// Asserts a snapshot of output without the parts that differ from run to run.
 #[macro_export]
 macro_rules! assert_output {
     ($stage:expr, $text:expr, @$snapshot:literal) => {
@@ -364,7 +366,7 @@ fn command(dir: &Path, api: &str) -> Command {
         .current_dir(dir)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        // Compiled plugins are kept here; the folder is shared by all tests.
+        // The cache of compiled plugins; all tests share the folder.
         .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
         .env("DIGITALOCEAN_API_URL", api)
         .env("DIGITALOCEAN_TOKEN", TOKEN)
@@ -373,7 +375,7 @@ fn command(dir: &Path, api: &str) -> Command {
     command
 }
 
-/// Runs a command to its end. Whatever it does, it never shows the token.
+/// Runs a command to its end, and asserts that its output does not contain the token.
 pub async fn run(command: &mut Command) -> Output {
     let output = tokio::time::timeout(TIMEOUT, command.output()).await.expect("the command did not end").unwrap();
     let ended = Output {
@@ -388,12 +390,12 @@ pub async fn run(command: &mut Command) -> Output {
     ended
 }
 
-/// How many outputs and files were searched for the token so far.
+/// Returns the number of outputs and files searched for the token so far.
 pub fn locations_searched() -> usize {
     LOCATIONS_SEARCHED.load(Ordering::Relaxed)
 }
 
-/// The files in a folder and in those in it; neither sockets nor links.
+/// Returns the files in a folder and its subfolders, except sockets and links.
 fn files_under(dir: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -408,7 +410,7 @@ fn files_under(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub async fn wait_until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(TIMEOUT, async {
         let mut again = tokio::time::interval(Duration::from_millis(10));
@@ -416,7 +418,7 @@ pub async fn wait_until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
             again.tick().await;
         }
     });
-    waited.await.unwrap_or_else(|_| panic!("{what}: waited in vain"));
+    waited.await.unwrap_or_else(|_| panic!("timed out waiting for {what}"));
 }
 
 pub fn http() -> reqwest::Client {
@@ -424,7 +426,7 @@ pub fn http() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).build().unwrap()
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 pub fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }

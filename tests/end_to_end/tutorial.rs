@@ -1,4 +1,4 @@
-//! What the tutorial teaches, and what came after it.
+//! The commands of the tutorial, and later additions.
 
 use std::collections::BTreeSet;
 
@@ -9,11 +9,11 @@ const TRACKING: &str = "  min: 2
   max: 4
   policies:
     - plugin: builtin:target-tracking
-      config: {metric: haproxy.sessions, target_per_droplet: 4, scale_in_stabilisation_s: 0}
+      config: {metric: haproxy.sessions, target_per_droplet: 4, scale_in_stabilization_s: 0}
 ";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn droplets_are_created_behind_haproxy_and_one_is_deleted_by_its_line() {
+async fn created_droplets_serve_and_one_is_deleted_by_line() {
     let stage = TestEnvironment::new().await;
 
     stage.run_ok(&["create", "--count", "3"]).await;
@@ -32,16 +32,16 @@ async fn droplets_are_created_behind_haproxy_and_one_is_deleted_by_its_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_empty_fleet_says_how_to_begin() {
+async fn empty_fleet_prints_first_steps() {
     let stage = TestEnvironment::new().await;
 
-    assert_output!(stage, stage.run_ok(&["print"]).await, @"The fleet is empty: `doproxy create` makes its first droplet.");
+    assert_output!(stage, stage.run_ok(&["print"]).await, @"The fleet is empty. Run `doproxy create` to create its first droplet.");
     assert_eq!(stage.run_ok(&["print", "--json"]).await.trim(), "[]");
     stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_droplet_boots_with_is_written_by_a_component() {
+async fn component_generates_user_data() {
     let stage = TestEnvironment::new().await;
     stage.configure("user_data:\n  plugin: builtin:cloud-init\n  config: {template: \"#!/bin/sh\\necho {{ hostname }} {{ index }}\\n\"}\n");
 
@@ -53,7 +53,7 @@ async fn what_a_droplet_boots_with_is_written_by_a_component() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_two_hundred_makes_a_thousand_droplets_five_calls() {
+async fn thousand_droplets_take_five_list_calls() {
     let stage = TestEnvironment::with_options(std::time::Duration::from_millis(1), 1000).await;
     stage.seed_fleet(1000).await;
     stage.with_state(|world, _| world.reset_calls());
@@ -67,7 +67,7 @@ async fn a_page_of_two_hundred_makes_a_thousand_droplets_five_calls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn load_makes_the_policy_create_a_droplet_and_quiet_makes_it_delete_one() {
+async fn policy_scales_out_and_in_with_load() {
     let stage = TestEnvironment::new().await;
     stage.configure(TRACKING.trim_end());
     stage.run_ok(&["create", "--count", "2"]).await;
@@ -102,7 +102,7 @@ async fn load_makes_the_policy_create_a_droplet_and_quiet_makes_it_delete_one() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn check_lists_what_would_work_and_what_would_not() {
+async fn check_lists_valid_and_invalid_settings() {
     let stage = TestEnvironment::new().await;
     let good = stage.run_ok(&["check"]).await;
     stage.configure("ssh_key_ids: [999]\nuserdata_file: nowhere\n");
@@ -110,38 +110,38 @@ async fn check_lists_what_would_work_and_what_would_not() {
 
     assert_output!(stage, good, @r"
     ✓ configuration  doproxy.yml, fleet test
-    ✓ token          from DIGITALOCEAN_TOKEN; the account is active, at most 25 droplets
+    ✓ token          from DIGITALOCEAN_TOKEN; account active, droplet limit 25
     ✓ size           s-1vcpu-1gb at $0.00893/h
     ✓ region         nyc3
     ✓ image          debian-12-x64
-    ! ssh_key_ids    none: DigitalOcean mails a root password for each droplet
+    ! ssh_key_ids    none; DigitalOcean emails a root password for each droplet
     ✓ fleet          0 droplets with the tag doproxy:test
     ✓ user data      empty, 0 bytes
-    ! policy         none: the fleet changes by hand only
-    ✓ haproxy        takes the built-in template; installed at DIR/haproxy/haproxy.cfg
-    ✓ inventory      not there yet; the first create makes it
-    all is well
+    ! policy         none; the fleet changes only through commands
+    ✓ haproxy        accepts the built-in template; installed at DIR/haproxy/haproxy.cfg
+    ✓ inventory      does not exist yet; the first create makes it
+    all checks passed
     ");
     assert_output!(stage, bad.stdout, @r"
     ✓ configuration  doproxy.yml, fleet test
-    ✓ token          from DIGITALOCEAN_TOKEN; the account is active, at most 25 droplets
+    ✓ token          from DIGITALOCEAN_TOKEN; account active, droplet limit 25
     ✓ size           s-1vcpu-1gb at $0.00893/h
     ✓ region         nyc3
     ✓ image          debian-12-x64
-    ✗ ssh_key_ids    the account has no 999
+    ✗ ssh_key_ids    not found in the account: 999
     ✓ fleet          0 droplets with the tag doproxy:test
-    ✗ user data      cannot read userdata_file DIR/nowhere: No such file or directory (os error 2)
-    ! policy         none: the fleet changes by hand only
-    ✓ haproxy        takes the built-in template; installed at DIR/haproxy/haproxy.cfg
-    ✓ inventory      not there yet; the first create makes it
-    2 things to mend
+    ✗ user data      failed to read userdata_file DIR/nowhere: No such file or directory (os error 2)
+    ! policy         none; the fleet changes only through commands
+    ✓ haproxy        accepts the built-in template; installed at DIR/haproxy/haproxy.cfg
+    ✓ inventory      does not exist yet; the first create makes it
+    2 things failed
     ");
     assert_eq!(bad.code, 1);
     stage.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn init_writes_what_check_accepts_and_overwrites_nothing() {
+async fn init_writes_valid_files_and_overwrites_nothing() {
     let stage = TestEnvironment::new().await;
     let first = stage.run_ok(&["init", "new"]).await;
     stage.write("new/user-data.sh", "#!/bin/sh\n# mine\n");
@@ -156,9 +156,9 @@ async fn init_writes_what_check_accepts_and_overwrites_nothing() {
     Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.
     ");
     assert_output!(stage, second, @r"
-    kept new/doproxy.yml, which is there already
-    kept new/user-data.sh, which is there already
-    kept new/haproxy.cfg.tera, which is there already
+    kept existing new/doproxy.yml
+    kept existing new/user-data.sh
+    kept existing new/haproxy.cfg.tera
     Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.
     ");
     assert_eq!(std::fs::read_to_string(stage.path("new/user-data.sh")).unwrap(), "#!/bin/sh\n# mine\n");
@@ -167,7 +167,7 @@ async fn init_writes_what_check_accepts_and_overwrites_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_examples_pass_their_check() {
+async fn examples_pass_their_check() {
     let stage = TestEnvironment::new().await;
     let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/nginx/doproxy.yml");
     stage.write("example.yml", &std::fs::read_to_string(example).unwrap());
@@ -179,7 +179,7 @@ async fn the_examples_pass_their_check() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn generate_writes_beside_the_configuration_and_installs_nothing() {
+async fn generate_writes_file_without_installing_it() {
     let stage = TestEnvironment::new().await;
     stage.run_ok(&["create"]).await;
     let installed = stage.installed_config();
@@ -192,7 +192,7 @@ async fn generate_writes_beside_the_configuration_and_installs_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reload_puts_a_file_right_that_somebody_changed() {
+async fn reload_repairs_edited_configuration() {
     let stage = TestEnvironment::new().await;
     stage.run_ok(&["create"]).await;
     let before = stage.installed_config();
@@ -206,7 +206,7 @@ async fn reload_puts_a_file_right_that_somebody_changed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn plugins_say_what_they_are() {
+async fn plugin_commands_describe_plugins() {
     let stage = TestEnvironment::new().await;
 
     assert_output!(stage, stage.run_ok(&["plugin", "list"]).await, @r"
@@ -228,7 +228,7 @@ async fn plugins_say_what_they_are() {
         "Scaling policy that keeps the fleet at a count.",
         "world      doproxy:plugin/scaling-policy@0.1.0",
         "reference  builtin:fixed",
-        "imports    pure: nothing but the contract",
+        "imports    pure: only the contract",
         "      How many droplets the fleet has, within the bounds of scaling.min and scaling.max.",
     ] {
         assert!(inspected.lines().any(|said| said == line), "{line:?} is not in {inspected}");
@@ -237,7 +237,7 @@ async fn plugins_say_what_they_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whoever_reads_the_output_may_stop_reading() {
+async fn closed_output_pipe_is_not_an_error() {
     let stage = TestEnvironment::new().await;
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);

@@ -1,23 +1,23 @@
-//! The systemd unit that comes with doproxy.
+//! The systemd unit shipped with doproxy.
 
 use std::path::Path;
 use std::process::Command;
 
 const UNIT: &str = include_str!("../../templates/systemd/doproxy.service");
 
-/// The highest exposure that `systemd-analyze security` may find; lower is better.
+/// The highest acceptable exposure in `systemd-analyze security`; lower is better.
 const EXPOSURE: f64 = 2.5;
 
 #[test]
-fn systemd_takes_the_unit_and_finds_it_confined() {
+fn systemd_accepts_unit_and_rates_it_confined() {
     let analyze = Path::new("/usr/bin/systemd-analyze");
     if !analyze.exists() {
-        println!("not tried: there is no systemd-analyze");
+        println!("skipped: systemd-analyze is not installed");
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("doproxy.service");
-    // It looks whether the program is there.
+    // systemd-analyze verifies that the program exists.
     std::fs::write(&file, UNIT.replace("/usr/local/bin/doproxy", env!("CARGO_BIN_EXE_doproxy"))).unwrap();
 
     let verified = Command::new(analyze).arg("verify").arg("--man=no").arg(&file).output().unwrap();

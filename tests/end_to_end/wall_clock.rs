@@ -1,7 +1,7 @@
-//! The wall clock goes back by an hour or jumps a day ahead: in the midst of a command, and between a crash and the
-//! recovery. Nothing is lost or doubled, and nobody waits for it.
+//! The wall clock jumps back by an hour or ahead by a day: during a command, and between a crash and the recovery. No
+//! droplet is lost or duplicated, and no wait is prolonged.
 //!
-//! libfaketime moves the clock of the program alone, and leaves the monotonic one as it is.
+//! libfaketime changes only the program's wall clock, not its monotonic clock.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -14,13 +14,13 @@ use crate::stage::{TestEnvironment, run, wait_until};
 
 const JUMPS: [&str; 2] = ["-1h", "+24h"];
 
-/// About so many of the points at which a create can be stopped are tried; `DOPROXY_EVERY=1` tries all of them.
+/// The approximate number of create crash points that are tested; `DOPROXY_EVERY=1` tests all of them.
 const RUNS: usize = 10;
 
-/// Short waits, so that one that goes by the wall clock is told from one that does not.
+/// Short timeouts, so that a wait based on the wall clock is detected.
 const TIMEOUTS: &str = "poll: 20ms, drain: 1s, visible: 500ms, boot: 20s, warm_up: 20s, delete: 20s";
 
-/// Where Debian puts it, which depends on the processor.
+/// Returns Debian's path of libfaketime, which depends on the processor architecture.
 fn libfaketime() -> Option<PathBuf> {
     let folders = std::fs::read_dir("/usr/lib").ok()?;
     folders.filter_map(|folder| Some(folder.ok()?.path().join("faketime/libfaketime.so.1"))).find(|path| path.exists())
@@ -29,12 +29,12 @@ fn libfaketime() -> Option<PathBuf> {
 fn is_installed() -> bool {
     let is_there = libfaketime().is_some();
     if !is_there {
-        print_line("SKIPPED, the wall clock: libfaketime is not there; tests/prerequisites.sh faketime installs it");
+        print_line("SKIPPED, the wall clock: libfaketime is not installed; run `tests/prerequisites.sh faketime`");
     }
     is_there
 }
 
-/// The command with a clock that goes by the file `clock`.
+/// Returns a command with a clock controlled by the file `clock`.
 fn with_fake_time(stage: &TestEnvironment, arguments: &[&str]) -> Command {
     let mut command = stage.command(arguments);
     command
@@ -54,7 +54,7 @@ async fn set(boot_time: Duration) -> TestEnvironment {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_jumps_in_the_midst_of_a_command_does_not_matter() {
+async fn clock_jump_during_command_does_not_matter() {
     if !is_installed() {
         return;
     }
@@ -65,7 +65,7 @@ async fn a_clock_that_jumps_in_the_midst_of_a_command_does_not_matter() {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        wait_until("the droplets are asked for", async || stage.billed().len() == 2).await;
+        wait_until("the create requests", async || stage.billed().len() == 2).await;
         stage.write("clock", jump);
 
         assert!(create.wait().await.unwrap().success(), "create with {jump}");
@@ -80,7 +80,7 @@ async fn a_clock_that_jumps_in_the_midst_of_a_command_does_not_matter() {
     }
 }
 
-/// A create is stopped at its points in turn.
+/// Crashes a create at each of its crash points in turn.
 async fn carried_on_after_a_jump(jump: &str) {
     let stage = set(Duration::from_millis(50)).await;
     let trace = stage.path("trace");
@@ -93,7 +93,7 @@ async fn carried_on_after_a_jump(jump: &str) {
     let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(points / RUNS);
     for point in (1..=points).step_by(every) {
         let what = format!("stopped at point {point} of {points}, then {jump}");
-        // Long enough that droplets still boot when the next command finds them.
+        // Long enough that droplets are still booting when the next command finds them.
         let stage = set(Duration::from_secs(1)).await;
         let mut create = with_fake_time(&stage, &["create", "--count", "2"]);
         run(create.env("DOPROXY_CRASH_AT", point.to_string())).await;
@@ -106,21 +106,21 @@ async fn carried_on_after_a_jump(jump: &str) {
         stage.write("clock", "+0");
         let fleet = assert_recovers(&stage, &what).await;
         for name in asked_for {
-            assert!(fleet.billed.iter().any(|(_, billed)| *billed == name), "{what}: {name} was given up");
+            assert!(fleet.billed.iter().any(|(_, billed)| *billed == name), "{what}: {name} was abandoned");
         }
         stage.tear_down().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_goes_back_between_a_crash_and_the_recovery_loses_and_doubles_nothing() {
+async fn clock_jump_back_after_crash_loses_nothing() {
     if is_installed() {
         carried_on_after_a_jump("-1h").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_clock_that_jumps_ahead_between_a_crash_and_the_recovery_loses_and_doubles_nothing() {
+async fn clock_jump_ahead_after_crash_loses_nothing() {
     if is_installed() {
         carried_on_after_a_jump("+24h").await;
     }

@@ -1,4 +1,4 @@
-//! The author's guide: every block of shell in it, run as it is written, one after the other.
+//! Runs every shell block of the plugin author's guide in order, unmodified.
 
 use std::fs;
 use std::path::Path;
@@ -10,13 +10,13 @@ fn example(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path)
 }
 
-/// The blocks of shell in a text of Markdown.
+/// Returns the shell blocks of a Markdown text.
 fn shell(markdown: &str) -> Vec<&str> {
     markdown.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_guide_works_as_it_is_written() {
+async fn guide_works_as_written() {
     let guide = fs::read_to_string(example("README.md")).unwrap();
     let blocks = shell(&guide);
     assert!(blocks.len() >= 5, "{blocks:?}");
@@ -37,7 +37,7 @@ async fn the_guide_works_as_it_is_written() {
 }
 
 #[test]
-fn the_example_of_business_hours_passes_its_tests() {
+fn business_hours_example_passes_its_tests() {
     let workshop = Toolchains::shared();
     let project = workshop.empty_dir("business-hours").join("business-hours");
     copy_sources(&example("business-hours"), &project).unwrap();

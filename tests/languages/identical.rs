@@ -1,4 +1,4 @@
-//! The same policy in four languages decides the same.
+//! The same policy in four languages makes the same decisions.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +14,7 @@ fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies")
 }
 
-/// The files of a project by name; not what is built or installed.
+/// Returns the files of a project by name, without build output and dependencies.
 fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
     fn collect(root: &Path, folder: &Path, found: &mut BTreeMap<PathBuf, String>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -36,7 +36,7 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 #[tokio::test]
-async fn four_languages_decide_the_same_in_two_hundred_situations() {
+async fn four_languages_make_identical_decisions() {
     let workshop = Toolchains::shared();
     let components = LANGUAGES.map(|language| workshop.policy(language));
     let host = PluginHost::new(PluginSettings {
@@ -72,14 +72,14 @@ async fn four_languages_decide_the_same_in_two_hundred_situations() {
     }
 
     for (language, taken) in LANGUAGES.iter().zip(taken) {
-        println!("{language}: {:.0?} a decision", taken / 200);
+        println!("{language}: {:.0?} per decision", taken / 200);
     }
-    // Both holding and scaling was seen, many times.
+    // Both holding and scaling occurred many times.
     assert!(outcomes.len() == 2 && outcomes.values().all(|count| *count > 20), "{outcomes:?}");
 }
 
 #[test]
-fn the_examples_are_what_the_starters_write() {
+fn examples_match_the_starters() {
     for language in LANGUAGES {
         let workshop = Toolchains::shared();
         let folder = workshop.empty_dir(&format!("written-{language}"));
@@ -88,7 +88,7 @@ fn the_examples_are_what_the_starters_write() {
         let (written, example) = (files(&folder.join("per-droplet")), files(&examples().join(language)));
 
         let names = |files: &BTreeMap<PathBuf, String>| files.keys().cloned().collect::<Vec<_>>();
-        assert_eq!(names(&written), names(&example), "{language}; write it again with `doproxy plugin new`");
+        assert_eq!(names(&written), names(&example), "{language}; regenerate it with `doproxy plugin new`");
         for (name, text) in &written {
             assert!(example[name] == *text, "examples/policies/{language}/{} is not the starter's", name.display());
         }

@@ -1,4 +1,4 @@
-//! The same project gives the same bytes, wherever it lies.
+//! Builds of the same project are byte-identical, independent of the folder.
 
 use std::fs;
 
@@ -15,20 +15,20 @@ fn assert_reproducible(language: &str) {
 
     assert!(told.contains(r#""reproducible": true"#) && told.contains(r#""up_to_date": false"#), "{told}");
     let (one, other) = (fs::read(&component).unwrap(), fs::read(elsewhere.join("build/per-droplet.wasm")).unwrap());
-    assert!(one == other, "{} bytes, and {}", one.len(), other.len());
+    assert!(one == other, "{} bytes, but {}", one.len(), other.len());
 }
 
 #[test]
-fn rust_gives_the_same_bytes_twice() {
+fn rust_build_is_reproducible() {
     assert_reproducible("rust");
 }
 
 #[test]
-fn c_gives_the_same_bytes_twice() {
+fn c_build_is_reproducible() {
     assert_reproducible("c");
 }
 
 #[test]
-fn javascript_gives_the_same_bytes_twice() {
+fn javascript_build_is_reproducible() {
     assert_reproducible("js");
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::workshop::Toolchains;
 
-/// Builds a starter, runs its fixtures and looks through some situations.
+/// Builds a starter, runs its fixtures and some property test cases.
 fn check_starter(language: &str, kind: &str) {
     let workshop = Toolchains::shared();
     let started = Instant::now();
@@ -24,10 +24,10 @@ fn check_starter(language: &str, kind: &str) {
 
     let inspected = workshop.doproxy(&project, &["plugin", "build", "--json"]);
     let inspected: serde_json::Value = serde_json::from_str(&inspected).unwrap();
-    assert_eq!(inspected["up_to_date"], true, "nothing has changed since it was tested");
+    assert_eq!(inspected["up_to_date"], true, "unchanged since the test");
     assert_eq!(inspected["metadata"]["version"], "0.1.0", "{inspected}");
     assert_eq!(inspected["metadata"]["licenses"], "MIT", "{inspected}");
-    // None of them wants more than the contract, whatever its language.
+    // No starter imports anything beyond the contract, in any language.
     let foreign = |import: &serde_json::Value| import["verdict"] != "contract";
     assert!(!inspected["imports"].as_array().unwrap().iter().any(foreign), "{inspected}");
 }
@@ -50,7 +50,7 @@ starters! {
 }
 
 #[test]
-fn a_missing_toolchain_is_told_with_the_command_that_gets_it() {
+fn missing_toolchain_error_includes_its_install_command() {
     let workshop = Toolchains::shared();
     for (language, tool, remedy) in [
         ("python", "componentize-py", ".venv/bin/pip install -r requirements.txt"),
@@ -59,7 +59,7 @@ fn a_missing_toolchain_is_told_with_the_command_that_gets_it() {
     ] {
         let folder = workshop.empty_dir(&format!("bare-{language}"));
         workshop.doproxy(&folder, &["plugin", "new", "bare", "--lang", language, "--kind", "policy"]);
-        // Node alone is there: it is its package that is not.
+        // Node is installed, but its package is not.
         let bin = workshop.empty_dir(&format!("bare-{language}/bin"));
         if language == "js" {
             fs::write(bin.join("node"), "").unwrap();
@@ -74,16 +74,16 @@ fn a_missing_toolchain_is_told_with_the_command_that_gets_it() {
 
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success());
-        assert!(told.contains(&format!("{tool} is not there; get it with:")) && told.contains(remedy), "{told}");
+        assert!(told.contains(&format!("{tool} not found; install it with:")) && told.contains(remedy), "{told}");
     }
 }
 
 #[test]
-fn a_broken_rule_is_made_small_and_kept_as_a_fixture() {
+fn violated_property_is_shrunk_and_saved_as_a_fixture() {
     let workshop = Toolchains::shared();
     let project = workshop.project("hasty", "hasty", "c", "policy");
     let source = project.join("policy.c");
-    // It takes a metric that is late at its word.
+    // A bug: it trusts a stale metric.
     let hasty = fs::read_to_string(&source).unwrap().replace("stale = stale || series->stale;", "");
     fs::write(&source, hasty).unwrap();
     fs::remove_file(project.join("fixtures/holds_when_blind.yaml")).unwrap();
@@ -93,7 +93,7 @@ fn a_broken_rule_is_made_small_and_kept_as_a_fixture() {
         (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
     };
 
-    // One tick of patience, so that a single look is enough to see it.
+    // One tick of patience, so that a single evaluation is enough.
     fs::write(project.join("with.yaml"), "{ target_per_droplet: 10, patience: 1 }").unwrap();
     let (code, told) = test(&["--properties", "--cases", "300", "--with", "with.yaml"]);
     assert_eq!(code, Some(1), "{told}");

@@ -1,4 +1,4 @@
-//! Where plugins are made: the toolchains, a folder for each project, and `doproxy` itself.
+//! The plugin toolchains, a folder for each project, and the `doproxy` program.
 
 use std::fs;
 use std::io;
@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-/// The languages, as `--lang` has them.
+/// The languages, as accepted by `--lang`.
 pub(super) const LANGUAGES: [&str; 4] = ["rust", "python", "js", "c"];
 
-/// Makes projects of starters, each once.
+/// Creates each starter project once.
 pub(super) struct Toolchains {
     /// Emptied by the first test that uses it.
     dir: PathBuf,
@@ -17,13 +17,13 @@ pub(super) struct Toolchains {
 }
 
 impl Toolchains {
-    /// The one of all tests.
+    /// Returns the instance shared by all tests.
     pub(super) fn shared() -> &'static Self {
         static WORKSHOP: OnceLock<Toolchains> = OnceLock::new();
         WORKSHOP.get_or_init(|| {
             let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
             let folder = tmp.join("languages");
-            // What cargo built stays: these are dependencies, and cargo knows what is out of date.
+            // Cargo's output stays: it contains dependencies, and cargo detects outdated files.
             for entry in fs::read_dir(&folder).into_iter().flatten().flatten().filter(|it| it.file_name() != "cargo") {
                 fs::remove_dir_all(entry.path()).unwrap();
             }
@@ -31,24 +31,27 @@ impl Toolchains {
             let toolchains = tmp.parent().unwrap().join("plugin-toolchains");
             let is_there =
                 toolchains.join("python/bin/componentize-py").exists() && toolchains.join("js/node_modules").exists();
-            assert!(is_there, "the toolchains are missing; get them with: tests/prerequisites.sh plugin-toolchains");
+            assert!(
+                is_there,
+                "the toolchains are missing; install them with: tests/prerequisites.sh plugin-toolchains"
+            );
             Self { dir: folder, root: toolchains }
         })
     }
 
-    /// Where `doproxy` keeps what it compiled.
+    /// Returns `doproxy`'s cache of compiled plugins.
     pub(super) fn cache_dir(&self) -> PathBuf {
         self.dir.join("cache/doproxy/plugins")
     }
 
-    /// An empty folder.
+    /// Returns an empty folder.
     pub(super) fn empty_dir(&self, name: &str) -> PathBuf {
         let folder = self.dir.join(name);
         fs::create_dir_all(&folder).unwrap();
         folder
     }
 
-    /// A command with the toolchains on its path, and `doproxy` too.
+    /// Returns a command with the toolchains and `doproxy` on its path.
     pub(super) fn command(&self, program: &str, folder: &Path) -> Command {
         let doproxy = Path::new(env!("CARGO_BIN_EXE_doproxy"));
         let path = std::env::var_os("PATH").unwrap_or_default();
@@ -65,13 +68,13 @@ impl Toolchains {
         command
     }
 
-    /// Runs `doproxy` and answers what it printed.
+    /// Runs `doproxy` and returns its output.
     pub(super) fn doproxy(&self, folder: &Path, arguments: &[&str]) -> String {
         let output = self.command(env!("CARGO_BIN_EXE_doproxy"), folder).args(arguments).output().unwrap();
         stdout_of(&format!("doproxy {}", arguments.join(" ")), &output)
     }
 
-    /// A project of `plugin new`, whose toolchain can be found.
+    /// Creates a project with `plugin new` whose toolchain is available.
     pub(super) fn project(&self, within: &str, name: &str, language: &str, kind: &str) -> PathBuf {
         let folder = self.empty_dir(within);
         self.doproxy(&folder, &["plugin", "new", name, "--lang", language, "--kind", kind]);
@@ -80,14 +83,14 @@ impl Toolchains {
         project
     }
 
-    /// Gives a project the installed packages: npm itself would need a minute for each.
+    /// Links the installed packages into a project: npm itself would take a minute for each.
     pub(super) fn link_node_modules(&self, project: &Path) {
         if project.join("package.json").exists() {
             std::os::unix::fs::symlink(self.root.join("js/node_modules"), project.join("node_modules")).unwrap();
         }
     }
 
-    /// The component of the starter of a policy, built by whoever asks first.
+    /// Returns the component of a policy starter, built by its first user.
     pub(super) fn policy(&self, language: &str) -> PathBuf {
         let _turn = Self::lock_language(language);
         let project = self.dir.join(format!("policies-{language}/per-droplet"));
@@ -98,7 +101,7 @@ impl Toolchains {
         project.join("build/per-droplet.wasm")
     }
 
-    /// One builds a language's policy at a time.
+    /// Locks a language, so that only one test at a time builds its policy.
     fn lock_language(language: &str) -> MutexGuard<'static, ()> {
         static TURNS: [Mutex<()>; 4] = [const { Mutex::new(()) }; 4];
         let place = LANGUAGES.iter().position(|other| *other == language).unwrap();
@@ -106,14 +109,14 @@ impl Toolchains {
     }
 }
 
-/// What a command printed; it must have succeeded.
+/// Returns the output of a command, which must have succeeded.
 pub(super) fn stdout_of(what: &str, output: &Output) -> String {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{what} failed ({}):\n{stdout}{stderr}", output.status);
     stdout.into_owned()
 }
 
-/// Copies the files of a project, and nothing that was built.
+/// Copies the files of a project without build output.
 pub(super) fn copy_sources(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

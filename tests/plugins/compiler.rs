@@ -1,4 +1,4 @@
-//! The process that compiles: what it may do, and what becomes of one that does not do as it should.
+//! The compiler process: its sandbox, and the handling of a process that misbehaves.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -13,7 +13,7 @@ use super::guests::{GuestText, HOLD};
 use super::sandboxed_host;
 
 #[tokio::test]
-async fn what_is_compiled_in_a_process_of_its_own_runs_here() {
+async fn component_compiled_in_a_process_runs_here() {
     let host = sandboxed_host(Limits::default());
 
     let policy = host.policy(&"builtin:target-tracking".parse().unwrap()).await.unwrap();
@@ -22,7 +22,7 @@ async fn what_is_compiled_in_a_process_of_its_own_runs_here() {
 }
 
 #[test]
-fn what_compiles_can_do_nothing_else() {
+fn compiler_process_has_no_other_rights() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_doproxy"))
         .args(["compile-plugin", "--cpu-seconds=7", "--memory-bytes=1000000000"])
         .stdin(Stdio::piped())
@@ -30,7 +30,7 @@ fn what_compiles_can_do_nothing_else() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The line comes when everything is taken from it, and it waits for the component then.
+    // The process prints the line after it has dropped its rights and then waits for the component.
     let mut enforced = String::new();
     BufReader::new(child.stderr.take().unwrap()).read_line(&mut enforced).unwrap();
 
@@ -40,7 +40,7 @@ fn what_compiles_can_do_nothing_else() {
     let output = child.wait_with_output().unwrap();
 
     let (limited, landlock) = enforced.trim_end().split_once("; ").unwrap();
-    assert_eq!(limited, "compiling within 7 s of CPU and 1000000000 bytes of memory");
+    assert_eq!(limited, "compiling with limits of 7 s of CPU time and 1000000000 bytes of memory");
     assert!(landlock.contains("landlock"), "{landlock}");
     writeln!(std::io::stderr(), "plugin compiler: {landlock}").unwrap();
     if landlock.starts_with("landlock fully") || landlock.starts_with("landlock partly") {
@@ -58,15 +58,15 @@ fn what_compiles_can_do_nothing_else() {
     Max open files 16 16 files
     Max address space 1000000000 1000000000 bytes
     ");
-    // What it was given, nothing, is no component.
+    // Its empty input is not a component.
     assert!(output.status.success());
     assert!(output.stdout.starts_with(b"dxpluginR"), "{output:?}");
 }
 
-/// A stand-in for the program, which does what `script` says.
+/// Creates a fake compiler that runs `script`.
 fn fake_compiler(directory: &Path, script: &str) -> PathBuf {
     let path = directory.join("compiler");
-    // Written by another process: were it open for writing here, a fork in another thread could keep it busy.
+    // Another process writes the file: while it is open for writing here, a fork in another thread could keep it busy.
     let mut writer = Command::new("/bin/sh")
         .args(["-c", "cat > \"$0\" && chmod 700 \"$0\""])
         .arg(&path)
@@ -78,7 +78,7 @@ fn fake_compiler(directory: &Path, script: &str) -> PathBuf {
     path
 }
 
-/// What loading a plugin comes to with such a stand-in.
+/// Returns the error of loading a plugin with such a fake compiler.
 async fn failure(script: &str, limits: Limits) -> String {
     let directory = tempfile::tempdir().unwrap();
     let compiler = Some(fake_compiler(directory.path(), script));
@@ -93,7 +93,7 @@ async fn failure_with(compiler: Option<PathBuf>, limits: Limits) -> String {
 }
 
 #[tokio::test]
-async fn what_compiles_is_started_without_environment_and_at_the_root() {
+async fn compiler_starts_without_environment_at_the_root() {
     let directory = tempfile::tempdir().unwrap();
     let seen = directory.path().join("seen");
     let script = format!("{{ cat /proc/$$/environ; pwd; echo \"$@\"; }} > {}", seen.display());
@@ -108,7 +108,7 @@ async fn what_compiles_is_started_without_environment_and_at_the_root() {
 }
 
 #[tokio::test]
-async fn a_compiler_that_takes_too_long_is_ended_and_gone() {
+async fn slow_compiler_is_killed_and_reaped() {
     let directory = tempfile::tempdir().unwrap();
     let pid = directory.path().join("pid");
     let script = format!("echo $$ > {0}.new; mv {0}.new {0}; exec tail -f /dev/null", pid.display());
@@ -117,18 +117,18 @@ async fn a_compiler_that_takes_too_long_is_ended_and_gone() {
 
     let error = failure_with(compiler, limits).await;
 
-    assert_snapshot!(error, @"plugin file:FILE: compiling the component goes over the compile limit of 1s (plugins.limits.compile_time)");
+    assert_snapshot!(error, @"plugin file:FILE: compiling the component exceeds the compile timeout of 1s (plugins.limits.compile_timeout)");
     let pid = fs::read_to_string(pid).unwrap();
     assert!(!Path::new("/proc").join(pid.trim()).exists());
 }
 
 #[tokio::test]
-async fn a_compiler_that_does_not_answer_as_it_should_is_told_with_its_last_words() {
+async fn compiler_failure_includes_its_last_output() {
     let small = || Limits { component_bytes: 64 * 1024, ..Limits::default() };
 
-    assert_snapshot!(failure("echo first >&2; echo oh no >&2; exit 3", small()).await, @"plugin file:FILE: the component does not compile: the compiler broke off (exit status: 3): oh no");
-    assert_snapshot!(failure("echo dxplugin", small()).await, @"plugin file:FILE: the component does not compile: the compiler broke off (exit status: 0): it said nothing");
-    assert_snapshot!(failure("exec cat /dev/zero", small()).await, @"plugin file:FILE: compiling the component goes over the limit of 256 KiB of machine code, four times plugins.limits.component_bytes");
-    assert_snapshot!(failure("kill -s XCPU $$", small()).await, @"plugin file:FILE: compiling the component goes over the compile limit of 60s of CPU (plugins.limits.compile_cpu)");
-    assert_snapshot!(failure_with(Some("/no/such/doproxy".into()), small()).await, @"plugin file:FILE: the compiler /no/such/doproxy does not start: No such file or directory (os error 2)");
+    assert_snapshot!(failure("echo first >&2; echo oh no >&2; exit 3", small()).await, @"plugin file:FILE: failed to compile the component: the compiler failed (exit status: 3): oh no");
+    assert_snapshot!(failure("echo dxplugin", small()).await, @"plugin file:FILE: failed to compile the component: the compiler failed (exit status: 0): no output");
+    assert_snapshot!(failure("exec cat /dev/zero", small()).await, @"plugin file:FILE: compiling the component exceeds the limit of 256 KiB of machine code, four times plugins.limits.component_bytes");
+    assert_snapshot!(failure("kill -s XCPU $$", small()).await, @"plugin file:FILE: compiling the component exceeds the compile limit of 60s of CPU time (plugins.limits.compile_cpu_time)");
+    assert_snapshot!(failure_with(Some("/no/such/doproxy".into()), small()).await, @"plugin file:FILE: failed to start the compiler /no/such/doproxy: No such file or directory (os error 2)");
 }

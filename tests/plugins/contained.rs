@@ -1,5 +1,5 @@
-//! Every kind of plugin that means no good, one after the other on one host: each ends with its own words, in bounded time
-//! and memory, and the call of a good plugin that follows works.
+//! Every kind of hostile plugin, one after another on the same host: each fails with its own message in bounded time
+//! and memory, and the next call of a good plugin succeeds.
 
 use std::io::Write as _;
 use std::process::Command;
@@ -13,16 +13,16 @@ use doproxy::plugin::{Limits, PluginError, PluginHost};
 use super::guests::{GuestFile, GuestText, HOLD};
 use super::{observation, sandboxed_host};
 
-/// What a hostile plugin comes to.
+/// The expected result of a hostile plugin.
 enum Expectation {
-    /// The error says this among other things.
+    /// An error whose message contains this text.
     ErrorContains(&'static str),
-    /// A decision, of which the guard leaves this.
+    /// A decision whose plan satisfies this predicate.
     PlanSatisfies(fn(&Plan) -> bool),
 }
 use Expectation::{ErrorContains, PlanSatisfies};
 
-/// The droplets of the fleet that is decided on; ten more may be created or deleted in one tick.
+/// Number of droplets in the observed fleet; a tick may create or delete ten more.
 const FLEET: u64 = 5;
 
 struct Hostile {
@@ -39,7 +39,7 @@ fn hostile_decide(what: &'static str, decide: &str, end: Expectation) -> Hostile
     hostile(what, &GuestText::with_decide(decide), end)
 }
 
-/// Fills the memory behind 1 MiB up to 33 MiB, which are zeros, and answers the decision that `stores` writes.
+/// Grows the memory from 1 MiB to 33 MiB of zeros, and returns the decision written by `stores`.
 fn returning(stores: &str) -> String {
     format!("(drop (memory.grow (i32.const 512))) {stores} {HOLD}")
 }
@@ -48,12 +48,12 @@ fn store(at: u32, value: i64) -> String {
     format!("(i32.store (i32.const {at}) (i32.const {value}))")
 }
 
-/// Asks for the fleet to be scaled to `count`.
+/// Scales the fleet to `count`.
 fn scale_to(count: i64) -> String {
     returning(&(store(264, 1) + &store(268, count)))
 }
 
-/// Asks for `count` droplets to be deleted, whose ids begin with `id`.
+/// Deletes `count` droplets, with consecutive IDs from `id`.
 fn delete(count: u32, id: u64) -> String {
     let list = store(264, 2) + &store(276, 1 << 20) + &store(280, count.into());
     format!(
@@ -67,7 +67,7 @@ fn delete(count: u32, id: u64) -> String {
     )
 }
 
-/// Answers one signal whose value is `value`.
+/// Returns one signal with the value `value`.
 fn signal(value: &str) -> String {
     let name = store(2048, 1024) + &store(2052, 9);
     let list = store(352, 2048) + &store(356, 1);
@@ -118,7 +118,8 @@ fn exit() -> GuestText {
         )
 }
 
-/// A thousand requests, each with the same thousand tags, each of them the same 32 KiB: 32 GB to whoever copies it.
+/// A thousand requests, each with the same thousand tags, each of them the same 32 KiB: 32 GB for a host that copies
+/// them.
 fn exploding() -> String {
     let fill = |at: u32, count: u32, step: u32, address: u32, length: u32| {
         format!(
@@ -132,13 +133,13 @@ fn exploding() -> String {
         )
     };
     let tags = fill(2 << 20, 1000, 8, 4 << 20, 32 * 1024);
-    // Of each request of 60 bytes, the list of tags stands at 40.
+    // In each request of 60 bytes, the list of tags is at offset 40.
     let requests = fill((3 << 20) + 40, 1000, 60, 2 << 20, 1000);
     let list = store(264, 2) + &store(268, 3 << 20) + &store(272, 1000);
     format!("(local $i i32) (drop (memory.grow (i32.const 512))) {tags} {requests} {list} {HOLD}")
 }
 
-/// Functions with `tables` jumps to one of a hundred places each, to each of which a thousand values are handed on.
+/// Functions with `tables` jump tables of a hundred targets each, each of which receives a thousand values.
 fn costly(functions: usize, tables: usize) -> GuestText {
     let results = "i32 ".repeat(1000);
     let values = "(i32.const 7)".repeat(1000);
@@ -153,7 +154,7 @@ fn costly(functions: usize, tables: usize) -> GuestText {
     ))
 }
 
-/// As many instances as that of one core module.
+/// A component with this number of instances of one core module.
 fn crowd(instances: usize) -> GuestFile {
     let crowd = "(core instance (instantiate $m))".repeat(instances);
     GuestFile::text(&format!(
@@ -161,22 +162,22 @@ fn crowd(instances: usize) -> GuestFile {
     ))
 }
 
-/// Those that take all that they can get, or break off.
+/// Plugins that exhaust resources or abort.
 fn resource_exhaustion() -> Vec<Hostile> {
     let grow = |what: &str| format!("(if (i32.eq {what} (i32.const -1)) (then unreachable)) {HOLD}");
     vec![
-        hostile_decide("a loop without end", "(loop (br 0)) unreachable", ErrorContains("the fuel limit of")),
+        hostile_decide("an endless loop", "(loop (br 0)) unreachable", ErrorContains("the fuel limit of")),
         hostile_decide(
-            "memory without end",
+            "unlimited memory growth",
             &grow("(memory.grow (i32.const 40000))"),
             ErrorContains("the memory limit of"),
         ),
         hostile(
-            "recursion without end",
+            "unlimited recursion",
             &GuestText::with_decide("(call $deep) unreachable").extra("(func $deep (call $deep) (call $deep))"),
             ErrorContains("trapped: call stack exhausted"),
         ),
-        hostile("1 GiB on stdout", &print("stdout", 1 << 18, HOLD), ErrorContains("the deadline of 2s")),
+        hostile("1 GiB on stdout", &print("stdout", 1 << 18, HOLD), ErrorContains("the call timeout of 2s")),
         hostile("a panic message of 10 MB", &print("stderr", 2560, "unreachable"), ErrorContains("trapped: ")),
         hostile_decide(
             "a log line of 10 MB",
@@ -189,7 +190,7 @@ fn resource_exhaustion() -> Vec<Hostile> {
             ErrorContains("the log limit of 100 lines"),
         ),
         hostile(
-            "a table without end",
+            "unlimited table growth",
             &GuestText::with_decide(&grow("(table.grow (ref.null func) (i32.const 10000000))"))
                 .extra("(table 1 funcref)"),
             ErrorContains("the limit of 200000 table elements"),
@@ -199,7 +200,7 @@ fn resource_exhaustion() -> Vec<Hostile> {
     ]
 }
 
-/// Those whose answers are too large, or cannot be meant.
+/// Plugins with oversized or invalid results.
 fn invalid_decisions() -> Vec<Hostile> {
     vec![
         hostile_decide(
@@ -212,10 +213,10 @@ fn invalid_decisions() -> Vec<Hostile> {
             &returning(&(store(344, 1 << 20) + &store(348, 16 << 20))),
             ErrorContains("from plugin to host in one call"),
         ),
-        hostile_decide("lists that explode", &exploding(), ErrorContains("from plugin to host in one call")),
+        hostile_decide("nested lists that expand", &exploding(), ErrorContains("from plugin to host in one call")),
         hostile_decide(
             "millions of strings",
-            // One request whose tags are four million strings of no length.
+            // One request with four million empty strings as tags.
             &returning(
                 &(store(264, 2) + &store(268, 2048) + &store(272, 1) + &store(2088, 1 << 20) + &store(2092, 4_000_000)),
             ),
@@ -227,21 +228,21 @@ fn invalid_decisions() -> Vec<Hostile> {
             ErrorContains("the state limit of 64 KiB"),
         ),
         hostile_decide("a value that is NaN", &signal("nan"), ErrorContains("signal \"hand-made\" is NaN")),
-        hostile_decide("a value without end", &signal("-inf"), ErrorContains("signal \"hand-made\" is -inf")),
+        hostile_decide("an infinite value", &signal("-inf"), ErrorContains("signal \"hand-made\" is -inf")),
         hostile(
-            "a reason that is no UTF-8",
+            "a reason that is not UTF-8",
             &GuestText::with_decide(&returning(&(store(344, 2048) + &store(348, 4))))
                 .extra(r#"(data (i32.const 2048) "a\ff\fe\80")"#),
             ErrorContains("trapped: "),
         ),
         hostile(
-            "a log line that is no UTF-8",
+            "a log line that is not UTF-8",
             &GuestText::with_decide("(call $log (i32.const 2) (i32.const 2048) (i32.const 4)) unreachable")
                 .extra(r#"(data (i32.const 2048) "a\ff\fe\80")"#),
             ErrorContains("trapped: "),
         ),
         hostile_decide(
-            "a level that there is not",
+            "an invalid log level",
             "(call $log (i32.const 9) (i32.const 1024) (i32.const 4)) unreachable",
             ErrorContains("trapped: "),
         ),
@@ -250,46 +251,46 @@ fn invalid_decisions() -> Vec<Hostile> {
             &scale_to(-1),
             PlanSatisfies(|plan| plan.to == 15 && plan.deletes.is_empty()),
         ),
-        hostile_decide("a size of two thousand million", &scale_to(2_000_000_000), PlanSatisfies(|plan| plan.to == 15)),
+        hostile_decide("a size of two billion", &scale_to(2_000_000_000), PlanSatisfies(|plan| plan.to == 15)),
         hostile_decide("an empty fleet", &scale_to(0), PlanSatisfies(|plan| plan.to >= 1 && plan.creates.is_empty())),
         hostile_decide(
-            "every droplet deleted by its id",
+            "deletion of every droplet by ID",
             &delete(5, 0),
             PlanSatisfies(|plan| plan.to >= 1 && plan.deletes.len() <= 4),
         ),
         hostile_decide(
-            "a hundred thousand droplets that are not there",
+            "a hundred thousand unknown droplets",
             &delete(100_000, 77_777),
             PlanSatisfies(|plan| plan.deletes.is_empty() && plan.restrictions.len() < 10),
         ),
     ]
 }
 
-/// Those that are not fit to be loaded.
+/// Components that must not be loaded.
 fn invalid_components() -> Vec<Hostile> {
     let whole = GuestText::with_decide(HOLD).component();
     vec![
         hostile(
-            "a schema that multiplies",
+            "a schema that expands exponentially",
             &GuestText::with_decide(HOLD).schema(&format!(
                 r#"{{"additionalProperties": {{"allOf": [{}]}}}}"#,
                 vec![r##"{"$ref": "#"}"##; 240].join(",")
             )),
-            ErrorContains("its config-schema is not valid: checking this configuration against it takes more than"),
+            ErrorContains("invalid config-schema: validating this configuration takes more than"),
         ),
         Hostile {
-            description: "an import beyond its world",
+            description: "an import outside its world",
             plugin: GuestFile::text(
                 r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance $i)) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#,
             ),
             expected: ErrorContains(
-                "the component imports wasi:http/outgoing-handler@0.2.0, which a plugin does not get",
+                "the component imports wasi:http/outgoing-handler@0.2.0, which is not available to plugins",
             ),
         },
         Hostile {
             description: "hundreds of instances",
             plugin: crowd(900),
-            expected: ErrorContains("more than this host holds: "),
+            expected: ErrorContains("exceeds the capacity of this host: "),
         },
         Hostile {
             description: "a thousand instances",
@@ -299,7 +300,7 @@ fn invalid_components() -> Vec<Hostile> {
         Hostile {
             description: "half a file",
             plugin: GuestFile::bytes(&whole[..whole.len() / 2]),
-            expected: ErrorContains("the component is broken: "),
+            expected: ErrorContains("malformed component: "),
         },
         hostile(
             "a module that takes seconds to compile",
@@ -314,7 +315,7 @@ fn invalid_components() -> Vec<Hostile> {
     ]
 }
 
-/// Loads it, has its configuration checked and asks for a decision.
+/// Loads the plugin, validates its configuration and requests a decision.
 async fn load_and_decide(host: &PluginHost, plugin: &GuestFile) -> Result<Decision, PluginError> {
     let config = r#"{"parts": {"first": {"template": "x"}}}"#;
     let policy = host.policy(&plugin.reference()).await?;
@@ -322,7 +323,7 @@ async fn load_and_decide(host: &PluginHost, plugin: &GuestFile) -> Result<Decisi
     Ok(policy.decide(config, &observation(FLEET, "m", 1.0), b"").await?.value)
 }
 
-/// The most memory that this process had since that was last forgotten, in MiB.
+/// Returns the process's peak memory since the last reset, in MiB.
 fn memory_high_water() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
@@ -333,9 +334,9 @@ fn reset_memory_high_water() {
     fs::write("/proc/self/clear_refs", "5").unwrap();
 }
 
-/// Run by the test below, in a process of its own: its memory is measured.
+/// Run by the test below in a separate process, because it measures the process's memory.
 #[tokio::test]
-#[ignore = "another test runs it alone"]
+#[ignore = "run by another test in a separate process"]
 async fn alone() {
     let limits = Limits {
         fuel: 20_000_000,
@@ -387,7 +388,7 @@ async fn alone() {
 }
 
 #[test]
-fn every_hostile_plugin_is_contained_and_the_next_call_of_a_good_one_works() {
+fn hostile_plugins_are_contained() {
     let output = Command::new(env::current_exe().unwrap())
         .args(["contained::alone", "--exact", "--ignored", "--nocapture"])
         .output()
@@ -396,6 +397,6 @@ fn every_hostile_plugin_is_contained_and_the_next_call_of_a_good_one_works() {
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
     let summary = said.lines().find(|line| line.starts_with("hostile plugins: ")).unwrap();
-    // Past the harness, which shows what is printed only of tests that fail.
+    // Bypass the test harness, which shows the output of failed tests only.
     writeln!(io::stderr(), "{summary}").unwrap();
 }

@@ -1,4 +1,4 @@
-//! What the contract promises besides answers: a cache that is safe, a WASI that is empty.
+//! Guarantees of the contract besides decisions: a safe cache and a virtual WASI environment.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -20,7 +20,7 @@ fn cached(directory: &Path) -> Vec<std::path::PathBuf> {
 }
 
 #[tokio::test]
-async fn a_compiled_plugin_is_kept_and_a_spoilt_one_is_compiled_again() {
+async fn compiled_plugin_is_cached_and_recompiled_if_corrupt() {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("cache");
     let reference = "builtin:target-tracking".parse().unwrap();
@@ -40,20 +40,20 @@ async fn a_compiled_plugin_is_kept_and_a_spoilt_one_is_compiled_again() {
 }
 
 #[test]
-fn a_cache_that_others_can_write_to_is_refused() {
+fn cache_writable_by_others_is_rejected() {
     let directory = tempfile::tempdir().unwrap();
     fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
 
     let settings = PluginSettings { cache_dir: Some(directory.path().to_owned()), ..PluginSettings::default() };
     let error = PluginHost::new(settings).unwrap_err().to_string();
 
-    assert!(error.contains("can be used by others (mode 777)"), "{error}");
-    assert!(error.contains("its code would be run: remove"), "{error}");
+    assert!(error.contains("is accessible to other users (mode 777)"), "{error}");
+    assert!(error.contains("who could inject code; remove"), "{error}");
 }
 
 #[tokio::test]
-async fn the_clock_of_a_component_stands_at_the_tick_and_its_random_numbers_come_from_it() {
-    // The size that it wants is the time in seconds, and when to ask again is a random number.
+async fn component_clock_and_random_numbers_derive_from_the_tick() {
+    // The requested size is the time in seconds, and the delay until the next evaluation is a random number.
     let decide = "(call $now (i32.const 2048)) (i32.store8 (i32.const 264) (i32.const 1))
         (i32.store (i32.const 268) (i32.wrap_i64 (i64.load (i32.const 2048))))
         (i32.store8 (i32.const 368) (i32.const 1)) (i64.store (i32.const 376) (call $random)) (i32.const 256)";
@@ -84,7 +84,7 @@ async fn the_clock_of_a_component_stands_at_the_tick_and_its_random_numbers_come
 }
 
 #[test]
-fn what_others_build_on_can_be_shared_between_threads() {
+fn public_types_are_send_and_sync() {
     fn shared<T: std::fmt::Debug + Send + Sync>() {}
 
     shared::<PluginHost>();
@@ -93,7 +93,7 @@ fn what_others_build_on_can_be_shared_between_threads() {
 }
 
 #[tokio::test]
-async fn a_spoilt_cache_entry_is_compiled_again_whichever_byte_was_flipped() {
+async fn corrupt_cache_entry_is_recompiled() {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("cache");
     let planted = GuestText::with_decide(HOLD).write();
@@ -113,7 +113,7 @@ async fn a_spoilt_cache_entry_is_compiled_again_whichever_byte_was_flipped() {
 }
 
 #[tokio::test]
-async fn a_cache_entry_that_others_could_have_written_is_not_used() {
+async fn untrusted_cache_entry_is_not_used() {
     let home = tempfile::tempdir().unwrap();
     let directory = home.path().join("cache");
     let reference = "builtin:target-tracking".parse().unwrap();
@@ -123,7 +123,7 @@ async fn a_cache_entry_that_others_could_have_written_is_not_used() {
     let elsewhere = home.path().join("elsewhere");
 
     let spoil: [(&str, &dyn Fn()); 4] = [
-        // Only root can give a file away; for others the entry stays as it is.
+        // Only root can change the owner; for other users the entry remains valid.
         ("another owner", &|| {
             if nix::unistd::geteuid().is_root() {
                 std::os::unix::fs::chown(&entry, Some(65_534), None).unwrap();
@@ -146,7 +146,7 @@ async fn a_cache_entry_that_others_could_have_written_is_not_used() {
 }
 
 #[test]
-fn a_cache_below_a_directory_that_others_can_write_to_is_refused() {
+fn cache_below_a_writable_directory_is_rejected() {
     let home = tempfile::tempdir().unwrap();
     let open = home.path().join("open");
     fs::create_dir(&open).unwrap();
@@ -155,15 +155,15 @@ fn a_cache_below_a_directory_that_others_can_write_to_is_refused() {
     let settings = PluginSettings { cache_dir: Some(open.join("own/cache")), ..PluginSettings::default() };
     let error = PluginHost::new(settings).unwrap_err().to_string();
 
-    assert_snapshot!(error.replace(&home.path().display().to_string(), "HOME"), @"the plugin cache HOME/open/own/cache lies in HOME/open, where others could replace it (mode 775); its code would be run: `chmod go-w HOME/open`, or name another one with plugins.cache");
-    // Where names stay with their owners, as in /tmp, it is no harm that others may write.
+    assert_snapshot!(error.replace(&home.path().display().to_string(), "HOME"), @"the plugin cache HOME/open/own/cache is inside HOME/open, where other users could replace it (mode 775) and inject code; run `chmod go-w HOME/open` or configure a different one with plugins.cache");
+    // In a directory with the sticky bit, such as /tmp, write permission for others is harmless.
     fs::set_permissions(&open, Permissions::from_mode(0o1777)).unwrap();
     host_with_cache(&open.join("own/cache"));
 }
 
 #[tokio::test]
-async fn waiting_for_the_clock_takes_no_time_and_replays() {
-    // It waits for an hour, twice: by duration and by instant. How often it was ready is the size that it wants.
+async fn waiting_for_the_clock_is_instant_and_replays() {
+    // It waits for an hour, twice: by duration and by instant. The requested size is the number of ready pollables.
     let decide = "(i32.store (i32.const 2048) (call $after (i64.const 3600000000000)))
         (i32.store (i32.const 2052) (call $at (i64.const -1)))
         (call $poll (i32.const 2048) (i32.const 2) (i32.const 2056))
@@ -201,8 +201,8 @@ async fn waiting_for_the_clock_takes_no_time_and_replays() {
 }
 
 #[tokio::test]
-async fn a_component_of_the_frozen_version_is_loaded_for_ever() {
-    // Built by the starter for Rust when 0.1.0 was released; it is never built again.
+async fn component_of_the_frozen_version_still_loads() {
+    // Built by the Rust starter when 0.1.0 was released, and never rebuilt.
     let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/contract-0.1.0/per-droplet.wasm");
     let host = PluginHost::new(PluginSettings::default()).unwrap();
     let policy = host.policy(&doproxy::plugin::Reference::File(frozen)).await.unwrap();
@@ -218,7 +218,7 @@ async fn a_component_of_the_frozen_version_is_loaded_for_ever() {
 }
 
 #[test]
-fn a_released_version_of_the_contract_is_frozen() {
+fn released_contract_version_is_frozen() {
     use sha2::{Digest as _, Sha256};
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit/doproxy-plugin@0.1.0");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -231,6 +231,6 @@ fn a_released_version_of_the_contract_is_frozen() {
 
     let digest: String = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
 
-    // A change belongs into a new version, in a folder of its own: see wit/README.md.
+    // Changes require a new version in a new folder; see wit/README.md.
     assert_snapshot!(digest, @"faa38c91c0fc5fb51e6ad6900ef7a13b38407db1b05b8de5b94eb3bc9b25fb5d");
 }

@@ -1,5 +1,5 @@
-//! The plugins that come with doproxy, through the whole host. What each decides is tested beside its code; here it is
-//! loaded, told its configuration, and asked.
+//! The built-in plugins through the whole host. The decisions of each are tested next to its code; these tests load and
+//! configure the plugin and request a decision.
 
 use insta::assert_snapshot;
 
@@ -32,7 +32,7 @@ async fn target_tracking_scales_out_when_the_load_rises() {
 }
 
 #[tokio::test]
-async fn target_tracking_remembers_only_through_its_state() {
+async fn target_tracking_keeps_memory_only_in_its_state() {
     let policy = host().policy(&target_tracking()).await.unwrap();
     let busy = observation(6, "haproxy.sessions", 60.0);
     let mut quiet = observation(6, "haproxy.sessions", 20.0);
@@ -48,7 +48,7 @@ async fn target_tracking_remembers_only_through_its_state() {
 }
 
 #[tokio::test]
-async fn the_same_tick_gives_the_same_decision_for_the_same_fuel() {
+async fn same_tick_yields_same_decision_and_fuel() {
     let policy = host().policy(&target_tracking()).await.unwrap();
     let observation = observation(100, "haproxy.sessions", 987.6);
 
@@ -60,13 +60,13 @@ async fn the_same_tick_gives_the_same_decision_for_the_same_fuel() {
 }
 
 #[tokio::test]
-async fn a_configuration_against_the_schema_is_told_with_its_place() {
+async fn schema_violation_is_reported_with_its_path() {
     let policy = host().policy(&target_tracking()).await.unwrap();
 
     let error = policy.validate(r#"{"metric": 7, "target_per_droplet": -1, "tolerence": 0.2}"#).await.unwrap_err();
 
     assert_snapshot!(error, @r#"
-    plugin builtin:target-tracking: the configuration is not valid:
+    plugin builtin:target-tracking: invalid configuration:
       /metric: 7 is not of type "string"
       /target_per_droplet: -1 is less than or equal to the minimum of 0
       Additional properties are not allowed ('tolerence' was unexpected)
@@ -74,18 +74,18 @@ async fn a_configuration_against_the_schema_is_told_with_its_place() {
 }
 
 #[tokio::test]
-async fn what_a_schema_cannot_say_the_plugin_says_itself() {
+async fn plugin_validation_extends_the_schema() {
     let policy = host().policy(&target_tracking()).await.unwrap();
 
     let error = policy.validate(r#"{"metric": "haproxy.utilisation", "target_per_droplet": 0.6}"#).await.unwrap_err();
 
     assert_snapshot!(error, @"
-    plugin builtin:target-tracking: the configuration is not valid:
-      /target_per_droplet: haproxy.utilisation is an average over the droplets: set target_average instead
+    plugin builtin:target-tracking: invalid configuration:
+      /target_per_droplet: haproxy.utilisation is an average over the droplets; set target_average instead
     ");
 }
 
-/// Whatever a policy of ours is told, and a decision that comes of it.
+/// A built-in policy with a configuration, an observation, and the expected decision.
 struct Catalog {
     plugin: &'static str,
     config: &'static str,
@@ -105,7 +105,7 @@ fn catalog() -> [Catalog; 7] {
             config: r#"{"note": "maintenance"}"#,
             observation: requests(3, 900.0),
             size: 3,
-            reason: "the fleet is to stay as it is: maintenance",
+            reason: "the policy always holds: maintenance",
         },
         Catalog {
             plugin: "fixed",
@@ -116,13 +116,13 @@ fn catalog() -> [Catalog; 7] {
         },
         Catalog {
             plugin: "step",
-            config: r#"{"metric": "haproxy.requests_per_second", "period_s": 15, "alarms": [{"when": "above",
+            config: r#"{"metric": "haproxy.requests_per_second", "period_s": 15, "alarms": [{"comparison": "above",
                 "threshold": 60, "datapoints": 1, "adjustment": "percent",
-                "steps": [{"from": 0, "to": 10, "by": 10}, {"from": 10, "by": 30}]}]}"#,
-            // Droplets that have warmed up: what has just begun to serve counts as done already.
+                "steps": [{"from": 0, "to": 10, "adjustment": 10}, {"from": 10, "adjustment": 30}]}]}"#,
+            // Droplets after their warm-up; recently started ones would count as the result of an earlier step.
             observation: Observation { now: Timestamp(1_795_469_145_678 + 600_000), ..requests(10, 75.0) },
             size: 13,
-            reason: "haproxy.requests_per_second is 75, 15 above 60, in 1 of 1 datapoints: the step of +30 % makes 13 of 10",
+            reason: "haproxy.requests_per_second is 75, 15 above 60, in 1 of 1 datapoints: the step of +30 % changes 10 to 13",
         },
         Catalog {
             plugin: "queueing",
@@ -137,32 +137,32 @@ fn catalog() -> [Catalog; 7] {
             config: r#"{"metric": "haproxy.requests_per_second", "target_per_droplet": 50}"#,
             observation: requests(2, 240.0),
             size: 5,
-            reason: "haproxy.requests_per_second is 240 for a target of 50 a droplet, which needs 5 droplets; nothing is \
-                     forecast in the first season",
+            reason: "haproxy.requests_per_second is 240 for a target of 50 per droplet, which needs 5 droplets; no forecast in the first \
+                     season",
         },
         Catalog {
             plugin: "adaptive",
             config: r#"{"capacity_per_droplet": 50}"#,
             observation: requests(2, 240.0),
             size: 8,
-            reason: "haproxy.requests_per_second is 240, the work of 4.8 droplets; forecast by the newest value, within 135 s \
-                     there are 4.8 to come, give or take 1.18; at a price of 66.19 for what a droplet would have served (a \
-                     droplet costs 1) the backtest leaves 58.33 % unserved for 0.42 times the droplets that the load would \
-                     fill, and 58.33 % really was, of 0.1 % allowed, so 8 to 9 droplets are right",
+            reason: "haproxy.requests_per_second is 240, which fills 4.8 droplets; forecast from the latest value: 4.8 droplets of \
+                     demand within 135 s, ±1.18; at a price of 66.19 per droplet of unserved work (a droplet costs 1), the \
+                     backtest leaves 58.33 % unserved with 0.42 times the droplets that the load would fill; the real fleet \
+                     left 58.33 % unserved, of 0.1 % allowed, so the target is 8 to 9 droplets",
         },
         Catalog {
             plugin: "schedule",
-            config: r#"{"time_zone": "Europe/Berlin", "rules": [{"name": "business hours", "floor": 4,
+            config: r#"{"time_zone": "Europe/Berlin", "rules": [{"name": "business hours", "min": 4,
                 "days": ["mon", "tue", "wed", "thu", "fri"], "from": "08:00", "to": "18:00"}]}"#,
             observation: friday,
             size: 4,
-            reason: "business hours holds now: at least 4 droplets (Friday 08:00 Europe/Berlin)",
+            reason: "business hours is active: at least 4 droplets (Friday 08:00 Europe/Berlin)",
         },
     ]
 }
 
 #[tokio::test]
-async fn every_policy_is_told_its_configuration_and_decides() {
+async fn every_policy_accepts_its_config_and_decides() {
     for Catalog { plugin, config, observation, size, reason } in catalog() {
         let policy = host().policy(&Reference::Builtin(plugin.to_owned())).await.unwrap();
 
@@ -176,10 +176,10 @@ async fn every_policy_is_told_its_configuration_and_decides() {
 }
 
 #[tokio::test]
-async fn no_policy_shrinks_a_fleet_whose_metrics_are_stale_or_gone() {
+async fn no_policy_shrinks_a_fleet_with_stale_or_missing_metrics() {
     for Catalog { plugin, config, mut observation, .. } in catalog() {
         if matches!(plugin, "fixed" | "schedule") {
-            continue; // They look at no metric.
+            continue; // These policies use no metrics.
         }
         let policy = host().policy(&Reference::Builtin(plugin.to_owned())).await.unwrap();
         observation.metrics.iter_mut().for_each(|series| series.stale = true);
@@ -192,14 +192,14 @@ async fn no_policy_shrinks_a_fleet_whose_metrics_are_stale_or_gone() {
 }
 
 #[tokio::test]
-async fn the_predictive_policy_keeps_a_week_within_the_limits() {
+async fn predictive_policy_with_a_week_stays_within_limits() {
     let config = r#"{"metric": "haproxy.requests_per_second", "target_per_droplet": 50, "season_s": 604800}"#;
     let policy = host().policy(&Reference::Builtin("predictive".to_owned())).await.unwrap();
     let mut observation = observation(3, "haproxy.requests_per_second", 120.0);
     let mut state = Vec::new();
 
     for tick in 0..2100_u32 {
-        // Five minutes a tick, so that the first week ends with the 2016th.
+        // Five minutes per tick, so that the first week ends with tick 2016.
         observation.now.0 += 300_000;
         observation.metrics[0].samples = vec![Sample { at: observation.now, value: f64::from(tick % 288) }];
         let called = policy.decide(config, &observation, &state).await.unwrap();
@@ -211,8 +211,8 @@ async fn the_predictive_policy_keeps_a_week_within_the_limits() {
 }
 
 #[tokio::test]
-async fn the_adaptive_policy_thinks_within_the_limits() {
-    let config = r#"{"capacity_per_droplet": 50, "season_s": 604800}"#;
+async fn adaptive_policy_stays_within_limits() {
+    let config = r#"{"capacity_per_droplet": 50, "seasonality_s": 604800}"#;
     let policy = host().policy(&Reference::Builtin("adaptive".to_owned())).await.unwrap();
     let mut observation = observation(3, "haproxy.requests_per_second", 120.0);
     observation.boot_time_ms = Some(16 * observation.metrics[0].interval_ms);
@@ -230,7 +230,7 @@ async fn the_adaptive_policy_thinks_within_the_limits() {
 }
 
 #[tokio::test]
-async fn every_key_of_every_configuration_is_explained() {
+async fn every_config_key_is_documented() {
     for name in builtins() {
         let inspected = host().inspect(&Reference::Builtin(name.to_owned())).await.unwrap();
         assert_eq!(inspected.manifest.name, name);
@@ -239,7 +239,7 @@ async fn every_key_of_every_configuration_is_explained() {
         let schema: serde_json::Value = serde_json::from_str(&inspected.manifest.config_schema).unwrap();
         let properties = schema["properties"].as_object().unwrap();
         for (key, property) in properties {
-            // One that is said in several places is said once.
+            // Resolve a shared definition.
             let property = match property["$ref"].as_str().and_then(|path| schema.pointer(path.strip_prefix('#')?)) {
                 Some(target) => target,
                 None => property,
@@ -250,7 +250,7 @@ async fn every_key_of_every_configuration_is_explained() {
 }
 
 #[tokio::test]
-async fn a_file_is_given_as_it_stands() {
+async fn file_is_returned_verbatim() {
     let generator = host().generator(&Reference::Builtin("file".to_owned())).await.unwrap();
     let config = r##"{"content": "#cloud-config\nruncmd: ['echo {{ hostname }}']\n"}"##;
 
@@ -262,7 +262,7 @@ async fn a_file_is_given_as_it_stands() {
 }
 
 #[tokio::test]
-async fn nginx_hello_is_a_script_that_serves_who_it_is() {
+async fn nginx_hello_script_serves_its_name() {
     let generator = host().generator(&Reference::Builtin("nginx-hello".to_owned())).await.unwrap();
 
     generator.validate(r#"{"port": 8080}"#).await.unwrap();
@@ -273,7 +273,7 @@ async fn nginx_hello_is_a_script_that_serves_who_it_is() {
 }
 
 #[tokio::test]
-async fn cloud_init_compresses_what_would_be_too_large() {
+async fn cloud_init_compresses_oversized_data() {
     let generator = host().generator(&cloud_init()).await.unwrap();
     let config = format!(r##"{{"template": "#!/bin/sh\n{}"}}"##, "echo {{ hostname }}\\n".repeat(10_000));
 
@@ -284,7 +284,7 @@ async fn cloud_init_compresses_what_would_be_too_large() {
 }
 
 #[tokio::test]
-async fn cloud_init_packs_several_parts_into_what_cloud_init_knows() {
+async fn cloud_init_packs_several_parts() {
     let generator = host().generator(&cloud_init()).await.unwrap();
     let config = r##"{"parts": [
         {"kind": "cloud-config", "template": "#cloud-config\nhostname: {{ hostname }}\n"},
@@ -300,42 +300,42 @@ async fn cloud_init_packs_several_parts_into_what_cloud_init_knows() {
 }
 
 #[tokio::test]
-async fn an_unknown_field_of_a_template_is_told_with_its_place() {
+async fn unknown_template_field_is_reported_with_its_path() {
     let generator = host().generator(&cloud_init()).await.unwrap();
 
     let error = generator.validate(r##"{"template": "#!/bin/sh\necho {{ hostnam }}\n"}"##).await.unwrap_err();
 
-    assert!(error.to_string().contains("/template: line 2: there is no field \"hostnam\""), "{error}");
+    assert!(error.to_string().contains("/template: line 2: unknown field \"hostnam\""), "{error}");
 }
 
 #[tokio::test]
-async fn a_plugin_says_what_it_is() {
+async fn plugin_describes_itself() {
     let inspected = host().inspect(&cloud_init()).await.unwrap();
 
     assert_eq!(inspected.kind, PluginKind::UserDataGenerator);
     assert_eq!(inspected.manifest.name, "cloud-init");
     assert_eq!(inspected.digest.len(), 64);
-    // What a guest without WASI imports, and no more.
+    // A guest without WASI has only these imports.
     assert!(inspected.imports.iter().all(|import| import.starts_with("doproxy:plugin/")), "{:?}", inspected.imports);
 }
 
 #[tokio::test]
-async fn a_plugin_of_the_other_kind_is_refused() {
+async fn plugin_of_the_other_kind_is_rejected() {
     let error = host().policy(&cloud_init()).await.unwrap_err();
 
-    assert_snapshot!(error, @"plugin builtin:cloud-init: this is a user-data-generator, and a scaling-policy is wanted here");
+    assert_snapshot!(error, @"plugin builtin:cloud-init: expected a scaling-policy, but this is a user-data-generator");
 }
 
 #[tokio::test]
-async fn an_unknown_builtin_comes_with_what_was_probably_meant() {
+async fn unknown_builtin_suggests_a_similar_name() {
     let error = host().policy(&Reference::Builtin("target-traking".to_owned())).await.unwrap_err();
 
-    assert_snapshot!(error, @"plugin builtin:target-traking: no such plugin comes with doproxy; did you mean builtin:target-tracking?; there are: adaptive, cloud-init, file, fixed, hold, nginx-hello, predictive, queueing, schedule, step, target-tracking");
+    assert_snapshot!(error, @"plugin builtin:target-traking: unknown built-in plugin; did you mean builtin:target-tracking?; available: adaptive, cloud-init, file, fixed, hold, nginx-hello, predictive, queueing, schedule, step, target-tracking");
     assert!(matches!(error, PluginError::Load { .. }));
 }
 
 #[tokio::test]
-async fn every_fixture_beside_a_plugin_passes() {
+async fn every_plugin_fixture_passes() {
     use doproxy::plugin::testing::{FixtureFile, Subject, run};
     let plugins = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
     let host = host();

@@ -1,4 +1,4 @@
-//! Hand-made policies: a core module in text, made a component as any other.
+//! Handmade policies: a core module in text form, converted into a component.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -10,7 +10,7 @@ use wit_parser::Resolve;
 
 use doproxy::plugin::Reference;
 
-/// A component in a file that lives as long as this.
+/// A component in a temporary file with the lifetime of this value.
 pub(super) struct GuestFile(NamedTempFile);
 
 impl GuestFile {
@@ -20,7 +20,7 @@ impl GuestFile {
         Self(file)
     }
 
-    /// A component in its text form.
+    /// Creates a component from its text form.
     pub(super) fn text(text: &str) -> Self {
         Self::bytes(&wat::parse_str(text).unwrap())
     }
@@ -30,20 +30,20 @@ impl GuestFile {
     }
 }
 
-/// A policy to be made.
+/// A builder of policies.
 pub(super) struct GuestText {
-    /// Its `decide`, as instructions that leave the address of the result.
+    /// Body of `decide`: instructions that leave the address of the result on the stack.
     decide: String,
     schema: String,
     extra: String,
-    /// Interfaces that the world imports besides its own, in WIT.
+    /// Additional imports of the world, in WIT.
     imports: &'static str,
     packages: &'static str,
-    /// What its contract says otherwise than ours, and how.
+    /// A replacement in the contract: the original text and the new one.
     contract_edit: Option<(&'static str, &'static str)>,
 }
 
-/// The address of a result that is all zeros: no error, hold, and everything else empty.
+/// The address of an all-zero result: no error, hold, and everything else empty.
 pub(super) const HOLD: &str = "(i32.const 256)";
 
 impl GuestText {
@@ -63,19 +63,19 @@ impl GuestText {
         self
     }
 
-    /// Functions and data beside the exports; memory is free from 2048 to 32768, and from 64 KiB on.
+    /// Adds functions and data to the exports; memory is free from 2048 to 32768 and above 64 KiB.
     pub(super) fn extra(mut self, extra: &str) -> Self {
         extra.clone_into(&mut self.extra);
         self
     }
 
-    /// Another import, as `import NAME;`, and the package that it comes from.
+    /// Adds an import, as `import NAME;`, and its package.
     pub(super) fn imports(mut self, imports: &'static str, packages: &'static str) -> Self {
         (self.imports, self.packages) = (imports, packages);
         self
     }
 
-    /// Made for a contract with `other` in the place of `ours`.
+    /// Builds against a contract with `other` in place of `ours`.
     pub(super) fn with_contract_edit(mut self, ours: &'static str, other: &'static str) -> Self {
         self.contract_edit = Some((ours, other));
         self
@@ -103,7 +103,7 @@ impl GuestText {
 
     fn module(&self) -> String {
         let Self { decide, schema, extra, .. } = self;
-        // The manifest at 64: four strings of address and length, and an empty list. The strings begin at 1024.
+        // The manifest at 64: four strings as address and length, and an empty list. The strings start at 1024.
         let mut manifest = String::new();
         let mut at = 1024_usize;
         for text in ["hand-made", "1.0.0", "made by hand", schema] {
@@ -134,7 +134,7 @@ impl GuestText {
     }
 }
 
-/// A copy of the contract with `other` in the one place of `ours`.
+/// Copies the contract and replaces the only occurrence of `ours` with `other`.
 fn edited_contract(contract: &Path, ours: &str, other: &str) -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     let mut places = 0;
@@ -144,6 +144,6 @@ fn edited_contract(contract: &Path, ours: &str, other: &str) -> TempDir {
         places += text.matches(ours).count();
         std::fs::write(copy.path().join(file.file_name().unwrap()), text.replace(ours, other)).unwrap();
     }
-    assert_eq!(places, 1, "places of {ours:?}");
+    assert_eq!(places, 1, "occurrences of {ours:?}");
     copy
 }

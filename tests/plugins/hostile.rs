@@ -1,4 +1,4 @@
-//! Components that mean no good, or do none: each gets its own message, and the host goes on.
+//! Hostile and invalid components: each produces its own error, and the host keeps working.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn host_with_limits(limits: Limits) -> PluginHost {
     PluginHost::new(PluginSettings { limits, ..PluginSettings::default() }).unwrap()
 }
 
-/// What `decide` of this guest comes to.
+/// Returns the result of the guest's `decide`.
 async fn load_and_decide(
     host: &PluginHost,
     guest: &GuestText,
@@ -37,33 +37,33 @@ async fn limit_hit(host: &PluginHost, decide: &str) -> Limit {
     }
 }
 
-/// Why a component is not loaded; the file is called FILE.
+/// Returns the error of loading a component; the file is named FILE.
 async fn load_error(host: &PluginHost, planted: &GuestFile) -> String {
     let error = host.policy(&planted.reference()).await.unwrap_err();
     error.to_string().replace(&planted.reference().to_string(), "file:FILE")
 }
 
 #[tokio::test]
-async fn a_guest_that_does_as_it_should_holds_the_fleet() {
+async fn well_behaved_guest_holds_the_fleet() {
     let called = load_and_decide(&host(), &GuestText::with_decide(HOLD)).await.unwrap();
 
     assert_eq!(called.value.outcome, doproxy::model::Outcome::Hold);
 }
 
 #[tokio::test]
-async fn a_loop_without_end_runs_out_of_fuel() {
-    // Less than the default, so that a busy machine does not come to the deadline first.
+async fn endless_loop_runs_out_of_fuel() {
+    // Less than the default, so that a busy machine does not reach the deadline first.
     let host = host_with_limits(Limits { fuel: 1_000_000, call_timeout: Duration::from_mins(1), ..Limits::default() });
 
     let error = failure(&host, "(loop (br 0)) unreachable").await;
 
     let text = error.to_string();
-    assert!(text.starts_with("went over the fuel limit of 1000000 (plugins.limits.fuel)\n"), "{text}");
-    assert!(text.contains("0: decide"), "the guest's frames are named: {text}");
+    assert!(text.starts_with("exceeded the fuel limit of 1000000 (plugins.limits.fuel)\n"), "{text}");
+    assert!(text.contains("0: decide"), "the guest's frames have names: {text}");
 }
 
 #[tokio::test]
-async fn a_loop_with_fuel_to_burn_is_stopped_by_the_deadline() {
+async fn loop_with_ample_fuel_hits_the_deadline() {
     let limits = Limits { fuel: u64::MAX, call_timeout: Duration::from_millis(20), ..Limits::default() };
 
     let limit = limit_hit(&host_with_limits(limits), "(loop (br 0)) unreachable").await;
@@ -72,7 +72,7 @@ async fn a_loop_with_fuel_to_burn_is_stopped_by_the_deadline() {
 }
 
 #[tokio::test]
-async fn a_guest_that_takes_all_memory_is_told_so_and_what_it_cannot_do_without_names_the_limit() {
+async fn memory_growth_fails_and_a_trap_names_the_limit() {
     let limits = Limits { memory_bytes: 1024 * 1024, ..Limits::default() };
     let host = host_with_limits(limits);
 
@@ -84,7 +84,7 @@ async fn a_guest_that_takes_all_memory_is_told_so_and_what_it_cannot_do_without_
 }
 
 #[tokio::test]
-async fn a_trap_shows_where_in_the_guest_it_was_and_what_was_logged_before() {
+async fn trap_includes_guest_frames_and_log() {
     let guest =
         GuestText::with_decide("(call $log (i32.const 2) (i32.const 2048) (i32.const 16)) (call $divide) unreachable")
             .extra(
@@ -106,7 +106,7 @@ async fn a_trap_shows_where_in_the_guest_it_was_and_what_was_logged_before() {
 }
 
 #[tokio::test]
-async fn a_guest_that_logs_without_end_is_stopped() {
+async fn endless_logging_is_stopped() {
     let limit =
         limit_hit(&host(), "(loop (call $log (i32.const 0) (i32.const 64) (i32.const 4)) (br 0)) unreachable").await;
 
@@ -114,8 +114,8 @@ async fn a_guest_that_logs_without_end_is_stopped() {
 }
 
 #[tokio::test]
-async fn answers_that_are_too_large_name_their_limit() {
-    // Where a result has the address and the length of the reason, and of the state; there is nothing but zeros from 1 MiB on.
+async fn oversized_results_name_their_limit() {
+    // The offsets of the address and length of the reason and of the state; memory above 1 MiB contains only zeros.
     let answer = |offset: u32, bytes: u32| {
         format!(
             "(drop (memory.grow (i32.const 500)))
@@ -133,7 +133,7 @@ async fn answers_that_are_too_large_name_their_limit() {
 }
 
 #[tokio::test]
-async fn what_a_guest_says_cannot_command_a_terminal() {
+async fn guest_text_cannot_control_a_terminal() {
     let reason =
         "(i32.store (i32.const 344) (i32.const 2048)) (i32.store (i32.const 348) (i32.const 8)) (i32.const 256)";
     let guest = GuestText::with_decide(reason).extra(r#"(data (i32.const 2048) "a\1b[2J\0ab\07")"#);
@@ -144,8 +144,8 @@ async fn what_a_guest_says_cannot_command_a_terminal() {
 }
 
 #[tokio::test]
-async fn the_error_that_a_guest_answers_is_handed_on() {
-    // An error: 1, then the third case with its text.
+async fn guest_error_is_passed_on() {
+    // An error result: 1, then the third case with its text.
     let failed = "(i32.store8 (i32.const 256) (i32.const 1)) (i32.store8 (i32.const 264) (i32.const 2))
         (i32.store (i32.const 268) (i32.const 1024)) (i32.store (i32.const 272) (i32.const 9)) (i32.const 256)";
 
@@ -153,21 +153,21 @@ async fn the_error_that_a_guest_answers_is_handed_on() {
 }
 
 #[tokio::test]
-async fn what_is_no_plugin_is_refused_each_with_its_own_words() {
+async fn each_kind_of_non_plugin_has_its_own_error() {
     let host = host();
 
-    assert_snapshot!(load_error(&host, &GuestFile::bytes(b"#!/bin/sh\necho hello\n")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a WebAssembly component");
-    assert_snapshot!(load_error(&host, &GuestFile::bytes(b"")).await, @"plugin file:FILE: the file is not WebAssembly; a plugin is a WebAssembly component");
-    assert_snapshot!(load_error(&host, &GuestFile::text("(module)")).await, @"plugin file:FILE: the file is a core module, not a component; `wasm-tools component new` makes one");
-    assert_snapshot!(load_error(&host, &GuestFile::text("(component)")).await, @"plugin file:FILE: the component is no plugin: it exports nothing, and neither doproxy:plugin/policy nor doproxy:plugin/user-data");
-    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#)).await, @"plugin file:FILE: the component is no plugin: it exports wasi:cli/run@0.2.0, and neither doproxy:plugin/policy nor doproxy:plugin/user-data");
-    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.9.0" (instance $i)))"#)).await, @"plugin file:FILE: the component is written for doproxy:plugin/policy@0.9.0; this doproxy supports version 0.1.0");
-    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance $i)) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#)).await, @"plugin file:FILE: the component imports wasi:http/outgoing-handler@0.2.0, which a plugin does not get; it may import doproxy:plugin/log and WASI 0.2, nothing else");
-    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#)).await, @"plugin file:FILE: the component does not fit the contract: instance export `doproxy:plugin/policy@0.1.0` does not have export `describe`");
+    assert_snapshot!(load_error(&host, &GuestFile::bytes(b"#!/bin/sh\necho hello\n")).await, @"plugin file:FILE: not a WebAssembly file; a plugin is a WebAssembly component");
+    assert_snapshot!(load_error(&host, &GuestFile::bytes(b"")).await, @"plugin file:FILE: not a WebAssembly file; a plugin is a WebAssembly component");
+    assert_snapshot!(load_error(&host, &GuestFile::text("(module)")).await, @"plugin file:FILE: a core module, not a component; convert it with `wasm-tools component new`");
+    assert_snapshot!(load_error(&host, &GuestFile::text("(component)")).await, @"plugin file:FILE: not a plugin: the component exports nothing, but neither doproxy:plugin/policy nor doproxy:plugin/user-data");
+    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (instance $i) (export "wasi:cli/run@0.2.0" (instance $i)))"#)).await, @"plugin file:FILE: not a plugin: the component exports wasi:cli/run@0.2.0, but neither doproxy:plugin/policy nor doproxy:plugin/user-data");
+    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.9.0" (instance $i)))"#)).await, @"plugin file:FILE: the component targets doproxy:plugin/policy@0.9.0; this doproxy supports version 0.1.0");
+    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (import "wasi:http/outgoing-handler@0.2.0" (instance $i)) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#)).await, @"plugin file:FILE: the component imports wasi:http/outgoing-handler@0.2.0, which is not available to plugins; allowed are only doproxy:plugin/log and WASI 0.2");
+    assert_snapshot!(load_error(&host, &GuestFile::text(r#"(component (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#)).await, @"plugin file:FILE: the component does not match the contract: instance export `doproxy:plugin/policy@0.1.0` does not have export `describe`");
 }
 
 #[tokio::test]
-async fn a_policy_whose_decide_takes_another_type_is_refused_before_it_decides() {
+async fn mismatched_decide_signature_is_rejected_at_load() {
     let other =
         GuestText::with_decide(HOLD).with_contract_edit("state: list<u8>) -> result", "state: list<u16>) -> result");
 
@@ -177,7 +177,7 @@ async fn a_policy_whose_decide_takes_another_type_is_refused_before_it_decides()
 }
 
 #[tokio::test]
-async fn a_component_that_is_broken_off_is_refused_and_never_a_panic() {
+async fn truncated_component_is_rejected_without_panic() {
     let whole = wat::parse_str(r#"(component (core module (func (export "f"))) (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)))"#).unwrap();
     let host = host();
 
@@ -188,45 +188,43 @@ async fn a_component_that_is_broken_off_is_refused_and_never_a_panic() {
 }
 
 #[tokio::test]
-async fn a_component_that_is_too_large_is_refused_unread() {
+async fn oversized_component_is_rejected_unread() {
     let host = host_with_limits(Limits { component_bytes: 1024, ..Limits::default() });
 
     let error = load_error(&host, &GuestFile::bytes(&[0; 4096])).await;
 
-    assert_snapshot!(error, @"plugin file:FILE: the component is larger than the component limit of 1 KiB (plugins.limits.component_bytes)");
+    assert_snapshot!(error, @"plugin file:FILE: the component exceeds the component limit of 1 KiB (plugins.limits.component_bytes)");
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_told_by_its_path() {
+async fn missing_file_error_names_the_path() {
     let error = host().policy(&"file:/no/such/policy.wasm".parse().unwrap()).await.unwrap_err();
 
-    assert_snapshot!(error, @"plugin file:/no/such/policy.wasm: the file cannot be read: No such file or directory (os error 2)");
+    assert_snapshot!(error, @"plugin file:/no/such/policy.wasm: failed to read the file: No such file or directory (os error 2)");
 }
 
 #[tokio::test]
-async fn a_schema_that_leads_the_host_astray_is_the_plugins_fault() {
+async fn malicious_schema_is_blamed_on_the_plugin() {
     let planted = GuestText::with_decide(HOLD).schema(r##"{"$ref": "#"}"##).write();
     let policy = host().policy(&planted.reference()).await.unwrap();
 
     let error = policy.validate("{}").await.unwrap_err();
 
     assert!(
-        error.to_string().ends_with(
-            ": its config-schema is not valid: its references lead back to themselves, or are too intricate"
-        ),
+        error.to_string().ends_with(": invalid config-schema: its references are circular or too deeply nested"),
         "{error}"
     );
 }
 
 #[tokio::test]
-async fn a_component_that_is_both_kinds_of_plugin_is_refused() {
+async fn component_of_both_kinds_is_rejected() {
     let both = r#"(component (instance $i) (export "doproxy:plugin/policy@0.1.0" (instance $i)) (export "doproxy:plugin/user-data@0.1.0" (instance $i)))"#;
 
-    assert_snapshot!(load_error(&host(), &GuestFile::text(both)).await, @"plugin file:FILE: the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; a plugin is one of them: make two components of it");
+    assert_snapshot!(load_error(&host(), &GuestFile::text(both)).await, @"plugin file:FILE: the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; split it into two components");
 }
 
 #[tokio::test]
-async fn what_is_no_file_is_refused_and_not_waited_for() {
+async fn non_regular_file_is_rejected_without_blocking() {
     let directory = tempfile::tempdir().unwrap();
     let pipe = directory.path().join("policy.wasm");
     nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
@@ -235,12 +233,12 @@ async fn what_is_no_file_is_refused_and_not_waited_for() {
     for path in [pipe.as_path(), directory.path(), "/dev/zero".as_ref()] {
         let reference = Reference::File(path.to_owned());
         let error = host.policy(&reference).await.unwrap_err().to_string();
-        assert_eq!(error, format!("plugin {reference}: it is no regular file"));
+        assert_eq!(error, format!("plugin {reference}: not a regular file"));
     }
 }
 
 #[tokio::test]
-async fn a_component_with_any_byte_flipped_is_refused_or_runs_within_its_limits() {
+async fn any_flipped_byte_is_rejected_or_contained() {
     let whole = GuestText::with_decide(HOLD).component();
     let host = host_with_limits(Limits { fuel: 1_000_000, ..Limits::default() });
 
@@ -255,7 +253,7 @@ async fn a_component_with_any_byte_flipped_is_refused_or_runs_within_its_limits(
 }
 
 #[tokio::test]
-async fn debug_information_is_not_read_nor_carried_along() {
+async fn debug_information_is_stripped() {
     let home = tempfile::tempdir().unwrap();
     let compiled_size = async |name: &str, sections: &str| {
         let directory = home.path().join(name);

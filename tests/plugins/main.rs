@@ -1,4 +1,4 @@
-//! The plugin host against real components: the first-party ones, and hand-made ones that mean no good.
+//! Tests of the plugin host with real components: the built-in ones and handmade hostile ones.
 
 mod compiler;
 mod contained;
@@ -13,18 +13,18 @@ use doproxy::model::{
 };
 use doproxy::plugin::{Limits, PluginHost, PluginSettings};
 
-/// A host that compiles in this process, which is quicker.
+/// Creates a host that compiles in this process, which is faster.
 fn host() -> PluginHost {
     PluginHost::new(PluginSettings::default()).unwrap()
 }
 
-/// A host that compiles as `doproxy` does.
+/// Creates a host that compiles in a sandbox process, as `doproxy` does.
 fn sandboxed_host(limits: Limits) -> PluginHost {
     let compiler = Some(env!("CARGO_BIN_EXE_doproxy").into());
     PluginHost::new(PluginSettings { limits, compiler, ..PluginSettings::default() }).unwrap()
 }
 
-/// A fleet of `size` serving droplets with one metric.
+/// Builds an observation of `size` serving droplets with one metric.
 fn observation(size: u64, metric: &str, value: f64) -> Observation {
     let now = Timestamp(1_795_469_145_678);
     Observation {

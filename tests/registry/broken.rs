@@ -1,4 +1,4 @@
-//! What is damaged, cut off, or not a plugin.
+//! Damaged and truncated artifacts, and artifacts that are not plugins.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::workshop::{Workspace, component, digest_of};
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_blob_that_was_changed_in_the_registry_is_refused_and_not_stored() {
+async fn modified_blob_is_rejected_and_not_stored() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
@@ -27,9 +27,12 @@ async fn a_blob_that_was_changed_in_the_registry_is_refused_and_not_stored() {
     std::fs::write(&blob, [component(), component()].concat()).unwrap();
     let too_long = workshop.run_err(1, &["plugin", "pull", &pushed]).await;
 
-    assert_registry_output!(workshop, registry, of_component, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: the component of oci://REGISTRY/acme/queue:1@sha256:DIGEST is not what the registry says it is: it should be sha256:DIGEST and is sha256:DIGEST; it was damaged or tampered with, there or on the way");
-    assert!(too_short.contains("was damaged or tampered with") || too_short.contains("broke off"), "{too_short}");
-    assert!(too_long.contains("is larger than"), "{too_long}");
+    assert_registry_output!(workshop, registry, of_component, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: the component of oci://REGISTRY/acme/queue:1@sha256:DIGEST has the wrong digest: expected sha256:DIGEST, got sha256:DIGEST; it was damaged or tampered with, in the registry or in transit");
+    assert!(
+        too_short.contains("was damaged or tampered with") || too_short.contains("response was truncated"),
+        "{too_short}"
+    );
+    assert!(too_long.contains("exceeds the limit of"), "{too_long}");
     assert!(
         workshop.stored_files().iter().all(|path| !path.parent().unwrap().ends_with("sha256")),
         "{:?}",
@@ -38,7 +41,7 @@ async fn a_blob_that_was_changed_in_the_registry_is_refused_and_not_stored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manifest_that_was_changed_in_the_registry_is_refused_whichever_byte_it_was() {
+async fn modified_manifest_is_rejected() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
@@ -55,13 +58,13 @@ async fn a_manifest_that_was_changed_in_the_registry_is_refused_whichever_byte_i
     assert!(workshop.stored_files().is_empty());
 }
 
-/// Whether every byte is changed, one after the other, in place of some.
+/// Reports whether to modify every byte instead of a sample.
 fn flips_every_byte() -> bool {
     std::env::var_os("DOPROXY_EVERY").is_some()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_plugin_is_refused_by_what_it_is() {
+async fn non_plugin_artifact_is_rejected_by_type() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     let config = registry.put_blob("acme/queue", b"{}").await;
@@ -97,16 +100,16 @@ async fn what_is_no_plugin_is_refused_by_what_it_is() {
     told += &workshop.run_err(2, &["plugin", "inspect", &registry.oci_reference("acme/queue:text")]).await;
 
     assert_registry_output!(workshop, registry, told, @"
-    error: plugin oci://REGISTRY/acme/queue:image: it is no WebAssembly artifact: its configuration is application/vnd.oci.image.config.v1+json, and a plugin's is application/vnd.wasm.config.v0+json
-    error: plugin oci://REGISTRY/acme/queue:index: it is a list of several artifacts, and a plugin is one; name one of them by its digest
-    error: plugin oci://REGISTRY/acme/queue:legacy: it is packed in the layout from before the standard (application/vnd.wasm.content.layer.v1+wasm), which is not read; push it again, with `doproxy plugin push` or `wkg oci push`
-    error: plugin oci://REGISTRY/acme/queue:missing: oci://REGISTRY/acme/queue:missing is not there; many registries say so as well of what one may not read
-    error: plugin oci://REGISTRY/acme/queue:text: the file is not WebAssembly; a plugin is a WebAssembly component
+    error: plugin oci://REGISTRY/acme/queue:image: not a WebAssembly artifact: the configuration is application/vnd.oci.image.config.v1+json, expected application/vnd.wasm.config.v0+json
+    error: plugin oci://REGISTRY/acme/queue:index: a list of several artifacts, but a plugin is a single one; select one by its digest
+    error: plugin oci://REGISTRY/acme/queue:legacy: unsupported layout from before the standard (application/vnd.wasm.content.layer.v1+wasm); push it again with `doproxy plugin push` or `wkg oci push`
+    error: plugin oci://REGISTRY/acme/queue:missing: oci://REGISTRY/acme/queue:missing not found; many registries also report this if read access is missing
+    error: plugin oci://REGISTRY/acme/queue:text: not a WebAssembly file; a plugin is a WebAssembly component
     ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_over_the_limit_is_not_even_asked_for() {
+async fn oversized_component_is_not_downloaded() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     let tag = registry.oci_reference("acme/queue:1");
@@ -116,12 +119,12 @@ async fn a_component_over_the_limit_is_not_even_asked_for() {
     let told = workshop.run_err(2, &["plugin", "pull"]).await;
 
     let size = format!("{} bytes", component().len());
-    assert_registry_output!(workshop, registry, told.replace(&size, "SOME bytes"), @"error: plugin oci://REGISTRY/acme/queue:1: the component has SOME bytes, which goes over the component limit of 1 KiB (plugins.limits.component_bytes)");
+    assert_registry_output!(workshop, registry, told.replace(&size, "SOME bytes"), @"error: plugin oci://REGISTRY/acme/queue:1: the component has SOME bytes, which exceeds the component limit of 1 KiB (plugins.limits.component_bytes)");
     assert!(!registry.log().contains(&format!("GET /v2/acme/queue/blobs/{}", digest(&component()))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_interrupted_download_leaves_nothing_half_and_the_next_one_works() {
+async fn interrupted_download_leaves_no_partial_file() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
@@ -132,11 +135,11 @@ async fn an_interrupted_download_leaves_nothing_half_and_the_next_one_works() {
     let left = workshop.stored_files();
     workshop.run_ok(&["plugin", "pull", &pushed]).await;
 
-    assert!(told.contains("the answer broke off after"), "{told}");
+    assert!(told.contains("the response was truncated after"), "{told}");
     assert!(left.iter().all(|path| path.parent().unwrap().ends_with("signatures")), "{left:?}");
 }
 
-/// A proxy that breaks off in the middle of each blob.
+/// Starts a proxy that aborts each blob transfer halfway.
 async fn truncating_proxy(to: SocketAddr) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -148,7 +151,7 @@ async fn truncating_proxy(to: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Carries one connection, until a blob was asked for and 4 KiB of it came.
+/// Forwards one connection until 4 KiB of a requested blob were transferred.
 async fn truncate_connection(mut client: TcpStream, to: SocketAddr) -> std::io::Result<()> {
     let mut registry = TcpStream::connect(to).await?;
     let (mut asked, mut answered) = (vec![0; 64 * 1024], vec![0; 1024]);

@@ -1,11 +1,11 @@
-//! From the registry to a decision: a signed policy, by its tag, scales a fleet behind a real HAProxy.
+//! From the registry to a decision: a signed policy, referenced by its tag, scales a fleet behind a real HAProxy.
 
 use crate::registry::Registry;
 use crate::stage::TestEnvironment;
 use crate::workshop::{Workspace, digest_of};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signed_policy_from_the_registry_decides_and_goes_on_when_its_tag_moves_and_the_registry_goes() {
+async fn signed_policy_keeps_deciding_without_its_registry() {
     let mut registry = Registry::start().await;
     let (author, stage) = (Workspace::new(), TestEnvironment::new().await);
     let tag = registry.oci_reference("acme/queue:1");
@@ -23,7 +23,7 @@ plugins: {{store: store, trust: [{{repository: \"{}/acme/queue\", keys: [release
     let checked = stage.doproxy(&["check"]).await;
     let decided = stage.run_ok(&["run", "--once", "--window", "100ms"]).await;
     let lock = std::fs::read_to_string(stage.path("doproxy.lock")).unwrap();
-    // Somebody who has no key moves the tag.
+    // A third party without a key moves the tag.
     let moved = author.push("queue2.wasm", &tag).await;
     stage.run_ok(&["run", "--once", "--window", "100ms"]).await;
     let refused = stage.doproxy(&["plugin", "update"]).await;

@@ -1,4 +1,4 @@
-//! Registries that want to know who is asking, and those that speak https.
+//! Registries that require a login, and registries with HTTPS.
 
 use crate::assert_registry_output;
 use crate::registry::Registry;
@@ -14,7 +14,7 @@ fn docker_config(registry: &Registry, auth: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_right_login_is_let_in_wherever_it_comes_from() {
+async fn login_is_accepted_from_every_source() {
     let registry = Registry::with_login().await;
     let tag = registry.oci_reference("acme/queue:1");
     let arguments = ["plugin", "push", "queue.wasm", tag.as_str()];
@@ -52,7 +52,7 @@ async fn the_right_login_is_let_in_wherever_it_comes_from() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_login_and_a_wrong_one_are_told_apart_and_no_password_is_shown() {
+async fn missing_and_wrong_logins_differ_and_hide_the_password() {
     let registry = Registry::with_login().await;
     let tag = registry.oci_reference("acme/queue:1");
     let (nobody, stranger) = (Workspace::new(), Workspace::new());
@@ -62,7 +62,7 @@ async fn no_login_and_a_wrong_one_are_told_apart_and_no_password_is_shown() {
     let mut command = stranger.command(&["plugin", "push", "queue.wasm", &tag, "-vvv"]);
     let with_wrong = run(command.env("RUST_LOG", "trace")).await;
 
-    assert_registry_output!(nobody, registry, without, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY wants a login, and there is none: run `docker login REGISTRY`, or set DOPROXY_REGISTRY=REGISTRY, DOPROXY_REGISTRY_USERNAME and DOPROXY_REGISTRY_PASSWORD");
+    assert_registry_output!(nobody, registry, without, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY requires a login; run `docker login REGISTRY`, or set DOPROXY_REGISTRY=REGISTRY, DOPROXY_REGISTRY_USERNAME and DOPROXY_REGISTRY_PASSWORD");
     assert_eq!(with_wrong.code, 2);
     assert!(
         !with_wrong.stderr.contains("sesame") && !with_wrong.stderr.contains(INVALID_LOGIN),
@@ -70,23 +70,23 @@ async fn no_login_and_a_wrong_one_are_told_apart_and_no_password_is_shown() {
         with_wrong.stderr
     );
     let last = with_wrong.stderr.lines().last().unwrap_or_default().to_owned();
-    assert_registry_output!(stranger, registry, last, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY does not let keeper do this with the login from DIR/home/.docker/config.json; it is wrong, has run out, or lacks the right to push");
+    assert_registry_output!(stranger, registry, last, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY rejected the login of keeper from DIR/home/.docker/config.json; it is wrong or expired, or lacks the permission to push");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_login_is_for_its_registry_alone() {
+async fn login_applies_to_its_registry_only() {
     let (ours, theirs) = (Registry::with_login().await, Registry::with_login().await);
     let workshop = Workspace::new();
     workshop.write("home/.docker/config.json", docker_config(&ours, VALID_LOGIN).as_bytes());
 
     let told = workshop.run_err(2, &["plugin", "pull", &theirs.oci_reference("acme/queue:1")]).await;
 
-    assert!(told.contains("wants a login, and there is none"), "{told}");
+    assert!(told.contains("requires a login; run"), "{told}");
     assert!(!theirs.log().contains("keeper"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn https_is_spoken_where_the_certificate_is_trusted_and_nowhere_else() {
+async fn https_requires_a_trusted_certificate() {
     let registry = Registry::with_tls().await;
     let workshop = Workspace::new();
     let tag = registry.oci_reference("acme/queue:1");

@@ -1,4 +1,4 @@
-//! Plugins in a registry: Debian's own, on this machine, asked by the program as a person runs it.
+//! Plugins in a registry: end-to-end tests of the program against Debian's docker-registry on this machine.
 
 mod broken;
 mod decides;
@@ -7,7 +7,7 @@ mod other_tools;
 mod registry;
 mod sharing;
 #[path = "../end_to_end/stage.rs"]
-#[expect(dead_code, reason = "it is made for the other suite, and most of it is not needed here")]
+#[expect(dead_code, reason = "shared with another suite, which uses the rest")]
 mod stage;
 mod trust;
 mod workshop;

@@ -1,6 +1,6 @@
-//! Others read what is written here, and what others write is read here: skopeo, which has its own implementation of
-//! registries; openssl, which has its own of ECDSA; the library of the Sigstore project, which has its own of cosign's
-//! signatures (`tests/sigstore`); and the bundles of cosign 3, as its specifications have them.
+//! Interoperability in both directions: with skopeo, which has its own registry implementation; openssl, with its own
+//! ECDSA; the Sigstore project's library, with its own implementation of cosign signatures (`tests/sigstore`); and with
+//! cosign 3 bundles, built according to their specifications.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::workshop::{Workspace, component, digest_of};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// Runs a program that has to work.
+/// Runs a program that must succeed.
 async fn run(workshop: &Workspace, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
     command.args(arguments).current_dir(workshop.path(".")).env("HOME", workshop.path("home"));
@@ -25,7 +25,7 @@ async fn run(workshop: &Workspace, program: &str, arguments: &[&str]) -> String 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_skopeo_copies_is_still_the_same_plugin() {
+async fn plugin_copied_by_skopeo_is_unchanged() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
@@ -48,7 +48,7 @@ async fn what_skopeo_copies_is_still_the_same_plugin() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_lies_in_the_registry_as_a_signature_openssl_verifies() {
+async fn openssl_verifies_a_stored_signature() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     workshop.run_ok(&["plugin", "keygen"]).await;
@@ -72,7 +72,7 @@ async fn what_lies_in_the_registry_as_a_signature_openssl_verifies() {
     assert_eq!(payload["critical"]["image"]["docker-manifest-digest"], pushed.as_str());
 }
 
-/// Runs the program around the Sigstore project's library.
+/// Runs the wrapper of the Sigstore project's library.
 async fn sigstore(workshop: &Workspace, arguments: &[&str]) -> Output {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("sigstore/debug/doproxy-sigstore");
     assert!(program.exists(), "{} is missing; get it with: tests/prerequisites.sh sigstore", program.display());
@@ -86,7 +86,7 @@ fn image(oci: &str) -> &str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_signed_here_sigstores_library_verifies_with_its_key_alone_and_until_it_is_tampered_with() {
+async fn sigstore_verifies_our_signature_until_tampered_with() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     workshop.run_ok(&["plugin", "keygen"]).await;
@@ -114,7 +114,7 @@ async fn what_is_signed_here_sigstores_library_verifies_with_its_key_alone_and_u
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_sigstores_library_signs_is_taken_with_its_key_alone() {
+async fn sigstore_signature_is_accepted_with_its_key_only() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     workshop.run_ok(&["plugin", "keygen"]).await;
@@ -139,10 +139,10 @@ async fn what_sigstores_library_signs_is_taken_with_its_key_alone() {
 
     assert!(verified.contains("signed by cosign.pub"), "{verified}");
     for told in [refused, not_pulled] {
-        assert!(told.contains("signature 1: it is not by this key, or was changed"), "{told}");
+        assert!(told.contains("signature 1: made with another key, or modified"), "{told}");
     }
     assert!(pulled.contains("trusted for"), "{pulled}");
-    // Either side sees both signatures now.
+    // Both tools now find both signatures.
     for key in ["cosign.pub", "plugin.pub"] {
         workshop.run_ok(&["plugin", "verify", &pushed, "--key", key]).await;
         let ended = sigstore(&workshop, &["verify", image(&tag), key]).await;
@@ -151,7 +151,7 @@ async fn what_sigstores_library_signs_is_taken_with_its_key_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bundle_as_cosign_3_leaves_it_counts() {
+async fn cosign_3_bundle_is_accepted() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     let tag = registry.oci_reference("acme/queue:1");
@@ -183,11 +183,11 @@ async fn a_bundle_as_cosign_3_leaves_it_counts() {
     let refused = workshop.run_err(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
 
     assert!(verified.contains("signed by cosign.pub"), "{verified}");
-    assert!(refused.contains("it is not by this key, or was changed"), "{refused}");
+    assert!(refused.contains("made with another key, or modified"), "{refused}");
 }
 
-/// Puts an artifact into the registry that refers to a manifest, and into the list under the tag that stands for it where
-/// the registry keeps none itself.
+/// Pushes an artifact that refers to a manifest, and adds it to the list under the fallback tag for registries without
+/// a referrers API.
 async fn attach_referrer(registry: &Registry, to: &str, kind: &str, content: &[u8]) {
     let empty = "application/vnd.oci.empty.v1+json";
     let config = registry.put_blob("acme/queue", b"{}").await;

@@ -1,4 +1,4 @@
-//! A registry of a test's own.
+//! A registry for a single test.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,14 +11,14 @@ use crate::stage::wait_until;
 /// `keeper`, with the password `open sesame`.
 const HTPASSWD: &str = "keeper:$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy\n";
 
-/// Debian's registry, until it is dropped.
+/// A running docker-registry, stopped on drop.
 pub struct Registry {
     dir: TempDir,
     process: Child,
     address: String,
 }
 
-/// What is special about a registry.
+/// The access mode of a registry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum AccessMode {
     Anonymous,
@@ -31,12 +31,12 @@ impl Registry {
         Self::start_with(AccessMode::Anonymous).await
     }
 
-    /// One that lets in `keeper` alone.
+    /// Starts a registry that accepts only `keeper`.
     pub async fn with_login() -> Self {
         Self::start_with(AccessMode::Login).await
     }
 
-    /// One that speaks https, with a certificate by [`Self::authority`].
+    /// Starts a registry with HTTPS and a certificate from [`Self::ca_certificate`].
     pub async fn with_tls() -> Self {
         Self::start_with(AccessMode::Tls).await
     }
@@ -70,7 +70,7 @@ impl Registry {
             .stderr(log)
             .kill_on_drop(true)
             .spawn()
-            .expect("docker-registry: `tests/prerequisites.sh docker-registry` installs it");
+            .expect("docker-registry is missing; install it with `tests/prerequisites.sh docker-registry`");
         let mut address = None;
         wait_until("the registry", async || {
             let log = std::fs::read_to_string(path("log")).unwrap();
@@ -85,33 +85,33 @@ impl Registry {
         Self { address: address.unwrap(), dir, process }
     }
 
-    /// Host and port.
+    /// Returns host and port.
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// What a plugin here is called: `oci://ADDRESS/REST`.
+    /// Returns a plugin reference: `oci://ADDRESS/REST`.
     pub fn oci_reference(&self, rest: &str) -> String {
         format!("oci://{}/{rest}", self.address)
     }
 
-    /// The file that holds a blob; `digest` is `sha256:…`.
+    /// Returns the file of a blob; `digest` is `sha256:…`.
     pub fn blob_path(&self, digest: &str) -> PathBuf {
         let digits = digest.strip_prefix("sha256:").unwrap();
         self.dir.path().join("data/docker/registry/v2/blobs/sha256").join(&digits[..2]).join(digits).join("data")
     }
 
-    /// The certificate of the authority that vouches for it.
+    /// Returns the certificate of its CA.
     pub fn ca_certificate(&self) -> PathBuf {
         self.dir.path().join("ca.crt")
     }
 
-    /// What it was asked, as it wrote it down.
+    /// Returns its request log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 
-    /// Puts something under a repository as any client would.
+    /// Pushes a blob to a repository like any client.
     pub async fn put_blob(&self, repository: &str, content: &[u8]) -> String {
         let http = crate::stage::http();
         let begun = http.post(format!("http://{}/v2/{repository}/blobs/uploads/", self.address)).send().await.unwrap();
@@ -145,7 +145,7 @@ pub fn digest(content: &[u8]) -> String {
     doproxy::plugin::Digest::of(content).to_string()
 }
 
-/// An authority, and a certificate by it for 127.0.0.1.
+/// Creates a CA and a certificate from it for 127.0.0.1.
 async fn make_certificate(dir: &Path) {
     std::fs::write(dir.join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
     let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";

@@ -1,4 +1,4 @@
-//! There and back: push, pull, the store, the lock.
+//! Push, pull, the local store, and the lock file.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,7 +7,7 @@ use crate::registry::Registry;
 use crate::workshop::{Workspace, component, digest_of};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_one_pushes_another_pulls_and_it_is_the_same_to_the_byte() {
+async fn pulled_plugin_is_identical_to_the_pushed_one() {
     let registry = Registry::start().await;
     let (author, operator) = (Workspace::new(), Workspace::new());
     let tag = registry.oci_reference("acme/queue:1.2");
@@ -18,7 +18,7 @@ async fn what_one_pushes_another_pulls_and_it_is_the_same_to_the_byte() {
     assert_registry_output!(operator, registry, said, @"
     oci://REGISTRY/acme/queue:1.2@sha256:DIGEST
       stored  DIR/home/.local/share/doproxy/plugins/sha256/DIGEST
-      trust   no plugins.trust is set, so no signature is asked for
+      trust   no signature required because plugins.trust is not set
     ");
     assert!(said.starts_with(&pushed), "{said}");
     let stored = operator.stored_files().into_iter().find(|path| std::fs::read(path).unwrap() == component()).unwrap();
@@ -31,12 +31,12 @@ async fn what_one_pushes_another_pulls_and_it_is_the_same_to_the_byte() {
     manifest   sha256:DIGEST
     stored     DIR/home/.local/share/doproxy/plugins/sha256/DIGEST
     signatures 0 signatures
-    trust      no plugins.trust is set, so no signature is asked for
+    trust      no signature required because plugins.trust is not set
     ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_component_pushed_again_has_the_same_digest() {
+async fn repeated_push_has_the_same_digest() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
 
@@ -53,7 +53,7 @@ async fn the_same_component_pushed_again_has_the_same_digest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_no_plugin_is_not_pushed() {
+async fn non_plugin_is_not_pushed() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     workshop.write("notes.txt", b"no component");
@@ -64,13 +64,13 @@ async fn what_is_no_plugin_is_not_pushed() {
     let by_digest = workshop.run_err(2, &["plugin", "push", "queue.wasm", &digest]).await;
 
     assert_registry_output!(workshop, registry, text + &by_digest, @"
-    error: plugin file:notes.txt: the file is not WebAssembly; a plugin is a WebAssembly component
-    error: plugin oci://REGISTRY/acme/queue@sha256:DIGEST: a plugin is pushed to a tag, and its digest follows from it; write oci://REGISTRY/acme/queue:TAG
+    error: plugin file:notes.txt: not a WebAssembly file; a plugin is a WebAssembly component
+    error: plugin oci://REGISTRY/acme/queue@sha256:DIGEST: cannot push to a digest; push to a tag instead: oci://REGISTRY/acme/queue:TAG
     ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tag_that_moves_changes_nothing_until_the_lock_is_updated() {
+async fn moved_tag_has_no_effect_until_update() {
     let registry = Registry::start().await;
     let (author, operator) = (Workspace::new(), Workspace::new());
     let tag = registry.oci_reference("acme/queue:1");
@@ -87,11 +87,11 @@ async fn a_tag_that_moves_changes_nothing_until_the_lock_is_updated() {
 
     assert_registry_output!(operator, registry, locked.stderr, @"
     pulled oci://REGISTRY/acme/queue:1@sha256:DIGEST
-    oci://REGISTRY/acme/queue:1 is sha256:DIGEST from now on; DIR/doproxy.lock says so
+    pinned oci://REGISTRY/acme/queue:1 to sha256:DIGEST in DIR/doproxy.lock
     ");
     assert_registry_output!(operator, registry, lock, @r#"
-    # What each tag of a plugin in doproxy.yml means. Written by doproxy; keep it with doproxy.yml.
-    # Nothing but `doproxy plugin update` moves an entry, whatever its registry says.
+    # Digests of the plugin tags in doproxy.yml. Managed by doproxy; keep this file together with doproxy.yml.
+    # Only `doproxy plugin update` changes an entry, even if the tag moves in its registry.
     version: 1
     plugins:
       "oci://REGISTRY/acme/queue:1": sha256:DIGEST
@@ -105,7 +105,7 @@ async fn a_tag_that_moves_changes_nothing_until_the_lock_is_updated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_stored_works_without_its_registry_and_what_is_not_says_so() {
+async fn stored_plugin_works_without_its_registry() {
     let mut registry = Registry::start().await;
     let (author, operator) = (Workspace::new(), Workspace::new());
     let tag = registry.oci_reference("acme/queue:1");
@@ -122,13 +122,13 @@ async fn what_is_stored_works_without_its_registry_and_what_is_not_says_so() {
     let update = operator.run_err(1, &["plugin", "update"]).await;
 
     assert!(by_tag.contains(digest_of(&pushed)) && by_digest.contains(digest_of(&pushed)));
-    assert_registry_output!(newcomer, registry, never_seen, @"error: plugin oci://REGISTRY/acme/queue:1: looking for the registry: REGISTRY cannot be reached: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)");
-    assert_registry_output!(newcomer, registry, not_stored, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: looking for the registry: REGISTRY cannot be reached: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111); and DIR/home/.local/share/doproxy/plugins/sha256/DIGEST does not hold it, so it cannot be used without the registry");
-    assert!(update.contains("cannot be reached"), "{update}");
+    assert_registry_output!(newcomer, registry, never_seen, @"error: plugin oci://REGISTRY/acme/queue:1: connecting to the registry: REGISTRY is unreachable: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111)");
+    assert_registry_output!(newcomer, registry, not_stored, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: connecting to the registry: REGISTRY is unreachable: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111); no intact copy at DIR/home/.local/share/doproxy/plugins/sha256/DIGEST, so the plugin cannot be used without the registry");
+    assert!(update.contains("is unreachable"), "{update}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stored_component_that_was_changed_is_never_run_and_comes_anew_where_it_can() {
+async fn modified_stored_component_is_never_run() {
     let mut registry = Registry::start().await;
     let workshop = Workspace::new();
     let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
@@ -147,22 +147,22 @@ async fn a_stored_component_that_was_changed_is_never_run_and_comes_anew_where_i
     assert_eq!(mended.code, 0, "{}", mended.stderr);
     assert!(whole_again);
     assert_registry_output!(workshop, registry, refused, @"
-     WARN DIR/home/.local/share/doproxy/plugins/sha256/DIGEST is not what was stored there: it was damaged or tampered with; `doproxy plugin pull` brings it anew
-    error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: looking for the registry: REGISTRY cannot be reached: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111); and DIR/home/.local/share/doproxy/plugins/sha256/DIGEST does not hold it, so it cannot be used without the registry
+     WARN DIR/home/.local/share/doproxy/plugins/sha256/DIGEST was damaged or tampered with; run `doproxy plugin pull` to fetch it again
+    error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: connecting to the registry: REGISTRY is unreachable: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111); no intact copy at DIR/home/.local/share/doproxy/plugins/sha256/DIGEST, so the plugin cannot be used without the registry
     ");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lock_that_cannot_be_written_says_what_to_do() {
+async fn unwritable_lock_error_includes_a_remedy() {
     let registry = Registry::start().await;
     let workshop = Workspace::new();
     let tag = registry.oci_reference("acme/queue:1");
     workshop.push("queue.wasm", &tag).await;
     workshop.configure(&tag, "");
-    // For root, too: a folder cannot be replaced by a file.
+    // This also works for root: a file cannot replace a directory.
     std::fs::create_dir(workshop.path("doproxy.lock")).unwrap();
 
     let told = workshop.run_err(2, &["plugin", "list"]).await;
 
-    assert_registry_output!(workshop, registry, told, @"error: plugin oci://REGISTRY/acme/queue:1: cannot read DIR/doproxy.lock: Is a directory (os error 21)");
+    assert_registry_output!(workshop, registry, told, @"error: plugin oci://REGISTRY/acme/queue:1: failed to read DIR/doproxy.lock: Is a directory (os error 21)");
 }

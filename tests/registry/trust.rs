@@ -1,4 +1,4 @@
-//! Who signed it, and whom it is taken from.
+//! Signatures and trust rules.
 
 use doproxy::plugin::Digest;
 
@@ -6,12 +6,12 @@ use crate::assert_registry_output;
 use crate::registry::Registry;
 use crate::workshop::{Workspace, component};
 
-/// The rule that takes plugins of a registry with these keys.
+/// Returns the rule that trusts a registry's plugins with these keys.
 fn trust(registry: &Registry, keys: &str) -> String {
     format!("plugins: {{trust: [{{repository: \"{}/acme/*\", keys: [{keys}]}}]}}\n", registry.address())
 }
 
-/// A workshop with a pair of keys, `plugin.key` and `plugin.pub`.
+/// Creates a workspace with a key pair, `plugin.key` and `plugin.pub`.
 async fn with_keys() -> Workspace {
     let workshop = Workspace::new();
     workshop.run_ok(&["plugin", "keygen"]).await;
@@ -19,7 +19,7 @@ async fn with_keys() -> Workspace {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signed_plugin_is_taken_and_one_that_is_not_says_how_to_allow_it() {
+async fn signed_plugin_is_accepted_and_unsigned_explains_how() {
     let registry = Registry::start().await;
     let workshop = with_keys().await;
     let tag = registry.oci_reference("acme/queue:1");
@@ -33,11 +33,11 @@ async fn a_signed_plugin_is_taken_and_one_that_is_not_says_how_to_allow_it() {
     let pulled = workshop.run_ok(&["plugin", "pull"]).await;
     let verified = workshop.run_ok(&["plugin", "verify", &tag]).await;
 
-    assert_registry_output!(workshop, registry, unsigned, @"error: plugin oci://REGISTRY/acme/queue:1: it is not signed, and plugins.trust wants a signature for REGISTRY/acme/*; to allow it, have it signed (`doproxy plugin sign oci://REGISTRY/acme/queue:1@sha256:DIGEST --key FILE`), or set `allow_unsigned: true` in that rule");
-    assert!(nothing_stored && !unsigned.contains("from now on"));
+    assert_registry_output!(workshop, registry, unsigned, @"error: plugin oci://REGISTRY/acme/queue:1: the plugin is not signed, but plugins.trust requires a signature for REGISTRY/acme/*; to allow it, sign it (`doproxy plugin sign oci://REGISTRY/acme/queue:1@sha256:DIGEST --key FILE`) or set `allow_unsigned: true` in that rule");
+    assert!(nothing_stored && !unsigned.contains("pinned oci"));
     assert_registry_output!(workshop, registry, signed + &again, @"
-    signed oci://REGISTRY/acme/queue:1@sha256:DIGEST with the key SHORT
-    oci://REGISTRY/acme/queue:1@sha256:DIGEST is signed with the key SHORT already
+    signed oci://REGISTRY/acme/queue:1@sha256:DIGEST with key SHORT
+    oci://REGISTRY/acme/queue:1@sha256:DIGEST is already signed with key SHORT
     ");
     assert_registry_output!(workshop, registry, pulled + &verified, @"
     oci://REGISTRY/acme/queue:1@sha256:DIGEST
@@ -50,7 +50,7 @@ async fn a_signed_plugin_is_taken_and_one_that_is_not_says_how_to_allow_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_refusal_says_which_rule_and_how_to_allow_it() {
+async fn every_rejection_names_the_rule_and_the_remedy() {
     let registry = Registry::start().await;
     let workshop = with_keys().await;
     workshop.run_ok(&["plugin", "keygen", "--out", "other"]).await;
@@ -71,14 +71,14 @@ async fn every_refusal_says_which_rule_and_how_to_allow_it() {
         refused("plugins: {trust: [{repository: \"registry.example.com/acme*\", keys: [plugin.pub]}]}\n").await;
 
     assert_registry_output!(workshop, registry, [other_key, no_rule, nobody, no_key, no_file, private, no_pattern].concat(), @r#"
-    error: plugin oci://REGISTRY/acme/queue:1: none of its signatures counts: plugins.trust wants one for REGISTRY/acme/* by DIR/plugin.pub; to allow it, have it signed with that key, or add the key that it is signed with
-      signature 1: it is not by this key, or was changed
-    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust has no rule for REGISTRY/acme/queue; to allow it, add `- {repository: REGISTRY/acme/queue, keys: [FILE]}`, with the key of whoever signs it
-    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust has no rule for REGISTRY/acme/queue; to allow it, add `- {repository: REGISTRY/acme/queue, keys: [FILE]}`, with the key of whoever signs it
-    error: doproxy.yml:3:18: plugins.trust: the rule for registry.example.com/acme/* names no key, so nothing could be taken from there; name one under `keys` (`doproxy plugin keygen` makes a pair), or set `allow_unsigned: true`
-    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust, the rule for REGISTRY/acme/*: the key DIR/missing.pub: No such file or directory (os error 2)
-    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust, the rule for REGISTRY/acme/*: DIR/plugin.key is no public key of P-256 in PEM: it is a private key; name its public half; `doproxy plugin keygen` makes a pair
-    error: doproxy.yml:3:20: plugins.trust[0]: "registry.example.com/acme*" is no pattern of repositories; write registry.example.com/acme/queue for one, registry.example.com/acme/* for all below, or * for every one
+    error: plugin oci://REGISTRY/acme/queue:1: no valid signature: plugins.trust requires one for REGISTRY/acme/* by DIR/plugin.pub; to allow the plugin, sign it with that key, or add the key of its signer
+      signature 1: made with another key, or modified
+    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust has no rule for REGISTRY/acme/queue; to allow it, add `- {repository: REGISTRY/acme/queue, keys: [FILE]}` with the key of its signer
+    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust has no rule for REGISTRY/acme/queue; to allow it, add `- {repository: REGISTRY/acme/queue, keys: [FILE]}` with the key of its signer
+    error: doproxy.yml:3:18: plugins.trust: the rule for registry.example.com/acme/* has no keys and would reject every plugin; list one under `keys` (`doproxy plugin keygen` generates a pair), or set `allow_unsigned: true`
+    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust: rule for REGISTRY/acme/*: the key DIR/missing.pub: No such file or directory (os error 2)
+    error: plugin oci://REGISTRY/acme/queue:1: plugins.trust: rule for REGISTRY/acme/*: DIR/plugin.key is not a P-256 public key in PEM: it is a private key; use its public key; create a key pair with `doproxy plugin keygen`
+    error: doproxy.yml:3:20: plugins.trust[0]: "registry.example.com/acme*" is not a repository pattern; write registry.example.com/acme/queue for one repository, registry.example.com/acme/* for all below, or * for all
     "#);
     workshop
         .configure(&tag, &trust(&registry, "plugin.pub").replace("plugin.pub]", "plugin.pub], allow_unsigned: true"));
@@ -89,7 +89,7 @@ async fn every_refusal_says_which_rule_and_how_to_allow_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_key_follows_another_without_a_day_on_which_nothing_is_taken() {
+async fn key_rotation_never_interrupts_trust() {
     let registry = Registry::start().await;
     let workshop = with_keys().await;
     workshop.run_ok(&["plugin", "keygen", "--out", "next"]).await;
@@ -115,7 +115,7 @@ async fn one_key_follows_another_without_a_day_on_which_nothing_is_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn signatures_are_kept_beside_the_component_and_checked_without_the_registry() {
+async fn signatures_are_stored_and_checked_offline() {
     let mut registry = Registry::start().await;
     let workshop = with_keys().await;
     let tag = registry.oci_reference("acme/queue:1");
@@ -140,7 +140,7 @@ async fn signatures_are_kept_beside_the_component_and_checked_without_the_regist
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signature_that_was_changed_in_the_registry_does_not_count_whichever_part_it_was() {
+async fn modified_signature_does_not_count() {
     let registry = Registry::start().await;
     let workshop = with_keys().await;
     let tag = registry.oci_reference("acme/queue:1");
@@ -161,12 +161,12 @@ async fn a_signature_that_was_changed_in_the_registry_does_not_count_whichever_p
             let mut changed = whole.clone();
             changed[at] ^= 1;
             std::fs::write(&file, changed).unwrap();
-            // A new one each time, so that nothing is remembered.
+            // Use a new workspace each time, so that nothing is cached.
             let newcomer = Workspace::new();
             newcomer.write("plugin.pub", &std::fs::read(workshop.path("plugin.pub")).unwrap());
             newcomer.configure(&tag, &trust(&registry, "plugin.pub"));
             let ended = newcomer.doproxy(&["plugin", "pull"]).await;
-            // Of the list of signatures much is no part of a signature, such as the size of a configuration.
+            // Many bytes of the signature list are not part of a signature, such as the size of a configuration.
             if ended.code == 0 {
                 assert!(ended.stdout.contains("signed by"), "byte {at} of {}: {ended:?}", file.display());
             } else {
@@ -181,7 +181,7 @@ async fn a_signature_that_was_changed_in_the_registry_does_not_count_whichever_p
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_component_with_any_byte_changed_is_not_taken_however_well_its_manifest_is_signed() {
+async fn modified_component_is_rejected_despite_a_signed_manifest() {
     let registry = Registry::start().await;
     let workshop = with_keys().await;
     let tag = registry.oci_reference("acme/queue:1");

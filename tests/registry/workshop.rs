@@ -1,4 +1,4 @@
-//! Where a person works who shares plugins: a folder with components, keys and a `doproxy.yml`, and a home.
+//! The workspace of a plugin author: a folder with components, keys and a `doproxy.yml`, and a home directory.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -18,12 +18,12 @@ pub struct Workspace {
 }
 
 impl Workspace {
-    /// With two components: `queue.wasm`, and `queue2.wasm`, its next version.
+    /// Creates a workspace with two components: `queue.wasm`, and its next version `queue2.wasm`.
     pub fn new() -> Self {
         let workshop = Self { dir: tempfile::tempdir().unwrap() };
         let component = component();
         workshop.write("queue.wasm", &component);
-        // The same with a section that nobody reads.
+        // The same component with an additional, unused section.
         let section: &[u8] = b"\0\x08\x07version";
         workshop.write("queue2.wasm", &[component.as_slice(), section].concat());
         workshop
@@ -45,7 +45,7 @@ impl Workspace {
         std::fs::set_permissions(self.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// A `doproxy.yml` with a policy, and more lines.
+    /// Writes a `doproxy.yml` with a policy and additional lines.
     pub fn configure(&self, plugin: &str, more: &str) {
         let policy = format!(
             "scaling: {{policies: [{{plugin: \"{plugin}\", config: {{metric: haproxy.sessions, target_per_droplet: 4}}}}]}}\n"
@@ -53,7 +53,7 @@ impl Workspace {
         self.write("doproxy.yml", format!("{MINIMAL_CONFIG}{policy}{more}").as_bytes());
     }
 
-    /// The program, about to run in this folder.
+    /// Returns a command that runs the program in this folder.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_doproxy"));
         command
@@ -62,7 +62,7 @@ impl Workspace {
             .env_clear()
             .env("PATH", format!("{}:/usr/bin:/bin", self.path("bin").display()))
             .env("HOME", self.path("home"))
-            // Compiled plugins are kept here; the folder is shared by all tests.
+            // All tests share this folder of compiled plugins.
             .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
             .stdin(Stdio::null())
             .kill_on_drop(true);
@@ -73,27 +73,27 @@ impl Workspace {
         run(&mut self.command(arguments)).await
     }
 
-    /// Runs a command that has to work, and answers what it printed.
+    /// Runs a command that must succeed, and returns its output.
     pub async fn run_ok(&self, arguments: &[&str]) -> String {
         let ended = self.doproxy(arguments).await;
         assert_eq!(ended.code, 0, "doproxy {arguments:?}\n{}{}", ended.stdout, ended.stderr);
         ended.stdout
     }
 
-    /// Runs a command that has to fail, and answers what it said.
+    /// Runs a command that must fail, and returns its error output.
     pub async fn run_err(&self, code: i32, arguments: &[&str]) -> String {
         let ended = self.doproxy(arguments).await;
         assert_eq!(ended.code, code, "doproxy {arguments:?}\n{}{}", ended.stdout, ended.stderr);
         ended.stderr
     }
 
-    /// Pushes a component, and answers the reference with its digest.
+    /// Pushes a component, and returns the reference with its digest.
     pub async fn push(&self, file: &str, to: &str) -> String {
         let said = self.run_ok(&["plugin", "push", file, to]).await;
         said.trim().strip_prefix("pushed ").unwrap().to_owned()
     }
 
-    /// The files in the store.
+    /// Returns the files in the store.
     pub fn stored_files(&self) -> Vec<PathBuf> {
         ["sha256", "signatures"]
             .iter()
@@ -103,24 +103,24 @@ impl Workspace {
             .collect()
     }
 
-    /// Text without what differs from run to run.
+    /// Replaces the parts of a text that differ between runs.
     pub fn normalize(&self, text: &str, registry: &Registry) -> String {
         text.replace(self.dir.path().to_str().unwrap(), "DIR").replace(registry.address(), "REGISTRY")
     }
 }
 
-/// What follows the `@` of a reference.
+/// Returns the digest after the `@` of a reference.
 pub fn digest_of(reference: &str) -> &str {
     reference.split_once('@').unwrap().1
 }
 
-/// A policy that comes with doproxy.
+/// Returns a built-in policy.
 pub fn component() -> Vec<u8> {
     let plugin = doproxy_plugins::ALL.iter().find(|plugin| plugin.name == "target-tracking").unwrap();
     plugin.component.to_vec()
 }
 
-/// A snapshot of what a person reads, without what differs from run to run.
+/// Asserts a snapshot of an output without the parts that differ between runs.
 #[macro_export]
 macro_rules! assert_registry_output {
     ($workshop:expr, $registry:expr, $text:expr, @$snapshot:literal) => {

@@ -1,6 +1,6 @@
-//! The load balancer in front of the fleet: the seam, and the types that cross it.
+//! The load balancer in front of the fleet: the [`LoadBalancer`] trait and the types that cross it.
 //!
-//! Two implementations: `haproxy`, and `SimulatedBalancer` of the simulation.
+//! Two implementations exist: `haproxy`, and `SimulatedBalancer` in the simulation.
 
 pub mod haproxy;
 
@@ -9,108 +9,108 @@ use std::path::PathBuf;
 
 use crate::model::{DropletId, DropletName, Load};
 
-/// A load balancer whose set of servers is ours.
+/// A load balancer whose set of servers doproxy manages.
 pub trait LoadBalancer: Send + Sync {
-    /// What went wrong, with what is live now.
+    /// The error, which includes the state that the load balancer is left in.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Makes the balancer serve exactly `servers`: installs the configuration and makes the running process equal
-    /// to it. Nothing is done when it is so already. On failure the configuration that was live stays live.
+    /// Reconciles the load balancer so that it serves exactly `servers`: installs the configuration and brings the
+    /// running process in line with it. A no-op if it already does. On failure the previous configuration stays live.
     fn apply(&self, servers: &[Server]) -> impl Future<Output = Result<ApplyResult, Self::Error>> + Send;
 
-    /// What the running process says of each server, old workers that still drain included.
+    /// Returns the running process's statistics for each server, including old workers that are still draining.
     fn stats(&self) -> impl Future<Output = Result<Stats, Self::Error>> + Send;
 }
 
-/// Whether a server gets new sessions.
+/// The traffic state of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ServerState {
-    /// Checked, and given no traffic: its droplet is coming up.
+    /// Health-checked but not given traffic: its droplet is starting up.
     Warming,
-    /// Takes traffic.
+    /// Receives traffic.
     Serving,
-    /// No new sessions.
+    /// Receives no new sessions.
     Draining,
 }
 
-/// A server behind the balancer: always a droplet of the fleet.
+/// A server behind the load balancer: always a droplet of the fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Server {
-    /// The droplet; the server's name is made of it.
+    /// The droplet; the server's name is derived from its ID.
     pub id: DropletId,
-    /// For people who read the file.
+    /// The hostname, for people reading the configuration file.
     pub hostname: DropletName,
-    /// Where it listens; the port is the configuration's.
+    /// The address that the server listens on; the port comes from the configuration.
     pub address: IpAddr,
-    /// Whether it gets new sessions.
+    /// The traffic state.
     pub state: ServerState,
 }
 
-/// What [`Balancer::apply`] did.
+/// The result of [`LoadBalancer::apply`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ApplyResult {
-    /// It was so already.
+    /// The load balancer already served these servers.
     Unchanged,
-    /// The process was changed while it ran: no connection noticed.
+    /// The process was updated without a reload; no connection was affected.
     Dynamic {
-        /// Servers that it has since.
+        /// Number of servers added.
         added: usize,
-        /// Servers that it had.
+        /// Number of servers removed.
         removed: usize,
-        /// Servers that get new sessions since, or do not any more.
+        /// Number of servers that started or stopped receiving new sessions.
         changed: usize,
     },
     /// The process was reloaded.
     Reloaded {
-        /// What could not be changed while it ran.
+        /// The change that required a reload.
         reason: String,
-        /// Somebody else had written the file that was replaced, which is kept here.
+        /// The copy of the replaced file, if that file had not been written by doproxy.
         replaced_edit: Option<PathBuf>,
     },
 }
 
-/// What the running balancer says.
+/// Statistics of the running load balancer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Stats {
     /// Servers of the fleet's backend.
     pub servers: Vec<ServerStats>,
-    /// Requests that wait in the backend for any server.
+    /// Requests queued in the backend for any server.
     pub queued: u32,
-    /// Requests that the backend was given since the process started.
+    /// Requests that the backend has received since the process started.
     pub requests_total: u64,
-    /// Seconds since the process started: when it is less than before, the counters began anew.
+    /// Seconds since the process started. A lower value than in the previous sample means that the counters were reset.
     pub uptime_s: u64,
     /// The process itself.
     pub process: ProcessStats,
 }
 
-/// What the running balancer says of itself.
+/// Statistics of the load balancer process itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcessStats {
-    /// Its version, in its own words.
+    /// The version string that the process reports.
     pub version: String,
-    /// The process id of the worker that takes new connections. Another one than before has other counters.
+    /// The process ID of the worker that accepts new connections. A different worker has different counters.
     pub pid: u32,
-    /// How often it was reloaded since it was started; `None` where there is nobody who counts.
+    /// Number of reloads since the process was started; `None` if no master process counts them.
     pub generation: Option<u64>,
-    /// Workers of before a reload, which still have connections.
+    /// Number of workers from before a reload that still have connections.
     pub old_workers: usize,
 }
 
-/// What the running balancer says of one server.
+/// Statistics of one server.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServerStats {
     /// The droplet.
     pub id: DropletId,
-    /// Its health check passes.
+    /// `true` if its health check passes.
     pub healthy: bool,
-    /// Its health check passed at layer 7 at least once since it was added.
+    /// `true` if its health check has passed at layer 7 at least once since the server was added.
     pub check_passed: bool,
-    /// The balancer's own words: `UP`, `DOWN 1/2`, `MAINT`, with the check's result.
+    /// The status string that the load balancer reports: `UP`, `DOWN 1/2`, `MAINT`, with the check's result.
     pub status: String,
     /// Sessions in the current and in old workers.
     pub sessions: u32,
-    /// Its load, rates excepted, which need two observations.
+    /// The load, without rates: those need two observations.
     pub load: Load,
     /// Requests since the process started.
     pub requests_total: u64,

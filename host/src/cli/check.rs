@@ -1,4 +1,4 @@
-//! `doproxy check`: would it work? Everything is looked at, whatever fails; nothing is changed.
+//! `doproxy check`: validates everything a fleet depends on. Runs every check even if one fails, and changes nothing.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,10 +16,10 @@ use crate::inventory::Inventory;
 use crate::metrics::{self, Collector, SeriesStatus, SourceStatus};
 use crate::model::{DropletId, Mode};
 
-/// How long sources are waited for; each has a shorter timeout of its own.
+/// Upper bound for polling all sources; each source has a shorter timeout of its own.
 const MAX_COLLECT_TIME: Duration = Duration::from_mins(2);
 
-/// The list of what was looked at.
+/// The checklist printed by `check`.
 struct Checklist {
     failed: usize,
     colored: bool,
@@ -47,7 +47,7 @@ impl Checklist {
     }
 
     fn line(&self, mark: &str, colour: &str, what: &str, detail: impl fmt::Display) {
-        // What follows the first line of a detail is put under it.
+        // Further lines of a detail are indented below the first.
         let detail = detail.to_string().replace('\n', "\n                 ");
         if self.colored {
             say!("\x1b[{colour}m{mark}\x1b[0m {what:13}  {detail}");
@@ -81,31 +81,28 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     inventory(&app, &mut list).await;
     metrics(&app, api, &mut list).await;
     if list.failed == 0 {
-        say!("all is well");
+        say!("all checks passed");
         return Ok(());
     }
-    say!("{} to mend", output::count(list.failed, "thing"));
+    say!("{} failed", output::count(list.failed, "thing"));
     Err(AlreadyReported.into())
 }
 
-/// Answers the droplet limit, or nothing when asking on makes no sense.
+/// Returns the droplet limit, or `None` if further API calls make no sense.
 async fn account(cloud: &DigitalOcean, source: &str, list: &mut Checklist) -> Option<u32> {
     match cloud.account().await {
         Ok(account) => {
             list.pass(
                 "token",
-                format_args!(
-                    "from {source}; the account is {}, at most {} droplets",
-                    account.status, account.droplet_limit
-                ),
+                format_args!("from {source}; account {}, droplet limit {}", account.status, account.droplet_limit),
             );
             Some(account.droplet_limit)
         }
-        // A token without the scope account:read can do all the rest.
+        // A token without the account:read scope is sufficient for everything else.
         Err(error) if error.status == Some(403) => {
             list.warn(
                 "token",
-                format_args!("from {source}; it may not read the account, so the droplet limit is not known"),
+                format_args!("from {source}; lacks the account:read scope, so the droplet limit is unknown"),
             );
             Some(u32::MAX)
         }
@@ -121,13 +118,18 @@ async fn droplet_options(app: &CommandContext, cloud: &DigitalOcean, list: &mut 
     match cloud.sizes().await {
         Err(error) => list.fail("size", error.with_hint()),
         Ok(sizes) => match sizes.iter().find(|size| size.slug == wanted.size) {
-            None => list.fail("size", format_args!("there is no size {:?}", wanted.size)),
+            None => list.fail("size", format_args!("size {:?} not found", wanted.size)),
             Some(size) if !size.available => {
-                list.fail("size", format_args!("{} cannot be had at the moment", size.slug));
+                list.fail("size", format_args!("{} is currently unavailable", size.slug));
             }
             Some(size) if !size.regions.contains(&wanted.region) => list.fail(
                 "size",
-                format_args!("{} cannot be had in {}; it can in {}", size.slug, wanted.region, size.regions.join(", ")),
+                format_args!(
+                    "{} is not available in {}; choose one of its regions: {}",
+                    size.slug,
+                    wanted.region,
+                    size.regions.join(", ")
+                ),
             ),
             Some(size) => list.pass("size", format_args!("{} at {}", size.slug, size.hourly_price)),
         },
@@ -135,25 +137,28 @@ async fn droplet_options(app: &CommandContext, cloud: &DigitalOcean, list: &mut 
     match cloud.regions().await {
         Err(error) => list.fail("region", error.with_hint()),
         Ok(regions) => match regions.iter().find(|region| region.slug == wanted.region) {
-            None => list.fail("region", format_args!("there is no region {:?}", wanted.region)),
+            None => list.fail("region", format_args!("region {:?} not found", wanted.region)),
             Some(region) if !region.available => {
-                list.fail("region", format_args!("{} takes no new droplets", region.slug));
+                list.fail("region", format_args!("{} does not accept new droplets", region.slug));
             }
             Some(region) => list.pass("region", &region.slug),
         },
     }
     match cloud.image(&wanted.image).await {
         Err(error) if error.class == ErrorClass::NotFound => {
-            list.fail("image", format_args!("there is no image {:?}", wanted.image));
+            list.fail("image", format_args!("image {:?} not found", wanted.image));
         }
         Err(error) => list.fail("image", error.with_hint()),
         Ok(image) if !image.regions.contains(&wanted.region) => {
-            list.fail("image", format_args!("{} is not in {}; transfer it there", wanted.image, wanted.region));
+            list.fail(
+                "image",
+                format_args!("{} is not available in {}; transfer it there", wanted.image, wanted.region),
+            );
         }
         Ok(_) => list.pass("image", &wanted.image),
     }
     if app.config.ssh_keys.is_empty() {
-        list.warn("ssh_key_ids", "none: DigitalOcean mails a root password for each droplet");
+        list.warn("ssh_key_ids", "none; DigitalOcean emails a root password for each droplet");
         return;
     }
     match cloud.ssh_keys().await {
@@ -166,17 +171,17 @@ async fn droplet_options(app: &CommandContext, cloud: &DigitalOcean, list: &mut 
             if missing.is_empty() {
                 list.pass("ssh_key_ids", output::count(app.config.ssh_keys.len(), "key"));
             } else {
-                list.fail("ssh_key_ids", format_args!("the account has no {}", missing.join(", ")));
+                list.fail("ssh_key_ids", format_args!("not found in the account: {}", missing.join(", ")));
             }
         }
     }
 }
 
-/// Answers the droplets of the fleet.
+/// Returns the IDs of the fleet's droplets.
 async fn fleet(app: &CommandContext, cloud: &DigitalOcean, droplet_limit: u32, list: &mut Checklist) -> Vec<DropletId> {
     let max = app.config.limits.max;
     if max > droplet_limit {
-        list.warn("scaling.max", format_args!("{max} is more than the account's {droplet_limit} droplets"));
+        list.warn("scaling.max", format_args!("{max} exceeds the account's limit of {droplet_limit} droplets"));
     }
     let tag = app.config.fleet.tag();
     match cloud.list(&Filter::Tag(tag.clone())).await {
@@ -213,10 +218,10 @@ async fn policies(app: &CommandContext, list: &mut Checklist) {
         Err(error) => return list.fail("plugins", output::format_error(&error)),
     };
     if app.config.policies.is_empty() {
-        list.warn("policy", "none: the fleet changes by hand only");
+        list.warn("policy", "none; the fleet changes only through commands");
     }
     for policy in &app.config.policies {
-        let mode = if policy.mode == Mode::Shadow { ", in shadow" } else { "" };
+        let mode = if policy.mode == Mode::Shadow { ", in shadow mode" } else { "" };
         let checked = match host.policy(&policy.plugin).await {
             Ok(loaded) => {
                 for unmet in metrics::unmet_requirements(&app.config.metrics, &policy.name, &loaded.manifest().metrics)
@@ -248,7 +253,7 @@ async fn haproxy(app: &CommandContext, list: &mut Checklist) {
     };
     match checked {
         Ok(()) => {
-            list.pass("haproxy", format_args!("takes {template}; installed at {}", options.config_file.display()));
+            list.pass("haproxy", format_args!("accepts {template}; installed at {}", options.config_file.display()));
         }
         Err(error) => list.fail("haproxy", output::format_error(&error)),
     }
@@ -260,7 +265,7 @@ async fn inventory(app: &CommandContext, list: &mut Checklist) {
         Ok(found) => found,
     };
     let Some(inventory) = found else {
-        return list.pass("inventory", "not there yet; the first create makes it");
+        return list.pass("inventory", "does not exist yet; the first create makes it");
     };
     match inventory.load().await {
         Err(error) => list.fail("inventory", error),
@@ -274,7 +279,7 @@ async fn inventory(app: &CommandContext, list: &mut Checklist) {
     }
 }
 
-/// Asks each source once, and looks whether there is a history that cannot be used.
+/// Polls each source once and reports an unusable metrics database.
 async fn metrics(app: &CommandContext, api: Option<(DigitalOcean, Vec<DropletId>)>, list: &mut Checklist) {
     let now = Clock::from_wall_clock().now();
     let history = app.metrics_database_file();
@@ -288,16 +293,16 @@ async fn metrics(app: &CommandContext, api: Option<(DigitalOcean, Vec<DropletId>
     let mut collector = Collector::new(options, Arc::new(TimeSeriesStore::in_memory()), cloud.as_ref());
     collector.set_droplets(droplets.unwrap_or_default());
     collector.collect(now, None).await;
-    // HAProxy is the first, and may not run yet.
+    // HAProxy is always the first source and may not be running yet.
     for source in collector.sources(now).into_iter().skip(1) {
         let SourceStatus { name, description, series, failure } = source;
         if let Some((_, why)) = failure {
             list.fail("metric", format_args!("{name}: {why}"));
         } else if series.is_empty() {
-            list.warn("metric", format_args!("{name}: nothing yet from {description}"));
+            list.warn("metric", format_args!("{name}: no data yet from {description}"));
         }
         for SeriesStatus { name, unit, newest, .. } in series {
-            let value = newest.map_or("nothing yet".to_owned(), |sample| format!("{} {unit}", sample.value));
+            let value = newest.map_or("no data yet".to_owned(), |sample| format!("{} {unit}", sample.value));
             list.pass("metric", format_args!("{name}: {}, from {description}", value.trim_end()));
         }
     }

@@ -1,4 +1,4 @@
-//! `doproxy compile-plugin`: what the plugin host starts to compile a component. Not for people.
+//! `doproxy compile-plugin`: internal command that the plugin host starts to compile a component.
 
 use std::io;
 use std::process::ExitCode;
@@ -7,22 +7,23 @@ use crate::plugin::{SandboxLimits, compile_plugin};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Seconds of processor time.
+    /// CPU time limit, in seconds.
     #[arg(long)]
     cpu_seconds: u64,
-    /// Bytes of address space.
+    /// Address space limit, in bytes.
     #[arg(long)]
     memory_bytes: u64,
 }
 
-/// Compiles what is on stdin. This takes rights from the process, so nothing else runs in it: no runtime, no logs.
+/// Compiles the component on stdin. The process drops its own privileges, so nothing else runs in it: no async runtime,
+/// no logging.
 pub(super) fn run(args: &Args) -> ExitCode {
     let Args { cpu_seconds, memory_bytes } = *args;
     let confinement = SandboxLimits { cpu_seconds, memory_bytes };
     match compile_plugin(&confinement, io::stdin().lock(), io::stdout().lock(), io::stderr()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: cannot compile: {error}");
+            eprintln!("error: failed to compile: {error}");
             ExitCode::from(1)
         }
     }

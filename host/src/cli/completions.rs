@@ -1,4 +1,4 @@
-//! `doproxy completions`: for shells.
+//! `doproxy completions`: generates shell completions.
 
 use clap::CommandFactory;
 use clap_complete::Shell;
@@ -10,7 +10,7 @@ use super::{Cli, output};
     after_help = "Examples:\n  doproxy completions bash > /etc/bash_completion.d/doproxy\n  doproxy completions zsh > \"${fpath[1]}/_doproxy\""
 )]
 pub(super) struct Args {
-    /// The shell.
+    /// Shell to generate completions for.
     shell: Shell,
 }
 

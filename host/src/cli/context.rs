@@ -1,4 +1,4 @@
-//! What the commands are built from: the configuration, and the parts that it describes.
+//! The context of a command: the configuration and the components it describes.
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -19,18 +19,18 @@ use crate::metrics;
 use crate::model::UserData;
 use crate::plugin::PluginHost;
 
-/// The controller of the real world.
+/// The controller that talks to the real DigitalOcean and HAProxy.
 pub(super) type ProductionController = Controller<DigitalOcean, HaProxy, SqliteInventory>;
 
-/// The configuration of this run.
+/// The configuration of this invocation and the components built from it.
 pub(super) struct CommandContext {
     pub(super) config: Config,
     environment: Environment,
     inventory: PathBuf,
     wait: Duration,
-    /// Made when it is first asked for: most commands run no plugin.
+    /// Created on first use, because most commands run no plugin.
     plugins: OnceLock<PluginHost>,
-    /// Whether an inventory of which nothing is at the API may be emptied.
+    /// Allows pruning the inventory even if none of its droplets exist at the API.
     pub(super) allow_empty_cloud: bool,
 }
 
@@ -49,7 +49,7 @@ impl CommandContext {
         })
     }
 
-    /// Reads the configuration and says what it would rather say.
+    /// Reads the configuration and prints its advice as warnings.
     pub(super) fn load_with_advice(global: &Global) -> anyhow::Result<Self> {
         let app = Self::load(global)?;
         for advice in &app.config.advice {
@@ -58,19 +58,19 @@ impl CommandContext {
         Ok(app)
     }
 
-    /// The client of the API.
+    /// Returns the API client and the source of its token.
     pub(super) fn cloud(&self) -> anyhow::Result<(DigitalOcean, TokenSource)> {
         let (token, source) = self.config.token(&self.environment)?;
         let url = self.environment.api_url()?.unwrap_or_else(|| self.config.api_url.clone());
         Ok((DigitalOcean::new(digitalocean::Options::new(url, token))?, source))
     }
 
-    /// HAProxy.
+    /// Returns the HAProxy load balancer.
     pub(super) fn balancer(&self) -> anyhow::Result<HaProxy> {
         Ok(HaProxy::new(self.config.haproxy.clone())?)
     }
 
-    /// The plugin host, the same each time.
+    /// Returns the plugin host, which is created once and then shared.
     pub(super) fn plugins(&self) -> anyhow::Result<PluginHost> {
         if let Some(host) = self.plugins.get() {
             return Ok(host.clone());
@@ -79,19 +79,19 @@ impl CommandContext {
         Ok(self.plugins.get_or_init(|| host).clone())
     }
 
-    /// Where the inventory is.
+    /// Returns the path of the inventory.
     pub(super) fn inventory_path(&self) -> &Path {
         &self.inventory
     }
 
-    /// The inventory, to be changed by whoever has its lock.
+    /// Opens the inventory for writing. The caller must hold its lock to change it.
     pub(super) fn inventory(&self) -> anyhow::Result<SqliteInventory> {
         let inventory = SqliteInventory::open_with_backup(&self.inventory)?;
         inventory.bind_fleet(&self.config.fleet)?;
         Ok(inventory)
     }
 
-    /// The inventory, where there is one already.
+    /// Opens the inventory if it already exists.
     pub(super) fn existing_inventory(&self) -> anyhow::Result<Option<SqliteInventory>> {
         let existing = SqliteInventory::open_existing(&self.inventory)?;
         if let Some(inventory) = &existing {
@@ -100,25 +100,24 @@ impl CommandContext {
         Ok(existing)
     }
 
-    /// Where the history is, whether or not it is there.
+    /// Returns the path of the metrics database, which may not exist yet.
     pub(super) fn metrics_database_file(&self) -> PathBuf {
         self.config.metrics_database_path(&self.inventory)
     }
 
-    /// The right to change the fleet; `command` is what others are told while they wait.
+    /// Acquires the fleet lock. Other processes report `command` as the holder while they wait.
     pub(super) async fn lock(&self, command: &str, progress: &Progress) -> anyhow::Result<WriteLock> {
-        let told =
-            |holder: &str| progress.println(format_args!("waiting for {holder}, which is changing the inventory"));
+        let told = |holder: &str| progress.println(format_args!("waiting for {holder}, which holds the fleet lock"));
         Ok(WriteLock::acquire(&self.inventory, self.wait, command, told).await?)
     }
 
-    /// Where user data comes from, with its plugin loaded and its configuration checked.
+    /// Returns the source of user data. A generator plugin is loaded and its configuration validated.
     async fn user_data(&self) -> anyhow::Result<UserDataSource> {
         match &self.config.user_data {
             UserDataConfig::None => Ok(UserDataSource::Fixed(UserData::parse("")?)),
             UserDataConfig::File(path) => {
                 let text = std::fs::read_to_string(path)
-                    .map_err(|error| UsageError(format!("cannot read userdata_file {}: {error}", path.display())))?;
+                    .map_err(|error| UsageError(format!("failed to read userdata_file {}: {error}", path.display())))?;
                 let data = UserData::parse(text).with_context(|| format!("userdata_file {}", path.display()))?;
                 Ok(UserDataSource::Fixed(data))
             }
@@ -130,7 +129,7 @@ impl CommandContext {
         }
     }
 
-    /// What the controller is told.
+    /// Returns the controller's settings.
     pub(super) async fn settings(&self) -> anyhow::Result<Settings> {
         let config = &self.config;
         Ok(Settings {
@@ -148,12 +147,12 @@ impl CommandContext {
         })
     }
 
-    /// What the operator allows.
+    /// Returns the scaling limits and guard rules set by the operator.
     pub(super) fn scaling_rules(&self) -> ScalingRules {
         ScalingRules { limits: self.config.limits, rules: self.config.rules.clone() }
     }
 
-    /// The policies, loaded, and their configurations checked.
+    /// Loads the policies and validates their configurations.
     pub(super) async fn policies(&self) -> anyhow::Result<Vec<ConfiguredPolicy>> {
         let host = self.plugins()?;
         let mut policies = Vec::new();
@@ -168,12 +167,12 @@ impl CommandContext {
         Ok(policies)
     }
 
-    /// The controller with everything that it needs.
+    /// Builds the controller with all its components.
     pub(super) async fn controller(&self, progress: &Progress) -> anyhow::Result<ProductionController> {
         self.controller_with_inventory(self.inventory()?, progress.reporter()).await
     }
 
-    /// The controller over an inventory that is open already; `reporter` is told of what happens.
+    /// Builds the controller on an inventory that is already open. Events go to `reporter`.
     pub(super) async fn controller_with_inventory(
         &self,
         inventory: SqliteInventory,
@@ -192,15 +191,15 @@ impl CommandContext {
     }
 }
 
-/// Carries on what an earlier command left behind.
+/// Resumes the operations that an earlier command left open.
 pub(super) async fn resume_operations(controller: &ProductionController, progress: &Progress) -> anyhow::Result<()> {
     let acted = controller
         .resume(|snapshot| {
             let open = output::count(snapshot.operations.len(), "operation");
-            progress.println(format_args!("carrying on {open} of an earlier command"));
+            progress.println(format_args!("resuming {open} of an earlier command"));
         })
         .await?;
-    // It is the earlier command's failure, and what it left is cleaned up now.
+    // These failures belong to the earlier command, and its leftovers are cleaned up by now.
     for (_, why) in &acted.abandoned {
         output::warn(why);
     }

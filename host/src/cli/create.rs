@@ -1,20 +1,20 @@
-//! `doproxy create`: droplets, and HAProxy over them.
+//! `doproxy create`: creates droplets and adds them to HAProxy.
 
 use super::context::{CommandContext, resume_operations};
 use super::output::{Progress, say};
 use super::{Global, UsageError};
 use crate::model::{Droplet, DropletRequest};
 
-/// Most droplets that one command asks for: a typing error should not buy a thousand.
+/// Maximum number of droplets per command, so that a typo does not create a thousand.
 const MAX_COUNT: u32 = 100;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy create\n  doproxy create --count 3")]
 pub(super) struct Args {
-    /// How many.
+    /// Number of droplets to create.
     #[arg(long, short = 'n', default_value_t = 1, value_name = "N")]
     count: u32,
-    /// Create even where a breaker would stop it: too many in an hour, or the last ones did not come up.
+    /// Skip the circuit breakers that stop creation after too many creates in an hour or repeated startup failures.
     #[arg(long)]
     force: bool,
 }
@@ -22,7 +22,7 @@ pub(super) struct Args {
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     if args.count == 0 || args.count > MAX_COUNT {
         return Err(UsageError(format!(
-            "--count {}: between 1 and {MAX_COUNT} droplets can be created at a time",
+            "--count {} is out of range; create 1 to {MAX_COUNT} droplets at a time",
             args.count
         ))
         .into());
@@ -46,7 +46,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is said of a droplet that was created.
+/// Describes a droplet that was created.
 pub(super) fn describe_created(droplet: &Droplet) -> String {
     let id = droplet.id.map(|id| format!(" (id {id})")).unwrap_or_default();
     let address = droplet.address.map(|address| format!(" at {address}")).unwrap_or_default();

@@ -1,4 +1,5 @@
-//! `doproxy delete`: drain, take out of HAProxy, delete. It takes a line, an id or a name, and nothing else.
+//! `doproxy delete`: drains a droplet, removes it from HAProxy and deletes it. Droplets are selected by line, ID or
+//! name only.
 
 use super::context::{CommandContext, resume_operations};
 use super::droplet_selector::DropletSelector;
@@ -9,20 +10,20 @@ use crate::model::{Droplet, Phase};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  doproxy delete 1                     the droplet of line 1 of `doproxy print`\n  doproxy delete auto-nginx-1-k3f9tq   the droplet of that name\n  doproxy delete --id 3164445 --yes    ask nothing"
+    after_help = "Examples:\n  doproxy delete 1                     delete the droplet on line 1 of `doproxy print`\n  doproxy delete auto-nginx-1-k3f9tq   delete a droplet by name\n  doproxy delete --id 3164445 --yes    delete a droplet by ID without confirmation"
 )]
 pub(super) struct Args {
     #[command(flatten)]
     selector: DropletSelector,
-    /// Do not ask.
+    /// Skip the confirmation prompt.
     #[arg(long, short)]
     yes: bool,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let app = CommandContext::load_with_advice(global)?;
-    // The line is that of the fleet as it was printed. Waiting for another command, or carrying on what one left, may
-    // take a droplet away, and then the line would mean another one.
+    // The line number refers to the fleet as last printed. Waiting for another command, or resuming the operations of
+    // an earlier one, may remove a droplet, after which the line would refer to a different one.
     let snapshot = match app.existing_inventory()? {
         Some(inventory) => inventory.load().await?,
         None => Snapshot::default(),
@@ -36,7 +37,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     resume_operations(&controller, &progress).await?;
-    let acted = controller.delete(std::slice::from_ref(&droplet.name), "deleted by hand").await;
+    let acted = controller.delete(std::slice::from_ref(&droplet.name), "deleted by the operator").await;
     progress.finish();
     acted?.into_result()?;
     say!("deleted {}", describe(droplet));
@@ -45,13 +46,15 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
 
 fn confirm_deletion(droplet: &Droplet, snapshot: &Snapshot) -> anyhow::Result<bool> {
     if !output::is_interactive() {
-        return Err(
-            UsageError(format!("delete {}? There is no terminal to ask on: say --yes", describe(droplet))).into()
-        );
+        return Err(UsageError(format!(
+            "cannot confirm deletion of {} without a terminal; pass --yes",
+            describe(droplet)
+        ))
+        .into());
     }
     let others =
         snapshot.droplets.iter().filter(|other| other.phase == Phase::Serving && other.name != droplet.name).count();
-    let warning = if others == 0 { ", and no other serves" } else { "" };
+    let warning = if others == 0 { ", the only serving droplet" } else { "" };
     Ok(output::confirm(&format!("Delete {}, which is {}{warning}?", describe(droplet), droplet.phase))?)
 }
 

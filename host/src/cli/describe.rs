@@ -1,9 +1,9 @@
-//! A tick in words: what each policy answered and why, and what the guard left of it.
+//! A tick as text: each policy's decision and reason, and the guard's restrictions.
 
 use super::output;
 use crate::model::{AnswerSource, Evaluation, Mode, Outcome, Plan, TickRecord};
 
-/// What each policy answered, and what the guard left of it.
+/// Describes each policy's evaluation and the plan that the guard made of it.
 pub(super) fn describe(record: &TickRecord) -> String {
     let mut lines: Vec<String> = record.evaluations.iter().flat_map(describe_evaluation).collect();
     let plan = &record.plan;
@@ -12,12 +12,11 @@ pub(super) fn describe(record: &TickRecord) -> String {
     lines.join("\n")
 }
 
-/// The decision, its reason and its numbers.
+/// Describes the decision, its reason and its signals.
 fn describe_evaluation(answer: &Evaluation) -> Vec<String> {
     let Evaluation { policy, decision, .. } = answer;
-    let shadow = if answer.mode == Mode::Shadow { " (shadow, not acted upon)" } else { "" };
-    let stand_in =
-        if answer.answered_by == AnswerSource::LastGood { " (the last component that had answered)" } else { "" };
+    let shadow = if answer.mode == Mode::Shadow { " (shadow, not applied)" } else { "" };
+    let stand_in = if answer.answered_by == AnswerSource::LastGood { " (from the last good component)" } else { "" };
     let wanted = match &decision.outcome {
         Outcome::Hold => "hold".to_owned(),
         Outcome::ScaleTo(to) => format!("scale to {}", to.count),
@@ -43,7 +42,7 @@ fn describe_evaluation(answer: &Evaluation) -> Vec<String> {
 
 pub(super) fn describe_plan(plan: &Plan) -> String {
     if plan.is_empty() {
-        return format!("nothing to do, {}", output::count(plan.from as usize, "droplet"));
+        return format!("no changes, {}", output::count(plan.from as usize, "droplet"));
     }
     let mut parts = Vec::new();
     if plan.create_count() > 0 {
@@ -56,7 +55,7 @@ pub(super) fn describe_plan(plan: &Plan) -> String {
     format!("{} → {}: {}", plan.from, plan.to, parts.join("; "))
 }
 
-/// Two decimals are enough to see why.
+/// Rounds to two decimals, which is precise enough for an explanation.
 fn round_to_hundredths(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }

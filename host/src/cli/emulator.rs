@@ -1,4 +1,4 @@
-//! `doproxy emulator`: a simulated DigitalOcean API on this machine.
+//! `doproxy emulator`: a simulated DigitalOcean API on the local machine.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,25 +19,25 @@ use crate::simulation::cloud::{Faults, Settings};
   DIGITALOCEAN_API_URL=http://127.0.0.1:8089 DIGITALOCEAN_TOKEN=any doproxy create
   curl -X PUT http://127.0.0.1:8089/_emulator/faults -d '{\"stuck_in_new\":\"always\"}'")]
 pub(super) struct Args {
-    /// Where the API listens; port 0 takes a free one.
+    /// Address to listen on; port 0 picks a free port.
     #[arg(long, default_value = "127.0.0.1:8089", value_name = "ADDR")]
     listen: SocketAddr,
-    /// Keep the droplets in this file, so that they survive a restart.
+    /// Persist droplets to this file so that they survive a restart.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
-    /// From create to active.
+    /// Time from create to active.
     #[arg(long, default_value = "1s", value_name = "TIME")]
     boot_time: Span,
-    /// The same seed gives the same ids and addresses.
+    /// Seed for IDs and addresses; the same seed yields the same values.
     #[arg(long, default_value_t = 0, value_name = "N")]
     seed: u64,
-    /// The only token that is accepted; any is, when left out.
+    /// Token to accept; any token is accepted if omitted.
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// The port of the droplets' pages, each on its own address 127.x.y.z.
+    /// Port of the droplets' web pages, each served on its own 127.x.y.z address.
     #[arg(long, default_value_t = 8080, value_name = "PORT")]
     droplet_port: u16,
-    /// Faults from the start, as JSON, as `/_emulator/faults` takes them.
+    /// Initial faults as JSON, in the format of `/_emulator/faults`.
     #[arg(long, value_name = "JSON")]
     faults: Option<String>,
 }
@@ -45,7 +45,9 @@ pub(super) struct Args {
 pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
     let token = match &args.token {
         None => None,
-        Some(text) => Some(Token::parse(text).ok_or_else(|| UsageError("--token is empty or no token".to_owned()))?),
+        Some(text) => {
+            Some(Token::parse(text).ok_or_else(|| UsageError("--token is empty or not a valid token".to_owned()))?)
+        }
     };
     let faults: Faults = match &args.faults {
         None => Faults::default(),
@@ -60,7 +62,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
         faults,
     })
     .await
-    .context("cannot start the emulator")?;
+    .context("failed to start the emulator")?;
     say!("listening on {}", emulator.url());
     say!("  DIGITALOCEAN_API_URL={} DIGITALOCEAN_TOKEN=any doproxy print", emulator.url());
     let by = signals::wait_for_interrupt().await?;

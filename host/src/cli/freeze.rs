@@ -1,4 +1,4 @@
-//! `doproxy freeze` and `doproxy unfreeze`: nothing is changed until somebody says so.
+//! `doproxy freeze` and `doproxy unfreeze`: suspends all changes to the fleet until they are allowed again.
 
 use super::context::CommandContext;
 use super::output::say;
@@ -8,31 +8,31 @@ use crate::inventory::{Freeze, Inventory};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "It takes effect at once, also for a command that is under way: that one stops before its next change, and\nwhat it had begun is carried on after `doproxy unfreeze`.\n\nExamples:\n  doproxy freeze \"maintenance of the database\"\n  doproxy unfreeze"
+    after_help = "Takes effect immediately, even for a command in progress: it stops before its next change, and its open operations\nresume after `doproxy unfreeze`.\n\nExamples:\n  doproxy freeze \"database maintenance\"\n  doproxy unfreeze"
 )]
 pub(super) struct Args {
-    /// Why, for whoever meets it.
+    /// Reason, shown to other operators and commands.
     #[arg(default_value = "no reason given")]
     reason: String,
 }
 
-/// Freezes the fleet. It does not wait for the lock: it is there to stop whoever has it.
+/// Freezes the fleet without waiting for the lock, because its purpose is to stop the lock holder.
 pub(super) async fn freeze(global: &Global, args: &Args) -> anyhow::Result<()> {
     let reason: String = args.reason.chars().filter(|c| !c.is_control()).take(500).collect();
     if reason.trim().is_empty() {
-        return Err(UsageError("the reason is empty; leave it out, or say why".to_owned()).into());
+        return Err(UsageError("the reason is empty; omit it or give a reason".to_owned()).into());
     }
     let inventory = CommandContext::load(global)?.inventory()?;
     if let Some(freeze) = inventory.freeze().await? {
-        say!("the fleet is frozen already, since {}: {}", freeze.since, freeze.reason);
+        say!("the fleet is already frozen since {}: {}", freeze.since, freeze.reason);
         return Ok(());
     }
     inventory.set_freeze(Some(&Freeze { since: Clock::from_wall_clock().now(), reason })).await?;
-    say!("frozen: nothing is created, deleted or reloaded until `doproxy unfreeze`");
+    say!("frozen: creates, deletes and reloads are suspended until `doproxy unfreeze`");
     Ok(())
 }
 
-/// Lifts a freeze.
+/// Unfreezes the fleet.
 pub(super) async fn unfreeze(global: &Global) -> anyhow::Result<()> {
     let inventory = CommandContext::load(global)?.inventory()?;
     let Some(freeze) = inventory.freeze().await? else {
@@ -40,6 +40,6 @@ pub(super) async fn unfreeze(global: &Global) -> anyhow::Result<()> {
         return Ok(());
     };
     inventory.set_freeze(None).await?;
-    say!("no longer frozen; it was since {}: {}", freeze.since, freeze.reason);
+    say!("unfrozen; was frozen since {}: {}", freeze.since, freeze.reason);
     Ok(())
 }

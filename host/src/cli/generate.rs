@@ -1,4 +1,4 @@
-//! `doproxy generate`: HAProxy's configuration beside `doproxy.yml`, to look at.
+//! `doproxy generate`: renders HAProxy's configuration next to `doproxy.yml` for inspection.
 
 use std::io::Write;
 
@@ -13,7 +13,7 @@ use crate::inventory::Inventory;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy generate\n  doproxy generate --stdout | tail")]
 pub(super) struct Args {
-    /// Print it, and write no file.
+    /// Print the configuration to stdout instead of writing a file.
     #[arg(long)]
     stdout: bool,
 }
@@ -33,17 +33,17 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let path = &app.config.generated_file;
     if *path == app.config.haproxy.config_file {
         return Err(UsageError(format!(
-            "{} is the file that HAProxy runs with; `doproxy reload` installs it safely, `doproxy generate --stdout` shows it",
+            "{} is HAProxy's live configuration; run `doproxy reload` to install it safely, or `doproxy generate --stdout` to print it",
             path.display()
         ))
         .into());
     }
-    write(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    write(path, &text).with_context(|| format!("failed to write {}", path.display()))?;
     say!("wrote {} with {}", path.display(), output::count(servers.len(), "server"));
     Ok(())
 }
 
-/// All of it or none of it.
+/// Writes the file atomically.
 fn write(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     let dir = path.parent().unwrap_or(std::path::Path::new("."));
     let mut file = tempfile::NamedTempFile::new_in(dir)?;

@@ -1,4 +1,4 @@
-//! `doproxy import`: takes over the droplets of a DOProxy inventory, a file with a droplet id on each line.
+//! `doproxy import`: imports the droplets of a DOProxy inventory, a file with one droplet ID per line.
 
 use std::path::{Path, PathBuf};
 
@@ -12,15 +12,16 @@ use crate::model::DropletId;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  doproxy import inventory")]
 pub(super) struct Args {
-    /// DOProxy's inventory.
+    /// DOProxy inventory file.
     file: PathBuf,
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let text = std::fs::read_to_string(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    let text =
+        std::fs::read_to_string(&args.file).with_context(|| format!("failed to read {}", args.file.display()))?;
     let ids = parse(&text, &args.file)?;
     if ids.is_empty() {
-        say!("{} names no droplet; nothing to import", args.file.display());
+        say!("{} lists no droplets; nothing to import", args.file.display());
         return Ok(());
     }
     let app = CommandContext::load(global)?;
@@ -33,40 +34,44 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let imported = imported?;
     for droplet in &imported.droplets {
         let id = droplet.id.map(|id| id.to_string()).unwrap_or_default();
-        say!("took over {} (id {id})", droplet.name);
+        say!("imported {} (id {id})", droplet.name);
     }
     for id in &imported.already_managed {
-        say!("{id} is in the inventory already");
+        say!("{id} is already in the inventory");
     }
     for id in &imported.missing {
-        output::warn(format_args!("droplet {id} is not at DigitalOcean any more; left out"));
+        output::warn(format_args!("skipped droplet {id}: it no longer exists at DigitalOcean"));
     }
     for id in &imported.without_address {
         output::warn(format_args!(
-            "droplet {id} has no {:?} address that HAProxy could use; left out. See haproxy.address in doproxy.yml",
+            "skipped droplet {id}: it has no {:?} address for HAProxy; see haproxy.address in doproxy.yml",
             app.config.droplet_address
         ));
     }
     for (id, tag) in &imported.in_other_fleets {
         output::warn(format_args!(
-            "droplet {id} bears the tag {tag} of another fleet; left out. Take that tag off it first"
+            "skipped droplet {id}: it has the tag {tag} of another fleet; remove that tag first"
         ));
     }
     say!(
-        "{} taken over; each bears the tag {} now. `doproxy reload` puts them behind HAProxy",
+        "{} imported and tagged {}; run `doproxy reload` to add them to HAProxy",
         output::count(imported.droplets.len(), "droplet"),
         app.config.fleet.tag()
     );
     Ok(())
 }
 
-/// Blank lines do not count: DOProxy itself left some.
+/// Parses an inventory. Blank lines are ignored, because DOProxy itself leaves some.
 fn parse(text: &str, path: &Path) -> Result<Vec<DropletId>, UsageError> {
     let mut ids = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let id = line.trim().parse().map_err(|_| {
             let shown: String = line.chars().take(40).collect();
-            UsageError(format!("{}:{}: {shown:?} is no droplet id; nothing was imported", path.display(), number + 1))
+            UsageError(format!(
+                "{}:{}: {shown:?} is not a droplet ID; nothing was imported",
+                path.display(),
+                number + 1
+            ))
         })?;
         ids.push(DropletId(id));
     }
@@ -78,16 +83,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn blank_lines_of_an_old_inventory_do_not_count() {
+    fn parse_skips_blank_lines() {
         let ids = parse("3164445\n\n  3164446 \r\n\n", Path::new("inventory")).unwrap();
 
         assert_eq!(ids, [DropletId(3_164_445), DropletId(3_164_446)]);
     }
 
     #[test]
-    fn a_line_that_is_no_id_is_named() {
+    fn parse_reports_invalid_line() {
         let error = parse("3164445\nweb-1\n", Path::new("inventory")).unwrap_err();
 
-        insta::assert_snapshot!(error, @r#"inventory:2: "web-1" is no droplet id; nothing was imported"#);
+        insta::assert_snapshot!(error, @r#"inventory:2: "web-1" is not a droplet ID; nothing was imported"#);
     }
 }

@@ -1,4 +1,4 @@
-//! `doproxy init`: files to begin with. Asks nothing, overwrites nothing.
+//! `doproxy init`: writes starter files. Never prompts and never overwrites.
 
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
@@ -13,37 +13,38 @@ use crate::balancer::haproxy;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy init\n  doproxy init /etc/doproxy --service")]
 pub(super) struct Args {
-    /// The folder to write to.
+    /// Directory to write to.
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// A systemd unit too, beside the others; docs/service.md says where it goes.
+    /// Also write a systemd unit; docs/service.md describes where to install it.
     #[arg(long)]
     service: bool,
 }
 
-/// The files, with the mode of each.
+/// The starter files with their modes.
 const FILES: [(&str, &str, u32); 3] = [
-    // The API token may come to stand in it.
+    // May later contain the API token.
     ("doproxy.yml", include_str!("../../../templates/init/doproxy.yml"), 0o600),
     ("user-data.sh", include_str!("../../../templates/init/user-data.sh"), 0o644),
     ("haproxy.cfg.tera", haproxy::BUILT_IN_TEMPLATE, 0o644),
 ];
 
-/// The unit of `--service`.
+/// The systemd unit for `--service`.
 const UNIT: (&str, &str, u32) = ("doproxy.service", include_str!("../../../templates/systemd/doproxy.service"), 0o644);
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    std::fs::create_dir_all(&args.dir).with_context(|| format!("cannot make the folder {}", args.dir.display()))?;
+    std::fs::create_dir_all(&args.dir)
+        .with_context(|| format!("failed to create the directory {}", args.dir.display()))?;
     for (name, text, mode) in FILES.into_iter().chain(args.service.then_some(UNIT)) {
         let path = args.dir.join(name);
         let shown = path.display();
         match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
             Ok(mut file) => {
-                file.write_all(text.as_bytes()).with_context(|| format!("cannot write {shown}"))?;
+                file.write_all(text.as_bytes()).with_context(|| format!("failed to write {shown}"))?;
                 say!("wrote {shown}");
             }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => say!("kept {shown}, which is there already"),
-            Err(error) => return Err(error).with_context(|| format!("cannot write {shown}")),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => say!("kept existing {shown}"),
+            Err(error) => return Err(error).with_context(|| format!("failed to write {shown}")),
         }
     }
     say!("Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.");

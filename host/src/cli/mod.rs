@@ -1,6 +1,6 @@
-//! The command line: one file a subcommand, and the only place that prints to stdout.
+//! The command line: one file per subcommand, and the only module that prints to stdout.
 //!
-//! Results go to stdout, progress and logs to stderr. Exit codes: 0 done, 1 failed, 2 usage or configuration.
+//! Results go to stdout, progress and logs to stderr. Exit codes: 0 success, 1 failure, 2 usage or configuration error.
 
 mod check;
 mod compile_plugin;
@@ -45,9 +45,9 @@ use crate::model::user_data::UserDataError;
 use crate::plugin::PluginError;
 use crate::simulation::trace::TraceError;
 
-/// Scales a fleet of DigitalOcean droplets behind HAProxy.
+/// Autoscaler for DigitalOcean droplets behind HAProxy.
 ///
-/// Sandboxed WebAssembly plugins decide when droplets come and go, and write what they boot with.
+/// Sandboxed WebAssembly plugins decide when to create and delete droplets, and generate their user data.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = EXAMPLES)]
 pub struct Cli {
@@ -59,32 +59,32 @@ pub struct Cli {
 
 const EXAMPLES: &str = "\
 Examples:
-  doproxy init                 write a doproxy.yml to begin with
-  doproxy check                see whether it would work
-  doproxy create --count 3     three droplets, behind HAProxy
-  doproxy print                the fleet, with line numbers
-  doproxy delete 1             drain and delete the droplet of line 1
-  doproxy run                  keep the fleet at the size that its policies want
-  doproxy demo                 watch all of it on this machine, without an account
+  doproxy init                 write a starter doproxy.yml
+  doproxy check                validate the configuration
+  doproxy create --count 3     create three droplets behind HAProxy
+  doproxy print                list the fleet with line numbers
+  doproxy delete 1             drain and delete the droplet on line 1
+  doproxy run                  scale the fleet as its policies decide
+  doproxy demo                 run the tutorial locally, without an account
 
-Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.";
+Exit codes: 0 success, 1 failure, 2 usage or configuration error.";
 
-/// What every command takes.
+/// Options common to all commands.
 #[derive(Debug, Clone, clap::Args)]
 struct Global {
-    /// The configuration.
+    /// Path of the configuration file.
     #[arg(long, global = true, value_name = "FILE", env = "DOPROXY_CONFIG", default_value = config::DEFAULT_FILE)]
     config: PathBuf,
-    /// The inventory, in place of the one that the configuration names.
+    /// Path of the inventory; overrides the configuration.
     #[arg(long, global = true, value_name = "FILE")]
     inventory: Option<PathBuf>,
-    /// How long to wait for another doproxy that changes the same fleet.
+    /// Maximum time to wait for another process that is changing the fleet.
     #[arg(long, global = true, value_name = "TIME", default_value = "10m")]
     wait: config::Span,
-    /// How logs are written to stderr.
+    /// Format of the logs on stderr.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
-    /// Log more; twice for everything. `RUST_LOG` says it finer.
+    /// Increase log verbosity (-v info, -vv debug, -vvv trace). `RUST_LOG` takes precedence.
     #[arg(long, short, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
     #[arg(skip = Environment::of_process())]
@@ -99,76 +99,76 @@ enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write a commented doproxy.yml, an HAProxy template and user data to begin with.
+    /// Write a commented starter doproxy.yml, an HAProxy template and user data.
     Init(init::Args),
-    /// Look whether configuration, token, plugins and HAProxy would work; change nothing.
+    /// Validate the configuration, token, plugins and HAProxy without changing anything.
     Check,
-    /// Print the fleet, a line a droplet.
+    /// List the fleet, one droplet per line.
     Print(print::Args),
-    /// Create droplets and put them behind HAProxy.
+    /// Create droplets and add them to HAProxy.
     Create(create::Args),
-    /// Drain a droplet, take it out of HAProxy and delete it.
+    /// Drain a droplet, remove it from HAProxy and delete it.
     Delete(delete::Args),
-    /// Write HAProxy's configuration beside doproxy.yml; install nothing.
+    /// Render HAProxy's configuration next to doproxy.yml without installing it.
     Generate(generate::Args),
     /// Install HAProxy's configuration and reload HAProxy.
     Reload,
-    /// Let the policy decide on the size of the fleet, and carry it out.
+    /// Run the autoscaler, which sizes the fleet as its policies decide.
     Run(run::Args),
-    /// Show what the next tick would do and cost; change nothing.
+    /// Show the actions and cost of the next tick without applying it.
     Plan(plan::Args),
-    /// Show how the fleet and its service are.
+    /// Show the status of the fleet and its service.
     Status(status::Args),
-    /// Finish what an earlier command left, and name what does not belong together.
+    /// Resume interrupted operations and report inconsistencies between inventory, DigitalOcean and HAProxy.
     Recover(recover::Args),
-    /// Change nothing until `unfreeze`, whatever asks for it.
+    /// Suspend all changes to the fleet until `unfreeze`.
     Freeze(freeze::Args),
-    /// Lift `freeze`.
+    /// Allow changes to the fleet again.
     Unfreeze,
-    /// Leave the fleet as it is, whatever policies want.
+    /// Suspend automatic scaling.
     Pause(pause::Args),
-    /// Lift `pause`.
+    /// Resume automatic scaling.
     Resume(pause::ResumeArgs),
-    /// Keep a droplet from being chosen for deletion.
+    /// Protect a droplet from automatic deletion.
     Protect(protect::Args),
-    /// Lift `protect`.
+    /// Remove deletion protection from a droplet.
     Unprotect(protect::Args),
-    /// Why the fleet was scaled: list, explain, replay and export what was recorded.
+    /// List, explain, replay and export recorded scaling decisions.
     Decisions(decisions::Args),
-    /// Take over the droplets of a DOProxy inventory.
+    /// Import the droplets of a DOProxy inventory.
     Import(import::Args),
-    /// Try policies on recorded or made load, and see what they leave unserved and cost.
+    /// Simulate policies on recorded or synthetic load and compare unserved requests and cost.
     Simulate(Box<simulate::Args>),
-    /// Show, share and trust plugins.
+    /// Inspect, build, test, publish and verify plugins.
     Plugin(plugin::Args),
-    /// Serve a simulated DigitalOcean API on this machine.
+    /// Run a local DigitalOcean API emulator.
     Emulator(emulator::Args),
-    /// Watch the whole tutorial on this machine: emulator, HAProxy, plugins.
+    /// Run the tutorial locally with the emulator, HAProxy and plugins.
     Demo(demo::Args),
-    /// Print completions for a shell.
+    /// Generate shell completions.
     Completions(completions::Args),
-    /// Compile the plugin on stdin; started by doproxy itself.
+    /// Compile the plugin on stdin (internal; started by doproxy itself).
     #[command(hide = true)]
     CompilePlugin(compile_plugin::Args),
 }
 
-/// A command that was used wrongly: exit code 2.
+/// A usage error: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct UsageError(String);
 
-/// What is wrong was said already, line by line: exit code 1.
+/// A failure whose details are already printed line by line: exit code 1.
 #[derive(Debug, thiserror::Error)]
-#[error("something is wrong")]
+#[error("one or more checks failed")]
 struct AlreadyReported;
 
-/// Runs what the arguments of this process say.
+/// Runs the command given by the arguments of this process.
 pub fn main() -> ExitCode {
     redaction::harden_process();
     redaction::redact_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        // clap prints help to stdout and errors to stderr, and knows the exit code.
+        // clap prints help to stdout and errors to stderr, and chooses the exit code.
         Err(error) => error.exit(),
     };
     if let Command::CompilePlugin(args) = &cli.command {
@@ -178,7 +178,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("error: cannot start: {error}");
+            eprintln!("error: failed to start: {error}");
             return ExitCode::from(1);
         }
     };
@@ -187,7 +187,7 @@ pub fn main() -> ExitCode {
     } else {
         runtime.block_on(signals::run_until_interrupted(dispatch(cli)))
     };
-    // A blocking call that hangs must not keep the process.
+    // A hanging blocking call must not keep the process alive.
     runtime.shutdown_background();
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -196,26 +196,27 @@ pub fn main() -> ExitCode {
 }
 
 impl Command {
-    /// Whether it runs until it is told to stop, and nobody looks at its terminal.
+    /// Reports whether the command runs until stopped, unattended.
     fn is_service(&self) -> bool {
         matches!(self, Self::Run(args) if args.is_service())
     }
 
-    /// Whether it ends by itself when a signal asks for that, or leaves nothing behind that somebody would carry on.
+    /// Reports whether the command handles signals itself, or leaves nothing to resume when interrupted.
     fn handles_signals(&self) -> bool {
         self.is_service() || matches!(self, Self::Simulate(_))
     }
 }
 
 impl Cli {
-    /// What every command takes, for one configuration and environment.
+    /// Returns the common options for a given configuration and environment.
     fn parse_global(config: &str, environment: Environment) -> anyhow::Result<Global> {
         let cli = Self::try_parse_from(["doproxy", "--config", config, "check"])?;
         Ok(Global { environment, ..cli.global })
     }
 }
 
-/// Parses `arguments` (the program's name first) and runs them in `environment`, as `demo` does with each of its steps.
+/// Parses `arguments` (starting with the program name) and runs the command in `environment`, as `demo` does for each
+/// of its steps.
 async fn run(arguments: &[&str], environment: Environment) -> anyhow::Result<()> {
     let mut cli = Cli::try_parse_from(arguments)?;
     cli.global.environment = environment;
@@ -249,11 +250,13 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Emulator(args) => emulator::run(&args).await,
         Command::Demo(args) => demo::run(&args).await,
         Command::Completions(args) => completions::run(&args),
-        Command::CompilePlugin(_) => Err(UsageError("it needs a process of its own".to_owned()).into()),
+        Command::CompilePlugin(_) => {
+            Err(UsageError("`compile-plugin` requires a process of its own".to_owned()).into())
+        }
     }
 }
 
-/// Says what went wrong, and answers the exit code.
+/// Prints the error and returns the exit code.
 fn report(error: &anyhow::Error) -> u8 {
     if error.is::<AlreadyReported>() {
         return 1;
@@ -262,7 +265,7 @@ fn report(error: &anyhow::Error) -> u8 {
     if error.chain().any(is_config_error) { 2 } else { 1 }
 }
 
-/// Whether an error is in what the user wrote, and not in how things went.
+/// Reports whether the user's input caused the error, as opposed to a failure at run time.
 fn is_config_error(error: &(dyn std::error::Error + 'static)) -> bool {
     let plugin = error.downcast_ref().is_some_and(PluginError::is_configuration);
     let haproxy = error.downcast_ref().is_some_and(HaProxyError::is_configuration);
@@ -280,7 +283,7 @@ fn is_config_error(error: &(dyn std::error::Error + 'static)) -> bool {
 
 fn log_to_stderr(global: &Global, is_service: bool) {
     let level = match global.verbose {
-        // What a service changes is what its log is for.
+        // A service's log must report the changes the service makes.
         0 if !is_service => "warn",
         0 | 1 => "doproxy=info,warn",
         2 => "doproxy=debug,info",

@@ -1,4 +1,4 @@
-//! `doproxy pause` and `doproxy resume`: the loop leaves the fleet as it is, in one direction or in both.
+//! `doproxy pause` and `doproxy resume`: suspends and resumes automatic scaling, in one direction or both.
 
 use super::context::CommandContext;
 use super::output::say;
@@ -10,15 +10,15 @@ use crate::model::{Direction, Pause, Pauses, Timestamp};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A pause holds what policies and the guard want, repairs included. Operations that are under way go on, and so do\n`create` and `delete` by hand; `doproxy freeze` stops those too.\n\nExamples:\n  doproxy pause                            neither in nor out, until `doproxy resume`\n  doproxy pause --in --for 2h \"launch\"     no droplet goes for two hours"
+    after_help = "A pause suspends the decisions of policies and the guard, including repairs. Operations in progress continue, and so do\nmanual `create` and `delete`; `doproxy freeze` stops those too.\n\nExamples:\n  doproxy pause                            suspend scaling in both directions until `doproxy resume`\n  doproxy pause --in --for 2h \"launch\"     suspend scale-in for two hours"
 )]
 pub(super) struct Args {
     #[command(flatten)]
     directions: Directions,
-    /// For how long; until `resume` when left out.
+    /// Duration of the pause; until `resume` if omitted.
     #[arg(long = "for", value_name = "TIME")]
     time: Option<Span>,
-    /// Why, for whoever meets it.
+    /// Reason, shown by `doproxy status`.
     #[arg(default_value = "")]
     reason: String,
 }
@@ -30,13 +30,13 @@ pub(super) struct ResumeArgs {
     directions: Directions,
 }
 
-/// Which directions; both where none is named.
+/// The selected scaling directions; both if none is selected.
 #[derive(Debug, clap::Args)]
 struct Directions {
-    /// Deleting only.
+    /// Select scale-in (deletions) only.
     #[arg(long = "in")]
     in_: bool,
-    /// Creating only.
+    /// Select scale-out (creations) only.
     #[arg(long)]
     out: bool,
 }
@@ -58,15 +58,15 @@ fn pause_mut(pauses: &mut Pauses, direction: Direction) -> &mut Option<Pause> {
     }
 }
 
-/// As people say it: `in`, `out`, or both.
+/// Formats the directions for messages, such as `scaling in and scaling out`.
 fn describe(directions: &[Direction]) -> String {
     directions.iter().map(|direction| format!("scaling {direction}")).collect::<Vec<_>>().join(" and ")
 }
 
-/// It takes no lock: it holds from the next decision on.
+/// Pauses scaling. Takes no lock and applies from the next decision on.
 pub(super) async fn pause(global: &Global, args: &Args) -> anyhow::Result<()> {
     if args.time.is_some_and(|time| time.0.is_zero()) {
-        return Err(UsageError("--for is to be more than 0; `doproxy resume` lifts a pause".to_owned()).into());
+        return Err(UsageError("--for must be greater than 0; use `doproxy resume` to end a pause".to_owned()).into());
     }
     let reason: String = args.reason.chars().filter(|c| !c.is_control()).take(500).collect();
     let inventory = CommandContext::load(global)?.inventory()?;

@@ -1,4 +1,4 @@
-//! `doproxy plan`: one tick without acting. It takes no lock, writes nothing, and no cool-down begins.
+//! `doproxy plan`: a single tick without applying it. Takes no lock, writes nothing and starts no cooldown.
 
 use std::path::Path;
 
@@ -19,31 +19,31 @@ use crate::model::{HourlyPrice, Mode, Observation, Plan, TickRecord};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Policies are asked with what they remember, and what they answer is forgotten again.\n\nExamples:\n  doproxy plan\n  doproxy plan --json | jq .plan"
+    after_help = "Policies are evaluated with their stored state, and the resulting state is discarded.\n\nExamples:\n  doproxy plan\n  doproxy plan --json | jq .plan"
 )]
 pub(super) struct Args {
-    /// How long HAProxy is looked at before the policies are asked.
+    /// Sampling time of HAProxy before the policies are evaluated.
     #[arg(long, default_value = "5s", value_name = "TIME")]
     window: Span,
-    /// Everything, for programs.
+    /// Print the full tick as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// What carrying out a plan takes.
+/// The API calls and cost of executing a plan.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct PlanCost {
-    /// Calls of the API that create.
+    /// Number of API calls that create droplets.
     create_calls: u32,
-    /// Droplets that are drained and deleted.
+    /// Number of droplets to drain and delete.
     deletes: u32,
-    /// What the fleet costs an hour now, in dollars.
+    /// Current cost of the fleet per hour, in dollars.
     hourly_before: f64,
-    /// What it costs then.
+    /// Cost of the fleet per hour after the plan, in dollars.
     hourly_after: f64,
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Debug, Serialize)]
 struct PlanOutput<'a> {
     #[serde(flatten)]
@@ -53,12 +53,15 @@ struct PlanOutput<'a> {
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     if args.window.0 < MIN_WINDOW {
-        return Err(UsageError("--window is at least 100ms: rates need some time between two looks".to_owned()).into());
+        return Err(UsageError(
+            "--window must be at least 100ms, because rates need two samples some time apart".to_owned(),
+        )
+        .into());
     }
     let app = CommandContext::load_with_advice(global)?;
     let progress = Progress::new();
     let policies = app.policies().await?;
-    // A fleet that has no inventory yet is looked at without making one.
+    // A fleet without an inventory is observed without creating one.
     let (inventory, _scratch) = match app.existing_inventory()? {
         Some(inventory) => (inventory, None),
         None => scratch_inventory()?,
@@ -66,7 +69,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let controller = app.controller_with_inventory(inventory, progress.reporter()).await?;
     let needs = metric_requirements(&policies);
     let mut mind = controller.restore_state(policies).await?;
-    // What is measured now is not kept.
+    // The samples of this command are not stored.
     let history =
         |path: &Path, now| TimeSeriesStore::open_read_only(path, now).unwrap_or_else(|_| TimeSeriesStore::in_memory());
     let look = sample_twice(&app, &controller, needs, history, args.window.0).await?;
@@ -80,7 +83,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     if !record.evaluations.iter().any(|answer| answer.mode == Mode::Active) {
-        say!("no policy is active: the fleet is kept within its bounds");
+        say!("no active policy; the fleet is only kept within its limits");
     }
     say!("{}", describe(record));
     for line in describe_operations(&record.plan, &price) {
@@ -122,7 +125,7 @@ fn plan_cost(observation: &Observation, plan: &Plan) -> PlanCost {
     }
 }
 
-/// What would be asked of the API, a line each.
+/// Describes the planned operations, one per line.
 fn describe_operations(plan: &Plan, price: &PlanCost) -> Vec<String> {
     let mut lines = Vec::new();
     for create in &plan.creates {
@@ -130,7 +133,7 @@ fn describe_operations(plan: &Plan, price: &PlanCost) -> Vec<String> {
         lines.push(format!("create {}{size}: {}", create.request.count, create.reason));
     }
     if price.create_calls > 0 {
-        lines.push(format!("(at least {} create calls, where the user data is the same)", price.create_calls));
+        lines.push(format!("(at least {} create calls, one for each distinct user data)", price.create_calls));
     }
     for delete in &plan.deletes {
         lines.push(format!("drain and delete {}: {}", delete.droplet, delete.reason));
@@ -139,11 +142,11 @@ fn describe_operations(plan: &Plan, price: &PlanCost) -> Vec<String> {
 }
 
 fn describe_cost(price: &PlanCost) -> String {
-    let now = format!("${:.4} an hour", price.hourly_before);
+    let now = format!("${:.4} per hour", price.hourly_before);
     if price.create_calls == 0 && price.deletes == 0 {
-        return format!("{now}, as it is");
+        return format!("{now}, unchanged");
     }
-    format!("{now} now, ${:.4} then", price.hourly_after)
+    format!("{now} now, ${:.4} after the plan", price.hourly_after)
 }
 
 #[cfg(test)]
@@ -151,10 +154,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cost_says_what_changes() {
+    fn cost_describes_the_change() {
         let price = PlanCost { create_calls: 1, deletes: 0, hourly_before: 0.02, hourly_after: 0.035 };
 
-        assert_eq!(describe_cost(&price), "$0.0200 an hour now, $0.0350 then");
-        assert_eq!(describe_cost(&PlanCost { create_calls: 0, ..price }), "$0.0200 an hour, as it is");
+        assert_eq!(describe_cost(&price), "$0.0200 per hour now, $0.0350 after the plan");
+        assert_eq!(describe_cost(&PlanCost { create_calls: 0, ..price }), "$0.0200 per hour, unchanged");
     }
 }

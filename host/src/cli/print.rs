@@ -1,4 +1,4 @@
-//! `doproxy print`: the fleet, a line a droplet, with one list call.
+//! `doproxy print`: lists the fleet, one droplet per line, with a single list call.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,12 +16,12 @@ use crate::model::{Droplet, DropletId, DropletName, Phase};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy print\n  doproxy print --json | jq -r '.[].address'")]
 pub(super) struct Args {
-    /// As a JSON array, for programs.
+    /// Print a JSON array.
     #[arg(long)]
     json: bool,
 }
 
-/// What is shown of a droplet.
+/// The printed fields of a droplet.
 #[derive(Debug, Serialize)]
 struct Row<'a> {
     line: usize,
@@ -29,7 +29,7 @@ struct Row<'a> {
     id: Option<DropletId>,
     phase: Phase,
     phase_since: String,
-    /// The API's word; `gone` where it has no such droplet, `None` where it was not asked.
+    /// The status reported by the API; `not listed` if the API has no such droplet, `None` if the API was not queried.
     status: Option<String>,
     address: Option<IpAddr>,
     size: &'a str,
@@ -69,9 +69,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     if args.json {
         say!("{}", serde_json::to_string_pretty(&rows)?);
     } else if rows.is_empty() {
-        say!("The fleet is empty: `doproxy create` makes its first droplet.");
+        say!("The fleet is empty. Run `doproxy create` to create its first droplet.");
         if let Some(old) = &app.config.old_inventory {
-            say!("`doproxy import {}` takes DOProxy's droplets over.", old.display());
+            say!("Run `doproxy import {}` to import the droplets of DOProxy.", old.display());
         }
     }
     if !args.json {
@@ -86,7 +86,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         }
         Err(error) => {
             output::warn(format_args!(
-                "this is what the inventory knows; the API could not be asked: {}",
+                "showing the inventory only; failed to query the API: {}",
                 output::format_error(&error)
             ));
             Err(AlreadyReported.into())
@@ -136,7 +136,7 @@ fn warn_about_drift(snapshot: &Snapshot, seen: &[CloudInstance]) {
     for droplet in &snapshot.droplets {
         if let Some(id) = droplet.id.filter(|id| !ids.contains(id) && droplet.phase != Phase::Deleting) {
             output::warn(format_args!(
-                "{} (id {id}) is not in DigitalOcean's list of this fleet; the next create, delete or reload finds out whether it is gone",
+                "{} (id {id}) is missing from DigitalOcean's list of this fleet; the next create, delete or reload determines whether it still exists",
                 droplet.name
             ));
         }
@@ -145,14 +145,14 @@ fn warn_about_drift(snapshot: &Snapshot, seen: &[CloudInstance]) {
         let is_asked_for = snapshot.droplets.iter().any(|d| d.id.is_none() && d.name.as_str() == found.name);
         if !is_asked_for {
             output::warn(format_args!(
-                "a droplet with the id {} bears this fleet's tag and is not in the inventory; it is left alone",
+                "droplet {} has this fleet's tag but is not in the inventory; leaving it alone",
                 found.id
             ));
         }
     }
 }
 
-/// For a test of what a person sees, without an API.
+/// Checks the printed lines without an API.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_where_its_droplet_is() {
+    fn rows_show_address_and_phase() {
         let droplets = vec![
             droplet(0, Some(3_164_445), Phase::Serving),
             droplet(1, Some(7), Phase::Draining),

@@ -1,5 +1,5 @@
-//! What keeps the token inside this process: no core dump, no look at its memory, and nothing that looks like a token
-//! in what it says, whoever made it say so.
+//! Protects the token inside this process: no core dump, no access to its memory by other processes, and redaction of
+//! anything resembling a token in its output, including output from libraries and panics.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
@@ -10,28 +10,29 @@ use nix::sys::resource::{Resource, setrlimit};
 use super::output;
 use crate::model::api_token::redacted;
 
-/// Forbids core dumps, and other processes of the same user to look inside. A system that cannot is no reason to stop.
+/// Forbids core dumps and inspection by other processes of the same user. Continues with a warning on systems without
+/// support.
 pub(super) fn harden_process() {
     let closed = setrlimit(Resource::RLIMIT_CORE, 0, 0).and_then(|()| prctl::set_dumpable(false));
     if let Err(error) = closed {
-        output::warn(format_args!("cannot forbid core dumps, which would hold the API token: {error}"));
+        output::warn(format_args!("failed to disable core dumps, which would contain the API token: {error}"));
     }
 }
 
-/// Panics say what they always say, without what looks like a token.
+/// Installs a panic hook that prints the usual panic message with anything resembling a token redacted.
 pub(super) fn redact_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = Backtrace::capture();
-        let mut text = format!("error: this is a defect of doproxy, please report it: {panic}\n");
+        let mut text = format!("error: this is a bug in doproxy, please report it: {panic}\n");
         if backtrace.status() == BacktraceStatus::Captured {
             text += &backtrace.to_string();
         }
-        // There is nobody left to tell.
+        // A failed write to stderr cannot be reported anywhere.
         let _ = RedactedStderr.write_all(text.as_bytes());
     }));
 }
 
-/// Stderr, without what looks like a token. Each write holds a whole line or more, as the log's do.
+/// Stderr with anything resembling a token redacted. Each write must contain whole lines, as those of the log do.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct RedactedStderr;
 
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closed_process_leaves_no_core_and_lets_nobody_look_inside() {
+    fn harden_process_disables_core_dumps_and_tracing() {
         harden_process();
 
         assert_eq!(getrlimit(Resource::RLIMIT_CORE), Ok((0, 0)));

@@ -1,4 +1,4 @@
-//! `doproxy reload`: HAProxy as the inventory says.
+//! `doproxy reload`: configures HAProxy from the inventory.
 
 use super::Global;
 use super::context::{CommandContext, resume_operations};
@@ -12,13 +12,13 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     let _lock = app.lock("reload", &progress).await?;
     let controller = app.controller(&progress).await?;
     match resume_operations(&controller, &progress).await {
-        // HAProxy can be put right while the API is away.
+        // HAProxy can be reconfigured even while the API is unreachable.
         Err(error) if error.chain().any(<dyn std::error::Error + 'static>::is::<CloudError>) => output::warn(
-            format_args!("what an earlier command left could not be carried on: {}", output::format_error(&error)),
+            format_args!("failed to resume the operations of an earlier command: {}", output::format_error(&error)),
         ),
         carried_on => carried_on?,
     }
-    // Who says reload means it: a certificate may have changed that doproxy does not know of.
+    // An explicit reload is always carried out: a certificate unknown to doproxy may have changed.
     controller.ensure_not_frozen().await?;
     let servers = servers(&controller.load().await?.droplets);
     let reloaded = controller.balancer().reload(&servers).await;

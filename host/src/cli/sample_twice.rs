@@ -1,4 +1,4 @@
-//! Looking at HAProxy and at the sources of metrics for a while, for commands that are one tick.
+//! Sampling of HAProxy and the metric sources for commands that run a single tick.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::history::TimeSeriesStore;
 use crate::metrics::{BalancerSample, Collector, MetricRequirements, Options};
 use crate::model::{Series, Timestamp, Trigger};
 
-/// What was seen.
+/// The sampled input of a tick.
 pub(super) struct SampledInput {
     prev_sample: BalancerSample,
     sample: BalancerSample,
@@ -20,12 +20,12 @@ pub(super) struct SampledInput {
 }
 
 impl SampledInput {
-    /// Where what was measured is kept.
+    /// Returns the time-series store that holds the samples.
     pub(super) fn store(&self) -> Arc<TimeSeriesStore> {
         Arc::clone(&self.store)
     }
 
-    /// As a tick sees it.
+    /// Returns the input of a tick.
     pub(super) fn tick_input(&self) -> TickInput<'_> {
         let Self { prev_sample: before, sample: now, metrics, .. } = self;
         TickInput {
@@ -39,12 +39,12 @@ impl SampledInput {
     }
 }
 
-/// What the policies need.
+/// Returns the metric requirements of the policies.
 pub(super) fn metric_requirements(policies: &[ConfiguredPolicy]) -> MetricRequirements {
     MetricRequirements::union(policies.iter().flat_map(|policy| &policy.policy.manifest().metrics))
 }
 
-/// Looks twice, `window` apart, since rates need two looks. `history` opens the history at a path.
+/// Samples twice, `window` apart, because rates need two samples. `history` opens the time-series store at a path.
 pub(super) async fn sample_twice(
     app: &CommandContext,
     controller: &ProductionController,
@@ -54,7 +54,7 @@ pub(super) async fn sample_twice(
 ) -> anyhow::Result<SampledInput> {
     let before = controller.stats().await?;
     let history = Arc::new(history(&app.metrics_database_file(), before.at));
-    // There is no later tick that could take an answer.
+    // A late response would be lost, because no later tick follows.
     let slowest = app.config.metrics.sources.iter().map(|source| source.timeout).max().unwrap_or_default();
     let options = Options { poll_wait: slowest, ..app.config.metrics.clone() };
     let mut collector = Collector::new(options, history, Some(controller.cloud()));

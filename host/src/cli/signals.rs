@@ -1,9 +1,9 @@
-//! Ctrl-C and SIGTERM: stop between two steps. What is under way is in the journal, so nothing is lost by it.
+//! Ctrl-C and SIGTERM: stop between two steps. Operations in progress are in the journal, so nothing is lost.
 
 use anyhow::anyhow;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Waits for a signal that asks this process to end, and answers its name.
+/// Waits for a signal that terminates this process and returns its name.
 pub(super) async fn wait_for_interrupt() -> std::io::Result<&'static str> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -13,14 +13,14 @@ pub(super) async fn wait_for_interrupt() -> std::io::Result<&'static str> {
     })
 }
 
-/// Runs `work` until it is done or somebody interrupts it.
+/// Runs `work` until it completes or a signal interrupts it.
 pub(super) async fn run_until_interrupted(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     tokio::select! {
-        // What waits for a signal itself comes first.
+        // Commands that handle signals themselves take precedence.
         biased;
         result = work => result,
         by = wait_for_interrupt() => Err(anyhow!(
-            "stopped by {}; what was under way is in the journal, and the next create, delete or reload carries it on",
+            "stopped by {}; operations in progress are in the journal and resume with the next create, delete or reload",
             by?
         )),
     }

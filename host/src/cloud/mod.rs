@@ -1,4 +1,4 @@
-//! The cloud that droplets live in: the seam, and the types that cross it.
+//! The cloud provider seam: the trait and the types that cross it.
 //!
 //! Two implementations: `digitalocean` (the API over HTTPS) and `simulation::cloud` (a simulated one).
 
@@ -11,88 +11,87 @@ use std::time::Duration;
 
 use crate::model::{DropletId, DropletName, HourlyPrice, Tag, Template, Timestamp, UserData};
 
-/// A cloud that makes and deletes droplets.
+/// A cloud that creates and deletes droplets.
 ///
-/// Reading calls, `delete` and `tag` are idempotent, and an implementation repeats them on
-/// passing faults. `create` is sent **once**: whoever calls it must have written down what it is about
-/// to do, and looks for the names when the outcome is unknown ([`CloudError::outcome_unknown`]).
-/// There is no call that deletes by tag.
+/// Reading calls, `delete` and `tag` are idempotent, and an implementation retries them on transient faults. `create`
+/// is sent **once**: the caller must journal the operation first, and must look up the names if the outcome is unknown
+/// ([`CloudError::outcome_unknown`]). There is no call that deletes by tag.
 pub trait CloudProvider: Send + Sync {
-    /// Asks for one droplet for each name, at most [`CreateRequest::MAX_NAMES`]; answers in the order of the names.
+    /// Requests one droplet per name, at most [`CreateRequest::MAX_NAMES`]; returns them in the order of the names.
     fn create(&self, request: &CreateRequest) -> impl Future<Output = Result<Vec<CloudInstance>, CloudError>> + Send;
 
-    /// One droplet. [`ErrorClass::NotFound`] soon after its creation means "not visible yet".
+    /// Returns one droplet. [`ErrorClass::NotFound`] shortly after its creation means "not visible yet".
     fn get(&self, id: DropletId) -> impl Future<Output = Result<CloudInstance, CloudError>> + Send;
 
-    /// All droplets that match, over as many pages as it takes. Lists lag behind creates by seconds.
+    /// Returns all matching droplets, over as many pages as necessary. Lists lag behind creates by seconds.
     fn list(&self, filter: &Filter) -> impl Future<Output = Result<Vec<CloudInstance>, CloudError>> + Send;
 
-    /// Deletes one droplet. Success means that the cloud took the order, or that the droplet is not there.
+    /// Deletes one droplet. Success means that the cloud accepted the delete, or that the droplet does not exist.
     fn delete(&self, id: DropletId) -> impl Future<Output = Result<(), CloudError>> + Send;
 
-    /// Marks a droplet with a tag, which is made when it does not exist.
+    /// Adds a tag to a droplet; the tag is created if it does not exist.
     fn tag(&self, id: DropletId, tag: &Tag) -> impl Future<Output = Result<(), CloudError>> + Send;
 
-    /// The account behind the token.
+    /// Returns the account of the token.
     fn account(&self) -> impl Future<Output = Result<Account, CloudError>> + Send;
 
-    /// How many droplets the account has, of whatever fleet.
+    /// Returns the number of droplets in the account, across all fleets.
     fn count(&self) -> impl Future<Output = Result<u32, CloudError>> + Send;
 
-    /// The sizes on offer, with prices and the regions that have them.
+    /// Returns the available sizes, with their prices and regions.
     fn sizes(&self) -> impl Future<Output = Result<Vec<Size>, CloudError>> + Send;
 
-    /// The regions.
+    /// Returns the regions.
     fn regions(&self) -> impl Future<Output = Result<Vec<Region>, CloudError>> + Send;
 
-    /// An image by slug or id.
+    /// Returns an image by slug or ID.
     fn image(&self, slug_or_id: &str) -> impl Future<Output = Result<Image, CloudError>> + Send;
 
-    /// The SSH keys of the account.
+    /// Returns the SSH keys of the account.
     fn ssh_keys(&self) -> impl Future<Output = Result<Vec<SshKey>, CloudError>> + Send;
 }
 
-/// A request for droplets that differ in nothing but their names.
+/// A request for droplets that differ only in their names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateRequest {
-    /// One droplet each.
+    /// The names, one per droplet.
     pub names: Vec<DropletName>,
-    /// What they are made of. All tags must be here, the fleet's own too.
+    /// The template of the droplets. It must contain all tags, including the fleet's own.
     pub template: Template,
-    /// Ids or fingerprints.
+    /// IDs or fingerprints.
     pub ssh_keys: Vec<String>,
-    /// What they boot with.
+    /// The user data at boot.
     pub user_data: UserData,
-    /// The private network; the region's default where it is `None`.
+    /// The private network; `None` selects the region's default.
     pub vpc_uuid: Option<String>,
-    /// Whether DigitalOcean's metrics agent is installed.
+    /// Installs DigitalOcean's metrics agent.
     pub monitoring: bool,
 }
 
 impl CreateRequest {
-    /// Most names in one request.
+    /// Maximum names in one request.
     pub const MAX_NAMES: usize = 10;
 }
 
-/// Which droplets to list; the API cannot combine the two.
+/// A filter for droplet lists; the API cannot combine the two.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
-    /// Those with this tag.
+    /// Droplets with this tag.
     Tag(Tag),
-    /// Those with exactly this name.
+    /// Droplets with exactly this name.
     Name(DropletName),
 }
 
-/// What the API says of a droplet, as far as this program uses it.
+/// The part of the API's droplet that doproxy uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloudInstance {
     /// Its id.
     pub id: DropletId,
-    /// Its name as the API has it: it may break the rules of [`DropletName`].
+    /// Its name at the API: it may violate the rules of [`DropletName`].
     pub name: String,
     /// Its status.
     pub status: Status,
-    /// IPv4 and IPv6 addresses of the private network, in the API's order; what does not parse is left out.
+    /// IPv4 and IPv6 addresses of the private network, in the API's order; addresses that do not parse are omitted.
     pub private_addresses: Vec<IpAddr>,
     /// Addresses of the public network.
     pub public_addresses: Vec<IpAddr>,
@@ -102,18 +101,18 @@ pub struct CloudInstance {
     pub size: String,
     /// Region slug.
     pub region: String,
-    /// Image slug, or the id where it has no slug.
+    /// Image slug, or the ID if the image has no slug.
     pub image: String,
     /// Its price.
     pub hourly_price: HourlyPrice,
-    /// When the API made it, where that could be read.
+    /// The creation time at the API, if it could be parsed.
     pub created_at: Option<Timestamp>,
 }
 
 /// The status of a droplet at the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// Being made.
+    /// Being created.
     New,
     /// Powered on, which is not the same as booted.
     Active,
@@ -121,7 +120,7 @@ pub enum Status {
     Off,
     /// Archived.
     Archive,
-    /// One that this version does not know.
+    /// A status unknown to this version.
     Other(String),
 }
 
@@ -137,23 +136,23 @@ impl fmt::Display for Status {
     }
 }
 
-/// The account behind the token.
+/// The account of the token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
-    /// Most droplets that it may have.
+    /// Maximum droplets in the account.
     pub droplet_limit: u32,
     /// `active`, `warning` or `locked`.
     pub status: String,
 }
 
-/// A size on offer.
+/// An available size.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Size {
     /// Such as `s-1vcpu-1gb`.
     pub slug: String,
-    /// Whether it can be had at all.
+    /// `false` if the size is unavailable everywhere.
     pub available: bool,
-    /// Slugs of the regions that have it.
+    /// Slugs of the regions that offer it.
     pub regions: Vec<String>,
     /// Its price.
     pub hourly_price: HourlyPrice,
@@ -164,7 +163,7 @@ pub struct Size {
 pub struct Region {
     /// Such as `nyc3`.
     pub slug: String,
-    /// Whether droplets can be made there.
+    /// `false` if the region accepts no new droplets.
     pub available: bool,
 }
 
@@ -175,7 +174,7 @@ pub struct Image {
     pub id: u64,
     /// Its slug; only public images have one.
     pub slug: Option<String>,
-    /// `available` and others.
+    /// `available`, among others.
     pub status: String,
     /// Slugs of the regions that have it.
     pub regions: Vec<String>,
@@ -190,60 +189,60 @@ pub struct SshKey {
     pub fingerprint: String,
 }
 
-/// What kind of failure a call met, and so what can be done about it.
+/// The class of a failed call, which determines the possible reactions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ErrorClass {
-    /// 401, 403: the token is wrong or lacks a scope. Asking again does not help.
+    /// 401, 403: the token is wrong or lacks a scope. Retrying does not help.
     Unauthorized,
     /// 404.
     NotFound,
-    /// 429. `after` is how long to wait, where the API said so.
+    /// 429. `retry_after` is the delay, if the API specified one.
     RateLimited {
         /// From `retry-after`, else from `ratelimit-reset`.
         retry_after: Option<Duration>,
     },
-    /// 422: the account's droplet limit. Stop growing.
+    /// 422: the account's droplet limit. Stop scaling out.
     LimitExceeded,
-    /// 422: the size or the region cannot be had now. Another may.
+    /// 422: the size or region is currently unavailable. Another may be available.
     Unavailable,
-    /// 422 "try again", "pending event": the same later.
+    /// 422 "try again", "pending event": retry later.
     TryAgain,
-    /// Any other 4xx: the request is wrong, and will be wrong again.
+    /// Any other 4xx: the request is invalid, and a retry fails again.
     InvalidRequest,
-    /// 5xx, or an answer that cannot be read.
+    /// 5xx, or an unreadable response.
     Server,
-    /// No answer. `sent` says whether the request may have reached the API.
+    /// No response. `sent` is `true` if the request may have reached the API.
     Transport {
-        /// `false` only when the connection was never made.
+        /// `false` only if no connection was established.
         sent: bool,
     },
 }
 
-/// A call that failed.
+/// A failed call.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.describe())]
 pub struct CloudError {
-    /// What kind of failure.
+    /// The class of the failure.
     pub class: ErrorClass,
-    /// Such as `POST /v2/droplets`; never a host, never a token.
+    /// The method and path, such as `POST /v2/droplets`; never a host, never a token.
     pub call: String,
-    /// The HTTP status, where there was an answer.
+    /// The HTTP status, if there was a response.
     pub status: Option<u16>,
-    /// The API's own words, or the transport's; cleaned and bounded.
+    /// The message of the API or the transport; sanitized and bounded.
     pub message: String,
-    /// The API's `x-request-id`, for its support.
+    /// The API's `x-request-id`, for support requests.
     pub request_id: Option<String>,
-    /// How often it was tried.
+    /// The number of attempts.
     pub attempts: u32,
 }
 
 impl CloudError {
-    /// Whether the call may have been carried out although it failed.
+    /// Reports whether the call may have been executed although it failed.
     pub fn outcome_unknown(&self) -> bool {
         matches!(self.class, ErrorClass::Server | ErrorClass::Transport { sent: true })
     }
 
-    /// Whether the same call may succeed later without anybody changing anything.
+    /// Reports whether the same call may succeed later without any change.
     pub fn is_transient(&self) -> bool {
         matches!(
             self.class,
@@ -251,29 +250,29 @@ impl CloudError {
         )
     }
 
-    /// What the operator can do.
+    /// Returns a hint for the operator.
     pub fn hint(&self) -> Cow<'static, str> {
         let remedy = match self.class {
             ErrorClass::Unauthorized => {
                 "check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read"
             }
-            ErrorClass::NotFound => "it does not exist, or not any more",
+            ErrorClass::NotFound => "the resource does not exist or was deleted",
             ErrorClass::RateLimited { retry_after: Some(after) } if after >= Duration::from_secs(1) => {
-                return format!("wait {}, and look for other programs that use the same token", format_wait(after))
+                return format!("wait {}, and check for other programs that use the same token", format_wait(after))
                     .into();
             }
-            ErrorClass::RateLimited { .. } => "wait, and look for other programs that use the same token",
+            ErrorClass::RateLimited { .. } => "wait, and check for other programs that use the same token",
             ErrorClass::LimitExceeded => "delete droplets, or ask DigitalOcean for a higher droplet limit",
             ErrorClass::Unavailable => "choose another size or region in droplet_options",
-            ErrorClass::TryAgain => "try again in a minute",
-            ErrorClass::InvalidRequest => "run `doproxy check` to find what the API refuses",
-            ErrorClass::Server => "try again; see DigitalOcean's status page if it goes on",
+            ErrorClass::TryAgain => "retry in a minute",
+            ErrorClass::InvalidRequest => "run `doproxy check` to find the invalid setting",
+            ErrorClass::Server => "retry; see DigitalOcean's status page if the problem persists",
             ErrorClass::Transport { .. } => "check the network, and DIGITALOCEAN_API_URL if it is set",
         };
         remedy.into()
     }
 
-    /// What went wrong, and what the operator can do.
+    /// Returns the error message followed by the hint for the operator.
     pub fn with_hint(&self) -> String {
         format!("{self}; {}", self.hint())
     }
@@ -294,7 +293,7 @@ impl CloudError {
     }
 }
 
-/// A wait as a person says it.
+/// Formats a delay in seconds, or in minutes if it is longer than two minutes.
 fn format_wait(wait: Duration) -> String {
     let seconds = wait.as_millis().div_ceil(1000);
     if seconds <= 120 { format!("{seconds} s") } else { format!("{} min", (seconds + 30) / 60) }
@@ -305,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_limit_says_how_long_to_wait_where_that_is_known() {
+    fn hint_includes_retry_after_if_known() {
         let wait = |after: Option<u64>| {
             let class = ErrorClass::RateLimited { retry_after: after.map(Duration::from_millis) };
             let error = CloudError {

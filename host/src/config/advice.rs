@@ -1,4 +1,4 @@
-//! What a valid file would rather say: things that work, and that there is a better way for.
+//! Advice on a valid file: settings that work, but that have a better alternative.
 
 use std::fmt;
 use std::os::unix::fs::PermissionsExt;
@@ -6,12 +6,12 @@ use std::path::Path;
 
 use super::file::File;
 
-/// Something that works and could be better.
+/// A recommendation for a setting that works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Advice {
-    /// The key that it is about.
+    /// The key that the advice concerns.
     pub key: &'static str,
-    /// What to do, and why.
+    /// The recommended action and its reason.
     pub text: String,
 }
 
@@ -21,23 +21,23 @@ impl fmt::Display for Advice {
     }
 }
 
-/// Whether a template is one of DOProxy's, which only Ruby can render.
+/// Reports whether a template is an ERB template of DOProxy, which only Ruby can render.
 pub(super) fn is_erb(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("erb"))
 }
 
-/// `path` is where the file is.
+/// Returns the advice on the file at `path`.
 pub(super) fn advice(file: &File, path: &Path) -> Vec<Advice> {
     let dir = path.parent().unwrap_or(Path::new("/"));
     let mut advice = Vec::new();
     let mut say = |key, text: String| advice.push(Advice { key, text });
     if file.token.is_some() {
-        let elsewhere = "put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file";
+        let elsewhere = "move the token from this file to DIGITALOCEAN_TOKEN or to a token_file with mode 0600";
         if std::fs::metadata(path).is_ok_and(|metadata| is_world_readable(&metadata)) {
             say(
                 "token",
                 format!(
-                    "EVERYBODY on this machine can read it, and with it delete every droplet of the account: {elsewhere}; then make a new token and revoke this one"
+                    "the token is readable by EVERY user of this machine and allows deleting every droplet of the account: {elsewhere}; then create a new token and revoke this one"
                 ),
             );
         } else {
@@ -48,19 +48,22 @@ pub(super) fn advice(file: &File, path: &Path) -> Vec<Advice> {
         say(
             "haproxy_template_file",
             format!(
-                "{} is an ERB template, which only DOProxy can render (and HAProxy refuses its directives since 2.1); the built-in template is used. Remove the key, or name a Tera template: `doproxy init` writes one",
+                "{} is an ERB template, which only DOProxy can render (HAProxy rejects its directives since 2.1); using the built-in template instead. Remove the key, or set a Tera template written by `doproxy init`",
                 path.display()
             ),
         );
     }
     if file.user_data.is_some() && file.userdata_file.is_some() {
-        say("userdata_file", "user_data names a plugin, which goes before this file; remove one of the two".to_owned());
+        say(
+            "userdata_file",
+            "ignored, because the plugin in user_data takes precedence; remove one of the two".to_owned(),
+        );
     }
     if let Some(path) = file.inventory_file.as_ref().filter(|path| dir.join(path).is_file()) {
         say(
             "inventory_file",
             format!(
-                "DOProxy's inventory is read once, by `doproxy import {}`; the inventory is in SQLite now. Remove the key afterwards",
+                "DOProxy's inventory is imported once with `doproxy import {}`; the inventory is now in SQLite. Remove the key afterwards",
                 path.display()
             ),
         );
@@ -68,19 +71,19 @@ pub(super) fn advice(file: &File, path: &Path) -> Vec<Advice> {
     if file.metrics.uses_agent() && !file.droplet_options.monitoring {
         say(
             "metrics",
-            "a digitalocean source reads what the agent says, which is installed with `droplet_options.monitoring: true` alone".to_owned(),
+            "a digitalocean source reads the metrics of DigitalOcean's agent, which is only installed with `droplet_options.monitoring: true`".to_owned(),
         );
     }
     if file.scaling.timeouts.poll.is_some_and(|span| span.0.is_zero()) {
         say(
             "scaling.timeouts.poll",
-            "0 asks the API without a pause; DigitalOcean allows 250 requests a minute".to_owned(),
+            "0 polls the API continuously; DigitalOcean allows 250 requests per minute".to_owned(),
         );
     }
     advice
 }
 
-/// Whether others than its owner and its group may read a file.
+/// Reports whether users other than the file's owner and group can read it.
 pub(super) fn is_world_readable(metadata: &std::fs::Metadata) -> bool {
     metadata.permissions().mode() & 0o004 != 0
 }

@@ -1,33 +1,35 @@
-//! What is wrong with a configuration, where, and what to do.
+//! Configuration errors with their position and a hint.
 
 use std::io;
 use std::path::PathBuf;
 
-/// What is wrong with a configuration.
+/// An error in the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read {path}: {source}; `doproxy init` writes one, `--config FILE` names another")]
+    #[error(
+        "failed to read {path}: {source}; run `doproxy init` to write a starter file, or pass its path with `--config`"
+    )]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The file is not what it should be.
+    /// The content of the file is invalid.
     #[error("{path}{place}: {message}{hint}", path = path.display(), place = Place(*.at))]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// Line and column, from 1.
+        /// Line and column, counted from 1.
         at: Option<(usize, usize)>,
-        /// What is wrong there.
+        /// The error message.
         message: String,
-        /// What to do, with a separator before it; or nothing.
+        /// A hint starting with a separator; may be empty.
         hint: String,
     },
-    /// There is no token.
-    #[error("no API token: set DIGITALOCEAN_TOKEN, or name a token_file in {path}")]
+    /// No token is configured.
+    #[error("no API token found; set DIGITALOCEAN_TOKEN, or set token_file in {path}")]
     NoToken {
         /// The configuration file.
         path: PathBuf,
@@ -37,16 +39,18 @@ pub enum ConfigError {
     TokenFile {
         /// The token file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem and its remedy.
         problem: String,
     },
-    /// What stands where a token should be is none.
-    #[error("{place} holds no API token: it is empty, or has spaces or characters that no token has")]
+    /// The configured text is not a valid token.
+    #[error(
+        "{place} contains no valid API token: it is empty, or contains spaces or characters not allowed in a token"
+    )]
     InvalidToken {
-        /// Where.
+        /// The location of the text.
         place: String,
     },
-    /// `DIGITALOCEAN_API_URL` is no URL that may be used.
+    /// `DIGITALOCEAN_API_URL` is not an acceptable URL.
     #[error("DIGITALOCEAN_API_URL: {0}")]
     ApiUrl(String),
 }

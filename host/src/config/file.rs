@@ -1,4 +1,4 @@
-//! The shape of `doproxy.yml`. Every key is here, with what it means and what it is when it is left out.
+//! The format of `doproxy.yml`: every key with its meaning and default.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -19,75 +19,75 @@ use crate::plugin::{
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// The API token; `DIGITALOCEAN_TOKEN`, systemd's credential `doproxy-token` and a `token_file` are better, and go
-    /// before it in this order.
+    /// The API token. Prefer, in order of precedence, `DIGITALOCEAN_TOKEN`, systemd's credential `doproxy-token`, or a
+    /// `token_file`; all three override this key.
     pub token: Option<Text>,
-    /// A file that holds the token and nothing else, readable by its owner alone.
+    /// A file that contains only the token and is readable only by its owner.
     pub token_file: Option<PathBuf>,
-    /// SSH keys of new droplets: ids or fingerprints.
+    /// SSH keys of new droplets, as IDs or fingerprints.
     #[serde(default)]
     pub ssh_key_ids: Vec<Text>,
-    /// User data, the same for every droplet.
+    /// File with the user data of every droplet.
     pub userdata_file: Option<PathBuf>,
-    /// The name of HAProxy's configuration. `generate` writes it beside this file.
+    /// File name of HAProxy's configuration. `generate` writes it next to this file.
     pub haproxy_cfg_file: Option<PathBuf>,
-    /// The folder that it is installed to. Default `/etc/haproxy`.
+    /// Directory in which HAProxy's configuration is installed. Default `/etc/haproxy`.
     pub haproxy_cfg_path: Option<PathBuf>,
-    /// A template of your own.
+    /// A custom template.
     pub haproxy_template_file: Option<PathBuf>,
-    /// DOProxy's inventory, for `import`.
+    /// The DOProxy inventory, for `import`.
     pub inventory_file: Option<PathBuf>,
-    /// What droplets are made of.
+    /// Properties of new droplets.
     pub droplet_options: DropletOptions,
-    /// The fleet's name: its droplets bear the tag `doproxy:NAME`. Default: the hostname prefix.
+    /// The fleet's name; its droplets have the tag `doproxy:NAME`. Default: the hostname prefix.
     pub fleet: Option<FleetName>,
     /// The API.
     #[serde(default)]
     pub api: Api,
-    /// A plugin that writes user data; goes before `userdata_file`.
+    /// Plugin that generates user data; takes precedence over `userdata_file`.
     pub user_data: Option<Plugin>,
-    /// Limits, policies, timeouts.
+    /// Limits, policies and timeouts.
     #[serde(default, deserialize_with = "checked_scaling")]
     pub scaling: Scaling,
     /// HAProxy.
     #[serde(default)]
     pub haproxy: Haproxy,
-    /// The inventory. Default `doproxy.db` beside this file.
+    /// Path of the inventory. Default `doproxy.db` next to this file.
     pub inventory: Option<PathBuf>,
-    /// What was measured. Default `doproxy.history.db` beside the inventory, after whose name it is called.
+    /// Path of the metrics database. Default `doproxy.history.db` next to the inventory, named after it.
     pub history: Option<PathBuf>,
-    /// Where series come from beside HAProxy, and how long they are kept.
+    /// Metric sources other than HAProxy, and the retention of their series.
     #[serde(default)]
     pub metrics: Metrics,
     /// Decision records.
     #[serde(default)]
     pub decision_log: DecisionLog,
-    /// What `doproxy run` tells about itself.
+    /// Metrics, health and status endpoints of `doproxy run`.
     #[serde(default)]
     pub telemetry: Telemetry,
-    /// Limits of plugins, and where compiled ones are kept.
+    /// Plugin limits and the cache of compiled plugins.
     #[serde(default)]
     pub plugins: Plugins,
 }
 
-/// What droplets are made of.
+/// Properties of new droplets.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DropletOptions {
-    /// What names begin with.
+    /// Prefix of droplet names.
     pub hostname_prefix: HostnamePrefix,
     /// Region slug.
     pub region: Text,
     /// Size slug.
     pub size: Text,
-    /// Image slug or id.
+    /// Image slug or ID.
     pub image: Text,
-    /// Tags beside the fleet's own.
+    /// Tags in addition to the fleet's own.
     #[serde(default)]
     pub tags: Vec<Tag>,
-    /// The private network; the region's default when left out.
+    /// The private network. Default: the region's default network.
     pub vpc_uuid: Option<String>,
-    /// Whether the metrics agent is installed.
+    /// Installs the metrics agent.
     #[serde(default)]
     pub monitoring: bool,
 }
@@ -96,7 +96,7 @@ pub struct DropletOptions {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
-    /// Where it is; https unless it is on this machine.
+    /// Base URL; must be https unless it is on the local machine.
     #[serde(deserialize_with = "values::parsed")]
     pub url: ApiUrl,
 }
@@ -108,7 +108,7 @@ pub struct Plugin {
     /// `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
     #[serde(deserialize_with = "values::parsed")]
     pub plugin: Reference,
-    /// What the plugin is told.
+    /// Configuration passed to the plugin.
     #[serde(default)]
     pub config: serde_json::Value,
 }
@@ -117,12 +117,12 @@ pub struct Plugin {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
-    /// What messages call it. Default: the plugin's reference.
+    /// Name of the policy in messages. Default: the plugin's reference.
     pub name: Option<String>,
     /// `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
     #[serde(deserialize_with = "values::parsed")]
     pub plugin: Reference,
-    /// What the plugin is told.
+    /// Configuration passed to the plugin.
     #[serde(default)]
     pub config: serde_json::Value,
     /// `active` or `shadow`.
@@ -131,7 +131,7 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What messages call it.
+    /// Returns the name of the policy in messages.
     pub(super) fn name(&self) -> String {
         self.name.clone().unwrap_or_else(|| self.plugin.to_string())
     }
@@ -141,37 +141,38 @@ impl Policy {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scaling {
-    /// Fewest droplets. Default 1.
+    /// Minimum number of droplets. Default 1.
     pub min: u32,
-    /// Most droplets. Default 10.
+    /// Maximum number of droplets. Default 10.
     pub max: u32,
-    /// Most created in one tick. Default 5.
+    /// Maximum number of droplets created per tick. Default 5.
     pub max_create_per_tick: u32,
-    /// Most deleted in one tick. Default 1.
+    /// Maximum number of droplets deleted per tick. Default 1.
     pub max_delete_per_tick: u32,
-    /// Most created in an hour, by hand and by the policies. Default 120.
+    /// Maximum number of droplets created per hour, both manually and by policies. Default 120.
     pub max_create_per_hour: u32,
-    /// Most that the fleet may cost an hour, in dollars. Default: no cap.
+    /// Maximum cost of the fleet per hour, in dollars. Default: no cap.
     pub max_hourly_cost: Option<f64>,
-    /// Most that the fleet may cost in a calendar month (UTC), in dollars. Default: no cap.
+    /// Maximum cost of the fleet per calendar month (UTC), in dollars. Default: no cap.
     pub max_monthly_cost: Option<f64>,
     /// The time between two ticks. Default 15s.
     pub interval: Option<Span>,
-    /// The time that has to pass after a change.
+    /// Minimum times between changes.
     pub cooldown: Cooldown,
-    /// The fleet shrinks to no less than the largest size that was wanted within this time. Default 60s.
+    /// Window of past recommendations: the fleet shrinks no further than the largest size recommended within it.
+    /// Default 60s.
     pub stabilization_window: Option<Span>,
-    /// Whether a scale-in that would at once ask for the opposite is cut. Default true.
+    /// Prevents a scale-in that would immediately cause a scale-out. Default true.
     pub flap_protection: Option<bool>,
-    /// Whom to delete first, where the policy does not say.
+    /// Order in which droplets are deleted, if the policy does not choose them.
     pub termination_policy: TerminationPolicy,
-    /// What is done with droplets that served and do not pass their health check any more.
+    /// Replacement of droplets that have served and no longer pass their health check.
     pub repair: Repair,
-    /// What the fleet is kept at when its policies fail. Default: as it is.
+    /// Minimum size of the fleet while its policies fail. Default: the current size.
     pub fallback: Option<Fallback>,
     /// The policies that decide.
     pub policies: Vec<Policy>,
-    /// How long things may take.
+    /// Timeouts of operations.
     pub timeouts: Timeouts,
 }
 
@@ -198,7 +199,7 @@ impl Default for Scaling {
     }
 }
 
-/// Reads [`Scaling`], and holds its numbers against each other.
+/// Deserializes [`Scaling`] and validates its values against each other.
 fn checked_scaling<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Scaling, D::Error> {
     let scaling = Scaling::deserialize(deserializer)?;
     scaling.check().map_err(D::Error::custom)?;
@@ -209,106 +210,109 @@ impl Scaling {
     fn check(&self) -> Result<(), String> {
         let Self { min, max, .. } = self;
         if min > max {
-            return Err(format!("scaling.min ({min}) is more than scaling.max ({max})"));
+            return Err(format!("scaling.min ({min}) exceeds scaling.max ({max})"));
         }
         for (key, cost) in [("max_hourly_cost", self.max_hourly_cost), ("max_monthly_cost", self.max_monthly_cost)] {
             if cost.is_some_and(|cost| !cost.is_finite() || cost <= 0.0) {
-                return Err(format!("scaling.{key} is to be more than 0, in dollars; leave it out for no cap"));
+                return Err(format!("scaling.{key} must be greater than 0, in dollars; omit it for no cap"));
             }
         }
         if self.timeouts.create_visibility.as_ref().is_some_and(|visible| visible.0.is_zero()) {
             return Err(
-                "scaling.timeouts.visible is to be more than 0: lists lag, and a create would be sent twice".to_owned()
+                "scaling.timeouts.visible must be greater than 0, because lists lag and a create would be sent twice"
+                    .to_owned(),
             );
         }
         if self.interval.as_ref().is_some_and(|interval| interval.0 < MIN_INTERVAL) {
-            return Err("scaling.interval is at least 1s: rates need some time between two looks".to_owned());
+            return Err(
+                "scaling.interval must be at least 1s, because rates need two samples some time apart".to_owned()
+            );
         }
         if self.interval.as_ref().is_some_and(|interval| interval.0 > MAX_INTERVAL) {
-            return Err("scaling.interval is at most a day".to_owned());
+            return Err("scaling.interval must be at most one day".to_owned());
         }
         if let Some(fallback) = &self.fallback
             && !(*min..=*max).contains(&fallback.size)
         {
             let size = fallback.size;
-            return Err(format!("scaling.fallback.size ({size}) is not between scaling.min and scaling.max"));
+            return Err(format!("scaling.fallback.size ({size}) must be between scaling.min and scaling.max"));
         }
         let mut names = HashSet::new();
         for policy in &self.policies {
             let name = policy.name();
             if !names.insert(name.clone()) {
-                return Err(format!("scaling.policies has two policies {name:?}: give each a `name` of its own"));
+                return Err(format!("scaling.policies has two policies {name:?}; set a unique `name` for each"));
             }
         }
         Ok(())
     }
 }
 
-/// Longer is most likely a mistake.
+/// The longest tick interval; a longer one is most likely a mistake.
 const MAX_INTERVAL: Duration = Duration::from_hours(24);
 
-/// Rates need some time between two looks.
+/// The shortest tick interval, because rates need two samples some time apart.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The time that has to pass after a change.
+/// Minimum times between changes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cooldown {
-    /// From the last create to the next. Default 0: droplets that are coming up count as capacity.
+    /// From the last create to the next. Default 0, because starting droplets count as capacity.
     pub out: Option<Span>,
     /// From the last create or delete to the next delete. Default 60s.
     #[serde(rename = "in")]
     pub in_: Option<Span>,
 }
 
-/// What is done with droplets that served and do not pass their health check any more.
+/// Replacement of droplets that have served and no longer pass their health check.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Repair {
-    /// Whether they are replaced. Default true.
+    /// Replaces unhealthy droplets. Default true.
     pub enabled: Option<bool>,
-    /// How long one may be unhealthy before. Default 3m.
+    /// Time that a droplet may be unhealthy before it is replaced. Default 3m.
     pub grace_period: Option<Span>,
-    /// Most that are replaced in an hour. Default 6.
+    /// Maximum number of replacements per hour. Default 6.
     pub max_per_hour: Option<u32>,
 }
 
-/// What the fleet is kept at when its policies fail.
+/// Minimum size of the fleet while its policies fail.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fallback {
-    /// Fewest droplets then.
+    /// Minimum number of droplets.
     pub size: u32,
-    /// How long the policies have to fail before. Default 5m.
+    /// Time that the policies must have failed before the fallback applies. Default 5m.
     pub after: Option<Span>,
 }
 
-/// How long each wait may take: `90s`, `10m`, or a number of seconds.
+/// Timeouts of operations: `90s`, `10m`, or a number of seconds.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// For a droplet to show up after a request whose answer was lost. Default 120s.
+    /// Time for a droplet to appear in lists after a create request whose response was lost. Default 120s.
     pub create_visibility: Option<Span>,
-    /// For a droplet to be active with an address. Default 10m.
+    /// Time for a droplet to become active with an address. Default 10m.
     pub boot: Option<Span>,
-    /// For its health check to pass. Default 10m.
+    /// Time for a droplet's health check to pass. Default 10m.
     pub warm_up: Option<Span>,
-    /// For its sessions to end before it is deleted. Default 60s.
+    /// Time for a droplet's sessions to end before it is deleted. Default 60s.
     pub drain: Option<Span>,
-    /// For the API to delete it. Default 10m.
+    /// Time for the API to delete a droplet. Default 10m.
     pub delete: Option<Span>,
-    /// Between two looks. Default 5s.
+    /// Polling interval of operations in progress. Default 5s.
     pub poll: Option<Span>,
 }
 
-/// Which of a droplet's addresses HAProxy uses.
+/// The address of a droplet that HAProxy connects to.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Address {
-    /// The private one.
+    /// The private address.
     #[default]
     Private,
-    /// The public one.
+    /// The public address.
     Public,
 }
 
@@ -316,28 +320,28 @@ pub enum Address {
 #[derive(Debug, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum RunAs {
-    /// An account of its own.
+    /// A separate account.
     Account {
-        /// Its user.
+        /// User name.
         user: String,
-        /// Its group.
+        /// Group name.
         group: String,
-        /// The folder that it is shut into.
+        /// Directory to chroot into.
         chroot: Option<PathBuf>,
     },
-    /// Whoever starts it: `run_as: caller`.
+    /// The account that starts HAProxy: `run_as: caller`.
     #[serde(deserialize_with = "values::caller")]
     Inherit,
 }
 
-/// What is changed by a reload of HAProxy.
+/// The changes that are applied by a reload of HAProxy.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReloadPolicy {
-    /// What cannot be changed while it runs.
+    /// Only those that HAProxy's Runtime API does not support.
     #[default]
     Auto,
-    /// Everything.
+    /// All changes.
     Always,
 }
 
@@ -347,76 +351,77 @@ pub enum ReloadPolicy {
 pub struct Haproxy {
     /// Addresses to listen on. Default `*:80`.
     pub bind: Option<Vec<String>>,
-    /// The port that droplets serve on. Default 80.
+    /// Port of the droplets. Default 80.
     pub port: Option<u16>,
-    /// The path of the health check. Default `/`, which every page answers.
+    /// Path of the health check. Default `/`, which every web server serves.
     pub health_path: Option<String>,
-    /// Most sessions that one droplet gets at a time; more wait. Default 200.
+    /// Maximum number of concurrent sessions per droplet; more are queued. Default 200.
     pub maxconn: Option<u32>,
-    /// The time between two health checks of a droplet. Default 2s.
+    /// Interval between health checks of a droplet. Default 2s.
     pub check_interval: Option<Span>,
-    /// Where Prometheus scrapes HAProxy, in the form of `bind`. Default: nowhere.
+    /// Address of HAProxy's Prometheus endpoint, in the format of `bind`. Default: disabled.
     pub prometheus_bind: Option<String>,
-    /// The syslog socket, or `none`. Default `/dev/log`.
+    /// Path of the syslog socket, or `none`. Default `/dev/log`.
     pub log: Option<PathBuf>,
-    /// Which address of a droplet is used. Default `private`.
+    /// The address of a droplet that HAProxy connects to. Default `private`.
     pub droplet_address: Address,
-    /// The runtime API. Default `/run/haproxy/admin.sock`.
+    /// Socket of the Runtime API. Default `/run/haproxy/admin.sock`.
     pub stats_socket: Option<PathBuf>,
-    /// The master CLI, for reloads. Default `/run/haproxy-master.sock`.
+    /// Socket of the master CLI, for reloads. Default `/run/haproxy-master.sock`.
     pub master_socket: Option<PathBuf>,
-    /// A command that reloads HAProxy, in place of the master CLI.
+    /// Command that reloads HAProxy, instead of the master CLI.
     pub reload_command: Option<Vec<String>>,
-    /// Whether each change is a reload, or only what cannot be changed while HAProxy runs. Default `auto`.
+    /// Applies every change by a reload, or only those that the Runtime API does not support. Default `auto`.
     pub reload: ReloadPolicy,
-    /// The least time between two reloads; what changes meanwhile goes with the next. Default 5s.
+    /// Minimum time between reloads; changes in between are applied by the next one. Default 5s.
     pub min_reload_interval: Option<Span>,
-    /// The program. Default `haproxy`.
+    /// The HAProxy executable. Default `haproxy`.
     pub binary: Option<PathBuf>,
-    /// The account it runs as. Default user and group `haproxy`.
+    /// The account that HAProxy runs as. Default user and group `haproxy`.
     pub run_as: Option<RunAs>,
 }
 
-/// Decision records.
+/// The decision log.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DecisionLog {
-    /// How long they are kept. Default 14d; never longer than `metrics.retention`, since they refer to samples.
+    /// Retention of decision records. Default 14d; at most `metrics.retention`, because records refer to samples.
     pub retention: Option<Span>,
 }
 
-/// What `doproxy run` tells about itself.
+/// Metrics, health and status endpoints of `doproxy run`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Telemetry {
-    /// Where `/metrics`, `/healthz` and `/status` are served: an address of this machine's loopback and a port, or `none`.
-    /// Default `127.0.0.1:9464`, where that is free.
+    /// Listen address of `/metrics`, `/healthz` and `/status`: a loopback address with a port, or `none`. Default
+    /// `127.0.0.1:9464`, if it is free.
     pub listen: Option<values::Loopback>,
 }
 
-/// Limits of plugins, where they are kept, and whom they are taken from.
+/// Plugin limits, storage and trust rules.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plugins {
-    /// Where compiled plugins are kept. Default `doproxy/plugins` in the user's cache folder.
+    /// Cache of compiled plugins. Default `doproxy/plugins` in the user's cache directory.
     pub cache: Option<PathBuf>,
-    /// Where plugins from registries are kept. Default `doproxy/plugins` in the user's data folder.
+    /// Store of plugins from registries. Default `doproxy/plugins` in the user's data directory.
     pub store: Option<PathBuf>,
-    /// Whom plugins from registries are taken from. Default: from anybody, signed or not.
+    /// Trust rules for plugins from registries. Default: all are accepted, signed or not.
     pub trust: Option<Vec<TrustRule>>,
-    /// What one call may use.
+    /// Resource limits.
     pub limits: PluginLimits,
 }
 
-/// Whose signatures count for which repositories.
+/// The keys trusted to sign plugins of a repository.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, try_from = "UncheckedTrustRule")]
 pub struct TrustRule {
-    /// `registry.example.com/acme/queue` for one, `registry.example.com/acme/*` for all below, `*` for every one.
+    /// `registry.example.com/acme/queue` for one repository, `registry.example.com/acme/*` for all below a path, `*`
+    /// for all.
     pub repository: RepositoryPattern,
-    /// Public keys: files, or the text itself in PEM. Any of them is enough.
+    /// Public keys, as files or inline PEM. One matching signature is sufficient.
     pub keys: Vec<String>,
-    /// Whether a plugin is taken without a signature. Default false.
+    /// Accepts unsigned plugins. Default false.
     pub allow_unsigned: bool,
 }
 
@@ -438,7 +443,7 @@ impl TryFrom<UncheckedTrustRule> for TrustRule {
         let UncheckedTrustRule { repository, keys, allow_unsigned } = rule;
         if keys.is_empty() && !allow_unsigned {
             return Err(format!(
-                "the rule for {repository} names no key, so nothing could be taken from there; name one under `keys` (`doproxy plugin keygen` makes a pair), or set `allow_unsigned: true`"
+                "the rule for {repository} has no keys and would reject every plugin; list one under `keys` (`doproxy plugin keygen` generates a pair), or set `allow_unsigned: true`"
             ));
         }
         Ok(Self { repository, keys, allow_unsigned })
@@ -459,36 +464,36 @@ impl TrustRule {
     }
 }
 
-/// What a plugin may use up; over any of these is an error that names the key. Sizes are in bytes.
+/// Resource limits of a plugin; exceeding one is an error that names the key. Sizes are in bytes.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginLimits {
-    /// A component. Default 64 MiB.
+    /// Size of a component. Default 64 MiB.
     pub component_bytes: Option<usize>,
-    /// Compiling a component. Default 60s.
+    /// Wall-clock time to compile a component. Default 60s.
     pub compile_timeout: Option<Span>,
-    /// Processor time to compile a component, in whole seconds. Default 60s.
+    /// CPU time to compile a component, in whole seconds. Default 60s.
     pub compile_cpu_time: Option<Span>,
-    /// The process that compiles: itself and what it allocates. Default 2 GiB.
+    /// Memory of the compiling process, including its code. Default 2 GiB.
     pub compile_memory_bytes: Option<usize>,
-    /// All linear memories in one call. Default 64 MiB.
+    /// Total size of the linear memories in one call. Default 64 MiB.
     pub memory_bytes: Option<usize>,
-    /// Fuel in one call: about one unit an instruction. Default 100,000,000.
+    /// Fuel per call, about one unit per instruction. Default 100,000,000.
     pub fuel: Option<u64>,
-    /// Wall-clock time of one call. Default 250ms.
+    /// Wall-clock time per call. Default 250ms.
     pub call_timeout: Option<Span>,
-    /// The state that a decision hands on. Default 64 KiB.
+    /// Size of the state that a decision returns. Default 64 KiB.
     pub state_bytes: Option<usize>,
-    /// A whole decision. Default 1 MiB.
+    /// Size of a whole decision. Default 1 MiB.
     pub decision_bytes: Option<usize>,
-    /// User data. Default 64 KiB.
+    /// Size of user data. Default 64 KiB.
     pub user_data_bytes: Option<usize>,
-    /// Lines that a call may log. Default 100.
+    /// Log lines per call. Default 100.
     pub log_lines: Option<usize>,
 }
 
 impl Plugins {
-    /// What the plugin host is told.
+    /// Returns the settings of the plugin host.
     pub(super) fn settings(self, dir: &std::path::Path, lock: LockFile) -> PluginSettings {
         let (given, default) = (self.limits, Limits::default());
         let limits = Limits {

@@ -1,21 +1,21 @@
-//! Configuration files, for the fuzzer.
+//! Fuzz target for configuration files.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says what it found")]
+#![expect(clippy::missing_panics_doc, reason = "a fuzz target reports a finding by panicking")]
 
 use std::path::Path;
 
 use super::Config;
 use crate::balancer::haproxy::HaProxy;
 
-/// A text is a configuration, or an error that says where.
+/// Checks that any text is either a configuration or an error with its file name.
 pub fn config(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     match Config::parse(&text, Path::new("doproxy.yml"), Path::new("/nowhere/doproxy.yml")) {
         Ok(mut config) => {
-            // A template would be read from the disk.
+            // A template would be read from disk.
             config.haproxy.template = None;
             if let Ok(haproxy) = HaProxy::new(config.haproxy) {
-                assert!(haproxy.render(&[]).is_ok(), "options that are taken give a file");
+                assert!(haproxy.render(&[]).is_ok(), "valid options render a configuration");
             }
         }
         Err(error) => assert!(error.to_string().starts_with("doproxy.yml"), "{error}"),

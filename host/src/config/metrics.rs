@@ -1,4 +1,4 @@
-//! `metrics`: the sources of series beside HAProxy, and how long what they say is kept.
+//! `metrics`: the metric sources other than HAProxy, and the retention of their series.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,27 +9,27 @@ use super::values::Span;
 use crate::history::Retention;
 use crate::metrics::{AgentMetric, Endpoint, Options, SourceKind, SourceOptions};
 
-/// Between two looks at a source.
+/// Default polling interval of a source.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
-/// DigitalOcean's agent reports each two minutes.
+/// Default polling interval of `digitalocean` sources, whose agent reports every two minutes.
 const DIGITALOCEAN_INTERVAL: Duration = Duration::from_mins(2);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
-/// For an answer.
+/// Default timeout of a poll.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Several calls, of which each may take a while.
+/// Default timeout of `digitalocean` sources, which make several calls of varying duration.
 const DIGITALOCEAN_TIMEOUT: Duration = Duration::from_secs(30);
 const MIN_TIMEOUT: Duration = Duration::from_millis(100);
-/// Of a series, for policies that do not say how far they look back.
+/// Default lookback of a series, for policies that do not specify theirs.
 const DEFAULT_LOOKBACK: Duration = Duration::from_mins(5);
 const MIN_RETENTION: Duration = Duration::from_hours(1);
-/// Droplets that the monitoring API is asked for at a time.
+/// Default number of droplets queried at the monitoring API per poll.
 const DEFAULT_DROPLETS_PER_POLL: usize = 5;
-/// Calls of the monitoring API in an hour: of the 5,000 that a token has, most are for the fleet.
+/// Maximum number of monitoring API calls per hour. Most of a token's 5,000 requests are reserved for the fleet.
 const MAX_CALLS_PER_HOUR: f64 = 2000.0;
 const MAX_NAME_LENGTH: usize = 100;
 const MAX_QUERY_LENGTH: usize = 4096;
 
-/// Sources of series, and how long they are kept.
+/// Metric sources and the retention of their series.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, try_from = "UncheckedMetrics")]
 pub struct Metrics {
@@ -38,27 +38,27 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// What the collector is told; paths are relative to `dir`, and HAProxy is looked at each `interval`.
+    /// Returns the options of the collector. Paths are relative to `dir`, and HAProxy is polled every `interval`.
     pub(super) fn options(self, dir: &Path, interval: Duration) -> Options {
         let sources = self.sources.into_iter().map(|source| source.0.relative_to(dir)).collect();
         Options { sources, retention: self.retention, ..Options::new(interval) }
     }
 
-    /// Whether anything is asked of DigitalOcean's agent.
+    /// Reports whether any source reads DigitalOcean's agent.
     pub(super) fn uses_agent(&self) -> bool {
         self.sources.iter().any(|source| matches!(source.0.kind, SourceKind::DigitalOcean { .. }))
     }
 }
 
-/// [`Metrics`] before its parts are held against each other.
+/// [`Metrics`] before its values are validated against each other.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct UncheckedMetrics {
-    /// How long samples are kept as they were measured. Default 14d.
+    /// Retention of raw samples. Default 14d.
     retention: Option<Span>,
-    /// How long a mean and a maximum for each five minutes are kept. Default 400d.
+    /// Retention of the mean and maximum of every five minutes. Default 400d.
     downsampled_retention: Option<Span>,
-    /// The sources beside HAProxy.
+    /// The sources other than HAProxy.
     sources: Vec<Source>,
 }
 
@@ -73,10 +73,10 @@ impl TryFrom<UncheckedMetrics> for Metrics {
             downsampled: downsampled_retention.map_or(default.downsampled, |span| span.0),
         };
         if retention.raw < MIN_RETENTION {
-            return Err(format!("metrics.retention is at least {MIN_RETENTION:?}"));
+            return Err(format!("metrics.retention must be at least {MIN_RETENTION:?}"));
         }
         if retention.downsampled < retention.raw {
-            return Err("metrics.downsampled_retention is shorter than metrics.retention".to_owned());
+            return Err("metrics.downsampled_retention must not be shorter than metrics.retention".to_owned());
         }
         for (index, source) in sources.iter().enumerate() {
             let Source(SourceOptions { name, lookback: window, .. }) = source;
@@ -84,50 +84,50 @@ impl TryFrom<UncheckedMetrics> for Metrics {
                 return Err(format!("metrics.sources has two sources named {name}"));
             }
             if *window > retention.raw {
-                return Err(format!("the window of {name} is longer than metrics.retention"));
+                return Err(format!("the window of {name} exceeds metrics.retention"));
             }
         }
         Ok(Self { retention, sources })
     }
 }
 
-/// A source, checked.
+/// A validated source.
 #[derive(Debug, Deserialize)]
 #[serde(try_from = "UncheckedSource")]
 struct Source(SourceOptions);
 
-/// A source as it is written: what is common to all, and one of the four kinds.
+/// A source as written in the file: the common keys, and one of four kinds.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct UncheckedSource {
-    /// The name of its series.
+    /// Name of the series.
     name: Option<String>,
-    /// Its unit, for people.
+    /// Unit of the series, for display.
     unit: Option<String>,
-    /// Between two looks at it. Default 15s, 2m for `digitalocean`.
+    /// Polling interval. Default 15s, 2m for `digitalocean`.
     interval: Option<Span>,
-    /// For an answer. Default 5s, 30s for `digitalocean`.
+    /// Timeout of a poll. Default 5s, 30s for `digitalocean`.
     timeout: Option<Span>,
-    /// How much of it policies see that do not say what they need. Default 5m.
+    /// Lookback of the series for policies that do not specify theirs. Default 5m.
     lookback: Option<Span>,
     prometheus: Option<PrometheusKeys>,
     http: Option<HttpKeys>,
-    /// A program and its arguments; it prints a number. There is no shell.
+    /// Program and its arguments, run without a shell; it prints a number.
     command: Option<Vec<String>>,
     digitalocean: Option<DigitalOceanKeys>,
 }
 
-/// A query of Prometheus.
+/// A Prometheus query.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PrometheusKeys {
-    /// Where it is, without `/api/v1`.
+    /// Base URL, without `/api/v1`.
     url: String,
     /// The query, in `PromQL`.
     query: String,
-    /// A file with a bearer token, readable by its owner alone.
+    /// A file with a bearer token, readable only by its owner.
     bearer_token_file: Option<PathBuf>,
-    /// Whether plain http may go to another machine.
+    /// Allows plain http to another machine.
     #[serde(default)]
     allow_http: bool,
 }
@@ -136,13 +136,13 @@ struct PrometheusKeys {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HttpKeys {
-    /// Where the document is.
+    /// URL of the document.
     url: String,
     /// A JSON pointer to the number, such as `/queue/depth`; empty for the whole document.
     json_pointer: String,
-    /// A file with a bearer token, readable by its owner alone.
+    /// A file with a bearer token, readable only by its owner.
     bearer_token_file: Option<PathBuf>,
-    /// Whether plain http may go to another machine.
+    /// Allows plain http to another machine.
     #[serde(default)]
     allow_http: bool,
 }
@@ -151,9 +151,9 @@ struct HttpKeys {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct DigitalOceanKeys {
-    /// Which of `cpu`, `memory` and `load_1`. Default all.
+    /// The metrics to read: `cpu`, `memory` and `load_1`. Default: all.
     metrics: Option<Vec<DropletMetric>>,
-    /// How many droplets are asked for at a time, in turn. Default 5.
+    /// Number of droplets queried per poll, in rotation. Default 5.
     droplets_per_poll: Option<usize>,
 }
 
@@ -186,10 +186,10 @@ impl TryFrom<UncheckedSource> for Source {
         let interval = unchecked.interval.map_or(interval, |span| span.0);
         let timeout = unchecked.timeout.map_or(timeout, |span| span.0);
         if interval < MIN_INTERVAL {
-            return Err(format!("the interval of a source is at least {MIN_INTERVAL:?}"));
+            return Err(format!("the interval of a source must be at least {MIN_INTERVAL:?}"));
         }
         if timeout < MIN_TIMEOUT {
-            return Err(format!("the timeout of a source is at least {MIN_TIMEOUT:?}"));
+            return Err(format!("the timeout of a source must be at least {MIN_TIMEOUT:?}"));
         }
         let name = name(unchecked.name, is_agent)?;
         let UncheckedSource { prometheus, http, command, digitalocean, .. } = unchecked;
@@ -198,39 +198,39 @@ impl TryFrom<UncheckedSource> for Source {
             (None, Some(keys), None, None) => keys.kind(),
             (None, None, Some(command), None) => command_kind(command),
             (None, None, None, Some(keys)) => keys.kind(interval),
-            _ => Err("it has to have exactly one of `prometheus`, `http`, `command` and `digitalocean`".to_owned()),
+            _ => Err("exactly one of `prometheus`, `http`, `command` and `digitalocean` is required".to_owned()),
         };
-        let kind = kind.map_err(|error| format!("the source {name}: {error}"))?;
+        let kind = kind.map_err(|error| format!("source {name}: {error}"))?;
         let unit = unchecked.unit.unwrap_or_default();
         if unit.chars().count() > MAX_NAME_LENGTH || unit.chars().any(char::is_control) {
-            return Err(format!("the unit of {name} is a short text"));
+            return Err(format!("the unit of {name} must be a short text without control characters"));
         }
         let window = unchecked.lookback.map_or(DEFAULT_LOOKBACK, |span| span.0);
         Ok(Self(SourceOptions { name, unit, interval, timeout, lookback: window, kind }))
     }
 }
 
-/// Names of the host's own series cannot be taken.
+/// Validates the name of a source. Names of built-in series are reserved.
 fn name(given: Option<String>, is_agent: bool) -> Result<String, String> {
     const AGENT: &str = "digitalocean";
     let name = match (given, is_agent) {
         (None, true) => return Ok(AGENT.to_owned()),
         (Some(_), true) => {
-            return Err("a digitalocean source has no name: its series are digitalocean.cpu_mean and so on".to_owned());
+            return Err("a digitalocean source must not have a name, because its series have fixed names such as digitalocean.cpu_mean".to_owned());
         }
-        (None, false) => return Err("a source has to have a `name`, which its series gets".to_owned()),
+        (None, false) => return Err("a source requires a `name`, which becomes the name of its series".to_owned()),
         (Some(name), false) => name,
     };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | ':' | '-');
     let begins = name.starts_with(|c: char| c.is_ascii_alphabetic());
     if !begins || !name.chars().all(plain) || name.len() > MAX_NAME_LENGTH {
         return Err(format!(
-            "{name:?} is no name of a series: a letter, then letters, digits, '_', '.', ':' and '-', at most {MAX_NAME_LENGTH}"
+            "{name:?} is not a valid series name: use a letter, then letters, digits, '_', '.', ':' and '-', at most {MAX_NAME_LENGTH} characters"
         ));
     }
     let prefix = name.split('.').next().unwrap_or_default();
     if prefix == "haproxy" || prefix == AGENT {
-        return Err(format!("the name {name} is doproxy's own; choose one that does not begin with {prefix}"));
+        return Err(format!("the name {name} is reserved; choose one that does not start with {prefix}"));
     }
     Ok(name)
 }
@@ -238,7 +238,7 @@ fn name(given: Option<String>, is_agent: bool) -> Result<String, String> {
 impl PrometheusKeys {
     fn kind(self) -> Result<SourceKind, String> {
         if self.query.trim().is_empty() || self.query.len() > MAX_QUERY_LENGTH {
-            return Err(format!("the query is empty, or longer than {MAX_QUERY_LENGTH} characters"));
+            return Err(format!("the query must not be empty or longer than {MAX_QUERY_LENGTH} characters"));
         }
         let endpoint = Endpoint::new(&self.url, self.bearer_token_file, self.allow_http);
         Ok(SourceKind::Prometheus { endpoint: endpoint.map_err(|error| error.to_string())?, query: self.query })
@@ -248,7 +248,7 @@ impl PrometheusKeys {
 impl HttpKeys {
     fn kind(self) -> Result<SourceKind, String> {
         if !self.json_pointer.is_empty() && !self.json_pointer.starts_with('/') {
-            return Err(format!("{:?} is no JSON pointer; it looks like /queue/depth", self.json_pointer));
+            return Err(format!("{:?} is not a JSON pointer; use the form /queue/depth", self.json_pointer));
         }
         let endpoint = Endpoint::new(&self.url, self.bearer_token_file, self.allow_http);
         Ok(SourceKind::Http { endpoint: endpoint.map_err(|error| error.to_string())?, json_pointer: self.json_pointer })
@@ -258,7 +258,7 @@ impl HttpKeys {
 fn command_kind(command: Vec<String>) -> Result<SourceKind, String> {
     let mut words = command.into_iter();
     let program = words.next().filter(|program| !program.is_empty());
-    let program = program.ok_or_else(|| "the command is empty; write [program, argument, …]".to_owned())?;
+    let program = program.ok_or_else(|| "the command is empty; use the form [program, argument, …]".to_owned())?;
     Ok(SourceKind::Command { program: program.into(), arguments: words.collect(), working_dir: PathBuf::new() })
 }
 
@@ -270,7 +270,7 @@ impl DigitalOceanKeys {
         };
         let droplets_per_poll = self.droplets_per_poll.unwrap_or(DEFAULT_DROPLETS_PER_POLL);
         if metrics.is_empty() || droplets_per_poll == 0 {
-            return Err("a digitalocean source without metrics or without droplets gives nothing".to_owned());
+            return Err("a digitalocean source requires at least one metric and one droplet per poll".to_owned());
         }
         let calls: usize =
             metrics.iter().map(|metric| metric.api_calls()).sum::<usize>().saturating_mul(droplets_per_poll);
@@ -278,7 +278,7 @@ impl DigitalOceanKeys {
         let per_hour = calls as f64 * 3600.0 / interval.as_secs_f64();
         if per_hour > MAX_CALLS_PER_HOUR {
             return Err(format!(
-                "{calls} calls each {interval:?} are {per_hour:.0} an hour, and {MAX_CALLS_PER_HOUR} are the most, since the fleet needs the rest of the token's 5000; choose fewer droplets_per_poll or metrics, or a longer interval"
+                "{calls} calls every {interval:?} are {per_hour:.0} per hour, but at most {MAX_CALLS_PER_HOUR} are allowed, because the fleet needs the rest of the token's 5000; reduce droplets_per_poll or metrics, or increase the interval"
             ));
         }
         Ok(SourceKind::DigitalOcean { metrics, droplets_per_poll })
@@ -295,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_source_is_read_and_its_paths_are_those_of_the_file() {
+    fn source_kinds_parse_with_paths_relative_to_file() {
         let metrics = parse(
             "retention: 7d\n\
              sources:\n\
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_where_it_stands() {
+    fn parse_rejects_invalid_sources_with_position() {
         let refused = [
             "sources: [{name: a, prometheus: {url: 'http://127.0.0.1', qery: up}}]",
             "sources: [{name: a, promtheus: {}}]",
@@ -347,21 +347,21 @@ mod tests {
         insta::assert_snapshot!(refused.join("\n"), @r#"
         doproxy.yml:1:59: sources[0].prometheus: unknown field `qery`, expected one of `url`, `query`, `bearer_token_file`, `allow_http`; did you mean `query`?
         doproxy.yml:1:21: sources[0]: unknown field `promtheus`, expected one of `name`, `unit`, `interval`, `timeout`, `window`, `prometheus`, `http`, `command`, `digitalocean`; did you mean `prometheus`?
-        doproxy.yml:1:10: sources: the source a: it has to have exactly one of `prometheus`, `http`, `command` and `digitalocean`
-        doproxy.yml:1:10: sources: a source has to have a `name`, which its series gets
-        doproxy.yml:1:10: sources: the source a: it has to have exactly one of `prometheus`, `http`, `command` and `digitalocean`
-        doproxy.yml:1:10: sources: the source a: the url is plain http to another machine, where anybody in between can make up numbers; use https, or say `allow_http: true`
-        doproxy.yml:1:10: sources: the source a: "a.b" is no JSON pointer; it looks like /queue/depth
-        doproxy.yml:1:10: sources: the name haproxy.mine is doproxy's own; choose one that does not begin with haproxy
-        doproxy.yml:1:10: sources: "a b" is no name of a series: a letter, then letters, digits, '_', '.', ':' and '-', at most 100
-        doproxy.yml:1:10: sources: the source a: the command is empty; write [program, argument, …]
+        doproxy.yml:1:10: sources: source a: exactly one of `prometheus`, `http`, `command` and `digitalocean` is required
+        doproxy.yml:1:10: sources: a source requires a `name`, which becomes the name of its series
+        doproxy.yml:1:10: sources: source a: exactly one of `prometheus`, `http`, `command` and `digitalocean` is required
+        doproxy.yml:1:10: sources: source a: the url is plain http to another machine, which exposes the metrics to tampering; use https, or set `allow_http: true`
+        doproxy.yml:1:10: sources: source a: "a.b" is not a JSON pointer; use the form /queue/depth
+        doproxy.yml:1:10: sources: the name haproxy.mine is reserved; choose one that does not start with haproxy
+        doproxy.yml:1:10: sources: "a b" is not a valid series name: use a letter, then letters, digits, '_', '.', ':' and '-', at most 100 characters
+        doproxy.yml:1:10: sources: source a: the command is empty; use the form [program, argument, …]
         doproxy.yml: metrics.sources has two sources named a
-        doproxy.yml:1:10: sources: the interval of a source is at least 1s
-        doproxy.yml: the window of a is longer than metrics.retention
-        doproxy.yml:1:10: sources: the source digitalocean: 200 calls each 60s are 12000 an hour, and 2000 are the most, since the fleet needs the rest of the token's 5000; choose fewer droplets_per_poll or metrics, or a longer interval
+        doproxy.yml:1:10: sources: the interval of a source must be at least 1s
+        doproxy.yml: the window of a exceeds metrics.retention
+        doproxy.yml:1:10: sources: source digitalocean: 200 calls every 60s are 12000 per hour, but at most 2000 are allowed, because the fleet needs the rest of the token's 5000; reduce droplets_per_poll or metrics, or increase the interval
         doproxy.yml:1:37: sources[0].digitalocean.metrics[0]: unknown variant `disk`, expected one of `cpu`, `memory`, `load_1`
-        doproxy.yml: metrics.retention is at least 3600s
-        doproxy.yml: metrics.downsampled_retention is shorter than metrics.retention
+        doproxy.yml: metrics.retention must be at least 3600s
+        doproxy.yml: metrics.downsampled_retention must not be shorter than metrics.retention
         "#);
     }
 }

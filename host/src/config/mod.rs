@@ -1,8 +1,8 @@
-//! `doproxy.yml`: what may stand in it, the old DOProxy keys among it, and what it means.
+//! `doproxy.yml`: its keys, including those of DOProxy, and their meaning.
 //!
-//! [`file`] is the shape of the file, [`yaml`] reads it and says where it is wrong, [`token`] finds the API token.
-//! Here the two meet: a [`Config`] is complete, checked, and its paths are absolute. Nothing here calls the API,
-//! runs HAProxy or loads a plugin.
+//! [`file`] is the format of the file, [`yaml`] parses it and reports the position of errors, [`token`] finds the API
+//! token. This module combines them: a [`Config`] is complete and validated, and its paths are absolute. Nothing here
+//! calls the API, runs HAProxy or loads a plugin.
 
 mod advice;
 mod error;
@@ -31,101 +31,101 @@ use crate::controller::{AddressKind, Deadlines};
 use crate::model::{Fallback, FleetName, GuardRules, HourlyPrice, Limits, Mode, Money, Template};
 use crate::plugin::{LockFile, OciReference, PluginSettings, Reference};
 
-/// The time between two ticks.
+/// The default time between two ticks.
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// How long decision records are kept where nothing is said.
+/// The default retention of decision records.
 const DEFAULT_DECISION_LOG_RETENTION: Duration = Duration::from_hours(14 * 24);
 
-/// Where a service is asked how it is: the port that OpenTelemetry's exporters for Prometheus use.
+/// The default address of the telemetry endpoints: the port of OpenTelemetry's Prometheus exporters.
 const DEFAULT_TELEMETRY: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 9464));
 
-/// How long policies fail before the fleet is kept at its fallback.
+/// The default time that policies must have failed before the fallback applies.
 const DEFAULT_FALLBACK_AFTER: Duration = Duration::from_mins(5);
 
-/// The name of the file where nothing else is said.
+/// The default file name.
 pub const DEFAULT_FILE: &str = "doproxy.yml";
 
-/// The name of the file beside it that says what the tags of plugins mean.
+/// The name of the lock file next to it, which pins the tags of plugins to digests.
 const LOCK_FILE: &str = "doproxy.lock";
 
-/// Everything that a configuration file says, complete.
+/// A complete, validated configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The file it came from.
+    /// Path of the configuration file.
     pub path: PathBuf,
-    /// The fleet.
+    /// Name of the fleet.
     pub fleet: FleetName,
-    /// What names of droplets begin with.
+    /// Prefix of droplet names.
     pub hostname_prefix: String,
-    /// What droplets are made of.
+    /// Properties of new droplets.
     pub template: Template,
-    /// Ids or fingerprints.
+    /// SSH keys, as IDs or fingerprints.
     pub ssh_keys: Vec<String>,
     /// The private network.
     pub vpc_uuid: Option<String>,
-    /// Whether DigitalOcean's metrics agent is installed.
+    /// Installs DigitalOcean's metrics agent.
     pub monitoring: bool,
-    /// Which address HAProxy uses.
+    /// The address of a droplet that HAProxy connects to.
     pub droplet_address: AddressKind,
-    /// The API; `DIGITALOCEAN_API_URL` goes before it.
+    /// Base URL of the API; `DIGITALOCEAN_API_URL` takes precedence.
     pub api_url: ApiUrl,
-    /// Where user data comes from.
+    /// Source of user data.
     pub user_data: UserDataConfig,
-    /// The bounds of the fleet.
+    /// Limits of the fleet.
     pub limits: Limits,
-    /// What the guard holds beside them.
+    /// Guard rules in addition to the limits.
     pub rules: GuardRules,
     /// The time between two ticks.
     pub interval: Duration,
     /// The policies.
     pub policies: Vec<PolicyConfig>,
-    /// How long things may take.
+    /// Timeouts of operations.
     pub deadlines: Deadlines,
     /// HAProxy.
     pub haproxy: haproxy::Options,
-    /// Where `generate` writes to.
+    /// Path that `generate` writes to.
     pub generated_file: PathBuf,
-    /// The inventory.
+    /// Path of the inventory.
     pub inventory: PathBuf,
-    /// The history, where it is named.
+    /// Path of the metrics database, if configured.
     pub metrics_database: Option<PathBuf>,
-    /// Where series come from, and how long they are kept.
+    /// Metric sources and the retention of their series.
     pub metrics: crate::metrics::Options,
-    /// How long decision records are kept.
+    /// Retention of decision records.
     pub decision_log_retention: Duration,
-    /// DOProxy's inventory, where it is named and there.
+    /// Path of the DOProxy inventory, if configured and existing.
     pub old_inventory: Option<PathBuf>,
-    /// Where a service serves what it tells about itself.
+    /// Listen address of the telemetry endpoints.
     pub telemetry: TelemetryAddress,
     /// Plugins.
     pub plugins: PluginSettings,
-    /// What the file would rather say.
+    /// Advice on the file.
     pub advice: Vec<Advice>,
     token: token::TokenConfig,
 }
 
-/// Where a service serves its metrics, its health and its status.
+/// Listen address of a service's metrics, health and status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TelemetryAddress {
-    /// Nowhere.
+    /// Disabled.
     None,
-    /// At the usual place, where that is free: another fleet on this machine may have it.
+    /// The default address, if it is free: another fleet on this machine may use it.
     Default(SocketAddr),
-    /// Here.
+    /// A configured address.
     Explicit(SocketAddr),
 }
 
-/// Where user data comes from.
+/// Source of user data.
 #[derive(Debug, Clone, PartialEq)]
 pub enum UserDataConfig {
-    /// Nowhere.
+    /// No user data.
     None,
-    /// A file, the same for all droplets.
+    /// A file with the user data of all droplets.
     File(PathBuf),
     /// A user-data generator.
     Plugin {
-        /// Which.
+        /// The generator.
         plugin: Reference,
         /// Its configuration, as JSON text.
         config: String,
@@ -135,13 +135,13 @@ pub enum UserDataConfig {
 /// A policy with its configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyConfig {
-    /// What messages call it.
+    /// Name of the policy in messages.
     pub name: String,
-    /// Which component.
+    /// The component.
     pub plugin: Reference,
     /// Its configuration, as JSON text.
     pub config: String,
-    /// Whether it is acted upon.
+    /// Active or shadow mode.
     pub mode: Mode,
 }
 
@@ -155,23 +155,23 @@ impl Config {
         Self::parse(&text, path, &absolute)
     }
 
-    /// `shown` is the path as the user wrote it, for messages.
+    /// Parses a configuration. `shown` is the path as given by the user, for messages.
     fn parse(text: &str, shown: &Path, absolute: &Path) -> Result<Self, ConfigError> {
         let file: file::File = yaml::parse(text, shown)?;
         Ok(Self::from_file(file, shown, absolute))
     }
 
-    /// The API token, and where it was found.
+    /// Returns the API token and its source.
     pub fn token(&self, environment: &Environment) -> Result<(crate::model::Token, TokenSource), ConfigError> {
         token::find(&self.token, &self.path, environment)
     }
 
-    /// Where the history is: where it is named, else beside the inventory at `inventory`.
+    /// Returns the path of the metrics database: the configured one, or a file next to the inventory at `inventory`.
     pub fn metrics_database_path(&self, inventory: &Path) -> PathBuf {
         self.metrics_database.clone().unwrap_or_else(|| inventory.with_extension("history.db"))
     }
 
-    /// Every plugin that is named, the one that writes user data first.
+    /// Returns every configured plugin, the user-data generator first.
     pub fn plugins_used(&self) -> impl Iterator<Item = &Reference> {
         let generator = match &self.user_data {
             UserDataConfig::Plugin { plugin, .. } => Some(plugin),
@@ -348,7 +348,7 @@ fn haproxy_options(
     }
 }
 
-/// A relative path is relative to the configuration.
+/// Resolves a relative path of a reference against the configuration's directory.
 fn resolve_path(reference: Reference, dir: &Path) -> Reference {
     match reference {
         Reference::File(path) => Reference::File(dir.join(path)),
@@ -356,7 +356,7 @@ fn resolve_path(reference: Reference, dir: &Path) -> Reference {
     }
 }
 
-/// A plugin's configuration as the plugin gets it: an absent one is an empty object.
+/// Returns the configuration passed to a plugin as JSON text; an empty object if absent.
 fn config_json(value: &serde_json::Value) -> String {
     if value.is_null() { "{}".to_owned() } else { value.to_string() }
 }

@@ -1,11 +1,11 @@
-//! What may stand in `doproxy.yml`, and what is said of what may not.
+//! Tests of valid and invalid `doproxy.yml` files and of the error messages.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use super::*;
 
-/// As DOProxy's own documentation lists its keys.
+/// The keys listed in DOProxy's own documentation.
 const DOPROXY: &str = "\
 token: 878a490235d53e34b44369b8e78
 ssh_key_ids:
@@ -29,11 +29,11 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
 }
 
 fn refusal(text: &str) -> String {
-    parse(text).expect_err("this configuration is wrong").to_string()
+    parse(text).expect_err("the configuration must be invalid").to_string()
 }
 
 #[test]
-fn an_unmodified_doproxy_yml_works_and_says_what_it_would_rather_see() {
+fn unmodified_doproxy_file_works_with_advice() {
     let config = parse(DOPROXY).unwrap();
 
     assert_eq!(config.fleet.as_str(), "auto-nginx");
@@ -45,13 +45,13 @@ fn an_unmodified_doproxy_yml_works_and_says_what_it_would_rather_see() {
     assert_eq!(config.inventory, PathBuf::from("/srv/doproxy.db"));
     let advice: Vec<String> = config.advice.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(advice.join("\n"), @r"
-    token: put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file
-    haproxy_template_file: haproxy.cfg.erb is an ERB template, which only DOProxy can render (and HAProxy refuses its directives since 2.1); the built-in template is used. Remove the key, or name a Tera template: `doproxy init` writes one
+    token: move the token from this file to DIGITALOCEAN_TOKEN or to a token_file with mode 0600
+    haproxy_template_file: haproxy.cfg.erb is an ERB template, which only DOProxy can render (HAProxy rejects its directives since 2.1); using the built-in template instead. Remove the key, or set a Tera template written by `doproxy init`
     ");
 }
 
 #[test]
-fn four_keys_are_enough() {
+fn four_keys_are_sufficient() {
     let config = parse(LEAST).unwrap();
 
     assert_eq!((config.limits.min, config.limits.max), (1, 10));
@@ -60,7 +60,7 @@ fn four_keys_are_enough() {
 }
 
 #[test]
-fn the_starter_file_is_valid() {
+fn starter_file_is_valid() {
     let config = parse(include_str!("../../../templates/init/doproxy.yml")).unwrap();
 
     assert_eq!(config.policies.len(), 1);
@@ -68,7 +68,7 @@ fn the_starter_file_is_valid() {
 }
 
 #[test]
-fn the_examples_are_valid() {
+fn example_files_are_valid() {
     let config = parse(include_str!("../../../examples/nginx/doproxy.yml")).unwrap();
 
     assert_eq!(config.plugins_used().count(), 2);
@@ -76,7 +76,7 @@ fn the_examples_are_valid() {
 }
 
 #[test]
-fn it_can_be_chosen_that_each_change_is_a_reload_and_how_far_these_are_apart() {
+fn reload_mode_and_interval_are_configurable() {
     let [default, chosen] = ["", "haproxy: {reload: always, reload_gap: 30s}\n"]
         .map(|more| parse(&format!("{LEAST}{more}")).unwrap().haproxy)
         .map(|haproxy| (haproxy.update_mode, haproxy.min_reload_interval.as_secs()));
@@ -86,18 +86,18 @@ fn it_can_be_chosen_that_each_change_is_a_reload_and_how_far_these_are_apart() {
 }
 
 #[test]
-fn malformed_yaml_is_refused_with_its_place() {
+fn malformed_yaml_is_rejected_with_position() {
     insta::assert_snapshot!(refusal("droplet_options: {region: nyc3\nfleet: www\n"), @"doproxy.yml:2:6: did not find expected ',' or '}' at line 2 column 6, while parsing a flow mapping");
 }
 
 #[test]
-fn an_unknown_key_is_refused_with_the_one_that_was_meant() {
+fn unknown_key_is_rejected_with_suggestion() {
     insta::assert_snapshot!(refusal(&format!("{LEAST}haproxy:\n  bnd: ['*:80']\n")), @"doproxy.yml:3:3: haproxy: unknown field `bnd`, expected one of `bind`, `port`, `health_path`, `max_sessions`, `check_interval`, `metrics`, `log`, `address`, `stats_socket`, `master_socket`, `reload_command`, `reload`, `reload_gap`, `binary`, `run_as`; did you mean `bind`?");
     insta::assert_snapshot!(refusal(&format!("{LEAST}droplet_optoins: 1\n")), @"doproxy.yml:2:1: unknown field `droplet_optoins`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `history`, `metrics`, `records`, `telemetry`, `plugins`; did you mean `droplet_options`?");
 }
 
 #[test]
-fn the_history_is_called_after_the_inventory_unless_it_is_named() {
+fn metrics_database_is_named_after_inventory_by_default() {
     let config = parse(&format!("{LEAST}history: old/metrics.db\n")).unwrap();
 
     assert_eq!(config.metrics_database_path(&config.inventory), PathBuf::from("/srv/old/metrics.db"));
@@ -106,7 +106,7 @@ fn the_history_is_called_after_the_inventory_unless_it_is_named() {
 }
 
 #[test]
-fn records_are_kept_no_longer_than_the_samples_that_they_refer_to() {
+fn record_retention_is_capped_by_sample_retention() {
     let days = |more: &str| parse(&format!("{LEAST}{more}")).unwrap().decision_log_retention.as_secs() / 86_400;
 
     assert_eq!(days(""), 14);
@@ -116,24 +116,24 @@ fn records_are_kept_no_longer_than_the_samples_that_they_refer_to() {
 }
 
 #[test]
-fn numbers_of_an_agent_that_is_not_installed_are_advised_against() {
+fn agent_source_without_agent_yields_advice() {
     let config = parse(&format!("{LEAST}metrics: {{sources: [{{digitalocean: {{}}}}]}}\n")).unwrap();
 
-    insta::assert_snapshot!(config.advice[0], @"metrics: a digitalocean source reads what the agent says, which is installed with `droplet_options.monitoring: true` alone");
+    insta::assert_snapshot!(config.advice[0], @"metrics: a digitalocean source reads the metrics of DigitalOcean's agent, which is only installed with `droplet_options.monitoring: true`");
 }
 
 #[test]
-fn a_wrong_type_is_refused_with_its_place() {
+fn wrong_type_is_rejected_with_position() {
     insta::assert_snapshot!(refusal(&format!("{LEAST}scaling:\n  max: many\n")), @r#"doproxy.yml:3:8: scaling.max: invalid type: string "many", expected u32"#);
 }
 
 #[test]
-fn a_missing_key_is_named() {
+fn missing_key_is_named() {
     insta::assert_snapshot!(refusal("droplet_options: {hostname_prefix: www, region: nyc3, image: debian-12-x64}\n"), @"doproxy.yml:1:18: droplet_options: missing field `size`");
 }
 
 #[test]
-fn values_that_cannot_work_are_refused_where_they_stand() {
+fn invalid_values_are_rejected_with_position() {
     let refused = [
         "scaling: {min: 5, max: 2}",
         "scaling: {timeouts: {boot: soon}}",
@@ -149,28 +149,28 @@ fn values_that_cannot_work_are_refused_where_they_stand() {
     .map(|line| refusal(&format!("{LEAST}{line}\n")));
 
     insta::assert_snapshot!(refused.join("\n"), @r#"
-    doproxy.yml:2:1: scaling.min (5) is more than scaling.max (2)
-    doproxy.yml:2:22: scaling.timeouts: "soon" is no length of time; write `90s`, `10m`, `1m 30s` or a number of seconds
+    doproxy.yml:2:1: scaling.min (5) exceeds scaling.max (2)
+    doproxy.yml:2:22: scaling.timeouts: "soon" is not a duration; use `90s`, `10m`, `1m 30s` or a number of seconds
     doproxy.yml:2:7: api: the API URL is plain http to another machine, which would show the token to the network; use https, or a loopback address
     doproxy.yml:2:1: the fleet name "a b" is not valid: letters, digits, '_' and '-', at most 64
-    doproxy.yml:2:1: scaling.policies has two policies "builtin:a": give each a `name` of its own
-    doproxy.yml:2:1: scaling.interval is at least 1s: rates need some time between two looks
-    doproxy.yml:2:1: scaling.max_monthly_cost is to be more than 0, in dollars; leave it out for no cap
-    doproxy.yml:2:1: scaling.fallback.size (1) is not between scaling.min and scaling.max
+    doproxy.yml:2:1: scaling.policies has two policies "builtin:a"; set a unique `name` for each
+    doproxy.yml:2:1: scaling.interval must be at least 1s, because rates need two samples some time apart
+    doproxy.yml:2:1: scaling.max_monthly_cost must be greater than 0, in dollars; omit it for no cap
+    doproxy.yml:2:1: scaling.fallback.size (1) must be between scaling.min and scaling.max
     doproxy.yml:2:20: scaling.victims: unknown variant `youngest`, expected one of `paid_first`, `least_sessions`, `newest`, `oldest`
     doproxy.yml:2:50: scaling.policies[0].mode: unknown variant `shadwo`, expected `active` or `shadow`; did you mean `shadow`?
     "#);
 }
 
 #[test]
-fn a_hostname_prefix_that_no_droplet_may_bear_is_refused() {
+fn invalid_hostname_prefix_is_rejected() {
     let refused = refusal("droplet_options: {hostname_prefix: 'a;b', region: nyc3, size: s, image: i}\n");
 
-    assert!(refused.contains(r#""a;b" cannot begin the name of a droplet"#), "{refused}");
+    assert!(refused.contains(r#""a;b" is not a valid prefix of droplet names"#), "{refused}");
 }
 
 #[test]
-fn lengths_of_time_are_read_as_people_write_them() {
+fn durations_accept_human_readable_formats() {
     let config = parse(&format!("{LEAST}scaling: {{timeouts: {{boot: 1m 30s, drain: 250ms, delete: 45}}}}\n")).unwrap();
 
     assert_eq!(config.deadlines.boot.as_secs(), 90);
@@ -179,7 +179,7 @@ fn lengths_of_time_are_read_as_people_write_them() {
 }
 
 #[test]
-fn the_configuration_of_a_plugin_reaches_it_as_json_in_the_order_of_the_file() {
+fn plugin_configuration_keeps_key_order_as_json() {
     let policy = "scaling: {policies: [{plugin: 'builtin:target-tracking', config: {z: 1, a: [true, x]}}]}";
 
     let config = parse(&format!("{LEAST}{policy}\n")).unwrap();
@@ -200,7 +200,7 @@ mod token {
     }
 
     #[test]
-    fn the_environment_goes_before_a_file_and_a_file_before_the_configuration() {
+    fn token_sources_follow_precedence() {
         let (_dir, both) = with_token_file(0o600, "from-file\n");
         let inline = parse(&format!("{LEAST}token: inline\n")).unwrap();
 
@@ -212,7 +212,7 @@ mod token {
     }
 
     #[test]
-    fn a_token_in_a_configuration_that_everybody_may_read_is_warned_of_loudly() {
+    fn world_readable_inline_token_yields_strong_advice() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("doproxy.yml");
         std::fs::write(&path, format!("{LEAST}token: inline\n")).unwrap();
@@ -222,37 +222,37 @@ mod token {
         };
 
         insta::assert_snapshot!([advice(0o640), advice(0o644)].join("\n"), @r"
-        token: put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file
-        token: EVERYBODY on this machine can read it, and with it delete every droplet of the account: put the token into DIGITALOCEAN_TOKEN or a token_file with mode 0600, and not into this file; then make a new token and revoke this one
+        token: move the token from this file to DIGITALOCEAN_TOKEN or to a token_file with mode 0600
+        token: the token is readable by EVERY user of this machine and allows deleting every droplet of the account: move the token from this file to DIGITALOCEAN_TOKEN or to a token_file with mode 0600; then create a new token and revoke this one
         ");
     }
 
     #[test]
-    fn a_token_file_that_everybody_may_read_is_refused() {
+    fn world_readable_token_file_is_rejected() {
         let (dir, config) = with_token_file(0o644, "secret");
 
         let error = config.token(&Environment::default()).unwrap_err().to_string();
 
         let error = error.replace(dir.path().to_str().unwrap(), "DIR");
-        insta::assert_snapshot!(error, @"the token file DIR/token can be read by everybody on this machine: `chmod 600 DIR/token`");
+        insta::assert_snapshot!(error, @"the token file DIR/token is readable by every user of this machine; run `chmod 600 DIR/token`");
     }
 
     #[test]
-    fn a_token_file_that_is_not_there_is_named() {
+    fn missing_token_file_is_named() {
         let config = parse(&format!("{LEAST}token_file: nowhere\n")).unwrap();
 
-        insta::assert_snapshot!(config.token(&Environment::default()).unwrap_err(), @"the token file /srv/nowhere cannot be read: No such file or directory (os error 2)");
+        insta::assert_snapshot!(config.token(&Environment::default()).unwrap_err(), @"the token file /srv/nowhere is unreadable: No such file or directory (os error 2)");
     }
 
     #[test]
-    fn no_token_at_all_says_where_to_put_one() {
+    fn missing_token_error_names_remedies() {
         let config = parse(LEAST).unwrap();
 
-        insta::assert_snapshot!(config.token(&Environment::default()).unwrap_err(), @"no API token: set DIGITALOCEAN_TOKEN, or name a token_file in doproxy.yml");
+        insta::assert_snapshot!(config.token(&Environment::default()).unwrap_err(), @"no API token found; set DIGITALOCEAN_TOKEN, or set token_file in doproxy.yml");
     }
 
     #[test]
-    fn nothing_that_holds_the_token_shows_it() {
+    fn debug_output_redacts_token() {
         let config = parse(&format!("{LEAST}token: very-secret\n")).unwrap();
         let environment = Environment::with_token("very-secret");
 

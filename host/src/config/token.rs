@@ -1,4 +1,4 @@
-//! Where the API token comes from: the environment, systemd, a file, or `doproxy.yml`, in that order.
+//! Finds the API token in the environment, a systemd credential, a file, or `doproxy.yml`, in that order.
 
 use std::fmt;
 use std::io::Read;
@@ -10,14 +10,14 @@ use super::values::Text;
 use crate::cloud::digitalocean::ApiUrl;
 use crate::model::Token;
 
-/// The variables that may hold the token, the first that is set counts.
+/// The environment variables for the token; the first one set takes precedence.
 const TOKEN_VARIABLES: [&str; 2] = ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"];
-/// The name of the credential in which systemd hands the token to a service: `LoadCredential=doproxy-token:FILE`.
+/// The systemd credential that contains the token: `LoadCredential=doproxy-token:FILE`.
 const CREDENTIAL: &str = "doproxy-token";
-/// No token is longer; whoever names a large file by mistake gets an answer at once.
+/// Maximum size of a token file. Tokens are shorter, so a large file given by mistake fails immediately.
 const MAX_BYTES: u64 = 4096;
 
-/// The variables of the environment that this program reads.
+/// The environment variables that doproxy reads.
 #[derive(Clone, Default)]
 pub struct Environment {
     tokens: [Option<String>; 2],
@@ -26,26 +26,26 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of this process.
+    /// Reads the environment of this process.
     pub fn of_process() -> Self {
         let read = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
         Self { tokens: TOKEN_VARIABLES.map(read), credentials, api_url: read("DIGITALOCEAN_API_URL") }
     }
 
-    /// One with this token and nothing else, for tests and for the demo.
+    /// Returns an environment with only this token, for tests and the demo.
     pub fn with_token(token: &str) -> Self {
         Self { tokens: [Some(token.to_owned()), None], credentials: None, api_url: None }
     }
 
-    /// The credential that systemd gave, where it gave one.
+    /// Returns the path of the systemd credential, if there is one.
     fn credential(&self) -> Option<PathBuf> {
         let path = self.credentials.as_ref()?.join(CREDENTIAL);
-        // One that is there and cannot be looked at is read all the same, so that the error says why.
+        // A credential that exists but cannot be accessed is returned too, so that reading it reports the error.
         path.try_exists().unwrap_or(true).then_some(path)
     }
 
-    /// The API that `DIGITALOCEAN_API_URL` names, where it is set.
+    /// Returns the API URL of `DIGITALOCEAN_API_URL`, if set.
     pub fn api_url(&self) -> Result<Option<ApiUrl>, ConfigError> {
         let parse = |text: &String| text.parse::<ApiUrl>().map_err(|error| ConfigError::ApiUrl(error.to_string()));
         self.api_url.as_ref().map(parse).transpose()
@@ -58,12 +58,12 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Where a token was found.
+/// The source of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TokenSource {
-    /// A variable.
+    /// An environment variable.
     Variable(&'static str),
-    /// A credential of systemd's.
+    /// A systemd credential.
     Credential(PathBuf),
     /// A token file.
     File(PathBuf),
@@ -81,7 +81,7 @@ impl fmt::Display for TokenSource {
     }
 }
 
-/// What the configuration says of the token.
+/// The token settings of the configuration.
 #[derive(Debug, Clone)]
 pub(super) struct TokenConfig {
     pub(super) file: Option<PathBuf>,
@@ -114,15 +114,15 @@ pub(super) fn find(
 
 fn read(path: &Path) -> Result<String, ConfigError> {
     let problem = |problem: String| ConfigError::TokenFile { path: path.to_owned(), problem };
-    let io = |error: std::io::Error| problem(format!("cannot be read: {error}"));
-    // The file that is open is the file that is checked.
+    let io = |error: std::io::Error| problem(format!("is unreadable: {error}"));
+    // Checks the open file, so that it cannot be replaced between check and read.
     let file = std::fs::File::open(path).map_err(io)?;
     let metadata = file.metadata().map_err(io)?;
     if !metadata.is_file() {
-        return Err(problem("is no regular file".to_owned()));
+        return Err(problem("is not a regular file".to_owned()));
     }
     if is_world_readable(&metadata) {
-        return Err(problem(format!("can be read by everybody on this machine: `chmod 600 {}`", path.display())));
+        return Err(problem(format!("is readable by every user of this machine; run `chmod 600 {}`", path.display())));
     }
     let mut text = String::new();
     file.take(MAX_BYTES).read_to_string(&mut text).map_err(io)?;

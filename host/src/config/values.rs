@@ -1,4 +1,4 @@
-//! Values of the configuration that are more than text or numbers.
+//! Configuration values with a format of their own.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use serde::de::{self, Deserializer, Visitor};
 
 use crate::model::{DropletName, FleetName};
 
-/// Reads what has a form of its own, so that its error has a place in the file.
+/// Deserializes a value from its text form, so that errors have a position in the file.
 pub(super) fn parsed<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -22,15 +22,15 @@ where
     text.parse().map_err(de::Error::custom)
 }
 
-/// Reads the word `caller`.
+/// Deserializes the word `caller`.
 pub(super) fn caller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
     match String::deserialize(deserializer)?.as_str() {
         "caller" => Ok(()),
-        _ => Err(de::Error::custom("expected `caller`, or a user and a group")),
+        _ => Err(de::Error::custom("expected `caller`, or a user and group")),
     }
 }
 
-/// Text that YAML may take for a number: an id, a slug.
+/// Text that YAML may parse as a number, such as an ID or a slug.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text(String);
 
@@ -41,14 +41,14 @@ impl From<Text> for String {
 }
 
 impl Text {
-    /// The text.
+    /// Returns the text.
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 impl fmt::Debug for Text {
-    // The token is one of these.
+    // The token is one of these values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Text(…)")
     }
@@ -66,22 +66,22 @@ impl<'de> Deserialize<'de> for Text {
                 Ok(Text(number.to_string()))
             }
             fn visit_str<E: de::Error>(self, text: &str) -> Result<Text, E> {
-                if text.trim().is_empty() { Err(E::custom("it is empty")) } else { Ok(Text(text.to_owned())) }
+                if text.trim().is_empty() { Err(E::custom("must not be empty")) } else { Ok(Text(text.to_owned())) }
             }
         }
         deserializer.deserialize_any(TextOrNumber)
     }
 }
 
-/// What names of droplets begin with.
+/// Prefix of droplet names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostnamePrefix(String);
 
 impl HostnamePrefix {
-    /// Room for the number and the random part of a name.
+    /// Leaves room for the number and the random part of a droplet name.
     const MAX_LENGTH: usize = 200;
 
-    /// The fleet name where none is given: the prefix, with `-` for each `.`.
+    /// Returns the default fleet name: the prefix, with each `.` replaced by `-`.
     pub(super) fn fleet_name(&self) -> FleetName {
         FleetName::sanitized(&self.0)
     }
@@ -98,7 +98,7 @@ impl<'de> Deserialize<'de> for HostnamePrefix {
         let text = String::from(Text::deserialize(deserializer)?);
         if text.len() > Self::MAX_LENGTH || DropletName::parse(text.clone()).is_err() {
             return Err(de::Error::custom(format!(
-                "{text:?} cannot begin the name of a droplet: letters, digits, '.' and '-', ending in a letter or digit, at most {}",
+                "{text:?} is not a valid prefix of droplet names: use letters, digits, '.' and '-', ending in a letter or digit, at most {} characters",
                 Self::MAX_LENGTH
             )));
         }
@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for HostnamePrefix {
     }
 }
 
-/// A length of time: `90s`, `1m 30s`, `250ms`, `14d`, or a number of seconds.
+/// A duration: `90s`, `1m 30s`, `250ms`, `14d`, or a number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span(pub Duration);
 
@@ -114,16 +114,15 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // Days are 24 hours here, and something of a calendar for the parser.
+        // A day is 24 hours here, while the parser treats days as calendar units.
         let days = text.split_once('d').and_then(|(days, rest)| Some((days.parse::<u32>().ok()?, rest.trim())));
         let (days, rest) = days.unwrap_or((0, text));
         let rest = match (days, rest) {
             (1.., "") => Some(Duration::ZERO),
             _ => rest.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok()),
         };
-        rest.map(|rest| Self(rest.saturating_add(Duration::from_hours(24) * days))).ok_or_else(|| {
-            format!("{text:?} is no length of time; write `90s`, `10m`, `1m 30s` or a number of seconds")
-        })
+        rest.map(|rest| Self(rest.saturating_add(Duration::from_hours(24) * days)))
+            .ok_or_else(|| format!("{text:?} is not a duration; use `90s`, `10m`, `1m 30s` or a number of seconds"))
     }
 }
 
@@ -137,7 +136,7 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
-/// An address of this machine's loopback with a port, or `none`.
+/// A loopback address with a port, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Loopback(pub Option<SocketAddr>);
 
@@ -150,10 +149,10 @@ impl FromStr for Loopback {
         }
         let address: SocketAddr = text
             .parse()
-            .map_err(|_| format!("{text:?} is no address with a port; write `127.0.0.1:9464` or `none`"))?;
+            .map_err(|_| format!("{text:?} is not an address with a port; use `127.0.0.1:9464` or `none`"))?;
         if !address.ip().is_loopback() {
             return Err(format!(
-                "{address} can be reached from elsewhere, and whoever asks there is not asked for a password; use a loopback address such as 127.0.0.1:9464"
+                "{address} is reachable from other machines without authentication; use a loopback address such as 127.0.0.1:9464"
             ));
         }
         Ok(Self(Some(address)))
@@ -166,19 +165,19 @@ impl<'de> Deserialize<'de> for Loopback {
     }
 }
 
-/// The folder for compiled plugins where none is given; `None` where the user has no cache folder.
+/// Returns the default directory for compiled plugins; `None` if the user has no cache directory.
 pub fn user_cache_dir() -> Option<PathBuf> {
-    // systemd gives a service its own with CacheDirectory=.
+    // systemd sets this for a service with CacheDirectory=.
     user_dir("CACHE_DIRECTORY", "XDG_CACHE_HOME", ".cache")
 }
 
-/// The folder for plugins from registries where none is given; `None` where the user has no data folder.
+/// Returns the default directory for plugins from registries; `None` if the user has no data directory.
 pub fn user_store_dir() -> Option<PathBuf> {
-    // systemd gives a service its own with StateDirectory=.
+    // systemd sets this for a service with StateDirectory=.
     user_dir("STATE_DIRECTORY", "XDG_DATA_HOME", ".local/share")
 }
 
-/// `plugins` in the folder that systemd gives a service, else in doproxy's own of the XDG base directories.
+/// Returns `plugins` in the directory that systemd provides to a service, or in doproxy's XDG base directory.
 fn user_dir(of_service: &str, of_user: &str, in_home: &str) -> Option<PathBuf> {
     let from = |variable: &str| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = from(of_service)

@@ -1,4 +1,4 @@
-//! Reading YAML, with errors that say where, and what was probably meant.
+//! Parses YAML. Errors have a position and suggest the likely intended key.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde_path_to_error::Segment;
 
 use super::ConfigError;
 
-/// How alike two words have to be for one to be the other misspelt.
+/// Minimum similarity of two words for one to be suggested for the other.
 const MIN_SIMILARITY: f64 = 0.75;
 
 /// Line and column, from 1.
@@ -16,7 +16,7 @@ type Position = (usize, usize);
 pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
     serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(text)).map_err(|error| {
         let reported = error.inner().location().map(|location| (location.line(), location.column()));
-        // For a value that has the right type and is wrong all the same, the parser names the mapping around it.
+        // If a value has the right type but is invalid, the parser reports the position of the surrounding mapping.
         let at = reported.max(locate(error.path(), text));
         let whole = error.inner().to_string();
         let message = strip_position(&whole);
@@ -24,7 +24,7 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str, path: &Path) -> Result<T, C
     })
 }
 
-/// Where the last key of a path that can be found stands.
+/// Returns the position of the last key of a path that can be found.
 fn locate(path: &serde_path_to_error::Path, text: &str) -> Option<Position> {
     let keys = path.iter().filter_map(|segment| match segment {
         Segment::Map { key } => Some(key.as_str()),
@@ -40,7 +40,7 @@ fn locate(path: &serde_path_to_error::Path, text: &str) -> Option<Position> {
     Some((before.matches('\n').count() + 1, before[line_start..].chars().count() + 1))
 }
 
-/// The first place where `key` is followed by a colon and stands where a key may.
+/// Returns the first position where `key` is followed by a colon and appears where a key is allowed.
 fn position_of_key(text: &str, key: &str) -> Option<usize> {
     text.match_indices(key).map(|(position, _)| position).find(|&position| {
         let line_before = text[..position].rsplit('\n').next().unwrap_or_default().trim_end();
@@ -49,7 +49,7 @@ fn position_of_key(text: &str, key: &str) -> Option<usize> {
     })
 }
 
-/// The place is in front of the message already.
+/// Strips the position from the end of a message, because the error already starts with it.
 fn strip_position(message: &str) -> &str {
     message.rsplit_once(" at line ").map_or(message, |(before, after)| {
         let is_place = after.chars().all(|c| c.is_ascii_digit() || c == ' ' || "column".contains(c));
@@ -57,7 +57,7 @@ fn strip_position(message: &str) -> &str {
     })
 }
 
-/// For serde's "unknown field `a`, expected one of `b`, `c`": the nearest of what was expected.
+/// Returns the expected word most similar to the unknown one in serde's "unknown field `a`, expected one of `b`, `c`".
 fn hint(message: &str) -> String {
     let is_unknown = message.contains("unknown field `") || message.contains("unknown variant `");
     let mut words = message.split('`').skip(1).step_by(2);

@@ -1,40 +1,41 @@
-//! Breakers: what stops creating when it goes too fast, or leads nowhere.
+//! Circuit breakers: stop creating droplets when creates are too frequent or keep failing.
 //!
-//! A loop that creates what does not come up, and replaces it, spends without end; the autoscalers before this one had
-//! that (aws/karpenter#7344). Functions of plain data: the history comes from the journal, so a restart forgets nothing.
+//! A loop that creates droplets which never come up, and replaces them, spends without limit; earlier autoscalers had
+//! this problem (aws/karpenter#7344). These are pure functions; the history comes from the journal, so a restart loses
+//! nothing.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::model::{CreateHistory, Timestamp};
 
-/// How far back creates count.
+/// The window in which creates are counted.
 pub(super) const WINDOW: Duration = Duration::from_hours(1);
 
-/// So many droplets in a row that did not come up are no accident.
+/// Number of consecutive failed creates that opens the breaker.
 const FAILED_BOOTS_THRESHOLD: u32 = 3;
 
-/// Why no more is created for now.
+/// The reason that a circuit breaker blocks creates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BreakerTrip {
-    /// As many were created in the last hour as may be.
+    /// The hourly limit on creates is reached.
     CreatesPerHour {
-        /// How many were.
+        /// Creates in the last hour.
         created: u32,
-        /// How many may be.
+        /// Maximum number of creates per hour.
         limit: u32,
     },
-    /// The last ones did not come up.
+    /// The most recent creates failed.
     FailedBoots {
-        /// How many in a row.
+        /// Number of consecutive failures.
         failed: u32,
-        /// When the last of them was begun.
+        /// Start time of the last of them.
         last: Timestamp,
     },
 }
 
 impl BreakerTrip {
-    /// The rule, as cuts of a plan name it.
+    /// The name of the rule, as the plan's restrictions use it.
     pub(super) fn rule(&self) -> &'static str {
         match self {
             Self::CreatesPerHour { .. } => "max_create_per_hour",
@@ -51,13 +52,14 @@ impl fmt::Display for BreakerTrip {
             }
             Self::FailedBoots { failed, last } => write!(
                 f,
-                "the last {failed} droplets that were created did not come up (the last was begun at {last}): see why, most often user data or the health check; nothing is created for an hour after it"
+                "the last {failed} created droplets did not come up (the last was started at {last}), and creates are suspended for an hour after it; check the user data and the health check"
             ),
         }
     }
 }
 
-/// How many more droplets may be created now, at most `wanted`; and what trips, where that is fewer.
+/// Returns the number of droplets that may be created now, at most `wanted`, and the tripped breaker if that number is
+/// lower.
 pub(super) fn check(wanted: u32, history: &CreateHistory, most: u32) -> (u32, Option<BreakerTrip>) {
     if let Some(last) =
         history.last_failure.filter(|_| wanted > 0 && history.consecutive_failures >= FAILED_BOOTS_THRESHOLD)
@@ -74,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_has_room_for_so_many() {
+    fn caps_creates_per_hour() {
         let history = CreateHistory { started: 8, ..CreateHistory::default() };
 
         assert_eq!(check(2, &history, 10), (2, None));
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn three_that_did_not_come_up_stop_the_next() {
+    fn opens_after_three_failed_creates() {
         let failed = |failed_in_a_row| CreateHistory {
             started: 3,
             consecutive_failures: failed_in_a_row,

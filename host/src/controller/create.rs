@@ -1,7 +1,7 @@
-//! Droplets that were asked for: sending the request once, and finding out what became of it.
+//! Requested droplets: sends each create request once and determines its outcome.
 //!
-//! The API has no idempotency key. The name is ours and unique, so after an answer that was lost the droplet is
-//! looked for by its name, for as long as lists may lag, before the same name is asked for again.
+//! The API has no idempotency key, but names are unique. When a response is lost, the controller searches for the
+//! droplet by name until the list-consistency window has passed, and only then retries with the same name.
 
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -17,19 +17,19 @@ use crate::cloud::{CloudError, CloudInstance, CloudProvider, CreateRequest, Erro
 use crate::inventory::{Inventory, Snapshot, Transition};
 use crate::model::{Droplet, DropletId, Operation, OperationId, OperationKind, Phase, Template, Timestamp, UserData};
 
-/// How often a request that was certainly not carried out is sent again.
+/// Maximum number of attempts for a request that was certainly not executed.
 const MAX_ATTEMPTS: u32 = 6;
-/// The pause after the first refusal; it doubles with each.
+/// The pause after the first rejection; it doubles with each further one.
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 
-/// What this process knows of a request, beyond the journal.
+/// State of a request that is not in the journal.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CreateAttempt {
     tries: u32,
     not_before: Timestamp,
 }
 
-/// One droplet that is to be asked for.
+/// A droplet whose create request has not been sent yet.
 struct PendingCreate<'a> {
     operation: &'a Operation,
     droplet: &'a Droplet,
@@ -37,7 +37,7 @@ struct PendingCreate<'a> {
 }
 
 impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
-    /// Finds or asks for each droplet that has no id yet.
+    /// Finds or requests each droplet that has no ID yet.
     pub(super) async fn reconcile_requested(
         &self,
         snapshot: &Snapshot,
@@ -50,8 +50,9 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 continue;
             };
             let attempt = self.attempt(operation.id);
-            // Whether the request reached the API is not known: the droplet is looked for, and for as long as lists may
-            // lag nothing is sent again. What counts is what this process has waited, since clocks can be set.
+            // The request may have reached the API. Search for the droplet, and do not send the request again until the
+            // list-consistency window has passed. Only the time measured by this process counts, because wall clocks
+            // can be set.
             if operation.sent_at.is_some() {
                 let waited = self.timers.elapsed(TimerKey::CreateSent(operation.id));
                 let has_had_its_time = waited >= self.settings.deadlines.create_visibility;
@@ -60,7 +61,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 }
                 if self.time_in_phase(droplet) >= self.settings.deadlines.boot {
                     let why = format!(
-                        "it is not known whether {} was made, and it did not show up; look for it at DigitalOcean",
+                        "the outcome of the create request for {} is unknown, and the droplet did not appear; check for it at DigitalOcean",
                         droplet.name
                     );
                     self.fail_create(operation, droplet, why, pass).await?;
@@ -72,7 +73,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 let written = self.settings.user_data(&droplet.name, droplet.index, &droplet.template, params).await;
                 let user_data = match written {
                     Ok(user_data) => user_data,
-                    // One whose user data cannot be written must not keep the others from going on.
+                    // A droplet whose user data cannot be generated must not block the others.
                     Err(error) if operation.sent_at.is_none() => {
                         self.fail_create(operation, droplet, error.to_string(), pass).await?;
                         continue;
@@ -83,7 +84,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                     }
                 };
                 if operation.body_digest.as_ref().is_some_and(|before| *before != digest(&user_data)) {
-                    tracing::warn!(droplet = %droplet.name, "its user data differs from what was written down: the generator or its configuration changed meanwhile");
+                    tracing::warn!(droplet = %droplet.name, "user data differs from the journaled digest: the generator or its configuration has changed");
                 }
                 unsent.push(PendingCreate { operation, droplet, user_data });
             }
@@ -96,7 +97,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 (self.send_create(batch, &mut pass).await, pass)
             });
         }
-        // All are heard out, also when one fails: what was sent has to be written down.
+        // Await all requests even if one fails: every sent request must be recorded.
         let sent: Vec<_> = stream::iter(sending).buffered(MAX_CONCURRENT_CALLS).collect().await;
         let mut result = Ok(());
         for (outcome, of_batch) in sent {
@@ -106,8 +107,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         result
     }
 
-    /// Looks for a droplet by its name and takes the oldest of that name over. The list by tag is at hand; that by name is
-    /// asked for when something depends on it.
+    /// Searches for a droplet by name and takes the oldest match. Uses the list by tag, which is already loaded;
+    /// fetches the list by name only if `thoroughly` is set.
     async fn find_created(
         &self,
         droplet: &Droplet,
@@ -123,17 +124,18 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
             found = oldest_of(&self.cloud.list(&Filter::Name(droplet.name.clone())).await?);
         }
         let Some(oldest) = found else { return Ok(false) };
-        // A younger one of the same name is a twin: from the next pass on it is a stranger that we asked for.
+        // A younger droplet of the same name is a duplicate: later passes treat it as an orphan that the fleet
+        // requested.
         self.record_created(vec![(droplet.clone(), oldest)], true, pass).await?;
         Ok(true)
     }
 
-    /// Whether a droplet at the API is the one that we asked for: our name **and** our tag.
+    /// Reports whether a droplet at the API is the requested one: it has the fleet's name **and** the fleet's tag.
     pub(super) fn matches_request(&self, found: &CloudInstance, droplet: &Droplet) -> bool {
         found.name.eq_ignore_ascii_case(droplet.name.as_str()) && self.has_fleet_tag(found)
     }
 
-    /// Sends one request for up to ten droplets, once.
+    /// Sends one request for up to ten droplets, without retries.
     async fn send_create(&self, batch: &[PendingCreate<'_>], pass: &mut ReconcilePass) -> Result<(), ControllerError> {
         let Some(first) = batch.first() else { return Ok(()) };
         let operations: Vec<OperationId> = batch.iter().map(|unsent| unsent.operation.id).collect();
@@ -195,7 +197,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// The request was certainly not carried out. Where that may change it is sent again after a pause, some times.
+    /// Handles a request that was certainly not executed. Transient errors are retried after a pause, up to the maximum
+    /// number of attempts.
     async fn handle_rejection(
         &self,
         unsent: &PendingCreate<'_>,
@@ -211,7 +214,9 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
             let why = error.with_hint();
             let why = match unsent.operation.sent_at {
                 None => why,
-                Some(_) => format!("{why}. A request before it may have been carried out, though nothing shows up"),
+                Some(_) => {
+                    format!("{why}. An earlier request may have been executed, although no droplet has appeared")
+                }
             };
             return self.fail_create(unsent.operation, unsent.droplet, why, pass).await;
         }
@@ -241,7 +246,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     }
 }
 
-/// Puts together what one request can ask for: the same template, the same user data, at most ten names.
+/// Groups droplets that one request can create: the same template, the same user data, at most ten names.
 fn group_into_batches(unsent: Vec<PendingCreate<'_>>) -> Vec<Vec<PendingCreate<'_>>> {
     let mut batches: Vec<Vec<PendingCreate<'_>>> = Vec::new();
     for one in unsent {

@@ -1,8 +1,8 @@
-//! How long this process has waited for things, by a clock that nobody can set.
+//! Measures how long this process has waited, using the monotonic clock.
 //!
-//! The journal's times are of the wall clock, which may have been moved since, or may be wrong now. Where acting too
-//! early makes a second droplet or forgets one, only what this process itself has waited counts; where acting too late
-//! means to wait for ever, it counts as well.
+//! The journal's times come from the wall clock, which may have been changed since or may be wrong now. Where acting
+//! too early would create a second droplet or lose one, only the time measured by this process counts; where acting too
+//! late would mean waiting forever, the journal's time counts as well.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -12,34 +12,34 @@ use tokio::time::Instant;
 
 use crate::model::{DropletId, DropletName, OperationId, Phase};
 
-/// Something that is waited for.
+/// The subject of a timer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum TimerKey {
-    /// That a droplet leaves a phase.
+    /// A droplet leaves a phase.
     Phase(DropletName, Phase),
-    /// That what a request may have made shows up.
+    /// The droplet of a sent create request appears.
     CreateSent(OperationId),
-    /// That a droplet which should not be there is seen again.
+    /// An unexpected droplet is seen again.
     Orphan(DropletId),
 }
 
-/// Since when each is waited for.
+/// The start time of each timer.
 #[derive(Debug, Default)]
 pub(super) struct ElapsedTimers(Mutex<HashMap<TimerKey, Instant>>);
 
 impl ElapsedTimers {
-    /// For how long; from now on, where it was not waited for yet.
+    /// Returns the elapsed time; starts the timer if it is not running.
     pub(super) fn elapsed(&self, wait: TimerKey) -> Duration {
         let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         since.entry(wait).or_insert_with(Instant::now).elapsed()
     }
 
-    /// It is waited for from now on, whatever was before.
+    /// Starts or restarts a timer.
     pub(super) fn start(&self, wait: TimerKey) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(wait, Instant::now());
     }
 
-    /// Forgets what is over.
+    /// Removes timers that have ended.
     pub(super) fn retain(&self, is_open: impl Fn(&TimerKey) -> bool) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|wait, _| is_open(wait));
     }

@@ -1,4 +1,4 @@
-//! What stops the controller; whatever it had begun stays in the journal and is carried on by the next command.
+//! Errors of the controller. Operations that were started stay in the journal, and the next command resumes them.
 
 use std::error::Error;
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::inventory::Freeze;
 use crate::inventory::sqlite::InventoryError;
 use crate::model::{DropletName, Phase};
 
-/// What stops the controller.
+/// An error that stops the controller.
 #[derive(Debug, thiserror::Error)]
 pub enum ControllerError {
-    /// The cloud refused, or cannot be reached.
+    /// The cloud rejected the request or is unreachable.
     #[error("{}", .0.with_hint())]
     Cloud(#[from] CloudError),
-    /// The balancer could not be changed or read.
+    /// The load balancer could not be changed or read.
     #[error("{0}")]
     Balancer(#[source] Box<dyn Error + Send + Sync>),
     /// The inventory could not be changed or read.
@@ -24,61 +24,61 @@ pub enum ControllerError {
     /// A plugin failed.
     #[error("{0}")]
     Plugin(#[source] Box<dyn Error + Send + Sync>),
-    /// The user data cannot be sent.
-    #[error("the user data of {droplet} cannot be sent: {why}")]
+    /// The user data is invalid.
+    #[error("invalid user data for {droplet}: {why}")]
     UserData {
-        /// The droplet that it was made for.
+        /// The droplet for which it was generated.
         droplet: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// There is nothing of the wanted size.
-    #[error("DigitalOcean has no size {size:?}{suggestion}; `doproxy check` lists what there is")]
+    /// The API does not list the requested size.
+    #[error("DigitalOcean has no size {size:?}{suggestion}; run `doproxy check` to list the available sizes")]
     UnknownSize {
-        /// The slug that was asked for.
+        /// The requested slug.
         size: String,
-        /// The nearest that there is.
+        /// The most similar slug that exists.
         suggestion: String,
     },
-    /// A droplet that does not exist yet cannot be deleted.
-    #[error("{0} is still being asked for; try again when it has an id")]
+    /// A droplet without an ID cannot be deleted.
+    #[error("{0} has not been created yet; retry once it has an ID")]
     NotCreatedYet(DropletName),
-    /// A wait took longer than the configuration allows.
+    /// A wait exceeded its deadline.
     #[error(
-        "{droplet} is still {phase} after {elapsed:?}; the operation stays in the journal, and the next command carries it on"
+        "{droplet} is still {phase} after {elapsed:?}; the operation stays in the journal and the next command resumes it"
     )]
     Overdue {
         /// The droplet.
         droplet: DropletName,
-        /// Where it is.
+        /// Its phase.
         phase: Phase,
-        /// How long it has been there.
+        /// Time spent in the phase.
         elapsed: Duration,
     },
-    /// Not one droplet of the inventory is at the API.
+    /// None of the inventory's droplets exists at the API.
     #[error(
-        "nothing that the inventory has (droplets: {0}) is at DigitalOcean: is this the token of the right account, and the right API? Nothing was changed. If they were really deleted elsewhere, `doproxy recover --forget` takes them out of the inventory"
+        "none of the {0} inventory droplets exist at DigitalOcean; nothing was changed. Check the token and API URL, or run `doproxy recover --prune-missing` if they were deleted elsewhere"
     )]
     AllMissing(usize),
-    /// The API was asked for prices and has not answered yet, since the process began. Passes.
-    #[error("what droplets cost is not known yet: the API has not said")]
+    /// Prices have not been fetched since the process started. Transient.
+    #[error("droplet prices are not available yet; waiting for the first response of the API")]
     PricesUnavailable,
-    /// Somebody froze the fleet.
-    #[error("the fleet is frozen since {}: {}; `doproxy unfreeze` lifts it", .0.since, .0.reason)]
+    /// The fleet is in maintenance mode.
+    #[error("the fleet is in maintenance mode (frozen since {}: {}); run `doproxy maintenance off` to resume", .0.since, .0.reason)]
     Frozen(Freeze),
-    /// Too much was created, or too little came of it.
-    #[error("{0}; `--force` creates all the same")]
+    /// A circuit breaker is open: creates are too frequent or keep failing.
+    #[error("{0}; pass --force to create anyway")]
     Breaker(BreakerTrip),
-    /// What was asked for cannot be asked of the API.
+    /// The request is invalid and was not sent to the API.
     #[error("{0}")]
     InvalidRequest(String),
-    /// Every droplet of a create was given up.
+    /// Every droplet of a create was abandoned.
     #[error("{}", .0.join("\n"))]
     Abandoned(Vec<String>),
 }
 
 impl ControllerError {
-    /// Whether somebody else changed what was about to be changed: nothing was, and it can be done anew.
+    /// Reports whether another process changed the same data. Nothing was changed, and the operation can be retried.
     pub fn is_conflict(&self) -> bool {
         let Self::Inventory(error) = self else { return false };
         error

@@ -1,4 +1,4 @@
-//! What happens while operations are carried on, for whoever watches: a terminal, a log, a test.
+//! Events emitted while operations run, for terminals, logs and tests.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,100 +6,100 @@ use std::sync::Arc;
 
 use crate::model::{DropletId, DropletName, Phase};
 
-/// Something that happened. `Display` is a line for people.
+/// An event of the controller. `Display` formats it as one line for operators.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The intent to create is on disk, and the request is about to be sent.
+    /// The intent to create is journaled, and the request is about to be sent.
     Requesting {
-        /// The droplets that one request asks for.
+        /// The droplets in the request.
         droplets: Vec<DropletName>,
     },
-    /// A droplet has an id.
+    /// A droplet has an ID.
     Created {
-        /// Its name.
+        /// The droplet's name.
         droplet: DropletName,
-        /// Its id.
+        /// The droplet's ID.
         id: DropletId,
-        /// It was found at the API after a request whose answer was lost.
+        /// True if it was found by name after the response to the request was lost.
         found: bool,
     },
-    /// It is not known whether a request to create was carried out.
+    /// The outcome of a create request is unknown.
     OutcomeUnknown {
-        /// The droplets that it asked for.
+        /// The droplets in the request.
         droplets: Vec<DropletName>,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// The cloud could not do something now; it is tried again.
+    /// The cloud failed to do something; the request will be retried.
     Retrying {
         /// The droplet.
         droplet: DropletName,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// A droplet is in another phase.
+    /// A droplet entered another phase.
     Phase {
-        /// Its name.
+        /// The droplet's name.
         droplet: DropletName,
         /// The phase.
         phase: Phase,
-        /// Its address, once it has one.
+        /// The droplet's address, if it has one.
         address: Option<IpAddr>,
     },
-    /// A droplet has another address.
+    /// A droplet's address changed.
     AddressChanged {
-        /// Its name.
+        /// The droplet's name.
         droplet: DropletName,
-        /// Where it was.
+        /// The previous address.
         from: Option<IpAddr>,
-        /// Where it is.
+        /// The new address.
         to: IpAddr,
     },
-    /// A droplet is given up.
+    /// A droplet was abandoned.
     Abandoned {
-        /// Its name.
+        /// The droplet's name.
         droplet: DropletName,
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// A droplet of the inventory is not at the API any more, and nobody asked for that.
+    /// A droplet of the inventory no longer exists at the API, although doproxy did not delete it.
     DropletMissing {
-        /// Its name.
+        /// The droplet's name.
         droplet: DropletName,
-        /// Its id.
+        /// The droplet's ID.
         id: Option<DropletId>,
     },
-    /// A request of ours made a droplet too much, or too late; it is deleted.
+    /// A create request produced a surplus or late droplet, which is being deleted.
     DuplicateFound {
-        /// The name that both have.
+        /// The name that both droplets have.
         droplet: DropletName,
-        /// The one that goes.
+        /// The ID of the droplet that is being deleted.
         id: DropletId,
     },
-    /// A droplet bears the fleet's tag, and the inventory does not know it. It is left alone.
+    /// A droplet with the fleet's tag is missing from the inventory. It is left alone.
     OrphanFound {
-        /// Its name at the API, cleaned.
+        /// Its name at the API, without control characters.
         name: String,
-        /// Its id.
+        /// The droplet's ID.
         id: DropletId,
-        /// It was in the fleet before.
+        /// True if the droplet was in the fleet before.
         former_member: bool,
     },
-    /// A droplet that bears the fleet's tag was taken into the fleet.
+    /// A droplet with the fleet's tag was adopted into the fleet.
     Adopted {
-        /// Its name.
+        /// The droplet's name.
         droplet: DropletName,
-        /// Its id.
+        /// The droplet's ID.
         id: DropletId,
     },
-    /// HAProxy has other servers, and no connection noticed.
+    /// HAProxy's servers changed through the Runtime API; no connection was affected.
     DynamicUpdate {
-        /// The servers that it has now.
+        /// Number of servers after the change.
         servers: usize,
     },
     /// HAProxy was reloaded.
     Reloaded {
-        /// The servers that it has now.
+        /// Number of servers after the reload.
         servers: usize,
     },
 }
@@ -115,49 +115,56 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Requesting { droplets } => {
-                f.write_str("asking DigitalOcean for ")?;
+                f.write_str("requesting from DigitalOcean: ")?;
                 list(f, droplets)
             }
             Self::Created { droplet, id, found: false } => write!(f, "{droplet} is booting (id {id})"),
             Self::Created { droplet, id, found: true } => {
-                write!(f, "{droplet} was made after all and is booting (id {id})")
+                write!(f, "{droplet} was created after all and is booting (id {id})")
             }
             Self::OutcomeUnknown { droplets, why } => {
-                f.write_str("it is not known whether the request for ")?;
+                f.write_str("create request for ")?;
                 list(f, droplets)?;
-                write!(f, " was carried out ({why}); looking for it")
+                write!(f, " has an unknown outcome ({why}); looking up the droplet by name")
             }
-            Self::Retrying { droplet, why } => write!(f, "{droplet} waits: {why}"),
+            Self::Retrying { droplet, why } => write!(f, "{droplet} will be retried: {why}"),
             Self::Phase { droplet, phase: Phase::Warming, address: Some(address) } => {
                 write!(f, "{droplet} is active at {address}; waiting for its health check")
             }
             Self::Phase { droplet, phase: Phase::Draining, .. } => {
-                write!(f, "{droplet} is draining: no new sessions, open ones may end")
+                write!(f, "{droplet} is draining: no new sessions, waiting for open ones to end")
             }
             Self::Phase { droplet, phase, .. } => write!(f, "{droplet} is {phase}"),
-            Self::AddressChanged { droplet, from: Some(from), to } => write!(f, "{droplet} moved from {from} to {to}"),
-            Self::AddressChanged { droplet, from: None, to } => write!(f, "{droplet} is at {to} now"),
-            Self::Abandoned { droplet, why } => write!(f, "gave up {droplet}: {why}"),
+            Self::AddressChanged { droplet, from: Some(from), to } => {
+                write!(f, "{droplet} changed its address from {from} to {to}")
+            }
+            Self::AddressChanged { droplet, from: None, to } => write!(f, "{droplet} now has the address {to}"),
+            Self::Abandoned { droplet, why } => write!(f, "abandoned {droplet}: {why}"),
             Self::DropletMissing { droplet, id } => {
                 write!(f, "{droplet}")?;
                 if let Some(id) = id {
                     write!(f, " (id {id})")?;
                 }
-                f.write_str(" is not at DigitalOcean any more, and not by our doing; taken out of the fleet")
+                f.write_str(" was deleted outside of doproxy; removed from the fleet")
             }
             Self::DuplicateFound { droplet, id } => {
-                write!(f, "{droplet} was made twice or too late; deleting the one with id {id}")
+                write!(f, "{droplet} has a duplicate; deleting the droplet with id {id}")
             }
             Self::OrphanFound { name, id, former_member: came_back } => {
-                let why = if *came_back { "left the inventory before" } else { "is not in the inventory" };
+                let why =
+                    if *came_back { "was removed from the inventory before" } else { "is missing from the inventory" };
                 write!(
                     f,
-                    "{name} (id {id}) bears the fleet's tag and {why}; left alone. `doproxy recover` takes it in (--adopt) or deletes it (--delete-unknown)"
+                    "{name} (id {id}) has the fleet's tag and {why}; left alone. Run `doproxy recover --adopt` to adopt it or `doproxy recover --delete-orphans` to delete it"
                 )
             }
-            Self::Adopted { droplet, id } => write!(f, "{droplet} (id {id}) is of the fleet now"),
+            Self::Adopted { droplet, id } => write!(f, "adopted {droplet} (id {id}) into the fleet"),
             Self::DynamicUpdate { servers } => {
-                write!(f, "HAProxy has {servers} server{} now (no reload)", if *servers == 1 { "" } else { "s" })
+                write!(
+                    f,
+                    "HAProxy updated to {servers} server{} without a reload",
+                    if *servers == 1 { "" } else { "s" }
+                )
             }
             Self::Reloaded { servers } => {
                 write!(f, "HAProxy reloaded with {servers} server{}", if *servers == 1 { "" } else { "s" })
@@ -166,12 +173,12 @@ impl fmt::Display for Event {
     }
 }
 
-/// Passes events on; a clone passes them to the same place.
+/// Delivers events to a callback. Clones share the callback.
 #[derive(Clone)]
 pub struct EventSink(Arc<dyn Fn(&Event) + Send + Sync>);
 
 impl EventSink {
-    /// Calls `receive` with each event.
+    /// Creates a sink that calls `receive` for each event.
     pub fn new(receive: impl Fn(&Event) + Send + Sync + 'static) -> Self {
         Self(Arc::new(receive))
     }

@@ -1,4 +1,4 @@
-//! Taking droplets over that were made elsewhere, by DOProxy for one.
+//! Imports droplets that were created elsewhere, for example by DOProxy.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -9,24 +9,24 @@ use crate::cloud::{CloudInstance, CloudProvider, ErrorClass};
 use crate::inventory::Inventory;
 use crate::model::{Droplet, DropletId, DropletName, FleetName, Phase, Tag, Template};
 
-/// What [`Controller::import`] found.
+/// The result of [`Controller::import`].
 #[derive(Debug, Default)]
 pub struct ImportSummary {
-    /// Taken over.
+    /// Imported droplets.
     pub droplets: Vec<Droplet>,
-    /// In the inventory already.
+    /// Droplets that the inventory already contains.
     pub already_managed: Vec<DropletId>,
-    /// Not at the API.
+    /// IDs that do not exist at the API.
     pub missing: Vec<DropletId>,
-    /// Without an address that HAProxy could use.
+    /// Droplets without an address that HAProxy could use.
     pub without_address: Vec<DropletId>,
-    /// With the tag of another fleet, whose doproxy would miss them.
+    /// Droplets with the tag of another fleet, whose doproxy would report them as missing.
     pub in_other_fleets: Vec<(DropletId, String)>,
 }
 
 impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
-    /// Takes droplets that were made elsewhere into the fleet: marks each with the fleet's tag, then writes it down.
-    /// Answers those that were taken over and the ids that the API does not have.
+    /// Imports droplets that were created elsewhere: adds the fleet's tag to each, then records it in the inventory.
+    /// Returns the imported droplets and the IDs that were skipped.
     pub async fn import(&self, ids: &[DropletId]) -> Result<ImportSummary, ControllerError> {
         self.ensure_not_frozen().await?;
         let known: HashSet<DropletId> = self.load().await?.droplets.iter().filter_map(|droplet| droplet.id).collect();
@@ -53,7 +53,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 imported.in_other_fleets.push((id, other));
                 continue;
             }
-            // It serves already: to begin with its health check would take the whole fleet out of HAProxy for a moment.
+            // The droplet already serves. Starting with its health check would briefly take the whole fleet out of
+            // HAProxy.
             let droplet = self.adopted_droplet(&found, index, Some(address), Phase::Serving)?;
             self.ensure_not_frozen().await?;
             self.cloud.tag(id, &self.settings.fleet.tag()).await?;
@@ -66,14 +67,14 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(imported)
     }
 
-    /// The tag of another fleet, where a droplet bears one.
+    /// Returns the tag of another fleet, if the droplet has one.
     fn other_fleet_tag(&self, found: &CloudInstance) -> Option<String> {
         let own = self.settings.fleet.tag();
         let is_other = |tag: &&String| FleetName::is_fleet_tag(tag) && !tag.eq_ignore_ascii_case(own.as_str());
         found.tags.iter().find(is_other).map(|tag| tag.chars().filter(|c| !c.is_control()).collect())
     }
 
-    /// A droplet of the API as one of the inventory, in `phase` from now on.
+    /// Converts a droplet of the API into one of the inventory that enters `phase` now.
     pub(super) fn adopted_droplet(
         &self,
         found: &CloudInstance,

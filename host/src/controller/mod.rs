@@ -1,8 +1,8 @@
-//! The controller: what turns wishes into droplets, and carries every operation to its end.
+//! The controller: turns desired state into droplets and drives every operation to completion.
 //!
-//! A tick is `observe` → `decide` → `guard` → `act`; the first three are functions of plain data. `act` writes
-//! operations into the inventory, and `advance` carries open operations on, one step for each droplet, from what is
-//! seen and written and not from memory. So carrying on after a crash is the same code as carrying on.
+//! A tick is observe → decide → guard → act; the first three steps are pure functions. The last one journals operations
+//! in the inventory, and `reconcile` moves each open operation one step per droplet, based on observed and stored state
+//! instead of process memory. Resuming after a crash therefore runs the same code as normal operation.
 
 mod circuit_breaker;
 mod create;
@@ -48,7 +48,7 @@ use create::CreateAttempt;
 use elapsed::ElapsedTimers;
 use provider_catalog::ProviderCatalog;
 
-/// The controller of one fleet. Whoever has one and changes things holds the inventory's write lock.
+/// The controller of one fleet. A caller that modifies the fleet must hold the inventory's write lock.
 pub struct Controller<C, B, I> {
     cloud: C,
     balancer: B,
@@ -57,18 +57,18 @@ pub struct Controller<C, B, I> {
     clock: Clock,
     events: EventSink,
     names: NameGenerator,
-    /// What this process knows of requests that it sent, and the journal does not: lost without harm.
+    /// State of sent requests that is not in the journal; it can be lost without harm.
     create_attempts: Mutex<HashMap<OperationId, CreateAttempt>>,
     /// Droplets that the API has shown to this process.
     seen_droplets: Mutex<HashSet<DropletId>>,
-    /// Droplets that nobody knows and that were reported, so that they are reported once.
+    /// Orphans that were already reported, so that each is reported once.
     reported_orphans: Mutex<HashSet<DropletId>>,
     timers: ElapsedTimers,
     catalog: ProviderCatalog,
 }
 
 impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
-    /// A controller over these three.
+    /// Creates a controller over a cloud, a load balancer and an inventory.
     pub fn new(
         cloud: C,
         balancer: B,
@@ -94,12 +94,12 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         }
     }
 
-    /// The cloud.
+    /// The cloud provider.
     pub fn cloud(&self) -> &C {
         &self.cloud
     }
 
-    /// The balancer.
+    /// The load balancer.
     pub fn balancer(&self) -> &B {
         &self.balancer
     }
@@ -109,7 +109,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         &self.inventory
     }
 
-    /// The time now.
+    /// The current time.
     pub fn now(&self) -> Timestamp {
         self.clock.now()
     }

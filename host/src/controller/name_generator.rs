@@ -1,7 +1,7 @@
-//! Names that no other droplet has or had: prefix, number, and six random characters.
+//! Generates unique droplet names: prefix, index and six random characters.
 //!
-//! The number alone would do while the inventory is whole; the random part keeps a name unique when the inventory
-//! was lost, and makes finding a droplet by its name a proof that it is ours.
+//! The index alone is unique while the inventory is intact. The random part keeps names unique if the inventory is
+//! lost, and makes a match by name proof that the fleet created the droplet.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,32 +10,32 @@ use rand::{RngExt, SeedableRng};
 
 use crate::model::{DropletName, InvalidName};
 
-/// Letters and digits that cannot be taken for one another.
+/// Letters and digits without lookalikes.
 const ALPHABET: &[u8; 31] = b"23456789abcdefghjkmnpqrstuvwxyz";
 
-/// Makes names. Seeded in simulations, from the system's entropy otherwise.
+/// Generates names: from a seed in simulations, otherwise from the system's entropy.
 #[derive(Debug)]
 pub struct NameGenerator(Mutex<SmallRng>);
 
 impl NameGenerator {
-    /// Names that nobody can foretell.
+    /// Creates a generator of unpredictable names.
     pub fn random() -> Self {
         Self(Mutex::new(rand::make_rng()))
     }
 
-    /// The same names for the same seed.
+    /// Creates a generator that returns the same names for the same seed.
     pub fn seeded(seed: u64) -> Self {
         Self(Mutex::new(SmallRng::seed_from_u64(seed)))
     }
 
-    /// The name of the `index`-th droplet of a fleet: `auto-nginx-7-k3f9tq`.
+    /// Returns the name of the `index`-th droplet of a fleet: `auto-nginx-7-k3f9tq`.
     pub fn next(&self, prefix: &str, index: u32) -> Result<DropletName, InvalidName> {
         let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let suffix: String = (0..6).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect();
         DropletName::parse(format!("{prefix}-{index}-{suffix}"))
     }
 
-    /// Whether `name` could be one of these: prefix, number, six characters of the alphabet.
+    /// Reports whether `name` follows the pattern: prefix, index, six characters of the alphabet.
     pub fn matches(prefix: &str, name: &str) -> bool {
         let name = name.to_ascii_lowercase();
         let rest = name.strip_prefix(&prefix.to_ascii_lowercase()).and_then(|rest| rest.strip_prefix('-'));

@@ -1,4 +1,4 @@
-//! From inventory, HAProxy, series and prices to what a policy sees. A function of plain data.
+//! Builds the observation that policies receive from inventory, HAProxy, series and prices. A pure function.
 
 use std::time::Duration;
 
@@ -12,32 +12,32 @@ use crate::model::{
 
 pub use crate::metrics::BalancerSample;
 
-/// What an observation is made of.
+/// The inputs of an observation.
 #[derive(Debug)]
 pub struct ObserveInput<'a> {
     /// The number of this tick.
     pub tick: u64,
     /// The fleet.
     pub fleet: &'a FleetName,
-    /// What is created when a policy does not choose.
+    /// The template of droplets for which a policy does not choose one.
     pub template: &'a Template,
-    /// Prices.
+    /// Sizes and prices.
     pub sizes: &'a [Size],
-    /// The bounds.
+    /// The scaling limits.
     pub limits: Limits,
     /// The inventory.
     pub snapshot: &'a Snapshot,
-    /// The counters some time ago; rates are over the time since.
+    /// The previous HAProxy counters; rates cover the time since then.
     pub prev_sample: &'a BalancerSample,
-    /// The counters now.
+    /// The current HAProxy counters.
     pub sample: &'a BalancerSample,
-    /// From request to serving, as it was lately.
+    /// Recent time from request to serving.
     pub boot_time: Option<Duration>,
-    /// The series, as the history has them.
+    /// The series from the time-series store.
     pub metrics: &'a [Series],
 }
 
-/// What a policy sees.
+/// Builds an observation.
 pub fn observe(inputs: &ObserveInput<'_>) -> Observation {
     let now = inputs.sample.at;
     let rates = Rates::between(inputs.prev_sample, inputs.sample);
@@ -66,7 +66,7 @@ pub fn observe(inputs: &ObserveInput<'_>) -> Observation {
     }
 }
 
-/// When the minimum charge of a droplet is used up.
+/// Returns the end of a droplet's minimum billing period.
 fn paid_until(droplet: &Droplet) -> Option<Timestamp> {
     Some(droplet.created_at.plus(droplet.hourly_price.minimum_billed_time()?))
 }
@@ -82,7 +82,7 @@ fn observed_template(template: &Template, sizes: &[Size], price: Option<HourlyPr
     }
 }
 
-/// The index of the droplet's template, which is added when it is not there yet.
+/// Returns the index of the droplet's template, adding the template if necessary.
 fn template_index(templates: &mut Vec<ObservedTemplate>, droplet: &Droplet, sizes: &[Size]) -> u32 {
     let price = Some(droplet.hourly_price).filter(|price| *price > HourlyPrice::default());
     let own = observed_template(&droplet.template, sizes, price);

@@ -1,4 +1,4 @@
-//! Writing operations into the journal, and carrying them to their end.
+//! Journals operations and drives them to completion.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -14,21 +14,21 @@ use crate::model::{
     PlannedDelete, Tag, Template, Timestamp,
 };
 
-/// How far open operations are carried.
+/// The condition that ends [`Controller::reconcile_until`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WaitFor {
-    /// Until those that were asked for are done.
+    /// The requested operations are complete.
     Operations,
-    /// Until nothing is there any more that should not be.
+    /// Inventory, API and HAProxy agree: nothing remains that must not exist.
     Convergence,
 }
 
-/// What was written down of a plan.
+/// The operations that a plan started.
 #[derive(Debug, Default)]
 pub(super) struct StartedOperations {
-    /// The operations.
+    /// The journaled operations.
     pub(super) operations: Vec<Operation>,
-    /// Why something could not be begun: the first such reason.
+    /// The first error that kept an operation from starting.
     pub(super) error: Option<ControllerError>,
 }
 
@@ -42,29 +42,29 @@ impl StartedOperations {
     }
 }
 
-/// What became of what was asked for.
+/// The result of a set of operations.
 #[derive(Debug, Default)]
 pub struct OperationSummary {
-    /// Droplets that serve now.
+    /// Droplets that are now serving.
     pub created: Vec<Droplet>,
-    /// Droplets that are gone now.
+    /// Droplets that are now deleted.
     pub deleted: Vec<DropletName>,
-    /// Droplets that were given up, and why.
+    /// Abandoned droplets and the reasons.
     pub abandoned: Vec<(DropletName, String)>,
-    /// Droplets that left the inventory meanwhile, since they are not at the API any more.
+    /// Droplets removed from the inventory because they no longer exist at the API.
     pub missing: Vec<DropletName>,
-    /// Droplets that requests of ours had made too much of; condemned.
+    /// Duplicates that the fleet's own create requests produced; scheduled for deletion.
     pub duplicates: Vec<DropletId>,
 }
 
 impl OperationSummary {
-    /// Whether nothing happened.
+    /// Reports whether nothing happened.
     pub(super) fn is_empty(&self) -> bool {
         let Self { created, deleted, abandoned: gave_up, missing: vanished, duplicates: twins } = self;
         created.is_empty() && deleted.is_empty() && gave_up.is_empty() && vanished.is_empty() && twins.is_empty()
     }
 
-    /// What this and then `later` did.
+    /// Combines this summary with that of a `later` run.
     pub(super) fn merge(mut self, later: Self) -> Self {
         self.created.extend(later.created);
         self.deleted.extend(later.deleted);
@@ -86,7 +86,7 @@ impl OperationSummary {
         }
     }
 
-    /// An error where something was given up.
+    /// Returns an error if a droplet was abandoned.
     pub fn into_result(self) -> Result<Self, ControllerError> {
         if self.abandoned.is_empty() {
             return Ok(self);
@@ -104,28 +104,28 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         self.finish(&operations).await
     }
 
-    /// Whether so many more may be created; an error where a breaker is open.
+    /// Checks that `wanted` more droplets may be created; fails if a circuit breaker is open.
     pub async fn check_breakers(&self, wanted: u32) -> Result<(), ControllerError> {
         let history = self.recent_creates().await?;
         let (_, tripped) = check(wanted, &history, self.settings.max_create_per_hour);
         tripped.map_or(Ok(()), |tripped| Err(ControllerError::Breaker(tripped)))
     }
 
-    /// How creates of the last hour went.
+    /// Returns the outcomes of the creates of the last hour.
     pub(super) async fn recent_creates(&self) -> Result<CreateHistory, ControllerError> {
         let since = Timestamp(self.clock.now().0.saturating_sub(u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX)));
         self.inventory.creates_since(since).await.map_err(ControllerError::inventory)
     }
 
-    /// Drains and deletes droplets, and waits until the API says that they are gone.
+    /// Drains and deletes droplets, and waits until the API reports them as not found.
     pub async fn delete(&self, droplets: &[DropletName], reason: &str) -> Result<OperationSummary, ControllerError> {
         let snapshot = self.load().await?;
         let operations = self.start_deletes(&snapshot, droplets, reason).await?;
         self.finish(&operations).await
     }
 
-    /// Writes down what a plan wants done. A create that cannot be begun keeps no other create from it, and as many
-    /// droplets as it was to make stay.
+    /// Journals the operations of a plan. If a create cannot be started, the others still start, and as many deletes as
+    /// it had droplets are dropped.
     pub(super) async fn start_operations(&self, plan: &Plan, sizes: &[Size]) -> StartedOperations {
         let mut begun = StartedOperations::default();
         let mut failed = 0;
@@ -136,7 +136,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
             }
             begun.add(result);
         }
-        // Who was to be succeeded by those that cannot be created stays.
+        // Droplets whose replacements cannot be created stay.
         let (replaced, others): (Vec<_>, Vec<_>) = plan.deletes.iter().partition(|delete| delete.replaced);
         let deletes = others.into_iter().chain(replaced).take(plan.deletes.len().saturating_sub(failed));
         let deletes: Vec<&PlannedDelete> = deletes.collect();
@@ -157,15 +157,14 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         begun
     }
 
-    /// Makes the inventory agree with the API, and carries on whatever an earlier command left behind. Says what that is
-    /// before it begins.
+    /// Makes the inventory agree with the API and resumes the operations that an earlier command left open. Passes the
+    /// snapshot to `announce` before it starts if there are open operations.
     pub async fn resume(&self, announce: impl FnOnce(&Snapshot)) -> Result<OperationSummary, ControllerError> {
         let snapshot = self.load().await?;
         if !snapshot.operations.is_empty() {
             announce(&snapshot);
         }
-        // A delete that was not carried out in time is asked for again in each pass, and must not keep every other
-        // command from its work.
+        // An overdue delete is retried in each pass; it must not block every other command.
         let under_way = snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving);
         let (overdue, wanted): (Vec<&Droplet>, Vec<&Droplet>) =
             under_way.partition(|droplet| self.overdue_error(droplet, self.time_in_phase(droplet)).is_some());
@@ -179,7 +178,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(acted)
     }
 
-    /// As [`Controller::carry_on`], and waits for what is overdue as well.
+    /// Like [`Controller::resume`], but also waits for overdue droplets.
     pub(super) async fn converge(&self) -> Result<OperationSummary, ControllerError> {
         let snapshot = self.load().await?;
         let under_way = snapshot.droplets.iter().filter(|droplet| droplet.phase != Phase::Serving);
@@ -240,13 +239,13 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(operations)
     }
 
-    /// Advances until the droplets of `operations` serve or are gone.
+    /// Reconciles until the droplets of `operations` serve or are deleted.
     pub(super) async fn finish(&self, operations: &[Operation]) -> Result<OperationSummary, ControllerError> {
         let wanted = operations.iter().map(|operation| operation.droplet.clone()).collect();
         self.reconcile_until(operations, wanted, WaitFor::Operations).await
     }
 
-    /// Advances until each droplet of `wanted` serves or is gone. Every wait has a deadline, so this ends.
+    /// Reconciles until each droplet of `wanted` serves or is deleted. Terminates because every wait has a deadline.
     async fn reconcile_until(
         &self,
         operations: &[Operation],
@@ -271,7 +270,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 let is_twin = |droplet: &&Droplet| droplet.id.is_some_and(|id| acted.duplicates.contains(&id));
                 wanted.extend(snapshot.droplets.iter().filter(is_twin).map(|droplet| droplet.name.clone()));
             }
-            // What befell other droplets meanwhile was reported, and is no failure of this command.
+            // Failures of other droplets were reported already and do not fail this command.
             acted.abandoned.extend(gave_up.into_iter().filter(|(name, _)| wanted.contains(name)));
             let is_under_way = |droplet: &&Droplet| droplet.phase != Phase::Serving && wanted.contains(&droplet.name);
             let mut under_way = snapshot.droplets.iter().filter(is_under_way).peekable();
@@ -279,7 +278,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 acted.collect(operations, &snapshot);
                 return Ok(acted);
             }
-            // Here counts what this command has waited.
+            // Only the time that this command has waited counts here.
             let overdue = |droplet: &Droplet| self.overdue_error(droplet, self.elapsed_in_phase(droplet));
             if let Some(overdue) = under_way.find_map(overdue) {
                 return Err(overdue);
@@ -290,13 +289,14 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         }
     }
 
-    /// A delete that the API has not carried out in time: the operation stays open, and nobody waits for it any more.
+    /// Returns an error if the API has not carried out a delete in time. The operation stays open, but no command waits
+    /// for it any longer.
     fn overdue_error(&self, droplet: &Droplet, waited: Duration) -> Option<ControllerError> {
         (droplet.phase == Phase::Deleting && waited >= self.settings.deadlines.delete)
             .then(|| ControllerError::Overdue { droplet: droplet.name.clone(), phase: droplet.phase, elapsed: waited })
     }
 
-    /// The fleet's template with what the request changes.
+    /// Applies the overrides of a request to the fleet's template.
     fn resolve_template(&self, request: &DropletRequest) -> Result<Template, ControllerError> {
         let own = &self.settings.template;
         let mut tags = own.tags.clone();
@@ -315,7 +315,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     }
 }
 
-/// The price of a size; a size that the API does not list cannot be asked for.
+/// Returns the price of a size. A size that the API does not list cannot be requested.
 fn price_of(slug: &str, sizes: &[Size]) -> Result<HourlyPrice, ControllerError> {
     if let Some(size) = sizes.iter().find(|size| size.slug == slug) {
         return Ok(size.hourly_price);

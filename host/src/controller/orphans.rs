@@ -1,8 +1,8 @@
-//! Droplets that bear the fleet's tag and are not in the inventory.
+//! Droplets that have the fleet's tag and are missing from the inventory.
 //!
-//! One whose name our journal asked for, and whose id we did not take, is the second of a create, or came too late: it
-//! is condemned, which is to say deleted through the journal, once it was seen twice. Any other is reported and left
-//! alone: a collector that is too eager deletes what somebody needs.
+//! An orphan whose name the journal requested, but whose ID it does not have, is the duplicate of a create or appeared
+//! too late: it is deleted through the journal after two sightings. Any other orphan is reported and left alone,
+//! because deleting it might destroy a droplet that is in use.
 
 use std::collections::HashSet;
 use std::sync::PoisonError;
@@ -15,24 +15,24 @@ use crate::cloud::{CloudInstance, CloudProvider, ErrorClass};
 use crate::inventory::{Inventory, Provenance, Snapshot};
 use crate::model::{DropletId, DropletName, Phase};
 
-/// A droplet that bears the fleet's tag, and that the inventory does not have.
+/// A droplet with the fleet's tag that is missing from the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrphanDroplet {
-    /// What the API says of it.
+    /// The droplet as the API describes it.
     pub droplet: CloudInstance,
-    /// Whether it was in the fleet before, and left it.
+    /// True if the droplet was in the fleet before.
     pub former_member: bool,
 }
 
 impl OrphanDroplet {
-    /// Its name without what could command a terminal.
+    /// Returns its name without control characters, safe for terminals.
     pub fn display_name(&self) -> String {
         self.droplet.name.chars().filter(|c| !c.is_control()).take(255).collect()
     }
 }
 
 impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
-    /// Condemns what our own requests made too much of, and reports the rest once.
+    /// Schedules duplicates of the fleet's own requests for deletion, and reports each other orphan once.
     pub(super) async fn detect_orphans(
         &self,
         snapshot: &Snapshot,
@@ -56,7 +56,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                         self.schedule_duplicate_deletion(found, &name, pass).await?;
                     }
                 }
-                // Lists lag behind deletes too; what can be got is really there.
+                // Lists lag behind deletes too; a successful get proves that the droplet exists.
                 Provenance::Former if self.is_gone(found.id).await? => {}
                 remembered => {
                     let came_back = matches!(remembered, Provenance::Former);
@@ -89,7 +89,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         name: &DropletName,
         pass: &mut ReconcilePass,
     ) -> Result<(), ControllerError> {
-        let reason = format!("it came of a request for {name} that was settled without it");
+        let reason = format!("duplicate of {name}: its create request was completed without it");
         self.adopt_for_deletion(found, &reason).await?;
         self.report(&Event::DuplicateFound { droplet: name.clone(), id: found.id });
         pass.duplicates.push(found.id);
@@ -97,7 +97,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// Writes a droplet down as one of ours that is to go; from then on the journal sees to it.
+    /// Adds a droplet to the inventory as one to delete; from then on the journal drives its deletion.
     pub(super) async fn adopt_for_deletion(&self, found: &CloudInstance, reason: &str) -> Result<(), ControllerError> {
         let index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
         let droplet = self.adopted_droplet(found, index, None, Phase::Deleting)?;
@@ -105,7 +105,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// Whether this process has spoken of that droplet before.
+    /// Reports whether this process has already reported the droplet, and marks it as reported.
     fn already_reported(&self, id: DropletId) -> bool {
         !self.reported_orphans.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
     }

@@ -1,7 +1,7 @@
-//! Asking the policies, and making one decision of what they answer.
+//! Evaluates the policies and selects one decision.
 //!
-//! A policy that fails is answered for: the last of its components that had answered is asked in its place, and where
-//! there is none the fleet is held. The controller goes on, and says so.
+//! If a policy fails, its last good component is evaluated in its place; if it has none, the fleet is held. The
+//! controller continues and reports the failure.
 
 use std::sync::Arc;
 
@@ -11,23 +11,23 @@ use crate::plugin::{CallOutput, CallUsage, Policy};
 /// A loaded policy with its configuration.
 #[derive(Debug)]
 pub struct ConfiguredPolicy {
-    /// What the configuration calls it.
+    /// The name in the configuration.
     pub name: String,
-    /// Whether it is acted upon.
+    /// Active or shadow mode.
     pub mode: Mode,
     /// The component.
     pub policy: Policy,
-    /// Its configuration, as JSON text.
+    /// The policy's configuration, as JSON text.
     pub config: String,
 }
 
 impl ConfiguredPolicy {
-    /// What tells apart the components and configurations whose memory a state can be.
+    /// Identifies the component and configuration to which a stored state belongs.
     pub fn identity(&self) -> String {
         format!("{} {}", self.policy.digest(), self.config)
     }
 
-    /// Asks about `observation`, with what the policy returned last time.
+    /// Evaluates the policy for `observation` with the state that it returned last time.
     pub async fn evaluate(&self, observation: &Observation, state: &[u8]) -> Evaluation {
         let answer = |decision, failure: Option<String>, stats: Option<CallUsage>, log| Evaluation {
             policy: self.name.clone(),
@@ -55,27 +55,27 @@ impl ConfiguredPolicy {
 fn hold_after_failure(policy: &str, state: &[u8]) -> Decision {
     Decision {
         outcome: Outcome::Hold,
-        reason: format!("the policy {policy} failed, so the fleet is held"),
+        reason: format!("policy {policy} failed; holding the fleet"),
         signals: Vec::new(),
         state: state.to_vec(),
         next_check_ms: None,
     }
 }
 
-/// A policy that is wanted and cannot be asked, since it could not be loaded.
+/// A configured policy that cannot be evaluated because it failed to load.
 #[derive(Debug, Clone)]
 pub struct UnavailablePolicy {
-    /// What the configuration calls it.
+    /// The name in the configuration.
     pub name: String,
-    /// Whether it would be acted upon.
+    /// Active or shadow mode.
     pub mode: Mode,
-    /// Where its component should be.
+    /// The reference from which the component failed to load.
     pub reference: String,
-    /// Its configuration, as JSON text.
+    /// The policy's configuration, as JSON text.
     pub config: String,
-    /// Whose memory its state is: kept until it is there again.
+    /// The identity to which the stored state belongs; kept until the policy is available again.
     pub identity: String,
-    /// Why it is not there.
+    /// The load error.
     pub why: String,
 }
 
@@ -90,7 +90,7 @@ impl UnavailablePolicy {
             state: state.to_vec(),
             decision: hold_after_failure(&self.name, state),
             answered_by: AnswerSource::Hold,
-            failure: Some(format!("it could not be loaded: {}", self.why)),
+            failure: Some(format!("failed to load: {}", self.why)),
             fuel: 0,
             duration_us: 0,
             log: Vec::new(),
@@ -98,14 +98,14 @@ impl UnavailablePolicy {
     }
 }
 
-/// Who sits there.
+/// The content of a slot.
 #[derive(Debug)]
 enum SlotState {
     Loaded(Arc<ConfiguredPolicy>),
     Unavailable(UnavailablePolicy),
 }
 
-/// A policy with what it remembers, and with whom to ask when it fails.
+/// A policy with its state and its fallback component.
 #[derive(Debug)]
 pub struct PolicySlot {
     slot: SlotState,
@@ -116,12 +116,12 @@ pub struct PolicySlot {
 }
 
 impl PolicySlot {
-    /// A policy that remembers `state`.
+    /// Creates a slot for a policy with the given state.
     pub fn new(policy: ConfiguredPolicy, state: Vec<u8>) -> Self {
         Self::with_slot(SlotState::Loaded(Arc::new(policy)), state)
     }
 
-    /// The place of a policy that could not be loaded; `state` is what it remembered.
+    /// Creates a slot for a policy that failed to load; `state` is its stored state.
     pub fn unavailable(missing: UnavailablePolicy, state: Vec<u8>) -> Self {
         Self::with_slot(SlotState::Unavailable(missing), state)
     }
@@ -130,7 +130,7 @@ impl PolicySlot {
         Self { slot: sitting, state, last_good: None, failing_since: None, failures: 0 }
     }
 
-    /// What the configuration calls the policy.
+    /// The name of the policy in the configuration.
     pub fn name(&self) -> &str {
         match &self.slot {
             SlotState::Loaded(policy) => &policy.name,
@@ -138,7 +138,7 @@ impl PolicySlot {
         }
     }
 
-    /// The policy, where it could be loaded.
+    /// The policy, if it is loaded.
     pub fn policy(&self) -> Option<&ConfiguredPolicy> {
         match &self.slot {
             SlotState::Loaded(policy) => Some(policy),
@@ -146,12 +146,13 @@ impl PolicySlot {
         }
     }
 
-    /// Whether the policy could not be loaded.
+    /// Reports whether the policy failed to load.
     pub fn is_unavailable(&self) -> bool {
         matches!(self.slot, SlotState::Unavailable(_))
     }
 
-    /// Whether this very policy sits here: the same component from the same place, asked in the same way.
+    /// Reports whether the slot holds exactly this policy: the same component from the same reference, with the same
+    /// configuration and mode.
     pub fn holds(&self, other: &ConfiguredPolicy) -> bool {
         let SlotState::Loaded(policy) = &self.slot else { return false };
         policy.name == other.name
@@ -160,7 +161,7 @@ impl PolicySlot {
             && policy.identity() == other.identity()
     }
 
-    /// Whose memory [`Seat::state`] is.
+    /// The identity to which [`PolicySlot::state`] belongs.
     pub fn identity(&self) -> String {
         match &self.slot {
             SlotState::Loaded(policy) => policy.identity(),
@@ -168,22 +169,22 @@ impl PolicySlot {
         }
     }
 
-    /// What it remembers.
+    /// The policy's state.
     pub fn state(&self) -> &[u8] {
         &self.state
     }
 
-    /// Since when it fails; `None` where its last answer was its own.
+    /// The time since which the policy has been failing; `None` if its last evaluation succeeded.
     pub fn failing_since(&self) -> Option<Timestamp> {
         self.failing_since
     }
 
-    /// How often it has failed since this process began.
+    /// Number of failures since this process started.
     pub fn failures(&self) -> u64 {
         self.failures
     }
 
-    /// Puts another component or configuration in its place; the one of before is asked when the new one fails.
+    /// Replaces the component or configuration; the previous one becomes the fallback.
     pub fn replace(&mut self, policy: ConfiguredPolicy, state: Vec<u8>) {
         let before = std::mem::replace(&mut self.slot, SlotState::Loaded(Arc::new(policy)));
         let before_state = std::mem::replace(&mut self.state, state);
@@ -195,25 +196,26 @@ impl PolicySlot {
         self.failing_since = None;
     }
 
-    /// The policy could be loaded after all. Whoever stood in for it does so again where it fails.
+    /// Fills the slot with a policy that has now been loaded. The fallback component stays in place.
     pub fn load(&mut self, policy: ConfiguredPolicy, state: Vec<u8>) {
         self.slot = SlotState::Loaded(Arc::new(policy));
         self.state = state;
     }
 
-    /// The policy could not be loaded this time either.
+    /// Updates the load error after another failed attempt.
     pub fn mark_unavailable(&mut self, why: &str) {
         if let SlotState::Unavailable(missing) = &mut self.slot {
             why.clone_into(&mut missing.why);
         }
     }
 
-    /// Names a component to ask when this one fails: one that had answered in an earlier process.
+    /// Sets the fallback component: one that succeeded in an earlier process.
     pub fn set_last_good(&mut self, policy: ConfiguredPolicy, state: Vec<u8>) {
         self.last_good = Some((Arc::new(policy), state));
     }
 
-    /// Asks the policy, and whoever stands in for it where it fails. Nothing is remembered until [`Seat::remember`].
+    /// Evaluates the policy, or its fallback component if that fails. No state changes until
+    /// [`PolicySlot::record_evaluation`].
     pub async fn evaluate(&self, observation: &Observation) -> Evaluation {
         let own = match &self.slot {
             SlotState::Loaded(policy) => policy.evaluate(observation, &self.state).await,
@@ -229,7 +231,7 @@ impl PolicySlot {
         own
     }
 
-    /// Keeps what came of [`Seat::ask`] at `now`.
+    /// Records the result of [`PolicySlot::evaluate`] at `now`.
     pub fn record_evaluation(&mut self, answer: &Evaluation, now: Timestamp) {
         match (answer.answered_by, &mut self.last_good) {
             (AnswerSource::Primary, _) => {
@@ -245,8 +247,8 @@ impl PolicySlot {
     }
 }
 
-/// Whose answer is taken: each is reduced to the fleet size that it leads to, and the largest wins whole. Of equals the
-/// first that wants something. `None` where no policy is active.
+/// Selects the winning evaluation: the active policy whose decision leads to the largest fleet. Ties go to the first
+/// policy that does not hold. `None` if no policy is active.
 pub fn select(observation: &Observation, answers: &[Evaluation]) -> Option<usize> {
     let current = observation.size();
     answers
@@ -260,11 +262,11 @@ pub fn select(observation: &Observation, answers: &[Evaluation]) -> Option<usize
         .map(|(index, _)| index)
 }
 
-/// The decision of a fleet without an active policy.
+/// Returns the decision for a fleet without an active policy.
 pub fn hold_without_policy() -> Decision {
     Decision {
         outcome: Outcome::Hold,
-        reason: "no policy is active, so the fleet is kept within its bounds".to_owned(),
+        reason: "no policy is active; only the fleet's limits apply".to_owned(),
         signals: Vec::new(),
         state: Vec::new(),
         next_check_ms: None,

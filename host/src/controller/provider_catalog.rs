@@ -1,4 +1,4 @@
-//! What the cloud has on offer and how much of it the account may have: asked for seldom, since it changes seldom.
+//! Sizes, prices and the account's remaining droplet quota. Both change rarely, so they are cached.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,21 +11,21 @@ use crate::balancer::LoadBalancer;
 use crate::cloud::{CloudError, CloudProvider, Size};
 use crate::inventory::Inventory;
 
-/// For how long the list of sizes is good.
+/// Time for which the list of sizes is cached.
 const SIZES_TTL: Duration = Duration::from_mins(10);
 
-/// For how long the room in the account is: others create droplets too.
+/// Time for which the quota is cached; it is short because other users of the account create droplets too.
 const QUOTA_TTL: Duration = Duration::from_mins(1);
 
-/// While somebody asks for it all the time and the API fails, what was known of the room is good for this long.
+/// Maximum age of a cached quota while a background task refreshes it and the API fails.
 const QUOTA_MAX_AGE: Duration = Duration::from_mins(5);
 
-/// The last answers.
+/// The cached responses.
 #[derive(Debug, Default)]
 pub(super) struct ProviderCatalog {
     sizes: Mutex<Option<(Instant, Arc<[Size]>)>>,
     quota: Mutex<Option<(Instant, u32)>>,
-    /// Somebody keeps it fresh: nobody else asks the API.
+    /// True if a background task refreshes the cache, so that no other caller contacts the API.
     cache_enabled: AtomicBool,
 }
 
@@ -40,13 +40,13 @@ impl ProviderCatalog {
 }
 
 impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
-    /// From now on somebody calls [`Controller::refresh_market`] all the time, and ticks ask the API nothing: they use
-    /// what is known, and fail while nothing is.
+    /// Declares that a background task calls [`Controller::refresh_catalog`] continuously. From then on ticks make no
+    /// API calls: they use the cached values and fail while there are none.
     pub fn enable_cache(&self) {
         self.catalog.cache_enabled.store(true, Ordering::Relaxed);
     }
 
-    /// Asks the API anew for sizes, where they are not good any more, and for the room in the account.
+    /// Fetches the sizes if the cached ones have expired, and the remaining quota.
     pub async fn refresh_catalog(&self) -> Result<(), ControllerError> {
         if self.catalog.cached_sizes().is_none_or(|(at, _)| at.elapsed() >= SIZES_TTL) {
             self.fetch_sizes().await?;
@@ -55,7 +55,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// The sizes on offer. While the API fails, those of before.
+    /// Returns the available sizes. While the API fails, returns the previous list.
     pub async fn sizes(&self) -> Result<Arc<[Size]>, ControllerError> {
         let before = self.catalog.cached_sizes();
         if self.catalog.cache_enabled() {
@@ -69,7 +69,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         match (self.fetch_sizes().await, before) {
             (Ok(sizes), _) => Ok(sizes),
             (Err(error), Some((_, sizes))) if error.is_transient() => {
-                tracing::debug!("{error}; going on with the sizes of before");
+                tracing::debug!("{error}; using the cached sizes");
                 Ok(sizes)
             }
             (Err(error), _) => Err(error.into()),
@@ -90,7 +90,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(room)
     }
 
-    /// How many more droplets the account may have; `None` while the API fails.
+    /// Returns how many more droplets the account may have; `None` while the API fails.
     pub async fn remaining_quota(&self) -> Option<u32> {
         let before = *self.catalog.quota.lock().unwrap_or_else(PoisonError::into_inner);
         if self.catalog.cache_enabled() {
@@ -103,9 +103,9 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         }
         match self.fetch_quota().await {
             Ok(room) => Some(room),
-            // It says early what the API would refuse; without it the API's refusal says it.
+            // The quota only anticipates a rejection by the API; without it the API reports the same limit later.
             Err(error) => {
-                tracing::debug!("the account's droplet limit is not known: {error}");
+                tracing::debug!("failed to fetch the account's droplet limit: {error}");
                 None
             }
         }

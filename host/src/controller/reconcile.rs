@@ -1,7 +1,7 @@
-//! One pass over everything that is under way: each droplet takes the step that what is seen allows.
+//! A single reconcile pass: moves each droplet to its next phase if the observed state permits.
 //!
-//! Level-triggered: the pass starts from the inventory, the API and HAProxy as they are, so it does not matter how
-//! things came to be so, and doing it twice changes nothing.
+//! Level-triggered: a pass starts from the current state of the inventory, the API and HAProxy, regardless of how it
+//! came about, so running it twice changes nothing.
 
 use std::collections::HashSet;
 use std::sync::PoisonError;
@@ -16,39 +16,39 @@ use crate::cloud::{CloudError, CloudInstance, CloudProvider, ErrorClass, Filter,
 use crate::inventory::{DeleteCause, Inventory, Snapshot, Transition};
 use crate::model::{Droplet, DropletId, DropletName, Phase};
 
-/// What a pass did and what is left.
+/// The outcome of a reconcile pass.
 #[derive(Debug)]
 pub struct ReconcileOutcome {
     /// The inventory after the pass.
     pub snapshot: Snapshot,
-    /// Droplets that were given up in this pass, and why.
+    /// Droplets abandoned in this pass and the reasons.
     pub abandoned: Vec<(DropletName, String)>,
-    /// Whether the inventory changed, so that another pass at once may do more.
+    /// True if the inventory changed, so that an immediate second pass may make more progress.
     pub progressed: bool,
-    /// Whether something is there that should not be, and is condemned when it is seen again.
+    /// True if the pass found a missing or surplus droplet on which it acts only after a second sighting.
     pub unconfirmed: bool,
-    /// Droplets that bear the fleet's tag, and that nobody knows.
+    /// Droplets with the fleet's tag that are missing from the inventory.
     pub orphans: Vec<OrphanDroplet>,
-    /// Droplets that left the inventory, since they are not at the API any more.
+    /// Droplets removed from the inventory because they no longer exist at the API.
     pub missing: Vec<DropletName>,
-    /// Droplets that requests of ours had made too much of; condemned in this pass.
+    /// Duplicates that the fleet's own create requests produced; scheduled for deletion in this pass.
     pub duplicates: Vec<DropletId>,
 }
 
-/// How many calls of one kind are under way at a time; the client's budget holds them to the API's limits.
+/// Maximum number of concurrent API calls of one kind; the client's rate limiter keeps them within the API's limits.
 pub(super) const MAX_CONCURRENT_CALLS: usize = 8;
 
-/// How far the deletion of a droplet is at the API.
+/// The progress of a droplet's deletion at the API.
 enum DeleteStatus {
-    /// It was asked for.
+    /// The API accepted the request.
     Accepted,
-    /// The droplet is gone.
+    /// The droplet no longer exists.
     NotFound,
-    /// The droplet is not of this fleet any more, and was left alone.
+    /// The droplet no longer belongs to this fleet and was left alone.
     NotOwned,
 }
 
-/// What a pass collects on its way.
+/// The results that a pass accumulates.
 #[derive(Default)]
 pub(super) struct ReconcilePass {
     pub(super) progressed: bool,
@@ -60,7 +60,7 @@ pub(super) struct ReconcilePass {
 }
 
 impl ReconcilePass {
-    /// What this and another, which went on at the same time, have come to.
+    /// Merges the results of a pass that ran concurrently.
     pub(super) fn merge(&mut self, other: Self) {
         let Self {
             progressed,
@@ -85,7 +85,7 @@ impl ReconcilePass {
 }
 
 impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
-    /// Carries each open operation one step further, where it can go further now.
+    /// Moves each open operation one step further if possible.
     pub async fn reconcile(&self) -> Result<ReconcileOutcome, ControllerError> {
         let mut pass = ReconcilePass::default();
         let mut snapshot = self.load().await?;
@@ -128,13 +128,14 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         })
     }
 
-    /// The part of [`Controller::advance`] that asks the API nothing: droplets whose health check passed serve, and those
-    /// that are drained go on. For looks that are more frequent than the API's budget allows.
+    /// The part of [`Controller::reconcile`] that makes no API calls: droplets that pass their health check start to
+    /// serve, and drained droplets are deleted. Suitable for polling more often than the API's rate limit allows.
     pub async fn reconcile_balancer(&self) -> Result<ReconcileOutcome, ControllerError> {
         let mut pass = ReconcilePass::default();
         let mut snapshot = self.load().await?;
         self.ensure_not_frozen().await?;
-        // One that was marked as draining a moment ago still takes traffic, and without sessions it would pass for drained.
+        // A droplet that was just marked as draining still receives traffic; without sessions it would be mistaken for
+        // drained.
         self.apply(&snapshot).await?;
         let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
         self.reconcile_warming(&snapshot, &stats, &mut pass).await?;
@@ -162,12 +163,12 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         })
     }
 
-    /// Makes HAProxy serve what the inventory says.
+    /// Makes HAProxy serve the droplets of the inventory.
     pub async fn apply(&self, snapshot: &Snapshot) -> Result<ApplyResult, ControllerError> {
         let servers = servers(&snapshot.droplets);
         let applied = self.balancer.apply(&servers).await.map_err(ControllerError::balancer)?;
         match applied {
-            // Whose state changed is said of the droplet itself.
+            // State changes are reported for the droplet itself.
             ApplyResult::Unchanged | ApplyResult::Dynamic { added: 0, removed: 0, .. } => {}
             ApplyResult::Dynamic { .. } => self.report(&Event::DynamicUpdate { servers: servers.len() }),
             ApplyResult::Reloaded { .. } => self.report(&Event::Reloaded { servers: servers.len() }),
@@ -175,7 +176,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(applied)
     }
 
-    /// The inventory as it is.
+    /// Loads the inventory.
     pub async fn load(&self) -> Result<Snapshot, ControllerError> {
         self.inventory.load().await.map_err(ControllerError::inventory)
     }
@@ -184,7 +185,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         self.inventory.record(step, self.clock.now()).await.map_err(ControllerError::inventory)
     }
 
-    /// A droplet that somebody else deleted leaves the fleet.
+    /// Removes droplets that were deleted out of band from the fleet.
     async fn detect_missing(
         &self,
         snapshot: &Snapshot,
@@ -197,7 +198,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
             let Some(id) = droplet.id.filter(|id| droplet.phase != Phase::Deleting && !listed.contains(id)) else {
                 continue;
             };
-            // One list proves nothing: lists lag, and a droplet that has lost its tag is still there.
+            // One list is not sufficient: lists lag, and a droplet that lost its tag still exists.
             match self.cloud.get(id).await {
                 Ok(_) => {}
                 Err(error) if error.class == ErrorClass::NotFound => {
@@ -210,7 +211,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 Err(error) => return Err(error.into()),
             }
         }
-        // The token of another account sees none of them either, and a fleet that serves must not be forgotten for that.
+        // The token of another account sees none of the droplets either; a serving fleet must not be pruned for that.
         let all_are = seen.is_empty() && gone.len() == snapshot.droplets.len();
         let served = gone.iter().any(|(droplet, _)| droplet.phase == Phase::Serving);
         if all_are && served && !self.settings.allow_empty_cloud {
@@ -220,16 +221,16 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
             self.record(&Transition::PhaseChanged { droplet: droplet.name.clone(), phase: Phase::Gone }).await?;
             self.report(&Event::DropletMissing { droplet: droplet.name.clone(), id: Some(id) });
             pass.missing.push(droplet.name.clone());
-            // Of one that was to be deleted anyway, this is good news.
+            // A missing droplet is not a failure if it was about to be deleted.
             if droplet.phase.counts_toward_size() {
-                pass.abandon(&droplet.name, format!("{} is not at DigitalOcean any more", droplet.name));
+                pass.abandon(&droplet.name, format!("{} no longer exists at DigitalOcean", droplet.name));
             }
             pass.progressed = true;
         }
         Ok(())
     }
 
-    /// What the API has shown, and since when each thing is waited for.
+    /// Updates the set of droplets that the API has shown, and the timers.
     fn track_observations(&self, snapshot: &Snapshot, seen: &[CloudInstance]) {
         let mut shown = self.seen_droplets.lock().unwrap_or_else(PoisonError::into_inner);
         shown.retain(|id| snapshot.droplets.iter().any(|droplet| droplet.id == Some(*id)));
@@ -244,14 +245,15 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         }
     }
 
-    /// A droplet that was made a moment ago may be missing from lists and answered with 404, also where it was shown
-    /// before: not every server of the API knows it at once.
+    /// Reports whether a droplet is old enough for a 404 to be conclusive. A new droplet may be missing from lists and
+    /// return 404 even after it was listed once, because API servers are eventually consistent.
     fn past_visibility_grace(&self, droplet: &Droplet) -> bool {
         let age = self.clock.now().since(droplet.created_at);
         age.max(self.elapsed_in_phase(droplet)) >= self.settings.deadlines.create_visibility
     }
 
-    /// Whether the API has shown the droplet, or has had the time to: only then does a 404 say that it is gone.
+    /// Reports whether the API has shown the droplet or has had the time to do so. Only then does a 404 mean that the
+    /// droplet is gone.
     fn was_visible(&self, droplet: &Droplet) -> bool {
         let shown = self.seen_droplets.lock().unwrap_or_else(PoisonError::into_inner);
         droplet.address.is_some()
@@ -286,7 +288,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// A droplet whose address changed is at the new one: HAProxy must not send to what may be somebody else's by now.
+    /// Updates changed addresses: HAProxy must not send traffic to an address that may already belong to another
+    /// customer.
     async fn detect_address_change(
         &self,
         snapshot: &Snapshot,
@@ -321,7 +324,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 self.enter_phase(droplet, Phase::Serving, pass).await?;
             } else {
                 let words = server.map_or("not known to HAProxy", |server| server.status.as_str());
-                let why = format!("its health check does not pass: {words}");
+                let why = format!("its health check fails: {words}");
                 self.abandon_after(self.settings.deadlines.warm_up, droplet, &why, pass).await?;
             }
         }
@@ -358,7 +361,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 Ok(DeleteStatus::NotFound) => self.enter_phase(droplet, Phase::Gone, pass).await?,
                 Ok(DeleteStatus::NotOwned) => {
                     let why = format!(
-                        "{} (id {id}) does not bear the fleet's tag any more, so it is not deleted; it left the fleet",
+                        "{} (id {id}) no longer has the fleet's tag; removed from the fleet without deleting it",
                         droplet.name
                     );
                     self.report(&Event::Abandoned { droplet: droplet.name.clone(), why: why.clone() });
@@ -366,19 +369,20 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                     self.enter_phase(droplet, Phase::Gone, pass).await?;
                 }
                 Err(error) if error.class == ErrorClass::Unauthorized => return Err(error.into()),
-                // One that cannot be deleted now must not keep the others from going on; its deadline runs.
+                // A droplet that cannot be deleted now must not block the others; its deadline keeps running.
                 Err(error) => self.report(&Event::Retrying { droplet: droplet.name.clone(), why: error.to_string() }),
             }
         }
         Ok(())
     }
 
-    /// Deletes one droplet at the API. A delete may be accepted and not happen, so it is asked for until the API says 404.
+    /// Deletes one droplet at the API. The API may accept a delete without executing it, so the request is repeated
+    /// until the API returns 404.
     async fn delete_instance(&self, droplet: &Droplet, id: DropletId) -> Result<DeleteStatus, CloudError> {
         match self.cloud.get(id).await {
             Ok(found) if !self.has_fleet_tag(&found) => return Ok(DeleteStatus::NotOwned),
             Err(error) if error.class != ErrorClass::NotFound => return Err(error),
-            // One that does not show yet is deleted too: the order may reach it.
+            // A droplet that is not visible yet is deleted too: the request may reach it.
             _ => self.cloud.delete(id).await?,
         }
         match self.cloud.get(id).await {
@@ -390,7 +394,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         }
     }
 
-    /// Whether a droplet at the API belongs to the fleet. No other is ever deleted.
+    /// Reports whether a droplet at the API has the fleet's tag. No other droplet is ever deleted.
     pub(super) fn has_fleet_tag(&self, found: &CloudInstance) -> bool {
         let tag = self.settings.fleet.tag();
         found.tags.iter().any(|other| other.eq_ignore_ascii_case(tag.as_str()))
@@ -408,7 +412,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// A droplet that does not come up in time is deleted.
+    /// Deletes a droplet that does not come up within `deadline`.
     async fn abandon_after(
         &self,
         deadline: Duration,
@@ -416,7 +420,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         why: &str,
         pass: &mut ReconcilePass,
     ) -> Result<(), ControllerError> {
-        // What this process has waited: a clock that was set meanwhile is no reason to delete what is about to come up.
+        // Uses the time measured by this process: a changed wall clock must not delete a droplet that is about to come
+        // up.
         let waited = self.elapsed_in_phase(droplet);
         if waited < deadline {
             return Ok(());
@@ -431,19 +436,19 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(())
     }
 
-    /// How long a droplet has been in its phase, by the journal or by this process' own clock, whichever is longer: a
-    /// wall clock that was put back must not make a wait endless.
+    /// Returns the time that a droplet has spent in its phase: by the journal or by this process's monotonic clock,
+    /// whichever is longer. A wall clock that was set back must not make a wait endless.
     pub(super) fn time_in_phase(&self, droplet: &Droplet) -> Duration {
         let by_the_journal = self.clock.now().since(droplet.phase_since);
         by_the_journal.max(self.elapsed_in_phase(droplet))
     }
 
-    /// How long this process has seen a droplet in its phase.
+    /// Returns the time for which this process has seen a droplet in its phase.
     pub(super) fn elapsed_in_phase(&self, droplet: &Droplet) -> Duration {
         self.timers.elapsed(TimerKey::Phase(droplet.name.clone(), droplet.phase))
     }
 
-    /// Nothing is changed while somebody holds the fleet frozen.
+    /// Returns an error while the fleet is in maintenance mode.
     pub async fn ensure_not_frozen(&self) -> Result<(), ControllerError> {
         match self.inventory.freeze().await.map_err(ControllerError::inventory)? {
             None => Ok(()),
@@ -452,7 +457,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     }
 }
 
-/// The servers that HAProxy is to have.
+/// Returns the servers that HAProxy must have.
 pub fn servers(droplets: &[Droplet]) -> Vec<Server> {
     droplets
         .iter()

@@ -1,6 +1,7 @@
-//! Recovery: what an earlier process left open is finished or undone, and what does not belong together is reported.
+//! Recovery: completes or reverts the operations that an earlier process left open, and reports inconsistencies.
 //!
-//! Carrying on is the same for every command; here is what an operator asks for beyond that.
+//! Every command resumes operations in the same way; this module contains the additional steps that an operator
+//! requests.
 
 use super::operations::OperationSummary;
 use super::{Controller, ControllerError, Event, NameGenerator, OrphanDroplet, servers};
@@ -9,37 +10,37 @@ use crate::cloud::CloudProvider;
 use crate::inventory::Inventory;
 use crate::model::{DropletId, DropletName, Phase};
 
-/// What is done with droplets that bear the fleet's tag and that nobody knows.
+/// The treatment of droplets that have the fleet's tag and are missing from the inventory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OrphanPolicy {
-    /// They are named, and left alone.
+    /// Reports them and leaves them alone.
     #[default]
     Report,
-    /// They are taken into the fleet.
+    /// Adopts them into the fleet.
     Adopt,
-    /// Those with a name of our pattern that are past the grace are deleted.
+    /// Deletes those whose name matches the fleet's pattern and that are older than the visibility grace period.
     Delete,
 }
 
-/// What [`Controller::recover`] found and did.
+/// The result of [`Controller::recover`].
 #[derive(Debug, Default)]
 pub struct RecoverySummary {
-    /// Open operations that it found.
+    /// Number of open operations found.
     pub open_operations: usize,
-    /// What became of them, and what else was put right on the way.
+    /// The results of these operations and of other corrections.
     pub operations: OperationSummary,
-    /// Servers that HAProxy had and that are no droplets of the inventory; removed.
+    /// HAProxy servers that were not droplets of the inventory; removed.
     pub removed_servers: Vec<String>,
-    /// Droplets with the fleet's tag that are left alone.
+    /// Droplets with the fleet's tag that were left alone.
     pub orphans: Vec<OrphanDroplet>,
-    /// Droplets that were taken into the fleet.
+    /// Adopted droplets.
     pub adopted: Vec<DropletName>,
-    /// Droplets that nobody knew and that were deleted.
+    /// Deleted orphans.
     pub deleted: Vec<DropletId>,
 }
 
 impl RecoverySummary {
-    /// Whether everything was as it should be.
+    /// Reports whether everything was consistent.
     pub fn is_empty(&self) -> bool {
         let Self {
             open_operations: open,
@@ -59,7 +60,7 @@ impl RecoverySummary {
 }
 
 impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
-    /// Finishes or undoes what is open, makes inventory, API and HAProxy agree, and does with strangers as it is told.
+    /// Completes or reverts open operations, makes inventory, API and HAProxy agree, and applies the orphan policy.
     pub async fn recover(&self, strangers: OrphanPolicy) -> Result<RecoverySummary, ControllerError> {
         let before = self.load().await?;
         let servers = self.unknown_servers().await;
@@ -69,7 +70,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
             removed_servers: servers,
             ..RecoverySummary::default()
         };
-        // The second look: what is acted upon was seen twice, with time in between.
+        // The second observation: recovery acts only on orphans seen twice with time in between.
         tokio::time::sleep(self.settings.deadlines.poll_interval).await;
         let seen = self.reconcile().await?;
         for stranger in seen.orphans {
@@ -79,8 +80,11 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                     None => recovered.orphans.push(stranger),
                 },
                 OrphanPolicy::Delete if self.can_delete_orphan(&stranger, &acted) => {
-                    self.adopt_for_deletion(&stranger.droplet, "deleted by hand: the inventory did not know it")
-                        .await?;
+                    self.adopt_for_deletion(
+                        &stranger.droplet,
+                        "deleted by `doproxy recover`: missing from the inventory",
+                    )
+                    .await?;
                     recovered.deleted.push(stranger.droplet.id);
                 }
                 OrphanPolicy::Report | OrphanPolicy::Delete => recovered.orphans.push(stranger),
@@ -90,8 +94,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(recovered)
     }
 
-    /// Takes a droplet that nobody knows into the fleet: it has to come up like any other. `None` where its name cannot be
-    /// that of a droplet of ours.
+    /// Adopts an orphan into the fleet; it has to come up like any other droplet. Returns `None` if its name is not a
+    /// valid droplet name.
     async fn adopt(&self, stranger: &OrphanDroplet) -> Result<Option<DropletName>, ControllerError> {
         if DropletName::parse(stranger.droplet.name.clone()).is_err() {
             return Ok(None);
@@ -105,7 +109,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(adopted.map(|droplet| droplet.name))
     }
 
-    /// Only what bears a name of our making, and has been there for a while.
+    /// Reports whether an orphan may be deleted: its name matches the fleet's pattern and it is past the grace period.
     fn can_delete_orphan(&self, stranger: &OrphanDroplet, acted: &OperationSummary) -> bool {
         let is_past_the_grace = stranger
             .droplet
@@ -119,8 +123,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
             && self.has_fleet_tag(&stranger.droplet)
     }
 
-    /// The servers that HAProxy has and that are no droplets of the inventory. Where HAProxy does not answer, there is
-    /// nothing to say.
+    /// Returns the servers that HAProxy has and that are not droplets of the inventory; empty if HAProxy is
+    /// unreachable.
     async fn unknown_servers(&self) -> Vec<String> {
         let (Ok(stats), Ok(snapshot)) = (self.balancer.stats().await, self.load().await) else { return Vec::new() };
         let known = servers(&snapshot.droplets);

@@ -1,6 +1,7 @@
-//! What the loop remembers from one tick to the next, beside the journal and what policies remember themselves.
+//! The scaling state that the loop carries from one tick to the next, in addition to the journal and the states of the
+//! policies.
 //!
-//! It is kept in the inventory, so that a process that is started anew goes on with it.
+//! It is stored in the inventory, so that it survives a restart.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{DropletName, GuardFacts, Observation, Phase, Timestamp};
 
-/// What the loop remembers.
+/// Recent recommendations, unhealthy droplets, policy failures and replacements.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ScalingHistory {
@@ -19,16 +20,16 @@ pub struct ScalingHistory {
     replacements: Vec<Timestamp>,
 }
 
-/// For how long a replacement counts.
+/// The window in which replacements are counted.
 const REPLACEMENT_WINDOW: Duration = Duration::from_hours(1);
 
 impl ScalingHistory {
-    /// A loop begins: what was wanted while nobody looked is not known, so the fleet's size counts as wanted now.
+    /// Starts a loop. Recommendations during a downtime are unknown, so the current size counts as recommended now.
     pub fn start(&mut self, now: Timestamp, size: u32) {
         self.recommendations.push((now, size));
     }
 
-    /// Looks at the fleet: since when its droplets are unhealthy.
+    /// Records since when each droplet has been unhealthy.
     pub fn record_health(&mut self, observation: &Observation) {
         let is_sick = |name: &DropletName| {
             observation
@@ -42,9 +43,9 @@ impl ScalingHistory {
         }
     }
 
-    /// The part of [`GuardFacts`] that is remembered.
+    /// Returns the part of [`GuardFacts`] that comes from this history.
     pub fn guard_facts(&self, now: Timestamp) -> GuardFacts {
-        // What is remembered of a time to come was written by a clock that has been set right since.
+        // Timestamps in the future were written by a clock that has been corrected since.
         let replaced =
             self.replacements.iter().filter(|at| **at <= now && now.since(**at) < REPLACEMENT_WINDOW).count();
         let mut unhealthy: Vec<_> =
@@ -59,19 +60,19 @@ impl ScalingHistory {
         }
     }
 
-    /// Keeps what was wanted at `now`, for as long as the stabilisation window goes back.
+    /// Records the size recommended at `now`, and drops entries older than the stabilization window.
     pub fn record_recommendation(&mut self, now: Timestamp, wanted: u32, window: Duration) {
         self.recommendations.push((now, wanted));
         self.recommendations.retain(|(at, _)| *at <= now && now.since(*at) <= window);
     }
 
-    /// Counts the droplets that were replaced at `now`.
+    /// Records the number of droplets replaced at `now`.
     pub fn record_replacements(&mut self, now: Timestamp, count: usize) {
         self.replacements.retain(|at| *at <= now && now.since(*at) < REPLACEMENT_WINDOW);
         self.replacements.extend(std::iter::repeat_n(now, count));
     }
 
-    /// Whether any active policy has answered at `now`.
+    /// Records whether any active policy produced an evaluation at `now`.
     pub fn record_evaluation(&mut self, any: bool, now: Timestamp) {
         self.failing_since = if any { None } else { self.failing_since.or(Some(now)) };
     }
@@ -82,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_wanted_is_kept_for_as_long_as_the_window_goes_back() {
+    fn recommendations_are_kept_for_the_stabilization_window() {
         let mut memory = ScalingHistory::default();
 
         for (at, wanted) in [(0, 9), (30_000, 5), (60_000, 3), (90_001, 3)] {
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn policies_fail_since_the_first_tick_without_an_answer() {
+    fn policies_fail_since_the_first_failed_tick() {
         let mut memory = ScalingHistory::default();
 
         memory.record_evaluation(false, Timestamp(1));

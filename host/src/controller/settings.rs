@@ -1,4 +1,4 @@
-//! What the controller is told once: the fleet, its template, and how long things may take.
+//! Static settings of the controller: the fleet, its template, and deadlines.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -7,18 +7,18 @@ use super::UserDataSource;
 use crate::cloud::CloudInstance;
 use crate::model::{FleetName, Tag, Template};
 
-/// Which of a droplet's addresses HAProxy uses.
+/// The kind of droplet address that HAProxy uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum AddressKind {
-    /// The one in the private network.
+    /// The address in the private network.
     #[default]
     Private,
-    /// The public one.
+    /// The public address.
     Public,
 }
 
 impl AddressKind {
-    /// The address of this kind, IPv4 before IPv6; `None` while the API does not show one.
+    /// Returns the address of this kind, IPv4 before IPv6; `None` while the API reports none.
     pub fn of(self, droplet: &CloudInstance) -> Option<IpAddr> {
         let addresses = match self {
             Self::Private => &droplet.private_addresses,
@@ -28,21 +28,21 @@ impl AddressKind {
     }
 }
 
-/// How long each wait may take; past it the droplet is given up.
+/// Deadlines of the lifecycle phases; a droplet that exceeds one is abandoned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadlines {
-    /// From a request whose outcome is unknown until a droplet that has not shown up was never made.
-    /// Lists lag behind creates by seconds.
+    /// The list-consistency window: a droplet that has not appeared this long after a request with an unknown outcome
+    /// was never created. Lists lag behind creates by seconds.
     pub create_visibility: Duration,
-    /// From id to `active` with an address.
+    /// From ID to `active` with an address.
     pub boot: Duration,
     /// From address to a passed health check.
     pub warm_up: Duration,
     /// For open sessions to end.
     pub drain: Duration,
-    /// From the order to delete until the API answers 404.
+    /// From the delete request until the API returns 404.
     pub delete: Duration,
-    /// The pause between two looks at what is waited for.
+    /// The interval between two reconcile passes while a command waits.
     pub poll_interval: Duration,
 }
 
@@ -59,35 +59,35 @@ impl Default for Deadlines {
     }
 }
 
-/// What the controller is told once.
+/// The settings of a controller.
 #[derive(Debug)]
 pub struct Settings {
     /// The fleet.
     pub fleet: FleetName,
-    /// What names of droplets begin with.
+    /// The prefix of droplet names.
     pub hostname_prefix: String,
-    /// What droplets are made of when a policy does not say otherwise, without the fleet's tag.
+    /// The default droplet template, without the fleet's tag.
     pub template: Template,
-    /// Ids or fingerprints.
+    /// SSH keys, as IDs or fingerprints.
     pub ssh_keys: Vec<String>,
-    /// The private network; the region's default where it is `None`.
+    /// The private network; `None` selects the region's default.
     pub vpc_uuid: Option<String>,
-    /// Whether DigitalOcean's metrics agent is installed.
+    /// Installs DigitalOcean's metrics agent.
     pub monitoring: bool,
-    /// Which address HAProxy uses.
+    /// The kind of address that HAProxy uses.
     pub address: AddressKind,
-    /// What droplets boot with.
+    /// The source of user data.
     pub user_data: UserDataSource,
-    /// How long things may take.
+    /// Deadlines of the lifecycle phases.
     pub deadlines: Deadlines,
-    /// Most droplets that are created in an hour.
+    /// Maximum number of droplets created per hour.
     pub max_create_per_hour: u32,
-    /// Whether an inventory of which nothing is at the API may be emptied: somebody said that this is so.
+    /// Allows emptying the inventory if none of its droplets exists at the API; set by `--prune-missing`.
     pub allow_empty_cloud: bool,
 }
 
 impl Settings {
-    /// The tags of a droplet at the API: the fleet's own first.
+    /// Returns the tags of a droplet at the API, starting with the fleet's own.
     pub fn tags(&self, template: &Template) -> Vec<Tag> {
         let own = self.fleet.tag();
         let others = template.tags.iter().filter(|tag| **tag != own).cloned();

@@ -1,7 +1,7 @@
 //! One tick: observe → decide → guard → act.
 //!
-//! `plan` sees and decides and changes nothing; `commit` writes down what is to be done and what is remembered. Carrying
-//! operations on is `advance`.
+//! `plan` observes and decides without changing anything; `commit` stores the operations and the state. `reconcile`
+//! executes the operations.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,47 +21,47 @@ use crate::model::{
     Series, TickOutcome, TickRecord, Timestamp, Trigger,
 };
 
-/// What the operator allows.
+/// The scaling limits and guard rules set by the operator.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ScalingRules {
-    /// The bounds that policies are told of.
+    /// The limits that policies see.
     pub limits: Limits,
-    /// What the guard holds beside them.
+    /// Rules that only the guard enforces.
     pub rules: GuardRules,
 }
 
-/// The policies of a fleet, with what they and the loop remember.
+/// The policies of a fleet and the state carried between ticks.
 #[derive(Debug, Default)]
 pub struct AutoscalerState {
     /// The policies, in the order of the configuration.
     pub slots: Vec<PolicySlot>,
-    /// What the loop remembers.
+    /// The scaling history of the loop.
     pub history: ScalingHistory,
     /// The number of the next tick.
     pub tick: u64,
 }
 
-/// What a tick is made of.
+/// The inputs of a tick.
 #[derive(Debug)]
 pub struct TickInput<'a> {
-    /// HAProxy's counters some time ago; rates are over the time since.
+    /// The previous HAProxy counters; rates cover the time since then.
     pub prev_sample: &'a BalancerSample,
-    /// HAProxy's counters now.
+    /// The current HAProxy counters.
     pub sample: &'a BalancerSample,
-    /// The series, as the history has them.
+    /// The series from the time-series store.
     pub metrics: &'a [Series],
-    /// Why there is a tick.
+    /// The trigger of the tick.
     pub trigger: Trigger,
-    /// Why nothing can be done at the API now, where that is so.
+    /// The reason that the API is unavailable, if it is.
     pub api_unreachable: Option<String>,
-    /// HAProxy did not answer: the counters are those of before.
+    /// True if HAProxy is unreachable, so that the counters are the previous ones.
     pub balancer_unreachable: bool,
 }
 
-/// What a tick saw, decided and planned; nothing is done yet.
+/// The observation, decision and plan of a tick, before anything is executed.
 #[derive(Debug)]
 pub struct Tick {
-    /// Everything but what comes of it.
+    /// The record, without its outcome.
     pub record: TickRecord,
     /// The size that the decision leads to.
     recommended_size: u32,
@@ -69,22 +69,23 @@ pub struct Tick {
 }
 
 impl Tick {
-    /// The answer that was taken.
+    /// The selected evaluation.
     pub fn selected(&self) -> Option<&Evaluation> {
         self.record.evaluations.get(self.record.selected? as usize)
     }
 
-    /// What the guard left.
+    /// The plan that the guard produced.
     pub fn plan(&self) -> &Plan {
         &self.record.plan
     }
 }
 
 impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
-    /// The policies with what they remembered when they were last asked, in whichever process that was.
+    /// Loads the policies together with the state each one stored at its last evaluation, whichever process that was
+    /// in.
     pub async fn restore_state(&self, policies: Vec<ConfiguredPolicy>) -> Result<AutoscalerState, ControllerError> {
         let memory = self.inventory.load_loop_state().await.map_err(ControllerError::inventory)?;
-        // What an older doproxy remembered, and this one does not understand, is no reason to stop.
+        // State of an older doproxy that this one cannot parse must not stop it.
         let memory = memory.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let mut mind = AutoscalerState { history: memory, ..AutoscalerState::default() };
         for policy in policies {
@@ -95,20 +96,20 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(mind)
     }
 
-    /// What a policy remembered last, and the number of the tick after. Another component, or the same with another
-    /// configuration, would not understand the old one's memory.
+    /// Loads a policy's stored state and the number of the next tick. State stored by another component or
+    /// configuration is discarded, because this one could not interpret it.
     pub async fn restore_policy_state(&self, policy: &ConfiguredPolicy) -> Result<(Vec<u8>, u64), ControllerError> {
         let memory = self.load_policy_state(&policy.name).await?;
         let state = if memory.identity == policy.identity() { memory.state } else { Vec::new() };
         Ok((state, memory.ticks))
     }
 
-    /// What is kept of a policy, whichever component and configuration it is of.
+    /// Loads the stored state of a policy name, regardless of component and configuration.
     pub async fn load_policy_state(&self, policy: &str) -> Result<PolicyState, ControllerError> {
         Ok(self.inventory.policy_state(policy).await.map_err(ControllerError::inventory)?.unwrap_or_default())
     }
 
-    /// What the guard is told beside the observation.
+    /// Collects the facts that the guard uses in addition to the observation.
     pub async fn guard_facts(&self, memory: &ScalingHistory, now: Timestamp) -> Result<GuardFacts, ControllerError> {
         let inventory = ControllerError::inventory;
         Ok(GuardFacts {
@@ -120,7 +121,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         })
     }
 
-    /// Looks at the fleet, asks each policy, and holds what they answer to the bounds. Changes nothing.
+    /// Observes the fleet, evaluates each policy, and applies the guard to the decision. Changes nothing.
     pub async fn plan(
         &self,
         mind: &mut AutoscalerState,
@@ -142,7 +143,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
             metrics: seen.metrics,
             boot_time,
         });
-        // Who is sick is not known while HAProxy does not answer.
+        // Health is unknown while HAProxy is unreachable.
         if !seen.balancer_unreachable {
             mind.history.record_health(&observation);
         }
@@ -160,8 +161,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         Ok(build_tick(observation, answers, bounds, facts, seen.trigger, sizes))
     }
 
-    /// Writes down what a tick planned and what is to be remembered. Nothing is sent yet: operations that were begun
-    /// are carried on by `advance`.
+    /// Stores the planned operations and the state of a tick. Sends nothing: `reconcile` executes the started
+    /// operations.
     pub async fn commit(&self, mind: &mut AutoscalerState, tick: &mut Tick) -> Result<(), ControllerError> {
         self.save_state(mind, tick).await?;
         let StartedOperations { operations, error } = self.start_operations(&tick.record.plan, &tick.sizes).await;
@@ -172,7 +173,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         error.map_or(Ok(()), Err)
     }
 
-    /// Writes down what is to be remembered of a tick, and begins nothing of its plan; `why` is kept in the record.
+    /// Stores the state of a tick without starting its plan; the record keeps `why`.
     pub async fn commit_without_plan(
         &self,
         mind: &mut AutoscalerState,
@@ -207,7 +208,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         self.inventory.save_state(&memory, &states).await.map_err(ControllerError::inventory)
     }
 
-    /// Carries a tick's operations to their end.
+    /// Waits until the operations of a tick are complete.
     pub async fn finish_tick(&self, tick: &Tick) -> Result<OperationSummary, ControllerError> {
         let snapshot = self.load().await?;
         let begun = &tick.record.outcome.operations;
@@ -216,13 +217,13 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         self.finish(&operations).await
     }
 
-    /// HAProxy's counters now.
+    /// Reads the current HAProxy counters.
     pub async fn stats(&self) -> Result<BalancerSample, ControllerError> {
         let stats = self.balancer.stats().await.map_err(ControllerError::balancer)?;
         Ok(BalancerSample { at: self.clock.now(), stats })
     }
 
-    /// From request to serving, as it was lately: the median.
+    /// Returns the median of recent times from request to serving.
     async fn boot_time(&self) -> Result<Option<Duration>, ControllerError> {
         let mut lately = self.inventory.boot_times(BOOT_TIME_SAMPLES).await.map_err(ControllerError::inventory)?;
         lately.sort_unstable();
@@ -230,10 +231,10 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     }
 }
 
-/// How many droplets that came up say how long the next one takes.
+/// Number of recent boots over which the boot time is computed.
 const BOOT_TIME_SAMPLES: u32 = 15;
 
-/// What one droplet of each size costs that is asked for by name. A list of all sizes would be a part of every record.
+/// Returns the hourly price of each size that an evaluation names. Listing all sizes would enlarge every record.
 fn requested_prices(answers: &[Evaluation], sizes: &[Size]) -> Vec<(String, HourlyPrice)> {
     let requests = answers.iter().flat_map(|answer| match &answer.decision.outcome {
         Outcome::Hold => &[],
@@ -245,7 +246,7 @@ fn requested_prices(answers: &[Evaluation], sizes: &[Size]) -> Vec<(String, Hour
     asked.into_iter().filter_map(listed).map(|size| (size.slug.clone(), size.hourly_price)).collect()
 }
 
-/// From answers to a plan. A function of plain data.
+/// Selects an evaluation and builds the plan. A pure function.
 fn build_tick(
     observation: Observation,
     answers: Vec<Evaluation>,
@@ -284,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_is_told_the_listed_prices_of_sizes_that_are_asked_for() {
+    fn guard_facts_list_prices_of_requested_sizes() {
         let size = |slug: &str, price| Size {
             slug: slug.to_owned(),
             available: true,

@@ -1,4 +1,4 @@
-//! What the account has and can have: limits, SSH keys, sizes, regions, images.
+//! The account and what it can use: limits, SSH keys, sizes, regions, images.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(super) async fn regions(State(shared): State<Arc<Shared>>, RawQuery(query): 
     page("regions", &catalog::REGIONS, &query, &shared.url("/v2/regions"), json::region).map(Reply::ok)
 }
 
-/// `GET /v2/images`; all of them are distributions and public, so that the other filters leave nothing.
+/// `GET /v2/images`; every image is a public distribution, so the other filters match nothing.
 pub(super) async fn images(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> HandlerResult {
     let query = Query::parse(query.as_deref());
     let none = query.get("type").is_some_and(|kind| kind != "distribution")

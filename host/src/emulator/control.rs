@@ -1,4 +1,4 @@
-//! `/_emulator`: what the emulator itself is told and asked, without a token, limits or faults.
+//! `/_emulator`: the emulator's own control endpoints, without a token, limits or faults.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ pub(super) fn router() -> Router<Arc<Shared>> {
         .route("/_emulator/calls", get(calls).delete(reset_calls))
 }
 
-/// `GET /_emulator/faults`: counted faults show what is left of them.
+/// `GET /_emulator/faults`: counted faults show the remaining count.
 async fn faults(State(shared): State<Arc<Shared>>) -> Response {
     let faults = shared.with_state(|world, _| json!(world.faults()));
     json_response(StatusCode::OK, &faults)
 }
 
-/// `PUT /_emulator/faults`: in place of all that there were.
+/// `PUT /_emulator/faults`: replaces all existing faults.
 async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     match serde_json::from_slice::<Faults>(&body) {
         Ok(faults) => {
@@ -33,7 +33,7 @@ async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response 
             StatusCode::NO_CONTENT.into_response()
         }
         Err(error) => {
-            let message = format!("these are no faults: {error}; GET /_emulator/faults shows what they look like");
+            let message = format!("invalid faults: {error}; GET /_emulator/faults shows the format");
             json_response(StatusCode::UNPROCESSABLE_ENTITY, &json!({ "id": "invalid_faults", "message": message }))
         }
     }
@@ -45,7 +45,7 @@ async fn clear_faults(State(shared): State<Arc<Shared>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// `GET /_emulator/calls`: how often each call of the API came in since the last reset.
+/// `GET /_emulator/calls`: the number of requests per API call since the last reset.
 async fn calls(State(shared): State<Arc<Shared>>) -> Response {
     let calls: Value = shared.with_state(|world, _| {
         let total: u64 = world.calls().values().sum();

@@ -1,4 +1,4 @@
-//! Answers whose body is not what it should be, on purpose.
+//! Responses with deliberately corrupt bodies.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use super::router::json_response;
 use crate::simulation::cloud::CorruptBody;
 
-/// What stands for the body of an answer that has none.
+/// The stand-in for the body of a response that has none.
 const EMPTY_BODY: &[u8] = b"{}";
 
-/// The answer with another body. One that is an error stays what it is.
+/// Replaces the body of a successful response. An error response is returned unchanged.
 pub(super) async fn corrupt_body(response: Response, how: CorruptBody) -> Response {
     if !response.status().is_success() {
         return response;
@@ -59,7 +59,7 @@ pub(super) fn page(status: StatusCode, title: &str) -> Response {
     (status, Html(page)).into_response()
 }
 
-/// Gives droplets a status that no client knows, and both them and the answer fields that none knows.
+/// Gives droplets a status that no client knows, and adds unknown fields to the droplets and to the response.
 fn mismatch_schema(json: &mut Value) {
     if let Value::Object(fields) = json {
         fields.insert("x_from_the_future".to_owned(), json!({ "since": [2030, null], "kind": "unheard of" }));
@@ -80,11 +80,11 @@ fn set_unknown_status(droplet: &mut Value) {
     }
 }
 
-/// A body that ends before its length is reached.
+/// A body that ends before its declared length.
 enum TruncatedBody {
-    /// All that will come.
+    /// The complete data, not sent yet.
     Unsent(Bytes),
-    /// It was taken, and should go out before the connection ends.
+    /// Handed to the server, which should send it before the connection ends.
     Sent,
     Closed,
 }
@@ -103,7 +103,7 @@ impl hyper::body::Body for TruncatedBody {
                 Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Self::Sent => {
-                // The server sends what it has whenever it has to wait.
+                // The server flushes its buffer whenever it has to wait.
                 context.waker().wake_by_ref();
                 Poll::Pending
             }

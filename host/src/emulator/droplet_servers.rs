@@ -1,4 +1,5 @@
-//! Keeps one server running for each droplet that is powered on: started when it boots, ended when it is deleted.
+//! Keeps one server running for each droplet that is powered on: started when the droplet boots, stopped when it is
+//! deleted.
 
 use std::collections::HashMap;
 use std::io;
@@ -15,10 +16,10 @@ use super::router::Shared;
 use super::serve::{ShutdownMode, serve};
 use crate::model::DropletId;
 
-/// How long to wait before a server that could not be started is tried again.
+/// The delay before a server that failed to start is retried.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Makes the running servers equal to what the world says, whenever that changes, until `stop`.
+/// Reconciles the running servers with the cloud state whenever it changes, until `stop`.
 pub(super) async fn run(shared: Arc<Shared>, port: u16, stop: CancellationToken) {
     // Dropping a server's set ends the server and its connections.
     let mut servers: HashMap<DropletId, (Ipv4Addr, JoinSet<()>)> = HashMap::new();
@@ -39,7 +40,7 @@ pub(super) async fn run(shared: Arc<Shared>, port: u16, stop: CancellationToken)
                     servers.extend(server.map(|server| (id, (address, server))));
                 }
                 Err(error) => {
-                    tracing::error!(%id, %error, "the droplet's server cannot listen on port {port}; trying again");
+                    tracing::error!(%id, %error, "failed to listen on port {port} for the droplet's server; retrying");
                     next = Some(next.unwrap_or(RETRY_INTERVAL).min(RETRY_INTERVAL));
                 }
             }
@@ -58,7 +59,7 @@ pub(super) async fn run(shared: Arc<Shared>, port: u16, stop: CancellationToken)
     }
 }
 
-/// `None` when the droplet has gone meanwhile.
+/// Returns `None` if the droplet has been deleted in the meantime.
 async fn start(
     shared: &Arc<Shared>,
     id: DropletId,
@@ -74,13 +75,14 @@ async fn start(
     Ok(Some(server))
 }
 
-/// A thousand droplets are a thousand listening sockets, and most systems begin with a limit near that.
+/// Raises the limit on open files: a thousand droplets need a thousand listening sockets, and most systems default to a
+/// limit near that.
 pub(super) fn raise_open_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(soft, hard)| if soft < hard { setrlimit(Resource::RLIMIT_NOFILE, hard, hard) } else { Ok(()) });
     if let Err(error) = raised {
-        tracing::debug!(%error, "cannot raise the limit of open files");
+        tracing::debug!(%error, "failed to raise the limit on open files");
     }
 }

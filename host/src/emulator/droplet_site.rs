@@ -1,4 +1,4 @@
-//! What a droplet serves: a page that says who answered, `/health`, and the metadata service.
+//! The site of a droplet: a page with the droplet's identity, `/health`, and the metadata service.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,10 +17,10 @@ use super::router::Shared;
 use crate::model::DropletId;
 use crate::simulation::cloud::ApiError;
 
-/// The longest that `?delay_ms=` can hold an answer back.
+/// The longest delay that `?delay_ms=` accepts.
 const MAX_DELAY: Duration = Duration::from_secs(10);
 
-/// A droplet's site. Who it is, is known from its start: pages are served without asking the world.
+/// A droplet's site. Its identity is fixed at start, so pages are served without locking the cloud state.
 #[derive(Debug)]
 pub(super) struct DropletSite {
     pub(super) shared: Arc<Shared>,
@@ -39,7 +39,7 @@ pub(super) fn router(site: Arc<DropletSite>) -> Router {
         .with_state(site)
 }
 
-/// Says in every answer which droplet it comes from.
+/// Adds headers with the droplet's identity to every response.
 async fn add_identity_headers(
     State(site): State<Arc<DropletSite>>,
     request: axum::extract::Request,
@@ -53,13 +53,13 @@ async fn add_identity_headers(
     response
 }
 
-/// `GET /`; `?delay_ms=` holds the answer back, so that a load test makes sessions.
+/// Serves `GET /`; `?delay_ms=` delays the response, so that a load test creates sessions.
 async fn page(State(site): State<Arc<DropletSite>>, RawQuery(query): RawQuery) -> Html<String> {
     let delay = Query::parse(query.as_deref()).get("delay_ms").and_then(|text| text.parse().ok());
     if let Some(delay) = delay {
         tokio::time::sleep(Duration::from_millis(delay).min(MAX_DELAY)).await;
     }
-    // Names are letters, digits, dots and dashes: nothing in here needs escaping.
+    // Names consist of letters, digits, dots and dashes, so nothing here needs escaping.
     Html(format!(
         "<!doctype html>\n<title>{name}</title>\n<h1>Served by {name}</h1>\n\
          <p>Hostname: {name}</p>\n<p>Droplet id: {id}</p>\n<p>Address: {address}</p>\n",

@@ -33,7 +33,7 @@ struct CreateBody {
     public_networking: Option<bool>,
 }
 
-/// What the API takes as a number or as text.
+/// A value that the API accepts as a number or as text.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum IdOrText {
@@ -83,13 +83,13 @@ impl CommandBody {
     }
 }
 
-/// Reads a JSON body.
+/// Parses a JSON body.
 pub(super) fn parse_body<T: DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::Malformed(format!("The body cannot be read: {error}.")))
 }
 
 fn parse_droplet_id(text: &str) -> Result<DropletId, ApiError> {
-    // DOProxy ends the id with the line end of its inventory file, and the real API does not mind.
+    // DOProxy appends the line end of its inventory file to the ID, and the real API accepts that.
     text.trim().parse().map(DropletId).map_err(|_| ApiError::NotFound)
 }
 

@@ -1,4 +1,4 @@
-//! The things of the cloud as the API's JSON. The shapes are those of digitalocean/openapi.
+//! The API's JSON for the cloud's objects. The shapes are those of digitalocean/openapi.
 
 use serde_json::{Value, json};
 
@@ -6,10 +6,10 @@ use crate::model::Timestamp;
 use crate::simulation::cloud::catalog::{self, Image, Region, Size, SshKey};
 use crate::simulation::cloud::{Action, ActionStatus, ApiError, OfferedSize, SimulatedDroplet, TagSummary};
 
-/// The regions' features, the same everywhere.
+/// The features of every region.
 const FEATURES: [&str; 6] = ["backups", "ipv6", "metadata", "install_agent", "storage", "image_transfer"];
 
-/// A droplet as it is at `time`.
+/// Renders a droplet at `time`.
 pub(super) fn droplet(droplet: &SimulatedDroplet, time: Timestamp) -> Value {
     let mut features = vec!["droplet_agent", "private_networking"];
     features.extend(droplet.monitoring.then_some("monitoring"));
@@ -64,7 +64,7 @@ fn disk_info(size: &Size) -> Value {
     json!([{ "type": "local", "size": { "amount": size.disk_gb, "unit": "gib" } }])
 }
 
-/// A size, with the regions that have it now.
+/// Renders a size with the regions where it is currently available.
 pub(super) fn size(offered: &OfferedSize) -> Value {
     let size = offered.size;
     json!({
@@ -82,7 +82,7 @@ pub(super) fn size(offered: &OfferedSize) -> Value {
     })
 }
 
-/// A region, with the sizes that it has.
+/// Renders a region with its sizes.
 pub(super) fn region(region: &Region) -> Value {
     let has = |size: &&Size| region.available && size.regions.contains(&region.slug);
     let sizes: Vec<&str> = catalog::SIZES.iter().filter(has).map(|size| size.slug).collect();
@@ -95,7 +95,7 @@ pub(super) fn region(region: &Region) -> Value {
     })
 }
 
-/// An image.
+/// Renders an image.
 pub(super) fn image(image: &Image) -> Value {
     let regions: Vec<&str> = catalog::REGIONS.iter().map(|region| region.slug).collect();
     json!({
@@ -115,7 +115,7 @@ pub(super) fn image(image: &Image) -> Value {
     })
 }
 
-/// An action as it is at `time`.
+/// Renders an action at `time`.
 pub(super) fn action(action: &Action, time: Timestamp) -> Value {
     let (status, completed_at) = match action.status_at(time) {
         ActionStatus::InProgress => ("in-progress", None),
@@ -134,7 +134,7 @@ pub(super) fn action(action: &Action, time: Timestamp) -> Value {
     })
 }
 
-/// A tag.
+/// Renders a tag.
 pub(super) fn tag(tag: &TagSummary, base_url: &str) -> Value {
     let mut droplets = json!({ "count": tag.droplets });
     let mut resources = json!({ "count": tag.droplets });
@@ -150,12 +150,12 @@ pub(super) fn tag(tag: &TagSummary, base_url: &str) -> Value {
     json!({ "name": tag.name, "resources": resources })
 }
 
-/// An SSH key.
+/// Renders an SSH key.
 pub(super) fn ssh_key(key: &SshKey) -> Value {
     json!({ "id": key.id, "name": key.name, "fingerprint": key.fingerprint, "public_key": key.public_key })
 }
 
-/// The account.
+/// Renders the account.
 pub(super) fn account(droplet_limit: u32) -> Value {
     json!({ "account": {
         "droplet_limit": droplet_limit,
@@ -170,7 +170,7 @@ pub(super) fn account(droplet_limit: u32) -> Value {
     } })
 }
 
-/// The body of an answer that refuses a call; only bad tags have another shape.
+/// Renders the body of an error response; only errors about tags have a different shape.
 pub(super) fn error_body(refusal: &ApiError, request_id: &str) -> Value {
     let message = refusal.to_string();
     if let ApiError::InvalidTag(_) = refusal {

@@ -1,5 +1,5 @@
-//! The metadata service of a droplet, as <https://docs.digitalocean.com/reference/api/metadata> describes it: a tree of
-//! texts under `/metadata/v1/`, and all of it as JSON in `/metadata/v1.json`.
+//! The metadata service of a droplet, as described in <https://docs.digitalocean.com/reference/api/metadata>: a tree of
+//! text values under `/metadata/v1/`, and the whole tree as JSON in `/metadata/v1.json`.
 
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
@@ -9,19 +9,19 @@ use serde_json::{Map, Value, json};
 use crate::simulation::cloud::SimulatedDroplet;
 use crate::simulation::cloud::catalog::SshKey;
 
-/// Where the servers for names are said to be; they are those of the real service.
+/// The name servers in the metadata; they are those of the real service.
 const NAMESERVERS: [&str; 2] = ["67.207.67.2", "67.207.67.3"];
 
-/// What the service answers.
+/// A response of the metadata service.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum MetadataResponse {
-    /// A text, or the index of a branch.
+    /// A text value, or the index of a branch.
     Text(String),
-    /// Everything.
+    /// The whole tree.
     Json(String),
-    /// A branch is asked for without its slash at the end.
+    /// A redirect for a branch requested without its trailing slash.
     Redirect(String),
-    /// There is nothing of that name.
+    /// No entry of that name.
     NotFound,
 }
 
@@ -37,7 +37,7 @@ impl IntoResponse for MetadataResponse {
     }
 }
 
-/// What the service of this droplet has at `path`.
+/// Returns the metadata of this droplet at `path`.
 pub(super) fn lookup(droplet: &SimulatedDroplet, ssh_keys: &[SshKey], path: &str) -> MetadataResponse {
     if path == "/metadata/v1.json" {
         return MetadataResponse::Json(full_document(droplet, ssh_keys).to_string());
@@ -67,7 +67,7 @@ fn index(branch: &Map<String, Value>) -> String {
     branch.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// The texts. Objects are branches.
+/// Returns the tree of text values; objects are branches.
 fn tree(droplet: &SimulatedDroplet, ssh_keys: &[SshKey]) -> Value {
     let mut interfaces = Map::new();
     if let Some(address) = droplet.public_address {
@@ -117,7 +117,7 @@ fn public_keys(ssh_keys: &[SshKey]) -> Vec<&str> {
     ssh_keys.iter().map(|key| key.public_key.as_str()).collect()
 }
 
-/// A locally administered address, made of the droplet's own one and the interface's number.
+/// Returns a locally administered address, derived from the droplet's own address and the interface number.
 fn mac(droplet: &SimulatedDroplet, interface: u8) -> String {
     let [_, a, b, c] = droplet.private_address.octets();
     format!("02:01:{interface:02x}:{a:02x}:{b:02x}:{c:02x}")

@@ -1,8 +1,9 @@
 //! The simulated cloud, served as the DigitalOcean HTTP API v2 in real time, with a real HTTP server for each droplet.
 //!
-//! What a cloud does is in `crate::simulation::cloud`; here is how it looks on the wire. Two kinds of servers: the API
-//! (`api` and the handlers beside it, with the emulator's own controls under `/_emulator`), and one small site for each
-//! droplet that is powered on (`machines`, `site`, `metadata`), on the droplet's own loopback address.
+//! The cloud's behavior is in `crate::simulation::cloud`; this module implements the wire format. There are two kinds
+//! of servers: the API (`api` and the handlers beside it, with the emulator's own control endpoints under
+//! `/_emulator`), and one small site for each droplet that is powered on (`droplet_servers`, `droplet_site`,
+//! `metadata`), on the droplet's own loopback address.
 
 mod account;
 mod control;
@@ -38,26 +39,26 @@ use router::Shared;
 use serve::ShutdownMode;
 use state_file::StateFile;
 
-/// How an emulator is started.
+/// Options for starting an emulator.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where the API listens; port 0 takes a free one.
+    /// The listen address of the API; port 0 selects a free port.
     pub listen: SocketAddr,
-    /// Where droplets, tags and actions are kept, so that an emulator that is started again still has them; nowhere
-    /// where it is `None`. Whoever creates a droplet gets the answer after it has been written.
+    /// The file that keeps droplets, tags and actions, so that a restarted emulator still has them; `None` keeps
+    /// nothing. A create request is answered only after the state has been written.
     pub state: Option<PathBuf>,
     /// The port on which each droplet serves, on its own address.
     pub droplet_port: u16,
-    /// Only this token is let in; any, where it is `None`.
+    /// The only accepted token; with `None`, any token is accepted.
     pub token: Option<Token>,
-    /// How the cloud behaves: its seed, boot time, limits and keys.
+    /// The behavior of the cloud: its seed, boot time, limits and keys.
     pub settings: Settings,
-    /// What goes wrong from the start.
+    /// The faults that are active from the start.
     pub faults: Faults,
 }
 
 impl Default for Options {
-    /// On a free port of 127.0.0.1, droplets on port 8080, without a state file, without faults.
+    /// A free port of 127.0.0.1, droplets on port 8080, no state file and no faults.
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -70,35 +71,35 @@ impl Default for Options {
     }
 }
 
-/// Why an emulator cannot be started.
+/// An error that prevents an emulator from starting.
 #[derive(Debug, thiserror::Error)]
 pub enum EmulatorError {
-    /// The address of the API is taken or not allowed.
-    #[error("cannot listen on {address} for the API: {source}; choose another address")]
+    /// The address of the API is in use or not permitted.
+    #[error("failed to listen on {address} for the API: {source}; choose another address")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
-    /// Droplets could not serve on their port.
+    /// Droplets cannot serve on their port.
     #[error(
-        "droplets cannot serve on port {}: listening on {address} failed: {source}; \
-         another program has this port on all addresses, or it needs privileges: choose another port for droplets", 
+        "failed to listen on {address} for droplets on port {}: {source}; \
+         another program uses this port on all addresses, or it requires privileges: choose another port for droplets", 
         address.port()
     )]
     DropletPort {
         /// The address of the next droplet.
         address: SocketAddr,
-        /// Why not.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The state file cannot be used.
-    #[error("cannot use the state file {}: {reason}; move it away to begin with an empty cloud", path.display())]
+    /// The state file is unusable.
+    #[error("failed to use the state file {}: {reason}; move it away to start with an empty cloud", path.display())]
     State {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         reason: String,
     },
 }
@@ -114,7 +115,7 @@ pub struct Emulator {
 }
 
 impl Emulator {
-    /// Starts the API and the servers of the droplets that the state file has.
+    /// Starts the API and the servers of the droplets in the state file.
     pub async fn start(options: Options) -> Result<Self, EmulatorError> {
         let (store, state) = StateFile::open(options.state)?;
         let mut world = match state {
@@ -149,34 +150,34 @@ impl Emulator {
         })
     }
 
-    /// The base URL of the API, such as `http://127.0.0.1:8081`.
+    /// Returns the base URL of the API, such as `http://127.0.0.1:8081`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where the API listens.
+    /// Returns the listen address of the API.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Looks at the world, or changes it, at the time that it is now.
+    /// Reads or changes the cloud state at the current time.
     pub fn with_state<T>(&self, look: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
         let seen = self.shared.with_state(look);
         self.shared.droplets_changed.notify_one();
         seen
     }
 
-    /// Lets open calls end, within five seconds, and then ends the droplets' servers.
+    /// Waits up to five seconds for open calls, then stops the droplets' servers.
     pub async fn stop(self) {
         let Self { api, droplet_servers: machines, stop, .. } = self;
         stop.disarm().cancel();
         for (what, task) in [("the API", api), ("the droplets' servers", machines)] {
             if let Err(error) = task.await {
-                tracing::error!(%error, "{what} ended badly");
+                tracing::error!(%error, "{what} ended with an error");
             }
         }
     }
 }
 
-/// How long calls may take to end when the emulator stops.
+/// The time that calls have to finish when the emulator stops.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);

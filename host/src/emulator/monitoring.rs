@@ -1,7 +1,7 @@
-//! `/v2/monitoring/metrics/droplet`: what the metrics agent of a droplet would have said.
+//! `/v2/monitoring/metrics/droplet`: simulated reports of a droplet's metrics agent.
 //!
-//! Nothing is measured. A droplet with `monitoring: true` is as busy as its id says, a little up and down over time, so
-//! that the same droplet gives the same numbers whenever it is asked.
+//! Nothing is measured. The utilization of a droplet with `monitoring: true` is derived from its ID and varies slightly
+//! over time, so the same droplet always returns the same numbers.
 
 use std::sync::Arc;
 
@@ -15,9 +15,9 @@ use crate::simulation::cloud::{ApiError, SimulatedDroplet};
 
 /// Seconds between two reports of the agent.
 const REPORT_INTERVAL_S: u64 = 120;
-/// Most values in an answer, as far apart as it takes.
+/// Maximum values in a response; longer ranges get a coarser step.
 const MAX_VALUES: u64 = 1000;
-/// What a droplet has of memory, in bytes.
+/// The memory of a droplet, in bytes.
 const MEMORY_BYTES: f64 = 1_024_000_000.0;
 
 /// `GET /v2/monitoring/metrics/droplet/{metric}`
@@ -33,7 +33,7 @@ pub(super) async fn droplet(
     };
     let (id, start, end) = (DropletId(number("host_id")?), number("start")?, number("end")?);
     let reports = shared.with_state(|world, now| {
-        // As the API does it: a droplet that is not there has no metrics.
+        // As in the API, a droplet that does not exist has no metrics.
         let droplet = world.droplet(now, id).ok().filter(|droplet| droplet.monitoring);
         droplet.map(|droplet| reports(droplet, start, end.min(now.0 / 1000)))
     });
@@ -45,7 +45,7 @@ pub(super) async fn droplet(
     Ok(Reply::ok(json!({ "status": "success", "data": { "resultType": "matrix", "result": result } })))
 }
 
-/// A report: when, and how long the droplet had been up, in seconds.
+/// A report: its time and the droplet's uptime, in seconds.
 type Report = (u64, u64);
 
 fn reports(droplet: &SimulatedDroplet, start: u64, end: u64) -> Vec<Report> {
@@ -56,7 +56,7 @@ fn reports(droplet: &SimulatedDroplet, start: u64, end: u64) -> Vec<Report> {
     (0..MAX_VALUES).map(|n| start + n * step).take_while(|at| *at <= end).map(|at| (at, at - up)).collect()
 }
 
-/// A series of an answer: its own label, and its value after so many seconds.
+/// A series in a response: its own label, and its value as a function of the uptime in seconds.
 struct Row {
     mode: Option<&'static str>,
     value: Box<dyn Fn(f64) -> f64>,
@@ -77,7 +77,7 @@ impl Row {
 fn rows(metric: &str, id: DropletId) -> Option<Vec<Row>> {
     #[expect(clippy::cast_precision_loss, reason = "a number below 50")]
     let busy = (10 + id.0 % 50) as f64 / 100.0;
-    // Its growth is never less than 0: the wave is slow.
+    // The value never decreases, because the wave is slow.
     let busy_seconds = move |up: f64| up * busy + 10.0 * (1.0 - (up / 600.0).cos());
     let row = |mode, value: Box<dyn Fn(f64) -> f64>| Row { mode, value };
     Some(match metric {

@@ -1,11 +1,11 @@
-//! Pages of a list: `page`, `per_page`, `links` and `meta`.
+//! Pagination of a list: `page`, `per_page`, `links` and `meta`.
 
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use crate::simulation::cloud::ApiError;
 
-/// The query of a call, in order.
+/// The query parameters of a call, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -14,7 +14,7 @@ impl Query {
         Self(form_urlencoded::parse(text.unwrap_or_default().as_bytes()).into_owned().collect())
     }
 
-    /// A parameter; one that is empty counts as missing.
+    /// Returns a parameter; an empty one counts as missing.
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(own, value)| own == name && !value.is_empty()).map(|(_, value)| value.as_str())
     }
@@ -34,7 +34,8 @@ impl Query {
     }
 }
 
-/// One page of `items` under the key `name`, as the API answers it. `url` is that of the list, without a query.
+/// Returns one page of `items` under the key `name`, in the API's format. `url` is the URL of the list, without a
+/// query.
 pub(super) fn page<T>(
     name: &str,
     items: &[T],

@@ -1,5 +1,5 @@
-//! The API's front door: routes, tokens, limits, faults, headers and error bodies. What a call means is in the
-//! handlers of `droplets`, `tags`, `monitoring` and `account`.
+//! The HTTP layer of the API: routes, tokens, limits, faults, headers and error bodies. The calls themselves are
+//! implemented by the handlers in `droplets`, `tags`, `monitoring` and `account`.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::model::{Timestamp, Token};
 use crate::simulation::cloud::{ApiError, Call, CloudState, Quota, SplitMix64, Verdict};
 
-/// What all handlers share.
+/// The state shared by all handlers.
 #[derive(Debug)]
 pub(super) struct Shared {
     cloud: Mutex<CloudState>,
@@ -32,7 +32,7 @@ pub(super) struct Shared {
     token: Option<Token>,
     pub(super) store: StateFile,
     request_count: AtomicU64,
-    /// Wakes who starts and stops the droplets' servers.
+    /// Wakes the task that starts and stops the droplets' servers.
     pub(super) droplets_changed: Notify,
 }
 
@@ -56,14 +56,14 @@ impl Shared {
         }
     }
 
-    /// Looks at the world, or changes it, at the time that it is now.
+    /// Reads or changes the cloud state at the current time.
     pub(super) fn with_state<T>(&self, look: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
         let mut world = self.cloud.lock().unwrap_or_else(PoisonError::into_inner);
-        // The time is read under the lock, so that it never runs backwards for the world.
+        // The time is read under the lock, so it never runs backwards for the cloud state.
         look(&mut world, self.clock.now())
     }
 
-    /// The URL of a path of this API.
+    /// Returns the URL of a path of this API.
     pub(super) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
@@ -80,7 +80,7 @@ impl Shared {
         }
     }
 
-    /// A new id of the form of a UUID; the same emulator gives the same ids in the same order.
+    /// Returns a new ID in UUID form; the same emulator produces the same IDs in the same order.
     fn next_request_id(&self) -> String {
         let mut luck = SplitMix64::from_seed(self.request_count.fetch_add(1, Ordering::Relaxed));
         let (high, low) = (luck.next_u64(), luck.next_u64());
@@ -95,20 +95,20 @@ impl Shared {
     }
 }
 
-/// What a handler gives back: a status and a body, or a refusal.
+/// The result of a handler: a status and a body, or an API error.
 pub(super) type HandlerResult = Result<Reply, ApiError>;
 
-/// An answer that is not an error.
+/// A successful response.
 #[derive(Debug, PartialEq)]
 pub(super) enum Reply {
-    /// With a body.
+    /// A status with a JSON body.
     Json(StatusCode, Value),
-    /// 204, without one.
+    /// 204 without a body.
     NoContent,
 }
 
 impl Reply {
-    /// 200 and a body.
+    /// Returns a 200 response with this body.
     pub(super) fn ok(body: Value) -> Self {
         Self::Json(StatusCode::OK, body)
     }
@@ -124,7 +124,7 @@ impl IntoResponse for Reply {
 }
 
 impl IntoResponse for ApiError {
-    /// The body is written in `front_door`, which knows the request's id.
+    /// `middleware` writes the body, because it knows the request ID.
     fn into_response(self) -> Response {
         let mut response = status_of(&self).into_response();
         response.extensions_mut().insert(self);
@@ -136,12 +136,12 @@ fn status_of(refusal: &ApiError) -> StatusCode {
     StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// A JSON answer with the API's content type.
+/// Returns a JSON response with the API's content type.
 pub(super) fn json_response(status: StatusCode, body: &Value) -> Response {
     (status, [(CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
 }
 
-/// All routes of the API and of the emulator's controls.
+/// Returns all routes of the API and of the emulator's control endpoints.
 pub(super) fn router(shared: Arc<Shared>) -> Router {
     let api = Router::new()
         .route("/v2/account", get(account::show))
@@ -171,7 +171,7 @@ async fn not_found(request: Request) -> ApiError {
     ApiError::NotServed(request.uri().path().to_owned())
 }
 
-/// Every call of the API goes through here, on the way in and on the way out.
+/// Wraps every API call, on the way in and on the way out.
 async fn middleware(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let path = request.extensions().get::<MatchedPath>().map_or("(not served)", MatchedPath::as_str).to_owned();
     let call = Call::new(request.method().as_str(), path);
@@ -216,15 +216,15 @@ async fn middleware(State(shared): State<Arc<Shared>>, request: Request, next: N
     add_rate_limit_headers(response, Some(admission.quota), &request_id)
 }
 
-/// Carries the call out, and answers when what it changed is on disk.
+/// Runs the call and responds once its changes are on disk.
 async fn run_and_persist(shared: &Arc<Shared>, request: Request, next: Next) -> Response {
     let response = next.run(request).await;
     shared.droplets_changed.notify_one();
     match StateFile::save(shared).await {
         Ok(()) => response,
         Err(error) => {
-            tracing::error!(%error, "cannot write the state file");
-            ApiError::Failed(format!("The emulator cannot write its state file: {error}")).into_response()
+            tracing::error!(%error, "failed to write the state file");
+            ApiError::Failed(format!("The emulator failed to write its state file: {error}")).into_response()
         }
     }
 }
@@ -235,7 +235,7 @@ fn abort_response(abort: Abort) -> Response {
     response
 }
 
-/// Gives a response its body, where it is a refusal, and the headers that all have.
+/// Adds the body of an error response, and the headers common to all responses.
 fn add_rate_limit_headers(mut response: Response, quota: Option<Quota>, request_id: &str) -> Response {
     if let Some(refusal) = response.extensions_mut().remove::<ApiError>() {
         response = match refusal {
@@ -243,7 +243,7 @@ fn add_rate_limit_headers(mut response: Response, quota: Option<Quota>, request_
             _ => json_response(status_of(&refusal), &json::error_body(&refusal, request_id)),
         };
         if let Some(after) = refusal.retry_after() {
-            // Rounded up: who waits that long must be let in.
+            // Rounded up: a client that waits this long must be admitted.
             let seconds = after.as_millis().div_ceil(1000).to_string();
             response.headers_mut().extend(HeaderValue::from_str(&seconds).ok().map(|value| (RETRY_AFTER, value)));
         }

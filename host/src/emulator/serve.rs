@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 server that can end connections badly on purpose.
+//! A small HTTP/1.1 server that can deliberately abort connections.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,27 +18,27 @@ use tokio_util::sync::CancellationToken;
 
 use super::SHUTDOWN_GRACE;
 
-/// How open connections end when the server stops.
+/// The treatment of open connections when the server stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShutdownMode {
-    /// Calls that have begun are answered.
+    /// Calls in progress are answered.
     Graceful,
-    /// At once, as when a machine is switched off.
+    /// Connections end immediately, as when a machine is switched off.
     Abrupt,
 }
 
-/// Put into a response's extensions, it is what happens in place of the response.
+/// A marker in a response's extensions; the server aborts the connection instead of sending the response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Abort {
     /// The connection is closed.
-    #[error("the connection is closed on purpose")]
+    #[error("the connection is closed deliberately")]
     Close,
     /// The connection is reset (RST).
-    #[error("the connection is reset on purpose")]
+    #[error("the connection is reset deliberately")]
     Reset,
 }
 
-/// How long to wait when the system has no more connections to give.
+/// The delay before accepting again when the system is out of resources.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `router` until `stop`. Dropping the future ends all connections at once.
@@ -55,7 +55,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
                 connections.spawn(connection(stream, router.clone(), stop.clone()));
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection");
+                tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -64,13 +64,13 @@ pub(super) async fn serve(listener: TcpListener, router: Router, stop: Cancellat
     if ending == ShutdownMode::Graceful {
         let all_ended = async { while connections.join_next().await.is_some() {} };
         if tokio::time::timeout(SHUTDOWN_GRACE, all_ended).await.is_err() {
-            tracing::warn!("connections that would not end are cut");
+            tracing::warn!("closing connections that did not end within the grace period");
         }
     }
 }
 
 async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) {
-    // Answers are small and come in one piece: waiting for more to send would only add latency.
+    // Responses are small and sent in one piece; waiting for more data would only add latency.
     let _best_effort = stream.set_nodelay(true);
     let reset = Arc::new(AtomicBool::new(false));
     let router = TowerToHyperService::new(router);

@@ -1,4 +1,4 @@
-//! The state file: JSON, written beside itself and renamed, so that it is whole at any moment.
+//! The state file: JSON, written to a temporary file and renamed, so that it is always complete.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -9,16 +9,16 @@ use super::EmulatorError;
 use super::router::Shared;
 use crate::simulation::cloud::PersistedState;
 
-/// The state file, where there is one.
+/// The state file, if one is configured.
 #[derive(Debug)]
 pub(super) struct StateFile {
     path: Option<PathBuf>,
-    /// The world's revision that the file has; one writer at a time.
+    /// The cloud state's revision in the file; the lock admits one writer at a time.
     written_revision: Mutex<u64>,
 }
 
 impl StateFile {
-    /// Reads the state, where there is a file.
+    /// Reads the state if the file exists.
     pub(super) fn open(path: Option<PathBuf>) -> Result<(Self, Option<PersistedState>), EmulatorError> {
         let store = Self { path, written_revision: Mutex::new(0) };
         let Some(path) = &store.path else { return Ok((store, None)) };
@@ -30,15 +30,16 @@ impl StateFile {
         Ok((store, state))
     }
 
-    /// An error about this file.
+    /// Returns an error about this file.
     pub(super) fn error(&self, reason: String) -> EmulatorError {
         EmulatorError::State { path: self.path.clone().unwrap_or_default(), reason }
     }
 
-    /// Returns when the file has everything that the world had when this was called. One write serves all who wait.
+    /// Returns once the file contains at least the cloud state at the time of the call. One write serves all waiting
+    /// calls.
     ///
-    /// The work goes on when nobody waits for it any more: a client that leaves must not keep what it changed from the
-    /// file. What is written is looked at under the lock, so that no older state follows a newer one.
+    /// The write continues even if the caller is dropped: a client that disconnects must not keep its change out of the
+    /// file. The state is read under the lock, so an older state never overwrites a newer one.
     pub(super) async fn save(shared: &Arc<Shared>) -> io::Result<()> {
         if shared.store.path.is_none() {
             return Ok(());
@@ -48,7 +49,7 @@ impl StateFile {
         tokio::task::spawn_blocking(move || shared.store.write(&shared, wanted)).await?
     }
 
-    /// Writes the world, unless the file has `wanted` already.
+    /// Writes the cloud state unless the file already has revision `wanted`.
     fn write(&self, shared: &Shared, wanted: u64) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
         let mut written = self.written_revision.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,7 +83,7 @@ mod tests {
     use crate::simulation::cloud::{CloudState, Settings};
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_save_that_nobody_waits_for_is_done_and_none_takes_the_file_back() {
+    async fn save_completes_when_caller_is_dropped() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cloud.json");
         let (store, _) = StateFile::open(Some(path.clone())).unwrap();
@@ -93,7 +94,7 @@ mod tests {
         for round in 0..50 {
             shared.with_state(|world, now| world.create_tag(now, &format!("left-{round}"))).unwrap();
             {
-                // As when a client leaves: the save has begun, and its future is dropped.
+                // As when a client disconnects: the save has started, and its future is dropped.
                 let mut left = pin!(StateFile::save(&shared));
                 let begun = left.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 assert!(matches!(begun, Poll::Pending | Poll::Ready(Ok(()))));

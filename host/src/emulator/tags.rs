@@ -33,7 +33,7 @@ struct Resource {
 }
 
 impl Resources {
-    /// The droplets among them; there is nothing else to tag.
+    /// Returns the droplets among the resources; no other kind can be tagged.
     fn droplets(&self) -> Result<Vec<DropletId>, ApiError> {
         let droplet = |resource: &Resource| {
             let id = match &resource.resource_id {

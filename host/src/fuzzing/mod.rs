@@ -1,7 +1,7 @@
-//! What `tests/fuzz` throws bytes at: each way by which text from outside comes in, with what must always be so.
+//! The targets of `tests/fuzz`: every entry point of external data, with the invariants that must always hold.
 //!
-//! Built for the fuzzer and for tests only. A test goes through every seed of `tests/fuzz/corpus`, where cases that were
-//! found stay for good.
+//! Compiled only for the fuzzer and for tests. A test runs every seed of `tests/fuzz/corpus`, which permanently keeps
+//! the cases found by the fuzzer.
 
 pub use crate::balancer::haproxy::fuzzing::{haproxy_answers, template_context};
 pub use crate::cloud::digitalocean::fuzzing::api_bodies;
@@ -28,12 +28,12 @@ mod tests {
     ];
 
     #[test]
-    fn every_case_of_the_corpora_is_read_without_harm() {
+    fn targets_accept_all_corpus_cases() {
         for (name, target) in TARGETS {
             let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fuzz/corpus").join(name);
             let cases: Vec<_> = std::fs::read_dir(&corpus).unwrap().map(|case| case.unwrap().path()).collect();
 
-            assert!(!cases.is_empty(), "no case in {}", corpus.display());
+            assert!(!cases.is_empty(), "no cases in {}", corpus.display());
             for case in cases {
                 target(&std::fs::read(case).unwrap());
             }
@@ -43,7 +43,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn bytes_that_mean_nothing_are_read_without_harm(bytes in any::<Vec<u8>>(), text in any::<String>()) {
+        fn targets_accept_arbitrary_bytes(bytes in any::<Vec<u8>>(), text in any::<String>()) {
             for (_, target) in TARGETS {
                 target(&bytes);
                 target(text.as_bytes());

@@ -1,4 +1,4 @@
-//! What becomes of old samples: a mean and a maximum for each five minutes, and in the end nothing.
+//! Retention of old samples: they are downsampled to a mean and a maximum per five minutes, and eventually deleted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -7,28 +7,29 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::model::Timestamp;
 
-/// The time that one down-sampled row stands for.
+/// Interval covered by one downsampled row.
 const BUCKET_MS: u64 = 300_000;
-/// How often old samples are looked for.
+/// Interval between pruning runs.
 const PRUNE_INTERVAL: Duration = Duration::from_hours(1);
-/// How often, while there are more of them than one step takes.
+/// Interval between pruning runs while one step cannot prune all old samples.
 const CATCH_UP_INTERVAL: Duration = Duration::from_mins(1);
-/// How much time one step takes away, so that none holds a tick up.
+/// Time range pruned in one step; limited so that a step does not delay a tick.
 const PRUNE_STEP_MS: u64 = 6 * 3_600_000;
-/// How long a history that is in memory keeps samples, whatever is configured.
+/// Maximum retention of an in-memory store, regardless of the configuration.
 const IN_MEMORY_RETENTION: Duration = Duration::from_hours(24);
 
-/// How long samples are kept.
+/// Retention periods of samples.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
-    /// As they were measured. Decision records that are to be replayed need them.
+    /// Retention of raw samples. Replaying decision records requires them.
     pub raw: Duration,
-    /// As a mean and a maximum for each five minutes, from when the raw ones are gone.
+    /// Retention of downsampled data (a mean and a maximum per five minutes), which replace raw samples once those are
+    /// deleted.
     pub downsampled: Duration,
 }
 
 impl Default for Retention {
-    /// 14 and 400 days.
+    /// Returns 14 and 400 days.
     fn default() -> Self {
         Self { raw: Duration::from_hours(14 * 24), downsampled: Duration::from_hours(400 * 24) }
     }
@@ -40,7 +41,7 @@ impl Retention {
     }
 }
 
-/// When old samples are looked for next.
+/// Time of the next pruning run.
 #[derive(Debug, Default)]
 pub(super) struct PruneSchedule {
     next: Timestamp,
@@ -56,7 +57,7 @@ impl PruneSchedule {
     }
 }
 
-/// Takes one step; answers whether there is more to do.
+/// Runs one pruning step. Returns `true` if more steps are needed.
 pub(super) fn prune(transaction: &Transaction<'_>, retention: &Retention, now: Timestamp) -> rusqlite::Result<bool> {
     let whole_buckets = |at: Timestamp| at.0 - at.0 % BUCKET_MS;
     let target = whole_buckets(now.minus(retention.raw));
@@ -74,29 +75,30 @@ pub(super) fn prune(transaction: &Transaction<'_>, retention: &Retention, now: T
     Ok(oldest.is_some() && cut < target)
 }
 
-/// What was measured in a while.
+/// A measurement, or the aggregate of five minutes of measurements.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AggregatedPoint {
-    /// When; where it is down-sampled, the beginning of its five minutes.
+    /// Time of measurement; for downsampled data, the start of the five minutes.
     pub at: Timestamp,
-    /// The value, or the mean.
+    /// Value or mean.
     pub mean: f64,
-    /// The largest of the values.
+    /// Maximum.
     pub max: f64,
 }
 
-/// A series as it is remembered, oldest first.
+/// The stored data of a series, oldest first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesHistory {
-    /// What tells it apart from others of its name.
+    /// Labels that distinguish it from other series of the same name.
     pub labels: Vec<(String, String)>,
-    /// Its unit.
+    /// Unit.
     pub unit: String,
-    /// What was measured.
+    /// Data points.
     pub points: Vec<AggregatedPoint>,
 }
 
-/// Everything of a name from `from`, and before `to`. Series that have ended go on in the next of the same key.
+/// Reads all series with this name from `from` (inclusive) to `to` (exclusive). A closed series is continued by the
+/// next series with the same key.
 pub(super) fn read_history(
     connection: &Connection,
     name: &str,

@@ -1,66 +1,66 @@
-//! Why the history cannot be read or written. None of it is a reason for a tick to fail.
+//! Errors of reading and writing the metrics database. None of them fails a tick.
 
 use std::path::PathBuf;
 
 use crate::model::Timestamp;
 
-/// Why the history cannot be read or written.
+/// An error of reading or writing the metrics database.
 #[derive(Debug, thiserror::Error)]
 pub enum TimeSeriesError {
-    /// The file cannot be opened or made.
-    #[error("cannot open the history {}: {reason}; check that the file and its folder may be written", path.display())]
+    /// The file cannot be opened or created.
+    #[error("failed to open metrics database {}: {reason}; make the file and its directory writable", path.display())]
     Open {
-        /// The database file.
+        /// Path of the database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// Error reported by SQLite.
         reason: rusqlite::Error,
     },
-    /// A newer doproxy wrote it.
+    /// A newer version of doproxy wrote the file.
     #[error(
-        "the history {} has schema {found}, and this doproxy knows up to {known}; use the doproxy that wrote it, or name another `history`",
+        "metrics database {} has schema version {found}, but this doproxy supports versions up to {known}; use the doproxy that wrote it, or set another `metrics.database`",
         path.display()
     )]
     UnsupportedVersion {
-        /// The database file.
+        /// Path of the database file.
         path: PathBuf,
-        /// Its schema version.
+        /// Schema version of the file.
         found: usize,
-        /// The newest that this program knows.
+        /// Newest schema version that this program supports.
         known: usize,
     },
-    /// It is another program's database, or the inventory.
-    #[error("{} is a database, and no history; name another `history`", path.display())]
+    /// The file is the inventory, or the database of another program.
+    #[error("{} is a database, but not a metrics database; set another `metrics.database`", path.display())]
     ForeignDatabase {
-        /// The database file.
+        /// Path of the database file.
         path: PathBuf,
     },
-    /// It was opened to be looked at.
-    #[error("the history is only looked at, and nothing is written to it")]
+    /// The database was opened read-only.
+    #[error("metrics database is opened read-only")]
     ReadOnly,
-    /// Samples that somebody asks for are not there, or not all of them.
+    /// Some or all of the requested samples do not exist.
     #[error(
-        "the history has {found} of {wanted} samples of {name} from {from} to {to}; the others are older than `metrics.retention`, or the history was moved away since"
+        "metrics database has {found} of {wanted} samples of {name} from {from} to {to}; the others are older than `metrics.retention`, or the database has been replaced since"
     )]
     MissingSamples {
-        /// The series.
+        /// Name of the series.
         name: String,
-        /// All were later than this.
+        /// Start of the window (exclusive).
         from: Timestamp,
-        /// The newest of them.
+        /// Time of the newest sample in the window.
         to: Timestamp,
-        /// How many there were.
+        /// Number of samples when the reference was created.
         wanted: u32,
-        /// How many there are.
+        /// Number of samples found.
         found: usize,
     },
-    /// Any other failure of SQLite.
-    #[error("cannot {action} the history {place}: {reason}; check free space and permissions")]
+    /// Any other SQLite failure.
+    #[error("failed to {action} metrics database {place}: {reason}; check free space and permissions")]
     Sqlite {
         /// `read` or `write`.
         action: &'static str,
-        /// Where it is.
+        /// Location of the database.
         place: String,
-        /// What SQLite said.
+        /// Error reported by SQLite.
         reason: rusqlite::Error,
     },
 }

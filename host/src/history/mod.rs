@@ -1,13 +1,14 @@
-//! What was measured, over time: samples of series, in a SQLite file of its own beside the inventory.
+//! The time-series store: samples of series in their own SQLite file next to the inventory.
 //!
-//! Samples are append-only: one is written only when it is later than the last of its series, and is never changed. So
-//! a window of a series, once written, stays what it was, and decision records refer to windows ([`SeriesRef`]) in place
-//! of copying them. The newest samples are in memory too (`ring`), so that a tick reads nothing from disk. `store` is the
-//! file and its schema, `age` makes fewer of old samples. Where samples come from is `crate::metrics`.
+//! Samples are append-only. A sample is written only if it is newer than the last one of its series, and is never
+//! changed. A window of a series is therefore immutable once written, and decision records refer to windows
+//! ([`SeriesRef`]) instead of copying them. The newest samples are also cached in memory (`ring_buffer`), so that a
+//! tick does not read from disk. `sqlite` contains the file and its schema, `downsampling` the retention of old
+//! samples. The metrics collector provides the samples.
 //!
-//! Losing the history loses no droplet, and so it never stops anything: a damaged file is moved aside and a new one
-//! begun, a file that cannot be used leaves the history in memory, and what cannot be written now is written later. Each
-//! is said loudly.
+//! Losing the database affects no droplet, so its failures never stop anything. A corrupt file is moved aside and a new
+//! one is created; if the file cannot be used, the samples are kept in memory; and samples that cannot be written now
+//! are written later. Each of these is logged as a warning or an error.
 
 mod downsampling;
 mod error;
@@ -30,29 +31,29 @@ use crate::model::{Sample, SeriesId, SeriesRef, Timestamp};
 use ring_buffer::Ring;
 use sqlite::{Location, SqliteStore};
 
-/// How far back the rings go until somebody asks for more.
+/// Initial time range of the ring buffers, until a caller extends it.
 const DEFAULT_HORIZON: Duration = Duration::from_hours(6);
 
-/// Samples this much later than now are from a time when the clock was wrong.
+/// Samples that are later than now by more than this stem from a time when the clock was wrong.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(5);
 
-/// Most samples that wait for a disk that cannot be written: some hours of a busy fleet.
+/// Maximum number of samples pending while the disk cannot be written: a few hours of a busy fleet.
 const MAX_PENDING_SAMPLES: usize = 200_000;
 
-/// Most series that are known. Whoever makes more has a label that is never the same twice.
+/// Maximum number of series. A source that exceeds it has a label whose value is different every time.
 const MAX_SERIES: usize = 10_000;
 
-/// A trouble that lasts is said again after so many failed writes; at 15 s, each ten minutes.
+/// Number of failed writes after which a persistent error is logged again; at 15 s, every ten minutes.
 const REPEAT_ERROR_AFTER: u32 = 40;
 
-/// What tells apart the series that are open.
+/// The identity of an open series.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SeriesKey {
-    /// Such as `haproxy.requests_per_second`.
+    /// Name, such as `haproxy.requests_per_second`.
     pub name: String,
-    /// What tells apart series of one name; sorted.
+    /// Labels that distinguish series of the same name, sorted.
     pub labels: Vec<(String, String)>,
-    /// Such as `requests/s`: numbers of another unit are another series.
+    /// Unit, such as `requests/s`. Values in another unit form another series.
     pub unit: String,
 }
 
@@ -65,43 +66,43 @@ struct Inner {
     store: SqliteStore,
     series: BTreeMap<SeriesId, CachedSeries>,
     open: HashMap<SeriesKey, SeriesId>,
-    /// The next free number.
+    /// Next free series ID.
     next: u32,
     horizon: Duration,
-    /// Series that the file does not have yet.
+    /// Series not yet written to the file.
     new_series: Vec<SeriesId>,
-    /// Samples that the file does not have yet, in order.
+    /// Samples not yet written to the file, in order.
     pending: Vec<(SeriesId, Sample)>,
-    /// What is wrong with the file, and how many writes have failed since that was said.
+    /// Error of the file, and the number of failed writes since it was last logged.
     last_error: Option<(String, u32)>,
     prune_schedule: downsampling::PruneSchedule,
 }
 
-/// A series of this process, with its newest samples.
+/// A series in this process, with its newest samples.
 #[derive(Debug)]
 struct CachedSeries {
     key: SeriesKey,
     ring: Ring,
 }
 
-/// How the history is doing, for `status` and `check`.
+/// Status of the store, for `status` and `check`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreStatus {
-    /// The file, or `in memory`.
+    /// Path of the file, or `in memory`.
     pub location: String,
-    /// Whether it outlives this process.
+    /// True if the samples outlive this process.
     pub durable: bool,
-    /// What is wrong with the file, where something is.
+    /// Error of the file, if any.
     pub last_error: Option<String>,
-    /// Series that are known.
+    /// Number of series.
     pub series: usize,
-    /// Bytes of the database, its log left out.
+    /// Size of the database in bytes, without its write-ahead log.
     pub bytes: u64,
 }
 
 impl TimeSeriesStore {
-    /// Opens the history at `path`, and makes it where there is none. Where that cannot be done it is in memory, which
-    /// is said in a warning and in [`Condition`]; a damaged file is moved aside first.
+    /// Opens the database at `path`, creating it if necessary. A corrupt file is moved aside first. If the file cannot
+    /// be used, the store is in memory; a warning and [`StoreStatus`] report this.
     pub fn open(path: &Path, now: Timestamp) -> Self {
         let mut trouble = None;
         let mut opened = SqliteStore::open(path).and_then(|store| Inner::of(store, now));
@@ -112,7 +113,7 @@ impl TimeSeriesStore {
             opened = SqliteStore::open(path).and_then(|store| Inner::of(store, now));
         }
         let mut inner = opened.unwrap_or_else(|error| {
-            tracing::warn!("{error}; what is measured is kept in memory, and lost when doproxy ends");
+            tracing::warn!("{error}; metrics are kept in memory and lost when doproxy exits");
             trouble = Some((error.to_string(), 0));
             Inner::empty(SqliteStore::in_memory())
         });
@@ -120,57 +121,59 @@ impl TimeSeriesStore {
         Self(Mutex::new(inner))
     }
 
-    /// Looks at the history at `path`, while another process may write it: what is appended stays in memory.
+    /// Opens the database at `path` read-only, possibly while another process writes to it. Appended samples stay in
+    /// memory.
     pub fn open_read_only(path: &Path, now: Timestamp) -> Result<Self, TimeSeriesError> {
         SqliteStore::open_read_only(path).and_then(|store| Inner::of(store, now)).map(|inner| Self(Mutex::new(inner)))
     }
 
-    /// A history that is gone with this process.
+    /// Creates a store that exists only in this process.
     pub fn in_memory() -> Self {
         Self(Mutex::new(Inner::empty(SqliteStore::in_memory())))
     }
 
-    /// The series of this key, which is begun where it is not known yet; `None` when there are too many.
+    /// Returns the series with this key, creating it if necessary. `None` means that the maximum number of series is
+    /// reached.
     pub fn get_or_create(&self, key: &SeriesKey) -> Option<SeriesId> {
         self.inner().get_or_create(key)
     }
 
-    /// The open series of a name, with when their newest sample was taken.
+    /// Returns the open series with this name, and the times of their newest samples.
     pub fn series_named(&self, name: &str) -> Vec<(SeriesId, Option<Timestamp>)> {
         let inner = self.inner();
         let named = inner.series.iter().filter(|(_, known)| known.key.name == name);
         named.map(|(id, known)| (*id, known.ring.newest().map(|sample| sample.at))).collect()
     }
 
-    /// Takes samples of a series, oldest first; answers how many were taken. Left out is what is no number, what is not
-    /// later than the last sample of the series, and what is later than `now`. They are on disk after the next
-    /// [`flush`](Self::flush), or with the next record.
+    /// Appends samples to a series, oldest first, and returns how many were accepted. Samples are ignored if they are
+    /// not finite, not later than the last sample of the series, or later than `now`. They are on disk after the next
+    /// [`flush`](Self::flush) or the next decision record.
     pub fn append(&self, series: SeriesId, samples: &[Sample], now: Timestamp) -> usize {
         self.inner().append(series, samples, now)
     }
 
-    /// Writes what is not written yet, in one transaction. What cannot be written now stays for the next time.
+    /// Writes pending data in one transaction. Data that cannot be written now stays pending.
     pub fn flush(&self) -> Result<(), TimeSeriesError> {
         if self.inner().is_flushed() { Ok(()) } else { self.write(|_| Ok(())) }
     }
 
-    /// The newest sample of a series.
+    /// Returns the newest sample of a series.
     pub fn newest(&self, series: SeriesId) -> Option<Sample> {
         self.inner().series.get(&series)?.ring.newest()
     }
 
-    /// What a series is called.
+    /// Returns the name of a series.
     pub fn name(&self, series: SeriesId) -> Option<String> {
         self.inner().series.get(&series).map(|known| known.key.name.clone())
     }
 
-    /// What tells a series apart.
+    /// Returns the key of a series.
     pub fn key(&self, series: SeriesId) -> Option<SeriesKey> {
         self.inner().series.get(&series).map(|known| known.key.clone())
     }
 
-    /// A reference to the samples of a series that are at most `window` older than `now`, and at least to its newest.
-    /// `None` where it has none.
+    /// Returns a reference to the samples of a series that are at most `window` older than `now`, and at least to the
+    /// newest one. `None` if the series has no samples.
     pub fn window_ref(
         &self,
         series: SeriesId,
@@ -182,7 +185,7 @@ impl TimeSeriesStore {
         let inner = self.inner();
         let known = inner.series.get(&series)?;
         let newest = known.ring.newest()?;
-        // Without the newest, nothing is before it; time begins at 0.
+        // Selects only the newest sample; time starts at 0.
         let before_newest = Timestamp(newest.at.0.saturating_sub(1));
         let from = now.minus(window).max(known.ring.complete_since()).min(before_newest);
         let count = known.ring.between(from, newest.at)?.len();
@@ -199,28 +202,29 @@ impl TimeSeriesStore {
         })
     }
 
-    /// The samples that a reference stands for, oldest first. Recent ones come from memory.
+    /// Returns the samples of a reference, oldest first. Recent ones come from memory.
     pub fn window(&self, reference: &SeriesRef) -> Result<Vec<Sample>, TimeSeriesError> {
         let mut found = self.windows(std::slice::from_ref(reference))?;
         Ok(found.pop().unwrap_or_default())
     }
 
-    /// As [`window`](Self::window), of several series at once, in their order: the file is read once for all.
+    /// Returns the samples of several references at once, in their order, like [`window`](Self::window). The file is
+    /// read once for all of them.
     pub fn windows(&self, references: &[SeriesRef]) -> Result<Vec<Vec<Sample>>, TimeSeriesError> {
         self.inner().windows(references)
     }
 
-    /// Lets rings go back at least this far, so that windows of this length are never read from disk.
+    /// Extends the ring buffers at least to `horizon`, so that windows of this length are never read from disk.
     pub fn extend_horizon(&self, horizon: Duration, now: Timestamp) {
         self.inner().extend_horizon(horizon, now);
     }
 
-    /// Makes fewer of what is older than the retention. Costs nothing while there is nothing to do.
+    /// Downsamples or deletes data older than the retention periods. A cheap no-op if nothing is due.
     pub fn prune(&self, retention: &Retention, now: Timestamp) -> Result<(), TimeSeriesError> {
         self.inner().prune(retention, now)
     }
 
-    /// What is known of all series of a name between two times, raw or down-sampled.
+    /// Returns all stored data of the series with this name between two times, raw or downsampled.
     pub fn series_history(
         &self,
         name: &str,
@@ -230,7 +234,7 @@ impl TimeSeriesStore {
         self.read(|connection| downsampling::read_history(connection, name, from, to))
     }
 
-    /// How it is doing.
+    /// Returns the status of the store.
     pub fn status(&self) -> StoreStatus {
         let inner = self.inner();
         let size = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
@@ -243,7 +247,7 @@ impl TimeSeriesStore {
         }
     }
 
-    /// Carries out `work` in a transaction, in which what waits is written before it.
+    /// Runs `work` in a transaction, after writing pending data in the same transaction.
     pub(crate) fn write<T>(
         &self,
         work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
@@ -251,14 +255,14 @@ impl TimeSeriesStore {
         self.inner().write(work)
     }
 
-    /// Reads from the database. What was appended since the last write is not there yet.
+    /// Runs `work` on the database. Data appended since the last write is not visible yet.
     pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, TimeSeriesError> {
         let inner = self.inner();
         work(&inner.store.connection).map_err(|reason| inner.sqlite_error("read", reason))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // A panic while the lock was held leaves a rolled-back transaction, and rings that are whole.
+        // After a panic with the lock held, the transaction is rolled back and the ring buffers are consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -284,7 +288,7 @@ impl Inner {
         }
     }
 
-    /// What the file has, with rings that are filled.
+    /// Loads the contents of the file and fills the ring buffers.
     fn of(store: SqliteStore, now: Timestamp) -> Result<Self, TimeSeriesError> {
         let mut inner = Self::empty(store);
         let read = inner.close_future_series(now).and_then(|()| inner.load(now.minus(DEFAULT_HORIZON)));
@@ -292,7 +296,8 @@ impl Inner {
         Ok(inner)
     }
 
-    /// Series with samples from a time when the clock was wrong take no more: a new one of the same key goes on.
+    /// Closes series with samples from a time when the clock was wrong. A new series with the same key continues each
+    /// of them.
     fn close_future_series(&mut self, now: Timestamp) -> rusqlite::Result<()> {
         if !matches!(self.store.location, Location::File(_)) {
             return Ok(());
@@ -303,7 +308,7 @@ impl Inner {
         )?;
         if ended > 0 {
             tracing::warn!(
-                "the history has samples later than {now}: the clock was wrong then, or is now; {ended} series begin anew"
+                "metrics database has samples later than {now}: the clock was wrong then, or is wrong now; {ended} series are closed and continued by new ones"
             );
         }
         Ok(())
@@ -311,13 +316,13 @@ impl Inner {
 
     fn load(&mut self, since: Timestamp) -> rusqlite::Result<()> {
         let connection = &self.store.connection;
-        // Numbers of series that have ended are not used again.
+        // IDs of closed series are not reused.
         self.next = connection.query_row("SELECT coalesce(max(id), 0) + 1 FROM series", [], |row| row.get(0))?;
         let mut statement = connection.prepare("SELECT id, name, labels, unit FROM series WHERE ended IS NULL")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let labels: String = row.get(2)?;
-            // A row that cannot be read is one that nothing is appended to; its key is begun anew.
+            // Nothing is appended to a row that cannot be parsed; a new series with its key is created instead.
             let Ok(labels) = serde_json::from_str(&labels) else { continue };
             let key = SeriesKey { name: row.get(1)?, labels, unit: row.get(3)? };
             let id = SeriesId(row.get(0)?);
@@ -353,7 +358,8 @@ impl Inner {
         let Some(known) = self.series.get_mut(&series) else { return 0 };
         let mut taken = 0;
         for sample in samples.iter().filter(|sample| sample.at <= now) {
-            // SQLite knows one zero, and what a policy saw has to be read again to the bit.
+            // SQLite does not preserve the sign of zero, and replay must read exactly the bits that the policy
+            // received.
             let sample = Sample { value: sample.value + 0.0, ..*sample };
             if known.ring.push(sample, self.horizon) {
                 self.pending.push((series, sample));
@@ -365,7 +371,7 @@ impl Inner {
         } else if self.pending.len() > MAX_PENDING_SAMPLES {
             let lost = self.pending.len() - MAX_PENDING_SAMPLES;
             self.pending.drain(..lost);
-            tracing::warn!("{lost} samples will not be in the history: it could not be written for too long");
+            tracing::warn!("dropped {lost} samples: the metrics database could not be written for too long");
         }
         taken
     }
@@ -419,7 +425,7 @@ impl Inner {
                 samples.push(Sample { at: Timestamp(row.get(1)?), value: row.get(2)? });
             }
         }
-        // What waits is newer than what is written.
+        // Pending samples are newer than written ones.
         for (series, sample) in self.pending.iter().filter(|(_, sample)| sample.at > from && sample.at <= to) {
             if let Some(samples) = into.get_mut(series) {
                 samples.push(*sample);
@@ -442,7 +448,7 @@ impl Inner {
                 }
             }
             Err(reason) => {
-                tracing::warn!("{}; policies see a shorter history", self.sqlite_error("read", reason));
+                tracing::warn!("{}; policies receive shorter metric windows", self.sqlite_error("read", reason));
             }
         }
     }
@@ -467,7 +473,7 @@ impl Inner {
                 self.new_series.clear();
                 self.pending.clear();
                 if let (Some((trouble, _)), Location::File(path)) = (&self.last_error, &self.store.location) {
-                    tracing::warn!(%trouble, "the history {} can be written again", path.display());
+                    tracing::warn!(%trouble, "metrics database {} is writable again", path.display());
                     self.last_error = None;
                 }
                 Ok(value)
@@ -502,19 +508,19 @@ impl Inner {
         Ok(value)
     }
 
-    /// Goes on with a file that failed: a damaged one is replaced and filled from memory, any other is tried again.
+    /// Handles a failed write: a corrupt file is replaced and refilled from memory; other failures are retried later.
     fn record_failure(&mut self, error: &TimeSeriesError, damaged: bool) {
         let said = error.to_string();
         if damaged && let Location::File(path) = &self.store.location {
             let path = path.clone();
-            // Closed before its file is moved, so that it does not write into what is there no more.
+            // Closes the database before its file is moved, so that it cannot write to the moved file.
             self.store = SqliteStore::in_memory();
             let now = self.series.values().filter_map(|known| known.ring.newest()).map(|sample| sample.at).max();
             move_damaged_aside(&path, now.unwrap_or_default(), &error);
             match SqliteStore::open(&path) {
                 Ok(store) => self.store = store,
                 Err(error) => {
-                    tracing::error!("{error}; what is measured is kept in memory, and lost when doproxy ends");
+                    tracing::error!("{error}; metrics are kept in memory and lost when doproxy exits");
                     self.last_error = Some((error.to_string(), 0));
                 }
             }
@@ -525,7 +531,7 @@ impl Inner {
         let failed = match &self.last_error {
             Some((before, failed)) if *before == said && *failed < REPEAT_ERROR_AFTER => failed + 1,
             _ => {
-                tracing::error!("{said}; what is measured waits in memory until it can be written");
+                tracing::error!("{said}; samples are kept in memory until the database can be written");
                 0
             }
         };
@@ -540,11 +546,13 @@ impl Inner {
 fn move_damaged_aside(path: &Path, now: Timestamp, why: &dyn std::fmt::Display) {
     match sqlite::move_aside(path, now) {
         Ok(aside) => tracing::error!(
-            "the history {} is damaged ({why}) and was moved to {}; a new one is begun, and older decisions cannot be replayed",
+            "metrics database {} is corrupt ({why}) and was moved to {}; created a new one, and earlier decisions cannot be replayed",
             path.display(),
             aside.display()
         ),
-        Err(error) => tracing::error!("the history {} is damaged ({why}) and cannot be moved: {error}", path.display()),
+        Err(error) => {
+            tracing::error!("metrics database {} is corrupt ({why}) and cannot be moved: {error}", path.display())
+        }
     }
 }
 

@@ -1,28 +1,28 @@
-//! The newest samples of one series, in memory.
+//! The newest samples of one series, cached in memory.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::model::{Sample, Timestamp};
 
-/// Most samples that a ring holds, whatever its horizon: two weeks at 15 s are 80,640.
+/// Maximum number of samples in a ring, regardless of its horizon: two weeks at 15 s are 80,640.
 const MAX_SAMPLES: usize = 100_000;
 
-/// All samples of a series that are later than some time.
+/// All samples of a series since a point in time.
 #[derive(Debug, Default)]
 pub(super) struct Ring {
     samples: VecDeque<Sample>,
-    /// No sample that is later than this is missing.
+    /// Time after which no samples are missing.
     complete_since: Timestamp,
 }
 
 impl Ring {
-    /// An empty one: the series has no sample that is later than `complete_since`.
+    /// Creates an empty ring for a series without samples later than `complete_since`.
     pub(super) fn since(complete_since: Timestamp) -> Self {
         Self { samples: VecDeque::new(), complete_since }
     }
 
-    /// Takes a sample that is later than all before it; refuses any other.
+    /// Appends a sample. Returns `false` if it is not finite or not later than all previous ones.
     pub(super) fn push(&mut self, sample: Sample, horizon: Duration) -> bool {
         if sample.at <= self.last_timestamp() || !sample.value.is_finite() {
             return false;
@@ -32,7 +32,7 @@ impl Ring {
         true
     }
 
-    /// Forgets what is older than the horizon, but for the newest.
+    /// Drops samples older than the horizon, except for the newest.
     fn trim(&mut self, horizon: Duration) {
         let Some(newest) = self.newest() else { return };
         let since = newest.at.minus(horizon);
@@ -43,7 +43,7 @@ impl Ring {
         }
     }
 
-    /// Puts older samples, oldest first, before those that are here: all that there are after `since`.
+    /// Prepends older samples, ordered by time; `older` must contain every sample later than `since`.
     pub(super) fn prepend(&mut self, older: &[Sample], since: Timestamp) {
         if since >= self.complete_since {
             return;
@@ -60,7 +60,7 @@ impl Ring {
         self.complete_since = complete_since;
     }
 
-    /// A sample must be later than this to be taken.
+    /// Returns the time that a new sample must exceed.
     fn last_timestamp(&self) -> Timestamp {
         self.newest().map_or(self.complete_since, |newest| newest.at)
     }
@@ -73,7 +73,7 @@ impl Ring {
         self.complete_since
     }
 
-    /// The samples later than `from` and not later than `to`; `None` where some may be missing here.
+    /// Returns the samples later than `from` and not later than `to`. `None` if the ring may lack some of them.
     pub(super) fn between(&self, from: Timestamp, to: Timestamp) -> Option<impl ExactSizeIterator<Item = Sample> + '_> {
         if from < self.complete_since {
             return None;

@@ -1,4 +1,4 @@
-//! The database behind the history: its file, its schema, and what becomes of a damaged one.
+//! The SQLite database of the time-series store: file, schema and handling of corruption.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::TimeSeriesError;
 use crate::model::Timestamp;
 
-/// Each entry brings the schema from its index to the next version; entries are never changed once released.
+/// Schema migrations. Each entry upgrades from the version that equals its index to the next one; entries never change
+/// once released.
 const MIGRATIONS: &[&str] = &[
-    // Samples are ordered by time first: a tick appends to one page, and forgetting takes whole pages from the front.
+    // The primary key starts with the time, so that a tick appends to one page and pruning frees whole pages at the
+    // front.
     "
     CREATE TABLE series (
         id INTEGER PRIMARY KEY,
@@ -35,7 +37,7 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (at, series)
     ) STRICT, WITHOUT ROWID;
     ",
-    // Records of ticks, and the components that decided; `crate::record` says what the columns are.
+    // The decision log and the components that made the decisions; the decision log module documents the columns.
     "
     CREATE TABLE records (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -59,20 +61,20 @@ const MIGRATIONS: &[&str] = &[
     ",
 ];
 
-/// What marks a database as a history: `doph` in ASCII.
+/// SQLite application ID of a metrics database: `doph` in ASCII.
 const APPLICATION_ID: i64 = 0x646f_7068;
 
-/// How long another process is waited for. A tick must not be late for it.
+/// Maximum wait for another process's lock; a tick must not be late because of it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Where the samples are.
+/// Location of the samples.
 #[derive(Debug)]
 pub(super) enum Location {
-    /// In a file, which this process writes.
+    /// A file that this process writes.
     File(PathBuf),
-    /// In a file, which this process looks at.
+    /// A file that this process only reads.
     ReadOnlyFile(PathBuf),
-    /// In the memory of this process.
+    /// The memory of this process.
     Memory,
 }
 
@@ -84,7 +86,7 @@ pub(super) struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Opens the file, and makes it or brings its schema up to date where needed.
+    /// Opens the file, creating it or migrating its schema if necessary.
     pub(super) fn open(path: &Path) -> Result<Self, TimeSeriesError> {
         let failed = |reason| TimeSeriesError::Open { path: path.to_owned(), reason };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -94,7 +96,7 @@ impl SqliteStore {
         let tune = || {
             connection.pragma_update(None, "cell_size_check", true)?;
             connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-            // A power cut may take the last ticks, and leaves what was before them whole.
+            // A power failure may lose the last ticks, but leaves earlier data intact.
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             connection.query_row("PRAGMA journal_size_limit = 4194304", [], |_| Ok(()))
         };
@@ -102,7 +104,7 @@ impl SqliteStore {
         Ok(Self { location: Location::File(path.to_owned()), connection })
     }
 
-    /// Opens a file that is there, to look at it while another process may write.
+    /// Opens an existing file read-only; another process may write to it at the same time.
     pub(super) fn open_read_only(path: &Path) -> Result<Self, TimeSeriesError> {
         let failed = |reason| TimeSeriesError::Open { path: path.to_owned(), reason };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -124,18 +126,18 @@ impl SqliteStore {
         Ok(Self { location: Location::ReadOnlyFile(path.to_owned()), connection })
     }
 
-    /// A database that is gone with this process.
+    /// Creates a database that exists only in this process.
     pub(super) fn in_memory() -> Self {
         let made = Connection::open_in_memory().and_then(|mut connection| {
             apply_migrations(&mut connection, 0)?;
             Ok(connection)
         });
-        // Neither files nor input come into it: what can fail is that there is no memory.
+        // No files or input are involved, so this can only fail when out of memory.
         let connection = made.expect("memory for an empty database");
         Self { location: Location::Memory, connection }
     }
 
-    /// Where it is, for people.
+    /// Returns a human-readable location.
     pub(super) fn location(&self) -> String {
         match &self.location {
             Location::File(path) | Location::ReadOnlyFile(path) => path.display().to_string(),
@@ -144,7 +146,7 @@ impl SqliteStore {
     }
 }
 
-/// Whose a database is.
+/// The program that created a database.
 enum DatabaseOwner {
     Empty,
     Own(usize),
@@ -186,10 +188,10 @@ fn apply_migrations(connection: &mut Connection, found: usize) -> rusqlite::Resu
     transaction.commit()
 }
 
-/// Whether the file itself is at fault, so that another one would work.
+/// Reports whether the file itself is corrupt, so that a new file would work.
 pub(super) fn is_corruption(error: &rusqlite::Error) -> bool {
     match error.sqlite_error_code() {
-        // Our statements are right: where SQLite has no other word, the schema is not what it was.
+        // The statements are correct, so an unspecific SQLite error means that the schema was altered.
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown | ErrorCode::TypeMismatch) => {
             true
         }
@@ -204,7 +206,7 @@ pub(super) fn is_corruption(error: &rusqlite::Error) -> bool {
     }
 }
 
-/// Gives a damaged file, with what SQLite keeps beside it, another name; answers that name.
+/// Renames a corrupt file along with SQLite's auxiliary files, and returns the new name.
 pub(super) fn move_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
     let beside = |suffix: &str| {
         let mut name = path.as_os_str().to_owned();
@@ -217,7 +219,7 @@ pub(super) fn move_aside(path: &Path, now: Timestamp) -> io::Result<PathBuf> {
         let mut name = aside.clone().into_os_string();
         name.push(log);
         match std::fs::rename(beside(log), name) {
-            // A log that stayed would be taken for that of the new file.
+            // A leftover log would be applied to the new file.
             Err(error) if error.kind() != io::ErrorKind::NotFound => std::fs::remove_file(beside(log))?,
             _ => {}
         }

@@ -1,4 +1,4 @@
-//! The history on real files.
+//! Tests of the time-series store on real files.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ fn sample(at: Timestamp, value: f64) -> Sample {
     Sample { at, value }
 }
 
-/// `count` samples that end at `end`, one interval apart; values count from 0.
+/// Returns `count` samples, one interval apart, ending at `end`; values count up from 0.
 fn samples(end: Timestamp, count: u32) -> Vec<Sample> {
     (0..count).map(|n| sample(end.minus(INTERVAL * (count - 1 - n)), f64::from(n))).collect()
 }
@@ -31,11 +31,11 @@ fn folder() -> (TempDir, PathBuf) {
 }
 
 fn window_ref(history: &TimeSeriesStore, series: SeriesId, window: Duration, now: Timestamp) -> SeriesRef {
-    history.window_ref(series, window, now, INTERVAL, false).expect("it has samples")
+    history.window_ref(series, window, now, INTERVAL, false).expect("series has samples")
 }
 
 #[test]
-fn samples_are_there_after_a_restart() {
+fn samples_survive_restart() {
     let (_dir, path) = folder();
     let history = TimeSeriesStore::open(&path, NOW);
     let id = history.get_or_create(&key("a")).unwrap();
@@ -52,7 +52,7 @@ fn samples_are_there_after_a_restart() {
 }
 
 #[test]
-fn a_zero_is_the_same_to_the_bit_after_a_restart() {
+fn negative_zero_reads_back_identically_after_restart() {
     let (_dir, file) = folder();
     let bits = |history: &TimeSeriesStore, id| {
         let window = history.window(&window_ref(history, id, Duration::from_hours(1), NOW)).unwrap();
@@ -61,7 +61,7 @@ fn a_zero_is_the_same_to_the_bit_after_a_restart() {
     let before = {
         let history = TimeSeriesStore::open(&file, NOW);
         let id = history.get_or_create(&key("a")).unwrap();
-        // What the sum over nothing is.
+        // The sum of an empty iterator is negative zero.
         history.append(id, &[sample(NOW, -0.0)], NOW);
         history.flush().unwrap();
         bits(&history, id)
@@ -73,7 +73,7 @@ fn a_zero_is_the_same_to_the_bit_after_a_restart() {
 }
 
 #[test]
-fn a_series_is_its_name_its_labels_and_its_unit() {
+fn series_is_identified_by_name_labels_and_unit() {
     let history = TimeSeriesStore::in_memory();
     let labelled = SeriesKey { labels: vec![("zone".into(), "a".into())], ..key("a") };
     let other_unit = SeriesKey { unit: "ms".into(), ..key("a") };
@@ -85,7 +85,7 @@ fn a_series_is_its_name_its_labels_and_its_unit() {
 }
 
 #[test]
-fn what_is_not_later_or_no_number_or_of_the_future_is_left_out() {
+fn outdated_non_finite_and_future_samples_are_ignored() {
     let history = TimeSeriesStore::in_memory();
     let id = history.get_or_create(&key("a")).unwrap();
     let at = |ms: u64| Timestamp(NOW.0 - 1000 + ms);
@@ -110,7 +110,7 @@ fn what_is_not_later_or_no_number_or_of_the_future_is_left_out() {
 }
 
 #[test]
-fn a_reference_without_a_window_is_to_the_newest_sample() {
+fn reference_without_window_contains_newest_sample() {
     let history = TimeSeriesStore::in_memory();
     let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW.minus(Duration::from_hours(1)), 9), NOW);
@@ -125,7 +125,7 @@ fn a_reference_without_a_window_is_to_the_newest_sample() {
 }
 
 #[test]
-fn windows_older_than_the_rings_come_from_disk_and_are_the_same() {
+fn windows_beyond_rings_are_read_from_disk() {
     let (_dir, path) = folder();
     let history = TimeSeriesStore::open(&path, NOW);
     let (a, b) = (history.get_or_create(&key("a")).unwrap(), history.get_or_create(&key("b")).unwrap());
@@ -149,7 +149,7 @@ fn windows_older_than_the_rings_come_from_disk_and_are_the_same() {
 }
 
 #[test]
-fn a_longer_horizon_is_read_back_once() {
+fn extended_horizon_is_loaded_from_disk() {
     let (_dir, path) = folder();
     let history = TimeSeriesStore::open(&path, NOW);
     let id = history.get_or_create(&key("a")).unwrap();
@@ -165,7 +165,7 @@ fn a_longer_horizon_is_read_back_once() {
 }
 
 #[test]
-fn samples_that_are_gone_are_named() {
+fn missing_samples_are_reported() {
     let history = TimeSeriesStore::in_memory();
     let id = history.get_or_create(&key("a")).unwrap();
     history.append(id, &samples(NOW, 5), NOW);
@@ -173,11 +173,11 @@ fn samples_that_are_gone_are_named() {
 
     let error = history.window(&reference).unwrap_err();
 
-    insta::assert_snapshot!(error, @"the history has 5 of 7 samples of a from 2027-01-15T07:00:00Z to 2027-01-15T08:00:00Z; the others are older than `metrics.retention`, or the history was moved away since");
+    insta::assert_snapshot!(error, @"metrics database has 5 of 7 samples of a from 2027-01-15T07:00:00Z to 2027-01-15T08:00:00Z; the others are older than `metrics.retention`, or the database has been replaced since");
 }
 
 #[test]
-fn old_samples_become_a_mean_and_a_maximum_and_in_the_end_nothing() {
+fn old_samples_are_downsampled_then_deleted() {
     let (_dir, path) = folder();
     let begin = Timestamp(NOW.0 - NOW.0 % 300_000);
     let history = TimeSeriesStore::open(&path, begin);
@@ -208,7 +208,7 @@ fn old_samples_become_a_mean_and_a_maximum_and_in_the_end_nothing() {
 }
 
 #[test]
-fn a_long_pause_is_caught_up_with_in_steps() {
+fn pruning_catches_up_in_steps_after_pause() {
     let (_dir, path) = folder();
     let history = TimeSeriesStore::open(&path, NOW);
     let id = history.get_or_create(&key("a")).unwrap();
@@ -230,9 +230,9 @@ fn a_long_pause_is_caught_up_with_in_steps() {
 }
 
 #[test]
-fn a_damaged_file_is_moved_aside_and_a_new_one_begun() {
+fn corrupt_file_is_moved_aside_and_replaced() {
     let (dir, path) = folder();
-    std::fs::write(&path, "this is no database, and was one once".repeat(200)).unwrap();
+    std::fs::write(&path, "not a database any more".repeat(200)).unwrap();
 
     let history = TimeSeriesStore::open(&path, NOW);
     let id = history.get_or_create(&key("a")).unwrap();
@@ -246,7 +246,7 @@ fn a_damaged_file_is_moved_aside_and_a_new_one_begun() {
 }
 
 #[test]
-fn a_file_that_is_damaged_meanwhile_is_replaced_and_filled_from_memory() {
+fn file_corrupted_at_runtime_is_refilled_from_memory() {
     let (dir, path) = folder();
     let history = TimeSeriesStore::open(&path, NOW);
     let id = history.get_or_create(&key("a")).unwrap();
@@ -263,7 +263,7 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_filled_from_memory() {
     let later = NOW.plus(INTERVAL);
     history.append(id, &[sample(later, 7.0)], later);
 
-    // The write finds the damage; the one after has a file again.
+    // The write detects the corruption; the next one has a new file.
     let mut found = history.flush();
     for _ in 0..3 {
         if found.is_err() {
@@ -285,7 +285,7 @@ fn a_file_that_is_damaged_meanwhile_is_replaced_and_filled_from_memory() {
 }
 
 #[test]
-fn a_file_that_cannot_be_made_leaves_the_history_in_memory() {
+fn uncreatable_file_falls_back_to_memory() {
     let dir = tempfile::tempdir().unwrap();
 
     let history = TimeSeriesStore::open(&dir.path().join("nowhere/doproxy.history.db"), NOW);
@@ -296,11 +296,11 @@ fn a_file_that_cannot_be_made_leaves_the_history_in_memory() {
     assert_eq!(history.newest(id), Some(sample(NOW, 2.0)));
     let StoreStatus { durable, last_error: trouble, location: place, .. } = history.status();
     assert_eq!((durable, place.as_str()), (false, "in memory"));
-    assert!(trouble.unwrap().contains("cannot open the history"));
+    assert!(trouble.unwrap().contains("failed to open metrics database"));
 }
 
 #[test]
-fn a_database_of_somebody_else_is_left_alone() {
+fn foreign_database_is_not_modified() {
     let (dir, path) = folder();
     let other = Connection::open(&path).unwrap();
     other.execute_batch("CREATE TABLE mine (id INTEGER); PRAGMA user_version = 2").unwrap();
@@ -309,12 +309,12 @@ fn a_database_of_somebody_else_is_left_alone() {
     let history = TimeSeriesStore::open(&path, NOW);
 
     let trouble = history.status().last_error.unwrap().replace(dir.path().to_str().unwrap(), "DIR");
-    insta::assert_snapshot!(trouble, @"DIR/doproxy.history.db is a database, and no history; name another `history`");
+    insta::assert_snapshot!(trouble, @"DIR/doproxy.history.db is a database, but not a metrics database; set another `metrics.database`");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
 #[test]
-fn a_history_of_a_newer_doproxy_is_left_alone() {
+fn database_of_newer_version_is_not_modified() {
     let (dir, path) = folder();
     drop(TimeSeriesStore::open(&path, NOW));
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 900).unwrap();
@@ -322,12 +322,12 @@ fn a_history_of_a_newer_doproxy_is_left_alone() {
     let history = TimeSeriesStore::open(&path, NOW);
 
     let trouble = history.status().last_error.unwrap().replace(dir.path().to_str().unwrap(), "DIR");
-    assert!(trouble.starts_with("the history DIR/doproxy.history.db has schema 900"), "{trouble}");
+    assert!(trouble.starts_with("metrics database DIR/doproxy.history.db has schema version 900"), "{trouble}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().filter_map(Result::ok).count(), 1);
 }
 
 #[test]
-fn what_is_looked_at_is_not_written() {
+fn read_only_store_does_not_write() {
     let (_dir, path) = folder();
     let history = TimeSeriesStore::open(&path, NOW);
     let id = history.get_or_create(&key("a")).unwrap();
@@ -349,7 +349,7 @@ fn what_is_looked_at_is_not_written() {
 }
 
 #[test]
-fn a_clock_that_was_wrong_begins_series_anew_and_changes_nothing() {
+fn series_restarts_after_wrong_clock() {
     let (_dir, path) = folder();
     let wrong = NOW.plus(Duration::from_hours(1000));
     let history = TimeSeriesStore::open(&path, wrong);
@@ -370,7 +370,7 @@ fn a_clock_that_was_wrong_begins_series_anew_and_changes_nothing() {
 }
 
 #[test]
-fn a_failed_write_keeps_what_waits_for_the_next() {
+fn failed_write_is_retried_with_next_flush() {
     let (_dir, path) = folder();
     let history = TimeSeriesStore::open(&path, NOW);
     let id = history.get_or_create(&key("a")).unwrap();
@@ -386,7 +386,7 @@ fn a_failed_write_keeps_what_waits_for_the_next() {
 }
 
 #[test]
-fn ten_thousand_ticks_in_memory_do_not_grow_it() {
+fn in_memory_store_stops_growing() {
     let history = TimeSeriesStore::in_memory();
     let ids: Vec<SeriesId> = (0..10).map(|n| history.get_or_create(&key(&n.to_string())).unwrap()).collect();
     let mut sizes = Vec::new();
@@ -402,12 +402,12 @@ fn ten_thousand_ticks_in_memory_do_not_grow_it() {
         }
     }
 
-    // It is full after a day, which is 5,760 ticks, and an hour until it is looked at.
+    // It is full after one day (5,760 ticks) plus up to an hour until the next pruning run.
     assert!(sizes[9] <= sizes[6], "{sizes:?}");
     assert!(sizes[9] < 3_000_000, "{sizes:?}");
 }
 
-/// What may happen to a series.
+/// An operation on a series.
 #[derive(Debug, Clone)]
 enum Event {
     Append(Vec<(u64, f64)>),
@@ -427,9 +427,9 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
-    /// Whatever a source says, in whatever order: samples are ordered, and a window that was seen never changes.
+    /// For any sequence of source data, samples are ordered and a window never changes once it was read.
     #[test]
-    fn a_window_never_changes_once_it_is_there(events in proptest::collection::vec(event(), 1..24), window in 1_u64..50_000) {
+    fn window_is_immutable_once_read(events in proptest::collection::vec(event(), 1..24), window in 1_u64..50_000) {
         let (_dir, path) = folder();
         let mut history = TimeSeriesStore::open(&path, NOW);
         let id = history.get_or_create(&key("a")).unwrap();

@@ -1,6 +1,6 @@
-//! What the fleet consists of and what is being done to it, durably: the seam, and the types that cross it.
+//! The durable state of the fleet and of the operations on it: the [`Inventory`] trait and the types that cross it.
 //!
-//! One implementation now, `sqlite`; etcd is to follow for several controllers.
+//! There is one implementation, `sqlite`; etcd is planned for several controllers.
 
 pub mod sqlite;
 
@@ -14,21 +14,22 @@ use crate::model::{
 
 /// A durable record of droplets and operations.
 ///
-/// Whatever returns `Ok` is on disk. A change whose precondition does not hold is refused whole.
+/// Every change is on disk when its method returns `Ok`. A change whose precondition does not hold is rejected as a
+/// whole.
 pub trait Inventory: Send + Sync {
-    /// What went wrong, with the file and the remedy.
+    /// The error, which names the file and the remedy.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// Every droplet that is not gone, in the order in which they were asked for, and every open operation.
+    /// Loads every droplet that is not gone, in creation order, and every open operation.
     fn load(&self) -> impl Future<Output = Result<Snapshot, Self::Error>> + Send;
 
-    /// Writes the intent to create one droplet for each draft, before anything is sent. All or none.
+    /// Writes the intent to create one droplet per entry, before any request is sent. All or nothing.
     fn begin_create(&self, drafts: &[CreateIntent])
     -> impl Future<Output = Result<Vec<Operation>, Self::Error>> + Send;
 
-    /// Writes the intent to delete one droplet and moves it to `phase` (draining or deleting); one that serves drains in any
-    /// case. When a delete is open for it, that one is returned; an open create of it is closed as failed with `reason`,
-    /// and counts as a failed boot where that is the `cause`.
+    /// Writes the intent to delete one droplet and moves it to `phase` (draining or deleting); a serving droplet always
+    /// drains. If a delete is already open for the droplet, returns that one. An open create of the droplet is closed
+    /// as failed with `reason`, and counts as a failed boot if `cause` is [`DeleteCause::StartupTimeout`].
     fn begin_delete(
         &self,
         droplet: &DropletName,
@@ -38,199 +39,202 @@ pub trait Inventory: Send + Sync {
         at: Timestamp,
     ) -> impl Future<Output = Result<Operation, Self::Error>> + Send;
 
-    /// Writes one step of an operation.
+    /// Records one transition of an operation or its droplet.
     fn record(&self, step: &Transition, at: Timestamp) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Takes a droplet that was made elsewhere into the fleet; `None` when its id is or was in it. Where its name is
-    /// or was another's, the id is put behind the name. Answers the droplet as it was written.
+    /// Adopts a droplet created outside doproxy; returns `None` if its ID already is in the fleet. If its name is or
+    /// was used by another droplet, the ID is appended to the name. Returns the droplet as written.
     fn adopt(&self, droplet: &Droplet) -> impl Future<Output = Result<Option<Droplet>, Self::Error>> + Send;
 
-    /// As [`Inventory::adopt`], in order to delete it: droplet and operation are written as one, so that it never counts
-    /// towards the fleet.
+    /// Adopts a droplet like [`Inventory::adopt`], but in order to delete it: droplet and operation are written
+    /// together, so that it never counts towards the fleet size.
     fn adopt_for_deletion(
         &self,
         droplet: &Droplet,
         reason: &str,
     ) -> impl Future<Output = Result<Option<Operation>, Self::Error>> + Send;
 
-    /// What is remembered of a droplet at the API that is not in the fleet now.
+    /// Looks up the history of a droplet that exists at the API but is not in the fleet.
     fn provenance(&self, id: DropletId, name: &str) -> impl Future<Output = Result<Provenance, Self::Error>> + Send;
 
-    /// How creates went since `since`. One whose droplet somebody deleted while it came up says nothing about the next.
+    /// Returns the results of creates since `since`. A create whose droplet was deleted by an operator during startup
+    /// does not count as a success or failure.
     fn creates_since(&self, since: Timestamp) -> impl Future<Output = Result<CreateHistory, Self::Error>> + Send;
 
-    /// Whether the fleet is frozen.
+    /// Returns the freeze, if the fleet is frozen.
     fn freeze(&self) -> impl Future<Output = Result<Option<Freeze>, Self::Error>> + Send;
 
-    /// Freezes the fleet, or lifts that. While it is frozen, no intent to create or delete is taken.
+    /// Freezes or unfreezes the fleet. A frozen fleet accepts no intent to create or delete.
     fn set_freeze(&self, freeze: Option<&Freeze>) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// What is paused.
+    /// Returns the current pauses.
     fn pauses(&self) -> impl Future<Output = Result<Pauses, Self::Error>> + Send;
 
-    /// Pauses, or lifts that.
+    /// Replaces the pauses.
     fn set_pauses(&self, pauses: &Pauses) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Protects a droplet from being chosen for deletion by a policy or by the guard, or lifts that. `false` where there
-    /// is no such droplet.
+    /// Protects a droplet from being selected for deletion by a policy or the guard, or removes the protection. Returns
+    /// `false` if the droplet does not exist.
     fn set_protected(
         &self,
         droplet: &DropletName,
         protected: bool,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// What the droplets of the fleet, those that are gone among them, have cost from `since` until `now`: by the second,
-    /// each at least its minimum charge.
+    /// Returns the cost of the fleet's droplets, including those that are gone, from `since` until `now`: by the
+    /// second, with at least the minimum charge for each.
     fn cost_between(&self, since: Timestamp, now: Timestamp)
     -> impl Future<Output = Result<Money, Self::Error>> + Send;
 
-    /// From request to serving, of the last droplets that came to serve, newest first; at most `count`.
+    /// Returns the times from request to serving of the most recent droplets that reached serving, newest first, at
+    /// most `count`.
     fn boot_times(&self, count: u32) -> impl Future<Output = Result<Vec<Duration>, Self::Error>> + Send;
 
-    /// What a policy remembered last.
+    /// Loads the last saved state of a policy.
     fn policy_state(&self, policy: &str) -> impl Future<Output = Result<Option<PolicyState>, Self::Error>> + Send;
 
-    /// What the loop remembered last, as text that only it reads.
+    /// Loads the last saved state of the control loop, as text that only the loop interprets.
     fn load_loop_state(&self) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
 
-    /// Keeps what the loop and its policies (by name) remember. All or nothing.
+    /// Saves the states of the loop and of its policies (by name). All or nothing.
     fn save_state(
         &self,
         loop_memory: &str,
         policies: &[(String, PolicyState)],
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The number that the next droplet gets.
+    /// Returns the index of the next droplet.
     fn next_index(&self) -> impl Future<Output = Result<u32, Self::Error>> + Send;
 }
 
-/// Why a droplet is deleted, as far as that says something about the next one.
+/// The cause of a deletion, as far as it says something about the next create.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeleteCause {
-    /// Somebody wants it gone.
+    /// Requested by a policy, the guard or an operator.
     Requested,
-    /// It did not come up in time.
+    /// The droplet did not start in time.
     StartupTimeout,
 }
 
-/// What the inventory holds at one moment.
+/// The contents of the inventory at one moment.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     /// Droplets that are not gone, in order of [`Droplet::index`].
     pub droplets: Vec<Droplet>,
-    /// Operations that are open, oldest first.
+    /// Open operations, oldest first.
     pub operations: Vec<Operation>,
-    /// When a create was last begun.
+    /// The start of the last create.
     pub last_scale_out: Option<Timestamp>,
-    /// When a delete was last begun.
+    /// The start of the last delete.
     pub last_scale_in: Option<Timestamp>,
 }
 
 impl Snapshot {
-    /// The droplet of that name.
+    /// Returns the droplet with that name.
     pub fn droplet(&self, name: &DropletName) -> Option<&Droplet> {
         self.droplets.iter().find(|droplet| droplet.name == *name)
     }
 }
 
-/// Nothing is to be changed until somebody lifts it.
+/// A freeze: nothing is changed until an operator lifts it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Freeze {
-    /// Since when.
+    /// The time at which the freeze started.
     pub since: Timestamp,
-    /// Why, in the operator's words.
+    /// The reason given by the operator.
     pub reason: String,
 }
 
-/// What the history of a fleet says of a droplet that is not in it.
+/// The history of a droplet that is not in the fleet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provenance {
-    /// Neither its id nor its name was ever in it.
+    /// Neither its ID nor its name was ever in the fleet.
     Unknown,
-    /// The id left the fleet then: it was deleted, or had vanished.
+    /// A droplet with this ID was in the fleet: it was deleted, or found missing.
     Former,
-    /// A request for a droplet of this name was sent, and this id is not the one that was taken.
+    /// A create request for this name was sent, but the fleet's droplet of this name has a different ID.
     Requested {
-        /// The name as it was asked for.
+        /// The name in the request.
         name: DropletName,
     },
 }
 
-/// What a policy remembers from one tick to the next.
+/// The state that a policy carries from one tick to the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PolicyState {
-    /// What tells apart the components and configurations whose memory this can be.
+    /// Identifies the components and configurations that can use this state.
     pub identity: String,
-    /// Ticks that it has decided on.
+    /// Number of ticks that the policy has decided.
     pub ticks: u64,
-    /// Opaque; at most 64 KiB.
+    /// Opaque state, at most 64 KiB.
     pub state: Vec<u8>,
 }
 
 /// The intent to create one droplet.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CreateIntent {
-    /// Unique over the whole history.
+    /// The name, unique over the whole history.
     pub name: DropletName,
-    /// Its number in the fleet.
+    /// The index in the fleet.
     pub index: u32,
-    /// What it is made of.
+    /// The template.
     pub template: Template,
-    /// What it costs.
+    /// The price.
     pub hourly_price: HourlyPrice,
-    /// SHA-256 of the user data that it is given, in hex.
+    /// SHA-256 of the droplet's user data, in hex.
     pub body_digest: String,
-    /// Given to the user-data generator.
+    /// The parameters for the user-data generator.
     pub user_data_params: Option<String>,
-    /// When.
+    /// The time of the intent.
     pub at: Timestamp,
 }
 
-/// One durable step of an operation.
+/// A durable transition of an operation or its droplet.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transition {
-    /// The request to create is about to be sent for these operations.
+    /// The create request for these operations is about to be sent.
     Sending {
-        /// The operations whose droplets one request asks for.
+        /// The operations whose droplets are created by one request.
         operations: Vec<OperationId>,
     },
-    /// The request was certainly not carried out: for each operation, when a request before it was sent of which that
-    /// is not known.
+    /// The request was certainly not carried out: restores, for each operation, the time of an earlier request whose
+    /// outcome is unknown.
     Rejected {
-        /// The operations, and their `sent_at` of before.
+        /// The operations and their previous `sent_at`.
         operations: Vec<(OperationId, Option<Timestamp>)>,
     },
-    /// The droplets exist: each goes to `booting` with its id.
+    /// The droplets exist: each moves to `booting` with its ID.
     Created {
-        /// Name and id of each.
+        /// The name and ID of each.
         droplets: Vec<(DropletName, DropletId)>,
     },
-    /// The droplet has its address: it goes to `warming`.
+    /// The droplet received its address: it moves to `warming`.
     AddressAssigned {
-        /// Which droplet.
+        /// The droplet.
         droplet: DropletName,
-        /// Where it listens.
+        /// The address that it listens on.
         address: IpAddr,
     },
-    /// The droplet has another address.
+    /// The droplet's address changed.
     AddressChanged {
-        /// Which droplet.
+        /// The droplet.
         droplet: DropletName,
-        /// Where it listens now.
+        /// The new address.
         address: IpAddr,
     },
-    /// The droplet goes to another phase. `serving` closes its create, `gone` closes whatever is open for it.
+    /// The droplet moves to another phase. `serving` closes its create, `gone` closes every open operation for it.
     PhaseChanged {
-        /// Which droplet.
+        /// The droplet.
         droplet: DropletName,
-        /// Where to.
+        /// The new phase.
         phase: Phase,
     },
-    /// The create was refused, or its droplet never showed up: the operation is closed as failed and the droplet is gone.
+    /// The create was rejected, or its droplet never appeared: the operation is closed as failed and the droplet is
+    /// gone.
     CreateFailed {
         /// The operation.
         operation: OperationId,
-        /// Why.
+        /// The reason.
         reason: String,
     },
 }

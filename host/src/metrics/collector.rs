@@ -1,4 +1,4 @@
-//! Asks sources when they are due, and makes series of what they said.
+//! Polls due sources and converts their results into series.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::cloud::digitalocean::DigitalOcean;
 use crate::history::{SeriesKey, TimeSeriesError, TimeSeriesStore};
 use crate::model::{DropletId, Sample, Series, SeriesId, SeriesRef, Timestamp};
 
-/// A series is late when its newest sample is older than so many intervals.
+/// The number of intervals after which a series without a new sample is stale.
 const STALE_AFTER_INTERVALS: u32 = 3;
 
-/// Collects what sources say into the history, and says what policies see of it.
+/// Collects the samples of all sources in the time-series store, and provides them to policies.
 #[derive(Debug)]
 pub struct Collector {
     options: Options,
@@ -25,12 +25,12 @@ pub struct Collector {
     requirements: MetricRequirements,
     builtin: BuiltinSource,
     scheduled: Vec<ScheduledSource>,
-    /// Looks under way; they end with this value.
+    /// Polls in progress, with their results.
     polls: JoinSet<Result<PollResult, SourceError>>,
     droplets: Arc<[DropletId]>,
 }
 
-/// HAProxy: always there, and read by whoever calls.
+/// HAProxy's own series: always present, and read by the caller.
 #[derive(Debug)]
 struct BuiltinSource {
     health: SourceHealth,
@@ -39,43 +39,43 @@ struct BuiltinSource {
     prev_sample: Option<BalancerSample>,
 }
 
-/// A source of the configuration.
+/// A configured source.
 #[derive(Debug)]
 struct ScheduledSource {
     options: SourceOptions,
     source: Arc<Source>,
     health: SourceHealth,
-    /// When it was asked last.
+    /// The time of the last poll.
     last_poll: Option<Timestamp>,
-    /// The look that is under way, and when it began.
+    /// The poll in progress, and its start time.
     in_flight: Option<(Id, Timestamp)>,
 }
 
-/// What is known of a source.
+/// The state of a source.
 #[derive(Debug, Default)]
 struct SourceHealth {
-    /// The series of its last answer; others of its names are not there any more.
+    /// The series of its last successful poll; its other series no longer exist.
     current: Vec<SeriesId>,
-    /// Why it failed last, and when; `None` after an answer.
+    /// The time and error of the last poll; `None` if it succeeded.
     failure: Option<(Timestamp, String)>,
-    /// Whether it has ever answered this process.
+    /// `true` after the first successful poll in this process.
     has_responded: bool,
 }
 
-/// How a source is doing, for `status` and `check`.
+/// The status of a source, for `status` and `check`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceStatus {
-    /// The name of its series, or what their names begin with.
+    /// The name of its series, or their common prefix.
     pub name: String,
-    /// What kind it is, and where it asks.
+    /// Its kind and address.
     pub description: String,
     /// Its series.
     pub series: Vec<SeriesStatus>,
-    /// When it failed, and why, where it failed last.
+    /// The time and error of the last poll, if it failed.
     pub failure: Option<(Timestamp, String)>,
 }
 
-/// How a series is doing.
+/// The status of a series.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeriesStatus {
     /// Its name, with its labels as Prometheus writes them.
@@ -84,12 +84,12 @@ pub struct SeriesStatus {
     pub unit: String,
     /// Its newest sample.
     pub newest: Option<Sample>,
-    /// Whether its source failed or is late.
+    /// `true` if its source failed or its newest sample is too old.
     pub stale: bool,
 }
 
 impl Collector {
-    /// A collector that has asked nobody yet. Sources that need the API fail without `cloud`.
+    /// Creates a collector without polling any source. Sources that need the API fail without `cloud`.
     pub fn new(options: Options, history: Arc<TimeSeriesStore>, cloud: Option<&DigitalOcean>) -> Self {
         let ids = SERIES.map(|(name, unit)| {
             history.get_or_create(&SeriesKey { name: name.to_owned(), labels: Vec::new(), unit: unit.to_owned() })
@@ -106,7 +106,7 @@ impl Collector {
         });
         let slots = slots.collect();
         let host_names = SERIES.map(|(name, _)| name.to_owned());
-        // All of one look have the same time.
+        // All samples of one poll of HAProxy have the same time.
         let current = recent_series(&history, &host_names, Duration::ZERO);
         let host =
             BuiltinSource { health: SourceHealth { current, ..SourceHealth::default() }, ids, prev_sample: None };
@@ -122,35 +122,35 @@ impl Collector {
         }
     }
 
-    /// Says what policies need, for how much of the past is kept at hand and asked for. To be called before the first
-    /// [`collect`](Self::collect), and when the policies change.
+    /// Sets the requirements of the policies, which determine the lookback to request and to keep in memory. Must be
+    /// called before the first [`collect`](Self::collect), and whenever the policies change.
     pub fn set_requirements(&mut self, needs: MetricRequirements, now: Timestamp) {
         let own = self.scheduled.iter().map(|slot| slot.options.lookback).max().unwrap_or_default();
         self.store.extend_horizon(needs.max_window().max(own), now);
         self.requirements = needs;
     }
 
-    /// Says which droplets there are, for sources that ask for each; HAProxy's numbers say it too.
+    /// Sets the droplets for sources that poll each droplet; HAProxy's statistics also set them.
     pub fn set_droplets(&mut self, mut droplets: Vec<DropletId>) {
         droplets.sort_unstable();
         droplets.dedup();
         self.droplets = droplets.into();
     }
 
-    /// The history behind it.
+    /// Returns the underlying time-series store.
     pub fn store(&self) -> &Arc<TimeSeriesStore> {
         &self.store
     }
 
-    /// What it was told.
+    /// Returns the options of the collector.
     pub fn options(&self) -> &Options {
         &self.options
     }
 
-    /// Takes HAProxy's numbers (`None` where it could not be read), asks all sources that are due, waits for them for a
-    /// moment, and appends what is new. Never fails: what failed is in [`sources`](Self::sources).
+    /// Records HAProxy's statistics (`None` if HAProxy is unreachable), polls all due sources, waits a short time for
+    /// them, and appends new samples. Never fails: failures are in [`sources`](Self::sources).
     pub async fn collect(&mut self, now: Timestamp, haproxy: Option<&BalancerSample>) {
-        // What no decision record took along is written now. The history says itself when it cannot be written.
+        // Writes the samples that no decision record has flushed. The store reports write errors itself.
         let _ = self.store.flush();
         let _ = self.store.prune(&self.options.retention, now);
         self.record_haproxy(now, haproxy);
@@ -164,8 +164,8 @@ impl Collector {
         }
     }
 
-    /// What policies see: each series by reference, the host's first, with the samples that somebody wants of it and at
-    /// least its newest.
+    /// Returns references to the series for policies, HAProxy's first, each with the required samples and at least the
+    /// newest.
     pub fn refs(&self, now: Timestamp) -> Vec<SeriesRef> {
         let window = |name: &str, own: Duration| self.requirements.window(name).unwrap_or(own);
         let mut refs = Vec::with_capacity(SERIES.len() + self.scheduled.len());
@@ -183,7 +183,7 @@ impl Collector {
                 let stale = self.is_stale(&slot.health, *id, interval, now);
                 refs.extend(self.store.window_ref(*id, window(&name, slot.options.lookback), now, interval, stale));
             }
-            // One that failed and has nothing is there all the same, so that nobody takes it for gone.
+            // A failed source without samples still has a series, so that policies do not treat it as removed.
             if refs.len() == before && (slot.health.failure.is_some() || !slot.health.has_responded) {
                 refs.extend(slot.options.names().into_iter().map(|name| empty_series(slot, name, now)));
             }
@@ -191,14 +191,14 @@ impl Collector {
         refs
     }
 
-    /// The series that [`refs`](Self::refs) stand for. An error means that a window longer than what is in memory cannot
-    /// be read from disk.
+    /// Reads the series of [`refs`](Self::refs). An error means that a window longer than the one in memory cannot be
+    /// read from disk.
     pub fn read(&self, refs: &[SeriesRef]) -> Result<Vec<Series>, TimeSeriesError> {
         let samples = self.store.windows(refs)?;
         Ok(refs.iter().zip(samples).map(|(reference, samples)| reference.with_samples(samples)).collect())
     }
 
-    /// What policies see. Where a long window cannot be read, its series is there, stale and empty.
+    /// Returns the series for policies. If a long window cannot be read, its series is stale and empty.
     pub fn series(&self, now: Timestamp) -> Vec<Series> {
         let read = |reference: &SeriesRef| match self.store.window(reference) {
             Ok(samples) => reference.with_samples(samples),
@@ -210,7 +210,7 @@ impl Collector {
         self.refs(now).iter().map(read).collect()
     }
 
-    /// How each source is doing, HAProxy first.
+    /// Returns the status of each source, HAProxy first.
     pub fn sources(&self, now: Timestamp) -> Vec<SourceStatus> {
         let series = |feed: &SourceHealth, interval: Duration| -> Vec<SeriesStatus> {
             let known = feed.current.iter().filter_map(|id| Some((*id, self.store.key(*id)?)));
@@ -244,7 +244,7 @@ impl Collector {
 
     fn record_haproxy(&mut self, now: Timestamp, stats: Option<&BalancerSample>) {
         let Some(stats) = stats else {
-            self.builtin.health.record_failure(now, "HAProxy could not be read".to_owned());
+            self.builtin.health.record_failure(now, "HAProxy is unreachable".to_owned());
             return;
         };
         let values = rates::values(self.builtin.prev_sample.as_ref(), stats);
@@ -263,7 +263,7 @@ impl Collector {
     fn start_polls(&mut self, now: Timestamp) {
         for slot in &mut self.scheduled {
             let interval = slot.options.interval;
-            // Ticks are not on the dot; without some room every second look would be a tick late.
+            // Ticks are not exact; without a tolerance, every second poll would be a tick late.
             let due = slot.last_poll.is_none_or(|asked| now.since(asked) + interval / 10 >= interval);
             if slot.in_flight.is_some() || !due {
                 continue;
@@ -291,7 +291,7 @@ impl Collector {
                 let mut current = Vec::with_capacity(readings.len());
                 for reading in readings {
                     let Some(id) = self.store.get_or_create(&series_key(&slot.options, &reading)) else {
-                        let why = "the history has too many series: a label of this source is never the same twice";
+                        let why = "too many series in the time-series store: a label of this source is different in every poll";
                         return slot.health.record_failure(now, why.to_owned());
                     };
                     self.store.append(id, &reading.samples, now);
@@ -302,7 +302,7 @@ impl Collector {
             Err(error) => {
                 let said = error.to_string();
                 if slot.health.failure.as_ref().is_none_or(|(_, before)| *before != said) {
-                    tracing::warn!(source = slot.options.name, "{said}; its series are stale until it answers");
+                    tracing::warn!(source = slot.options.name, "{said}; its series are stale until it recovers");
                 }
                 slot.health.record_failure(now, said);
             }
@@ -322,7 +322,8 @@ impl SourceHealth {
     }
 }
 
-/// The series that a source had when doproxy ended: those whose newest samples are about as new as the newest of all.
+/// Returns the series that a source had when doproxy stopped: those whose newest samples are about as recent as the
+/// newest of all.
 fn recent_series(history: &TimeSeriesStore, names: &[String], interval: Duration) -> Vec<SeriesId> {
     let named = names.iter().flat_map(|name| history.series_named(name));
     let known: Vec<(SeriesId, Timestamp)> = named.filter_map(|(id, newest)| Some((id, newest?))).collect();
@@ -342,7 +343,7 @@ fn series_key(options: &SourceOptions, reading: &PolledSeries) -> SeriesKey {
     }
 }
 
-/// A series without samples, which is in no history.
+/// Returns a series without samples, which is not in the store.
 fn empty_series(slot: &ScheduledSource, name: String, now: Timestamp) -> SeriesRef {
     SeriesRef {
         series: SeriesId::default(),
@@ -357,7 +358,7 @@ fn empty_series(slot: &ScheduledSource, name: String, now: Timestamp) -> SeriesR
     }
 }
 
-/// The name with its labels, as Prometheus writes them.
+/// Formats the name with its labels, in Prometheus notation.
 fn labeled_name(key: &SeriesKey) -> String {
     if key.labels.is_empty() {
         return key.name.clone();

@@ -1,5 +1,5 @@
-//! A number that a program prints: no shell, an empty standard input, and killed with all that it started when it takes
-//! too long. It is not given the API token.
+//! A number printed by a program: no shell, empty standard input, and the whole process tree is killed on timeout. The
+//! program does not receive the API token.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::text::sanitize_bytes;
 use crate::model::Sample;
 use crate::subprocess::{self, RunError};
 
-/// Longest output that is a number.
+/// Maximum length of an output that is a number.
 const MAX_BYTES: usize = 256;
 
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Command {
             let said = if said.is_empty() { said } else { format!(": {said}") };
             return Err(SourceError::Failed { program: program(), how: ended.status.to_string(), said });
         }
-        let what = || format!("what {} prints", program());
+        let what = || format!("the output of {}", program());
         let text =
             Some(&ended.stdout).filter(|said| said.len() <= MAX_BYTES).and_then(|said| str::from_utf8(said).ok());
         let number: Option<f64> = text.and_then(|text| text.trim().parse().ok());

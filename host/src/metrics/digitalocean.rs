@@ -1,8 +1,8 @@
-//! What DigitalOcean's agent says of the droplets, as the mean and the maximum over the fleet.
+//! Metrics of DigitalOcean's agent, as the mean and the maximum over the fleet.
 //!
-//! A call gives one metric of one droplet, so that only some droplets are asked for at a time, in turn, and what was read
-//! before counts for the others. The agent reports each two minutes or so: HAProxy's own numbers are newer and better
-//! wherever they will do.
+//! A call returns one metric of one droplet, so only some droplets are polled at a time, in rotation, and the previous
+//! values are used for the others. The agent reports about every two minutes: HAProxy's own metrics are more recent and
+//! better if they are sufficient.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -17,12 +17,12 @@ use crate::cloud::CloudError;
 use crate::cloud::digitalocean::{DigitalOcean, DropletMetric, MeasuredSeries};
 use crate::model::{DropletId, Sample, Timestamp};
 
-/// How far back is asked for: several reports of the agent.
+/// The requested time range: several reports of the agent.
 const LOOKBACK: Duration = Duration::from_mins(15);
-/// The time between two reports of the agent.
+/// The interval between two reports of the agent.
 const REPORT_INTERVAL: Duration = Duration::from_mins(2);
 
-/// A series that is made of a reading.
+/// A series derived from an agent metric.
 #[derive(Debug)]
 #[expect(clippy::struct_field_names, reason = "the suffix itself is one of three parts")]
 pub(super) struct DerivedSeries {
@@ -59,16 +59,16 @@ pub(super) struct DigitalOceanSource {
     state: Mutex<State>,
 }
 
-/// Whose turn it is, and what was read last of each droplet.
+/// The rotation, and the latest value of each droplet.
 #[derive(Debug, Default)]
 struct State {
-    /// The droplet that was asked for last.
+    /// The last polled droplet.
     last_polled: Option<DropletId>,
     latest: HashMap<(DropletId, AgentMetric), Sample>,
 }
 
 impl State {
-    /// The next droplets in turn.
+    /// Returns the next droplets in the rotation.
     fn next_batch(&mut self, droplets: &[DropletId], most: usize) -> Vec<DropletId> {
         let first = self.last_polled.map_or(0, |last| droplets.partition_point(|id| *id <= last));
         let turn: Vec<DropletId> =
@@ -89,7 +89,10 @@ impl DigitalOceanSource {
     }
 
     pub(super) async fn poll(&self, poll: &Poll) -> Result<PollResult, SourceError> {
-        let cloud = self.cloud.as_ref().ok_or_else(|| SourceError::NoData("there is no API token".to_owned()))?;
+        let cloud = self
+            .cloud
+            .as_ref()
+            .ok_or_else(|| SourceError::NoData("no API token; set DIGITALOCEAN_TOKEN".to_owned()))?;
         let turn = self.with_state(|state| {
             state.latest.retain(|(id, _), _| poll.droplets.binary_search(id).is_ok());
             state.next_batch(&poll.droplets, self.droplets_per_poll)
@@ -106,13 +109,13 @@ impl DigitalOceanSource {
         match failed {
             Some(error) if readings.is_empty() => Err(error.into()),
             _ if readings.is_empty() => Err(SourceError::NoData(
-                "no droplet has metrics: `droplet_options.monitoring: true` installs the agent on new ones, and its first numbers take minutes".to_owned(),
+                "no droplet reports metrics; set `droplet_options.monitoring: true` to install the agent on new droplets, and allow some minutes for its first report".to_owned(),
             )),
             _ => Ok(PollResult::Series(readings)),
         }
     }
 
-    /// Asks for all metrics of some droplets at once; answers one of the failures, where some failed.
+    /// Fetches all metrics of some droplets concurrently; returns one of the errors if any call failed.
     async fn fetch_batch(
         &self,
         cloud: &DigitalOcean,
@@ -152,7 +155,7 @@ impl DigitalOceanSource {
     }
 }
 
-/// The fleet's series of one reading, as of its newest report.
+/// Aggregates one metric over the fleet, at the time of its newest report.
 fn aggregate(
     metric: AgentMetric,
     read: &HashMap<(DropletId, AgentMetric), Sample>,
@@ -194,8 +197,8 @@ fn newest(measured: &[MeasuredSeries]) -> Option<Sample> {
     measured.iter().flat_map(|series| &series.samples).max_by_key(|sample| sample.at).copied()
 }
 
-/// How busy the processors were between the last two reports, in percent: one less the share of `idle` in what all modes
-/// grew by. A pair in which a counter fell has a boot in between, and the pair before it is taken.
+/// Returns the CPU utilization between the last two reports, in percent: one minus the share of `idle` in the growth of
+/// all modes. If a counter decreased, the droplet rebooted in between, and the previous pair of reports is used.
 fn cpu_percent(measured: &[MeasuredSeries]) -> Option<Sample> {
     let mut reports: BTreeMap<Timestamp, HashMap<&str, f64>> = BTreeMap::new();
     for series in measured {
@@ -226,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn how_busy_a_droplet_was_comes_from_the_growth_of_its_counters() {
+    fn cpu_percent_is_derived_from_counter_growth() {
         let idle = counter("idle", &[(0, 1000.0), (120, 1090.0), (240, 1150.0)]);
         let user = counter("user", &[(0, 500.0), (120, 530.0), (240, 590.0)]);
 
@@ -234,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn counters_that_began_anew_are_not_held_against_those_before() {
+    fn reset_counters_are_not_compared_with_earlier_ones() {
         let idle = counter("idle", &[(0, 1000.0), (120, 1090.0), (240, 5.0)]);
         let user = counter("user", &[(0, 500.0), (120, 530.0), (240, 1.0)]);
 
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn droplets_are_asked_for_in_turn() {
+    fn droplets_are_polled_in_rotation() {
         let ids = |ids: &[u64]| ids.iter().copied().map(DropletId).collect::<Vec<_>>();
         let mut state = State::default();
 

@@ -1,4 +1,4 @@
-//! Where a source is asked over HTTP, and the asking: timed, bounded, without redirects.
+//! HTTP endpoints of sources, and requests to them: with a timeout, bounded, without redirects.
 
 use std::fmt;
 use std::fs::File;
@@ -15,43 +15,43 @@ use super::SourceError;
 use super::text::sanitize;
 use crate::tls;
 
-/// No bearer token is longer.
+/// Maximum size of a bearer token file.
 const MAX_TOKEN_BYTES: u64 = 16 << 10;
 
-/// An address that may be asked.
+/// A validated URL.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     url: Url,
-    /// Read anew each time, so that it can be changed.
+    /// Reread for each request, so that the token can be rotated.
     token_file: Option<PathBuf>,
 }
 
-/// Why an address is refused. It is not repeated, since it may hold a password.
+/// The reason for rejecting a URL. The URL is not repeated, since it may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidEndpoint {
-    /// Not an address.
-    #[error("the url is no URL; it looks like http://127.0.0.1:9090")]
+    /// The text is not a URL.
+    #[error("the url is invalid; use a URL such as http://127.0.0.1:9090")]
     NotAUrl,
-    /// Another scheme.
-    #[error("the url begins with neither https:// nor http://")]
+    /// A scheme other than `https` or `http`.
+    #[error("the url must begin with https:// or http://")]
     Scheme,
     /// Plain `http` to another machine.
     #[error(
-        "the url is plain http to another machine, where anybody in between can make up numbers; use https, or say `allow_http: true`"
+        "the url is plain http to another machine, which exposes the metrics to tampering; use https, or set `allow_http: true`"
     )]
     NotEncrypted,
     /// A token over plain `http`.
     #[error(
-        "bearer_token_file goes with https or a loopback address alone: over plain http everybody in between reads it"
+        "bearer_token_file requires https or a loopback address, because plain http exposes the token to the network"
     )]
     TokenNotEncrypted,
     /// A user name or password.
-    #[error("the url holds a user name or password; put a token into bearer_token_file")]
+    #[error("the url contains a user name or password; use bearer_token_file instead")]
     UserInfo,
 }
 
 impl Endpoint {
-    /// Checks an address. `allow_http` lets plain `http` go to another machine, without a token.
+    /// Parses and validates a URL. `allow_http` permits plain `http` to another machine, without a token.
     pub fn new(text: &str, token_file: Option<PathBuf>, allow_http: bool) -> Result<Self, InvalidEndpoint> {
         let mut url = Url::parse(text.trim()).map_err(|_| InvalidEndpoint::NotAUrl)?;
         let is_tls = match url.scheme() {
@@ -75,14 +75,14 @@ impl Endpoint {
         Ok(Self { url, token_file })
     }
 
-    /// Where a relative path of the token file begins.
+    /// Resolves a relative path of the token file against `dir`.
     pub(super) fn resolve_token_file(&mut self, dir: &Path) {
         if let Some(path) = &mut self.token_file {
             *path = dir.join(&path);
         }
     }
 
-    /// The address of a path below this one.
+    /// Returns the endpoint of a path below this one.
     pub(super) fn join(&self, path: &str) -> Self {
         let mut url = self.url.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
@@ -91,7 +91,7 @@ impl Endpoint {
 }
 
 impl fmt::Display for Endpoint {
-    /// Without the query, which may hold a key.
+    /// Formats the URL without the query, which may contain a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut url = self.url.clone();
         url.set_query(None);
@@ -113,7 +113,7 @@ fn is_loopback(host: &Host<&str>) -> bool {
     }
 }
 
-/// A client of one endpoint.
+/// An HTTP client for one endpoint.
 #[derive(Debug)]
 pub(super) struct HttpProbe {
     endpoint: Endpoint,
@@ -121,7 +121,7 @@ pub(super) struct HttpProbe {
     timeout: Duration,
 }
 
-/// An answer, whatever it means.
+/// A response of any status.
 #[derive(Debug)]
 pub(super) struct HttpResponse {
     pub(super) status: StatusCode,
@@ -134,12 +134,12 @@ impl HttpProbe {
         Self { endpoint, client, timeout }
     }
 
-    /// Where it asks, for people.
+    /// Returns the URL for display.
     pub(super) fn display_url(&self) -> String {
         self.endpoint.to_string()
     }
 
-    /// Asks, and reads at most `most` bytes of the answer.
+    /// Sends a request and reads at most `most` bytes of the response.
     pub(super) async fn get(&self, query: &[(&str, String)], most: usize) -> Result<HttpResponse, SourceError> {
         let client = self.client.as_ref().map_err(|error| SourceError::Setup(error.clone()))?;
         let mut request = client.get(self.endpoint.url.clone());
@@ -166,7 +166,7 @@ impl HttpProbe {
         if error.is_timeout() {
             return SourceError::TimedOut { what: self.display_url(), after: self.timeout };
         }
-        // The innermost cause; the layers around it repeat it, or the address with its query.
+        // Only the root cause is used; the outer layers repeat it, or the URL with its query.
         let mut cause: &dyn std::error::Error = error;
         while let Some(source) = cause.source() {
             cause = source;
@@ -186,22 +186,22 @@ fn client(url: &Url, timeout: Duration) -> Result<Client, String> {
         .referer(false)
         .retry(reqwest::retry::never())
         .timeout(timeout);
-    // As for the API: a proxy may carry TLS, and gets to see nothing that is plain.
+    // As for the API: a proxy may forward TLS, but must not see plain requests.
     let builder = if is_tls { builder } else { builder.no_proxy() };
     builder.build().map_err(|error| error.to_string())
 }
 
-/// The header for the token in a file that only its owner and its group may read.
+/// Returns the authorization header for the token in a file that is not world-readable.
 fn bearer_header(path: &Path) -> Result<HeaderValue, SourceError> {
     let problem = |problem: String| SourceError::TokenFile { path: path.to_owned(), problem };
-    let unreadable = |error: std::io::Error| problem(format!("cannot be read: {error}"));
+    let unreadable = |error: std::io::Error| problem(format!("is unreadable: {error}"));
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
-        return Err(problem("is no regular file".to_owned()));
+        return Err(problem("is not a regular file".to_owned()));
     }
     if metadata.permissions().mode() & 0o004 != 0 {
-        return Err(problem(format!("can be read by everybody on this machine: `chmod 600 {}`", path.display())));
+        return Err(problem(format!("is world-readable; run `chmod 600 {}`", path.display())));
     }
     let mut text = String::new();
     file.take(MAX_TOKEN_BYTES).read_to_string(&mut text).map_err(unreadable)?;
@@ -209,7 +209,7 @@ fn bearer_header(path: &Path) -> Result<HeaderValue, SourceError> {
     let mut header = HeaderValue::from_str(&format!("Bearer {token}"))
         .ok()
         .filter(|_| !token.is_empty())
-        .ok_or_else(|| problem("holds no token".to_owned()))?;
+        .ok_or_else(|| problem("contains no valid token".to_owned()))?;
     header.set_sensitive(true);
     Ok(header)
 }
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_is_https_or_on_this_machine_or_allowed() {
+    fn plain_http_needs_loopback_or_permission() {
         let token = || Some(PathBuf::from("token"));
         for (text, token_file, allow_http, expected) in [
             ("https://prometheus.example", token(), false, Ok("https://prometheus.example/")),

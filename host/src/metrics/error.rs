@@ -1,4 +1,4 @@
-//! Why a source gave nothing. Its series are stale then; nothing stops.
+//! Errors of a source. They make its series stale; everything else continues.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,129 +6,131 @@ use std::time::Duration;
 
 use crate::cloud::{CloudError, ErrorClass};
 
-/// Why a source gave nothing this time.
+/// The error of one poll.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// No answer in time.
-    #[error("no answer from {what} within {after:?}; set a longer `timeout`, or see why it is slow")]
+    /// No response in time.
+    #[error("no response from {what} within {after:?}; set a longer `timeout`, or investigate the delay")]
     TimedOut {
-        /// Who was asked.
+        /// The URL or program.
         what: String,
-        /// How long it was waited for.
+        /// The timeout.
         after: Duration,
     },
-    /// No answer at all.
+    /// No response at all.
     #[error("{url}: {why}")]
     Transport {
-        /// Where, without the query.
+        /// The URL, without the query.
         url: String,
-        /// What happened.
+        /// The cause.
         why: String,
     },
-    /// The HTTP client cannot be set up.
-    #[error("the HTTP client cannot be set up: {0}; for https, install the package ca-certificates")]
+    /// The HTTP client could not be created.
+    #[error("failed to set up the HTTP client: {0}; for https, install the package ca-certificates")]
     Setup(String),
-    /// An answer that is no success.
-    #[error("{url} answers with status {status}{said}")]
+    /// A response with an error status.
+    #[error("{url} returned status {status}{said}")]
     Status {
-        /// Where, without the query.
+        /// The URL, without the query.
         url: String,
         /// The HTTP status.
         status: u16,
-        /// What it says, with a separator before it; or nothing.
+        /// The beginning of the body with a separator before it, or empty.
         said: String,
     },
-    /// An answer without end.
-    #[error("the answer of {url} is larger than {most} bytes, and was not read on")]
+    /// A response beyond the size limit.
+    #[error("the response of {url} exceeds {most} bytes")]
     TooLarge {
-        /// Where, without the query.
+        /// The URL, without the query.
         url: String,
-        /// How much is read.
+        /// The size limit.
         most: usize,
     },
-    /// An answer that is no JSON, or not of the shape that is expected.
-    #[error("the answer of {url} is not understood: {why}")]
+    /// A response that is not JSON, or has an unexpected shape.
+    #[error("invalid response from {url}: {why}")]
     InvalidResponse {
-        /// Where, without the query.
+        /// The URL, without the query.
         url: String,
-        /// What is wrong with it.
+        /// The parse error.
         why: String,
     },
-    /// There is nothing at the pointer.
-    #[error("the answer of {url} has nothing at {pointer:?}; it begins {found}")]
+    /// The JSON pointer matches nothing.
+    #[error("no value at {pointer:?} in the response of {url}; it begins with {found}")]
     PointerNotFound {
-        /// Where, without the query.
+        /// The URL, without the query.
         url: String,
         /// The JSON pointer.
         pointer: String,
-        /// The beginning of the answer.
+        /// The beginning of the response.
         found: String,
     },
-    /// What should be a number is none.
-    #[error("{what} is no number: {found}")]
+    /// A value that should be a number.
+    #[error("{what} is not a number: {found}")]
     NotANumber {
-        /// What it is about.
+        /// A description of the value.
         what: String,
-        /// What is there in its place.
+        /// The actual value.
         found: String,
     },
     /// NaN or infinity.
-    #[error("{what} is {found}, which nothing can be decided on")]
+    #[error("{what} is {found}, not a finite number")]
     NotFinite {
-        /// What it is about.
+        /// A description of the value.
         what: String,
-        /// What it is.
+        /// The actual value.
         found: String,
     },
-    /// Prometheus refused the query.
-    #[error("Prometheus refuses the query: {0}")]
+    /// Prometheus rejected the query.
+    #[error("Prometheus rejected the query: {0}")]
     QueryRejected(String),
-    /// There is no data.
+    /// No data is available.
     #[error("{0}")]
     NoData(String),
     /// More series than a policy can read.
-    #[error("the query gives {found} series, and {most} are the most; add them up, as in `sum(...)`")]
+    #[error(
+        "the query returned {found} series, more than the limit of {most}; aggregate them, for example with `sum(...)`"
+    )]
     TooManySeries {
-        /// How many there are.
+        /// The number of series.
         found: usize,
-        /// How many may be.
+        /// The maximum number of series.
         most: usize,
     },
-    /// The program cannot be run.
-    #[error("cannot run {program}: {source}")]
+    /// The program failed to start.
+    #[error("failed to run {program}: {source}")]
     CannotRun {
         /// The program.
         program: String,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The program said that it failed.
-    #[error("{program} ended with {how}{said}")]
+    /// The program ended with an error.
+    #[error("{program} failed with {how}{said}")]
     Failed {
         /// The program.
         program: String,
         /// Its exit status.
         how: String,
-        /// What it says, with a separator before it; or nothing.
+        /// Its output with a separator before it, or empty.
         said: String,
     },
-    /// The file with the bearer token cannot be used.
-    #[error("the bearer token file {} {problem}", path.display())]
+    /// The bearer token file is unusable.
+    #[error("bearer token file {} {problem}", path.display())]
     TokenFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem and its remedy.
         problem: String,
     },
-    /// The API of DigitalOcean failed.
+    /// A call to DigitalOcean's API failed.
     #[error("{0}{hint}", hint = hint(.0))]
     Cloud(#[from] CloudError),
-    /// The source itself failed.
-    #[error("the source failed: {0}; this is a fault in doproxy")]
+    /// The source panicked.
+    #[error("the source failed: {0}; this is a bug in doproxy")]
     Panicked(String),
 }
 
-/// Tokens with all scopes that the fleet needs lack this one.
+/// Returns a hint about the scope `monitoring:read`, which a token with all scopes for the fleet may still lack.
 fn hint(error: &CloudError) -> &'static str {
     if error.class == ErrorClass::Unauthorized { "; the token needs the scope monitoring:read" } else { "" }
 }

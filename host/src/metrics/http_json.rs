@@ -8,10 +8,10 @@ use super::text::{sanitize, sanitize_bytes};
 use super::{Endpoint, SourceError};
 use crate::model::Sample;
 
-/// Largest document that is read.
+/// Maximum size of a document.
 const MAX_BYTES: usize = 1 << 20;
 
-/// How much of a document an error shows.
+/// Length of the excerpt in errors.
 const EXCERPT_BYTES: usize = 120;
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ impl HttpJson {
         let HttpResponse { status, body } = self.probe.get(&[], MAX_BYTES).await?;
         if !status.is_success() {
             let said = if status.is_redirection() {
-                "a redirect, which is not followed; name the address that it leads to".to_owned()
+                "redirect not followed; use its target as the url".to_owned()
             } else {
                 sanitize_bytes(&body[..body.len().min(EXCERPT_BYTES)])
             };
@@ -48,7 +48,7 @@ impl HttpJson {
         let what = || format!("{} of {}", self.json_pointer, url());
         let number = match found {
             Value::Number(number) => number.as_f64(),
-            // As Prometheus and others write numbers that JSON has no room for.
+            // Prometheus and others write numbers beyond JSON's range as strings.
             Value::String(text) => text.trim().parse().ok(),
             _ => None,
         };

@@ -1,10 +1,11 @@
-//! Where series come from: HAProxy's own numbers, which the host always has, and the sources of the configuration.
+//! Sources of series: HAProxy's own metrics, which are always present, and the configured sources.
 //!
-//! The [`Collector`] asks each source when it is due and appends what is new to the [`History`](crate::history::History);
-//! what policies see is read from the history and never straight from a source. `haproxy`, `prometheus`, `http`,
-//! `command` and `digitalocean` are the sources, `endpoint` asks over HTTP, `needs` says what policies want. A source that
-//! fails or is late makes its series stale; it never stops or holds up a tick. What sources say is not trusted: it is
-//! bounded, NaN and infinity are refused, and text is cleaned before a person sees it.
+//! The [`Collector`] polls each source when it is due and appends new samples to the
+//! [`TimeSeriesStore`](crate::history::TimeSeriesStore); policies read from the store and never directly from a source.
+//! `haproxy`, `prometheus`, `http`, `command` and `digitalocean` are the sources, `endpoint` sends HTTP requests,
+//! `requirements` has the needs of the policies. A source that fails or is late makes its series stale; it never stops
+//! or delays a tick. The output of sources is untrusted: it is bounded, NaN and infinity are rejected, and text is
+//! sanitized before it is displayed.
 
 mod collector;
 mod command;

@@ -1,4 +1,4 @@
-//! What the collector is told: which sources there are, and how long what they say is kept.
+//! Options of the collector: the sources, and the retention of their samples.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,29 +8,29 @@ use super::digitalocean::DERIVED_SERIES;
 use super::rates::SERIES;
 use crate::history::Retention;
 
-/// How long a tick waits for sources. One that takes longer is not given up: its answer is taken by a later tick.
+/// The default time that a tick waits for sources. A slower poll is not aborted: a later tick takes its result.
 const POLL_WAIT: Duration = Duration::from_secs(2);
 
-/// Everything that the collector is told.
+/// Options of the collector.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The time between two looks at HAProxy: that of a tick.
+    /// The time between two samples of HAProxy: the tick interval.
     pub interval: Duration,
     /// The sources other than HAProxy.
     pub sources: Vec<SourceOptions>,
-    /// How long samples are kept.
+    /// The retention of samples.
     pub retention: Retention,
-    /// How long a tick waits for sources.
+    /// The time that a tick waits for sources.
     pub poll_wait: Duration,
 }
 
 impl Options {
-    /// HAProxy alone, each `interval`.
+    /// Returns options with HAProxy alone, sampled every `interval`.
     pub fn new(interval: Duration) -> Self {
         Self { interval, sources: Vec::new(), retention: Retention::default(), poll_wait: POLL_WAIT }
     }
 
-    /// The names of all series that there can be, those of the host first.
+    /// Returns the names of all possible series, HAProxy's first.
     pub fn names(&self) -> Vec<String> {
         let host = SERIES.iter().map(|(name, _)| (*name).to_owned());
         host.chain(self.sources.iter().flat_map(SourceOptions::names)).collect()
@@ -40,22 +40,22 @@ impl Options {
 /// A source.
 #[derive(Debug, Clone)]
 pub struct SourceOptions {
-    /// The name of its series, or what their names begin with.
+    /// The name of its series, or their common prefix.
     pub name: String,
-    /// The unit of its series, for people.
+    /// The unit of its series, for display.
     pub unit: String,
-    /// The time between two looks at it.
+    /// The time between two polls.
     pub interval: Duration,
-    /// How long a look may take.
+    /// The timeout of a poll.
     pub timeout: Duration,
-    /// How much of it policies see that do not say what they need.
+    /// The lookback for policies that do not specify their requirements.
     pub lookback: Duration,
-    /// What it is.
+    /// The kind of source, with its settings.
     pub kind: SourceKind,
 }
 
 impl SourceOptions {
-    /// The names of its series.
+    /// Returns the names of its series.
     pub fn names(&self) -> Vec<String> {
         match &self.kind {
             SourceKind::DigitalOcean { metrics, .. } => {
@@ -68,7 +68,7 @@ impl SourceOptions {
         }
     }
 
-    /// The same with relative paths relative to `dir`.
+    /// Resolves relative paths against `dir`.
     #[must_use]
     pub fn relative_to(mut self, dir: &Path) -> Self {
         match &mut self.kind {
@@ -76,7 +76,7 @@ impl SourceOptions {
                 endpoint.resolve_token_file(dir)
             }
             SourceKind::Command { program, working_dir: folder, .. } => {
-                // A bare name is looked for where programs are.
+                // A bare name is searched in `PATH`.
                 if program.components().count() > 1 {
                     *program = dir.join(&program);
                 }
@@ -87,65 +87,65 @@ impl SourceOptions {
         self
     }
 
-    /// What kind of source it is, and where it asks, for people.
+    /// Describes the kind and address of the source, for display.
     pub fn description(&self) -> String {
         match &self.kind {
             SourceKind::Prometheus { endpoint, .. } => format!("prometheus at {endpoint}"),
             SourceKind::Http { endpoint, json_pointer: pointer } => format!("{pointer} of {endpoint}"),
-            SourceKind::Command { program, .. } => format!("what {} prints", program.display()),
-            SourceKind::DigitalOcean { .. } => "the monitoring API of DigitalOcean".to_owned(),
+            SourceKind::Command { program, .. } => format!("the output of {}", program.display()),
+            SourceKind::DigitalOcean { .. } => "DigitalOcean's monitoring API".to_owned(),
         }
     }
 }
 
-/// The kinds of sources beside HAProxy.
+/// The kinds of sources other than HAProxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SourceKind {
-    /// A query of Prometheus.
+    /// A Prometheus query.
     Prometheus {
-        /// Where Prometheus is.
+        /// The address of Prometheus.
         endpoint: Endpoint,
         /// The query.
         query: String,
     },
     /// A number in a JSON document.
     Http {
-        /// Where the document is.
+        /// The address of the document.
         endpoint: Endpoint,
         /// The JSON pointer to the number.
         json_pointer: String,
     },
-    /// A number that a program prints.
+    /// A number printed by a program.
     Command {
         /// The program.
         program: PathBuf,
         /// Its arguments.
         arguments: Vec<String>,
-        /// Where it runs.
+        /// Its working directory.
         working_dir: PathBuf,
     },
-    /// The monitoring API of DigitalOcean.
+    /// DigitalOcean's monitoring API.
     DigitalOcean {
-        /// What is asked for.
+        /// The requested metrics.
         metrics: Vec<AgentMetric>,
-        /// How many droplets are asked for at a time.
+        /// The number of droplets per poll.
         droplets_per_poll: usize,
     },
 }
 
-/// What is known of a droplet from DigitalOcean's agent.
+/// A metric of DigitalOcean's agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AgentMetric {
-    /// How busy its processors are, in percent.
+    /// CPU utilization, in percent.
     Cpu,
-    /// How much of its memory is used, in percent.
+    /// Memory utilization, in percent.
     Memory,
-    /// Processes that run or want to, over a minute.
+    /// Runnable processes, averaged over a minute.
     Load1,
 }
 
 impl AgentMetric {
-    /// How many calls of the API it takes.
+    /// Returns the number of API calls for this metric.
     pub fn api_calls(self) -> usize {
         match self {
             Self::Cpu | Self::Load1 => 1,

@@ -1,4 +1,4 @@
-//! A query in `PromQL`, asked as a range query from the last sample until now: after a pause nothing is missing.
+//! A `PromQL` query, sent as a range query from the last sample until now, so that a pause leaves no gap.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use super::text::sanitize;
 use super::{Endpoint, SourceError};
 use crate::model::{Sample, Timestamp};
 
-/// Largest answer that is read.
+/// Maximum size of a response.
 const MAX_BYTES: usize = 4 << 20;
-/// Most series that an answer may have.
+/// Maximum series in a response.
 const MAX_SERIES: usize = 50;
-/// Most points that are asked for at a time; Prometheus refuses more than 11,000.
+/// Maximum points per request; Prometheus rejects more than 11,000.
 const MAX_POINTS: u64 = 10_000;
-/// Longest text of a label that is kept.
+/// Maximum length of a label.
 const MAX_LABEL_CHARS: usize = 200;
 
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub(super) struct Prometheus {
     timeout: Duration,
 }
 
-/// `status` is `success` with `data`, or `error` with the other two.
+/// A response: `status` is `success` with `data`, or `error` with the other two fields.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct QueryResponse {
@@ -49,7 +49,7 @@ struct Row {
     values: Vec<(f64, String)>,
 }
 
-/// What an answer of another shape is.
+/// The result type of a response with a different shape.
 #[derive(Debug, Deserialize)]
 struct TypedResponse {
     data: ResultType,
@@ -86,7 +86,7 @@ impl Prometheus {
             Err(error) => {
                 let kind = serde_json::from_slice::<TypedResponse>(&body).map(|kind| kind.data.result_type);
                 let why = match kind {
-                    Ok(kind) if kind != "matrix" => format!("it is a {}, and a matrix is expected", sanitize(&kind)),
+                    Ok(kind) if kind != "matrix" => format!("expected a matrix, found a {}", sanitize(&kind)),
                     _ => sanitize(&error.to_string()),
                 };
                 return Err(SourceError::InvalidResponse { url: url(), why });
@@ -102,7 +102,7 @@ impl Prometheus {
     }
 }
 
-/// Times of evaluation, in milliseconds, all multiples of the step: the same ones whenever they are asked for.
+/// Evaluation times in milliseconds, all multiples of the step, so that they do not depend on the time of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Range {
     start: u64,
@@ -111,7 +111,7 @@ struct Range {
 }
 
 impl Range {
-    /// From after the newest sample until now; `None` while the next one is still to come.
+    /// Returns the range after the newest sample until now; `None` if the next evaluation time is in the future.
     fn for_poll(poll: &Poll) -> Option<Self> {
         let step = u64::try_from(poll.interval.as_millis()).unwrap_or(u64::MAX).max(1);
         let window = u64::try_from(poll.lookback.as_millis()).unwrap_or(u64::MAX);
@@ -143,7 +143,7 @@ fn parse_series(rows: Vec<Row>, range: Range) -> Result<PollResult, SourceError>
                 _ => refused = Some(text),
             }
         }
-        // Some of them may be a division by nothing; when all are, there is nothing to decide on.
+        // Single values may be a division by zero; if all values are, no policy can use the series.
         if let (true, Some(found)) = (samples.is_empty(), refused) {
             return Err(SourceError::NotFinite { what: "the query's value".to_owned(), found: sanitize(&found) });
         }
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_goes_on_after_the_newest_sample_at_multiples_of_the_step() {
+    fn range_continues_after_newest_sample_at_step_multiples() {
         let range = |start, end| Some(Range { start, end, step: 15_000 });
         for (now, newest, expected) in [
             (100_000, None, range(30_000, 90_000)),

@@ -1,14 +1,14 @@
-//! The host's own series: from HAProxy's counters at two moments to rates and states of the whole fleet.
+//! HAProxy's own series: rates and states of the whole fleet, computed from HAProxy's counters at two times.
 
 use std::time::Duration;
 
 use crate::balancer::{ServerStats, Stats};
 use crate::model::{Load, Sample, Series, Timestamp};
 
-/// The series of what the balancer has to do.
+/// The series of the request rate.
 pub const REQUESTS_PER_SECOND: &str = "haproxy.requests_per_second";
 
-/// Name and unit of each series, in the order in which policies see them.
+/// The name and unit of each series, in the order in which policies receive them.
 pub const SERIES: [(&str, &str); 6] = [
     (REQUESTS_PER_SECOND, "requests/s"),
     ("haproxy.sessions", "sessions"),
@@ -18,16 +18,16 @@ pub const SERIES: [(&str, &str); 6] = [
     ("haproxy.response_time_ms", "ms"),
 ];
 
-/// HAProxy's counters at one moment.
+/// HAProxy's counters at one time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BalancerSample {
-    /// When they were read.
+    /// The time of the sample.
     pub at: Timestamp,
     /// The counters.
     pub stats: Stats,
 }
 
-/// The time between two readings, in which counters became rates.
+/// The interval between two samples, over which counters are converted to rates.
 #[derive(Debug)]
 pub struct Rates<'a> {
     elapsed: Duration,
@@ -35,11 +35,11 @@ pub struct Rates<'a> {
 }
 
 impl<'a> Rates<'a> {
-    /// Over the time from `before` until `now`.
+    /// Creates the interval from `before` to `now`.
     pub fn between(before: &'a BalancerSample, now: &BalancerSample) -> Self {
-        // Counters begin anew when HAProxy is restarted or reloaded: another process answers, and the only past is its own
-        // uptime, which is shorter than it would be by now. It counts whole seconds. A process id may be used again, and
-        // is 0 where there is none.
+        // Counters restart at zero when HAProxy is restarted or reloaded: a new process responds, and its history is
+        // only its own uptime, which is then shorter than expected. The uptime is in whole seconds. A process ID may be
+        // reused, and is 0 if it is unknown.
         let elapsed = now.at.since(before.at);
         let (old, new) = (before.stats.process.pid, now.stats.process.pid);
         let same_process = now.at > before.at
@@ -51,12 +51,12 @@ impl<'a> Rates<'a> {
         }
     }
 
-    /// How long the time is.
+    /// Returns the length of the interval.
     pub fn elapsed(&self) -> Duration {
         self.elapsed
     }
 
-    /// The load on one server.
+    /// Returns the load of one server.
     pub fn load(&self, server: &ServerStats) -> Load {
         let before = self.prev.and_then(|stats| stats.servers.iter().find(|earlier| earlier.id == server.id));
         self.load_since(server, before)
@@ -68,13 +68,13 @@ impl<'a> Rates<'a> {
             sessions: server.sessions,
             requests_per_second,
             errors_per_second: self.rate(server.errors_total, before.map(|earlier| earlier.errors_total)),
-            // HAProxy's mean does not decay: without requests it speaks of the past.
+            // HAProxy's mean does not decay: without requests it describes the past.
             response_time_ms: server.load.response_time_ms.filter(|_| requests_per_second > 0.0),
             ..server.load
         }
     }
 
-    /// A counter that is less than before was set back: what it says now is all that it grew by.
+    /// Returns the rate of a counter. A counter that decreased was reset, so its whole value counts as growth.
     fn rate(&self, now: u64, before: Option<u64>) -> f64 {
         let before = before.filter(|before| *before <= now).unwrap_or(0);
         #[expect(clippy::cast_precision_loss, reason = "a counter's growth in seconds is far below 2^52")]
@@ -83,8 +83,8 @@ impl<'a> Rates<'a> {
     }
 }
 
-/// The value of each of [`SERIES`], where there is one. Without a reading before there are no rates, and averages are
-/// left out while there is nothing to average.
+/// Returns the value of each of [`SERIES`], if there is one. Rates require a previous sample, and averages over nothing
+/// are omitted.
 pub(super) fn values(before: Option<&BalancerSample>, now: &BalancerSample) -> [Option<f64>; SERIES.len()] {
     let stats = &now.stats;
     let sessions: f64 = stats.servers.iter().map(|server| f64::from(server.sessions)).sum();
@@ -96,14 +96,14 @@ pub(super) fn values(before: Option<&BalancerSample>, now: &BalancerSample) -> [
     [requests, Some(sessions), Some(queued), errors, utilization(stats, sessions + queued), response.flatten()]
 }
 
-/// `(Σ scur + qcur) / Σ maxconn` of the servers that take traffic.
+/// Returns `(Σ scur + qcur) / Σ maxconn` of the servers that accept traffic.
 fn utilization(stats: &Stats, busy: f64) -> Option<f64> {
     let up = stats.servers.iter().filter(|server| server.healthy && server.status.starts_with("UP"));
     let slots: f64 = up.filter_map(|server| server.load.max_sessions).map(f64::from).sum();
     (slots > 0.0).then(|| busy / slots)
 }
 
-/// The sum of the errors, and the mean response time weighted by requests.
+/// Returns the total error rate, and the mean response time weighted by requests.
 fn errors_and_response(rates: &Rates<'_>, stats: &Stats) -> (f64, Option<f64>) {
     let before: std::collections::HashMap<_, _> =
         rates.prev.iter().flat_map(|stats| &stats.servers).map(|server| (server.id, server)).collect();
@@ -117,7 +117,7 @@ fn errors_and_response(rates: &Rates<'_>, stats: &Stats) -> (f64, Option<f64>) {
     (errors, (requests > 0.0).then(|| weighted / requests))
 }
 
-/// The host's series with one sample each: for a look that has no history.
+/// Returns HAProxy's series with one sample each, for a caller without a time-series store.
 pub fn series(before: &BalancerSample, now: &BalancerSample) -> Vec<Series> {
     let interval_ms = u64::try_from(Rates::between(before, now).elapsed().as_millis()).unwrap_or(u64::MAX);
     let values = SERIES.iter().zip(values(Some(before), now));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fleet_is_summed_up_over_the_time_between_two_readings() {
+    fn fleet_series_are_computed_between_two_samples() {
         let before = stats(100, 50, 1000, vec![server(1, 9, 600, 0), server(2, 9, 400, 5)]);
         let mut slow = server(2, 10, 430, 25);
         slow.load.response_time_ms = Some(80.0);
@@ -175,12 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn a_first_reading_has_states_and_no_rates() {
+    fn first_sample_has_states_without_rates() {
         assert_eq!(values(None, &stats(0, 9, 5, vec![])), [None, Some(0.0), Some(6.0), None, None, None]);
     }
 
     #[test]
-    fn servers_that_take_no_traffic_have_no_room() {
+    fn servers_without_traffic_add_no_capacity() {
         let mut draining = server(2, 30, 0, 0);
         draining.status = "DRAIN, L7OK 200".to_owned();
         let mut sick = server(3, 0, 0, 0);
@@ -192,9 +192,9 @@ mod tests {
     }
 
     #[test]
-    fn after_a_reload_the_past_is_the_uptime() {
+    fn reload_limits_interval_to_uptime() {
         let before = stats(100, 500, 9000, vec![server(1, 0, 9000, 0)]);
-        // The new process has seen more than the old one; its uptime gives it away.
+        // The new process has counted more than the old one; its uptime reveals the reload.
         let now = stats(115, 5, 10_000, vec![server(1, 0, 10_000, 0)]);
 
         assert_eq!(values(Some(&before), &now)[0], Some(2000.0));
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_within_a_second_is_told_by_the_process_id() {
+    fn reload_within_a_second_is_detected_by_pid() {
         let with_pid = |mut stats: BalancerSample, pid| {
             stats.stats.process.pid = pid;
             stats
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_counter_that_was_set_back_grew_by_what_it_says() {
+    fn reset_counter_counts_as_growth() {
         let before = stats(100, 500, 9000, vec![server(1, 0, 9000, 7)]);
         let now = stats(110, 510, 50, vec![server(1, 0, 50, 2)]);
 
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_response_time_without_requests_is_of_the_past() {
+    fn response_time_without_requests_is_omitted() {
         let before = stats(100, 500, 90, vec![server(1, 1, 90, 0)]);
         let now = stats(110, 510, 90, vec![server(1, 1, 90, 0)]);
 

@@ -1,4 +1,4 @@
-//! What policies say that they need.
+//! The metric requirements of policies.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use super::Options;
 use crate::model::MetricRequirement;
 
-/// How far back each series is wanted, by the policy that wants most.
+/// The required lookback of each series, over all policies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MetricRequirements(HashMap<String, Duration>);
 
 impl MetricRequirements {
-    /// The union over the needs of all policies.
+    /// Returns the union of the requirements of all policies.
     pub fn union<'a>(needs: impl IntoIterator<Item = &'a MetricRequirement>) -> Self {
         let mut windows: HashMap<String, Duration> = HashMap::new();
         for need in needs {
@@ -22,34 +22,34 @@ impl MetricRequirements {
         Self(windows)
     }
 
-    /// How far back a series is wanted, where somebody says so.
+    /// Returns the required lookback of a series, if a policy specifies one.
     pub fn window(&self, name: &str) -> Option<Duration> {
         self.0.get(name).copied()
     }
 
-    /// The longest of all.
+    /// Returns the longest lookback.
     pub(super) fn max_window(&self) -> Duration {
         self.0.values().copied().max().unwrap_or_default()
     }
 }
 
-/// A need that is not met.
+/// An unmet requirement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnmetRequirement {
     /// The series.
     pub metric: String,
-    /// Who needs it.
+    /// The policy that requires it.
     pub policy: String,
-    /// Whether the policy can do nothing without it.
+    /// `true` if the policy cannot work without it.
     pub required: bool,
     reason: UnmetReason,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum UnmetReason {
-    /// No source gives it.
+    /// No source provides it.
     NoSource { given: Vec<String> },
-    /// It is not kept as long as it is looked back at.
+    /// Its samples are kept for less than the lookback.
     RetentionTooShort { window: Duration, kept: Duration },
 }
 
@@ -59,12 +59,12 @@ impl fmt::Display for UnmetRequirement {
         match &self.reason {
             UnmetReason::NoSource { given } => write!(
                 f,
-                "metric {metric} is needed by policy {policy}; nothing gives it; sources give: {}; add one under `metrics.sources`",
+                "metric {metric} is required by policy {policy}, but no source provides it; available: {}; add a source under `metrics.sources`",
                 given.join(", ")
             ),
             UnmetReason::RetentionTooShort { window, kept } => write!(
                 f,
-                "policy {policy} looks back {} at metric {metric}, and samples are kept for {}; set a longer `metrics.retention`",
+                "policy {policy} needs {} of metric {metric}, but samples are kept for {}; set a longer `metrics.retention`",
                 days(*window),
                 days(*kept)
             ),
@@ -76,7 +76,7 @@ fn days(time: Duration) -> String {
     format!("{:.1} days", time.as_secs_f64() / 86_400.0)
 }
 
-/// What a policy needs and will not get.
+/// Returns the requirements of a policy that are not met.
 pub fn unmet_requirements(options: &Options, policy: &str, needs: &[MetricRequirement]) -> Vec<UnmetRequirement> {
     let given = options.names();
     let unmet = |need: &MetricRequirement| {
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_that_looks_back_furthest_counts() {
+    fn longest_lookback_of_all_policies_wins() {
         let needs = MetricRequirements::union(&[need("a", 60_000), need("b", 0), need("a", 5000)]);
 
         assert_eq!(needs.window("a"), Some(Duration::from_mins(1)));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_need_that_nothing_meets_is_told_with_what_there_is() {
+    fn unmet_requirement_lists_available_series() {
         let options = Options::new(Duration::from_secs(15));
         let needs = [need("queue.depth", 0), need("haproxy.queued", 30 * 86_400_000), need("haproxy.sessions", 60_000)];
 
@@ -124,8 +124,8 @@ mod tests {
             unmet_requirements(&options, "queue", &needs).iter().map(ToString::to_string).collect();
 
         insta::assert_snapshot!(unmet.join("\n"), @r"
-        metric queue.depth is needed by policy queue; nothing gives it; sources give: haproxy.requests_per_second, haproxy.sessions, haproxy.queued, haproxy.errors_per_second, haproxy.utilisation, haproxy.response_time_ms; add one under `metrics.sources`
-        policy queue looks back 30.0 days at metric haproxy.queued, and samples are kept for 14.0 days; set a longer `metrics.retention`
+        metric queue.depth is required by policy queue, but no source provides it; available: haproxy.requests_per_second, haproxy.sessions, haproxy.queued, haproxy.errors_per_second, haproxy.utilisation, haproxy.response_time_ms; add a source under `metrics.sources`
+        policy queue needs 30.0 days of metric haproxy.queued, but samples are kept for 14.0 days; set a longer `metrics.retention`
         ");
     }
 }

@@ -1,4 +1,4 @@
-//! What a source is asked, and what it answers.
+//! The polling interface of sources.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,41 +12,41 @@ use super::prometheus::Prometheus;
 use crate::cloud::digitalocean::DigitalOcean;
 use crate::model::{DropletId, Sample, Timestamp};
 
-/// One look at a source.
+/// The parameters of one poll.
 #[derive(Debug, Clone)]
 pub(super) struct Poll {
     pub(super) now: Timestamp,
-    /// The newest sample that is known of it.
+    /// The time of the newest known sample.
     pub(super) newest: Option<Timestamp>,
-    /// How much of the past is wanted where nothing is known.
+    /// The lookback if no sample is known.
     pub(super) lookback: Duration,
     /// The time between its samples.
     pub(super) interval: Duration,
-    /// The droplets that serve.
+    /// The serving droplets.
     pub(super) droplets: Arc<[DropletId]>,
 }
 
-/// Samples of one series.
+/// The samples of one series.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct PolledSeries {
-    /// What follows the name of the source; empty for the source's own name.
+    /// The suffix of the source's name; empty for the source's own name.
     pub(super) suffix: &'static str,
     pub(super) labels: Vec<(String, String)>,
     /// Oldest first.
     pub(super) samples: Vec<Sample>,
 }
 
-/// What came of a look.
+/// The result of a poll.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum PollResult {
-    /// There can be nothing new yet.
+    /// No new sample is possible yet.
     Unchanged,
-    /// All series that there are now, with what is new of each.
+    /// All current series, each with its new samples.
     Series(Vec<PolledSeries>),
 }
 
 impl PollResult {
-    /// One series, without labels.
+    /// Returns a single series without labels.
     pub(super) fn single(sample: Sample) -> Self {
         Self::Series(vec![PolledSeries { suffix: "", labels: Vec::new(), samples: vec![sample] }])
     }
@@ -88,7 +88,7 @@ impl Source {
     }
 }
 
-/// A number that something can be decided on.
+/// Returns the number if it is finite, otherwise an error.
 pub(super) fn finite(number: f64, what: impl FnOnce() -> String) -> Result<f64, SourceError> {
     if number.is_finite() {
         return Ok(number);

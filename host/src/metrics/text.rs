@@ -1,11 +1,11 @@
-//! Text that somebody else wrote, as it may be shown.
+//! Text from outside, sanitized for display.
 
 use crate::model::api_token::redacted;
 
-/// Most characters of it.
+/// Maximum length, in characters.
 const MAX_CHARS: usize = 300;
 
-/// On one line, without control characters, bounded, and without tokens of DigitalOcean.
+/// Returns the text on one line, without control characters, bounded, and without DigitalOcean tokens.
 pub(super) fn sanitize(text: &str) -> String {
     let text: String = text.chars().take(4 * MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut words = redacted(&text).split_whitespace().collect::<Vec<_>>().join(" ");
@@ -16,7 +16,7 @@ pub(super) fn sanitize(text: &str) -> String {
     words
 }
 
-/// As [`clean`], of bytes that may be no text.
+/// Sanitizes bytes that may not be UTF-8; see [`sanitize`].
 pub(super) fn sanitize_bytes(bytes: &[u8]) -> String {
     sanitize(&String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_CHARS)]))
 }
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_source_says_can_do_nothing_to_a_terminal() {
+    fn control_characters_and_tokens_are_removed() {
         assert_eq!(sanitize("a\u{1b}[2J\r\nb  c\u{9b}31m dop_v1_secret"), "a [2J b c 31m dop_v1_…");
         assert_eq!(sanitize(&"x".repeat(5000)).chars().count(), MAX_CHARS + 1);
         assert_eq!(sanitize_bytes(b"\xff ok"), "\u{fffd} ok");

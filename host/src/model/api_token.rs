@@ -1,24 +1,24 @@
-//! The API token, as a type that cannot be printed; and taking tokens out of text that somebody else wrote.
+//! The API token, as a type that cannot be printed, and the redaction of tokens in text from other sources.
 
 use std::borrow::Cow;
 use std::fmt;
 
-/// How tokens of DigitalOcean begin: personal ones, those of applications, and those that make new ones.
+/// The prefixes of DigitalOcean tokens: personal, application and refresh tokens.
 const TOKEN_PREFIXES: [&str; 3] = ["dop_v1_", "doo_v1_", "dor_v1_"];
 
-/// A DigitalOcean API token. `Debug` and `Display` show that there is one, never what it is.
+/// A DigitalOcean API token. `Debug` and `Display` show its presence, never its value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// A token from text; spaces and line ends around it do not count. `None` when nothing is left,
-    /// or when it holds a character that cannot stand in an HTTP header.
+    /// Parses a token, ignoring surrounding spaces and line breaks. Returns `None` if nothing is left, or if it
+    /// contains a character that is invalid in an HTTP header.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         (!text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())).then(|| Self(text.to_owned()))
     }
 
-    /// The token itself, for the one place that sends it.
+    /// Returns the token itself, for the one place that sends it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -36,8 +36,8 @@ impl fmt::Display for Token {
     }
 }
 
-/// Text as it may be shown, written down or logged: without anything that looks like a token. The last line of defence,
-/// for text from outside that has one in it, such as a doproxy.yml that is wrong at just that place.
+/// Redacts anything that looks like a token, for display, storage and logs. This is the last line of defense, for
+/// external text that contains one, such as a doproxy.yml with an error at exactly that place.
 pub fn redacted(text: &str) -> Cow<'_, str> {
     let mut shown = String::new();
     let mut rest = text;
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_never_shown() {
+    fn token_is_never_shown() {
         let token = Token::parse(" dop_v1_secret\n").unwrap();
 
         assert_eq!(token.reveal(), "dop_v1_secret");
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_token_is_taken_out_of_text() {
+    fn token_like_text_is_redacted() {
         for (text, shown) in [
             ("nothing of the kind", "nothing of the kind"),
             ("token: dop_v1_0a1b.", "token: dop_v1_…."),
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_header_is_no_token() {
+    fn token_invalid_in_a_header_is_rejected() {
         for bad in ["", "  ", "a b", "a\r\nX-Evil: 1"] {
             assert_eq!(Token::parse(bad), None, "{bad:?}");
         }

@@ -1,88 +1,88 @@
-//! What a policy answers.
+//! A policy's decision.
 
 use serde::{Deserialize, Serialize};
 
 use super::DropletId;
 
-/// A number that a decision rests on.
+/// A number that a decision is based on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Signal {
-    /// What it is.
+    /// The name of the signal.
     pub name: String,
-    /// What it was.
+    /// The observed value.
     pub value: f64,
-    /// What the policy wants it to be.
+    /// The policy's target value.
     pub target: Option<f64>,
     /// The fleet size that this signal alone would lead to.
     pub wants: Option<u32>,
 }
 
-/// Droplets to create; what is not said is as in the fleet's own template.
+/// Droplets to create; unset fields use the fleet's own template.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct DropletRequest {
-    /// How many.
+    /// Number of droplets.
     pub count: u32,
     /// Size slug.
     pub size: Option<String>,
     /// Region slug.
     pub region: Option<String>,
-    /// Image slug or id.
+    /// Image slug or ID.
     pub image: Option<String>,
-    /// Tags beside the fleet's own.
+    /// Tags in addition to the fleet's own.
     pub tags: Vec<String>,
-    /// Given to the user-data generator.
+    /// The parameters for the user-data generator.
     pub user_data_params: Option<String>,
 }
 
-/// Bring the fleet to a size.
+/// A request to change the fleet to a given size.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ScaleTo {
-    /// The size wanted, droplets on their way to serving included.
+    /// The desired size, including droplets that are starting.
     pub count: u32,
-    /// What to create when it grows; its `count` does not matter.
+    /// The droplets to create when the fleet grows; the `count` of this request is ignored.
     pub template: Option<DropletRequest>,
-    /// Whom to delete first when it shrinks.
+    /// The droplets to delete first when the fleet shrinks.
     pub delete_first: Vec<DropletId>,
 }
 
 /// Explicit creates and deletes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Change {
-    /// What to create.
+    /// The droplets to create.
     pub create: Vec<DropletRequest>,
-    /// What to delete.
+    /// The droplets to delete.
     pub delete: Vec<DropletId>,
 }
 
-/// What a policy wants to happen.
+/// The change that a policy requests.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    /// Nothing.
+    /// No change.
     Hold,
-    /// Another size.
+    /// A different fleet size.
     ScaleTo(ScaleTo),
     /// An explicit change.
     Change(Change),
 }
 
-/// A policy's answer, with the reason and the numbers behind it.
+/// A policy's decision, with the reason and the numbers behind it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
-    /// What is wanted.
+    /// The requested change.
     pub outcome: Outcome,
-    /// Why, in a sentence.
+    /// The reason, in one sentence.
     pub reason: String,
     /// The numbers behind it.
     pub signals: Vec<Signal>,
-    /// Given back to the policy at the next tick; at most 64 KiB.
+    /// State that is passed to the policy at the next tick; at most 64 KiB.
     pub state: Vec<u8>,
-    /// When the policy would like to be asked again, in milliseconds from now.
+    /// Requested delay until the next evaluation, in milliseconds.
     pub next_check_ms: Option<u64>,
 }
 
 impl Outcome {
-    /// The fleet size that this leads to from `current`.
+    /// Returns the fleet size that this outcome leads to from `current`.
     pub fn size(&self, current: u32) -> u32 {
         match self {
             Self::Hold => current,

@@ -1,4 +1,4 @@
-//! A tick as it is kept: enough to do it again, and to say why.
+//! The durable record of a tick: everything needed to replay and explain it.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,102 +15,102 @@ impl std::fmt::Display for RecordId {
     }
 }
 
-/// Whether a policy is acted upon.
+/// The mode of a policy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Acted upon.
+    /// The policy's decisions are applied.
     #[default]
     Active,
-    /// Asked, and never acted upon.
+    /// The policy is evaluated, but its decisions are never applied.
     Shadow,
 }
 
-/// Which rung of the failure ladder an answer stands on.
+/// The source of an evaluation's decision in the fallback order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnswerSource {
-    /// The policy answered.
+    /// The configured component.
     #[default]
     Primary,
-    /// It failed, and the last component that had answered was asked in its place.
+    /// The last good component, evaluated because the configured one failed.
     LastGood,
-    /// That failed too, or there is none: the fleet is held.
+    /// No component: the last good one failed too, or there is none, so the fleet is held.
     Hold,
 }
 
-/// What one policy was asked and what it answered.
+/// The input and the decision of one policy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
-    /// What the configuration calls the policy.
+    /// The policy's name in the configuration.
     pub policy: String,
-    /// Where the component came from.
+    /// The reference that the component was loaded from.
     pub reference: String,
-    /// SHA-256 of the component that gave the answer, in hex.
+    /// SHA-256 of the component that made the decision, in hex.
     pub digest: String,
-    /// Its configuration, as JSON text.
+    /// The policy's configuration, as JSON text.
     pub config: String,
-    /// Whether it is acted upon.
+    /// The mode of the policy.
     pub mode: Mode,
-    /// Its state before.
+    /// The policy's state before the evaluation.
     pub state: Vec<u8>,
-    /// What counts as its answer: its own decision, or to hold.
+    /// The resulting decision: the policy's own, or a hold.
     pub decision: Decision,
-    /// Where it stands.
+    /// The source of the decision.
     pub answered_by: AnswerSource,
-    /// Why the policy itself failed, where it did.
+    /// The failure of the configured component, if it failed.
     pub failure: Option<String>,
-    /// Fuel that the call took: the same whenever it is repeated.
+    /// Fuel consumed by the call: identical on every replay.
     pub fuel: u64,
     /// Wall-clock time of the call, in microseconds.
     pub duration_us: u64,
-    /// What it logged, a line each.
+    /// The log lines of the policy.
     pub log: Vec<String>,
 }
 
-/// Why there was a tick.
+/// The trigger of a tick.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trigger {
-    /// It was time.
+    /// The regular interval elapsed.
     #[default]
     Interval,
-    /// A policy had asked to be asked again.
+    /// A policy had requested an earlier evaluation.
     NextCheck,
     /// The policies or the configuration changed.
     Reload,
-    /// Somebody asked for it: `run --once`.
+    /// An operator requested it with `run --once`.
     Manual,
 }
 
-/// What came of a tick.
+/// The result of a tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TickOutcome {
-    /// The operations that were begun.
+    /// The operations that were started.
     pub operations: Vec<OperationId>,
-    /// Why the plan, or a part of it, could not be begun.
+    /// The reason that the plan, or a part of it, could not be started.
     pub error: Option<String>,
 }
 
-/// A tick.
+/// The record of a tick.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TickRecord {
-    /// When.
+    /// The time of the tick.
     pub at: Timestamp,
-    /// Why then.
+    /// The trigger.
     pub trigger: Trigger,
-    /// What was seen.
+    /// The observation.
     pub observation: Observation,
-    /// What each policy answered, in the order of the configuration.
+    /// The evaluation of each policy, in configuration order.
     pub evaluations: Vec<Evaluation>,
-    /// Whose answer was taken, as an index; `None` where there is no active policy.
+    /// The index of the selected evaluation; `None` if there is no active policy.
     pub selected: Option<u32>,
-    /// What the operator wanted held.
+    /// The operator's rules.
     pub rules: GuardRules,
-    /// What the host knew beside the observation.
+    /// The facts that the host knew besides the observation.
     pub facts: GuardFacts,
-    /// What the guard left.
+    /// The guard's plan.
     pub plan: Plan,
-    /// What came of it.
+    /// The result.
     pub outcome: TickOutcome,
 }

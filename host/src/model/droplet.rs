@@ -1,4 +1,4 @@
-//! A droplet of the fleet as the inventory knows it.
+//! A droplet of the fleet as recorded in the inventory.
 
 use std::net::IpAddr;
 
@@ -6,40 +6,40 @@ use serde::{Deserialize, Serialize};
 
 use super::{DropletId, DropletName, HourlyPrice, Phase, Tag, Timestamp};
 
-/// What a droplet is made of.
+/// The template of a droplet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Template {
     /// Size slug, such as `s-1vcpu-1gb`.
     pub size: String,
     /// Region slug, such as `nyc3`.
     pub region: String,
-    /// Image slug or id, such as `ubuntu-22-04-x64`.
+    /// Image slug or ID, such as `ubuntu-22-04-x64`.
     pub image: String,
-    /// Tags beside the fleet's own, which the host adds.
+    /// Tags in addition to the fleet's own, which the host adds.
     pub tags: Vec<Tag>,
 }
 
 /// A droplet of the fleet: a row of the inventory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Droplet {
-    /// Unique over the whole history of the fleet.
+    /// The name, unique over the whole history of the fleet.
     pub name: DropletName,
-    /// Counts the fleet's droplets in the order in which they were asked for, from 0; never used twice.
+    /// The index of the droplet in creation order, from 0; never reused.
     pub index: u32,
-    /// Known from the moment that the API answered.
+    /// The ID, known once the API has responded.
     pub id: Option<DropletId>,
-    /// Where it is in its life.
+    /// The phase in its life cycle.
     pub phase: Phase,
-    /// Since when it is there.
+    /// The time at which it entered that phase.
     pub phase_since: Timestamp,
-    /// When it was asked for.
+    /// The time at which it was requested.
     pub created_at: Timestamp,
-    /// What it is made of.
+    /// The template.
     pub template: Template,
-    /// Its price when it was asked for; 0 where the price was not known.
+    /// The price at the time of the request; 0 if it was unknown.
     pub hourly_price: HourlyPrice,
     /// The address that HAProxy uses.
     pub address: Option<IpAddr>,
-    /// A protected droplet is never chosen for deletion by a policy or by the guard.
+    /// `true` if a policy or the guard must never select the droplet for deletion.
     pub protected: bool,
 }

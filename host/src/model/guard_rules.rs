@@ -1,4 +1,4 @@
-//! What the guard is told beside the observation: the operator's rules, and facts that no policy sees.
+//! The guard's inputs besides the observation: the operator's rules, and facts that policies do not receive.
 
 use std::time::Duration;
 
@@ -6,53 +6,53 @@ use serde::{Deserialize, Serialize};
 
 use super::{DropletName, HourlyPrice, Money, Pauses, Timestamp};
 
-/// The order in which droplets leave when the policy does not name them. In each, those that are unhealthy go first,
-/// and among equals the name decides.
+/// The order in which droplets are deleted if the policy does not name them. In every order unhealthy droplets go
+/// first, and ties are resolved by name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TerminationPolicy {
-    /// Those whose minimum charge is used up, then those with the fewest sessions, then the newest.
+    /// Droplets whose minimum charge is used up, then those with the fewest sessions, then the newest.
     #[default]
     BilledFirst,
-    /// Those with the fewest sessions, then the newest.
+    /// Droplets with the fewest sessions, then the newest.
     LeastSessions,
-    /// The newest.
+    /// The newest droplets.
     Newest,
-    /// The oldest.
+    /// The oldest droplets.
     Oldest,
 }
 
-/// What the operator wants held, beside the bounds that policies are told of ([`Limits`](super::Limits)).
+/// The operator's scaling rules besides the bounds that policies receive ([`Limits`](super::Limits)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GuardRules {
-    /// Least time from the last create to the next.
+    /// Minimum time from the last create to the next.
     pub cooldown_out: Duration,
-    /// Least time from the last create or delete to the next delete.
+    /// Minimum time from the last create or delete to the next delete.
     pub cooldown_in: Duration,
-    /// A fleet shrinks to no less than the largest size that was wanted within this time.
+    /// The time window within which the largest recommended size is a lower bound for scaling in.
     pub stabilization_window: Duration,
-    /// Whether a scale-in that would at once ask for the opposite is cut.
+    /// `true` to block a scale-in that would immediately trigger a scale-out.
     pub flap_protection: bool,
-    /// Most that the fleet may cost in a calendar month (UTC).
+    /// Maximum cost of the fleet in a calendar month (UTC).
     pub max_monthly_cost: Option<Money>,
-    /// Most droplets that are created in an hour.
+    /// Maximum number of droplets created per hour.
     pub max_create_per_hour: u32,
-    /// Whom to delete first.
+    /// The order of deletion.
     pub termination_policy: TerminationPolicy,
-    /// How long a droplet that served may be unhealthy before it is replaced; `None` for never.
+    /// The time that a formerly serving droplet may be unhealthy before it is replaced; `None` disables replacement.
     pub repair_grace_period: Option<Duration>,
-    /// Most droplets that are replaced in an hour.
+    /// Maximum number of droplets replaced per hour.
     pub max_replace_per_hour: u32,
-    /// What the fleet is kept at when its policies have failed for some time.
+    /// The minimum fleet size while the policies are failing.
     pub fallback: Option<Fallback>,
 }
 
-/// The floor of a fleet whose policies fail.
+/// The minimum size of a fleet whose policies fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fallback {
-    /// Fewest droplets then.
+    /// Minimum number of droplets.
     pub size: u32,
-    /// How long the policies have to fail before.
+    /// The time for which the policies must have failed.
     pub after: Duration,
 }
 
@@ -74,7 +74,8 @@ impl Default for GuardRules {
 }
 
 impl GuardRules {
-    /// Rules that hold nothing: what is left is the observation's limits. For simulations that compare policies.
+    /// Returns rules without restrictions, leaving only the observation's limits. For simulations that compare
+    /// policies.
     pub fn unrestricted() -> Self {
         Self {
             cooldown_out: Duration::ZERO,
@@ -91,42 +92,43 @@ impl GuardRules {
     }
 }
 
-/// How creates went since some time.
+/// The results of recent creates.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateHistory {
-    /// How many were begun.
+    /// Number of creates that were started.
     pub started: u32,
-    /// How many of the last ones in a row ended with a droplet that did not come up.
+    /// Number of consecutive most recent creates whose droplet did not start.
     pub consecutive_failures: u32,
-    /// When the last of those began.
+    /// The start time of the most recent of those.
     pub last_failure: Option<Timestamp>,
 }
 
-/// What the host knows at a tick and no policy is told: enough, with the observation, to guard the decision again.
+/// Facts that the host knows at a tick and policies do not receive: together with the observation, enough to run the
+/// guard again on the same decision.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct GuardFacts {
-    /// What is paused.
+    /// The current pauses.
     pub pauses: Pauses,
-    /// How creates of the last hour went.
+    /// The results of creates in the last hour.
     pub creates: CreateHistory,
-    /// Droplets that were replaced in the last hour.
+    /// Number of droplets replaced in the last hour.
     pub replaced: u32,
-    /// The sizes that were wanted within the stabilisation window, oldest first, without that of this tick.
+    /// The recommended sizes within the stabilization window, oldest first, excluding this tick.
     pub recommendations: Vec<(Timestamp, u32)>,
-    /// Droplets that serve and are unhealthy, and since when this process has seen that.
+    /// Droplets that are serving but unhealthy, and the time since when this process has observed it.
     pub unhealthy_since: Vec<(DropletName, Timestamp)>,
-    /// How many more droplets the account may have, where that is known.
+    /// The account's remaining droplet quota, if known.
     pub remaining_quota: Option<u32>,
-    /// What the fleet has cost in this calendar month so far.
+    /// The cost of the fleet in the current calendar month.
     pub spent_this_month: Money,
-    /// Since when not one active policy has answered; `None` where one does.
+    /// The time since when no active policy has returned a decision; `None` if at least one has.
     pub policies_failing_since: Option<Timestamp>,
-    /// Why nothing can be done at the API now, where that is so.
+    /// The reason that the API is unavailable, if it is.
     pub api_unreachable: Option<String>,
-    /// What the API asks for one droplet of each size that a policy wants, where it lists that size.
+    /// The API's price of one droplet for each size that a policy requests, if the API lists that size.
     #[serde(default)]
     pub prices: Vec<(String, HourlyPrice)>,
-    /// HAProxy did not answer: who is busy and who is healthy is not known, or was so before.
+    /// `true` if HAProxy was unreachable: load and health of the droplets are unknown or outdated.
     #[serde(default)]
     pub balancer_unreachable: bool,
 }
@@ -136,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn facts_of_records_from_before_a_fact_was_told_are_read() {
+    fn records_without_later_facts_are_readable() {
         let mut told = serde_json::to_value(GuardFacts::default()).unwrap();
         for later in ["prices", "balancer_silent"] {
             assert!(told.as_object_mut().unwrap().remove(later).is_some(), "{later}");

@@ -1,15 +1,15 @@
-//! Names and numbers that identify things; each is checked where it enters and trusted afterwards.
+//! Names and numbers that identify things; each is validated on input and trusted afterwards.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The id that DigitalOcean gives a droplet.
+/// The ID that DigitalOcean assigns to a droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct DropletId(pub u64);
 
-/// The id of an operation in this fleet's journal.
+/// The ID of an operation in this fleet's journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct OperationId(pub u64);
@@ -26,15 +26,15 @@ impl fmt::Display for OperationId {
     }
 }
 
-/// A name that does not have the form that DigitalOcean or HAProxy asks of it.
+/// A name that does not have the form required by DigitalOcean or HAProxy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {value:?} is not valid: {rule}")]
 pub struct InvalidName {
-    /// What the name was meant for.
+    /// The kind of name.
     pub what: &'static str,
-    /// The text as it was given.
+    /// The text as entered.
     pub value: String,
-    /// The rule that it breaks.
+    /// The violated rule.
     pub rule: &'static str,
 }
 
@@ -46,7 +46,7 @@ macro_rules! checked_name {
         pub struct $type(String);
 
         impl $type {
-            /// Checks `value` against the rule of this name.
+            /// Validates `value` against the rule of this name.
             pub fn parse(value: impl Into<String>) -> Result<Self, InvalidName> {
                 let value = value.into();
                 let check: fn(&str) -> bool = $check;
@@ -57,7 +57,7 @@ macro_rules! checked_name {
                 }
             }
 
-            /// The name as text.
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -85,9 +85,9 @@ macro_rules! checked_name {
 }
 
 checked_name!(
-    /// The name of a droplet, which is its hostname too.
+    /// The name of a droplet, which is also its hostname.
     ///
-    /// The form is the API's: `^[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]$`, at most 255 bytes.
+    /// The API requires the form `^[a-zA-Z0-9]?[a-z0-9A-Z.\-]*[a-z0-9A-Z]$`, at most 255 bytes.
     DropletName,
     "the droplet name",
     "letters, digits, '.' and '-', ending in a letter or digit, at most 255",
@@ -111,7 +111,7 @@ checked_name!(
 );
 
 checked_name!(
-    /// The name of a fleet; with `doproxy:` before it, it is the tag that marks the fleet's droplets.
+    /// The name of a fleet; prefixed with `doproxy:`, it is the tag of the fleet's droplets.
     FleetName,
     "the fleet name",
     "letters, digits, '_' and '-', at most 64",
@@ -120,23 +120,23 @@ checked_name!(
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 );
 
-/// What the tag of a fleet begins with.
+/// The prefix of every fleet tag.
 const FLEET_TAG_PREFIX: &str = "doproxy:";
 
 impl FleetName {
-    /// A fleet name made of other text: what a fleet name may not hold becomes `-`.
+    /// Converts any text to a fleet name: characters that are not allowed become `-`.
     pub fn sanitized(text: &str) -> Self {
         let kept = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
         let name: String = text.chars().map(kept).take(64).collect();
         Self(if name.is_empty() { "-".to_owned() } else { name })
     }
 
-    /// The tag that every droplet of this fleet bears, and no other droplet may.
+    /// Returns the tag that every droplet of this fleet has, and that no other droplet may have.
     pub fn tag(&self) -> Tag {
         Tag(format!("{FLEET_TAG_PREFIX}{}", self.0))
     }
 
-    /// Whether a tag is that of some fleet.
+    /// Reports whether a tag marks a fleet.
     pub fn is_fleet_tag(tag: &str) -> bool {
         tag.get(..FLEET_TAG_PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(FLEET_TAG_PREFIX))
     }
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_droplet_name_has_the_form_of_a_hostname() {
+    fn droplet_name_is_a_valid_hostname() {
         for good in ["auto-nginx-0", "a", "web.example.com", "-a"] {
             assert!(DropletName::parse(good).is_ok(), "{good}");
         }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_marks_its_droplets_with_one_tag() {
+    fn fleet_tag_is_derived_from_its_name() {
         let fleet = FleetName::parse("www").unwrap();
 
         assert_eq!(fleet.tag().as_str(), "doproxy:www");

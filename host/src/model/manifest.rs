@@ -1,21 +1,21 @@
-//! What a plugin says of itself.
+//! A plugin's manifest.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The two kinds of plugin, each a world of the contract.
+/// The kind of a plugin, each a world of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PluginKind {
-    /// World `scaling-policy`: decides on the size of the fleet.
+    /// World `scaling-policy`: decides the size of the fleet.
     ScalingPolicy,
-    /// World `user-data-generator`: writes what a droplet boots with.
+    /// World `user-data-generator`: generates the user data that a droplet boots with.
     UserDataGenerator,
 }
 
 impl PluginKind {
-    /// The name of its world.
+    /// Returns the name of its world.
     pub const fn world(self) -> &'static str {
         match self {
             Self::ScalingPolicy => "scaling-policy",
@@ -30,12 +30,12 @@ impl fmt::Display for PluginKind {
     }
 }
 
-/// Something wrong in a plugin's configuration.
+/// A problem in a plugin's configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// A JSON pointer into the configuration; empty for the whole.
+    /// A JSON pointer into the configuration; empty for the whole configuration.
     pub path: String,
-    /// What is wrong with it.
+    /// The problem.
     pub message: String,
 }
 
@@ -44,20 +44,20 @@ pub struct Problem {
 pub struct MetricRequirement {
     /// The name of the series.
     pub name: String,
-    /// How far back it looks, in milliseconds.
+    /// The length of the window it reads, in milliseconds.
     pub window_ms: u64,
-    /// Whether it can do nothing without it.
+    /// `true` if the policy cannot decide without it.
     pub required: bool,
 }
 
 /// A plugin's own description.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Its name.
+    /// The plugin's name.
     pub name: String,
-    /// Its version.
+    /// The plugin's version.
     pub version: String,
-    /// What it does, in a sentence or two.
+    /// A description in one or two sentences.
     pub description: String,
     /// JSON Schema of its configuration.
     pub config_schema: String,

@@ -1,6 +1,6 @@
-//! Plain data and its rules: what a droplet, an observation, a decision and a plan are.
+//! Plain data and its rules: droplets, observations, decisions and plans.
 //!
-//! No I/O, no async, and no knowledge of any other module.
+//! No I/O, no async code, and no dependency on any other module.
 
 pub mod api_token;
 pub mod decision;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What one droplet of a size costs for an hour.
+/// The hourly price of one droplet of a size.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct HourlyPrice {
@@ -13,12 +13,12 @@ pub struct HourlyPrice {
 }
 
 impl HourlyPrice {
-    /// A price from millionths of a dollar.
+    /// Creates a price from millionths of a dollar.
     pub const fn from_micro_dollars(micro_dollars: u64) -> Self {
         Self { micro_dollars }
     }
 
-    /// A price from dollars as the API writes them (`0.00743999984115362`), rounded; nonsense becomes 0.
+    /// Creates a price from dollars as formatted by the API (`0.00743999984115362`), rounded; invalid values become 0.
     pub fn from_dollars(dollars: f64) -> Self {
         #[expect(
             clippy::cast_possible_truncation,
@@ -28,53 +28,54 @@ impl HourlyPrice {
         Self { micro_dollars: (dollars * 1e6).round() as u64 }
     }
 
-    /// Millionths of a dollar.
+    /// Returns millionths of a dollar.
     pub const fn micro_dollars(self) -> u64 {
         self.micro_dollars
     }
 
-    /// Dollars, for showing and for plugins.
+    /// Returns dollars, for display and for plugins.
     pub fn dollars(self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "exact up to nine billion dollars an hour")]
         let micro_dollars = self.micro_dollars as f64;
         micro_dollars / 1e6
     }
 
-    /// The price of `count` such droplets.
+    /// Returns the price of `count` such droplets.
     #[must_use]
     pub const fn times(self, count: u32) -> Self {
         Self { micro_dollars: self.micro_dollars.saturating_mul(count as u64) }
     }
 
-    /// The price of both together.
+    /// Returns the sum of both prices.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self { micro_dollars: self.micro_dollars.saturating_add(other.micro_dollars) }
     }
 }
 
-/// The least that a droplet is billed for, since 1 January 2026: 60 s or one cent, whichever is more.
+/// The minimum charge for a droplet since 1 January 2026: 60 s or one cent, whichever is more.
 const MINIMUM_CHARGE: Money = Money::from_micro_dollars(10_000);
 const MINIMUM_TIME: Duration = Duration::from_mins(1);
 
-/// A month of a droplet costs no more than so many hours.
+/// Maximum number of hours billed for a droplet per month.
 const MAX_HOURS_PER_MONTH: u32 = 672;
 
 impl HourlyPrice {
-    /// How long a droplet has to live until its minimum charge is used up; `None` where it has no price.
+    /// Returns the time after which a droplet's minimum charge is used up; `None` if it has no price.
     pub fn minimum_billed_time(self) -> Option<Duration> {
         let cent = MINIMUM_CHARGE.micro_dollars().saturating_mul(3_600_000).checked_div(self.micro_dollars)?;
         Some(Duration::from_millis(cent).max(MINIMUM_TIME))
     }
 
-    /// What such a droplet costs for so long, by the second and without the minimum charge; rounded down to a millionth.
+    /// Returns the cost of such a droplet for the given time, by the second and without the minimum charge; rounded
+    /// down to a millionth.
     pub fn cost_for(self, time: Duration) -> Money {
         let micro_dollars = u128::from(self.micro_dollars).saturating_mul(time.as_millis()) / 3_600_000;
         Money { micro_dollars: u64::try_from(micro_dollars).unwrap_or(u64::MAX) }
     }
 
-    /// What is billed for a droplet that lived so long within one calendar month: at least the minimum charge, at most
-    /// 672 hours.
+    /// Returns the amount billed for a droplet that existed for the given time within one calendar month: at least the
+    /// minimum charge, at most 672 hours.
     pub fn billed_cost(self, time: Duration) -> Money {
         let least = self.minimum_billed_time().unwrap_or_default();
         let most = Duration::from_hours(u64::from(MAX_HOURS_PER_MONTH));
@@ -90,27 +91,27 @@ pub struct Money {
 }
 
 impl Money {
-    /// An amount from millionths of a dollar.
+    /// Creates an amount from millionths of a dollar.
     pub const fn from_micro_dollars(micro_dollars: u64) -> Self {
         Self { micro_dollars }
     }
 
-    /// An amount from dollars, rounded; nonsense becomes 0.
+    /// Creates an amount from dollars, rounded; invalid values become 0.
     pub fn from_dollars(dollars: f64) -> Self {
         Self { micro_dollars: HourlyPrice::from_dollars(dollars).micro_dollars }
     }
 
-    /// Millionths of a dollar.
+    /// Returns millionths of a dollar.
     pub const fn micro_dollars(self) -> u64 {
         self.micro_dollars
     }
 
-    /// Dollars, for showing and for plugins.
+    /// Returns dollars, for display and for plugins.
     pub fn dollars(self) -> f64 {
         HourlyPrice::from_micro_dollars(self.micro_dollars).dollars()
     }
 
-    /// Both together.
+    /// Returns the sum of both amounts.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
         Self { micro_dollars: self.micro_dollars.saturating_add(other.micro_dollars) }
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_price_that_the_api_writes_is_rounded_to_millionths() {
+    fn api_price_is_rounded_to_millionths() {
         let price = HourlyPrice::from_dollars(0.007_439_999_841_153_62);
 
         assert_eq!(price.micro_dollars(), 7440);
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_droplet_is_billed_for_a_cent_at_least_and_for_672_hours_at_most() {
+    fn billing_is_between_one_cent_and_672_hours() {
         // $6 a month of 672 hours.
         let six = HourlyPrice::from_dollars(6.0 / 672.0);
 
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_price_that_is_no_number_costs_nothing() {
+    fn invalid_price_is_zero() {
         assert_eq!(HourlyPrice::from_dollars(f64::NAN).micro_dollars(), 0);
         assert_eq!(HourlyPrice::from_dollars(-1.0).micro_dollars(), 0);
     }

@@ -1,123 +1,123 @@
-//! Everything that a policy may look at in one tick.
+//! The input of a policy in one tick.
 
 use serde::{Deserialize, Serialize};
 
 use super::{DropletId, DropletName, HourlyPrice, Phase, Tag, Timestamp};
 
-/// The load on one droplet, as HAProxy sees it.
+/// The load on one droplet, as measured by HAProxy.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Load {
-    /// Sessions in process now.
+    /// Current number of sessions.
     pub sessions: u32,
-    /// The server's `maxconn`, where it has one.
+    /// The server's `maxconn`, if it has one.
     pub max_sessions: Option<u32>,
-    /// Requests that wait for this server now.
+    /// Number of requests currently queued for this server.
     pub queued: u32,
     /// Requests per second since the last observation.
     pub requests_per_second: f64,
-    /// Mean response time in milliseconds, where there were requests.
+    /// Mean response time in milliseconds, if there were requests.
     pub response_time_ms: Option<f64>,
     /// Failed requests per second since the last observation.
     pub errors_per_second: f64,
 }
 
-/// A kind of droplet that is in the fleet or may come into it.
+/// A kind of droplet that is in the fleet or may be added to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObservedTemplate {
     /// Size slug.
     pub size: String,
     /// Region slug.
     pub region: String,
-    /// Image slug or id.
+    /// Image slug or ID.
     pub image: String,
-    /// Tags beside the fleet's own.
+    /// Tags in addition to the fleet's own.
     pub tags: Vec<Tag>,
-    /// Price of one such droplet.
+    /// The price of one such droplet.
     pub hourly_price: HourlyPrice,
 }
 
-/// A droplet as a policy sees it.
+/// A droplet as exposed to policies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObservedDroplet {
-    /// Known once the API answered.
+    /// The ID, known once the API has responded.
     pub id: Option<DropletId>,
-    /// Its name.
+    /// The droplet's name.
     pub name: DropletName,
-    /// Where it is in its life; never `gone`.
+    /// The phase in its life cycle; never `gone`.
     pub phase: Phase,
-    /// Since when it is there.
+    /// The time at which it entered that phase.
     pub phase_since: Timestamp,
-    /// When it was asked for.
+    /// The time at which it was requested.
     pub created_at: Timestamp,
     /// Index into [`Observation::templates`].
     pub template: u32,
-    /// Until then removing it saves nothing, since the minimum charge is spent already.
+    /// End of the minimum billing period; deleting the droplet earlier saves nothing.
     pub paid_until: Option<Timestamp>,
-    /// Whether HAProxy's health check passes.
+    /// `true` if HAProxy's health check passes.
     pub healthy: bool,
-    /// Never to be chosen for deletion.
+    /// `true` if the droplet must never be selected for deletion.
     pub protected: bool,
-    /// What HAProxy saw; `None` where it has no server for it.
+    /// The load measured by HAProxy; `None` if the droplet has no server.
     pub load: Option<Load>,
 }
 
 /// One point of a series.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
-    /// When it was measured.
+    /// The time of the measurement.
     pub at: Timestamp,
-    /// What was measured, in the unit of its series.
+    /// The measured value, in the unit of its series.
     pub value: f64,
 }
 
 /// A metric over time, oldest sample first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// Such as `haproxy.requests_per_second`.
+    /// The name, such as `haproxy.requests_per_second`.
     pub name: String,
-    /// Such as `requests/s`.
+    /// The unit, such as `requests/s`.
     pub unit: String,
-    /// What tells apart series of one name.
+    /// Labels that distinguish series with the same name.
     pub labels: Vec<(String, String)>,
     /// The time between samples, in milliseconds.
     pub interval_ms: u64,
-    /// The source failed or is late: the newest sample is not of now.
+    /// `true` if the source failed or is late, so that the newest sample is outdated.
     pub stale: bool,
-    /// Oldest first.
+    /// The samples, oldest first.
     pub samples: Vec<Sample>,
 }
 
-/// The number of a series in one history; never used twice.
+/// The number of a series in one time-series store; never reused.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SeriesId(pub u32);
 
-/// A [`Series`] without its samples: which of them it had. They are in the history, where samples are never changed and
-/// none is added before another, so that this stands for the same ones as long as they are kept.
+/// A reference to a [`Series`] and its samples. In the time-series store samples never change and are only appended, so
+/// a reference identifies the same samples for as long as they are retained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeriesRef {
-    /// Which series of the history.
+    /// The series in the time-series store.
     pub series: SeriesId,
-    /// As [`Series::name`].
+    /// The name, as in [`Series::name`].
     pub name: String,
-    /// As [`Series::unit`].
+    /// The unit, as in [`Series::unit`].
     pub unit: String,
-    /// As [`Series::labels`].
+    /// The labels, as in [`Series::labels`].
     pub labels: Vec<(String, String)>,
-    /// As [`Series::interval_ms`].
+    /// The interval, as in [`Series::interval_ms`].
     pub interval_ms: u64,
-    /// As [`Series::stale`].
+    /// The staleness, as in [`Series::stale`].
     pub stale: bool,
     /// All samples are later than this.
     pub from: Timestamp,
     /// The time of the newest sample.
     pub to: Timestamp,
-    /// How many there are.
+    /// Number of samples.
     pub count: u32,
 }
 
 impl SeriesRef {
-    /// The series, with the samples that this stands for.
+    /// Returns the series with the referenced samples.
     pub fn with_samples(&self, samples: Vec<Sample>) -> Series {
         Series {
             name: self.name.clone(),
@@ -130,50 +130,50 @@ impl SeriesRef {
     }
 }
 
-/// The bounds that the guard holds, whatever a policy says.
+/// The bounds that the guard enforces on every policy's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
-    /// Fewest droplets.
+    /// Minimum number of droplets.
     pub min: u32,
-    /// Most droplets.
+    /// Maximum number of droplets.
     pub max: u32,
-    /// Most that the fleet may cost an hour.
+    /// Maximum cost of the fleet per hour.
     pub max_hourly_cost: Option<HourlyPrice>,
-    /// Most droplets created in one tick.
+    /// Maximum number of droplets created per tick.
     pub max_create: u32,
-    /// Most droplets deleted in one tick.
+    /// Maximum number of droplets deleted per tick.
     pub max_delete: u32,
 }
 
-/// What a policy sees in one tick.
+/// The data that a policy receives in one tick.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// The time of this tick.
     pub now: Timestamp,
-    /// Ticks since the fleet was first managed.
+    /// Number of ticks since the fleet was first managed.
     pub tick: u64,
     /// The fleet's name.
     pub fleet_name: String,
-    /// The kinds of droplet; the first is the one that is created when the policy does not choose.
+    /// The kinds of droplet; the first is the default for creates.
     pub templates: Vec<ObservedTemplate>,
     /// Every droplet that is not gone, in the order of `doproxy print`.
     pub fleet: Vec<ObservedDroplet>,
-    /// The series, those of the host first.
+    /// The series, starting with the built-in ones.
     pub metrics: Vec<Series>,
     /// The bounds.
     pub limits: Limits,
-    /// From request to serving, in milliseconds, as seen lately.
+    /// Recently observed time from request to serving, in milliseconds.
     pub boot_time_ms: Option<u64>,
-    /// When droplets were last added.
+    /// The time at which droplets were last added.
     pub last_scale_out: Option<Timestamp>,
-    /// When droplets were last removed.
+    /// The time at which droplets were last removed.
     pub last_scale_in: Option<Timestamp>,
-    /// Room to grow: facts that this version of the contract has no field for.
+    /// Additional facts for which this version of the contract has no field.
     pub facts: Vec<(String, String)>,
 }
 
 impl Observation {
-    /// How many droplets serve or are on their way to.
+    /// Returns the number of droplets that are serving or starting.
     pub fn size(&self) -> u32 {
         let count = self.fleet.iter().filter(|droplet| droplet.phase.counts_toward_size()).count();
         u32::try_from(count).unwrap_or(u32::MAX)

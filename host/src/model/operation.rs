@@ -4,27 +4,27 @@ use serde::{Deserialize, Serialize};
 
 use super::{DropletName, OperationId, Timestamp};
 
-/// What an operation does.
+/// The kind of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OperationKind {
-    /// Make one droplet and bring it to serving.
+    /// Create one droplet and bring it to serving.
     Create,
     /// Drain one droplet and delete it.
     Delete,
 }
 
-/// How far an operation is. What its droplet has reached is the droplet's phase.
+/// The progress of an operation. The progress of its droplet is the droplet's phase.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "state")]
 pub enum OperationState {
-    /// To be carried on, by whoever holds the inventory's lock.
+    /// In progress; the holder of the inventory's lock resumes it.
     Open,
-    /// Carried out.
+    /// Completed.
     Done,
-    /// Given up; `reason` says why. A create that is given up has a delete operation after it.
+    /// Abandoned. An abandoned create is followed by a delete operation.
     Failed {
-        /// In words, for the operator.
+        /// The reason, for the operator.
         reason: String,
     },
 }
@@ -32,20 +32,21 @@ pub enum OperationState {
 /// One journaled create or delete of one droplet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Operation {
-    /// Its number in the journal.
+    /// The number in the journal.
     pub id: OperationId,
-    /// What it does.
+    /// The kind of operation.
     pub kind: OperationKind,
-    /// The droplet that it is about.
+    /// The droplet that it creates or deletes.
     pub droplet: DropletName,
-    /// When it was written.
+    /// The time at which it was written.
     pub started_at: Timestamp,
-    /// When the request to create was last sent; `None` means that it certainly was not.
+    /// The time at which the create request was last sent; `None` means that it certainly was not.
     pub sent_at: Option<Timestamp>,
-    /// SHA-256 of the body that is sent, in hex; creates only. The body holds user data, so only the digest is kept here.
+    /// SHA-256 of the request body, in hex; creates only. The body contains user data, so only the digest is stored
+    /// here.
     pub body_digest: Option<String>,
-    /// What the user-data generator was given, to make the same body again; creates only.
+    /// The input of the user-data generator, from which the same body can be generated again; creates only.
     pub user_data_params: Option<String>,
-    /// How far it is.
+    /// The progress.
     pub state: OperationState,
 }

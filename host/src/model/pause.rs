@@ -1,7 +1,7 @@
-//! Pauses: the loop may be told to leave the fleet as it is, in one direction or in both.
+//! Pauses suspend automatic scaling in one direction or in both.
 //!
-//! A pause holds what policies and the guard want. What is asked for by hand is done all the same: a freeze is what
-//! stops that too.
+//! A pause holds changes requested by policies and the guard. Manual commands still take effect; only a freeze stops
+//! those too.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Timestamp;
 
-/// Which way the size of a fleet goes.
+/// The direction of a change in fleet size.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -28,36 +28,36 @@ impl fmt::Display for Direction {
     }
 }
 
-/// Nothing goes one way until somebody lifts it, or until its time is over.
+/// A suspension of scaling in one direction, until an operator lifts it or it expires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pause {
-    /// Since when.
+    /// The time at which it started.
     pub since: Timestamp,
-    /// When it ends by itself; never where it is `None`.
+    /// The time at which it expires; `None` for never.
     pub until: Option<Timestamp>,
-    /// Why, in the operator's words; may be empty.
+    /// The reason given by the operator; may be empty.
     pub reason: String,
 }
 
 impl Pause {
-    /// Whether it holds at `now`.
+    /// Reports whether the pause is in effect at `now`.
     pub fn is_active(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| now < until)
     }
 }
 
-/// What is paused.
+/// The current pauses.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pauses {
-    /// Creating.
+    /// The pause of creates.
     pub out: Option<Pause>,
-    /// Deleting.
+    /// The pause of deletes.
     #[serde(rename = "in")]
     pub in_: Option<Pause>,
 }
 
 impl Pauses {
-    /// The pause of one direction, where it holds at `now`.
+    /// Returns the pause of one direction, if it is in effect at `now`.
     pub fn active(&self, direction: Direction, now: Timestamp) -> Option<&Pause> {
         let pause = match direction {
             Direction::Out => &self.out,

@@ -1,35 +1,35 @@
-//! Where a droplet is in its life, and which steps there are.
+//! The phases of a droplet's life cycle and the transitions between them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The life of a droplet: `requested → booting → warming → serving → draining → deleting → gone`.
+/// A phase in the life cycle of a droplet: `requested → booting → warming → serving → draining → deleting → gone`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
-    /// The operation is written; whether the droplet exists is not known yet.
+    /// The operation is journaled; the droplet is not known to exist yet.
     Requested,
-    /// The API gave an id; the droplet is not `active` or has no address of the wanted type yet.
+    /// The API has assigned an ID; the droplet is not yet `active` or has no address of the required type.
     Booting,
-    /// HAProxy checks it, and gives it no traffic yet.
+    /// HAProxy checks the droplet but does not send it traffic yet.
     Warming,
-    /// HAProxy's health check passed; it takes traffic.
+    /// HAProxy's health check has passed; the droplet receives traffic.
     Serving,
-    /// No new sessions; those that are open may end.
+    /// The droplet receives no new sessions; open ones may finish.
     Draining,
-    /// Out of HAProxy; the API is asked to delete it until it says that it is not there.
+    /// The droplet is removed from HAProxy; delete requests are sent until the API reports that it does not exist.
     Deleting,
-    /// The API answered 404. The row is kept as history.
+    /// The API has returned 404. The row is kept as history.
     Gone,
 }
 
 impl Phase {
-    /// Every phase, in order of life.
+    /// Every phase, in life-cycle order.
     pub const ALL: [Self; 7] =
         [Self::Requested, Self::Booting, Self::Warming, Self::Serving, Self::Draining, Self::Deleting, Self::Gone];
 
-    /// The phase as one lower-case word.
+    /// Returns the phase as one lower-case word.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Requested => "requested",
@@ -42,15 +42,15 @@ impl Phase {
         }
     }
 
-    /// The phase that `word` names.
+    /// Parses a phase from its name.
     pub fn parse(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|phase| phase.as_str() == word)
     }
 
-    /// Whether a droplet may go from this phase to `next`.
+    /// Reports whether a droplet may move from this phase to `next`.
     ///
-    /// Life goes forward only. Before it serves, a droplet may leave at once (it never had a
-    /// session to drain), and one that the API no longer knows is gone from wherever it was.
+    /// Phases only move forward. A droplet that is not serving yet may be deleted at once (it never had a session to
+    /// drain), and a droplet that the API no longer lists becomes gone from any phase.
     pub fn can_transition_to(self, next: Self) -> bool {
         match next {
             Self::Requested => false,
@@ -61,17 +61,17 @@ impl Phase {
         }
     }
 
-    /// Whether the droplet counts towards the size of the fleet: it serves, or it is on its way to.
+    /// Reports whether the droplet counts towards the fleet size: it is serving or starting.
     pub fn counts_toward_size(self) -> bool {
         self <= Self::Serving
     }
 
-    /// Whether the droplet is on its way to serving.
+    /// Reports whether the droplet is starting.
     pub fn is_starting(self) -> bool {
         self < Self::Serving
     }
 
-    /// Whether HAProxy has a server for a droplet in this phase.
+    /// Reports whether HAProxy has a server for a droplet in this phase.
     pub fn is_behind_balancer(self) -> bool {
         matches!(self, Self::Warming | Self::Serving | Self::Draining)
     }
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn life_goes_forward_only() {
+    fn phases_only_move_forward() {
         for from in Phase::ALL {
             for to in Phase::ALL {
                 assert!(!from.can_transition_to(to) || from < to, "{from} → {to}");
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn no_droplet_serves_before_its_health_check_passed() {
+    fn serving_is_reachable_only_from_warming() {
         let ways_to_serve: Vec<Phase> =
             Phase::ALL.into_iter().filter(|from| from.can_transition_to(Phase::Serving)).collect();
 
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn every_phase_is_read_back_from_its_name() {
+    fn phase_name_round_trips() {
         for phase in Phase::ALL {
             assert_eq!(Phase::parse(phase.as_str()), Some(phase));
         }

@@ -1,17 +1,17 @@
-//! What is left of a decision after the guard.
+//! The plan that the guard derives from a decision.
 
 use serde::{Deserialize, Serialize};
 
 use super::{DropletName, DropletRequest};
 
-/// Droplets that will be created, all alike.
+/// Identical droplets that will be created.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedCreate {
-    /// How many, and what differs from the fleet's own template.
+    /// The number of droplets, and the differences from the fleet's own template.
     pub request: DropletRequest,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// Whether they come in the place of droplets that are deleted for it ([`PlannedDelete::replaced`]).
+    /// `true` if they replace droplets that are deleted for this purpose ([`PlannedDelete::replaced`]).
     #[serde(default)]
     pub is_replacement: bool,
 }
@@ -19,46 +19,46 @@ pub struct PlannedCreate {
 /// A droplet that will be drained and deleted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlannedDelete {
-    /// Which.
+    /// The droplet.
     pub droplet: DropletName,
-    /// Why this one.
+    /// The reason for selecting it.
     pub reason: String,
-    /// Whether another one is created in its place.
+    /// `true` if another droplet is created in its place.
     #[serde(default)]
     pub replaced: bool,
 }
 
-/// A place where the guard did not do what the policy wanted.
+/// A point in which the guard restricted the decision of the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restriction {
-    /// The rule, as it is called in the configuration: `max`, `max_delete`, …
+    /// The rule, by its configuration key: `max`, `max_delete`, …
     pub rule: String,
-    /// What was wanted, what is done instead, and why.
+    /// The requested change, the resulting one, and the reason.
     pub detail: String,
 }
 
-/// The operations to carry out, and what was cut.
+/// The operations to carry out, and the restrictions that were applied.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
-    /// The size before.
+    /// The current size.
     pub from: u32,
     /// The size that these operations lead to.
     pub to: u32,
-    /// What to create.
+    /// The droplets to create.
     pub creates: Vec<PlannedCreate>,
-    /// What to delete.
+    /// The droplets to delete.
     pub deletes: Vec<PlannedDelete>,
-    /// What the guard changed.
+    /// The restrictions that the guard applied.
     pub restrictions: Vec<Restriction>,
 }
 
 impl Plan {
-    /// Whether there is nothing to do.
+    /// Reports whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.creates.is_empty() && self.deletes.is_empty()
     }
 
-    /// How many it creates.
+    /// Returns the number of droplets to create.
     pub fn create_count(&self) -> u32 {
         self.creates.iter().fold(0, |sum, create| sum.saturating_add(create.request.count))
     }

@@ -1,4 +1,4 @@
-//! Points in time, as numbers; the clock that tells them is `crate::clock`.
+//! Points in time, as numbers; the clock that reads the current time is `crate::clock`.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,38 +11,38 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The time from `earlier` until now; nothing when `earlier` is later.
+    /// Returns the time from `earlier` until this point; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// The point in time `duration` after this one.
+    /// Returns the point in time `duration` after this one.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// The point in time `duration` before this one, and no earlier than the epoch.
+    /// Returns the point in time `duration` before this one, but no earlier than the epoch.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// When the calendar month of this moment began, in UTC.
+    /// Returns the start of this calendar month, in UTC.
     #[must_use]
     pub fn start_of_month(self) -> Self {
         let (_, _, day) = self.date();
         Self((self.0 / DAY_MS - (day - 1)) * DAY_MS)
     }
 
-    /// When the next calendar month begins, in UTC.
+    /// Returns the start of the next calendar month, in UTC.
     #[must_use]
     pub fn end_of_month(self) -> Self {
-        // 31 days after its first day, each month is over and the next is not.
+        // 31 days after its first day, each month is over and the next one is not.
         Self(self.start_of_month().0.saturating_add(31 * DAY_MS)).start_of_month()
     }
 
-    /// Year, month and day in UTC. The calendar is Howard Hinnant's `civil_from_days`.
+    /// Returns year, month and day in UTC, using Howard Hinnant's `civil_from_days`.
     fn date(self) -> (i64, i64, u64) {
         let days = i64::try_from(self.0 / DAY_MS).unwrap_or(i64::MAX).saturating_add(719_468);
         let era = days / 146_097;
@@ -59,7 +59,7 @@ impl Timestamp {
 const DAY_MS: u64 = 86_400_000;
 
 impl fmt::Display for Timestamp {
-    /// RFC 3339 in UTC, to the second.
+    /// Formats the time as RFC 3339 in UTC, to the second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0 / 1000;
         let (year, month, day) = self.date();
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_month_begins_on_its_first_day_and_ends_where_the_next_begins() {
+    fn month_ends_where_the_next_begins() {
         for (at, start, end) in [
             (1_795_469_145_678, "2026-11-01T00:00:00Z", "2026-12-01T00:00:00Z"),
             (951_782_399_000, "2000-02-01T00:00:00Z", "2000-03-01T00:00:00Z"),
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_reads_as_rfc_3339() {
+    fn timestamp_is_formatted_as_rfc_3339() {
         for (ms, text) in [
             (0, "1970-01-01T00:00:00Z"),
             (951_782_399_000, "2000-02-28T23:59:59Z"),

@@ -1,19 +1,19 @@
-//! User data: what a droplet boots with, checked before it is sent.
+//! User data: the script or configuration that a droplet boots with, validated before it is sent.
 //!
-//! cloud-init looks at the first line to tell what it was given, and silently ignores what it
-//! does not know, so a droplet would boot with nothing done. Refusing it here is the last chance.
+//! cloud-init detects the format from the first line and silently ignores unknown formats, so the droplet would boot
+//! unconfigured. Rejecting such data here is the last opportunity.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Most bytes that the API takes.
+/// Maximum size accepted by the API, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 
-/// What cloud-init takes the user data for.
+/// The format that cloud-init detects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum UserDataKind {
-    /// Nothing is given.
+    /// No user data.
     Empty,
     /// `#!`: run once at first boot.
     Script,
@@ -52,26 +52,26 @@ impl fmt::Display for UserDataKind {
     }
 }
 
-/// Why user data is refused.
+/// The reason for rejecting user data.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UserDataError {
-    /// Larger than the API takes.
+    /// Larger than the API accepts.
     #[error(
-        "user data is {0} bytes; DigitalOcean takes at most {MAX_BYTES}: load the rest from the droplet, with #include or curl"
+        "user data is {0} bytes; DigitalOcean accepts at most {MAX_BYTES}: load the rest from the droplet, with #include or curl"
     )]
     TooLarge(usize),
-    /// cloud-init would silently ignore it. Only its first word is shown, for the rest may be secret.
+    /// cloud-init would silently ignore it. Only the first word is shown because the rest may be secret.
     #[error(
-        "user data begins with {0:?}, which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows"
+        "user data begins with {0:?}, which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another supported header"
     )]
     UnknownKind(String),
-    /// cloud-init and the API take text only.
-    #[error("user data holds a NUL byte; it must be plain text")]
+    /// Not plain text, which cloud-init and the API require.
+    #[error("user data contains a NUL byte; it must be plain text")]
     NotText,
 }
 
-/// User data that the API takes and cloud-init understands. `Debug` shows its kind and size, not
-/// its text, which may hold what is not for a log.
+/// User data that the API accepts and cloud-init understands. `Debug` shows its kind and size, not its text, which may
+/// be confidential.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UserData {
     text: String,
@@ -79,7 +79,7 @@ pub struct UserData {
 }
 
 impl UserData {
-    /// Checks size and kind.
+    /// Validates size and kind.
     pub fn parse(text: impl Into<String>) -> Result<Self, UserDataError> {
         let text = text.into();
         if text.len() > MAX_BYTES {
@@ -92,12 +92,12 @@ impl UserData {
         Ok(Self { text, kind })
     }
 
-    /// The text as it is sent.
+    /// Returns the text as it is sent.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// What cloud-init takes it for.
+    /// Returns the format that cloud-init detects.
     pub fn kind(&self) -> UserDataKind {
         self.kind
     }
@@ -109,7 +109,7 @@ impl fmt::Debug for UserData {
     }
 }
 
-/// How user data may begin; the longer of two that begin alike comes first.
+/// The prefixes of user data; a longer prefix precedes a shorter one that it starts with.
 const KIND_PREFIXES: [(&str, UserDataKind); 9] = [
     ("#!", UserDataKind::Script),
     ("#cloud-config-archive", UserDataKind::CloudConfigArchive),
@@ -122,7 +122,7 @@ const KIND_PREFIXES: [(&str, UserDataKind); 9] = [
     ("content-type: multipart/", UserDataKind::Multipart),
 ];
 
-/// Reads the first line as cloud-init's `type_from_starts_with` does.
+/// Detects the format from the first line like cloud-init's `type_from_starts_with`.
 fn detect_kind(text: &str) -> Result<UserDataKind, UserDataError> {
     let trimmed = text.trim_start();
     if trimmed.is_empty() {
@@ -144,24 +144,24 @@ fn detect_kind(text: &str) -> Result<UserDataKind, UserDataError> {
     Err(UserDataError::UnknownKind(first_word.chars().take(20).collect()))
 }
 
-/// What a user-data generator is told of the droplet that it writes for.
+/// The input of a user-data generator for one droplet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserDataRequest {
-    /// The fleet.
+    /// The fleet's name.
     pub fleet_name: String,
     /// The droplet's name.
     pub hostname: String,
-    /// Its number in the fleet.
+    /// The droplet's index in the fleet.
     pub index: u32,
     /// Size slug.
     pub size: String,
     /// Region slug.
     pub region: String,
-    /// Image slug or id.
+    /// Image slug or ID.
     pub image: String,
     /// All its tags, the fleet's own first.
     pub tags: Vec<String>,
-    /// What the policy gave along; empty where it gave nothing.
+    /// The policy's parameters; empty if there are none.
     pub params: String,
 }
 
@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kind_is_told_by_the_first_line() {
+    fn kind_is_detected_from_the_first_line() {
         for (text, kind) in [
             ("", UserDataKind::Empty),
             ("#!/bin/sh\necho", UserDataKind::Script),
@@ -185,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cloud_init_would_ignore_is_refused() {
+    fn data_ignored_by_cloud_init_is_rejected() {
         for text in ["hello", "packages: [nginx]", "MIME-Version: 1.0\n\nContent-Type: multipart/mixed"] {
             assert!(matches!(UserData::parse(text), Err(UserDataError::UnknownKind(_))), "{text:?}");
         }
     }
 
     #[test]
-    fn more_than_the_api_takes_is_refused() {
+    fn oversized_data_is_rejected() {
         let most = format!("#!{}", "x".repeat(MAX_BYTES - 2));
 
         assert!(UserData::parse(most.clone()).is_ok());
@@ -200,14 +200,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_shows_no_more_than_its_first_word() {
+    fn rejection_shows_only_the_first_word() {
         let error = UserData::parse("PASSWORD=secret\necho").unwrap_err();
 
-        insta::assert_snapshot!(error, @r#"user data begins with "PASSWORD", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another line that it knows"#);
+        insta::assert_snapshot!(error, @r#"user data begins with "PASSWORD", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another supported header"#);
     }
 
     #[test]
-    fn user_data_does_not_show_its_text() {
+    fn debug_output_hides_the_text() {
         let data = UserData::parse("#!/bin/sh\nPASSWORD=secret").unwrap();
 
         assert_eq!(format!("{data:?}"), "UserData(shell script, 25 bytes)");

@@ -1,7 +1,8 @@
-//! Compiled code on its way: from the process that compiles to the host, and through the cache.
+//! Framing of compiled code in transit: from the compiler process to the host, and through the cache.
 //!
-//! A frame of a magic number, a kind, a length and a digest is around it. Code is run as it is, so one flipped bit on a
-//! disk must never reach the processor: nothing is loaded that is not, byte for byte, what the compiler wrote.
+//! A frame consists of a magic number, a kind, a length, a digest and the content. The code is executed as it is, so a
+//! single flipped bit on disk must never reach the processor: a frame is loaded only if it is byte for byte identical
+//! to the compiler's output.
 
 use std::io::{self, Write};
 
@@ -11,17 +12,17 @@ use wasmtime::component::Component;
 const MAGIC: [u8; 8] = *b"dxplugin";
 const DIGEST_LEN: usize = 32;
 
-/// Bytes before the content.
+/// Number of bytes before the content.
 pub(super) const HEADER_LEN: usize = MAGIC.len() + 1 + size_of::<u64>() + DIGEST_LEN;
 
-/// What is in a frame.
+/// The kind of content in a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum FrameKind {
     /// Machine code.
     Code,
-    /// Why there is none, as text.
+    /// The reason why compilation failed, as text.
     Error,
-    /// There was not enough memory.
+    /// The compiler ran out of memory.
     OutOfMemory,
 }
 
@@ -47,20 +48,20 @@ pub(super) fn write(mut to: impl Write, kind: FrameKind, content: &[u8]) -> io::
     to.flush()
 }
 
-/// What a frame holds.
+/// The decoded content of a frame.
 pub(super) enum CompileOutcome {
     Code(CompiledComponent),
     Error(String),
     OutOfMemory,
 }
 
-/// Machine code in its frame, as this program's compiler wrote it.
+/// Framed machine code, as written by this program's compiler.
 ///
-/// Only `compiler` and `cache` read frames: the former from a process that it started itself, the latter from a file
-/// that nobody else could have written.
+/// Only `compile` and `cache` read frames: the former from a process that it started itself, the latter from a file
+/// that no other user could have written.
 pub(super) struct CompiledComponent(Vec<u8>);
 
-/// Reads a frame; `None` where it is cut off, longer than it says, or not what was written.
+/// Reads a frame; returns `None` if it is truncated, has trailing bytes, or fails its digest.
 pub(super) fn read(frame: Vec<u8>) -> Option<CompileOutcome> {
     let rest = frame.strip_prefix(&MAGIC)?;
     let (byte, rest) = rest.split_first()?;
@@ -79,17 +80,17 @@ pub(super) fn read(frame: Vec<u8>) -> Option<CompileOutcome> {
 }
 
 impl CompiledComponent {
-    /// The frame.
+    /// Returns the frame.
     pub(super) fn frame(&self) -> &[u8] {
         &self.0
     }
 
-    /// Maps the code, ready to be run.
+    /// Maps the code into memory, ready to execute.
     pub(super) fn load(&self, engine: &wasmtime::Engine) -> wasmtime::Result<Component> {
         let code = self.0.get(HEADER_LEN..).unwrap_or_default();
-        #[expect(unsafe_code, reason = "the one place that trusts compiled code")]
-        // SAFETY: these bytes are the output of `Engine::precompile_component` of this program: see `Compiled`.
-        // wasmtime itself checks that version, settings and processor are those of the engine.
+        #[expect(unsafe_code, reason = "the only place that trusts compiled code")]
+        // SAFETY: these bytes are the output of `Engine::precompile_component` of this program; see
+        // `CompiledComponent`. wasmtime itself verifies that version, settings and processor match the engine.
         unsafe {
             Component::deserialize(engine, code)
         }
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_reads_back_as_it_was_written() {
+    fn frame_round_trips() {
         let frame = framed(b"code");
 
         let Some(CompileOutcome::Code(compiled)) = read(frame.clone()) else { panic!("{frame:?}") };
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_with_any_bit_flipped_or_any_byte_missing_or_added_is_none() {
+    fn read_rejects_any_damaged_frame() {
         let whole = framed(b"machine code");
 
         for at in 0..whole.len() {

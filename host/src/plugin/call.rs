@@ -1,4 +1,4 @@
-//! A component that is ready to be called, whatever its kind, and what is common to all calls.
+//! Callable components of either kind, and the parts common to all calls.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -12,25 +12,25 @@ use super::store_data::{self, StoreData};
 use super::{CallError, Limit, LoadError, LogLine, PluginError, PluginHost, Reference};
 use crate::model::Problem;
 
-/// What a call used up.
+/// The resources used by a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CallUsage {
-    /// Wall-clock time, from making the instance to dropping it.
+    /// Wall-clock time, from instantiation to dropping the instance.
     pub duration: Duration,
-    /// Fuel: the same for the same call, on every machine.
+    /// Fuel; identical for identical calls on every machine.
     pub fuel: u64,
     /// Bytes of linear memory, all memories together.
     pub memory_bytes: usize,
 }
 
-/// An answer, and what came with it.
+/// The result of a call, with its log and resource usage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CallOutput<T> {
-    /// The answer.
+    /// The result.
     pub value: T,
-    /// What the plugin logged and printed.
+    /// The lines logged and printed by the plugin.
     pub log: Vec<LogLine>,
-    /// What it used up.
+    /// The resources used by the call.
     pub usage: CallUsage,
 }
 
@@ -42,17 +42,17 @@ pub(super) struct CallableComponent {
     pub(super) digest: String,
 }
 
-/// One call that is going on.
+/// A call in progress.
 pub(super) struct Call<'a> {
     component: &'a CallableComponent,
     function: &'static str,
     started: Instant,
-    /// Given back only after the store is dropped.
+    /// Released only after the store is dropped.
     permit: Option<SemaphorePermit<'a>>,
 }
 
 impl CallableComponent {
-    /// Begins a call of `function`: a fresh store, and what is needed to end it.
+    /// Starts a call of `function`: creates a fresh store, and the [`Call`] that finishes it.
     pub(super) async fn begin(
         &self,
         function: &'static str,
@@ -65,12 +65,12 @@ impl CallableComponent {
         Ok((Call { component: self, function, started, permit: turn }, store))
     }
 
-    /// An error of this plugin's configuration.
+    /// Returns an error about this plugin's configuration.
     pub(super) fn config_error(&self, problems: Vec<Problem>) -> PluginError {
         PluginError::Config { reference: self.reference.clone(), problems }
     }
 
-    /// What a check against the schema found.
+    /// Converts an error of the schema check.
     pub(super) fn schema_error(&self, error: SchemaError) -> PluginError {
         match error {
             SchemaError::Config(problems) => self.config_error(problems),
@@ -82,8 +82,8 @@ impl CallableComponent {
 }
 
 impl Call<'_> {
-    /// Waits for a guest, no longer than its deadline. Fuel and epochs stop one that runs; this stops one that waits in
-    /// a call of the host.
+    /// Waits for a guest up to the call timeout. Fuel and epochs stop a guest that is running; this stops one that is
+    /// blocked in a host call.
     pub(super) async fn with_timeout<T>(
         &self,
         guest: impl Future<Output = wasmtime::Result<T>>,
@@ -95,7 +95,7 @@ impl Call<'_> {
         }
     }
 
-    /// Ends the call: `check` makes the value of the answer, or says why it is none.
+    /// Finishes the call: `check` converts the result, or returns the reason why it is invalid.
     pub(super) fn finish<T, U>(
         self,
         store: Store<StoreData>,

@@ -1,8 +1,8 @@
-//! What a call is about, as far as a guest can tell.
+//! The context of a call, as visible to the guest.
 
 use crate::model::{Observation, Timestamp, UserDataRequest};
 
-/// What a call is about: the time that a guest's clock shows, and what its random numbers begin with.
+/// The context of a call: the time shown by the guest's clocks, and the seed of its random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CallContext {
     pub(super) now: Timestamp,
@@ -10,22 +10,22 @@ pub(super) struct CallContext {
 }
 
 impl CallContext {
-    /// Of a call that is about no moment: its description, its configuration.
+    /// The context of calls without a point in time: reading the manifest and validating a configuration.
     pub(super) const EMPTY: Self = Self { now: Timestamp(0), seed: 0 };
 
-    /// Of a tick: the same for the same tick of the same fleet.
+    /// Returns the context of a tick; identical for the same tick of the same fleet.
     pub(super) fn for_tick(observation: &Observation) -> Self {
         let numbers = observation.now.0.to_le_bytes().into_iter().chain(observation.tick.to_le_bytes());
         Self { now: observation.now, seed: fnv(observation.fleet_name.bytes().chain(numbers)) }
     }
 
-    /// Of a droplet: the same whenever its user data is written again.
+    /// Returns the context of a droplet; identical whenever its user data is generated again.
     pub(super) fn for_droplet(request: &UserDataRequest) -> Self {
         Self { now: Timestamp(0), seed: fnv(request.fleet_name.bytes().chain([0]).chain(request.hostname.bytes())) }
     }
 }
 
-/// FNV-1a, 64 bits.
+/// Computes the 64-bit FNV-1a hash.
 fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }

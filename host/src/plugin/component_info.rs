@@ -1,4 +1,4 @@
-//! What a file is, told from its outermost sections alone: cheap, and before anything of it is compiled.
+//! Classification of a component by its outermost sections: cheap, and possible before compilation.
 
 use serde::Serialize;
 use wasmparser::{Chunk, Parser, Payload};
@@ -7,7 +7,7 @@ use super::LoadError;
 use super::contract::{CONTRACT, Version};
 use crate::model::PluginKind;
 
-/// The interfaces of WASI 0.2 that the host links, with nothing behind them; see `wasi`.
+/// The interfaces of WASI 0.2 that the host links as stubs; see `wasi`.
 const STUBBED_WASI: [&str; 27] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
@@ -38,28 +38,28 @@ const STUBBED_WASI: [&str; 27] = [
     "wasi:sockets/udp-create-socket",
 ];
 
-/// What the host thinks of an import.
+/// The host's policy on an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImportPolicy {
-    /// It is of the contract.
+    /// Provided as part of the contract.
     Contract,
-    /// It is of WASI, with nothing behind it.
+    /// Provided as a WASI stub without effect.
     EmptyWasi,
-    /// A plugin does not get it.
+    /// Not available to plugins.
     Refused,
 }
 
-/// An import, and what the host thinks of it.
+/// An import, and the host's policy on it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Import {
     /// The interface.
     pub name: String,
-    /// What the host thinks of it.
+    /// The host's policy.
     pub verdict: ImportPolicy,
 }
 
-/// The imports of a component, plugin or not; none where it cannot be read.
+/// Returns the imports of a component, even if it is not a plugin; empty if the component cannot be read.
 pub(super) fn imports(bytes: &[u8]) -> Vec<Import> {
     let Ok((imports, _)) = import_export_names(bytes) else { return Vec::new() };
     let judged =
@@ -67,32 +67,32 @@ pub(super) fn imports(bytes: &[u8]) -> Vec<Import> {
     imports.into_iter().map(judged).collect()
 }
 
-/// What a component wants and gives, by name.
+/// The imports and exports of a plugin component, by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ComponentInterface {
-    /// The world that it is of.
+    /// The world that the component implements.
     pub(super) kind: PluginKind,
-    /// The version of the contract that it is written for.
+    /// The contract version that the component targets.
     pub(super) version: Version,
-    /// The interfaces that it imports.
+    /// The imported interfaces.
     pub(super) imports: Vec<String>,
-    /// The interfaces that it exports.
+    /// The exported interfaces.
     pub(super) exports: Vec<String>,
 }
 
 impl ComponentInterface {
-    /// Reads the outermost sections of `bytes`, and refuses what is no plugin.
+    /// Parses the outermost sections of `bytes`, and rejects anything that is not a plugin.
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, LoadError> {
         match bytes.get(..8) {
             Some(b"\0asm\x0d\0\x01\0") => {}
             Some(header) if header.starts_with(b"\0asm\x01\0\0\0") => return Err(LoadError::CoreModule),
             Some(header) if header.starts_with(b"\0asm") => {
-                return Err(LoadError::Malformed("its WebAssembly version is not known".to_owned()));
+                return Err(LoadError::Malformed("unknown WebAssembly version".to_owned()));
             }
             _ => return Err(LoadError::NotWasm),
         }
         let (imports, exports) = import_export_names(bytes)?;
-        // What it wants comes before what it is: that it wants the wrong thing is what its user must know.
+        // Check imports first: a forbidden import is the most important information for the user.
         if let Some(foreign) = imports.iter().find(|import| import_policy(import) == ImportPolicy::Refused) {
             return Err(LoadError::DisallowedImport(super::sanitize::sanitize_line(foreign, 200)));
         }
@@ -109,7 +109,7 @@ fn import_export_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadE
     loop {
         let (consumed, payload) = match parser.parse(rest, true).map_err(broken)? {
             Chunk::Parsed { consumed, payload } => (consumed, payload),
-            // Cannot be: the parser is told that there is no more, and says what is missing as an error.
+            // Unreachable: the parser has all data, and reports missing data as an error.
             Chunk::NeedMoreData(_) => return Ok((imports, exports)),
         };
         let mut next = consumed;
@@ -124,7 +124,7 @@ fn import_export_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadE
                     exports.push(export.map_err(broken)?.name.name.to_owned());
                 }
             }
-            // What is nested is skipped: it may be megabytes, and the compiler checks it.
+            // Skip nested sections: they may be megabytes, and the compiler validates them.
             Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
                 let length = unchecked_range.end.saturating_sub(unchecked_range.start);
                 next = next.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
@@ -132,7 +132,7 @@ fn import_export_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadE
             Payload::End(_) => return Ok((imports, exports)),
             _ => {}
         }
-        rest = rest.get(next..).ok_or_else(|| LoadError::Malformed("it ends within a section".to_owned()))?;
+        rest = rest.get(next..).ok_or_else(|| LoadError::Malformed("truncated section".to_owned()))?;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Checking a configuration against the JSON Schema of its plugin.
+//! Validation of configurations against the JSON Schema of a plugin.
 
 use jsonschema::PatternOptions;
 use serde_json::Value;
@@ -6,42 +6,39 @@ use serde_json::Value;
 use super::sanitize;
 use crate::model::Problem;
 
-/// Why a configuration did not pass.
+/// The reason why validation failed.
 #[derive(Debug)]
 pub(super) enum SchemaError {
-    /// The plugin's schema is none.
+    /// The plugin's schema is invalid.
     Schema(String),
-    /// The configuration is wrong.
+    /// The configuration is invalid.
     Config(Vec<Problem>),
 }
 
-/// Most problems that are shown.
+/// Maximum number of reported problems.
 const MAX_PROBLEMS: usize = 50;
 
-/// Checks the JSON text `config` against the JSON text `schema`.
+/// Validates the JSON text `config` against the JSON text `schema`.
 pub(super) fn check(schema: &str, config: &str) -> Result<(), SchemaError> {
     let broken = |error: &dyn std::fmt::Display| SchemaError::Schema(sanitize::sanitize_line(&error.to_string(), 500));
     if schema.len() > MAX_SCHEMA_BYTES {
-        return Err(SchemaError::Schema(format!(
-            "it has {} bytes; at most {MAX_SCHEMA_BYTES} are allowed",
-            schema.len()
-        )));
+        return Err(SchemaError::Schema(format!("{} bytes exceed the maximum of {MAX_SCHEMA_BYTES}", schema.len())));
     }
     let schema: Value = serde_json::from_str(schema).map_err(|error| broken(&error))?;
     if let Some(reason) = unsupported_reason(&schema) {
         return Err(SchemaError::Schema(reason.to_owned()));
     }
     let validator = jsonschema::options()
-        // Patterns of a plugin must not be able to take for ever.
+        // Bound the cost of patterns, which come from the plugin.
         .with_pattern_options(PatternOptions::regex().size_limit(MAX_PATTERN_BYTES).dfa_size_limit(MAX_PATTERN_BYTES))
         .build(&schema)
         .map_err(|error| broken(&error))?;
     let config: Value = serde_json::from_str(config).map_err(|error| {
-        SchemaError::Config(vec![Problem { path: String::new(), message: format!("is not JSON: {error}") }])
+        SchemaError::Config(vec![Problem { path: String::new(), message: format!("not valid JSON: {error}") }])
     })?;
     if !is_within_budget(&schema, &config) {
         return Err(SchemaError::Schema(format!(
-            "checking this configuration against it takes more than {MAX_STEPS} steps: its parts apply to one value again and again"
+            "validating this configuration takes more than {MAX_STEPS} steps: parts of the schema apply to the same value repeatedly"
         )));
     }
     let problems: Vec<Problem> = validator
@@ -55,26 +52,27 @@ pub(super) fn check(schema: &str, config: &str) -> Result<(), SchemaError> {
     if problems.is_empty() { Ok(()) } else { Err(SchemaError::Config(problems)) }
 }
 
-/// Why checking against this schema could take for ever, or overflow the stack; a schema is written by a plugin too.
+/// Returns the reason why validation with this schema might not terminate or might overflow the stack. Schemas come
+/// from plugins and are untrusted.
 fn unsupported_reason(schema: &Value) -> Option<&'static str> {
     let mut walk = RefChecker { root: schema, steps: MAX_APPLIED_SCHEMAS, unsupported: None };
     walk.check_all(schema);
     walk.unsupported
 }
 
-/// Most schemas that are applied to one value, counted over the whole document.
+/// Maximum number of schemas applied to one value, counted over the whole document.
 const MAX_APPLIED_SCHEMAS: usize = 1000;
 
-/// Most bytes of a schema.
+/// Maximum size of a schema in bytes.
 const MAX_SCHEMA_BYTES: usize = 64 * 1024;
 
-/// Most bytes of a compiled pattern.
+/// Maximum size of a compiled pattern in bytes.
 const MAX_PATTERN_BYTES: usize = 64 * 1024;
 
-/// Most schemas between a value and the one that is applied to it in the end.
+/// Maximum number of schemas between a value and the innermost schema applied to it.
 const MAX_IN_PLACE_DEPTH: usize = 64;
 
-/// Follows all that applies to one and the same value: references, and the keywords that combine schemas.
+/// Follows all schemas that apply to the same value: references, and the keywords that combine schemas.
 struct RefChecker<'a> {
     root: &'a Value,
     steps: usize,
@@ -85,10 +83,10 @@ impl<'a> RefChecker<'a> {
     fn check_all(&mut self, value: &'a Value) {
         match value {
             Value::Object(members) => {
-                // It would give references another root than the one that they are followed from here.
+                // An `$id` would make references relative to a different root than the one assumed here.
                 if members.contains_key("$id") || members.contains_key("id") && members.contains_key("$ref") {
                     self.unsupported =
-                        Some("$id is not supported: a $ref points into the schema itself, as #/$defs/NAME does");
+                        Some("$id is not supported; a $ref must point into the schema itself, as #/$defs/NAME does");
                 }
                 self.check_in_place(value, 0);
                 for member in members.values() {
@@ -109,7 +107,7 @@ impl<'a> RefChecker<'a> {
             return;
         }
         if depth > MAX_IN_PLACE_DEPTH || self.steps == 0 {
-            self.unsupported = Some("its references lead back to themselves, or are too intricate");
+            self.unsupported = Some("its references are circular or too deeply nested");
             return;
         }
         self.steps -= 1;
@@ -120,7 +118,7 @@ impl<'a> RefChecker<'a> {
     }
 }
 
-/// The schemas that a schema applies to the same value as itself.
+/// Returns the subschemas that a schema applies to the same value as itself.
 fn in_place_subschemas<'a>(root: &'a Value, schema: &'a Value) -> Result<Vec<&'a Value>, &'static str> {
     let mut applied = Vec::new();
     for (keyword, value) in schema.as_object().into_iter().flatten() {
@@ -143,20 +141,21 @@ fn in_place_subschemas<'a>(root: &'a Value, schema: &'a Value) -> Result<Vec<&'a
 
 fn resolve_ref<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
     let pointer = reference.strip_prefix('#')?;
-    // A pointer in a URI may be percent-encoded; nobody does, and decoding must not differ from the validator's.
+    // JSON pointers in URIs may be percent-encoded. This is unused in practice, and decoding here must not differ from
+    // the validator's.
     if pointer.contains('%') { None } else { root.pointer(pointer) }
 }
 
-/// Most steps of one check. They take the validator less than a second; the schemas of the plugins that come with
-/// doproxy take some hundreds.
+/// Maximum number of steps of one validation. They take the validator less than a second; the schemas of the built-in
+/// plugins take a few hundred.
 const MAX_STEPS: u64 = 200_000;
 
-/// Most schemas between the whole configuration and the innermost one that is applied: each takes stack.
+/// Maximum number of schemas between the whole configuration and the innermost schema applied; each uses stack space.
 const MAX_NESTING: usize = 256;
 
-/// Whether `config` can be checked against `schema` in bounded time. No deadline could stop the validator, and a schema
-/// that applies itself 240 times to each member costs 240 to the power of the configuration's depth; so the steps are
-/// counted first, as if every part applied.
+/// Reports whether `config` can be validated against `schema` in bounded time. The validator cannot be interrupted, and
+/// a schema that applies itself 240 times to each member costs 240 to the power of the configuration's depth; so the
+/// steps are counted first, assuming that every part applies.
 fn is_within_budget(schema: &Value, config: &Value) -> bool {
     let mut work = StepBudget { root: schema, remaining: MAX_STEPS };
     work.apply(schema, config, 0);
@@ -207,7 +206,7 @@ impl<'a> StepBudget<'a> {
                     schema,
                 ) => self.apply_to_children(schema, value, depth),
                 ("$defs" | "definitions" | "title" | "description" | "default" | "examples" | "$comment", _) => {}
-                // Such as `required` and `enum`.
+                // Keywords such as `required` and `enum`.
                 (_, given) => self.spend(size(given)),
             }
         }
@@ -225,7 +224,8 @@ impl<'a> StepBudget<'a> {
         }
     }
 
-    /// What was evaluated already is found by checking all that applies once more, on each level.
+    /// Counts the cost of finding already evaluated properties: the validator checks all applicable schemas once more
+    /// at each level.
     fn count_evaluated(&mut self, schema: &'a Value, value: &Value, depth: usize) {
         if self.remaining == 0 {
             return;
@@ -249,7 +249,7 @@ fn children(value: &Value) -> Box<dyn Iterator<Item = &Value> + '_> {
     }
 }
 
-/// What a keyword costs that looks at the whole value: patterns read 16 bytes in a step.
+/// Returns the cost of a keyword that reads the whole value; patterns read 16 bytes per step.
 fn length(value: &Value) -> u64 {
     match value {
         Value::String(text) => text.len() as u64 / 16,
@@ -268,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_schema_that_could_never_be_checked_is_refused() {
+    fn uncheckable_schema_is_rejected() {
         let doubling: Vec<String> = (0..30)
             .map(|n| {
                 let next = format!(r##"{{"$ref": "#/$defs/d{}"}}"##, n + 1);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_may_speak_of_trees() {
+    fn recursive_schema_is_supported() {
         let schema = r##"{"type": "object", "properties": {"child": {"$ref": "#"}}, "additionalProperties": false}"##;
 
         assert!(check(schema, r#"{"child": {"child": {}}}"#).is_ok());
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(problems[0].path, "/child/child");
     }
 
-    /// Checks, and says how long it took.
+    /// Validates, and measures the duration.
     fn timed(schema: &str, config: &str) -> (Result<(), SchemaError>, Duration) {
         let started = Instant::now();
         let result = check(schema, config);
@@ -306,19 +306,19 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_that_multiplies_with_each_level_of_the_configuration_is_refused_at_once() {
+    fn exponential_schema_is_rejected_immediately() {
         let itself = vec![r##"{"$ref": "#"}"##; 240].join(",");
         let fan_out = format!(r#"{{"additionalProperties": {{"allOf": [{itself}]}}}}"#);
 
         let (result, took) = timed(&fan_out, r#"{"parts": {"first": {"template": "x"}}}"#);
 
         let Err(SchemaError::Schema(reason)) = result else { panic!("{result:?}") };
-        assert!(reason.starts_with("checking this configuration against it takes more than 200000 steps"), "{reason}");
+        assert!(reason.starts_with("validating this configuration takes more than 200000 steps"), "{reason}");
         assert!(took < Duration::from_secs(1), "{took:?}");
     }
 
     #[test]
-    fn a_schema_that_looks_twice_at_each_of_its_levels_is_refused_at_once() {
+    fn doubling_schema_is_rejected_immediately() {
         let levels: Vec<String> = (0..31)
             .map(|n| {
                 let next = n + 1;
@@ -335,8 +335,8 @@ mod tests {
     }
 
     #[test]
-    fn the_dearest_check_that_is_allowed_takes_no_second() {
-        // 40 times itself on three levels, each with a list of names that are all missing.
+    fn most_expensive_check_takes_under_a_second() {
+        // Applies itself 40 times on each of three levels, each with a list of names that are all missing.
         let itself = vec![r##"{"$ref": "#"}"##; 40].join(",");
         let names: Vec<String> = (0..10).map(|n| format!(r#""missing{n}""#)).collect();
         let schema =
@@ -349,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_template_passes_a_schema_with_several_forms_of_it() {
+    fn long_template_is_accepted() {
         let schema = r#"{"properties": {"template": {"oneOf": [{"type": "string", "minLength": 1, "pattern": "^#"},
             {"type": "object"}]}, "parts": {"type": "array", "items": {"properties": {"template": {"type": "string"}}}}}}"#;
         let template = "#".repeat(64 * 1024);

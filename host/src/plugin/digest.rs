@@ -1,4 +1,4 @@
-//! What bytes are called by their content: their SHA-256.
+//! Content digests: SHA-256.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,28 +7,28 @@ use serde::de;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 of some bytes; written `sha256:` and 64 digits, as registries do.
+/// A SHA-256 digest, written as `sha256:` followed by 64 hexadecimal digits, as in registries.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 32]);
 
-/// A text that is no digest.
+/// The error for text that is not a digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a digest is written sha256: and 64 lower-case hexadecimal digits; other algorithms are not supported")]
+#[error("a digest must be sha256: followed by 64 lower-case hexadecimal digits; other algorithms are not supported")]
 pub struct InvalidDigest;
 
 impl Digest {
-    /// That of `bytes`.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The 64 digits alone.
+    /// Returns the 64 hexadecimal digits without the prefix.
     pub fn hex(&self) -> String {
         const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
         self.0.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]).collect()
     }
 
-    /// The digits alone, read back.
+    /// Parses the digits without the prefix.
     fn from_hex(digits: &str) -> Option<Self> {
         let value = |digit: &u8| match digit {
             b'0'..=b'9' => Some(digit - b'0'),
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_reads_back_as_it_was_written() {
+    fn digest_round_trips() {
         let written = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
         assert_eq!(Digest::of(b"abc").to_string(), written);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_otherwise_is_none() {
+    fn parse_rejects_other_forms() {
         let digits = Digest::of(b"abc").hex();
         for text in [
             digits.clone(),

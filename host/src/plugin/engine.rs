@@ -1,4 +1,4 @@
-//! wasmtime, set up so that the same call gives the same answer, and none can run for ever.
+//! The wasmtime engine, configured so that calls are deterministic and always terminate.
 
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -13,19 +13,19 @@ use super::contract;
 use super::resource_limiter::MAX_TABLE_ELEMENTS;
 use super::store_data::StoreData;
 
-/// The length of an epoch: how exactly a deadline is kept.
+/// The length of an epoch, and so the precision of the call timeout.
 pub(super) const EPOCH_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Calls at a time; more wait for their turn.
+/// Maximum number of concurrent calls; further calls wait for a free slot.
 pub(super) const MAX_CONCURRENT_CALLS: u32 = 16;
 
-/// Core instances, memories and tables of one component. One of another language brings about ten instances, and as many
-/// tables.
+/// Maximum number of core instances, memories and tables of one component. A component written in a language other than
+/// Rust has about ten instances and as many tables.
 const CORE_INSTANCES: u32 = 50;
 const MEMORIES: u32 = 4;
 const TABLES: u32 = 20;
 
-/// The engine, and what every component is linked with.
+/// The engine and the linker shared by all components.
 pub(super) struct Engine {
     wasmtime: wasmtime::Engine,
     linker: Linker<StoreData>,
@@ -33,11 +33,11 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Starts it, with a thread that counts epochs until the engine is dropped.
+    /// Starts the engine and a thread that advances the epoch until the engine is dropped.
     pub(super) fn start() -> wasmtime::Result<Self> {
         let engine = wasmtime::Engine::new(&config(pool(MAX_CONCURRENT_CALLS).into())).or_else(|error| {
-            // Where address space is limited (`ulimit -v`), calls are slower and right all the same.
-            tracing::debug!("no room for a pool of instances: {error:#}");
+            // With a limited address space (`ulimit -v`), calls are slower but still correct.
+            tracing::debug!("no room for an instance pool: {error:#}");
             wasmtime::Engine::new(&config(InstanceAllocationStrategy::OnDemand))
         })?;
         let mut linker = Linker::new(&engine);
@@ -63,13 +63,13 @@ impl Engine {
         &self.linker
     }
 
-    /// A turn for a call: as long as it is kept, there is room for an instance.
+    /// Acquires a permit for one call; an instance slot is available while the permit is held.
     pub(super) async fn acquire(&self) -> Option<SemaphorePermit<'_>> {
-        // It is never closed, so there always is one.
+        // The semaphore is never closed, so acquiring always succeeds.
         self.permits.acquire().await.ok()
     }
 
-    /// Tells apart engines that cannot run each other's code: other versions, settings and processors.
+    /// A hash that differs between engines that cannot run each other's code: other versions, settings or processors.
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.wasmtime.precompile_compatibility_hash().hash(&mut hasher);
@@ -83,7 +83,7 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// An engine that makes code for [`Engine`] and runs none, so it needs no room for instances.
+/// Creates an engine that compiles code for [`Engine`] but never runs any, so it needs no instance pool.
 pub(super) fn compiler_engine() -> wasmtime::Result<wasmtime::Engine> {
     wasmtime::Engine::new(&config(InstanceAllocationStrategy::OnDemand))
 }
@@ -92,24 +92,25 @@ fn config(strategy: InstanceAllocationStrategy) -> Config {
     let mut config = Config::new();
     config
         .wasm_component_model(true)
-        // No two calls run in one store: worth about 15 % of a call.
+        // No two calls share a store: disabling concurrency support saves about 15 % of a call.
         .concurrency_support(false)
         .consume_fuel(true)
         .epoch_interruption(true)
-        // The three things in which one processor may differ from another.
+        // The three areas in which processors may produce different results.
         .cranelift_nan_canonicalization(true)
         .wasm_relaxed_simd(false)
         .relaxed_simd_deterministic(true)
-        // Names come from the name section. Debug information is the guest's to write, and reading it has no limit.
+        // Function names come from the name section. Debug information is controlled by the guest, and parsing it has
+        // no limit.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .allocation_strategy(strategy);
     config
 }
 
-/// Slots that are used again and again, so that making an instance maps no memory. Measured with `target-tracking` and a
-/// fleet of 100 in one build: 77 µs a call, against 117 µs on demand.
+/// Reused instance slots, so that instantiation maps no memory. Measured with `target-tracking` and a fleet of 100 in
+/// one build: 77 µs a call, compared to 117 µs with on-demand allocation.
 ///
-/// All of it is address space, not memory: slots take 4 GiB each, which spares checks of bounds.
+/// The pool reserves address space, not memory: each slot takes 4 GiB, which avoids bounds checks.
 fn pool(calls: u32) -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(calls)
@@ -122,8 +123,8 @@ fn pool(calls: u32) -> PoolingAllocationConfig {
         .max_tables_per_component(TABLES)
         .total_tables(calls.saturating_mul(TABLES))
         .table_elements(MAX_TABLE_ELEMENTS)
-        // What a small guest uses is cleared by hand, which is faster than giving it back to the kernel; and only what it
-        // wrote to, where the kernel can tell (Linux from 6.7 on).
+        // The few pages used by a small guest are zeroed in place, which is faster than returning them to the kernel;
+        // with kernel support (Linux 6.7 and later), only pages written to.
         .pagemap_scan(Enabled::Auto)
         .linear_memory_keep_resident(512 * 1024)
         .table_keep_resident(64 * 1024);
@@ -135,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_compiles_and_what_runs_agree_on_the_code() {
+    fn compiler_and_runtime_engines_are_compatible() {
         let hash = |engine: &wasmtime::Engine| {
             let mut hasher = DefaultHasher::new();
             engine.precompile_compatibility_hash().hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! What can go wrong with a plugin. None of it harms the host, and none of it passes by itself: nothing here is retried.
+//! Plugin errors. None of them harms the host, and none is transient, so nothing here is retried.
 
 use std::fmt;
 use std::io;
@@ -9,55 +9,55 @@ use super::resolver::ResolveError;
 use super::{LogLine, Reference};
 use crate::model::{PluginKind, Problem};
 
-/// How many of the last lines of a log an error shows.
+/// Number of trailing log lines shown in an error.
 const LOG_TAIL_LINES: usize = 5;
 
-/// What went wrong, with which plugin.
+/// An error of the plugin host or of one plugin.
 #[derive(Debug, thiserror::Error)]
 pub enum PluginError {
-    /// The host itself does not start.
-    #[error("the plugin engine does not start: {0}")]
+    /// The plugin engine failed to start.
+    #[error("failed to start the plugin engine: {0}")]
     Engine(String),
-    /// The cache is not fit to hold code that will be run.
+    /// The cache directory is not safe for code that will be executed.
     #[error("the plugin cache {} {reason}", .directory.display())]
     Cache {
         /// The directory.
         directory: PathBuf,
-        /// What is wrong with it, and the remedy.
+        /// The problem, and the remedy.
         reason: String,
     },
-    /// It cannot be used at all.
+    /// The plugin cannot be loaded.
     #[error("plugin {reference}: {source}")]
     Load {
         /// The plugin.
         reference: Reference,
-        /// Why not.
+        /// The cause.
         source: LoadError,
     },
-    /// Its configuration is wrong.
-    #[error("plugin {reference}: the configuration is not valid:{}", Problems(.problems))]
+    /// The plugin's configuration is invalid.
+    #[error("plugin {reference}: invalid configuration:{}", Problems(.problems))]
     Config {
         /// The plugin.
         reference: Reference,
-        /// What is wrong with it.
+        /// The problems found.
         problems: Vec<Problem>,
     },
-    /// A call gave no answer.
+    /// A call failed.
     #[error("plugin {reference}: `{function}` {source}{}", LogTail(.log))]
     Call {
         /// The plugin.
         reference: Reference,
-        /// The function of the contract.
+        /// The contract function.
         function: &'static str,
-        /// Why not.
+        /// The cause.
         source: Box<CallError>,
-        /// What it logged until then.
+        /// The plugin's log up to the failure.
         log: Vec<LogLine>,
     },
 }
 
 impl PluginError {
-    /// Whether it is in what the user wrote or has, and not in how things went.
+    /// Reports whether the error is caused by the user's configuration or files rather than by a failure at run time.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Call { .. } => false,
@@ -67,124 +67,124 @@ impl PluginError {
     }
 }
 
-/// Why a component cannot be used.
+/// The reason why a component cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// No plugin of that name comes with this binary.
-    #[error("no such plugin comes with doproxy{}; there are: {}", did_you_mean(.suggestion.as_deref()), .known.join(", "))]
+    /// No built-in plugin has this name.
+    #[error("unknown built-in plugin{}; available: {}", did_you_mean(.suggestion.as_deref()), .known.join(", "))]
     UnknownBuiltin {
-        /// The one that was probably meant.
+        /// The closest known name, if any.
         suggestion: Option<String>,
-        /// All of them.
+        /// The names of all built-in plugins.
         known: Vec<&'static str>,
     },
-    /// It is in a registry, and cannot be got from there or is not taken.
+    /// The plugin cannot be fetched from its registry, or is rejected.
     #[error(transparent)]
     Resolve(#[from] Box<ResolveError>),
     /// The file cannot be read.
-    #[error("the file cannot be read: {0}")]
+    #[error("failed to read the file: {0}")]
     Read(#[from] io::Error),
-    /// It is a device, a pipe or a directory.
-    #[error("it is no regular file")]
+    /// The path refers to a device, a pipe or a directory.
+    #[error("not a regular file")]
     NotAFile,
-    /// It is larger than allowed.
-    #[error("the component is larger than {0}")]
+    /// The file exceeds the size limit.
+    #[error("the component exceeds {0}")]
     TooLarge(Limit),
-    /// It is something else.
-    #[error("the file is not WebAssembly; a plugin is a WebAssembly component")]
+    /// The file is not WebAssembly.
+    #[error("not a WebAssembly file; a plugin is a WebAssembly component")]
     NotWasm,
-    /// It is WebAssembly, and not a component.
-    #[error("the file is a core module, not a component; `wasm-tools component new` makes one")]
+    /// The file is a core module instead of a component.
+    #[error("a core module, not a component; convert it with `wasm-tools component new`")]
     CoreModule,
-    /// It is broken.
-    #[error("the component is broken: {0}")]
+    /// The component is malformed.
+    #[error("malformed component: {0}")]
     Malformed(String),
-    /// It wants more than a plugin gets.
+    /// The component imports an interface that plugins may not use.
     #[error(
-        "the component imports {0}, which a plugin does not get; it may import doproxy:plugin/log and WASI 0.2, nothing else"
+        "the component imports {0}, which is not available to plugins; allowed are only doproxy:plugin/log and WASI 0.2"
     )]
     DisallowedImport(String),
-    /// It is written for another version of the contract.
-    #[error("the component is written for {interface}; this doproxy supports version {supported}")]
+    /// The component targets an unsupported version of the contract.
+    #[error("the component targets {interface}; this doproxy supports version {supported}")]
     UnsupportedVersion {
-        /// Its interface.
+        /// The versioned interface that the component targets.
         interface: String,
-        /// The versions of this host.
+        /// The versions that this host supports.
         supported: &'static str,
     },
-    /// It is a component for something else.
+    /// The component does not implement a plugin world.
     #[error(
-        "the component is no plugin: it exports {}, and neither doproxy:plugin/policy nor doproxy:plugin/user-data",
+        "not a plugin: the component exports {}, but neither doproxy:plugin/policy nor doproxy:plugin/user-data",
         if .0.is_empty() { "nothing".to_owned() } else { .0.join(", ") }
     )]
     UnknownWorld(Vec<String>),
-    /// It is both kinds of plugin at once.
+    /// The component implements both plugin worlds.
     #[error(
-        "the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; a plugin is one of them: make two components of it"
+        "the component exports both doproxy:plugin/policy and doproxy:plugin/user-data; split it into two components"
     )]
     BothWorlds,
-    /// It is the other kind of plugin.
-    #[error("this is a {actual}, and a {expected} is wanted here")]
+    /// The component is the other kind of plugin.
+    #[error("expected a {expected}, but this is a {actual}")]
     KindMismatch {
-        /// What it is.
+        /// The actual kind.
         actual: PluginKind,
-        /// What was asked for.
+        /// The expected kind.
         expected: PluginKind,
     },
-    /// The compiler refused it.
-    #[error("the component does not compile: {0}")]
+    /// The compiler rejected the component.
+    #[error("failed to compile the component: {0}")]
     Compile(String),
-    /// Compiling it goes over a limit.
-    #[error("compiling the component goes over {0}")]
+    /// Compilation exceeded a limit.
+    #[error("compiling the component exceeds {0}")]
     CompileLimit(Limit),
-    /// The compiler cannot be started.
-    #[error("the compiler {} does not start: {source}", .program.display())]
+    /// The compiler process failed to start.
+    #[error("failed to start the compiler {}: {source}", .program.display())]
     SpawnCompiler {
         /// The program.
         program: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// It compiles, and is made of more parts than one instance may have.
-    #[error("the component is more than this host holds: {0}")]
+    /// The component compiles, but has more parts than one instance may have.
+    #[error("the component exceeds the capacity of this host: {0}")]
     TooManyParts(String),
-    /// Its functions are not those of the contract.
-    #[error("the component does not fit the contract: {0}")]
+    /// The component's functions do not match the contract.
+    #[error("the component does not match the contract: {0}")]
     Contract(String),
-    /// Its schema is none.
-    #[error("its config-schema is not valid: {0}")]
+    /// The component's configuration schema is invalid.
+    #[error("invalid config-schema: {0}")]
     Schema(String),
 }
 
-/// Why a call gave no answer.
+/// The reason why a call failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// It went over a limit.
-    #[error("went over {limit}{backtrace}")]
+    /// The call exceeded a limit.
+    #[error("exceeded {limit}{backtrace}")]
     LimitExceeded {
-        /// Which.
+        /// The limit.
         limit: Limit,
-        /// Where in the guest, where that is known.
+        /// The location in the guest, if known.
         backtrace: GuestTrace,
     },
-    /// It broke off.
+    /// The guest trapped.
     #[error("trapped: {reason}{backtrace}")]
     Trapped {
-        /// How.
+        /// The cause of the trap.
         reason: String,
-        /// Where in the guest.
+        /// The location in the guest.
         backtrace: GuestTrace,
     },
-    /// Its answer cannot be meant.
-    #[error("answered nonsense: {0}")]
+    /// The guest returned a result that violates the contract.
+    #[error("returned an invalid result: {0}")]
     InvalidResult(String),
-    /// It says that its configuration is wrong.
-    #[error("cannot work with its configuration:{}", Problems(.0))]
+    /// The guest rejected its configuration.
+    #[error("rejected its configuration:{}", Problems(.0))]
     InvalidConfig(Vec<Problem>),
-    /// It lacks a series.
+    /// A series required by the plugin is missing.
     #[error("lacks the series {0}; add a source for it under `metrics`")]
     MissingMetric(String),
-    /// It says that it failed.
+    /// The guest reported a failure.
     #[error("failed: {0}")]
     Failed(String),
 }
@@ -192,51 +192,51 @@ pub enum CallError {
 /// A limit, with its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
-    /// Bytes of a component.
+    /// Size of a component in bytes.
     #[error("the component limit of {} (plugins.limits.component_bytes)", Bytes(*.0))]
     Component(usize),
-    /// Time to compile.
-    #[error("the compile limit of {0:?} (plugins.limits.compile_time)")]
+    /// Wall-clock time for compilation.
+    #[error("the compile timeout of {0:?} (plugins.limits.compile_timeout)")]
     CompileTimeout(Duration),
-    /// Processor time to compile.
-    #[error("the compile limit of {0:?} of CPU (plugins.limits.compile_cpu)")]
+    /// CPU time for compilation.
+    #[error("the compile limit of {0:?} of CPU time (plugins.limits.compile_cpu_time)")]
     CompileCpuTime(Duration),
-    /// Memory to compile.
+    /// Memory for compilation.
     #[error("the compile limit of {} of memory (plugins.limits.compile_memory_bytes)", Bytes(*.0))]
     CompileMemory(usize),
-    /// Machine code; follows from the size of a component.
+    /// Size of the machine code; derived from the component size limit.
     #[error("the limit of {} of machine code, four times plugins.limits.component_bytes", Bytes(*.0))]
     Artifact(usize),
     /// Linear memory.
     #[error("the memory limit of {} (plugins.limits.memory_bytes)", Bytes(*.0))]
     Memory(usize),
-    /// Elements of all tables together; fixed.
+    /// Number of elements of all tables together; fixed.
     #[error("the limit of {0} table elements")]
     Tables(usize),
     /// Fuel.
     #[error("the fuel limit of {0} (plugins.limits.fuel)")]
     Fuel(u64),
-    /// Wall-clock time.
-    #[error("the deadline of {0:?} (plugins.limits.deadline)")]
+    /// Wall-clock time of a call.
+    #[error("the call timeout of {0:?} (plugins.limits.call_timeout)")]
     CallTimeout(Duration),
-    /// State of a policy.
+    /// Size of a policy's state.
     #[error("the state limit of {} (plugins.limits.state_bytes)", Bytes(*.0))]
     State(usize),
-    /// A whole decision.
+    /// Size of a whole decision.
     #[error("the decision limit of {} (plugins.limits.decision_bytes)", Bytes(*.0))]
     Decision(usize),
-    /// User data.
+    /// Size of user data.
     #[error("the user-data limit of {} (plugins.limits.user_data_bytes)", Bytes(*.0))]
     UserData(usize),
-    /// Lines of log.
+    /// Number of log lines.
     #[error("the log limit of {0} lines (plugins.limits.log_lines)")]
     LogLines(usize),
-    /// Bytes that cross from guest to host; follows from the others.
-    #[error("the limit of {} from plugin to host in one call", Bytes(*.0))]
+    /// Bytes copied from guest to host; derived from the other limits.
+    #[error("the limit of {} copied from plugin to host in one call", Bytes(*.0))]
     Transfer(usize),
 }
 
-/// Where in the guest it happened: its own frames, innermost first; empty where nothing is known.
+/// A guest backtrace: the guest's own frames, innermost first; empty if unknown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GuestTrace(pub Vec<String>);
 
@@ -274,7 +274,7 @@ impl fmt::Display for LogTail<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tail = &self.0[self.0.len().saturating_sub(LOG_TAIL_LINES)..];
         if !tail.is_empty() {
-            write!(f, "\nthe last that it logged:")?;
+            write!(f, "\nlast log lines:")?;
         }
         tail.iter().try_for_each(|line| write!(f, "\n  {line}"))
     }

@@ -1,10 +1,10 @@
-//! Components, for the fuzzer: what is looked at before anything is compiled.
+//! Component parsing for the fuzzer: every check that runs before compilation.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says what it found")]
+#![expect(clippy::missing_panics_doc, reason = "a fuzz target reports findings by panicking")]
 
 use super::component_info::ComponentInterface;
 
-/// Bytes are a plugin, or no plugin for a reason.
+/// Parses the bytes as a plugin; they are accepted, or rejected with an error.
 pub fn component(bytes: &[u8]) {
     if let Err(error) = ComponentInterface::parse(bytes) {
         let said = error.to_string();

@@ -1,4 +1,4 @@
-//! A user-data generator that is loaded.
+//! Loaded user-data generators.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::contract::GeneratorPre;
 use super::{CallError, CallOutput, GuestTrace, Limit, PluginError, Reference};
 use crate::model::{Manifest, UserDataRequest};
 
-/// A user-data generator that is loaded. Cheap to call: nothing is compiled or linked again.
+/// A loaded user-data generator. Cheap to call: calls do not compile or link.
 pub struct Generator {
     component: CallableComponent,
     manifest: Manifest,
@@ -26,7 +26,7 @@ impl fmt::Debug for Generator {
 }
 
 impl Generator {
-    /// Instantiates it for the first time, and asks what it is.
+    /// Instantiates the component for the first time and reads its manifest.
     pub(super) async fn instantiate_and_describe(
         loaded: CallableComponent,
         pre: GeneratorPre,
@@ -35,27 +35,27 @@ impl Generator {
         Ok(Self { component: loaded, manifest, pre })
     }
 
-    /// Asks again what it is: the least that a call can be, for measuring what an instance costs.
+    /// Reads the manifest again: the smallest possible call, used to measure the cost of an instance.
     pub async fn describe(&self) -> Result<CallOutput<Manifest>, PluginError> {
         describe(&self.component, &self.pre).await
     }
 
-    /// What it says of itself.
+    /// Returns the manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The SHA-256 of the component, in hexadecimal.
+    /// Returns the SHA-256 of the component, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.component.digest
     }
 
-    /// Where it came from.
+    /// Returns the reference from which the generator was loaded.
     pub fn reference(&self) -> &Reference {
         &self.component.reference
     }
 
-    /// Checks a configuration (JSON text): against the schema, then by the generator itself.
+    /// Validates a configuration (JSON text) against the schema and then with the generator itself.
     pub async fn validate(&self, config: &str) -> Result<(), PluginError> {
         config_schema::check(&self.manifest.config_schema, config)
             .map_err(|error| self.component.schema_error(error))?;
@@ -65,8 +65,8 @@ impl Generator {
         verdict.map_err(|problems| self.component.config_error(problems))
     }
 
-    /// Writes the user data of one droplet. `config` is JSON text that has passed [`Self::validate`]. Whether
-    /// cloud-init knows what came out is for [`crate::model::UserData`] to say.
+    /// Generates the user data of one droplet. `config` is JSON text that has passed [`Self::validate`]. `UserData`
+    /// checks whether cloud-init supports the result.
     pub async fn generate(&self, config: &str, request: &UserDataRequest) -> Result<CallOutput<String>, PluginError> {
         let (call, mut store) = self.component.begin("generate", &CallContext::for_droplet(request)).await?;
         let answer = call.with_timeout(self.pre.generate(&mut store, config, request)).await;

@@ -1,4 +1,4 @@
-//! Loading plugins: from a reference to something that can be called.
+//! Loading plugins: from a reference to a callable policy or generator.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -25,52 +25,53 @@ use super::{
 };
 use crate::model::{Manifest, PluginKind};
 
-/// How plugins are run.
+/// Settings of the plugin host.
 #[derive(Debug, Clone, Default)]
 pub struct PluginSettings {
-    /// What each may use up.
+    /// Resource limits of each plugin.
     pub limits: Limits,
-    /// Where compiled plugins are kept; `None` to compile them every time.
+    /// Cache directory for compiled plugins; `None` disables the cache, so that plugins are compiled on every load.
     pub cache_dir: Option<PathBuf>,
-    /// The `doproxy` program, which compiles plugins in a process of its own: only so do the limits of CPU and memory
-    /// hold, and what is compiled for too long can be ended. `None` compiles in this process, for a program that has
-    /// doproxy as a library and knows its plugins: its own executable has no subcommand that could be started.
+    /// The `doproxy` program, which compiles plugins in a separate process: only a separate process can enforce limits
+    /// of CPU time and memory, and be killed if compilation takes too long. `None` compiles in this process, for
+    /// programs that use doproxy as a library with plugins that they trust: their own executable has no compile
+    /// subcommand.
     pub compiler: Option<PathBuf>,
-    /// How plugins from registries are got and judged.
+    /// Settings for fetching plugins from registries and verifying them.
     pub registry: RegistrySettings,
 }
 
-/// What a component is.
+/// A description of a plugin, including its manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginInfo {
-    /// The world that it is of.
+    /// The world that the component implements.
     pub kind: PluginKind,
-    /// What it says of itself.
+    /// The manifest.
     pub manifest: Manifest,
-    /// Its SHA-256, in hexadecimal.
+    /// The SHA-256 of the component, in hexadecimal.
     pub digest: String,
-    /// Its bytes.
+    /// Size of the component in bytes.
     pub size: usize,
-    /// The interfaces that it imports.
+    /// The imported interfaces.
     pub imports: Vec<String>,
-    /// What is known of one from a registry.
+    /// The provenance of a plugin from a registry.
     pub provenance: Option<Provenance>,
 }
 
-/// What can be seen of a component without running any of it.
+/// A static description of a component, obtained without running any of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentInfo {
-    /// Its SHA-256, in hexadecimal.
+    /// The SHA-256 of the component, in hexadecimal.
     pub digest: String,
-    /// Its bytes.
+    /// Size of the component in bytes.
     pub size: usize,
-    /// What it imports, and what the host thinks of that.
+    /// The imports, and whether the host provides them.
     pub imports: Vec<Import>,
-    /// What its author wrote into it.
+    /// The metadata embedded by the author.
     pub metadata: Metadata,
 }
 
-/// Loads plugins and runs them. Cheap to clone: clones share one engine.
+/// Loads and runs plugins. Cheap to clone: clones share one engine.
 #[derive(Clone)]
 pub struct PluginHost {
     inner: Arc<Inner>,
@@ -93,7 +94,7 @@ impl fmt::Debug for PluginHost {
     }
 }
 
-/// A component that was opened: of one of the two worlds, and not instantiated yet.
+/// A compiled component of one of the two worlds, not instantiated yet.
 struct PreparedPlugin {
     component: CallableComponent,
     interface: ComponentInterface,
@@ -114,7 +115,7 @@ impl PluginHost {
         })
     }
 
-    /// Loads a plugin of either kind, and says what it is.
+    /// Loads a plugin of either kind and describes it.
     pub async fn inspect(&self, reference: &Reference) -> Result<PluginInfo, PluginError> {
         let opened = self.load(reference).await?;
         let (kind, size, imports) = (opened.interface.kind, opened.size, opened.interface.imports.clone());
@@ -126,7 +127,7 @@ impl PluginHost {
         Ok(PluginInfo { kind, manifest, digest, size, imports, provenance: origin })
     }
 
-    /// Looks at a component, whether it is a plugin or not.
+    /// Describes a component without running it, even if it is not a plugin.
     pub async fn component_info(&self, reference: &Reference) -> Result<ComponentInfo, PluginError> {
         let (bytes, _) = self.raw_bytes(reference).await?;
         Ok(ComponentInfo {
@@ -147,24 +148,24 @@ impl PluginHost {
         self.load(reference).await?.require_kind(PluginKind::UserDataGenerator)?.into_generator().await
     }
 
-    /// The bytes of the component behind a reference, for whoever keeps them.
+    /// Returns the bytes of the component behind a reference, for callers that archive components.
     pub async fn component_bytes(&self, reference: &Reference) -> Result<Vec<u8>, PluginError> {
         Ok(self.bytes(reference).await?.0)
     }
 
-    /// Brings a plugin from its registry into the store, unless it is there.
+    /// Pulls a plugin from its registry into the store, unless it is already stored.
     pub async fn pull(&self, reference: &OciReference) -> Result<Provenance, PluginError> {
         let got = self.inner.resolver.fetch(reference).await;
         got.map(|(_, origin)| origin).map_err(|error| resolve_error(reference, error))
     }
 
-    /// Asks the registry what a tag means now, brings that, and locks it.
+    /// Resolves a tag at the registry again, pulls the plugin and updates the lock file.
     pub async fn update(&self, reference: &OciReference) -> Result<Update, PluginError> {
         self.inner.resolver.update(reference).await.map_err(|error| resolve_error(reference, error))
     }
 
-    /// Brings a plugin to a registry, and signs it where there is a key. `created` is what its configuration says, in
-    /// seconds since 1970; with the same one, the same component gives the same digest.
+    /// Pushes a plugin to a registry, and signs it if `key` is set. `created` is the creation time in the image
+    /// configuration, in seconds since 1970; with the same value, the same component has the same digest.
     pub async fn push(
         &self,
         plugin: &Reference,
@@ -172,7 +173,7 @@ impl PluginHost {
         key: Option<&PrivateKey>,
         created: i64,
     ) -> Result<Pushed, PluginError> {
-        // What does not load here loads nowhere.
+        // A plugin that does not load here would not load anywhere.
         let inspected = self.inspect(plugin).await?;
         let (component, shape, _, _) = self.bytes(plugin).await?;
         let published = PublishRequest {
@@ -185,18 +186,18 @@ impl PluginHost {
         self.inner.resolver.push(to, published, key).await.map_err(|error| resolve_error(to, error))
     }
 
-    /// Signs what a reference means, and puts the signature beside it.
+    /// Signs the manifest that a reference resolves to, and attaches the signature to it.
     pub async fn sign(&self, reference: &OciReference, key: &PrivateKey) -> Result<Signed, PluginError> {
         self.inner.resolver.sign(reference, key).await.map_err(|error| resolve_error(reference, error))
     }
 
-    /// Brings a plugin and judges it by `rules`, whatever the settings say.
+    /// Fetches a plugin and verifies it with `rules` instead of the configured ones.
     pub async fn verify(&self, reference: &OciReference, rules: &[Rule]) -> Result<Provenance, PluginError> {
         let got = self.inner.resolver.fetch_verified(reference, Some(rules)).await;
         got.map(|(_, origin)| origin).map_err(|error| resolve_error(reference, error))
     }
 
-    /// Loads a scaling policy whose bytes are at hand: what `reference` pointed to when they were kept.
+    /// Loads a scaling policy from archived bytes, which `reference` pointed to when they were archived.
     pub async fn policy_from_bytes(&self, reference: &Reference, bytes: Vec<u8>) -> Result<Policy, PluginError> {
         let failed = |source| PluginError::Load { reference: reference.clone(), source };
         let most = self.inner.limits.component_bytes;
@@ -242,7 +243,8 @@ impl PluginHost {
         Ok(PreparedPlugin { component: loaded, interface: shape, size, provenance: origin, pre })
     }
 
-    /// The bytes behind a reference, what they are, and their SHA-256 in hexadecimal.
+    /// Returns the bytes behind a reference, their component interface, their SHA-256 in hexadecimal and their
+    /// provenance. Fails if they are not a plugin.
     async fn bytes(
         &self,
         reference: &Reference,
@@ -255,7 +257,7 @@ impl PluginHost {
         Ok((bytes, shape, digest, origin))
     }
 
-    /// The bytes behind a reference, whatever they are.
+    /// Returns the bytes behind a reference, even if they are not a plugin.
     async fn raw_bytes(&self, reference: &Reference) -> Result<(Vec<u8>, Option<Provenance>), PluginError> {
         let failed = |source| PluginError::Load { reference: reference.clone(), source };
         let most = self.inner.limits.component_bytes;
@@ -274,7 +276,7 @@ impl PluginHost {
         Ok((bytes, origin))
     }
 
-    /// The component, ready to be linked: from the cache, else from the compiler.
+    /// Returns the component, ready to be linked: from the cache or else from the compiler.
     async fn component(&self, bytes: Vec<u8>, digest: &str) -> Result<Component, LoadError> {
         let (inner, key) = (self.inner.clone(), digest.to_owned());
         let cached = spawn_blocking(move || {
@@ -339,7 +341,8 @@ fn resolve_error(reference: &OciReference, error: ResolveError) -> PluginError {
     }
 }
 
-/// What bytes are, and their SHA-256 in hexadecimal; refused where they are too many.
+/// Parses the component interface of `bytes` and computes their SHA-256 in hexadecimal; fails if there are more than
+/// `most` bytes.
 fn parse_interface(bytes: Vec<u8>, most: usize) -> Result<(Vec<u8>, ComponentInterface, String), LoadError> {
     if bytes.len() > most {
         return Err(LoadError::TooLarge(Limit::Component(most)));
@@ -349,12 +352,12 @@ fn parse_interface(bytes: Vec<u8>, most: usize) -> Result<(Vec<u8>, ComponentInt
     Ok((bytes, shape, digest))
 }
 
-/// Runs what reads files or computes for long, off the threads that serve everything else.
+/// Runs file access or long computations on a blocking thread.
 async fn spawn_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, LoadError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
-        Err(error) => Err(LoadError::Malformed(format!("reading it broke off: {error}"))),
+        Err(error) => Err(LoadError::Malformed(format!("reading the component was aborted: {error}"))),
     }
 }

@@ -1,33 +1,33 @@
-//! What a plugin may use up.
+//! Resource limits of plugins.
 
 use std::time::Duration;
 
 use super::{CallError, GuestTrace, Limit};
 
-/// What a plugin may use up; over any of these is an error that names the limit.
+/// Resource limits of a plugin; exceeding one is an error that names the limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of a component.
+    /// Maximum size of a component in bytes.
     pub component_bytes: usize,
-    /// Wall-clock time to compile a component.
+    /// Maximum wall-clock time to compile a component.
     pub compile_timeout: Duration,
-    /// Processor time to compile a component, rounded up to seconds.
+    /// Maximum CPU time to compile a component, rounded up to seconds.
     pub compile_cpu_time: Duration,
-    /// Bytes of address space of the process that compiles.
+    /// Maximum address space of the compiler process in bytes.
     pub compile_memory_bytes: usize,
-    /// Bytes of linear memory in one call, all memories together.
+    /// Maximum bytes of linear memory in one call, all memories together.
     pub memory_bytes: usize,
-    /// Fuel in one call: about one for each instruction. The same call uses the same fuel on every machine.
+    /// Maximum fuel of one call: about one unit per instruction. The same call uses the same fuel on every machine.
     pub fuel: u64,
-    /// Wall-clock time of one call; the backstop behind fuel.
+    /// Maximum wall-clock time of one call; the backstop behind fuel.
     pub call_timeout: Duration,
-    /// Bytes of the state that a decision hands on.
+    /// Maximum bytes of the state returned with a decision.
     pub state_bytes: usize,
-    /// Bytes of a whole decision.
+    /// Maximum bytes of a whole decision.
     pub decision_bytes: usize,
-    /// Bytes of user data.
+    /// Maximum bytes of user data.
     pub user_data_bytes: usize,
-    /// Lines that a call may log.
+    /// Maximum number of lines that a call may log.
     pub log_lines: usize,
 }
 
@@ -42,7 +42,7 @@ impl Default for Limits {
             compile_cpu_time: Duration::from_mins(1),
             compile_memory_bytes: 2 * 1024 * MIB,
             memory_bytes: 64 * MIB,
-            // A policy in JavaScript used 13 million; a loop without end uses this up well before the deadline.
+            // A JavaScript policy used 13 million; an infinite loop reaches this limit well before the call timeout.
             fuel: 100_000_000,
             call_timeout: Duration::from_millis(250),
             state_bytes: 64 * KIB,
@@ -54,12 +54,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Bytes that a guest may make the host copy in one call across the border: the largest answer and its structure.
+    /// Returns the maximum number of bytes copied from guest to host in one call: the largest result and its structure.
     pub(super) fn transfer_bytes(&self) -> usize {
         self.decision_bytes.max(self.user_data_bytes).max(self.state_bytes).saturating_mul(4)
     }
 
-    /// Whether a decision with so many bytes of state, and so many in all, is small enough.
+    /// Checks the size of a decision: `state` bytes of state, `whole` bytes in total.
     pub(super) fn check_decision_size(&self, state: usize, whole: usize) -> Result<(), CallError> {
         let over = |limit| Err(CallError::LimitExceeded { limit, backtrace: GuestTrace::default() });
         match () {
@@ -69,7 +69,7 @@ impl Limits {
         }
     }
 
-    /// Bytes of machine code of one component.
+    /// Returns the maximum size of a component's machine code in bytes.
     pub(super) fn artifact_bytes(&self) -> usize {
         self.component_bytes.saturating_mul(4)
     }

@@ -1,5 +1,5 @@
-//! `doproxy.lock`, beside `doproxy.yml`: which digest each tag there means. Whoever moves a tag changes nothing for a
-//! fleet until `doproxy plugin update` moves the lock.
+//! The lock file `doproxy.lock`, beside `doproxy.yml`, which pins each tag to a digest. Moving a tag in a registry
+//! changes nothing for a fleet until `doproxy plugin update` updates the lock file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Permissions};
@@ -13,60 +13,59 @@ use serde::Deserialize;
 use super::digest::Digest;
 use super::oci::OciReference;
 
-/// Most bytes of a lock.
+/// Maximum size of a lock file in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// The version of the format.
+/// Version of the file format.
 const VERSION: u32 = 1;
 
 const HEADER: &str = "\
-# What each tag of a plugin in doproxy.yml means. Written by doproxy; keep it with doproxy.yml.
-# Nothing but `doproxy plugin update` moves an entry, whatever its registry says.
-";
+# Digests of the plugin tags in doproxy.yml. Managed by doproxy; keep this file together with doproxy.yml.
+# Only `doproxy plugin update` changes an entry, even if the tag moves in its registry.\n";
 
-/// A lock, and the references that have a place in it.
+/// A lock file, and the references that it pins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LockFile {
-    /// The file.
+    /// Path of the file.
     pub path: PathBuf,
-    /// The references of `doproxy.yml`.
+    /// The plugin references in `doproxy.yml`.
     pub references: BTreeSet<OciReference>,
 }
 
-/// What is wrong with a lock.
+/// Lock file errors.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// It cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
+    /// The lock file cannot be read.
+    #[error("failed to read {}: {source}", .path.display())]
     Read {
-        /// The lock.
+        /// The lock file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// It cannot be written.
+    /// The lock file cannot be written.
     #[error(
-        "cannot write {path}, where it is kept what {reference} means: {source}; run `doproxy plugin pull` once as somebody who may, or name the digest itself: {reference}@{digest}",
+        "failed to pin {reference} in {path}: {source}; run `doproxy plugin pull` as a user with write access, or use the digest in the configuration: {reference}@{digest}",
         path = .path.display()
     )]
     Write {
-        /// The lock.
+        /// The lock file.
         path: PathBuf,
-        /// What was to be written.
+        /// The reference to pin.
         reference: String,
-        /// And what it means.
+        /// The digest that the reference resolves to.
         digest: Digest,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// It is not what doproxy writes.
-    #[error("{path}{location}: {reason}; mend it, or remove it and run `doproxy plugin update`", path = .path.display())]
+    /// The lock file is malformed.
+    #[error("{path}{location}: {reason}; fix the file, or remove it and run `doproxy plugin update`", path = .path.display())]
     Invalid {
-        /// The lock.
+        /// The lock file.
         path: PathBuf,
-        /// Line and column, with colons.
+        /// Line and column, each with a leading colon.
         location: String,
-        /// What is wrong there.
+        /// The problem.
         reason: String,
     },
 }
@@ -80,22 +79,22 @@ struct Contents {
 }
 
 impl LockFile {
-    /// Whether what a reference means is kept here: it is one of `doproxy.yml`, and does not say it itself.
+    /// Reports whether this lock file pins a reference: one from `doproxy.yml` without a digest of its own.
     pub(super) fn manages(&self, reference: &OciReference) -> bool {
         reference.digest().is_none() && self.references.contains(reference)
     }
 
-    /// What a reference means, where that is written down.
+    /// Returns the pinned digest of a reference, if any.
     pub(super) fn get(&self, reference: &OciReference) -> Result<Option<Digest>, LockError> {
         Ok(read(&self.path)?.get(&reference.to_string()).copied())
     }
 
-    /// Writes down what a reference means. What `doproxy.yml` no longer names goes.
+    /// Pins a reference to a digest, and removes entries that are no longer in `doproxy.yml`.
     pub(super) fn set(&self, reference: &OciReference, digest: Digest) -> Result<(), LockError> {
         let failed =
             |source| LockError::Write { path: self.path.clone(), reference: reference.to_string(), digest, source };
         let directory = self.path.parent().unwrap_or(Path::new("."));
-        // The directory, since the file itself is replaced.
+        // Lock the directory instead of the file, because the file is replaced.
         let _alone = File::open(directory)
             .and_then(|directory| Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into()))
             .map_err(failed)?;
@@ -125,7 +124,7 @@ fn read(path: &Path) -> Result<BTreeMap<String, Digest>, LockError> {
     if written.version != VERSION {
         return Err(invalid(
             String::new(),
-            format!("its version is {}, and this doproxy writes {VERSION}", written.version),
+            format!("unsupported version {}; this doproxy supports version {VERSION}", written.version),
         ));
     }
     for entry in written.plugins.keys() {
@@ -141,7 +140,7 @@ fn write(path: &Path, entries: &BTreeMap<String, Digest>) -> io::Result<()> {
     if entries.is_empty() {
         text = text.replace("plugins:\n", "plugins: {}\n");
     }
-    // A reference has no character that YAML would read otherwise, but for the colon within: so it is quoted.
+    // The colon is the only character in a reference that YAML would interpret; hence the quotes.
     text.extend(entries.iter().map(|(reference, digest)| format!("  \"{reference}\": {digest}\n")));
     let mode = std::fs::metadata(path).map_or(0o644, |metadata| metadata.permissions().mode());
     let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_in_order_and_those_that_nobody_names_go() {
+    fn set_sorts_entries_and_removes_unreferenced_ones() {
         let dir = tempfile::tempdir().unwrap();
         let both =
             lock(dir.path(), &["oci://registry.example.com/acme/queue:1", "oci://registry.example.com/acme/hello:2"]);
@@ -176,8 +175,8 @@ mod tests {
 
         assert_eq!(both.get(&reference("oci://registry.example.com/acme/queue:1")).unwrap(), Some(Digest::of(b"one")));
         insta::assert_snapshot!(std::fs::read_to_string(&both.path).unwrap(), @r#"
-        # What each tag of a plugin in doproxy.yml means. Written by doproxy; keep it with doproxy.yml.
-        # Nothing but `doproxy plugin update` moves an entry, whatever its registry says.
+        # Digests of the plugin tags in doproxy.yml. Managed by doproxy; keep this file together with doproxy.yml.
+        # Only `doproxy plugin update` changes an entry, even if the tag moves in its registry.
         version: 1
         plugins:
           "oci://registry.example.com/acme/hello:2": sha256:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_itself_what_it_means_and_what_is_not_named_have_no_place_in_it() {
+    fn digests_and_unknown_references_are_not_managed() {
         let lock = lock(Path::new("/srv"), &["oci://registry.example.com/acme/queue:1"]);
 
         assert!(lock.manages(&reference("oci://registry.example.com/acme/queue:1")));
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_that_is_wrong_is_told_with_its_place() {
+    fn invalid_file_is_reported_with_location() {
         let dir = tempfile::tempdir().unwrap();
         let lock = lock(dir.path(), &[]);
         let mut told = Vec::new();
@@ -217,11 +216,11 @@ mod tests {
         }
 
         insta::assert_snapshot!(told.join("\n").replace(dir.path().to_str().unwrap(), "DIR"), @r#"
-        DIR/doproxy.lock: its version is 2, and this doproxy writes 1; mend it, or remove it and run `doproxy plugin update`
-        DIR/doproxy.lock:3:3: plugins: a digest is written sha256: and 64 lower-case hexadecimal digits; other algorithms are not supported; mend it, or remove it and run `doproxy plugin update`
-        DIR/doproxy.lock: "builtin:hold" is no plugin reference: it is not in a registry; write oci://REGISTRY/REPOSITORY:TAG; mend it, or remove it and run `doproxy plugin update`
-        DIR/doproxy.lock:2:1: unknown field `policies`, expected `version` or `plugins`; mend it, or remove it and run `doproxy plugin update`
-        DIR/doproxy.lock:1:1: invalid type: string "<<<<<<< HEAD", expected `version` and `plugins`; mend it, or remove it and run `doproxy plugin update`
+        DIR/doproxy.lock: unsupported version 2; this doproxy supports version 1; fix the file, or remove it and run `doproxy plugin update`
+        DIR/doproxy.lock:3:3: plugins: a digest must be sha256: followed by 64 lower-case hexadecimal digits; other algorithms are not supported; fix the file, or remove it and run `doproxy plugin update`
+        DIR/doproxy.lock: "builtin:hold" is not a plugin reference: not in a registry; write oci://REGISTRY/REPOSITORY:TAG; fix the file, or remove it and run `doproxy plugin update`
+        DIR/doproxy.lock:2:1: unknown field `policies`, expected `version` or `plugins`; fix the file, or remove it and run `doproxy plugin update`
+        DIR/doproxy.lock:1:1: invalid type: string "<<<<<<< HEAD", expected `version` and `plugins`; fix the file, or remove it and run `doproxy plugin update`
         "#);
     }
 }

@@ -1,4 +1,4 @@
-//! What a guest says on the side: the `log` interface, and what is written to stdout and stderr.
+//! Guest output: the `log` interface, stdout and stderr.
 
 use std::fmt;
 
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 use super::Limit;
 use super::sanitize;
 
-/// Most characters of a line.
+/// Maximum number of characters in a line.
 const MAX_LINE_LEN: usize = 1000;
 
-/// How much a line matters.
+/// Severity of a log line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
-    /// For the plugin's author.
+    /// For the author of the plugin.
     Debug,
-    /// For an operator who wants to know.
+    /// Additional information for operators.
     Info,
-    /// For every operator.
+    /// Important for every operator.
     Warn,
 }
 
-/// A line that a guest logged; fit for a terminal.
+/// A line logged by a guest, sanitized for terminals.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogLine {
-    /// How much it matters.
+    /// Severity.
     pub level: LogLevel,
-    /// What it says.
+    /// The message.
     pub message: String,
 }
 
@@ -62,7 +62,8 @@ impl Log {
         Ok(())
     }
 
-    /// The lines, followed by those that the guest printed; these are bounded already, and cut where the log is full.
+    /// Returns the logged lines, followed by the lines that the guest printed. Printed output is already bounded, and
+    /// is truncated when the log is full.
     pub(super) fn finish(mut self, printed: &[u8]) -> Vec<LogLine> {
         for line in String::from_utf8_lossy(printed).lines() {
             if self.write(LogLevel::Info, line).is_err() {

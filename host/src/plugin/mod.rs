@@ -1,19 +1,20 @@
-//! The plugin host: WebAssembly components that decide on the fleet and write user data, trusted with nothing.
+//! The plugin host: runs untrusted WebAssembly components that make scaling decisions and generate user data.
 //!
-//! [`PluginHost`] loads a component by its [`Reference`]: it reads it, checks its imports and exports, compiles it (once;
-//! then it comes from the cache), really instantiates it and asks it to describe itself. A [`Policy`] or [`Generator`]
-//! then answers each call with a fresh instance in a fresh store, within [`Limits`].
+//! [`PluginHost`] loads a component by its [`Reference`]: it reads the bytes, checks imports and exports, compiles the
+//! component (once; later loads use the cache), instantiates it and reads its manifest. A [`Policy`] or [`Generator`]
+//! then executes each call in a fresh instance and store, within [`Limits`].
 //!
-//! The rooms: [`reference`], `source` and `shape` say what a component is and where it comes from; `compiler` makes
-//! machine code of it in a process of its own, `artefact` is how that travels, `cache` where it stays; `engine` and
-//! `meter` hold wasmtime; `wasi` is the emptiness behind WASI; `contract` has a module for each version of the contract,
-//! between its bindings and [`crate::model`]; `guest` is one call's state. Nothing outside of this module names
-//! a type of wasmtime.
+//! Modules: `reference`, `source` and `component_info` locate and classify a component; `compile` produces machine code
+//! in a separate process, with `artifact` as the format in transit and `cache` as the storage; `engine` and
+//! `resource_limiter` wrap wasmtime; `wasi` provides stubs for WASI; `contract` has one module per contract version,
+//! which converts between its bindings and the domain model; `store_data` is the state of one call. No wasmtime type is
+//! visible outside this module.
 //!
-//! Plugins from registries: `oci` speaks to a registry, `store` keeps what came, `lock` what its tag means, `signatures`
-//! are read and made, `trust` judges them; `shared` puts these together, `publish` is the way out.
+//! Plugins from registries: `oci` is the registry client, `store` the local storage, `lockfile` pins tags to digests,
+//! `signature` reads and creates signatures, `trust` evaluates them; `resolver` combines these, and `publish` pushes
+//! and signs plugins.
 //!
-//! [`building`] and [`testing`] are for authors: nothing that runs a fleet needs them.
+//! `build` and `test` are development tools for plugin authors; running a fleet does not need them.
 
 mod artifact;
 pub mod building;

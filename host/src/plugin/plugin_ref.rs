@@ -1,4 +1,4 @@
-//! Where a component is to be found, as a person writes it.
+//! Plugin references: the location of a component, as written by users.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,23 +6,23 @@ use std::str::FromStr;
 
 use super::oci::{OciReference, SCHEME};
 
-/// What a reference may be, for whoever has to write one.
+/// The supported forms of references, for error messages.
 const FORMS: &str = "builtin:NAME, file:PATH or oci://REGISTRY/REPOSITORY:TAG";
 
-/// `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
+/// A plugin reference: `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reference {
-    /// It comes with this binary.
+    /// A plugin embedded in this binary.
     Builtin(String),
-    /// A file on this machine; a relative path is relative to the working directory.
+    /// A local file; a relative path is relative to the working directory.
     File(PathBuf),
-    /// In a registry.
+    /// A plugin in a registry.
     Oci(Box<OciReference>),
 }
 
-/// A text that is no reference.
+/// The error for text that is not a reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no plugin reference{}; write {suggestion}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
+#[error("{text:?} is not a plugin reference{}; write {suggestion}", reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
 pub struct InvalidReference {
     text: String,
     reason: Option<String>,
@@ -30,11 +30,11 @@ pub struct InvalidReference {
 }
 
 impl InvalidReference {
-    /// One of another kind where only a registry can be meant.
+    /// Returns the error for a reference of another kind where only a registry reference is valid.
     pub(super) fn not_oci(text: &str) -> Self {
         Self {
             text: text.to_owned(),
-            reason: Some("it is not in a registry".to_owned()),
+            reason: Some("not in a registry".to_owned()),
             suggestion: "oci://REGISTRY/REPOSITORY:TAG".to_owned(),
         }
     }
@@ -59,9 +59,9 @@ impl FromStr for Reference {
     }
 }
 
-/// What was probably meant by a text that is no reference.
+/// Returns the reference that an invalid text probably stands for.
 fn suggestion(text: &str) -> String {
-    // As other tools write it: `oci:…`, `docker://…`, or the bare name.
+    // Forms used by other tools: `oci:…`, `docker://…`, or the bare name.
     let (scheme, name) =
         text.split_once(':').filter(|(scheme, _)| matches!(*scheme, "oci" | "docker")).unwrap_or(("", text));
     let name = name.trim_start_matches('/');
@@ -96,14 +96,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_reads_back_as_it_was_written() {
+    fn reference_round_trips() {
         for text in ["builtin:target-tracking", "file:/opt/policy.wasm", "file:my policy.wasm"] {
             assert_eq!(text.parse::<Reference>().unwrap().to_string(), text);
         }
     }
 
     #[test]
-    fn a_text_that_is_none_comes_with_what_was_probably_meant() {
+    fn invalid_reference_has_suggestion() {
         for (text, remedy) in [
             ("target-tracking", "write builtin:target-tracking"),
             ("./policy.wasm", "write file:./policy.wasm"),
@@ -114,7 +114,7 @@ mod tests {
             ("registry.example.com/me/policy:1", "write oci://registry.example.com/me/policy:1"),
             (
                 "oci://registry.example.com/me/policy",
-                "where none is written; write oci://REGISTRY/REPOSITORY:TAG, or …@sha256:DIGEST",
+                "there is no default tag; write oci://REGISTRY/REPOSITORY:TAG, or …@sha256:DIGEST",
             ),
         ] {
             let error = text.parse::<Reference>().unwrap_err().to_string();

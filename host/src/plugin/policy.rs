@@ -1,4 +1,4 @@
-//! A scaling policy that is loaded.
+//! Loaded scaling policies.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::contract::PolicyPre;
 use super::{CallOutput, PluginError, Reference};
 use crate::model::{Decision, Manifest, Observation};
 
-/// A scaling policy that is loaded. Cheap to call: nothing is compiled or linked again.
+/// A loaded scaling policy. Cheap to call: calls do not compile or link.
 pub struct Policy {
     component: CallableComponent,
     manifest: Manifest,
@@ -26,7 +26,7 @@ impl fmt::Debug for Policy {
 }
 
 impl Policy {
-    /// Instantiates it for the first time, and asks what it is.
+    /// Instantiates the component for the first time and reads its manifest.
     pub(super) async fn instantiate_and_describe(
         loaded: CallableComponent,
         pre: PolicyPre,
@@ -35,27 +35,27 @@ impl Policy {
         Ok(Self { component: loaded, manifest, pre })
     }
 
-    /// Asks again what it is: the least that a call can be, for measuring what an instance costs.
+    /// Reads the manifest again: the smallest possible call, used to measure the cost of an instance.
     pub async fn describe(&self) -> Result<CallOutput<Manifest>, PluginError> {
         describe(&self.component, &self.pre).await
     }
 
-    /// What it says of itself.
+    /// Returns the manifest.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// The SHA-256 of the component, in hexadecimal.
+    /// Returns the SHA-256 of the component, in hexadecimal.
     pub fn digest(&self) -> &str {
         &self.component.digest
     }
 
-    /// Where it came from.
+    /// Returns the reference from which the policy was loaded.
     pub fn reference(&self) -> &Reference {
         &self.component.reference
     }
 
-    /// Checks a configuration (JSON text): against the schema, then by the policy itself.
+    /// Validates a configuration (JSON text) against the schema and then with the policy itself.
     pub async fn validate(&self, config: &str) -> Result<(), PluginError> {
         config_schema::check(&self.manifest.config_schema, config)
             .map_err(|error| self.component.schema_error(error))?;
@@ -65,8 +65,8 @@ impl Policy {
         verdict.map_err(|problems| self.component.config_error(problems))
     }
 
-    /// Asks for a decision. `config` is JSON text that has passed [`Self::validate`]; `state` is that of the last
-    /// decision, empty at first.
+    /// Evaluates the policy. `config` is JSON text that has passed [`Self::validate`]; `state` is the state returned
+    /// with the previous decision, initially empty.
     pub async fn decide(
         &self,
         config: &str,

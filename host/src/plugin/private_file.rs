@@ -1,4 +1,4 @@
-//! Files that are this user's alone: read only where nobody else could have written them, written whole or not at all.
+//! Private files of the current user: read only if no other user could have written them, and written atomically.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -8,43 +8,43 @@ use std::time::{Duration, SystemTime};
 
 use nix::fcntl::OFlag;
 
-/// What files are called until they are whole.
+/// Name prefix of unfinished files.
 const TEMP_PREFIX: &str = ".unfinished-";
 
-/// After so long nobody is writing one any more.
+/// Age after which an unfinished file is considered abandoned.
 const STALE_AFTER: Duration = Duration::from_hours(1);
 
-/// The bytes of a file that nobody but this user could have written, at most `most` of them. Not mapped: it could be
-/// changed while it is looked at.
+/// Reads at most `most` bytes of a file that only the current user could have written. The file is not memory-mapped,
+/// because it could change during use.
 pub(super) fn read(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     let metadata = file.metadata()?;
-    // Also each file: a directory that was open to others once may hold what they put there.
+    // Check each file too: a directory that was once writable by other users may still contain their files.
     if !is_private(&metadata) {
-        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "others could have written it"));
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "other users could have written the file"));
     }
     let most = u64::try_from(most).unwrap_or(u64::MAX);
     if metadata.len() > most {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is too large"));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is too large"));
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
     file.take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Writes a file whole, in place of what was there.
+/// Replaces a file atomically.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().prefix(TEMP_PREFIX).tempfile_in(directory)?;
     file.write_all(bytes)?;
-    // Or a name could outlive a power cut that its bytes did not.
+    // Without the sync, the new name could survive a power failure that its content did not.
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())
 }
 
-/// Removes what a process that was killed left unfinished in a directory. That this fails costs room, not correctness.
+/// Removes unfinished files left in a directory by killed processes. A failure costs disk space, not correctness.
 pub(super) fn remove_stale(directory: &Path) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(TEMP_PREFIX)) {
@@ -56,12 +56,12 @@ pub(super) fn remove_stale(directory: &Path) {
     }
 }
 
-/// Whether nobody but this user could have written a file.
+/// Reports whether only the current user could have written a file.
 fn is_private(metadata: &fs::Metadata) -> bool {
     metadata.is_file() && metadata.uid() == current_uid() && metadata.mode() & 0o022 == 0 && metadata.nlink() == 1
 }
 
-/// The user who runs this process.
+/// Returns the effective user ID of this process.
 pub(super) fn current_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }

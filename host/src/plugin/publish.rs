@@ -1,4 +1,4 @@
-//! Sharing ones own plugins: pushing a component to a registry, and signing what is there.
+//! Publishing plugins: pushing a component to a registry, and signing a published plugin.
 
 use std::collections::BTreeMap;
 
@@ -9,40 +9,40 @@ use super::resolver::{LazyRegistry, PluginResolver, ResolveError};
 use super::signatures::{self, PrivateKey, Signature};
 use crate::model::Manifest;
 
-/// What was pushed.
+/// The result of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pushed {
-    /// The digest of its manifest: what it is called for good.
+    /// The digest of the manifest, which identifies the published plugin permanently.
     pub manifest: Digest,
     /// The digest of the component.
     pub component: Digest,
-    /// Whether it was signed.
+    /// True if the plugin was signed.
     pub signed: bool,
 }
 
-/// What was signed.
+/// The result of signing a plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// The digest of the manifest that the signature is for.
+    /// The digest of the signed manifest.
     pub manifest: Digest,
-    /// Whether the same signature was not there before.
+    /// True if the signature is new, false if an identical one existed.
     pub is_new: bool,
 }
 
-/// A component that is to be pushed.
+/// A component to publish.
 #[derive(Debug)]
 pub(super) struct PublishRequest<'a> {
     pub(super) component: &'a [u8],
     pub(super) imports: &'a [String],
     pub(super) exports: &'a [String],
-    /// What it says of itself.
+    /// The plugin's manifest.
     pub(super) plugin: &'a Manifest,
-    /// Seconds since 1970.
+    /// Creation time, in seconds since 1970.
     pub(super) created: i64,
 }
 
 impl PluginResolver {
-    /// Brings a component to a registry, under a tag.
+    /// Pushes a component to a registry under a tag.
     pub(super) async fn push(
         &self,
         to: &OciReference,
@@ -51,7 +51,7 @@ impl PluginResolver {
     ) -> Result<Pushed, ResolveError> {
         let (Some(tag), None) = (to.tag(), to.digest()) else {
             return Err(ResolveError::Usage(format!(
-                "a plugin is pushed to a tag, and its digest follows from it; write oci://{}:TAG",
+                "cannot push to a digest; push to a tag instead: oci://{}:TAG",
                 to.name()
             )));
         };
@@ -65,10 +65,10 @@ impl PluginResolver {
             .map(|(key, value)| (key.to_owned(), value.clone())),
         );
         let packed = manifest::pack(component, Description { imports, exports, annotations, created })
-            .map_err(|error| ResolveError::Usage(format!("the manifest cannot be written: {error}")))?;
+            .map_err(|error| ResolveError::Usage(format!("failed to write the manifest: {error}")))?;
         let mut registry = Registry::open(to, Access::Push, &self.settings.login).await?;
         registry.put_blob(component, "the component").await?;
-        registry.put_blob(&packed.config, "its configuration").await?;
+        registry.put_blob(&packed.config, "the configuration").await?;
         registry.put_manifest(tag, &packed.manifest).await?;
         let manifest = Digest::of(&packed.manifest);
         if let Some(key) = key {
@@ -77,7 +77,7 @@ impl PluginResolver {
         Ok(Pushed { manifest, component: Digest::of(component), signed: key.is_some() })
     }
 
-    /// Signs what a reference means, which has to be a plugin, and puts the signature beside it.
+    /// Signs the plugin manifest that a reference resolves to, and attaches the signature to it.
     pub(super) async fn sign(&self, reference: &OciReference, key: &PrivateKey) -> Result<Signed, ResolveError> {
         let mut line = LazyRegistry::new(self, reference, Access::Push);
         let version = match self.pinned_digest(reference)? {
@@ -89,7 +89,7 @@ impl PluginResolver {
         let digest = Digest::of(&manifest);
         let registry = line.registry().await?;
         let is_new = signatures::attach(registry, digest, &Signature::new(&reference.name(), digest, key)).await?;
-        // What is kept of it would otherwise not know of the new one until somebody missed it.
+        // Update the stored signatures too; otherwise the new one would be unknown until a verification fails.
         if let Ok(store) = self.store()
             && store.signatures(digest)?.is_some()
         {

@@ -1,8 +1,9 @@
-//! Plugins from registries, from the reference to bytes that may be run: what it means (the lock), where it is (the store,
-//! else the registry), whether it is taken (trust). Sharing ones own is in [`super::publish`].
+//! Resolution of plugins from registries, from the reference to trusted bytes: the lock file provides the digest, the
+//! store or else the registry provides the content, and the trust rules accept or reject it. Pushing and signing are in
+//! `publish`.
 //!
-//! What is in the store is used without a word to the registry, so a fleet depends on no registry but on the day that it
-//! takes a new plugin.
+//! Plugins in the local store are used without contacting the registry, which is therefore only needed when a new
+//! version is adopted.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -18,68 +19,68 @@ use super::store::{Store, StoreError};
 use super::trust::{self, Rule, TrustDecision, TrustError};
 use super::{Limit, LoadError};
 
-/// How plugins from registries are got and judged.
+/// Settings for fetching plugins from registries and verifying them.
 #[derive(Debug, Clone, Default)]
 pub struct RegistrySettings {
-    /// Where they are kept.
+    /// The local store.
     pub store: Option<PathBuf>,
-    /// What their tags mean; `None` where there is no `doproxy.yml`.
+    /// The lock file; `None` without a `doproxy.yml`.
     pub lock: Option<LockFile>,
-    /// Whom they are taken from; `None` asks for no signature.
+    /// The trust rules; `None` requires no signatures.
     pub trust: Option<Vec<Rule>>,
-    /// Who is asking.
+    /// The registry logins.
     pub login: Login,
-    /// Who is told what was pulled and locked.
+    /// The recipient of progress messages about pulled and pinned plugins.
     pub progress: ProgressSink,
 }
 
-/// What can go wrong with a plugin from a registry, and what to do.
+/// Errors about plugins from registries.
 #[derive(Debug, thiserror::Error)]
 pub enum ResolveError {
-    /// It is with the registry.
+    /// The registry request failed.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// It is with the registry, and the store does not have it.
-    #[error("{source}; and {path} does not hold it, so it cannot be used without the registry", path = .path.display())]
+    /// The registry request failed, and the plugin is not in the local store.
+    #[error("{source}; no intact copy at {path}, so the plugin cannot be used without the registry", path = .path.display())]
     NotStored {
-        /// What is with the registry.
+        /// The registry error.
         source: Box<RegistryError>,
-        /// Where it would be.
+        /// The expected path in the store.
         path: PathBuf,
     },
-    /// It is with the store.
+    /// The local store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// It is with the lock.
+    /// The lock file failed.
     #[error(transparent)]
     Lock(#[from] LockError),
-    /// It is not trusted.
+    /// The plugin is not trusted.
     #[error(transparent)]
     Trust(#[from] TrustError),
-    /// It is something else.
+    /// The artifact is not a plugin.
     #[error(transparent)]
     NotAPlugin(#[from] NotAPlugin),
-    /// The component is none of a plugin.
+    /// The component is not a plugin component.
     #[error(transparent)]
     Component(Box<LoadError>),
-    /// It is with a key.
+    /// A key is invalid.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The component is larger than allowed.
-    #[error("the component has {size} bytes, which goes over {limit}")]
+    /// The component exceeds the size limit.
+    #[error("the component has {size} bytes, which exceeds {limit}")]
     TooLarge {
-        /// Bytes.
+        /// Actual size in bytes.
         size: u64,
         /// The limit.
         limit: Limit,
     },
-    /// What is done needs a tag, or must not have a digest.
+    /// The operation requires a tag, or does not accept a digest.
     #[error("{0}")]
     Usage(String),
 }
 
 impl ResolveError {
-    /// Whether it is about what the user wrote, and not about how things went.
+    /// Reports whether the error is caused by the user's configuration rather than by a failure at run time.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Registry(source) => source.is_configuration(),
@@ -90,41 +91,41 @@ impl ResolveError {
     }
 }
 
-/// What is known of a plugin from a registry.
+/// The provenance of a plugin from a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Provenance {
-    /// The digest of its manifest, which is what references and signatures name.
+    /// The digest of the manifest, which references and signatures refer to.
     pub manifest: Digest,
     /// The digest of the component.
     pub component: Digest,
-    /// Where the component is kept.
+    /// Path of the component in the store.
     pub path: PathBuf,
-    /// What it was taken for.
+    /// The trust decision.
     pub trust: TrustDecision,
-    /// How many signatures were found on it, whoever made them.
+    /// Number of signatures found on the manifest, by any key.
     pub signatures: usize,
-    /// Whether the lock says what its tag means.
+    /// True if the lock file pins the tag.
     pub is_locked: bool,
 }
 
-/// What became of a reference that was updated.
+/// The result of updating a reference.
 #[derive(Debug, Clone)]
 pub struct Update {
-    /// What it meant.
+    /// The previous digest.
     pub previous: Option<Digest>,
-    /// What it means now.
+    /// The provenance of the current version.
     pub current: Provenance,
 }
 
-/// Plugins from registries.
+/// Resolves plugin references to components.
 #[derive(Debug)]
 pub(super) struct PluginResolver {
     pub(super) settings: RegistrySettings,
-    /// Most bytes of a component.
+    /// Maximum size of a component in bytes.
     pub(super) max_component_bytes: usize,
 }
 
-/// A connection that is made when it is needed.
+/// A registry connection that is established on first use.
 pub(super) struct LazyRegistry<'a> {
     resolver: &'a PluginResolver,
     reference: &'a OciReference,
@@ -145,32 +146,32 @@ impl<'a> LazyRegistry<'a> {
         Ok(self.connection.insert(open))
     }
 
-    /// A manifest that has to be there.
+    /// Fetches a manifest; fails if it does not exist.
     pub(super) async fn manifest(&mut self, version: &str) -> Result<Vec<u8>, RegistryError> {
         let missing = RegistryError::NotFound { what: self.reference.to_string() };
         self.registry().await?.manifest(version).await?.ok_or(missing)
     }
 }
 
-/// A manifest, and what it says.
+/// A parsed manifest.
 struct ResolvedManifest {
     digest: Digest,
     manifest: Vec<u8>,
     layer: Descriptor,
-    /// Whether it is in the store, with its component.
+    /// The component, if both it and the manifest are in the store.
     component: Option<Vec<u8>>,
 }
 
 impl PluginResolver {
-    /// The component that a reference means, and what is known of it. Where nothing says yet what the reference means, the
-    /// registry is asked, and its answer is locked.
+    /// Returns the component that a reference resolves to, and its provenance. If the digest is not known yet, resolves
+    /// the tag at the registry and pins the result.
     pub(super) async fn fetch(&self, reference: &OciReference) -> Result<(Vec<u8>, Provenance), ResolveError> {
         let meant = self.pinned_digest(reference)?;
         let (component, origin) = self.fetch_digest(reference, meant, self.settings.trust.as_deref()).await?;
         Ok((component, self.pin(reference, meant, origin)?))
     }
 
-    /// The same, judged by other rules; nothing is locked.
+    /// Fetches a component like `fetch`, but verifies it with other rules and pins nothing.
     pub(super) async fn fetch_verified(
         &self,
         reference: &OciReference,
@@ -179,17 +180,17 @@ impl PluginResolver {
         self.fetch_digest(reference, self.pinned_digest(reference)?, rules).await
     }
 
-    /// Asks the registry what a tag means now, and locks that.
+    /// Resolves a tag at the registry and pins the result.
     pub(super) async fn update(&self, reference: &OciReference) -> Result<Update, ResolveError> {
         let before = self.pinned_digest(reference)?;
-        // What says itself what it means is as new as it gets.
+        // A reference with a digest is always up to date.
         let meant = reference.digest();
         let (_, origin) = self.fetch_digest(reference, meant, self.settings.trust.as_deref()).await?;
         let now = self.pin(reference, meant, origin)?;
         Ok(Update { previous: before, current: now })
     }
 
-    /// The digest that a reference means, where that is known without asking the registry.
+    /// Returns the digest of a reference if it is known without contacting the registry.
     pub(super) fn pinned_digest(&self, reference: &OciReference) -> Result<Option<Digest>, LockError> {
         match (reference.digest(), &self.settings.lock) {
             (None, Some(lock)) if lock.manages(reference) => lock.get(reference),
@@ -201,7 +202,7 @@ impl PluginResolver {
         Store::open(self.settings.store.as_ref().ok_or(StoreError::NoDirectory)?)
     }
 
-    /// Writes down what a reference means, unless that is written or it says so itself.
+    /// Pins a reference to its digest, unless it is pinned already or has a digest of its own.
     fn pin(
         &self,
         reference: &OciReference,
@@ -212,9 +213,7 @@ impl PluginResolver {
         if meant.is_none() && lock.get(reference)? != Some(origin.manifest) {
             lock.set(reference, origin.manifest)?;
             let path = lock.path.display();
-            self.settings
-                .progress
-                .report(format_args!("{reference} is {} from now on; {path} says so", origin.manifest));
+            self.settings.progress.report(format_args!("pinned {reference} to {} in {path}", origin.manifest));
         }
         Ok(Provenance { is_locked: true, ..origin })
     }
@@ -238,7 +237,7 @@ impl PluginResolver {
                     ResolveError::NotStored { source: Box::new(source), path: store.path(digest) }
                 })?)?
             }
-            // A reference has a tag or a digest.
+            // Every reference has a tag or a digest.
             (None, None) => self.parse_manifest(line.manifest(reference.tag().unwrap_or_default()).await?)?,
         };
         let (trusted, signatures) = self.verify_trust(&mut line, &store, reference, found.digest, rules).await?;
@@ -257,7 +256,7 @@ impl PluginResolver {
         Ok((component, origin))
     }
 
-    /// A manifest with its component from the store; nothing where one of them is not there or not whole.
+    /// Loads a manifest and its component from the store; returns `None` if one of them is missing or damaged.
     async fn load_stored(&self, store: &Store, digest: Digest) -> Result<Option<ResolvedManifest>, ResolveError> {
         let Some(manifest) = damaged_as_missing(store.get(digest, MANIFEST_BYTES))? else { return Ok(None) };
         let found = self.parse_manifest(manifest)?;
@@ -277,7 +276,7 @@ impl PluginResolver {
         }
     }
 
-    /// What a manifest says, where it is that of a plugin.
+    /// Parses a manifest; fails if it is not that of a plugin.
     fn parse_manifest(&self, manifest: Vec<u8>) -> Result<ResolvedManifest, ResolveError> {
         let layer = manifest::component_layer(&manifest)?;
         if layer.size > self.max_component_bytes as u64 {
@@ -286,7 +285,7 @@ impl PluginResolver {
         Ok(ResolvedManifest { digest: Digest::of(&manifest), manifest, layer, component: None })
     }
 
-    /// Judges a manifest by the signatures that are kept on it, else by those that the registry has.
+    /// Verifies a manifest with the stored signatures, or else with those in the registry.
     async fn verify_trust(
         &self,
         line: &mut LazyRegistry<'_>,
@@ -301,7 +300,7 @@ impl PluginResolver {
             .map(|kept| trust::evaluate(rules, reference, digest, kept).map(|trusted| (trusted, kept.len())));
         let refused = match judged {
             Some(Ok(trusted)) => return Ok(trusted),
-            // No signature can mend that.
+            // No signature can fix this.
             Some(Err(error @ (TrustError::NoRule { .. } | TrustError::Key { .. }))) => return Err(error.into()),
             Some(Err(error)) => Some(error),
             None => None,
@@ -313,14 +312,14 @@ impl PluginResolver {
                 Ok((trusted, found.len()))
             }
             Err(error) => match (refused, rules) {
-                // Others may have signed it since; but nobody can be asked.
+                // The plugin may have been signed since, but the registry is unreachable.
                 (Some(refused), _) => {
-                    tracing::warn!("{reference}: newer signatures cannot be looked for: {error}");
+                    tracing::warn!("{reference}: failed to fetch newer signatures: {error}");
                     Err(refused.into())
                 }
                 (None, Some(_)) => Err(error.into()),
                 (None, None) => {
-                    tracing::debug!("{reference}: signatures cannot be looked for: {error}");
+                    tracing::debug!("{reference}: failed to fetch signatures: {error}");
                     Ok((TrustDecision::NotConfigured, 0))
                 }
             },
@@ -335,7 +334,7 @@ impl PluginResolver {
         signatures::fetch(line.registry().await?, digest).await
     }
 
-    /// Brings a component into the store, and its manifest after it: what has a manifest there is whole.
+    /// Stores a component and then its manifest, so that a stored manifest implies a complete plugin.
     async fn pull(
         &self,
         line: &mut LazyRegistry<'_>,
@@ -343,14 +342,14 @@ impl PluginResolver {
         reference: &OciReference,
         found: &ResolvedManifest,
     ) -> Result<Vec<u8>, ResolveError> {
-        // Another tag may have brought it.
+        // Another tag may have the same component.
         if let Some(component) = self.load_stored_component(store, found).await? {
             store.put(&found.manifest)?;
             return Ok(component);
         }
         let what = format!("the component of {reference}");
         let component = line.registry().await?.blob(&found.layer, self.max_component_bytes as u64, &what).await?;
-        // What is no plugin is neither kept nor locked.
+        // Anything that is not a plugin is neither stored nor pinned.
         ComponentInterface::parse(&component).map_err(|error| ResolveError::Component(Box::new(error)))?;
         store.put(&component)?;
         store.put(&found.manifest)?;
@@ -359,10 +358,10 @@ impl PluginResolver {
     }
 }
 
-/// Most bytes of a manifest.
+/// Maximum size of a manifest in bytes.
 const MANIFEST_BYTES: usize = 4 * 1024 * 1024;
 
-/// What the store has. What is damaged there is as good as missing: the registry has it, and its digest is checked.
+/// Treats damaged files in the store as missing: the registry has the original, and its digest is verified.
 fn damaged_as_missing<T>(read: Result<Option<T>, StoreError>) -> Result<Option<T>, StoreError> {
     match read {
         Err(error @ StoreError::Damaged { .. }) => {
@@ -373,15 +372,15 @@ fn damaged_as_missing<T>(read: Result<Option<T>, StoreError>) -> Result<Option<T
     }
 }
 
-/// Whoever listens.
+/// A callback for progress messages.
 type ProgressFn = dyn Fn(fmt::Arguments<'_>) + Send + Sync;
 
-/// Who is told what happens with plugins from registries.
+/// The recipient of progress messages about plugins from registries.
 #[derive(Clone, Default)]
 pub struct ProgressSink(Option<Arc<ProgressFn>>);
 
 impl ProgressSink {
-    /// Tells `listener`.
+    /// Creates a sink that forwards messages to `listener`.
     pub fn new(listener: impl Fn(fmt::Arguments<'_>) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(listener)))
     }

@@ -1,16 +1,18 @@
-//! Counting what a guest takes: all its memories together, not each alone as wasmtime's own limiter does.
+//! Resource limiter of a store: limits all memories of a guest together, unlike wasmtime's own limiter, which limits
+//! each separately.
 
 use wasmtime::ResourceLimiter;
 
 use super::Limit;
 
-/// Elements of all tables together. JavaScript and Python need some ten thousand.
+/// Maximum number of elements of all tables together. JavaScript and Python need about ten thousand.
 pub(super) const MAX_TABLE_ELEMENTS: usize = 200_000;
 
-/// Core instances, memories and tables in one store. A component of another language brings about ten.
+/// Maximum number of core instances, memories and tables in one store. A component written in a language other than
+/// Rust has about ten.
 const MAX_INSTANCES: usize = 100;
 
-/// What one call took, and the first limit that it was refused for.
+/// The memory and tables used by one call, and the first limit that a request exceeded.
 #[derive(Debug)]
 pub(super) struct StoreLimiter {
     memory_limit: usize,
@@ -24,12 +26,12 @@ impl StoreLimiter {
         Self { memory_limit, memory: 0, table_elements: 0, exceeded: None }
     }
 
-    /// Bytes of linear memory; it never shrinks, so this is the most that there was.
+    /// Bytes of linear memory; memory never shrinks, so this is also the peak.
     pub(super) fn memory(&self) -> usize {
         self.memory
     }
 
-    /// The limit that made something fail to grow, if that happened.
+    /// The first limit that prevented growth, if any.
     pub(super) fn exceeded_limit(&self) -> Option<Limit> {
         self.exceeded
     }
@@ -39,7 +41,7 @@ impl ResourceLimiter for StoreLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let sum = self.memory.saturating_add(desired.saturating_sub(current));
         if sum > self.memory_limit {
-            // A guest may cope with that, as a collector of garbage does; when it cannot, this tells why it trapped.
+            // A guest may recover, as a garbage collector does; if it traps instead, this is the cause.
             self.exceeded.get_or_insert(Limit::Memory(self.memory_limit));
             return Ok(false);
         }

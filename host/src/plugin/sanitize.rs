@@ -1,9 +1,10 @@
-//! Text of a guest, made fit for a terminal.
+//! Sanitizing untrusted text for terminals.
 
-/// The first `most` characters of `text` on one line, with what a terminal would obey or a reader would be misled by
-/// replaced: control characters, and those that turn the direction of writing or are invisible.
+/// Returns the first `most` characters of `text` on one line. Characters that a terminal would interpret or that would
+/// mislead a reader are replaced: control characters, invisible characters, and those that change the writing
+/// direction.
 pub fn sanitize_line(text: &str, most: usize) -> String {
-    // Nearly all text is of this kind, and each decision has some.
+    // Fast path: nearly all text is of this kind, and each decision contains some.
     if text.len() <= most && text.bytes().all(|byte| byte == b' ' || byte.is_ascii_graphic()) {
         return text.trim_end().to_owned();
     }
@@ -35,7 +36,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_replaced() {
+    fn control_characters_are_replaced() {
         assert_eq!(
             sanitize_line("\x1b[2Jred\u{202e}der\r\u{9b}31m", 100),
             "\u{fffd}[2Jred\u{fffd}der\u{fffd}\u{fffd}31m"
@@ -44,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_cut() {
+    fn long_text_is_truncated() {
         assert_eq!(sanitize_line("äöü", 2), "äö…");
         assert_eq!(sanitize_line("äö", 2), "äö");
     }

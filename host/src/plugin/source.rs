@@ -1,5 +1,4 @@
-//! Reading a component from where its reference points: from this binary or a file. Those from registries come by
-//! [`super::shared`].
+//! Reading components embedded in this binary or stored in files. Plugins from registries are read by `resolver`.
 
 use std::borrow::Cow;
 use std::fs::OpenOptions;
@@ -11,12 +10,12 @@ use nix::fcntl::OFlag;
 
 use super::{Limit, LoadError, Reference};
 
-/// The names of the plugins that come with this binary.
+/// Returns the names of the built-in plugins.
 pub fn builtins() -> impl Iterator<Item = &'static str> {
     doproxy_plugins::ALL.iter().map(|plugin| plugin.name)
 }
 
-/// The bytes behind a reference, at most `most` of them.
+/// Reads at most `most` bytes of the component that a reference points to.
 pub(super) fn read(reference: &Reference, most: usize) -> Result<Cow<'static, [u8]>, LoadError> {
     match reference {
         Reference::Builtin(name) => doproxy_plugins::ALL
@@ -25,20 +24,20 @@ pub(super) fn read(reference: &Reference, most: usize) -> Result<Cow<'static, [u
             .map(|plugin| Cow::Borrowed(plugin.component))
             .ok_or_else(|| unknown_builtin(name)),
         Reference::File(path) => read_file(path, most).map(Cow::Owned),
-        // They never come here.
+        // Unreachable: registry references are handled elsewhere.
         Reference::Oci(_) => Err(LoadError::NotAFile),
     }
 }
 
 fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, LoadError> {
-    // A pipe that nobody writes to would block already when it is opened.
+    // Opening a pipe without a writer would block.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(LoadError::NotAFile);
     }
     let mut bytes = Vec::new();
-    // One byte more than allowed tells a file that is too large, however large, and one that grows meanwhile.
+    // One extra byte detects files that are too large, of any size, and files that grow while being read.
     let one_more = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
     file.take(one_more).read_to_end(&mut bytes)?;
     if bytes.len() > most { Err(LoadError::TooLarge(Limit::Component(most))) } else { Ok(bytes) }

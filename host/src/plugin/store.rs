@@ -1,12 +1,13 @@
-//! What was pulled, kept on this machine by content: manifests and components under their digests, and beside each
-//! manifest the signatures on it. With it a plugin works without its registry.
+//! Local content-addressed store of pulled plugins: manifests and components under their digests, and the signatures of
+//! each
+//! manifest. With it, a plugin works without its registry.
 //!
 //! ```text
 //! STORE/sha256/DIGEST            a manifest or a component
 //! STORE/signatures/DIGEST.json   the signatures on that manifest
 //! ```
 //!
-//! Nothing here is believed for lying here: every read checks the digest, and signatures are checked by whoever needs one.
+//! The content is not trusted implicitly: every read verifies the digest, and consumers verify the signatures.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -17,24 +18,24 @@ use super::digest::Digest;
 use super::private_file::{self, current_uid};
 use super::signatures::{self, Signature};
 
-/// A directory that only this user can read or write.
+/// A directory that only the current user can read and write.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     directory: PathBuf,
 }
 
-/// What is wrong with the store.
+/// Store errors.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// No directory is given, and this user has no home.
-    #[error("there is no place to keep plugins from registries: name one with plugins.store")]
+    /// No directory is configured, and the user has no home directory.
+    #[error("no directory for plugins from registries; set plugins.store")]
     NoDirectory,
-    /// The directory is not fit.
+    /// The directory is not safe.
     #[error("the plugin store {} {reason}", .directory.display())]
     UnsafeDirectory {
         /// The directory.
         directory: PathBuf,
-        /// What is wrong with it, and the remedy.
+        /// The problem, and the remedy.
         reason: String,
     },
     /// A file cannot be read or written.
@@ -42,12 +43,12 @@ pub enum StoreError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// A file is not what was stored.
+    /// A file differs from the stored content.
     #[error(
-        "{} is not what was stored there: it was damaged or tampered with; `doproxy plugin pull` brings it anew",
+        "{} was damaged or tampered with; run `doproxy plugin pull` to fetch it again",
         .path.display()
     )]
     Damaged {
@@ -57,7 +58,7 @@ pub enum StoreError {
 }
 
 impl Store {
-    /// Makes the directories where they are missing, and refuses one that others have a hand in.
+    /// Creates the directories if they are missing, and rejects one that other users can access.
     pub(super) fn open(directory: &Path) -> Result<Self, StoreError> {
         let unfit = |reason: String| StoreError::UnsafeDirectory { directory: directory.to_owned(), reason };
         let cannot = |error: io::Error| unfit(format!("cannot be used: {error}"));
@@ -66,30 +67,34 @@ impl Store {
             let metadata = fs::symlink_metadata(&made).map_err(cannot)?;
             let mode = metadata.mode() & 0o777;
             if !metadata.is_dir() {
-                return Err(unfit("is not a directory; remove it, or name another one with plugins.store".to_owned()));
+                return Err(unfit(
+                    "is not a directory; remove it or configure a different one with plugins.store".to_owned(),
+                ));
             }
             if metadata.uid() != current_uid() {
                 let owner = metadata.uid();
                 return Err(unfit(format!(
-                    "belongs to user {owner}, not to {} who runs doproxy; name another one with plugins.store",
+                    "belongs to user {owner}, but doproxy runs as user {}; configure a different one with plugins.store",
                     current_uid()
                 )));
             }
             if mode & 0o077 != 0 {
                 let made = made.display();
-                return Err(unfit(format!("can be used by others ({made} has mode {mode:03o}): `chmod 700 {made}`")));
+                return Err(unfit(format!(
+                    "is accessible to other users ({made} has mode {mode:03o}); run `chmod 700 {made}`"
+                )));
             }
             private_file::remove_stale(&made);
         }
         Ok(Self { directory: directory.to_owned() })
     }
 
-    /// Where something of this digest is kept.
+    /// Returns the path of the content with this digest.
     pub(super) fn path(&self, digest: Digest) -> PathBuf {
         self.directory.join("sha256").join(digest.hex())
     }
 
-    /// What has this digest; `None` where it is not here.
+    /// Returns the content with this digest; `None` if it is not stored.
     pub(super) fn get(&self, digest: Digest, most: usize) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.path(digest);
         match private_file::read(&path, most) {
@@ -100,7 +105,7 @@ impl Store {
         }
     }
 
-    /// Keeps something; answers what it is called.
+    /// Stores content, and returns its digest.
     pub(super) fn put(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
         let digest = Digest::of(bytes);
         let path = self.path(digest);
@@ -108,7 +113,7 @@ impl Store {
         Ok(digest)
     }
 
-    /// The signatures that were found on a manifest when they were last looked for; `None` where they never were.
+    /// Returns the signatures found on a manifest at the last lookup; `None` if there was no lookup.
     pub(super) fn signatures(&self, manifest: Digest) -> Result<Option<Vec<Signature>>, StoreError> {
         let path = self.signatures_path(manifest);
         let most =
@@ -120,7 +125,7 @@ impl Store {
         }
     }
 
-    /// Keeps the signatures on a manifest.
+    /// Stores the signatures on a manifest.
     pub(super) fn put_signatures(&self, manifest: Digest, found: &[Signature]) -> Result<(), StoreError> {
         let path = self.signatures_path(manifest);
         let written =
@@ -149,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_put_is_there_under_its_digest_and_for_this_user_alone() {
+    fn put_stores_private_file_under_digest() {
         let (dir, store) = store();
 
         let digest = store.put(b"component").unwrap();
@@ -164,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_changed_in_any_bit_or_cut_off_is_refused() {
+    fn get_rejects_damaged_content() {
         let (_dir, store) = store();
         let digest = store.put(b"component").unwrap();
         let path = store.path(digest);
@@ -182,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_signature_with_any_byte_changed_does_not_count() {
+    fn damaged_signature_is_not_valid() {
         let (_dir, store) = store();
         let (key, manifest) = (PrivateKey::generate(), Digest::of(b"manifest"));
         let signature = Signature::new("registry.example.com/acme/queue", manifest, &key);
@@ -206,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_others_have_a_hand_in_is_refused() {
+    fn directory_accessible_to_others_is_rejected() {
         let (dir, store) = store();
         let digest = store.put(b"component").unwrap();
         let path = store.path(digest);
@@ -218,8 +223,8 @@ mod tests {
 
         let told = [of_a_file, of_a_directory].join("\n").replace(dir.path().to_str().unwrap(), "DIR");
         insta::assert_snapshot!(told.replace(&digest.hex(), "DIGEST"), @"
-        the plugin store: DIR/store/sha256/DIGEST: others could have written it
-        the plugin store DIR/store can be used by others (DIR/store/sha256 has mode 755): `chmod 700 DIR/store/sha256`
+        the plugin store: DIR/store/sha256/DIGEST: other users could have written the file
+        the plugin store DIR/store is accessible to other users (DIR/store/sha256 has mode 755); run `chmod 700 DIR/store/sha256`
         ");
     }
 }

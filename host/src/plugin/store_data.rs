@@ -1,4 +1,4 @@
-//! The state of one call: what a store holds besides the guest's own memory.
+//! The state of one call: the store data outside the guest's own memory.
 
 use wasmtime::component::ResourceTable;
 use wasmtime::{Store, Trap, UpdateDeadline, WasmBacktrace};
@@ -11,16 +11,16 @@ use super::resource_limiter::StoreLimiter;
 use super::wasi::Wasi;
 use super::{CallError, GuestTrace, Limit, Limits, LogLevel, sanitize};
 
-/// Most frames of a backtrace.
+/// Maximum number of frames in a backtrace.
 const MAX_FRAMES: usize = 20;
 
-/// The longest function name that is taken apart.
+/// Maximum length of a function name that is demangled.
 const MAX_NAME_LEN: usize = 256;
 
-/// What a store holds.
+/// The data in a store.
 pub(super) struct StoreData {
     context: CallContext,
-    /// Made when it is first asked for: most guests never do.
+    /// Created on first use: most guests never use WASI.
     wasi: Option<Wasi>,
     resources: ResourceTable,
     log: Log,
@@ -36,13 +36,13 @@ impl WasiView for StoreData {
 }
 
 impl StoreData {
-    /// Keeps a line that it logs.
+    /// Records a line logged by the guest.
     pub(super) fn log(&mut self, level: LogLevel, message: &str) -> wasmtime::Result<()> {
         Ok(self.log.write(level, message)?)
     }
 }
 
-/// A store for one call, within `limits`.
+/// Creates a store for one call with the given limits.
 pub(super) fn store(engine: &Engine, limits: &Limits, moment: &CallContext) -> wasmtime::Result<Store<StoreData>> {
     let guest = StoreData {
         context: *moment,
@@ -57,7 +57,7 @@ pub(super) fn store(engine: &Engine, limits: &Limits, moment: &CallContext) -> w
     store.set_fuel(limits.fuel)?;
     store.set_hostcall_fuel(limits.transfer_bytes());
     store.set_epoch_deadline(1);
-    // At each epoch the guest gives way, so that one that takes long does not keep everything else waiting.
+    // The guest yields at each epoch, so that a long call does not block other tasks.
     store.epoch_deadline_callback(|mut store| {
         let left = &mut store.data_mut().epochs_left;
         if *left == 0 {
@@ -69,18 +69,18 @@ pub(super) fn store(engine: &Engine, limits: &Limits, moment: &CallContext) -> w
     Ok(store)
 }
 
-/// What a call used: fuel, and bytes of memory.
+/// Returns the resources used by a call: fuel, and bytes of memory.
 pub(super) fn usage(store: &Store<StoreData>, limits: &Limits) -> (u64, usize) {
     (limits.fuel.saturating_sub(store.get_fuel().unwrap_or(0)), store.data().limiter.memory())
 }
 
-/// What was logged and printed.
+/// Returns the lines logged and printed by the guest.
 pub(super) fn take_log(store: Store<StoreData>) -> Vec<LogLine> {
     let StoreData { log, wasi, .. } = store.into_data();
     log.finish(&wasi.map(|wasi| wasi.output.contents()).unwrap_or_default())
 }
 
-/// Why a guest broke off.
+/// Converts a failed call into its error.
 pub(super) fn call_error(error: &wasmtime::Error, store: &Store<StoreData>, limits: &Limits) -> CallError {
     let backtrace = backtrace(error);
     match exceeded_limit(error, store.data(), limits) {
@@ -98,14 +98,14 @@ fn exceeded_limit(error: &wasmtime::Error, guest: &StoreData, limits: &Limits) -
         Some(Trap::Interrupt) => return Some(Limit::CallTimeout(limits.call_timeout)),
         _ => {}
     }
-    // wasmtime has no public type for this one.
+    // wasmtime has no public type for this error.
     if error.chain().any(|cause| cause.to_string().starts_with("too much data is being copied")) {
         return Some(Limit::Transfer(limits.transfer_bytes()));
     }
     guest.limiter.exceeded_limit()
 }
 
-/// The innermost cause: what is around it speaks of the host.
+/// Returns the innermost cause; the outer errors describe the host.
 fn root_cause(error: &wasmtime::Error) -> String {
     match error.downcast_ref::<Trap>() {
         Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
@@ -119,7 +119,7 @@ fn backtrace(error: &wasmtime::Error) -> GuestTrace {
     GuestTrace(frames.map(|(depth, frame)| format!("{depth}: {}", function_name(frame.func_name()))).collect())
 }
 
-/// A function's name as its source has it. A name is the guest's to choose: a long one could mean a text without end.
+/// Returns the demangled name of a function. Guests choose their names, and a long one could expand without bound.
 fn function_name(mangled: Option<&str>) -> String {
     match mangled {
         None => "<unknown>".to_owned(),
@@ -130,7 +130,7 @@ fn function_name(mangled: Option<&str>) -> String {
     }
 }
 
-/// Handles of WASI that one call may hold; wasmtime's own limit is a million.
+/// Creates the table of WASI handles for one call; wasmtime's own limit is a million handles.
 fn resource_table() -> ResourceTable {
     let mut table = ResourceTable::new();
     table.set_max_capacity(1000);
@@ -144,15 +144,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_shown_as_its_source_has_it() {
+    fn function_name_is_demangled() {
         assert_eq!(function_name(Some("_ZN6policy6decide17h0123456789abcdefE")), "policy::decide");
         assert_eq!(function_name(Some("spin\u{1b}[2J")), "spin\u{fffd}[2J");
         assert_eq!(function_name(None), "<unknown>");
     }
 
     #[test]
-    fn a_name_that_means_a_text_without_end_is_cut_before_it_is_taken_apart() {
-        // Each back reference stands for the whole of the type before it, twice.
+    fn function_name_is_truncated_before_demangling() {
+        // Each back reference doubles the type before it.
         let endless = format!("_RMC0{}u{}", "TB_".repeat(100_000), "E".repeat(100_000));
         let started = Instant::now();
 

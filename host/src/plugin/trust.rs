@@ -1,8 +1,8 @@
-//! Whom plugins from registries are taken from: `plugins.trust` in `doproxy.yml`.
+//! Trust rules for plugins from registries: `plugins.trust` in `doproxy.yml`.
 //!
-//! Where it is set, every plugin from a registry must match a rule, the first that it matches counts, and it must bear a
-//! valid signature by one of that rule's keys. Several keys are how one is replaced by the next. Plugins that come with
-//! doproxy and those in files are not concerned: who may change those may change `doproxy.yml` too.
+//! If it is set, every plugin from a registry must match a rule; the first match applies, and the plugin must have a
+//! valid signature by one of that rule's keys. Several keys allow key rotation. Built-in plugins and those in files are
+//! exempt: a user who can change them can also change `doproxy.yml`.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,98 +12,98 @@ use super::digest::Digest;
 use super::oci::OciReference;
 use super::signatures::{KeyError, PublicKey, Signature, SignatureError};
 
-/// Which repositories a rule is about: one, or all below a name that ends in `/*`, or all there are: `*`.
+/// The repositories that a rule applies to: a single one, all below a name that ends in `/*`, or all (`*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RepositoryPattern(String);
 
-/// A text that is no pattern.
+/// The error for text that is not a pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is no pattern of repositories; write registry.example.com/acme/queue for one, registry.example.com/acme/* for all below, or * for every one"
+    "{0:?} is not a repository pattern; write registry.example.com/acme/queue for one repository, registry.example.com/acme/* for all below, or * for all"
 )]
 pub struct InvalidRepositoryPattern(String);
 
-/// A key as `doproxy.yml` names it.
+/// A key as specified in `doproxy.yml`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// A file.
+    /// A key file.
     File(PathBuf),
     /// The key itself, in PEM.
     Pem(String),
 }
 
-/// One rule.
+/// A trust rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// Which repositories it is about.
+    /// The repositories that the rule applies to.
     pub repository: RepositoryPattern,
-    /// Whose signatures count.
+    /// The keys whose signatures are accepted.
     pub keys: Vec<KeySource>,
-    /// Whether a plugin is taken without any.
+    /// True if unsigned plugins are accepted.
     pub allow_unsigned: bool,
 }
 
-/// Why a plugin is not taken.
+/// The reason why a plugin is not trusted.
 #[derive(Debug, thiserror::Error)]
 pub enum TrustError {
-    /// There is a list, and it is not on it.
+    /// No rule matches the plugin.
     #[error(
-        "plugins.trust has no rule for {name}; to allow it, add `- {{repository: {name}, keys: [FILE]}}`, with the key of whoever signs it"
+        "plugins.trust has no rule for {name}; to allow it, add `- {{repository: {name}, keys: [FILE]}}` with the key of its signer"
     )]
     NoRule {
         /// Registry and repository.
         name: String,
     },
-    /// Nobody signed it.
+    /// The plugin is not signed.
     #[error(
-        "it is not signed, and plugins.trust wants a signature for {rule}; to allow it, have it signed (`doproxy plugin sign {reference} --key FILE`), or set `allow_unsigned: true` in that rule"
+        "the plugin is not signed, but plugins.trust requires a signature for {rule}; to allow it, sign it (`doproxy plugin sign {reference} --key FILE`) or set `allow_unsigned: true` in that rule"
     )]
     Unsigned {
         /// The rule's pattern.
         rule: String,
-        /// The plugin, by its digest.
+        /// The plugin, by digest.
         reference: String,
     },
-    /// It is signed by others, or not validly.
+    /// No signature is valid for any of the rule's keys.
     #[error(
-        "none of its signatures counts: plugins.trust wants one for {rule} by {}; to allow it, have it signed with that key, or add the key that it is signed with{}",
+        "no valid signature: plugins.trust requires one for {rule} by {}; to allow the plugin, sign it with that key, or add the key of its signer{}",
         .keys.join(" or "),
         SignatureErrors(.errors)
     )]
     NoValidSignature {
         /// The rule's pattern.
         rule: String,
-        /// Its keys.
+        /// The rule's keys.
         keys: Vec<String>,
-        /// What is wrong with each signature.
+        /// The problem with each signature.
         errors: Vec<SignatureError>,
     },
     /// A key of a rule cannot be read.
-    #[error("plugins.trust, the rule for {rule}: {source}")]
+    #[error("plugins.trust: rule for {rule}: {source}")]
     Key {
         /// The rule's pattern.
         rule: String,
-        /// Why not.
+        /// The cause.
         source: KeyError,
     },
 }
 
-/// What a plugin is taken for.
+/// The reason why a plugin is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TrustDecision {
-    /// It is signed by this key.
+    /// Signed with an accepted key.
     SignedBy {
-        /// The key, as the rule names it.
+        /// The key, as specified in the rule.
         key: String,
         /// The rule's pattern.
         rule: String,
     },
-    /// The rule takes it without a signature.
+    /// Unsigned, which the rule allows.
     Unsigned {
         /// The rule's pattern.
         rule: String,
     },
-    /// There are no rules.
+    /// Trust rules are not configured.
     NotConfigured,
 }
 
@@ -112,12 +112,12 @@ impl fmt::Display for TrustDecision {
         match self {
             Self::SignedBy { key, rule } => write!(f, "signed by {key}, trusted for {rule}"),
             Self::Unsigned { rule } => write!(f, "not signed, which is allowed for {rule}"),
-            Self::NotConfigured => write!(f, "no plugins.trust is set, so no signature is asked for"),
+            Self::NotConfigured => write!(f, "no signature required because plugins.trust is not set"),
         }
     }
 }
 
-/// Whether a plugin is taken; `found` are the signatures on its manifest, which has the digest `manifest`.
+/// Evaluates the trust rules for a plugin; `found` are the signatures on its manifest, which has the digest `manifest`.
 pub(super) fn evaluate(
     rules: Option<&[Rule]>,
     reference: &OciReference,
@@ -133,7 +133,7 @@ pub(super) fn evaluate(
     let keys = rule.keys().map_err(|source| TrustError::Key { rule: pattern.clone(), source })?;
     let mut flaws = Vec::new();
     for signature in found {
-        // What is wrong with it for the last key says it for all, unless it is by one of them.
+        // Unless one of the keys matches, the error for the last key represents all keys.
         let mut worst = None;
         for (name, key) in &keys {
             match signature.verify(manifest, key) {
@@ -158,19 +158,19 @@ pub(super) fn evaluate(
 }
 
 impl Rule {
-    /// Its keys, with what to call them.
+    /// Returns the keys of the rule with their display names.
     pub(super) fn keys(&self) -> Result<Vec<(String, PublicKey)>, KeyError> {
         self.keys.iter().map(KeySource::read).collect()
     }
 }
 
 impl KeySource {
-    /// The key, with what to call it.
+    /// Returns the key with its display name.
     pub(super) fn read(&self) -> Result<(String, PublicKey), KeyError> {
         match self {
             Self::File(path) => Ok((path.display().to_string(), PublicKey::read(path)?)),
             Self::Pem(text) => {
-                let key = PublicKey::from_pem(text, "the text of a key in plugins.trust")?;
+                let key = PublicKey::from_pem(text, "a key in plugins.trust")?;
                 Ok((format!("the key {}", key.fingerprint()), key))
             }
         }
@@ -178,15 +178,15 @@ impl KeySource {
 }
 
 impl RepositoryPattern {
-    /// All that there are.
+    /// Returns the pattern that matches all repositories.
     pub fn any() -> Self {
         Self("*".to_owned())
     }
 
-    /// Whether a repository, with its registry, is one of those.
+    /// Reports whether the pattern matches a repository, including its registry.
     pub(super) fn matches(&self, name: &str) -> bool {
         match self.0.strip_suffix('*') {
-            // It ends in a slash: what only begins alike is another name.
+            // The prefix ends with a slash, so a name that merely starts with the same letters does not match.
             Some(above) => name.starts_with(above),
             None => name == self.0,
         }
@@ -200,7 +200,8 @@ impl FromStr for RepositoryPattern {
         let invalid = || InvalidRepositoryPattern(text.to_owned());
         let name = match text.strip_suffix("/*") {
             _ if text == "*" => return Ok(Self(text.to_owned())),
-            // Whatever a registry is called, so is a repository below it.
+            // Validate with a placeholder repository, because any valid registry or namespace prefix may be followed by
+            // one.
             Some(above) => format!("{above}/all"),
             None => text.to_owned(),
         };
@@ -249,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_are_of_whole_names() {
+    fn pattern_matches_whole_path_components() {
         for (pattern, matches, does_not) in [
             (
                 "registry.example.com/*",
@@ -282,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn any_of_several_keys_is_enough_so_that_one_can_follow_another() {
+    fn any_key_suffices_for_key_rotation() {
         let (old, new) = (PrivateKey::generate(), PrivateKey::generate());
         let rules = [rule("registry.example.com/acme/*", &[&old, &new], false)];
 
@@ -296,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rule_that_it_matches_counts() {
+    fn first_matching_rule_applies() {
         let (ours, theirs) = (PrivateKey::generate(), PrivateKey::generate());
         let rules = [rule("registry.example.com/acme/queue", &[&ours], false), rule("*", &[&theirs], true)];
 
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_says_which_rule_and_how_to_allow_it() {
+    fn error_names_rule_and_remedy() {
         let (ours, theirs) = (PrivateKey::generate(), PrivateKey::generate());
         let rules = [rule("registry.example.com/acme/*", &[&ours], false)];
         let elsewhere = Signature::new("registry.example.com/acme/queue", Digest::of(b"other"), &ours);
@@ -325,12 +326,12 @@ mod tests {
 
         let told = told.join("\n").replace(&ours.public().fingerprint(), "OURS");
         insta::assert_snapshot!(told, @"
-        plugins.trust has no rule for registry.example.com/acme/queue; to allow it, add `- {repository: registry.example.com/acme/queue, keys: [FILE]}`, with the key of whoever signs it
-        it is not signed, and plugins.trust wants a signature for registry.example.com/acme/*; to allow it, have it signed (`doproxy plugin sign oci://registry.example.com/acme/queue:1@sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f --key FILE`), or set `allow_unsigned: true` in that rule
-        none of its signatures counts: plugins.trust wants one for registry.example.com/acme/* by the key OURS; to allow it, have it signed with that key, or add the key that it is signed with
-          signature 1: it is not by this key, or was changed
-          signature 2: it is for sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa, and not for this plugin
-        plugins.trust, the rule for registry.example.com/acme/*: the key /nowhere/release.pub: No such file or directory (os error 2)
+        plugins.trust has no rule for registry.example.com/acme/queue; to allow it, add `- {repository: registry.example.com/acme/queue, keys: [FILE]}` with the key of its signer
+        the plugin is not signed, but plugins.trust requires a signature for registry.example.com/acme/*; to allow it, sign it (`doproxy plugin sign oci://registry.example.com/acme/queue:1@sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f --key FILE`) or set `allow_unsigned: true` in that rule
+        no valid signature: plugins.trust requires one for registry.example.com/acme/* by the key OURS; to allow the plugin, sign it with that key, or add the key of its signer
+          signature 1: made with another key, or modified
+          signature 2: made for sha256:d9298a10d1b0735837dc4bd85dac641b0f3cef27a47e5d53a54f2f3f5b2fcffa instead of this plugin
+        plugins.trust: rule for registry.example.com/acme/*: the key /nowhere/release.pub: No such file or directory (os error 2)
         ");
     }
 }

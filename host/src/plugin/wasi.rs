@@ -1,7 +1,7 @@
-//! WASI 0.2 with nothing behind it: many toolchains import it whether the code uses it or not.
+//! WASI 0.2 stubs: many toolchains import WASI even if the code does not use it.
 //!
-//! No arguments, environment, files or sockets. Clocks stand still, random numbers follow from a seed, and what is
-//! printed goes to a bounded buffer: such a component replays exactly, too.
+//! The stubs provide no arguments, environment, files or sockets. Clocks are stopped, random numbers are derived from a
+//! seed, and output goes to a bounded buffer, so components that import WASI replay exactly too.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use super::call_context::CallContext;
 use super::store_data::StoreData;
 use crate::model::Timestamp;
 
-/// Bytes that a call may print; then its stdout and stderr are closed.
+/// Maximum number of bytes that a call may print; then its stdout and stderr are closed.
 const MAX_OUTPUT_BYTES: usize = 64 * 1024;
 
-/// Bytes of random numbers in one request of a guest.
+/// Maximum number of random bytes per request of a guest.
 const MAX_RANDOM_BYTES: u64 = 64 * 1024;
 
-/// Links WASI.
+/// Adds WASI to the linker.
 pub(super) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     linker.allow_shadowing(true);
@@ -33,15 +33,15 @@ pub(super) fn add_to_linker(linker: &mut Linker<StoreData>) -> wasmtime::Result<
     Ok(())
 }
 
-/// A WASI with nothing behind it, for one call.
+/// An isolated WASI context for one call.
 pub(super) struct Wasi {
     pub(super) context: WasiCtx,
-    /// Where what is printed ends up.
+    /// The buffer for printed output.
     pub(super) output: MemoryOutputPipe,
 }
 
 impl Wasi {
-    /// One at `moment`.
+    /// Creates the context of a call.
     pub(super) fn isolated(moment: &CallContext) -> Self {
         let printed = MemoryOutputPipe::new(MAX_OUTPUT_BYTES);
         let clock = StoppedClock(moment.now);
@@ -62,7 +62,7 @@ impl Wasi {
     }
 }
 
-/// A clock that shows one time.
+/// A clock stopped at a fixed time.
 #[derive(Clone, Copy)]
 struct StoppedClock(Timestamp);
 
@@ -86,8 +86,8 @@ impl HostMonotonicClock for StoppedClock {
     }
 }
 
-/// The monotonic clock whose every alarm has rung already. Waiting for one would be waiting on the clock of the machine:
-/// it costs the deadline, not fuel, and so replays differently.
+/// A monotonic clock on which every alarm has already elapsed. Waiting for an alarm would wait on the machine's clock:
+/// it would consume the call timeout instead of fuel, and so replay differently.
 struct ElapsedAlarms<'a>(WasiClocksCtxView<'a>);
 
 impl HasData for ElapsedAlarms<'static> {
@@ -112,8 +112,8 @@ impl monotonic_clock::Host for ElapsedAlarms<'_> {
     }
 }
 
-/// `SplitMix64` (Steele, Lea, Flood 2014). Its own, since a generator of a library may change with its version, and then
-/// old records would not replay.
+/// `SplitMix64` (Steele, Lea, Flood 2014). Implemented here because a library's generator may change between versions,
+/// which would break the replay of old records.
 struct SplitMix64(u64);
 
 impl SplitMix64 {
@@ -129,7 +129,7 @@ impl TryRng for SplitMix64 {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        // The upper half.
+        // Take the upper half.
         Ok((self.next() >> 32) as u32)
     }
 
@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn random_numbers_are_those_of_the_published_generator() {
+    fn random_numbers_match_published_generator() {
         let mut random = SplitMix64(1_234_567);
 
         assert_eq!(random.next(), 6_457_827_717_110_365_317);

@@ -1,7 +1,7 @@
-//! Records in one file: a history of its own with the records, the samples that they refer to, and the components that
-//! answered. It is read by the same code as any history, on a machine without account and configuration.
+//! Exports records to a single file: a time-series store with the records, the samples that they refer to, and the
+//! evaluated components. The same code reads it as any other store, on a machine without an account or a configuration.
 //!
-//! There is nothing secret in it: no record has a token, and no configuration but those of policies.
+//! The file contains no secrets: records contain no token, and no configuration except that of policies.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -18,23 +18,23 @@ use super::{Components, LogReader, RecordError};
 use crate::history::TimeSeriesStore;
 use crate::model::{RecordId, SeriesId, SeriesRef, Timestamp};
 
-/// Records that are written together.
+/// Number of records that are written together.
 const CHUNK: usize = 60;
 
-/// What was put into a bundle.
+/// A summary of an exported bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct ExportSummary {
-    /// Records.
+    /// Number of records.
     pub records: usize,
-    /// Components.
+    /// Number of components.
     pub components: usize,
-    /// Components that could not be had, with why: their answers cannot be replayed.
+    /// Components that were not found, with the errors; evaluations by these cannot be replayed.
     pub missing: Vec<String>,
-    /// Bytes of the file.
+    /// Size of the file in bytes.
     pub bytes: u64,
 }
 
-/// Writes the records of these numbers, which rise, into a new file.
+/// Writes the records of ascending numbers into a new file.
 pub async fn export(
     archive: &Arc<LogReader>,
     components: &Components,
@@ -44,7 +44,7 @@ pub async fn export(
 ) -> Result<ExportSummary, RecordError> {
     let failed = |reason: String| RecordError::Bundle { path: path.to_owned(), reason };
     if path.exists() {
-        return Err(failed("it is there already; name another file".to_owned()));
+        return Err(failed("the file already exists; choose another name".to_owned()));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let scratch = tempfile::tempdir_in(folder).map_err(|error| failed(error.to_string()))?;
@@ -79,21 +79,21 @@ pub async fn export(
             Err(error) => exported.missing.push(error.to_string()),
         }
     }
-    // One file, with nothing beside it.
+    // Ensures a single file, without a journal next to it.
     bundle.read(|connection| connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(())))?;
     drop(bundle);
     exported.bytes = std::fs::metadata(&file).map_err(|error| failed(error.to_string()))?.len();
-    // Not `rename`, which would take the place of a file that came meanwhile.
+    // Not `rename`, which would overwrite a file created in the meantime.
     std::fs::hard_link(&file, path).map_err(|error| failed(error.to_string()))?;
     Ok(exported)
 }
 
-/// What of each series is in the bundle already: everything after one time, up to another.
+/// The samples of each series that are already in the bundle: everything after one time, up to another.
 #[derive(Debug, Default)]
 struct CopiedRanges(HashMap<SeriesId, (Timestamp, Timestamp)>);
 
 impl CopiedRanges {
-    /// What of a reference is to be copied: all after this.
+    /// Returns the time after which samples of a reference must be copied.
     fn extend_to(&mut self, reference: &SeriesRef) -> Timestamp {
         let SeriesRef { series, from, to, .. } = reference;
         match self.0.get_mut(series) {
@@ -125,7 +125,7 @@ fn write_chunk(
         bodies.push(codec::compress(content, before).map_err(RecordError::Encode)?);
         before = Some(content);
     }
-    // What is missing is found before anything is written.
+    // Find missing samples before anything is written.
     let mut references: Vec<SeriesRef> = Vec::new();
     for (_, _, record) in packed {
         for reference in record.references() {
@@ -150,7 +150,7 @@ fn write_samples<'a>(
     samples: impl Iterator<Item = &'a crate::model::Sample>,
 ) -> rusqlite::Result<()> {
     let labels = serde_json::to_string(&reference.labels).unwrap_or_default();
-    // Series of one key may follow one another; in a bundle all have ended.
+    // Several series can have the same key one after another; in a bundle all of them have ended.
     transaction
         .prepare_cached("INSERT OR IGNORE INTO series (id, name, labels, unit, ended) VALUES (?1, ?2, ?3, ?4, 0)")?
         .execute(params![reference.series.0, reference.name, labels, reference.unit])?;

@@ -1,8 +1,8 @@
-//! The form of a record: `MessagePack` with names, so that fields can be added, and every `f64` by its bits; as the
-//! difference to the record before it, so that what did not change costs nothing; deflated.
+//! The format of a record: `MessagePack` with names, so that fields can be added, and every `f64` by its bits; then the
+//! difference to the previous record, so that unchanged parts cost nothing; then deflate.
 //!
-//! A body is: the form (1 byte), the length of the content (4 bytes, little-endian), the beginning of the content's
-//! SHA-256 (4 bytes), a raw deflate stream.
+//! A body consists of the format version (1 byte), the length of the content (4 bytes, little-endian), the first 4
+//! bytes of the content's SHA-256, and a raw deflate stream.
 
 use miniz_oxide::deflate::compress_to_vec;
 use miniz_oxide::inflate::decompress_to_vec_with_limit;
@@ -12,16 +12,17 @@ use sha2::{Digest as _, Sha256};
 use super::{Corruption, delta};
 use crate::model::{Evaluation, Observation, Series, SeriesId, SeriesRef, TickRecord, Timestamp};
 
-/// The form that is written. It is raised when records of before could not be read any more; a new field that has
-/// `#[serde(default)]` is no reason.
+/// The format version that is written. It must be raised when older records can no longer be read; a new field with
+/// `#[serde(default)]` does not require that.
 const FORMAT_VERSION: u8 = 1;
 const LENGTH_SIZE: usize = size_of::<u32>();
 const CHECKSUM_SIZE: usize = 4;
 
-/// Most bytes of a record before it is compressed: a fleet of 1,000 and 20 policies with full states are below 8 MiB.
+/// Maximum size of a record before compression, in bytes: a fleet of 1,000 and 20 policies with full states stay below
+/// 8 MiB.
 const MAX_CONTENT_SIZE: usize = 64 * 1024 * 1024;
 
-/// Of zlib's ten.
+/// The compression level, out of zlib's ten.
 const COMPRESSION_LEVEL: u8 = 8;
 
 /// A record with its samples by reference.
@@ -29,22 +30,22 @@ const COMPRESSION_LEVEL: u8 = 8;
 pub(super) struct PackedRecord {
     /// The version of the doproxy that wrote it.
     pub(super) doproxy_version: String,
-    /// The record; its observation is without series.
+    /// The record, without the series of its observation.
     pub(super) record: TickRecord,
-    /// The series, in their order.
+    /// The series, in their original order.
     pub(super) series: Vec<PackedSeries>,
 }
 
 /// A series of an observation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) enum PackedSeries {
-    /// The history has its samples.
+    /// The samples are in the time-series store.
     Reference(SampleRef),
-    /// The history does not have them.
+    /// The samples are not in the time-series store, so they are included.
     Inline(Series),
 }
 
-/// A [`SeriesRef`] with times that are counted back from the tick: from one tick to the next these are often the same.
+/// A [`SeriesRef`] with times relative to the tick, which often stay the same from one tick to the next.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct SampleRef {
     series: SeriesId,
@@ -61,7 +62,7 @@ pub(super) struct SampleRef {
 impl SampleRef {
     pub(super) fn new(reference: SeriesRef, at: Timestamp) -> Self {
         let SeriesRef { series, name, unit, labels, interval_ms, stale, from, to, count } = reference;
-        // Wrapping, so that it is exact whatever the clock did.
+        // Wrapping, so that the conversion is exact regardless of clock changes.
         let (from_ago, to_ago) = (at.0.wrapping_sub(from.0), at.0.wrapping_sub(to.0));
         Self { series, name, unit, labels, interval_ms, stale, from_ago, to_ago, count }
     }
@@ -82,7 +83,7 @@ impl SampleRef {
 }
 
 impl PackedRecord {
-    /// A record with its series packed apart. The samples are not copied.
+    /// Packs a record with separately packed series. Does not copy the samples.
     pub(super) fn new(record: &TickRecord, series: Vec<PackedSeries>) -> Self {
         let seen = &record.observation;
         let observation = Observation {
@@ -112,17 +113,17 @@ impl PackedRecord {
         Self { doproxy_version: env!("CARGO_PKG_VERSION").to_owned(), record, series }
     }
 
-    /// The content of its body.
+    /// Encodes the content of the record's body.
     pub(super) fn encode(&self) -> Result<Vec<u8>, Corruption> {
         rmp_serde::to_vec_named(self).map_err(|error| Corruption::InvalidContent(error.to_string()))
     }
 
-    /// Reads what [`content`](Self::content) wrote.
+    /// Decodes the output of [`encode`](Self::encode).
     pub(super) fn decode(content: &[u8]) -> Result<Self, Corruption> {
         rmp_serde::from_slice(content).map_err(|error| Corruption::InvalidContent(error.to_string()))
     }
 
-    /// The references to the history.
+    /// Returns the references to the time-series store.
     pub(super) fn references(&self) -> impl Iterator<Item = SeriesRef> {
         let at = self.record.at;
         self.series.iter().filter_map(move |series| match series {
@@ -132,7 +133,7 @@ impl PackedRecord {
     }
 }
 
-/// Compresses a content, by the content of another record where there is one.
+/// Compresses a content, relative to the content of another record if `base` is given.
 pub(super) fn compress(content: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, Corruption> {
     let length = u32::try_from(content.len()).ok().filter(|_| content.len() <= MAX_CONTENT_SIZE);
     let length = length.ok_or(Corruption::TooLarge(content.len()))?;
@@ -146,7 +147,8 @@ pub(super) fn compress(content: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, C
     Ok(body)
 }
 
-/// Decompresses a body to its content. It may be anything: no more is allocated than a record may have.
+/// Decompresses a body to its content. The body may be malformed: allocations are bounded by the maximum size of a
+/// record.
 pub(super) fn decompress(body: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, Corruption> {
     let (form, rest) = body.split_first().ok_or(Corruption::Truncated)?;
     if *form != FORMAT_VERSION {
@@ -158,7 +160,7 @@ pub(super) fn decompress(body: &[u8], base: Option<&[u8]>) -> Result<Vec<u8>, Co
     if length > MAX_CONTENT_SIZE {
         return Err(Corruption::TooLarge(length));
     }
-    // A difference may take a little more than what it makes.
+    // A difference may be slightly larger than its result.
     let most = length.saturating_mul(2).saturating_add(64);
     let inflated =
         decompress_to_vec_with_limit(stream, most).map_err(|error| Corruption::InvalidStream(error.to_string()))?;
@@ -179,7 +181,7 @@ fn checksum(content: &[u8]) -> [u8; CHECKSUM_SIZE] {
     [a, b, c, d]
 }
 
-/// Whether two values are the same to the bit.
+/// Reports whether two values are bit-identical.
 pub(super) fn bit_identical<T: Serialize + ?Sized>(one: &T, other: &T) -> bool {
     match (rmp_serde::to_vec(one), rmp_serde::to_vec(other)) {
         (Ok(one), Ok(other)) => one == other,
@@ -187,7 +189,7 @@ pub(super) fn bit_identical<T: Serialize + ?Sized>(one: &T, other: &T) -> bool {
     }
 }
 
-/// The digests of the components that answered, each once. A policy that could not be loaded has none.
+/// Returns the digests of the evaluated components without repetition. A policy that failed to load has none.
 pub(super) fn component_digests(answers: &[Evaluation]) -> impl Iterator<Item = &str> {
     answers.iter().enumerate().filter_map(|(index, answer)| {
         let before = answers.iter().take(index).any(|other| other.digest == answer.digest);

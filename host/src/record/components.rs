@@ -1,4 +1,4 @@
-//! Components by digest: those of the database, those that are built in, and those that are still where they came from.
+//! Finds components by digest: in the database, among the built-in ones, or at their original path.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use crate::history::TimeSeriesStore;
 use crate::model::Timestamp;
 use crate::plugin::{Digest, PluginHost, Policy, Reference, builtins};
 
-/// Most bytes of a component, whatever the limits of plugins say: the database may be anybody's.
+/// Maximum size of a component in bytes, independent of the plugin limits, because the database may come from an
+/// untrusted source.
 const MAX_COMPONENT_SIZE: usize = 512 * 1024 * 1024;
 
-/// Components compress well and are written once.
+/// The compression level; components compress well and are written once.
 const COMPRESSION_LEVEL: u8 = 6;
 
 /// Writes a component into the database.
@@ -30,7 +31,7 @@ pub(super) fn store_component(
     Ok(history.write(|transaction| sqlite::insert_component(transaction, digest, now, bytes.len(), &body))?)
 }
 
-/// Reads a component from the database; `None` where it is not there, or is not what was written.
+/// Reads a component from the database; `None` if it is missing or corrupt.
 pub fn load_component(history: &TimeSeriesStore, digest: &str) -> Result<Option<Vec<u8>>, RecordError> {
     let Some((size, body)) = history.read(|connection| {
         if sqlite::has_records_table(connection)? { sqlite::component(connection, digest) } else { Ok(None) }
@@ -45,10 +46,10 @@ pub fn load_component(history: &TimeSeriesStore, digest: &str) -> Result<Option<
     Ok(decompress_to_vec_with_limit(&body, size).ok().filter(|bytes| Digest::of(bytes).hex() == digest))
 }
 
-/// What came of loading a component.
+/// The result of loading a component.
 type LoadResult = Result<Arc<Policy>, Arc<RecordError>>;
 
-/// Loads the components that records name.
+/// Loads the components that records refer to.
 #[derive(Debug)]
 pub struct Components {
     host: PluginHost,
@@ -57,13 +58,13 @@ pub struct Components {
 }
 
 impl Components {
-    /// Those of an archive, run by `host`.
+    /// Creates a loader for the components of a log, which `host` runs.
     pub fn new(host: PluginHost, archive: Arc<LogReader>) -> Self {
         Self { host, reader: archive, loaded: Mutex::default() }
     }
 
-    /// The component of this digest, which was called `reference` when it answered. One that cannot be had is not looked
-    /// for again.
+    /// Returns the component with this digest, which had the reference `reference` when it was evaluated. Failures are
+    /// cached too.
     pub async fn policy(&self, digest: &str, reference: &str) -> Result<Arc<Policy>, Arc<RecordError>> {
         let mut loaded = self.loaded.lock().await;
         if let Some(policy) = loaded.get(digest) {
@@ -74,12 +75,12 @@ impl Components {
         policy
     }
 
-    /// The bytes of a component.
+    /// Returns the bytes of a component.
     pub(super) async fn bytes(&self, digest: &str, reference: &str) -> Result<Vec<u8>, RecordError> {
         if let Some(bytes) = load_component(self.reader.store(), digest)? {
             return Ok(bytes);
         }
-        // No registry is asked: a bundle may be anybody's, and names what it likes.
+        // Never contacts a registry: a bundle may come from an untrusted source and can contain any reference.
         let recorded = reference.parse().ok().filter(|recorded| matches!(recorded, Reference::File(_)));
         let builtins = builtins().map(|name| Reference::Builtin(name.to_owned()));
         for candidate in builtins.chain(recorded) {

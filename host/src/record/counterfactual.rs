@@ -1,5 +1,6 @@
-//! The values at which the answer would have been another: by asking the components again and again with one number
-//! changed, first in ever larger steps, then by bisection. Every question is a real call, and their number is bounded.
+//! Finds tipping points: the metric values at which the decision would have been different. Evaluates the components
+//! repeatedly with one number changed, first in growing steps, then by bisection. Every evaluation is a real call, and
+//! their number is bounded.
 
 use std::sync::Arc;
 
@@ -10,56 +11,57 @@ use crate::controller::policy_slot::select;
 use crate::model::{AnswerSource, Evaluation, Observation, Sample, TickRecord};
 use crate::plugin::Policy;
 
-/// Steps away from what was seen, each twice as large as the one before: from a twentieth to more than a thousandfold.
+/// Number of steps away from the observed value, each twice as large as the previous one: from a twentieth to more than
+/// a thousandfold.
 const MAX_STEPS: u32 = 16;
 
-/// Halvings of the last step: it is then known to a part in ten thousand.
+/// Number of bisections of the last step, which determine the value to one part in ten thousand.
 const BISECTION_STEPS: u32 = 14;
 
-/// Most series that are looked at.
+/// Maximum number of series that are examined.
 const MAX_SERIES: usize = 40;
 
-/// What of a series is changed.
+/// The part of a series that is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Perturbation {
-    /// Its newest value.
+    /// The newest value.
     Newest,
-    /// All values of its window, by one factor; `value` and `at` are of the newest.
+    /// All values of the window, by one factor; `value` and `at` refer to the newest.
     Window,
 }
 
-/// Where the answer turns.
+/// A value at which the decision changes.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct TippingPoint {
-    /// The value nearest to what was seen that was found to turn it.
+    /// The closest value to the observed one that was found to change the decision.
     pub at: f64,
-    /// The size that it would have led to.
+    /// The size that the decision would have led to.
     pub size: u32,
 }
 
-/// What would have turned the answer, by one series.
+/// The tipping points of one series.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Counterfactual {
     /// The series.
     pub series: String,
-    /// What tells it apart from others of its name.
+    /// The labels that distinguish it from others of the same name.
     pub labels: Vec<(String, String)>,
-    /// Its unit.
+    /// The unit.
     pub unit: String,
-    /// Its newest value.
+    /// The newest value.
     pub value: f64,
-    /// What of it is changed.
+    /// The part of the series that is changed.
     pub perturbation: Perturbation,
-    /// The size that the answer led to.
+    /// The size that the decision led to.
     pub size: u32,
-    /// From there on upwards.
+    /// The nearest tipping point above the observed value.
     pub above: Option<TippingPoint>,
-    /// From there on downwards.
+    /// The nearest tipping point below the observed value.
     pub below: Option<TippingPoint>,
 }
 
-/// Looks for what would have turned the answer, series by series. Those that turn nothing are left out.
+/// Searches for tipping points, series by series. Series without one are omitted.
 pub async fn counterfactuals(
     record: &TickRecord,
     components: &Components,
@@ -94,7 +96,7 @@ pub async fn counterfactuals(
     Ok(found)
 }
 
-/// The tick, to be asked about with other numbers.
+/// A tick that is evaluated with changed numbers.
 struct CounterfactualQuery {
     policies: Vec<Option<Arc<Policy>>>,
     evaluations: Vec<Evaluation>,
@@ -102,8 +104,8 @@ struct CounterfactualQuery {
 }
 
 impl CounterfactualQuery {
-    /// The size that the answers lead to. `None` where no policy is active, or one that answered fails now: then the
-    /// answer would not have been its own.
+    /// Returns the size that the evaluations lead to. `None` if no policy is active, or if one that succeeded fails
+    /// now: a fallback would then have been used instead.
     async fn size(&mut self) -> Option<u32> {
         for (policy, answer) in self.policies.iter().zip(&mut self.evaluations) {
             let Some(policy) = policy else { continue };
@@ -122,7 +124,7 @@ impl CounterfactualQuery {
     ) -> Option<Counterfactual> {
         let series = record.observation.metrics.get(index)?;
         let value = series.samples.last()?.value;
-        // What is 0 stays 0 by any factor, and what is no number has no others beside it.
+        // No factor changes 0, and a value that is not finite has no neighbors.
         if !value.is_finite() || changed == Perturbation::Window && value == 0.0 {
             return None;
         }
@@ -143,7 +145,7 @@ impl CounterfactualQuery {
     }
 }
 
-/// One number that is turned.
+/// The variation of one number.
 struct Probe<'a> {
     query: &'a mut CounterfactualQuery,
     index: usize,
@@ -170,19 +172,19 @@ impl Probe<'_> {
         self.query.size().await
     }
 
-    /// The nearest value in a direction that leads to another size.
+    /// Returns the nearest value in a direction that leads to another size.
     async fn find_tipping_point(&mut self, size: u32, direction: f64) -> Option<TippingPoint> {
         let unit = if self.value == 0.0 { 1.0 } else { self.value.abs() };
         let mut near = self.value;
         let mut step = unit / 20.0;
         for _ in 0..MAX_STEPS {
             let mut far = self.value + direction * step;
-            // What is measured is not negative, unless it was.
+            // Measured values are not negative, unless the observed one is.
             let at_zero = self.value >= 0.0 && far <= 0.0;
             if at_zero {
                 far = 0.0;
             }
-            #[expect(clippy::float_cmp, reason = "a step that is lost in rounding leads nowhere")]
+            #[expect(clippy::float_cmp, reason = "a step lost to rounding makes no progress")]
             if far == near {
                 return None;
             }
@@ -196,7 +198,7 @@ impl Probe<'_> {
         None
     }
 
-    /// Between one value that leads to `size` and one that leads to another.
+    /// Bisects between a value that leads to `size` and one that leads to another size.
     async fn bisect(&mut self, size: u32, mut near: f64, mut far: f64, mut other: u32) -> TippingPoint {
         for _ in 0..BISECTION_STEPS {
             let middle = f64::midpoint(near, far);

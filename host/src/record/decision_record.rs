@@ -1,4 +1,4 @@
-//! Ticks for tests: a fleet, some series, and what came of it.
+//! Sample ticks for tests: a fleet, some series, and the resulting plan.
 
 use crate::controller::guard::guard;
 use crate::controller::policy_slot::{hold_without_policy, select};
@@ -8,7 +8,7 @@ use crate::model::{
     TickRecord, Timestamp, Trigger,
 };
 
-/// A fleet of `size` that serves.
+/// Returns the observation of a fleet of `size` serving droplets.
 pub(crate) fn observation(now: Timestamp, size: u32, metrics: Vec<Series>) -> Observation {
     Observation {
         now,
@@ -56,7 +56,7 @@ fn droplet(number: u32, now: Timestamp) -> ObservedDroplet {
     }
 }
 
-/// A series whose newest samples are these, each 15 s after the one before.
+/// Returns a series with the given newest samples, 15 s apart.
 pub(crate) fn series(name: &str, unit: &str, now: Timestamp, values: &[f64]) -> Series {
     let many = values.len() as u64;
     let at = |index: usize| Timestamp(now.0 - (many - 1 - index as u64) * 15_000);
@@ -70,7 +70,7 @@ pub(crate) fn series(name: &str, unit: &str, now: Timestamp, values: &[f64]) -> 
     }
 }
 
-/// What comes of answers, as the controller makes it.
+/// Returns the record of evaluations, built as the controller does.
 pub(crate) fn record(
     observation: Observation,
     answers: Vec<Evaluation>,
@@ -94,7 +94,7 @@ pub(crate) fn record(
     }
 }
 
-/// An answer that no component gave.
+/// Returns an evaluation without a component.
 pub(crate) fn evaluation(outcome: Outcome) -> Evaluation {
     Evaluation {
         policy: "web".to_owned(),
@@ -123,7 +123,7 @@ pub(crate) fn evaluation(outcome: Outcome) -> Evaluation {
     }
 }
 
-/// A tick of a fleet of two that is to be three.
+/// Returns a tick that scales a fleet of two to three.
 pub(crate) fn tick(at: Timestamp, sessions: f64) -> TickRecord {
     let metrics = vec![series("haproxy.sessions", "sessions", at, &[sessions - 5.0, sessions])];
     let answers = vec![evaluation(Outcome::ScaleTo(ScaleTo { count: 3, ..ScaleTo::default() }))];

@@ -1,21 +1,21 @@
-//! The difference between two contents that are much alike: what of the new one is copied from the old one, and what is
-//! not. From one tick to the next little changes, and mostly in place, so a copy is first looked for where the last one
-//! would go on; only then anywhere else.
+//! The difference between two similar contents: the parts of the new one that are copied from the old one, and the
+//! parts that are new. From one tick to the next little changes, mostly in place, so a match is first searched where
+//! the last copy would continue, and only then elsewhere.
 //!
-//! A difference is a sequence of: how many bytes are new, these bytes, how many are copied, and how far from where the
-//! last copy would go on. Numbers are LEB128, the last one zigzag.
+//! A difference is a sequence of: the number of new bytes, these bytes, the number of copied bytes, and the distance
+//! from where the last copy would continue. Numbers are LEB128, the last one zigzag-encoded.
 
-/// Fewest bytes that are copied from where the last copy would go on: saying so takes three.
+/// Minimum length of a copy that continues the last one; encoding it takes three bytes.
 const MIN_IN_PLACE_COPY: usize = 4;
 
-/// Fewest bytes that are copied from elsewhere; as many are hashed.
+/// Minimum length of a copy from elsewhere, and the number of bytes that are hashed.
 const MIN_COPY: usize = 10;
 
-/// The difference that makes `new` of `old`.
+/// Returns the difference that turns `old` into `new`.
 pub(super) fn diff(old: &[u8], new: &[u8]) -> Vec<u8> {
     let index = Index::new(old);
     let mut written = Vec::with_capacity(256);
-    // `new[fresh..at]` is not written yet; `old[next]` is what would be copied next, if nothing had come between.
+    // `new[fresh..at]` is not written yet; `old[next]` is the byte with which the last copy would continue.
     let (mut at, mut fresh, mut next) = (0, 0, 0);
     while at < new.len() {
         let in_place = next + (at - fresh);
@@ -44,8 +44,8 @@ pub(super) fn diff(old: &[u8], new: &[u8]) -> Vec<u8> {
     written
 }
 
-/// Makes the new content of the old one. `None` where the difference is none of this content, or makes more than
-/// `most` bytes.
+/// Applies a difference to the old content. `None` if the difference does not belong to this content, or if the result
+/// exceeds `most` bytes.
 pub(super) fn apply(old: &[u8], difference: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut rest = difference;
     let (mut new, mut next) = (Vec::new(), 0_usize);
@@ -69,23 +69,23 @@ pub(super) fn apply(old: &[u8], difference: &[u8], most: usize) -> Option<Vec<u8
     (new.len() <= most).then_some(new)
 }
 
-/// How many bytes are the same from two places on.
+/// Returns the number of equal bytes from two positions on.
 fn common_prefix(old: &[u8], from: usize, new: &[u8], at: usize) -> usize {
     let (old, new) = (old.get(from..).unwrap_or_default(), new.get(at..).unwrap_or_default());
     old.iter().zip(new).take_while(|(old, new)| old == new).count()
 }
 
-/// Where in the old content bytes like these are.
+/// Positions in the old content by the hash of the bytes there.
 struct Index(Vec<u32>);
 
-/// No place.
+/// No position.
 const NO_POSITION: u32 = u32::MAX;
 
 impl Index {
     fn new(old: &[u8]) -> Self {
         let mut places = vec![NO_POSITION; (old.len() * 2).next_power_of_two().max(64)];
         let mask = places.len() - 1;
-        // From the end, so that of equal ones the first is found.
+        // From the end, so that the first of equal sequences is found.
         for at in (0..old.len().saturating_sub(MIN_COPY - 1)).rev() {
             if let Ok(place) = u32::try_from(at) {
                 places[hash(&old[at..at + MIN_COPY]) & mask] = place;
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stays_costs_nothing_wherever_it_is() {
+    fn unchanged_parts_cost_nothing_wherever_they_are() {
         let old: Vec<u8> = (0..4000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
         let mut new = old.clone();
         new[100] ^= 1;
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_makes_no_more_than_it_may() {
+    fn result_is_bounded() {
         let difference = diff(&[7; 100], &[7; 100]);
 
         assert_eq!(apply(&[7; 100], &difference, 99), None);
@@ -187,12 +187,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn applying_a_difference_gives_what_it_was_made_of(old in few_bytes(), new in few_bytes()) {
+        fn applying_a_difference_restores_the_new_content(old in few_bytes(), new in few_bytes()) {
             prop_assert_eq!(apply(&old, &diff(&old, &new), new.len()), Some(new));
         }
 
         #[test]
-        fn anything_else_is_refused_or_bounded(old in few_bytes(), junk in proptest::collection::vec(any::<u8>(), 0..64)) {
+        fn malformed_difference_is_rejected_or_bounded(old in few_bytes(), junk in proptest::collection::vec(any::<u8>(), 0..64)) {
             if let Some(made) = apply(&old, &junk, 300) {
                 prop_assert!(made.len() <= 300);
             }

@@ -1,4 +1,4 @@
-//! Why records cannot be written or read. None of it is a reason for a tick to fail.
+//! Errors of writing and reading decision records. None of them makes a tick fail.
 
 use std::path::PathBuf;
 
@@ -6,55 +6,55 @@ use crate::history::TimeSeriesError;
 use crate::model::RecordId;
 use crate::plugin::PluginError;
 
-/// Why records cannot be written, read or replayed.
+/// An error of writing, reading or replaying records.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Store(#[from] TimeSeriesError),
-    /// It was never written, or is older than the retention.
-    #[error("there is no record {0}; `doproxy decisions list --all` shows what there is")]
+    /// The record was never written, or is older than the retention.
+    #[error("record {0} not found; run `doproxy decisions list --all` to list the records")]
     NotFound(RecordId),
-    /// Nothing was recorded.
-    #[error("there are no records yet; `doproxy run` makes one each tick")]
+    /// The log is empty.
+    #[error("no records yet; `doproxy run` writes one per tick")]
     Empty,
-    /// There are fewer than were counted back.
-    #[error("there are only {0} records; `doproxy decisions list --all` shows them")]
+    /// There are fewer records than the selector counts back.
+    #[error("there are only {0} records; run `doproxy decisions list --all` to list them")]
     TooFew(u64),
-    /// It is not what was written. Others may be whole.
-    #[error("record {id} cannot be read: {corruption}")]
+    /// The record is corrupt. Others may be intact.
+    #[error("failed to read record {id}: {corruption}")]
     Corrupt {
-        /// Which.
+        /// The record.
         id: RecordId,
-        /// What is wrong with it.
+        /// The corruption.
         corruption: Corruption,
     },
-    /// A tick that cannot be written.
-    #[error("the tick cannot be recorded: {0}")]
+    /// A tick cannot be encoded.
+    #[error("failed to record the tick: {0}")]
     Encode(Corruption),
-    /// A component cannot be had, or not called.
+    /// A component cannot be loaded or called.
     #[error(transparent)]
     Plugin(Box<PluginError>),
-    /// No component of this digest is anywhere.
+    /// No component with this digest was found.
     #[error(
-        "the component {digest} of {reference} is not there: neither in the records, nor built in, nor at its reference"
+        "component {digest} of {reference} not found in the records, among the built-in components or at its reference"
     )]
     NoComponent {
-        /// SHA-256, in hexadecimal.
+        /// The SHA-256 of the component, in hexadecimal.
         digest: String,
-        /// Where it came from.
+        /// The reference from which it was loaded.
         reference: String,
     },
     /// A bundle cannot be written.
-    #[error("cannot write {}: {reason}", path.display())]
+    #[error("failed to write {}: {reason}", path.display())]
     Bundle {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// What should be only computing broke off.
-    #[error("reading the records broke off: {0}")]
+    /// A background task was aborted.
+    #[error("reading the records was aborted: {0}")]
     TaskAborted(String),
 }
 
@@ -64,31 +64,31 @@ impl From<PluginError> for RecordError {
     }
 }
 
-/// What is wrong with the bytes of a record.
+/// The corruption of a record's bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Corruption {
-    /// Another doproxy wrote it.
-    #[error("it has the form {0}, which this doproxy does not know; use the doproxy that wrote it")]
+    /// Another version of doproxy wrote the record.
+    #[error("unknown format version {0}; use the doproxy that wrote it")]
     UnknownFormat(u8),
-    /// It is shorter than its head.
-    #[error("it is cut off")]
+    /// The body is shorter than its header.
+    #[error("truncated")]
     Truncated,
-    /// It says to be larger than any record is.
-    #[error("it would be {0} bytes")]
+    /// The declared size exceeds the maximum.
+    #[error("declared size of {0} bytes exceeds the maximum")]
     TooLarge(usize),
-    /// It does not inflate.
-    #[error("it is damaged ({0})")]
+    /// The body does not inflate.
+    #[error("invalid compressed data ({0})")]
     InvalidStream(String),
-    /// It is the difference to another record than the one before it.
-    #[error("it does not fit to the record before it")]
+    /// The body is the difference to a record other than the previous one.
+    #[error("does not match the previous record")]
     WrongBase,
-    /// It is not what was written.
-    #[error("it is damaged (its checksum is another)")]
+    /// The checksum does not match.
+    #[error("checksum mismatch")]
     ChecksumMismatch,
-    /// It is something else.
-    #[error("it is no record ({0})")]
+    /// The content is not a record.
+    #[error("not a record ({0})")]
     InvalidContent(String),
-    /// The record that it is compressed by is not there.
-    #[error("a record that it builds on is missing")]
+    /// The record that it is based on is missing.
+    #[error("a record that it is based on is missing")]
     MissingBase,
 }

@@ -1,5 +1,5 @@
-//! A record in sentences: what was seen, what each policy answered and by what numbers, what the guard cut, what was
-//! done, and what would have had to be different.
+//! Explains a record in sentences: the observation, each policy's evaluation and its numbers, the guard's restrictions,
+//! the operations, and the tipping points.
 
 use std::sync::Arc;
 
@@ -13,30 +13,31 @@ use crate::model::{
     AnswerSource, Evaluation, Mode, Observation, Outcome, Phase, RecordId, Series, TickRecord, Trigger,
 };
 
-/// A record with what would have been different.
+/// A record with its tipping points.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
-    /// Which record.
+    /// The record's number.
     pub id: RecordId,
-    /// What was seen.
+    /// The observation.
     pub observation: Vec<String>,
-    /// What each policy answered.
+    /// The evaluation of each policy.
     pub evaluations: Vec<String>,
-    /// Why the answer was taken that was.
+    /// The selected evaluation and the reason for selecting it.
     pub selection: String,
-    /// What the guard cut.
+    /// The guard's restrictions.
     pub guard: Vec<RuleImpact>,
-    /// What was planned, and what came of it.
+    /// The plan and its outcome.
     pub outcome: Vec<String>,
-    /// What would have turned the answer.
+    /// The tipping points.
     pub counterfactuals: Vec<Counterfactual>,
-    /// Why these could not be found, where that is so.
+    /// The reason that tipping points could not be determined, if any.
     pub counterfactuals_error: Option<String>,
     #[serde(skip)]
     title: String,
 }
 
-/// Explains a record. The components are asked some hundred times; where one cannot be had, only that part is missing.
+/// Explains a record. Evaluates the components some hundred times; if one is unavailable, only the tipping points are
+/// missing.
 pub async fn explain(recorded: &StoredRecord, components: &Components) -> Explanation {
     let found = counterfactuals(&recorded.record, components).await;
     build_explanation(recorded, found)
@@ -61,7 +62,7 @@ fn build_explanation(recorded: &StoredRecord, found: Result<Vec<Counterfactual>,
         outcome: describe_plan(record),
         counterfactuals,
         counterfactuals_error: without_counterfactuals,
-        title: format!("Record {} of {}, made {}.", recorded.id, record.at, trigger_reason(record.trigger)),
+        title: format!("Record {} of {}, {}.", recorded.id, record.at, trigger_reason(record.trigger)),
     }
 }
 
@@ -76,29 +77,29 @@ impl std::fmt::Display for Explanation {
         };
         let guard: Vec<String> = self.guard.iter().flat_map(describe_restriction).collect();
         let mut turns: Vec<String> = self.counterfactuals.iter().map(describe_counterfactual).collect();
-        turns.extend(self.counterfactuals_error.iter().map(|why| format!("It cannot be said: {why}.")));
+        turns.extend(self.counterfactuals_error.iter().map(|why| format!("Not available: {why}.")));
         if turns.is_empty() {
-            turns.push("No value of any series alone would have led to another size.".to_owned());
+            turns.push("No single metric value would have changed the decision.".to_owned());
         }
         section(&self.title, &self.observation)?;
-        section("What the policies answered:", &self.evaluations)?;
-        section("What was taken:", std::slice::from_ref(&self.selection))?;
-        section("What the guard cut:", &guard)?;
-        section("What was done:", &self.outcome)?;
-        section("What would have been different:", &turns)
+        section("Policy evaluations:", &self.evaluations)?;
+        section("Selected evaluation:", std::slice::from_ref(&self.selection))?;
+        section("Guard restrictions:", &guard)?;
+        section("Plan:", &self.outcome)?;
+        section("Tipping points:", &turns)
     }
 }
 
 fn trigger_reason(trigger: Trigger) -> &'static str {
     match trigger {
-        Trigger::Interval => "since it was time",
-        Trigger::NextCheck => "since a policy had asked to be asked again",
-        Trigger::Reload => "since policies or configuration had changed",
-        Trigger::Manual => "since somebody asked for it",
+        Trigger::Interval => "triggered by the interval",
+        Trigger::NextCheck => "triggered by a policy's requested check",
+        Trigger::Reload => "triggered by a reload",
+        Trigger::Manual => "triggered manually",
     }
 }
 
-/// Numbers as people read them: up to four decimals, fewer for large ones.
+/// Formats a number for people: up to four decimals, fewer for large numbers.
 pub fn format_number(value: f64) -> String {
     let decimals = match value.abs() {
         large if large >= 1000.0 => 0,
@@ -110,7 +111,7 @@ pub fn format_number(value: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
-/// `1 droplet`, `2 droplets`.
+/// Formats a count: `1 droplet`, `2 droplets`.
 fn pluralize(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
@@ -132,12 +133,12 @@ fn describe_observation(seen: &Observation) -> Vec<String> {
         fleet += &format!(", {sick} of them unhealthy");
     }
     let limits = &seen.limits;
-    let mut lines = vec![format!("{fleet}; its bounds were {} to {}.", limits.min, limits.max)];
+    let mut lines = vec![format!("{fleet}; its limits were {} to {}.", limits.min, limits.max)];
     lines.extend(seen.metrics.iter().map(|series| {
         let stale = if series.stale { ", which was stale" } else { "" };
         let window = match series.samples.as_slice() {
             [first, .., last] => {
-                format!(" ({} samples of the last {} s)", series.samples.len(), last.at.since(first.at).as_secs())
+                format!(" ({} samples over {} s)", series.samples.len(), last.at.since(first.at).as_secs())
             }
             _ => String::new(),
         };
@@ -150,7 +151,7 @@ fn describe_observation(seen: &Observation) -> Vec<String> {
                     unit_suffix(&series.unit)
                 )
             }
-            None => format!("{} had no sample{stale}.", series_label(series)),
+            None => format!("{} had no samples{stale}.", series_label(series)),
         }
     }));
     lines
@@ -174,33 +175,31 @@ fn unit_suffix(unit: &str) -> String {
 
 fn describe_evaluation(answer: &Evaluation, size: u32) -> Vec<String> {
     let decision = &answer.decision;
-    let shadow = if answer.mode == Mode::Shadow { " (a shadow, never acted upon)" } else { "" };
+    let shadow = if answer.mode == Mode::Shadow { " (shadow mode, not applied)" } else { "" };
     let wants = match &decision.outcome {
-        Outcome::Hold => format!("wanted to hold the fleet at {size}"),
-        Outcome::ScaleTo(to) if to.count == size => format!("wanted to stay at {size}"),
-        outcome @ (Outcome::ScaleTo(_) | Outcome::Change(_)) => format!("wanted to {}", describe_outcome(outcome)),
+        Outcome::Hold => format!("decided to hold the fleet at {size}"),
+        Outcome::ScaleTo(to) if to.count == size => format!("decided to stay at {size}"),
+        outcome @ (Outcome::ScaleTo(_) | Outcome::Change(_)) => format!("decided to {}", describe_outcome(outcome)),
     };
     let mut lines = match (&answer.failure, answer.answered_by) {
         (None, _) => vec![format!("{}{shadow} {wants}: {}.", answer.policy, decision.reason)],
         (Some(failure), AnswerSource::LastGood) => vec![
             format!("{}{shadow} failed: {failure}.", answer.policy),
-            format!(
-                "The last component of it that had answered was asked in its place, and {wants}: {}.",
-                decision.reason
-            ),
+            format!("Its last good component was used instead and {wants}: {}.", decision.reason),
         ],
         (Some(failure), AnswerSource::Primary | AnswerSource::Hold) => {
-            return vec![format!("{}{shadow} failed, so it counted as holding the fleet: {failure}.", answer.policy)];
+            return vec![format!("{}{shadow} failed, which counts as holding the fleet: {failure}.", answer.policy)];
         }
     };
     lines.extend(decision.signals.iter().map(|signal| {
         let target =
             signal.target.map(|target| format!(" against a target of {}", format_number(target))).unwrap_or_default();
-        let wants = signal.wants.map(|wants| format!(", which alone wants {}", pluralize(wants as usize, "droplet")));
+        let wants =
+            signal.wants.map(|wants| format!(", which alone requires {}", pluralize(wants as usize, "droplet")));
         format!("- {} was {}{target}{}.", signal.name, format_number(signal.value), wants.unwrap_or_default())
     }));
-    lines.push(format!("- It is {} and was told {}.", answer.reference, answer.config));
-    lines.extend(answer.log.iter().map(|line| format!("- It logged: {line}")));
+    lines.push(format!("- Component {} with the configuration {}.", answer.reference, answer.config));
+    lines.extend(answer.log.iter().map(|line| format!("- Logged: {line}")));
     lines
 }
 
@@ -208,11 +207,11 @@ fn describe_selection(record: &TickRecord) -> String {
     let size = record.observation.size();
     let active: Vec<&Evaluation> = record.evaluations.iter().filter(|answer| answer.mode == Mode::Active).collect();
     let Some(taken) = record.selected.and_then(|index| record.evaluations.get(index as usize)) else {
-        return "Nobody's answer: no policy was active, and the fleet was kept within its bounds.".to_owned();
+        return "None: no policy was active, and only the fleet's limits applied.".to_owned();
     };
     let to = taken.decision.outcome.size(size);
     if active.len() == 1 {
-        return format!("The answer of {}, the only active policy: {size} → {to}.", taken.policy);
+        return format!("{}, the only active policy: {size} → {to}.", taken.policy);
     }
     let others: Vec<String> = active
         .iter()
@@ -220,7 +219,7 @@ fn describe_selection(record: &TickRecord) -> String {
         .map(|answer| format!("{} wanted {}", answer.policy, answer.decision.outcome.size(size)))
         .collect();
     let policy = &taken.policy;
-    format!("The answer of {policy}, {size} → {to}: the largest fleet counts, and {}.", others.join(", "))
+    format!("{policy}, {size} → {to}: the largest fleet wins; {}.", others.join(", "))
 }
 
 fn describe_restriction(loosened: &RuleImpact) -> Vec<String> {
@@ -244,46 +243,42 @@ fn describe_plan(record: &TickRecord) -> Vec<String> {
         .collect();
     lines.extend(plan.deletes.iter().map(|delete| format!("Drain and delete {}: {}.", delete.droplet, delete.reason)));
     if lines.is_empty() {
-        lines.push(format!("Nothing: the fleet stayed at {}.", plan.to));
+        lines.push(format!("No change: the fleet stayed at {}.", plan.to));
     } else {
-        lines.push(format!("That is {} → {}.", plan.from, plan.to));
+        lines.push(format!("The fleet goes from {} to {}.", plan.from, plan.to));
     }
     let operations: Vec<String> = record.outcome.operations.iter().map(ToString::to_string).collect();
     match operations.as_slice() {
         [] => {}
-        [one] => lines.push(format!("It is operation {one} of the journal.")),
+        [one] => lines.push(format!("Journal operation: {one}.")),
         [first, .., last] => {
-            lines.push(format!("These are {} operations of the journal, {first} to {last}.", operations.len()));
+            lines.push(format!("{} journal operations: {first} to {last}.", operations.len()));
         }
     }
-    lines.extend(record.outcome.error.iter().map(|error| format!("It could not be begun: {error}.")));
+    lines.extend(record.outcome.error.iter().map(|error| format!("Failed to start: {error}.")));
     lines
 }
 
 fn describe_counterfactual(found: &Counterfactual) -> String {
     let name = format_label(&found.series, &found.labels);
-    let led = |turn: &TippingPoint| format!("it would have wanted {}", turn.size);
+    let led = |turn: &TippingPoint| format!("the decision would have been {}", turn.size);
     let mut parts = Vec::new();
     if let Some(turn) = &found.above {
-        parts.push(format!("from {} on {}", format_bound(turn.at, found.value), led(turn)));
+        parts.push(format!("at {} and above, {}", format_bound(turn.at, found.value), led(turn)));
     }
     if let Some(turn) = &found.below {
-        parts.push(format!("from {} down {}", format_bound(turn.at, found.value), led(turn)));
+        parts.push(format!("at {} and below, {}", format_bound(turn.at, found.value), led(turn)));
     }
     let what = match found.perturbation {
         Perturbation::Newest => format!("{name} was {}{}", format_number(found.value), unit_suffix(&found.unit)),
         Perturbation::Window => {
-            format!(
-                "{name} was {}{}, and had all its window been as much larger or smaller",
-                format_number(found.value),
-                unit_suffix(&found.unit)
-            )
+            format!("{name} was {}{} (scaling its whole window)", format_number(found.value), unit_suffix(&found.unit))
         }
     };
     format!("{what}; {}.", parts.join("; "))
 }
 
-/// A bound that reads as another number than what was seen.
+/// Formats a bound so that it reads differently from the observed value.
 fn format_bound(at: f64, seen: f64) -> String {
     let text = format_number(at);
     if text == format_number(seen) { format!("{at:.6}") } else { text }

@@ -1,14 +1,14 @@
-//! Decision records: each tick as it was, kept to be done again and to be explained.
+//! The decision log: a record of each tick, for replay and explanation.
 //!
-//! [`Recorder`] writes them, one cheap call a tick; [`Archive`] reads them. Both over the database of
-//! [`crate::history`], where a record refers to the samples that the history has and keeps the others itself.
-//! `codec` is the form of a record: all of it, as the difference (`delta`) to the one before. `table` has the statements of SQL, `windows`
-//! the way from references to samples and back, `gist` what makes a record worth a line.
+//! [`LogWriter`] writes records, with one cheap call per tick; [`LogReader`] reads them. Both use the database of the
+//! time-series store: a record refers to the samples in it and contains the others itself. `codec` defines the format
+//! of a record as a difference (`delta`) to the previous one, `sqlite` has the SQL statements, `sample_refs` converts
+//! between samples and references, and `summary` determines which records are significant.
 //!
-//! What can be done with a record: [`replay`] asks its components again and compares bit for bit, [`other`] asks another
-//! policy, [`counterfactual`] looks for the values at which the answer turns, [`loosened`] for what a rule of the guard
-//! cut, [`explain`] says it all in sentences, [`export`] puts records, samples and components into one file. [`Components`]
-//! finds a component by its digest. Nothing here acts, and nothing prints.
+//! Operations on records: [`replay`] re-evaluates the components and compares the results bit by bit, `what_if`
+//! evaluates a different policy, [`counterfactual`] searches for tipping points, `rule_impact` determines the impact of
+//! each guard rule, [`explain`] describes a record in sentences, and `bundle` writes records, samples and components to
+//! one file. [`Components`] finds a component by its digest. Nothing here modifies a fleet or prints.
 
 pub mod bundle;
 mod codec;

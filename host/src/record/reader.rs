@@ -1,4 +1,4 @@
-//! Reading records.
+//! Reads decision records.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::{Corruption, RecordError, RecordRange};
 use crate::history::TimeSeriesStore;
 use crate::model::{RecordId, TickRecord, Timestamp};
 
-/// A record with its number.
+/// A record with its number and version.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredRecord {
-    /// Its number.
+    /// The record's number.
     pub id: RecordId,
     /// The version of the doproxy that wrote it.
     pub doproxy_version: String,
@@ -21,22 +21,22 @@ pub struct StoredRecord {
     pub record: TickRecord,
 }
 
-/// The records of a history, to be read.
+/// Read access to the records of a time-series store.
 #[derive(Debug)]
 pub struct LogReader {
     store: Arc<TimeSeriesStore>,
 }
 
-/// A row with its content, or with what is wrong with it.
+/// A record's number with its content, or with the corruption found.
 type RowContent = (RecordId, Result<Vec<u8>, Corruption>);
 
 impl LogReader {
-    /// The records of a history that is open already.
+    /// Creates a reader over an open store.
     pub fn new(history: Arc<TimeSeriesStore>) -> Self {
         Self { store: history }
     }
 
-    /// The records in a file, while another process may write it.
+    /// Opens the records in a file, which another process may be writing.
     pub fn open_read_only(path: &Path, now: Timestamp) -> Result<Self, RecordError> {
         Ok(Self { store: Arc::new(TimeSeriesStore::open_read_only(path, now)?) })
     }
@@ -45,20 +45,21 @@ impl LogReader {
         &self.store
     }
 
-    /// The record of this number, with its samples.
+    /// Returns a record with its samples.
     pub fn get(&self, id: RecordId) -> Result<StoredRecord, RecordError> {
         let packed = self.packed(id)?;
         self.unpack_all(vec![(id, Ok(packed))])?.pop().unwrap_or(Err(RecordError::NotFound(id)))
     }
 
-    /// The record of this number without any series: for what is listed, also when the samples are gone.
+    /// Returns a record without series, for lists. Works even after the samples have been pruned.
     pub fn get_without_series(&self, id: RecordId) -> Result<StoredRecord, RecordError> {
         let PackedRecord { doproxy_version: program, record, .. } = self.packed(id)?;
         Ok(StoredRecord { id, doproxy_version: program, record })
     }
 
-    /// The records of these numbers, which rise, with their samples. What is wrong with one is its own answer; only a
-    /// database that cannot be read at all is an error. Reading many at once reads each sample once.
+    /// Returns the records of ascending numbers, with their samples. A record that cannot be read yields an error of
+    /// its own; the call as a whole fails only if the database cannot be read. Reading many records at once reads each
+    /// sample once.
     pub fn get_many(&self, ids: &[RecordId]) -> Result<Vec<Result<StoredRecord, RecordError>>, RecordError> {
         let packed = self.contents(ids)?.into_iter().map(|(id, content)| {
             let packed = content.and_then(|content| PackedRecord::decode(&content));
@@ -67,7 +68,7 @@ impl LogReader {
         self.unpack_all(packed.collect())
     }
 
-    /// The numbers that a selection stands for, in order; at least one.
+    /// Returns the numbers that a range selects, in order; at least one.
     pub fn select(&self, selection: RecordRange) -> Result<Vec<RecordId>, RecordError> {
         let (first, last) = match selection {
             RecordRange::All => (RecordId(0), RecordId(u64::MAX)),
@@ -101,23 +102,23 @@ impl LogReader {
         }
     }
 
-    /// How many records there are.
+    /// Returns the number of records.
     pub fn count(&self) -> Result<u64, RecordError> {
         Ok(self.store.read(
             |connection| if sqlite::has_records_table(connection)? { sqlite::count(connection) } else { Ok(0) },
         )?)
     }
 
-    /// The newest `limit` numbers since a time, newest first: all, or those where something was decided or changed.
+    /// Returns the newest `limit` numbers since a time, newest first: all of them, or only those of significant ticks.
     pub fn list(&self, since: Timestamp, all: bool, limit: u64) -> Result<Vec<RecordId>, RecordError> {
         self.query(|connection| sqlite::list_ids(connection, since, all, limit))
     }
 
-    /// Contents of these numbers, which rise. Each is decompressed by the one before it, and that by the one before.
+    /// Returns the contents of ascending numbers. Each content is decompressed relative to the previous one.
     pub(super) fn contents(&self, ids: &[RecordId]) -> Result<Vec<RowContent>, RecordError> {
         let mut contents: Vec<RowContent> = Vec::with_capacity(ids.len());
         let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return Ok(contents) };
-        // Numbers that are close are read together.
+        // Numbers that are close together are read with one query.
         let dense = last.0 - first.0 < 4 * ids.len() as u64;
         let rows =
             if dense { self.query(|connection| sqlite::rows_between(connection, *first, *last))? } else { Vec::new() };
@@ -173,7 +174,7 @@ impl LogReader {
         Ok(unpacked.collect())
     }
 
-    /// A history that an older doproxy made has no records.
+    /// Runs a query; returns the default for a store of an older doproxy, which has no records.
     fn query<T: Default>(
         &self,
         work: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,

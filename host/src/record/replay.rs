@@ -1,4 +1,4 @@
-//! Doing recorded ticks again: the same components, asked the same, have to answer the same, to the bit.
+//! Replays recorded ticks: the same components with the same inputs must return bit-identical decisions.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,71 +16,71 @@ use crate::controller::policy_slot::{hold_without_policy, select};
 use crate::model::{AnswerSource, Decision, Evaluation, Outcome, Plan, RecordId, TickRecord};
 use crate::plugin::{CallOutput, Limits, PluginError, PluginHost, PluginSettings, Policy};
 
-/// A place where a replay comes to something else than was recorded.
+/// A mismatch between a replay and its record.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum ReplayMismatch {
-    /// A component answers something else.
+    /// A component returns another decision.
     Decision {
-        /// Whose answer it is.
+        /// The policy.
         policy: String,
-        /// What was recorded.
+        /// The recorded decision.
         recorded: Box<Decision>,
-        /// What it answers now.
+        /// The replayed decision.
         now: Box<Decision>,
     },
-    /// A component takes more or less fuel for the same answer.
+    /// A component uses a different amount of fuel for the same decision.
     Fuel {
-        /// Whose answer it is.
+        /// The policy.
         policy: String,
-        /// What was recorded.
+        /// The recorded fuel.
         recorded: u64,
-        /// What it takes now.
+        /// The replayed fuel.
         now: u64,
     },
-    /// A component logs something else.
+    /// A component logs different lines.
     Log {
-        /// Whose answer it is.
+        /// The policy.
         policy: String,
     },
-    /// A component answered then, and fails now.
+    /// A component that succeeded fails now.
     NowFails {
-        /// Whose answer it is.
+        /// The policy.
         policy: String,
-        /// Why.
+        /// The error.
         why: String,
     },
-    /// A component failed then, and answers now. Only a deadline may be the reason, and then this is no difference.
+    /// A component that failed succeeds now. This is not a mismatch if the failure was a timeout.
     NowSucceeds {
-        /// Whose answer it is.
+        /// The policy.
         policy: String,
-        /// Why it failed.
+        /// The recorded failure.
         failure: String,
     },
-    /// A component is not there.
+    /// A component is unavailable.
     MissingComponent {
-        /// Whose answer it is.
+        /// The policy.
         policy: String,
-        /// Why.
+        /// The error.
         why: String,
     },
-    /// Another answer is taken.
+    /// Another evaluation is selected.
     Selection {
-        /// Whose was taken, as recorded.
+        /// The policy whose evaluation was selected in the record.
         recorded: Option<String>,
-        /// Whose would be taken.
+        /// The policy whose evaluation is selected now.
         now: Option<String>,
     },
-    /// The guard leaves something else.
+    /// The guard returns another plan.
     Plan {
-        /// What was recorded.
+        /// The recorded plan.
         recorded: Box<Plan>,
-        /// What it leaves now.
+        /// The replayed plan.
         now: Box<Plan>,
     },
     /// The record cannot be read.
     Unreadable {
-        /// Why.
+        /// The error.
         why: String,
     },
 }
@@ -92,36 +92,44 @@ impl fmt::Display for ReplayMismatch {
                 let (was, is) = (describe_outcome(&recorded.outcome), describe_outcome(&now.outcome));
                 if was == is {
                     let part = if recorded.reason == now.reason {
-                        "with another state or signals"
+                        "with a different state or signals"
                     } else {
-                        "for another reason"
+                        "for a different reason"
                     };
                     write!(f, "{policy} decides {is} as recorded, {part}")
                 } else {
-                    write!(f, "{policy} decides {is}; recorded is {was}")
+                    write!(f, "{policy} decides {is}; the record has {was}")
                 }
             }
-            Self::Fuel { policy, recorded, now } => write!(f, "{policy} takes {now} fuel; recorded are {recorded}"),
-            Self::Log { policy } => write!(f, "{policy} logs something else"),
-            Self::NowFails { policy, why } => write!(f, "{policy} fails and answered then: {why}"),
-            Self::NowSucceeds { policy, failure } => write!(f, "{policy} answers and failed then: {failure}"),
-            Self::MissingComponent { policy, why } => write!(f, "{policy} cannot be asked: {why}"),
+            Self::Fuel { policy, recorded, now } => write!(f, "{policy} uses {now} fuel; the record has {recorded}"),
+            Self::Log { policy } => write!(f, "{policy} logs different lines"),
+            Self::NowFails { policy, why } => write!(f, "{policy} fails now but succeeded then: {why}"),
+            Self::NowSucceeds { policy, failure } => write!(f, "{policy} succeeds now but failed then: {failure}"),
+            Self::MissingComponent { policy, why } => write!(f, "{policy} cannot be evaluated: {why}"),
             Self::Selection { recorded, now } => {
                 let name = |policy: &Option<String>| policy.clone().unwrap_or_else(|| "nobody".to_owned());
-                write!(f, "the answer of {} is taken; recorded is {}", name(now), name(recorded))
+                write!(f, "the evaluation of {} is selected; the record has {}", name(now), name(recorded))
             }
             Self::Plan { recorded, now } if (recorded.from, recorded.to) == (now.from, now.to) => {
-                write!(f, "the guard leaves {} → {} as recorded, by other operations or cuts", now.from, now.to)
+                write!(
+                    f,
+                    "the guard plans {} → {} as recorded, with different operations or restrictions",
+                    now.from, now.to
+                )
             }
             Self::Plan { recorded, now } => {
-                write!(f, "the guard leaves {} → {}; recorded is {} → {}", now.from, now.to, recorded.from, recorded.to)
+                write!(
+                    f,
+                    "the guard plans {} → {}; the record has {} → {}",
+                    now.from, now.to, recorded.from, recorded.to
+                )
             }
             Self::Unreadable { why } => f.write_str(why),
         }
     }
 }
 
-/// What a decision wants, in two words.
+/// Describes an outcome in a few words.
 pub(super) fn describe_outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Hold => "hold".to_owned(),
@@ -133,25 +141,25 @@ pub(super) fn describe_outcome(outcome: &Outcome) -> String {
     }
 }
 
-/// What came of replaying a record.
+/// The result of replaying a record.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ReplayResult {
-    /// Which record.
+    /// The record's number.
     pub id: RecordId,
-    /// Nothing, where it comes to the same.
+    /// The mismatches; empty if the replay is identical.
     pub mismatches: Vec<ReplayMismatch>,
 }
 
-/// What came of replaying many.
+/// The result of replaying many records.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ReplaySummary {
-    /// How many were replayed.
+    /// Number of replayed records.
     pub replayed: u64,
-    /// Those that differ, in order.
+    /// The records with mismatches, in order.
     pub differing: Vec<ReplayResult>,
 }
 
-/// Asks the component that gave an answer again, with what it was asked then.
+/// Re-evaluates a recorded evaluation with the same component and the same inputs.
 pub(super) async fn re_evaluate(
     policy: &Policy,
     answer: &Evaluation,
@@ -160,7 +168,7 @@ pub(super) async fn re_evaluate(
     policy.decide(&answer.config, &record.observation, &answer.state).await
 }
 
-/// Does a tick again, and says where it comes to something else.
+/// Replays a tick and returns the mismatches.
 pub async fn replay(record: &TickRecord, components: &Components) -> Vec<ReplayMismatch> {
     let mut differences = Vec::new();
     for answer in &record.evaluations {
@@ -188,7 +196,7 @@ async fn replay_evaluation(
     components: &Components,
     differences: &mut Vec<ReplayMismatch>,
 ) {
-    // What could not be loaded was not asked.
+    // A policy that failed to load was not evaluated.
     if answer.digest.is_empty() && answer.failure.is_some() {
         return;
     }
@@ -216,17 +224,17 @@ async fn replay_evaluation(
             }
         }
         (Err(why), None) => differences.push(ReplayMismatch::NowFails { policy, why: why.to_string() }),
-        // Time is the one thing that is not the same again.
-        (Ok(_), Some(failure)) if failure.contains("the deadline of") => {}
+        // Elapsed time is the one input that is not reproducible.
+        (Ok(_), Some(failure)) if failure.contains("the call timeout of") => {}
         (Ok(_), Some(failure)) => differences.push(ReplayMismatch::NowSucceeds { policy, failure: failure.clone() }),
         (Err(_), Some(_)) => {}
     }
 }
 
-/// Records that are read and replayed together.
+/// Number of records that are read and replayed together.
 const CHUNK: usize = 128;
 
-/// Does many ticks again, over all cores; `progress` is told how many are done.
+/// Replays many ticks on all cores; calls `progress` with the number of completed ones.
 pub async fn replay_all(
     archive: &Arc<LogReader>,
     components: &Arc<Components>,
@@ -275,12 +283,11 @@ async fn replay_chunk(
     Ok(verdicts)
 }
 
-/// For tests: replays every record of a history that they made, and panics where one comes to something else. Answers how
-/// many there were.
+/// For tests: replays every record of a time-series store and panics on a mismatch. Returns the number of records.
 ///
 /// # Panics
 ///
-/// When a record differs, or cannot be read.
+/// If a record differs or cannot be read.
 #[doc(hidden)]
 pub async fn assert_replays(path: &std::path::Path) -> u64 {
     let replayed = async {
@@ -293,7 +300,7 @@ pub async fn assert_replays(path: &std::path::Path) -> u64 {
     };
     match replayed.await {
         Ok(ReplaySummary { replayed, differing }) if differing.is_empty() => replayed,
-        Ok(ReplaySummary { differing, .. }) => panic!("{}: these differ: {differing:#?}", path.display()),
+        Ok(ReplaySummary { differing, .. }) => panic!("{}: mismatches: {differing:#?}", path.display()),
         Err(error) => panic!("{}: {error}", path.display()),
     }
 }

@@ -1,4 +1,4 @@
-//! What the guard would have let pass without one of its rules: the guard itself is asked again, with that rule gone.
+//! Determines the impact of each guard rule by running the guard again without it.
 
 use std::time::Duration;
 
@@ -8,18 +8,18 @@ use crate::controller::guard::guard;
 use crate::controller::policy_slot::hold_without_policy;
 use crate::model::{CreateHistory, Pauses, TickRecord};
 
-/// What a rule of the guard cut.
+/// The impact of a guard rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RuleImpact {
-    /// The rule, as it is called in the configuration.
+    /// The rule's name in the configuration.
     pub rule: String,
-    /// What it cut and why, in the guard's words; several where it cut several times.
+    /// The restrictions and their reasons, as the guard described them.
     pub details: Vec<String>,
-    /// The size that the plan would have led to without it; `None` for a rule that is never gone.
+    /// The size that the plan would have led to without the rule; `None` for a rule that cannot be disabled.
     pub size_without_rule: Option<u32>,
 }
 
-/// Each rule that cut something, in the order in which they did.
+/// Returns each rule that restricted something, in the order in which the rules applied.
 pub fn rule_impacts(record: &TickRecord) -> Vec<RuleImpact> {
     let mut rules: Vec<RuleImpact> = Vec::new();
     for cut in &record.plan.restrictions {
@@ -35,7 +35,7 @@ pub fn rule_impacts(record: &TickRecord) -> Vec<RuleImpact> {
     rules
 }
 
-/// The size that the plan leads to without a rule.
+/// Returns the size that the plan leads to without a rule.
 fn size_without_rule(record: &TickRecord, rule: &str) -> Option<u32> {
     let (mut seen, mut rules, mut facts) = (record.observation.clone(), record.rules.clone(), record.facts.clone());
     match rule {
@@ -57,7 +57,7 @@ fn size_without_rule(record: &TickRecord, rule: &str) -> Option<u32> {
         "failed_boots" => facts.creates = CreateHistory::default(),
         "max_replace_per_hour" => rules.max_replace_per_hour = u32::MAX,
         "fallback" => rules.fallback = None,
-        // What is protected, sick, coming up or of another fleet is so.
+        // Protected, unhealthy or starting droplets and those of other fleets are facts, not rules.
         _ => return None,
     }
     let none = hold_without_policy();

@@ -1,4 +1,4 @@
-//! Between the samples of an observation and references to those that the history has.
+//! Converts between the samples of an observation and references into the time-series store.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use super::codec::{PackedRecord, PackedSeries, SampleRef};
 use crate::history::{SeriesKey, TimeSeriesError, TimeSeriesStore};
 use crate::model::{Observation, Sample, Series, SeriesId, SeriesRef, TickRecord, Timestamp};
 
-/// The series of the history by what they are called, as far as they were looked for.
+/// The IDs of series by key, as far as they have been looked up.
 pub(super) type SeriesIndex = HashMap<SeriesKey, SeriesId>;
 
-/// The series of an observation, by reference where the history has the very same samples.
+/// Packs the series of an observation, by reference if the time-series store has identical samples.
 pub(super) fn pack(record: &TickRecord, history: &TimeSeriesStore, known: &mut SeriesIndex) -> Vec<PackedSeries> {
     let pack_one = |series: &Series| match reference(series, &record.observation, history, known) {
         Some(reference) => PackedSeries::Reference(SampleRef::new(reference, record.at)),
@@ -39,7 +39,7 @@ fn reference(
         to: last.at,
         count: u32::try_from(series.samples.len()).ok()?,
     };
-    // What is later than now would be taken for damage once.
+    // A sample later than the tick would look like corruption later.
     if last.at > observation.now {
         return None;
     }
@@ -50,7 +50,7 @@ fn reference(
             .zip(&series.samples)
             .all(|(kept, seen)| kept.at == seen.at && kept.value.to_bits() == seen.value.to_bits());
     if !same {
-        // It may have been begun anew under the same name.
+        // The series may have been recreated under the same name.
         known.retain(|_, known| *known != id);
     }
     same.then_some(reference)
@@ -67,12 +67,12 @@ fn find_series(series: &Series, history: &TimeSeriesStore, known: &mut SeriesInd
     Some(id)
 }
 
-/// Samples of all series in a span of time, read at once.
+/// Samples of all series in a time span, read at once.
 #[derive(Debug, Default)]
 pub(super) struct SampleWindows(HashMap<SeriesId, Vec<Sample>>);
 
 impl SampleWindows {
-    /// What is needed for these records.
+    /// Reads the samples that these records need.
     pub(super) fn read<'a>(
         connection: &Connection,
         records: impl Iterator<Item = &'a PackedRecord> + Clone,
@@ -99,7 +99,7 @@ impl SampleWindows {
         Ok(Self(windows))
     }
 
-    /// The samples that a reference stands for.
+    /// Returns the samples of a reference.
     pub(super) fn samples(&self, reference: &SeriesRef) -> Result<&[Sample], TimeSeriesError> {
         let all = self.0.get(&reference.series).map_or(&[][..], Vec::as_slice);
         let begin = all.partition_point(|sample| sample.at <= reference.from);
@@ -117,7 +117,7 @@ impl SampleWindows {
         })
     }
 
-    /// The whole record.
+    /// Restores the complete record.
     pub(super) fn unpack(&self, packed: PackedRecord) -> Result<TickRecord, TimeSeriesError> {
         let PackedRecord { mut record, series, .. } = packed;
         let at = record.at;

@@ -1,33 +1,33 @@
-//! How records are named on the command line: `12`, `last`, `-3`, `10..20`, `all`.
+//! Record selectors of the command line: `12`, `last`, `-3`, `10..20`, `all`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::model::RecordId;
 
-/// One record.
+/// The selector of one record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordSelector {
-    /// By its number.
+    /// By number.
     Id(RecordId),
     /// Counted from the end: 1 is the newest.
     FromEnd(u64),
 }
 
-/// Records.
+/// A selection of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordRange {
-    /// One.
+    /// One record.
     One(RecordSelector),
-    /// From one to another, both included.
+    /// A range, including both ends.
     Range(RecordSelector, RecordSelector),
-    /// All.
+    /// All records.
     All,
 }
 
-/// A text that names no records.
+/// A text that is not a record selector.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no record; write a number, `last`, `-2` for the one before the last, `10..20`, or `all`")]
+#[error("{0:?} is not a record selector; pass a number, `last`, `-2` for the second to last, `10..20`, or `all`")]
 pub struct InvalidRecordRange(String);
 
 impl FromStr for RecordSelector {
@@ -85,14 +85,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_are_named_by_number_from_the_end_or_as_a_range() {
+    fn selectors_parse_numbers_offsets_and_ranges() {
         for (text, read) in [("12", "12"), ("last", "-1"), ("-3", "-3"), ("10..last", "10..-1"), ("all", "all")] {
             assert_eq!(text.parse::<RecordRange>().unwrap().to_string(), read);
         }
     }
 
     #[test]
-    fn anything_else_names_none() {
+    fn anything_else_is_rejected() {
         for text in ["", "0", "-0", "1..", "..", "-", "1.5", "first", "1...3"] {
             assert!(text.parse::<RecordRange>().is_err(), "{text}");
         }

@@ -1,8 +1,8 @@
-//! The statements of SQL, over the tables `records`, `components` and `component_uses` of the history.
+//! SQL statements over the tables `records`, `components` and `component_uses` of the time-series store.
 //!
-//! Records come in groups: a *keyframe*, which is compressed by itself, and those after it, each compressed by its
-//! *base*, the one before. A group is forgotten as a whole. The components that a group needs are counted by its
-//! keyframe, and a component that nobody counts is forgotten too.
+//! Records come in groups: a *keyframe*, which is compressed on its own, and the records after it, each compressed
+//! relative to its *base*, the previous one. A group is pruned as a whole. Each group's keyframe registers the
+//! components that the group uses; a component without uses is pruned too.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
@@ -12,15 +12,15 @@ use crate::model::{RecordId, Timestamp};
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) id: RecordId,
-    /// The record that it is compressed by; `None` for a keyframe.
+    /// The record relative to which it is compressed; `None` for a keyframe.
     pub(super) base: Option<RecordId>,
     pub(super) body: Vec<u8>,
 }
 
-/// What is written of a record.
+/// A new row of `records`.
 #[derive(Debug)]
 pub(super) struct NewRow<'a> {
-    /// `None` for the next free one.
+    /// `None` selects the next free number.
     pub(super) id: Option<RecordId>,
     pub(super) at: Timestamp,
     pub(super) keyframe: Option<RecordId>,
@@ -51,7 +51,8 @@ pub(super) fn insert(transaction: &Transaction<'_>, row: &NewRow<'_>) -> rusqlit
     Ok(id_of(transaction.last_insert_rowid()))
 }
 
-/// Whether there is a table of records: a history that an older doproxy made, and that is only looked at, has none.
+/// Reports whether the table of records exists: a store that an older doproxy created, and that is opened read-only,
+/// has none.
 pub(super) fn has_records_table(connection: &Connection) -> rusqlite::Result<bool> {
     connection
         .query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'records'", [], |_| Ok(()))
@@ -64,13 +65,13 @@ pub(super) fn newest(connection: &Connection) -> rusqlite::Result<Option<RecordI
     Ok(id.map(id_of))
 }
 
-/// How many there are.
+/// Returns the number of records.
 pub(super) fn count(connection: &Connection) -> rusqlite::Result<u64> {
     let count: i64 = connection.query_row("SELECT count(*) FROM records", [], |row| row.get(0))?;
     Ok(u64::try_from(count).unwrap_or(0))
 }
 
-/// The `back`th from the end; 0 is the newest.
+/// Returns the record that is `back` places before the newest; 0 is the newest.
 pub(super) fn nth_newest(connection: &Connection, back: u64) -> rusqlite::Result<Option<RecordId>> {
     connection
         .query_row("SELECT id FROM records ORDER BY id DESC LIMIT 1 OFFSET ?1", [integer(back)], |row| row.get(0))
@@ -78,14 +79,14 @@ pub(super) fn nth_newest(connection: &Connection, back: u64) -> rusqlite::Result
         .map(|id| id.map(id_of))
 }
 
-/// The ids from `first` to `last`, in order.
+/// Returns the IDs from `first` to `last`, in order.
 pub(super) fn ids(connection: &Connection, first: RecordId, last: RecordId) -> rusqlite::Result<Vec<RecordId>> {
     let mut statement = connection.prepare_cached("SELECT id FROM records WHERE id BETWEEN ?1 AND ?2 ORDER BY id")?;
     let ids = statement.query_map([integer(first.0), integer(last.0)], |row| row.get(0))?;
     ids.map(|id| id.map(id_of)).collect()
 }
 
-/// The newest ids of ticks since a time, newest first: all, or those that are notable.
+/// Returns the newest IDs since a time, newest first: all of them, or only the notable ones.
 pub(super) fn list_ids(
     connection: &Connection,
     since: Timestamp,
@@ -98,7 +99,8 @@ pub(super) fn list_ids(
     ids.map(|id| id.map(id_of)).collect()
 }
 
-/// A record and those that it builds on, itself first. Ids fall along the way, so that a damaged file ends it too.
+/// Returns a record and those that it is based on, itself first. IDs must decrease along the chain, so that it ends
+/// even in a corrupt file.
 pub(super) fn chain(connection: &Connection, id: RecordId) -> rusqlite::Result<Vec<Row>> {
     rows(
         connection,
@@ -110,7 +112,7 @@ pub(super) fn chain(connection: &Connection, id: RecordId) -> rusqlite::Result<V
     )
 }
 
-/// The records from `first` to `last`, in order.
+/// Returns the records from `first` to `last`, in order.
 pub(super) fn rows_between(connection: &Connection, first: RecordId, last: RecordId) -> rusqlite::Result<Vec<Row>> {
     rows(
         connection,
@@ -119,7 +121,7 @@ pub(super) fn rows_between(connection: &Connection, first: RecordId, last: Recor
     )
 }
 
-/// Far more than a group has.
+/// An upper bound, far above the size of a group.
 const MAX_CHAIN_LENGTH: i64 = 1000;
 
 fn rows(connection: &Connection, sql: &str, parameters: [i64; 2]) -> rusqlite::Result<Vec<Row>> {
@@ -131,7 +133,7 @@ fn rows(connection: &Connection, sql: &str, parameters: [i64; 2]) -> rusqlite::R
     rows.collect()
 }
 
-/// Counts that the group of a keyframe needs a component.
+/// Registers that the group of a keyframe uses a component.
 pub(super) fn add_component_use(
     transaction: &Transaction<'_>,
     keyframe: RecordId,
@@ -150,7 +152,7 @@ pub(super) fn has_component(connection: &Connection, digest: &str) -> rusqlite::
         .map(|found| found.is_some())
 }
 
-/// Bytes before they were compressed, and the compressed ones.
+/// Returns the uncompressed size and the compressed bytes.
 pub(super) fn component(connection: &Connection, digest: &str) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
     connection
         .query_row("SELECT size, body FROM components WHERE digest = ?1", [digest], |row| {
@@ -173,8 +175,8 @@ pub(super) fn insert_component(
     Ok(())
 }
 
-/// Forgets the oldest group where all of it is older than `before`; answers whether it did. At the end, components that
-/// nobody counts go too, if they have not just come.
+/// Prunes the oldest group if all of it is older than `before`; reports whether it did. After the last such group, also
+/// prunes unused components, except recently added ones.
 pub(super) fn prune_oldest_group(transaction: &Transaction<'_>, before: Timestamp) -> rusqlite::Result<bool> {
     let oldest: Option<(i64, i64)> = transaction
         .query_row("SELECT id, coalesce(keyframe, id) FROM records ORDER BY id LIMIT 1", [], |row| {
@@ -183,7 +185,7 @@ pub(super) fn prune_oldest_group(transaction: &Transaction<'_>, before: Timestam
         .optional()?;
     let newest_at: Option<i64> = match oldest {
         None => None,
-        // Of a group whose keyframe is gone nothing can be read, and it goes like any other.
+        // A group without its keyframe cannot be read, and is pruned like any other.
         Some((id, keyframe)) => transaction.query_row(
             "SELECT max(at) FROM records WHERE id BETWEEN ?1 AND ?2 AND coalesce(keyframe, id) = ?3",
             [id, id.saturating_add(MAX_CHAIN_LENGTH), keyframe],

@@ -1,34 +1,34 @@
-//! What a tick came to, and whether that is worth a line in a list.
+//! Summarizes ticks, and determines which of them are significant enough to list.
 
 use serde::Serialize;
 
 use crate::model::{AnswerSource, Mode, TickRecord};
 
-/// What a tick came to: what is listed of it.
+/// The summary of a tick, as shown in lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct RecordSummary {
-    /// The size before.
+    /// The previous size.
     pub from: u32,
     /// The size that the plan leads to.
     pub to: u32,
     /// The size that the decision would have led to.
     pub recommended: u32,
-    /// Whose answer was taken.
+    /// The policy whose evaluation was selected.
     pub policy: Option<String>,
-    /// Its reason.
+    /// The reason of its decision.
     pub reason: String,
-    /// The rules of the guard that changed something.
+    /// The guard rules that changed something.
     pub restrictions: Vec<String>,
-    /// Active policies that failed, and what stands in for them.
+    /// Active policies that failed, and the source of their evaluation.
     pub failing: Vec<(String, AnswerSource)>,
-    /// Creates and deletes of the plan.
+    /// Number of creates and deletes in the plan.
     pub changes: usize,
-    /// What could not be begun.
+    /// The error that kept operations from starting.
     pub error: Option<String>,
 }
 
 impl RecordSummary {
-    /// What a tick came to.
+    /// Summarizes a tick.
     pub fn new(record: &TickRecord) -> Self {
         let taken = record.selected.and_then(|index| record.evaluations.get(index as usize));
         let active = record.evaluations.iter().filter(|answer| answer.mode == Mode::Active);
@@ -55,7 +55,7 @@ impl RecordSummary {
         }
     }
 
-    /// Whether it changes something, or comes to something else than the tick before did.
+    /// Reports whether the tick changes something, or differs from the previous one.
     pub fn is_significant(&self, before: Option<&Self>) -> bool {
         let quiet = self.recommended == self.from && self.restrictions.is_empty() && self.failing.is_empty();
         let news = match before {

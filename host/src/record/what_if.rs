@@ -1,5 +1,5 @@
-//! What another policy would have decided, on what was seen then. The fleet and its load stay as they were: how they
-//! would have gone on is for a simulation to say.
+//! Evaluates a different policy on recorded observations. The fleet and its load stay as recorded; their further course
+//! under that policy requires a simulation.
 
 use serde::Serialize;
 
@@ -9,35 +9,35 @@ use crate::controller::guard::guard;
 use crate::model::{Decision, Outcome, RecordId, Timestamp};
 use crate::plugin::{CallOutput, Policy};
 
-/// A tick, as it was and as it would have been.
+/// A tick as recorded and as it would have been.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// Which record.
+    /// The record's number.
     pub id: RecordId,
-    /// When.
+    /// The time of the tick.
     pub at: Timestamp,
-    /// The size before.
+    /// The previous size.
     pub from: u32,
     /// The size that the recorded plan led to.
     pub recorded: u32,
-    /// The size that the other policy's answer would have led to, after the same guard.
+    /// The size that the other policy's decision would have led to, after the same guard.
     pub alternative: u32,
-    /// What the other policy wants.
+    /// The other policy's decision.
     pub outcome: String,
-    /// Why.
+    /// The reason of its decision.
     pub reason: String,
-    /// Why it failed, where it did.
+    /// The error, if it failed.
     pub failure: Option<String>,
 }
 
 impl Comparison {
-    /// Whether it would have come to something else.
+    /// Reports whether the resulting size differs.
     pub fn differs(&self) -> bool {
         self.recorded != self.alternative
     }
 }
 
-/// Another policy, with what it remembers from one record to the next.
+/// A different policy, with the state that it carries from one record to the next.
 #[derive(Debug)]
 pub struct WhatIf {
     policy: Policy,
@@ -46,12 +46,12 @@ pub struct WhatIf {
 }
 
 impl WhatIf {
-    /// A policy that was never asked. `config` is JSON text that it has accepted.
+    /// Creates a comparison with a policy without state. `config` is JSON text that the policy has accepted.
     pub fn new(policy: Policy, config: String) -> Self {
         Self { policy, config, state: Vec::new() }
     }
 
-    /// Asks about the next record.
+    /// Evaluates the policy on the next record.
     pub async fn evaluate(&mut self, recorded: &StoredRecord) -> Comparison {
         let record = &recorded.record;
         let answer = self.policy.decide(&self.config, &record.observation, &self.state).await;
@@ -79,7 +79,7 @@ impl WhatIf {
 fn hold_after_failure() -> Decision {
     Decision {
         outcome: Outcome::Hold,
-        reason: "it failed, so the fleet is held".to_owned(),
+        reason: "the policy failed; holding the fleet".to_owned(),
         signals: Vec::new(),
         state: Vec::new(),
         next_check_ms: None,

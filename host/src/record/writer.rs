@@ -1,4 +1,4 @@
-//! Writing records: one short call a tick.
+//! Writes decision records, with one short call per tick.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,16 +13,17 @@ use crate::history::TimeSeriesStore;
 use crate::model::{RecordId, TickRecord, Timestamp};
 use crate::plugin::{Digest, PluginHost, Reference};
 
-/// How long records are kept where nothing else is said.
+/// The default retention of records.
 pub const DEFAULT_RETENTION: Duration = Duration::from_hours(14 * 24);
 
-/// Records from one keyframe to the next: a quarter of an hour at 15 s. What is damaged takes no more with it.
+/// Number of records from one keyframe to the next, a quarter of an hour at 15 s. Limits the damage of a corrupt
+/// record.
 const GROUP_SIZE: u32 = 60;
 
-/// How often old records are looked for.
+/// The interval of pruning.
 const PRUNE_INTERVAL: Duration = Duration::from_mins(10);
 
-/// Writes records into the database of a history.
+/// Writes records into the database of a time-series store.
 #[derive(Debug)]
 pub struct LogWriter {
     store: Arc<TimeSeriesStore>,
@@ -37,33 +38,32 @@ struct WriterState {
     next_prune: Timestamp,
 }
 
-/// The record that was written last.
+/// The previously written record.
 #[derive(Debug)]
 struct PreviousRecord {
     id: RecordId,
     keyframe: RecordId,
-    /// Records of its group, itself included.
+    /// Number of records in its group so far, including itself.
     group_size: u32,
     content: Vec<u8>,
     summary: RecordSummary,
-    /// The components that are counted for the group.
+    /// Components that are registered for the group.
     group_components: HashSet<String>,
 }
 
 impl LogWriter {
-    /// A recorder over a history, which keeps records for `retention`.
+    /// Creates a writer over a store that keeps records for `retention`.
     pub fn new(history: Arc<TimeSeriesStore>, retention: Duration) -> Self {
         Self { store: history, retention, inner: Mutex::default() }
     }
 
-    /// The history behind it.
+    /// The underlying time-series store.
     pub fn store(&self) -> &Arc<TimeSeriesStore> {
         &self.store
     }
 
-    /// Keeps the component behind a reference, so that records which it answers for can be replayed wherever they are
-    /// taken. To be called when a policy is loaded; costs nothing when it is kept already. `digest` is that of the
-    /// component that was loaded.
+    /// Stores the component of a reference, so that its evaluations can be replayed on any machine. Must be called when
+    /// a policy is loaded; costs nothing if the component is already stored. `digest` is that of the loaded component.
     pub async fn store_component(
         &self,
         host: &PluginHost,
@@ -83,18 +83,18 @@ impl LogWriter {
         kept.await.map_err(|error| RecordError::TaskAborted(error.to_string()))?
     }
 
-    /// Writes a tick, and what it saw of series and the history has not written yet. A failure is worth a warning and no
-    /// more: the next tick is written all the same.
+    /// Writes a tick, including samples that the time-series store has not written yet. A failure only warrants a
+    /// warning: it does not affect the next tick.
     pub fn append(&self, record: &TickRecord) -> Result<RecordId, RecordError> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let series = sample_refs::pack(record, &self.store, &mut inner.series_index);
         let content = PackedRecord::new(record, series).encode().map_err(RecordError::Encode)?;
         let gist = RecordSummary::new(record);
-        // Whatever goes wrong now, the next record builds on none of before.
+        // Cleared first, so that after a failure the next record does not build on this one.
         let mut before = inner.previous.take();
         let notable = gist.is_significant(before.as_ref().map(|before| &before.summary));
         let newest = self.store.read(sqlite::newest)?;
-        // Another process may have written meanwhile, or the file may be another one.
+        // Another process may have written in the meantime, or the file may have been replaced.
         before = before.filter(|before| before.group_size < GROUP_SIZE && newest == Some(before.id));
         let body = codec::compress(&content, before.as_ref().map(|before| before.content.as_slice()));
         let body = body.map_err(RecordError::Encode)?;
@@ -124,7 +124,7 @@ impl LogWriter {
         Ok(id)
     }
 
-    /// Forgets a little of what is older than the retention. Costs nothing while there is nothing to do.
+    /// Prunes a small part of the records older than the retention. Costs nothing when there are none.
     pub fn prune(&self, now: Timestamp) -> Result<(), RecordError> {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         if now < inner.next_prune {

@@ -1,4 +1,4 @@
-//! A balancer in memory: it takes every change at once, and says of each server what it was told to say.
+//! An in-memory load balancer: it applies every update immediately and reports the configured status of each server.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::balancer::{ApplyResult, LoadBalancer, Server, ServerStats, Stats};
 use crate::model::{DropletId, Load};
 
-/// A simulated balancer. Clones are the same one.
+/// A simulated load balancer. Clones share state.
 #[derive(Debug, Clone, Default)]
 pub struct SimulatedBalancer(Arc<Mutex<State>>);
 
@@ -26,24 +26,24 @@ impl SimulatedBalancer {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The servers that it has.
+    /// Returns the current servers.
     pub fn servers(&self) -> Vec<Server> {
         self.state().servers.clone()
     }
 
-    /// From now on no health check passes, or each does.
+    /// Makes every health check fail (`true`) or pass (`false`) until the next call.
     pub fn set_all_unhealthy(&self, all_sick: bool) {
         self.state().all_unhealthy = all_sick;
     }
 
-    /// Counts requests that came within `time`.
+    /// Adds `requests` that arrived within `time` to the counters.
     pub fn record_requests(&self, requests: u64, time: Duration) {
         let mut state = self.state();
         state.requests += requests;
         state.uptime += time;
     }
 
-    /// The sessions that a droplet has from now on, also while it drains.
+    /// Sets the session count of a droplet. It also applies while the droplet drains.
     pub fn set_sessions(&self, id: DropletId, sessions: u32) {
         self.state().sessions.insert(id, sessions);
     }

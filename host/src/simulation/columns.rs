@@ -1,13 +1,13 @@
-//! The columns of the table of a comparison, the same on a terminal and on a page.
+//! The columns of the comparison table, shared by the terminal and the HTML report.
 
 use super::compare::{Comparison, Row, monthly_cost};
 use super::requests::Latency;
 use super::scenario::Scenario;
 
-/// A column: its head, and what stands in it.
+/// A column: its header and a function that renders its cells.
 #[derive(Debug, Clone, Copy)]
 pub struct Column {
-    /// What stands above it.
+    /// Column header.
     pub header: &'static str,
     cell: fn(&Scenario, &Row) -> String,
 }
@@ -17,7 +17,7 @@ impl Column {
         Self { header: head, cell }
     }
 
-    /// What stands in it for a row.
+    /// Renders the cell of `row`.
     pub fn cell(&self, scenario: &Scenario, row: &Row) -> String {
         (self.cell)(scenario, row)
     }
@@ -52,13 +52,13 @@ fn milliseconds(row: &Row, of: fn(Latency) -> f64) -> String {
     row.latency.map_or_else(String::new, |latency| format!("{:.0}", of(latency)))
 }
 
-/// The columns of a comparison; those of latencies only where single requests were simulated.
+/// Returns the columns of a comparison. Latency columns are included only if individual requests were simulated.
 pub fn columns(comparison: &Comparison) -> Vec<Column> {
     let has_latency = comparison.policies.iter().any(|(row, _)| row.latency.is_some());
     BASE_COLUMNS.into_iter().chain(LATENCY_COLUMNS.into_iter().filter(|_| has_latency)).collect()
 }
 
-/// The rows: policies in their order, then what bounds them.
+/// Returns the rows: policies in their order, then the baselines.
 pub fn rows(comparison: &Comparison) -> impl Iterator<Item = &Row> {
     comparison.policies.iter().map(|(row, _)| row).chain(&comparison.baselines)
 }

@@ -1,4 +1,5 @@
-//! Several policies in one scenario, side by side, with what no policy can beat and what nobody should pay.
+//! Compares policies in one scenario, alongside the optimum, which no policy can beat, and the static peak, which a
+//! policy should never exceed.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,50 +19,50 @@ use crate::controller::policy_slot::ConfiguredPolicy;
 /// A row of the table.
 #[derive(Debug, Clone, Serialize)]
 pub struct Row {
-    /// What the policy is called.
+    /// Policy name.
     pub name: String,
-    /// Where it came from; nothing for the rows that are no policy.
+    /// Reference of the component; `None` for baseline rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
     /// SHA-256 of the component, in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
-    /// Its configuration.
+    /// Policy configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<serde_json::Value>,
-    /// How well it did.
+    /// Measures of the run.
     #[serde(flatten)]
     pub score: Score,
-    /// How long requests took, where single ones were simulated.
+    /// Request latencies, if individual requests were simulated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
     /// Ticks in which the policy failed and the fleet was held.
     pub failed_ticks: u64,
-    /// What the guard cut, and how often.
+    /// Number of times each guard rule restricted a plan.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub restrictions: BTreeMap<String, u64>,
 }
 
-/// All that came of a comparison.
+/// The result of a comparison.
 #[derive(Debug, Clone)]
 pub struct Comparison {
-    /// The limits of the demand.
+    /// The theoretical limits of the demand.
     pub limit: Arc<Limit>,
-    /// A row and a run for each policy, in the order in which they were given.
+    /// A row and a run for each policy, in input order.
     pub policies: Vec<(Row, RunResult)>,
-    /// The rows that are no policies: the optimum, and a fleet as large as the peak needs all the time.
+    /// The baseline rows: the clairvoyant optimum, and a fleet permanently sized for the peak.
     pub baselines: Vec<Row>,
 }
 
-/// Runs each policy through `scenario`, as many at a time as there are threads.
+/// Runs each policy through `scenario`, in parallel on all available threads.
 ///
-/// A run depends on nothing but the scenario and its policy: the answer is the same on any number of threads.
+/// A run depends only on the scenario and its policy, so the result is the same on any number of threads.
 pub fn compare(scenario: &Scenario, policies: &[ConfiguredPolicy], progress: &Progress) -> std::io::Result<Comparison> {
     let limit = Arc::new(scenario.limit());
     let played: Vec<std::io::Result<(Row, RunResult)>> = policies
         .par_iter()
         .map(|policy| {
-            // Components are called through tokio: a small runtime for each run, and nothing else waits on it.
+            // Components are called through tokio. Each run has its own small runtime, and nothing else waits on it.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
             let played = runtime.block_on(simulate(scenario, policy, progress));
             Ok((policy_row(scenario, &limit, policy, &played), played))
@@ -72,7 +73,7 @@ pub fn compare(scenario: &Scenario, policies: &[ConfiguredPolicy], progress: &Pr
     Ok(Comparison { limit, policies, baselines: bounds })
 }
 
-/// How well one policy did.
+/// Scores one policy's run.
 pub fn policy_row(scenario: &Scenario, limit: &Limit, policy: &ConfiguredPolicy, played: &RunResult) -> Row {
     Row {
         name: policy.name.clone(),
@@ -131,12 +132,12 @@ fn baseline_row(
     }
 }
 
-/// The ticks that all runs of a comparison take together.
+/// Returns the total number of ticks over all runs of a comparison.
 pub fn total_ticks(scenario: &Scenario, policies: usize) -> u64 {
     u64::from(scenario.tick_count()) * policies as u64
 }
 
-/// Dollars a month (672 hours, as DigitalOcean counts) at the pace of a run.
+/// Returns the monthly cost in dollars (672 hours, as DigitalOcean counts) at the rate of the run.
 pub fn monthly_cost(score: &Score, scenario: &Scenario) -> f64 {
     let hours = to_f64(scenario.tick_count().into()) * scenario.setup.tick_s / 3600.0;
     if hours > 0.0 { score.cost / hours * 672.0 } else { 0.0 }

@@ -1,36 +1,37 @@
-//! Bad weather: times in which the API is away, droplets boot slowly or never, a size is sold out, a metric is missing.
+//! Fault schedule: periods in which the API is down, droplets boot slowly or never, a size is sold out, or metrics are
+//! missing.
 
 use std::str::FromStr;
 use std::time::Duration;
 
 use super::key_values::KeyValues;
 
-/// What goes wrong, and when.
+/// A fault and its schedule.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Fault {
-    /// What goes wrong.
+    /// Type of fault.
     pub kind: FaultKind,
     from: f64,
     length: f64,
     every: Option<f64>,
 }
 
-/// What can go wrong.
+/// Type of fault.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum FaultKind {
-    /// The API does not answer: nothing is created or deleted.
+    /// The API is down: nothing is created or deleted.
     ApiOutage,
-    /// Droplets take this many times as long to boot.
+    /// Boot times are multiplied by this factor.
     SlowBoots(f64),
-    /// This share of the droplets never comes up.
+    /// This share of new droplets never becomes ready.
     FailedBoots(f64),
-    /// The size cannot be had: nothing is created.
+    /// The size is sold out: nothing is created.
     SoldOut,
-    /// No series has a new sample.
+    /// No series receives new samples.
     MetricOutage,
 }
 
-/// What a fault can be told beside when it is.
+/// The faults and the settings that each accepts.
 const FAULTS: [(&str, &[&str]); 5] = [
     ("api-outage", &["from", "length", "every"]),
     ("slow-boots", &["from", "length", "every", "factor"]),
@@ -39,9 +40,9 @@ const FAULTS: [(&str, &[&str]); 5] = [
     ("metric-outage", &["from", "length", "every"]),
 ];
 
-/// A fault that is written wrongly.
+/// An invalid fault specification.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no fault: {problem}")]
+#[error("{text:?} is not a valid fault: {problem}")]
 pub struct InvalidFault {
     text: String,
     problem: String,
@@ -58,25 +59,25 @@ impl FromStr for Fault {
 fn parse_fault(text: &str) -> Result<Fault, String> {
     let (name, settings) = text.split_once(':').unwrap_or((text, ""));
     let Some((_, known)) = FAULTS.iter().find(|(fault, _)| *fault == name) else {
-        return Err(format!("there is no {name:?}; there are {}", FAULTS.map(|(name, _)| name).join(", ")));
+        return Err(format!("unknown fault {name:?}; expected one of: {}", FAULTS.map(|(name, _)| name).join(", ")));
     };
     let settings = KeyValues::parse(settings, known)?;
     let kind = match name {
         "api-outage" => FaultKind::ApiOutage,
         "slow-boots" => match settings.number("factor")?.unwrap_or(3.0) {
             factor if factor >= 1.0 => FaultKind::SlowBoots(factor),
-            factor => return Err(format!("factor is {factor}; it is at least 1")),
+            factor => return Err(format!("factor is {factor}; it must be at least 1")),
         },
         "failed-boots" => match settings.number("share")?.unwrap_or(0.5) {
             share if (0.0..=1.0).contains(&share) => FaultKind::FailedBoots(share),
-            share => return Err(format!("share is {share}; it is from 0 to 1")),
+            share => return Err(format!("share is {share}; it must be between 0 and 1")),
         },
         "sold-out" => FaultKind::SoldOut,
         _ => FaultKind::MetricOutage,
     };
     let every = settings.duration("every")?;
     if every.is_some_and(|every| every <= 0.0) {
-        return Err("every is above 0".to_owned());
+        return Err("every must be greater than 0".to_owned());
     }
     Ok(Fault { kind, from: settings.required_duration("from")?, length: settings.required_duration("length")?, every })
 }
@@ -88,7 +89,7 @@ impl Fault {
     }
 }
 
-/// All that goes wrong in a run.
+/// All faults of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FaultSchedule(pub Vec<Fault>);
 
@@ -98,22 +99,23 @@ impl FaultSchedule {
         self.0.iter().filter(move |fault| fault.is_active(at)).map(|fault| fault.kind)
     }
 
-    /// Whether the API is away, so long after the beginning.
+    /// Reports whether the API is down at `at`, measured from the start of the run.
     pub fn is_api_down(&self, at: Duration) -> bool {
         self.active(at).any(|kind| kind == FaultKind::ApiOutage)
     }
 
-    /// Whether nothing can be had.
+    /// Reports whether the size is sold out.
     pub fn is_sold_out(&self, at: Duration) -> bool {
         self.active(at).any(|kind| kind == FaultKind::SoldOut)
     }
 
-    /// Whether no series has a new sample.
+    /// Reports whether metrics are missing: no series receives new samples.
     pub fn are_metrics_missing(&self, at: Duration) -> bool {
         self.active(at).any(|kind| kind == FaultKind::MetricOutage)
     }
 
-    /// How many times as long a boot takes that begins now; `None` where it never ends, which `luck` from 0 to 1 decides.
+    /// Returns the factor by which a boot that starts at `at` is slowed. `None` means that the boot never completes;
+    /// `luck`, a random number from 0 to 1, decides this.
     pub fn boot_factor(&self, at: Duration, luck: f64) -> Option<f64> {
         self.active(at).try_fold(1.0, |factor, kind| match kind {
             FaultKind::SlowBoots(slower) => Some(factor * slower),
@@ -128,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_is_on_from_its_beginning_to_its_end_and_again() {
+    fn fault_is_active_in_each_period() {
         let weather = FaultSchedule(vec!["api-outage:from=1h,length=10m,every=2h".parse().unwrap()]);
         let minutes = |minutes: u64| weather.is_api_down(Duration::from_mins(minutes));
 
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn boots_are_slower_or_never_end() {
+    fn boots_slow_down_or_never_complete() {
         let weather = FaultSchedule(vec![
             "slow-boots:from=0,length=1h,factor=4".parse().unwrap(),
             "failed-boots:from=0,length=1h,share=0.25".parse().unwrap(),
@@ -148,16 +150,16 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_wrongly_is_told_with_what_there_is() {
+    fn invalid_fault_is_rejected_with_alternatives() {
         for (text, wanted) in [
             (
                 "storm:from=0,length=1h",
-                "\"storm:from=0,length=1h\" is no fault: there is no \"storm\"; there are api-outage, slow-boots, failed-boots, sold-out, metric-outage",
+                "\"storm:from=0,length=1h\" is not a valid fault: unknown fault \"storm\"; expected one of: api-outage, slow-boots, failed-boots, sold-out, metric-outage",
             ),
-            ("sold-out:from=1h", "\"sold-out:from=1h\" is no fault: it needs length"),
+            ("sold-out:from=1h", "\"sold-out:from=1h\" is not a valid fault: missing length"),
             (
                 "slow-boots:from=0,length=1h,factor=0.5",
-                "\"slow-boots:from=0,length=1h,factor=0.5\" is no fault: factor is 0.5; it is at least 1",
+                "\"slow-boots:from=0,length=1h,factor=0.5\" is not a valid fault: factor is 0.5; it must be at least 1",
             ),
         ] {
             assert_eq!(text.parse::<Fault>().unwrap_err().to_string(), wanted);

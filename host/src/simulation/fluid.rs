@@ -1,48 +1,48 @@
-//! The fluid model: demand flows, and a pool of equal droplets takes it tick by tick.
+//! The fluid model: demand is a continuous flow that a pool of identical droplets serves tick by tick.
 //!
-//! In tick k the demand `d_k` holds. A droplet serves `capacity` requests per second and takes `boot_ticks` ticks to
-//! boot; it is paid for from the tick after it was ordered. What the pool cannot serve is lost, or waits without end.
-//! At the end of tick k a size is wanted: new droplets are ready at the start of tick k + 1 + `boot_ticks`; of those
-//! that leave, the youngest that boot go first, then those that are ready, oldest first.
+//! Demand `d_k` is constant during tick k. A droplet serves `capacity` requests per second and takes `boot_ticks` ticks
+//! to boot; it is billed from the tick after it was created. Demand beyond the pool's capacity is lost or queues
+//! indefinitely. At the end of tick k the rule chooses a size. New droplets are ready at the start of tick k + 1 +
+//! `boot_ticks`. Removal takes booting droplets first, youngest first, then ready droplets, oldest first.
 
 use super::number::{ceil_to_u32, to_tick};
 
-/// What becomes of requests that the pool has no room for.
+/// Handling of requests that exceed the pool's capacity.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Overload {
-    /// They are lost.
+    /// Excess requests are lost.
     #[default]
     Loss,
-    /// They wait, for as long as it takes.
+    /// Excess requests queue without a timeout.
     Queue,
 }
 
-/// What a pool is like.
+/// Pool parameters.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Setup {
-    /// The length of a tick, in seconds.
+    /// Tick length, in seconds.
     pub tick_s: f64,
-    /// Requests per second that a droplet serves.
+    /// Requests per second that one droplet serves.
     pub capacity: f64,
-    /// Ticks that a droplet takes to boot.
+    /// Boot time of a droplet, in ticks.
     pub boot_ticks: u32,
-    /// Fewest droplets.
+    /// Minimum number of droplets.
     pub min: u32,
-    /// Most droplets.
+    /// Maximum number of droplets.
     pub max: u32,
-    /// The size at the beginning; what the first `boot_ticks + 1` ticks need where it is `None`.
+    /// Initial size. `None` uses the size that the first `boot_ticks + 1` ticks require.
     pub initial: Option<u32>,
-    /// What becomes of requests that there is no room for.
+    /// Handling of requests that exceed the pool's capacity.
     pub overload: Overload,
 }
 
 impl Setup {
-    /// The droplets that `demand` needs.
+    /// Returns the number of droplets that `demand` requires.
     pub fn required(&self, demand: f64) -> u32 {
         ceil_to_u32(demand / self.capacity).clamp(self.min, self.max)
     }
 
-    /// The size at the beginning.
+    /// Returns the initial size.
     pub fn initial_size(&self, demand: &[f64]) -> u32 {
         let needed = || {
             let first = demand.iter().take(self.boot_ticks as usize + 1);
@@ -55,32 +55,32 @@ impl Setup {
 /// A droplet of the pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Droplet {
-    /// Counts the droplets of a run.
+    /// Serial number within the run.
     pub serial: u32,
-    /// The first tick in which it is paid for.
+    /// First billed tick.
     pub billed_from: u32,
-    /// The first tick in which it serves; `u32::MAX` for one that never will.
+    /// First tick in which it serves; `u32::MAX` if it never becomes ready.
     pub ready_at: u32,
 }
 
-/// What a tick was like.
+/// The state of the pool during one tick.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Step {
-    /// Requests per second that came.
+    /// Arriving requests per second.
     pub demand: f64,
-    /// Droplets that would have been enough.
+    /// Number of droplets that the demand required.
     pub required: u32,
-    /// Droplets that served.
+    /// Number of droplets that served.
     pub ready: u32,
-    /// Droplets that booted.
+    /// Number of droplets that were booting.
     pub booting: u32,
-    /// Requests that were lost.
+    /// Number of lost requests.
     pub unserved: f64,
-    /// Requests that wait at the end.
+    /// Number of requests waiting at the end of the tick.
     pub backlog: f64,
 }
 
-/// The droplets there are, in the order in which they were ordered, and what all of them have cost.
+/// The current droplets in creation order, and their accumulated cost.
 #[derive(Debug, Clone, Default)]
 pub struct Pool {
     droplets: Vec<Droplet>,
@@ -88,21 +88,21 @@ pub struct Pool {
     cost_meter: CostMeter,
 }
 
-/// What was paid for.
+/// Accumulated billing data of a run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CostMeter {
-    /// Ticks of all droplets together, as they were used.
+    /// Droplet-ticks used, summed over all droplets.
     pub ticks: u64,
-    /// The lives of the droplets that were removed, in ticks, in the order of their removal.
+    /// Lifetimes of the removed droplets in ticks, in order of removal.
     pub lifetimes: Vec<u32>,
-    /// Changes of the size.
+    /// Number of size changes.
     pub adaptations: u32,
-    /// Droplets that were ordered.
+    /// Number of droplets created.
     pub created: u32,
 }
 
 impl Pool {
-    /// A pool with `size` droplets that are ready.
+    /// Creates a pool of `size` ready droplets.
     pub fn new(size: u32) -> Self {
         let mut pool = Self::default();
         pool.add(size, 0, 0);
@@ -110,27 +110,27 @@ impl Pool {
         pool
     }
 
-    /// The droplets, in the order in which they were ordered.
+    /// Returns the droplets in creation order.
     pub fn droplets(&self) -> &[Droplet] {
         &self.droplets
     }
 
-    /// All of them.
+    /// Returns the number of droplets, including booting ones.
     pub fn size(&self) -> u32 {
         to_tick(self.droplets.len())
     }
 
-    /// Those that serve in tick `now`.
+    /// Returns the number of droplets that serve in tick `now`.
     pub fn ready(&self, now: u32) -> u32 {
         to_tick(self.droplets.iter().filter(|droplet| droplet.ready_at <= now).count())
     }
 
-    /// What was paid for so far.
+    /// Returns the billing data so far.
     pub fn cost_meter(&self) -> &CostMeter {
         &self.cost_meter
     }
 
-    /// Takes `demand` for the tick `now`, with `backlog` from before.
+    /// Serves `demand` in tick `now`, plus the `backlog` of the previous tick.
     pub fn serve(&mut self, now: u32, demand: f64, backlog: f64, setup: &Setup) -> Step {
         let ready = self.ready(now);
         let room = f64::from(ready) * setup.capacity;
@@ -146,7 +146,7 @@ impl Pool {
         Step { demand, required: setup.required(demand), ready, booting, unserved, backlog }
     }
 
-    /// Orders `count` droplets, paid for from tick `since` and ready at `ready_at`.
+    /// Creates `count` droplets that are billed from tick `since` and ready at `ready_at`.
     pub fn add(&mut self, count: u32, since: u32, ready_at: u32) {
         for _ in 0..count {
             self.droplets.push(Droplet { serial: self.next_serial, billed_from: since, ready_at });
@@ -155,7 +155,7 @@ impl Pool {
         self.cost_meter.created += count;
     }
 
-    /// Removes a droplet at the end of tick `now`, where there is one of that number.
+    /// Removes the droplet with this serial number at the end of tick `now`. Returns `false` if it does not exist.
     pub fn remove(&mut self, serial: u32, now: u32) -> bool {
         let Some(index) = self.droplets.iter().position(|droplet| droplet.serial == serial) else { return false };
         let droplet = self.droplets.remove(index);
@@ -163,17 +163,17 @@ impl Pool {
         true
     }
 
-    /// The number of the droplet that is ordered next.
+    /// Returns the serial number of the next droplet.
     pub fn next_serial(&self) -> u32 {
         self.next_serial
     }
 
-    /// Counts a change of the size.
+    /// Records a size change.
     pub fn count_adaptation(&mut self) {
         self.cost_meter.adaptations += 1;
     }
 
-    /// Brings the pool to `wanted` droplets at the end of tick `now`.
+    /// Resizes the pool to `wanted` droplets at the end of tick `now`.
     pub fn resize(&mut self, wanted: u32, now: u32, boot_ticks: u32) {
         let size = self.size();
         if wanted > size {
@@ -187,7 +187,7 @@ impl Pool {
         }
     }
 
-    /// The `count` droplets that leave first: the youngest of those that boot, then the oldest of those that serve.
+    /// Selects the `count` droplets to remove first: booting droplets, youngest first, then ready ones, oldest first.
     pub fn select_for_removal(&self, count: u32, now: u32) -> Vec<u32> {
         let booting = self.droplets.iter().rev().filter(|droplet| droplet.ready_at > now);
         let ready = self.droplets.iter().filter(|droplet| droplet.ready_at <= now);
@@ -196,37 +196,37 @@ impl Pool {
 }
 
 impl CostMeter {
-    /// What was paid for when a removed droplet costs at least `minimum` ticks. One that is still there has cost what it
-    /// was used.
+    /// Returns the billed ticks if each removed droplet costs at least `minimum` ticks. A droplet that still exists is
+    /// billed for its actual use.
     pub fn billed_ticks(&self, minimum: u32) -> u64 {
         let short = self.lifetimes.iter().map(|life| u64::from(minimum.saturating_sub(*life)));
         self.ticks + short.sum::<u64>()
     }
 }
 
-/// What a rule that sees the fluid world sees at the end of a tick.
+/// The input of a sizing rule at the end of a tick.
 #[derive(Debug, Clone, Copy)]
 pub struct View<'a> {
-    /// The tick, from 0.
+    /// Tick number, from 0.
     pub tick: u32,
-    /// The demand of all ticks so far, this one last.
+    /// Demand of all ticks so far, the current one last.
     pub demand_history: &'a [f64],
-    /// What this tick was like.
+    /// State of the current tick.
     pub step: Step,
-    /// The size at the beginning.
+    /// Initial size of the pool.
     pub initial_size: u32,
 }
 
-/// A run.
+/// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Run {
-    /// A step each tick.
+    /// One step per tick.
     pub steps: Vec<Step>,
-    /// What was paid for.
+    /// Billing data of the run.
     pub cost_meter: CostMeter,
 }
 
-/// Runs a rule that answers the size that it wants.
+/// Runs a sizing rule: `wanted` returns the desired size for each tick.
 pub fn run(setup: &Setup, demand: &[f64], mut wanted: impl FnMut(View<'_>) -> u32) -> Run {
     let first_size = setup.initial_size(demand);
     let mut pool = Pool::new(first_size);

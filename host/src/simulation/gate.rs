@@ -1,4 +1,4 @@
-//! The gate: what a policy must not do, for whoever changes one.
+//! The gate: pass/fail checks on a simulated policy, for developers who change one.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use super::fluid::Step;
 use super::runner::RunResult;
 use super::scenario::Scenario;
 
-/// What is asked of a policy.
+/// Requirements on a policy.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rules {
-    /// Most that may be left unserved, in percent.
+    /// Maximum share of unserved requests, in percent.
     pub max_unserved_pct: Option<f64>,
-    /// Most that it may cost, over the limit.
+    /// Maximum cost, as a multiple of the limit.
     pub max_cost_over_limit: Option<f64>,
-    /// Most changes of the size in an hour.
+    /// Maximum number of size changes per hour.
     pub max_adaptations_per_h: Option<f64>,
-    /// Boot times of steady load after which there must be enough droplets.
+    /// Number of boot times of steady load after which the droplets must suffice.
     pub settled_after_boots: u32,
 }
 
@@ -26,12 +26,12 @@ impl Default for Rules {
     }
 }
 
-/// A rule that was broken.
+/// A violated rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {
-    /// By which policy.
+    /// Name of the policy.
     pub policy: String,
-    /// How.
+    /// Description of the violation.
     pub description: String,
 }
 
@@ -41,26 +41,26 @@ impl fmt::Display for Violation {
     }
 }
 
-/// How far the demand may move and still be steady, as a share of what it was.
+/// Maximum relative change of the demand that still counts as steady.
 const STEADY_TOLERANCE: f64 = 0.02;
 
-/// What `played` broke of `rules`.
+/// Returns the violations of `rules` in `played`.
 pub fn find_violations(scenario: &Scenario, row: &Row, played: &RunResult, rules: &Rules) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut say = |what: String| violations.push(Violation { policy: row.name.clone(), description: what });
     let score = &row.score;
     let over = |found: f64, most: Option<f64>| most.filter(|most| found > *most);
     if let Some(most) = over(score.unserved_pct, rules.max_unserved_pct) {
-        say(format!("{:.4} % of the requests are unserved, and {most} % may be", score.unserved_pct));
+        say(format!("{:.4} % of the requests are unserved; at most {most} % is allowed", score.unserved_pct));
     }
     if let Some(most) = over(score.cost_over_limit, rules.max_cost_over_limit) {
-        say(format!("it costs {:.3} times the limit, and {most} may be", score.cost_over_limit));
+        say(format!("cost is {:.3} times the limit; at most {most} is allowed", score.cost_over_limit));
     }
     if let Some(most) = over(score.adaptations_per_h, rules.max_adaptations_per_h) {
-        say(format!("the size changes {:.2} times an hour, and {most} may be", score.adaptations_per_h));
+        say(format!("the size changes {:.2} times per hour; at most {most} is allowed", score.adaptations_per_h));
     }
     if let Some(failures) = &played.failures {
-        say(format!("it failed in {} ticks, first at {}: {}", failures.count, failures.first_at, failures.first_error));
+        say(format!("failed in {} ticks, first at {}: {}", failures.count, failures.first_at, failures.first_error));
     }
     let steps = &played.run.steps;
     let outside = steps.iter().position(|step| {
@@ -68,7 +68,7 @@ pub fn find_violations(scenario: &Scenario, row: &Row, played: &RunResult, rules
         size < scenario.setup.min || size > scenario.setup.max
     });
     if let Some(tick) = outside {
-        say(format!("the fleet is outside of its bounds in tick {tick}"));
+        say(format!("fleet size is out of bounds in tick {tick}"));
     }
     let settled = scenario.setup.boot_ticks.saturating_add(1).saturating_mul(rules.settled_after_boots.max(1));
     if let Some(tick) = find_shortage(steps, settled) {
@@ -78,12 +78,12 @@ pub fn find_violations(scenario: &Scenario, row: &Row, played: &RunResult, rules
         ));
     }
     if let Some(tick) = find_flapping(steps, settled) {
-        say(format!("it flaps: in tick {tick} the size is changed again, the other way, under steady load"));
+        say(format!("flapping: the size reverses direction in tick {tick} under steady load"));
     }
     violations
 }
 
-/// For how many ticks before each tick the demand has been steady.
+/// Returns, for each tick, the number of preceding ticks with steady demand.
 fn steady_ticks(steps: &[Step]) -> impl Iterator<Item = u32> + '_ {
     let mut since = 0_u32;
     let mut reference: Option<f64> = None;
@@ -99,12 +99,13 @@ fn steady_ticks(steps: &[Step]) -> impl Iterator<Item = u32> + '_ {
     })
 }
 
-/// The first tick with too few droplets although the load has been steady for so long.
+/// Returns the first tick with too few droplets after `settled` ticks of steady load.
 fn find_shortage(steps: &[Step], settled: u32) -> Option<usize> {
     steps.iter().zip(steady_ticks(steps)).position(|(step, since)| since >= settled && step.ready < step.required)
 }
 
-/// The first tick in which the size turns back, the load having been steady since before it first moved.
+/// Returns the first tick in which the size reverses direction although the load has been steady since before the first
+/// of the two changes.
 fn find_flapping(steps: &[Step], settled: u32) -> Option<usize> {
     let mut last_move: Option<(usize, bool)> = None;
     let since: Vec<u32> = steady_ticks(steps).collect();
@@ -134,20 +135,20 @@ mod tests {
     }
 
     #[test]
-    fn a_size_that_turns_back_under_steady_load_flaps() {
+    fn flapping_is_found_on_reversal_under_steady_load() {
         assert_eq!(find_flapping(&steps(&[3, 3, 3, 3, 3, 4, 4, 3, 3]), 2), Some(7));
         assert_eq!(find_flapping(&steps(&[3, 4, 4, 4, 4, 3, 3]), 6), None);
         assert_eq!(find_flapping(&steps(&[3, 3, 3, 3, 4, 4, 5, 5]), 2), None);
     }
 
     #[test]
-    fn too_few_after_a_while_of_steady_load_is_broken() {
+    fn shortage_is_found_after_settling_time() {
         assert_eq!(find_shortage(&steps(&[2, 2, 2, 3, 3]), 3), None);
         assert_eq!(find_shortage(&steps(&[2, 2, 2, 2, 3]), 3), Some(3));
     }
 
     #[test]
-    fn a_load_that_moves_is_not_steady() {
+    fn shortage_is_ignored_while_load_changes() {
         let mut moving = steps(&[2, 2, 2, 2, 2, 2]);
         for (step, demand) in moving.iter_mut().zip([30.0, 40.0, 30.0, 40.0, 30.0, 40.0]) {
             step.demand = demand;

@@ -1,9 +1,9 @@
-//! Simulated worlds: a virtual clock's worth of load, a cloud, a balancer, and what came of it.
+//! Simulated environments: demand over virtual time, a cloud, a load balancer, and scores for the result.
 //!
-//! Two of them. The fast one is plain numbers: [`trace`] says what load comes, [`fluid`] and [`requests`] what a pool of
-//! droplets does with it, [`runner`] lets real policy components decide in it through the production guard, [`score`]
-//! and [`limit`] say how well that was. The whole one is [`cloud`] and [`balancer`] under a paused clock, for the
-//! production controller: tests use it, and the emulator.
+//! There are two environments. The fast one computes with plain numbers: `trace` provides the demand, `fluid` and
+//! `requests` model a pool of droplets that serves it, `runner` runs real policy components through the production
+//! guard, and `score` and `limit` rate the result. The complete one consists of `cloud` and `balancer` under a paused
+//! clock and runs the production controller; tests and the emulator use it.
 
 pub mod balancer;
 pub mod cloud;

@@ -1,4 +1,4 @@
-//! What a policy sees of a simulated pool, in the form in which the controller shows it a real one.
+//! Builds the observation of a simulated pool, in the form in which the controller presents a real fleet to a policy.
 
 use std::time::Duration;
 
@@ -11,25 +11,26 @@ use crate::model::{
     Timestamp,
 };
 
-/// What a tick did to the balancer.
+/// Load balancer figures of one tick.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Traffic {
     pub(super) sessions: u32,
     pub(super) queued: u32,
-    /// Only where single requests are simulated.
+    /// Mean response time; `None` unless individual requests are simulated.
     pub(super) response_time_ms: Option<f64>,
 }
 
-/// Makes observations. It keeps the last one and changes what has changed: a tick costs little besides the policy.
+/// Builds observations. It updates the previous observation in place, so that a tick costs little besides the policy
+/// call.
 #[derive(Debug)]
 pub(super) struct SimulatedObserver {
     observation: Observation,
-    /// How far back each series goes.
+    /// Window length of each series, in milliseconds.
     windows: Vec<u64>,
 }
 
 impl SimulatedObserver {
-    /// Looks at `scenario`, as far back as `needs` says.
+    /// Creates an observer of `scenario` with the metric windows that `needs` requires.
     pub(super) fn new(scenario: &Scenario, needs: &[MetricRequirement]) -> Self {
         let interval_ms = u64::try_from(scenario.tick.as_millis()).unwrap_or(u64::MAX);
         let windows = SERIES.map(|(name, _)| {
@@ -71,19 +72,19 @@ impl SimulatedObserver {
         }
     }
 
-    /// The last observation.
+    /// Returns the latest observation.
     pub(super) fn observation(&self) -> &Observation {
         &self.observation
     }
 
-    /// When droplets were last added and removed is part of what is seen.
+    /// Records the times of the last scale-out and scale-in, which are part of the observation.
     pub(super) fn record_scaling(&mut self, added: bool, removed: bool) {
         let now = self.observation.now;
         self.observation.last_scale_out = if added { Some(now) } else { self.observation.last_scale_out };
         self.observation.last_scale_in = if removed { Some(now) } else { self.observation.last_scale_in };
     }
 
-    /// Looks at the end of tick `now`.
+    /// Observes the state at the end of tick `now`.
     pub(super) fn observe(&mut self, scenario: &Scenario, now: u32, pool: &Pool, step: &Step, traffic: Traffic) {
         self.observation.now = scenario.end_of(now);
         self.observation.tick = now.into();
@@ -105,7 +106,7 @@ impl SimulatedObserver {
                 series.samples.push(Sample { at, value });
             }
             let too_old = series.samples.iter().take_while(|sample| at.0 - sample.at.0 >= (*window).max(1)).count();
-            // The newest is shown however old it is, and said to be stale.
+            // The newest sample is always included, however old, and the series is marked stale.
             series.samples.drain(..too_old.min(series.samples.len().saturating_sub(1)));
         }
     }
@@ -136,12 +137,12 @@ impl SimulatedObserver {
     }
 }
 
-/// The number by which a policy names a droplet.
+/// Returns the ID by which policies refer to a droplet.
 fn droplet_id(serial: u32) -> DropletId {
     DropletId(u64::from(serial) + 1)
 }
 
-/// The start of tick `now`.
+/// Returns the start time of tick `now`.
 fn tick_start(scenario: &Scenario, now: u32) -> Timestamp {
     scenario.start.plus(scenario.tick.saturating_mul(now))
 }
@@ -151,7 +152,7 @@ fn observed_droplet(scenario: &Scenario, droplet: &Droplet) -> ObservedDroplet {
     let minimum_s = scenario.price_model.minimum_s;
     ObservedDroplet {
         id: Some(droplet_id(droplet.serial)),
-        name: DropletName::parse(format!("sim-{}", droplet.serial)).expect("a word and a number make a name"),
+        name: DropletName::parse(format!("sim-{}", droplet.serial)).expect("a word and a number form a valid name"),
         phase: Phase::Booting,
         phase_since: created_at,
         created_at,
@@ -163,7 +164,7 @@ fn observed_droplet(scenario: &Scenario, droplet: &Droplet) -> ObservedDroplet {
     }
 }
 
-/// What each droplet that serves carries, all being alike.
+/// The load of each serving droplet; all droplets are identical.
 struct PerDropletLoad(Load);
 
 impl PerDropletLoad {

@@ -1,21 +1,21 @@
-//! Other products' algorithms, as settings of `builtin:target-tracking`.
+//! Presets that configure `builtin:target-tracking` like other products' algorithms.
 
 use serde_json::{Value, json};
 
 use crate::metrics::rates::REQUESTS_PER_SECOND;
 
-/// A preset: what `--policy hpa` stands for.
+/// A preset, selected with for example `--policy hpa`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Preset {
-    /// What it is called.
+    /// Name on the command line.
     pub name: &'static str,
-    /// What `builtin:target-tracking` calls it.
+    /// Name of the preset in `builtin:target-tracking`.
     target_tracking_name: &'static str,
-    /// The utilisation that it aims at where nothing else is said.
+    /// Default target utilization.
     pub utilization: f64,
 }
 
-/// The presets that there are; their rules are in `docs/policies.md`.
+/// The available presets; `docs/policies.md` describes their rules.
 pub const PRESETS: [Preset; 6] = [
     Preset { name: "hpa", target_tracking_name: "hpa", utilization: 0.7 },
     Preset { name: "gce", target_tracking_name: "gce", utilization: 0.7 },
@@ -26,12 +26,13 @@ pub const PRESETS: [Preset; 6] = [
 ];
 
 impl Preset {
-    /// The preset of that name.
+    /// Returns the preset with this name.
     pub fn find(name: &str) -> Option<Self> {
         PRESETS.into_iter().find(|preset| preset.name == name)
     }
 
-    /// The configuration for droplets of `capacity` requests per second that are to be used up to `utilisation`.
+    /// Returns the configuration for droplets that serve `capacity` requests per second, with a target utilization of
+    /// `utilization`.
     pub fn config(self, capacity: f64, utilisation: f64) -> Value {
         json!({
             "preset": self.target_tracking_name,
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_preset_is_a_configuration_of_target_tracking() {
+    fn preset_configures_target_tracking() {
         let config = Preset::find("kpa").unwrap().config(100.0, 0.5);
 
         assert_eq!(

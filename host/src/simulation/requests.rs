@@ -1,8 +1,8 @@
-//! The request model: each request arrives, waits for one of the fleet's slots, is worked on, or gives up.
+//! The request model: each request arrives, waits for a free slot in the fleet, and is served or times out.
 //!
-//! Arrivals of a tick are a Poisson process of its rate. A droplet has as many slots as HAProxy's `maxconn` gives it; who
-//! finds none waits in one queue, first come first served, and gives up after HAProxy's `timeout queue`. Arrivals and
-//! service times follow from the seed and the tick alone, so every policy meets the same requests.
+//! Arrivals within a tick form a Poisson process at the tick's rate. A droplet has as many slots as HAProxy's `maxconn`
+//! allows. Requests without a free slot wait in a single FIFO queue and time out after HAProxy's `timeout queue`.
+//! Arrivals and service times depend only on the seed and the tick, so every policy receives the same requests.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -13,54 +13,54 @@ use super::cloud::SplitMix64;
 use super::fluid::{Pool, Setup, Step};
 use super::number::{round_to_u64, to_f64};
 
-/// How long requests are worked on, and how long they wait.
+/// Service times and queue timeout of requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Service {
-    /// Mean time of service, in seconds.
+    /// Mean service time, in seconds.
     pub mean_s: f64,
-    /// How it varies.
+    /// Distribution of service times.
     pub distribution: Distribution,
-    /// For how long a request waits before it gives up, in seconds.
+    /// Time after which a queued request times out, in seconds.
     pub timeout_s: f64,
 }
 
-/// How service times vary.
+/// Distribution of service times.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Distribution {
-    /// Not at all.
+    /// Constant service time.
     Fixed,
-    /// Exponentially.
+    /// Exponential distribution.
     #[default]
     Exponential,
 }
 
-/// How long requests took, waiting included, in milliseconds.
+/// Request latencies in milliseconds, including time in the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Latency {
-    /// The mean.
+    /// Mean.
     pub mean_ms: f64,
-    /// Half took no longer.
+    /// Median.
     pub p50_ms: f64,
-    /// 90 % took no longer.
+    /// 90th percentile.
     pub p90_ms: f64,
-    /// 99 % took no longer.
+    /// 99th percentile.
     pub p99_ms: f64,
-    /// 99.9 % took no longer.
+    /// 99.9th percentile.
     pub p999_ms: f64,
 }
 
-/// The requests that are in the fleet.
+/// The requests in the fleet.
 #[derive(Debug)]
 pub struct Requests {
     service: Service,
     slots: u32,
     seed: u64,
-    /// When those that are worked on will be done; times are nanoseconds since the beginning.
+    /// Completion times of the requests in service, in nanoseconds since the start of the run.
     in_service: BinaryHeap<Reverse<u64>>,
     queue: VecDeque<QueuedRequest>,
     latencies: Histogram,
     timed_out: u64,
-    /// The latency of what was begun in this tick, added up in seconds, and how many.
+    /// Sum of the latencies of requests started in this tick, in seconds, and their number.
     tick_latency: (f64, u64),
 }
 
@@ -73,7 +73,7 @@ struct QueuedRequest {
 const NANOS_PER_SECOND: f64 = 1e9;
 
 impl Requests {
-    /// A fleet without any, of droplets with `slots` each.
+    /// Creates an empty model for droplets with `slots` slots each.
     pub fn new(service: Service, slots: u32, seed: u64) -> Self {
         Self {
             service,
@@ -87,27 +87,27 @@ impl Requests {
         }
     }
 
-    /// Requests that are worked on.
+    /// Returns the number of requests in service.
     pub fn sessions(&self) -> u32 {
         super::number::to_tick(self.in_service.len())
     }
 
-    /// Requests that wait.
+    /// Returns the number of queued requests.
     pub fn queued(&self) -> u32 {
         super::number::to_tick(self.queue.len())
     }
 
-    /// The mean latency of what was begun in the last tick, in milliseconds.
+    /// Returns the mean latency of the requests started in the last tick, in milliseconds.
     pub fn response_time_ms(&self) -> Option<f64> {
         (self.tick_latency.1 > 0).then(|| self.tick_latency.0 / to_f64(self.tick_latency.1) * 1000.0)
     }
 
-    /// How long all took so far.
+    /// Returns the latencies of all requests so far.
     pub fn latency(&self) -> Latency {
         self.latencies.latency()
     }
 
-    /// Takes the requests of tick `now` that come at `demand` per second.
+    /// Processes the requests of tick `now`, which arrive at `demand` per second.
     pub fn serve(&mut self, now: u32, demand: f64, pool: &mut Pool, setup: &Setup) -> Step {
         let mut step = pool.serve(now, demand, 0.0, setup);
         let slots = step.ready as usize * self.slots as usize;
@@ -120,7 +120,7 @@ impl Requests {
         let mut at = from;
         loop {
             at += exponential(&mut chance) / demand;
-            // Without demand the next one never comes.
+            // Without demand there is no next arrival.
             if at.is_nan() || at >= to {
                 break;
             }
@@ -144,7 +144,7 @@ impl Requests {
         step
     }
 
-    /// Ends what is done by `now`, and begins what waits in its place.
+    /// Completes requests that are done by `now` and starts queued ones in their place.
     fn advance(&mut self, now: u64, slots: usize) {
         while let Some(Reverse(done)) = self.in_service.peek().copied().filter(|Reverse(done)| *done <= now) {
             self.in_service.pop();
@@ -153,7 +153,7 @@ impl Requests {
         self.expire_queued(now);
     }
 
-    /// Begins what waits as long as there are slots.
+    /// Starts queued requests while slots are free.
     fn start_queued(&mut self, now: u64, slots: usize) {
         self.expire_queued(now);
         while self.in_service.len() < slots
@@ -172,7 +172,7 @@ impl Requests {
         self.tick_latency.1 += 1;
     }
 
-    /// Whoever has waited too long goes.
+    /// Removes requests that have timed out from the queue.
     fn expire_queued(&mut self, now: u64) {
         let timeout = to_nanos(self.service.timeout_s);
         while self.queue.front().is_some_and(|request| request.arrived_at_ns + timeout <= now) {
@@ -186,12 +186,12 @@ fn to_nanos(seconds: f64) -> u64 {
     round_to_u64(seconds * NANOS_PER_SECOND)
 }
 
-/// An exponentially distributed number of mean 1.
+/// Draws an exponentially distributed number with mean 1.
 fn exponential(chance: &mut SplitMix64) -> f64 {
     -(1.0 - chance.next_f64()).ln()
 }
 
-/// Counts of times, in buckets of 1 %.
+/// A latency histogram with buckets that grow by 1 %.
 #[derive(Debug, Default)]
 struct Histogram {
     counts: Vec<u64>,
@@ -199,7 +199,7 @@ struct Histogram {
     count: u64,
 }
 
-/// The first bucket, in seconds, and how much longer each next one is.
+/// Lower bound of the first bucket in seconds, and the growth factor between buckets.
 const MIN_BUCKET_S: f64 = 1e-6;
 const BUCKET_RATIO: f64 = 1.01;
 
@@ -216,7 +216,7 @@ impl Histogram {
         self.count += 1;
     }
 
-    /// The time in milliseconds that a share of all took no longer than.
+    /// Returns the latency in milliseconds that a `share` of all requests did not exceed.
     fn percentile(&self, share: f64) -> f64 {
         let wanted = round_to_u64((to_f64(self.count) * share).ceil()).max(1);
         let mut seen = 0;
@@ -247,7 +247,7 @@ mod tests {
         Setup { tick_s: 60.0, capacity: 10.0, boot_ticks: 2, min: 1, max: 100, initial: None, overload: Overload::Loss }
     }
 
-    /// `ticks` of `demand` on `droplets` of one slot each, with a service time of 0.1 s.
+    /// Runs `ticks` ticks of `demand` on `droplets` droplets with one slot each and a service time of 0.1 s.
     fn run(demand: f64, droplets: u32, ticks: u32, timeout_s: f64, seed: u64) -> (Requests, Vec<Step>) {
         let service = Service { mean_s: 0.1, distribution: Distribution::Exponential, timeout_s };
         let mut requests = Requests::new(service, 1, seed);
@@ -257,18 +257,18 @@ mod tests {
     }
 
     #[test]
-    fn waiting_is_as_long_as_erlang_c_says() {
+    fn wait_time_matches_erlang_c() {
         // M/M/8 with five Erlangs: P(wait) is 0.167267, and the mean wait is that times 1/(cμ − λ).
         let (requests, steps) = run(50.0, 8, 400, 1e6, 7);
 
         let wait_ms = requests.latency().mean_ms - 100.0;
         let wanted = 0.167_267 / (80.0 - 50.0) * 1000.0;
-        assert!((wait_ms - wanted).abs() < 0.5, "{wait_ms} ms, not {wanted}");
+        assert!((wait_ms - wanted).abs() < 0.5, "{wait_ms} ms, expected {wanted}");
         assert!(steps.iter().all(|step| step.unserved == 0.0));
     }
 
     #[test]
-    fn the_median_of_one_alone_is_that_of_its_service_time() {
+    fn median_matches_service_time_without_queueing() {
         let (requests, _) = run(10.0, 1000, 50, 1e6, 7);
 
         let wanted = 100.0 * std::f64::consts::LN_2;
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_there_is_no_room_for_gives_up_and_is_counted() {
+    fn excess_requests_time_out_and_are_counted() {
         let (_, steps) = run(20.0, 1, 100, 5.0, 7);
 
         let (came, lost): (f64, f64) =
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_gives_the_same_run() {
+    fn equal_seeds_give_equal_runs() {
         let latency = |seed| run(30.0, 4, 20, 5.0, seed).0.latency();
 
         assert_eq!(latency(1), latency(1));

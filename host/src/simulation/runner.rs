@@ -1,7 +1,8 @@
-//! Runs a policy through a scenario: each tick it sees what the controller would show it, and the guard has the last word.
+//! Runs a policy through a scenario: each tick it receives the observation that the controller would build, and the
+//! guard has the final decision.
 //!
-//! The policy is the very component that would run in production, asked as the controller asks it; observation, decision
-//! and guard are the controller's own types and functions. What is simulated is the world around them.
+//! The policy is the same component that runs in production, called in the same way. Observation, decision and guard
+//! are the controller's own types and functions; only their environment is simulated.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,63 +21,63 @@ use crate::model::{
 };
 use crate::plugin::Policy;
 
-/// What came of a policy.
+/// The result of simulating a policy.
 #[derive(Debug, Clone, Default)]
 pub struct RunResult {
-    /// The ticks, and what was paid for.
+    /// Steps and billing data of the run.
     pub run: Run,
-    /// The ticks in which the size changed, or was to change and was held.
+    /// Size changes that were carried out.
     pub changes: Vec<SizeChange>,
-    /// How often each rule of the guard cut something.
+    /// Number of times each guard rule restricted a plan.
     pub restrictions: BTreeMap<String, u64>,
-    /// How often the policy failed, and the first time and reason.
+    /// Number of policy failures, with the time and reason of the first.
     pub failures: Option<Failures>,
-    /// How long requests took, where single ones were simulated.
+    /// Request latencies, if individual requests were simulated.
     pub latency: Option<Latency>,
 }
 
-/// A change of the size.
+/// A size change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SizeChange {
-    /// At the end of which tick.
+    /// Tick at whose end the size changed.
     pub tick: u32,
-    /// The size before.
+    /// Size before the change.
     pub from: u32,
-    /// The size after.
+    /// Size after the change.
     pub to: u32,
-    /// Why, in the policy's words.
+    /// The policy's reason.
     pub reason: String,
 }
 
-/// A policy that failed.
+/// Failures of a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failures {
-    /// How often.
+    /// Number of failures.
     pub count: u64,
-    /// When first.
+    /// Time of the first failure.
     pub first_at: Timestamp,
-    /// Why then.
+    /// Reason for the first failure.
     pub first_error: String,
 }
 
-/// How far all runs have come, and whether they should stop.
+/// Progress of all runs, and a flag to stop them.
 #[derive(Debug, Default)]
 pub struct Progress {
-    /// Ticks of all runs together.
+    /// Ticks completed, summed over all runs.
     pub ticks: AtomicU64,
-    /// Set to stop; what has run so far is the answer.
+    /// Stop request; the result then covers the ticks completed so far.
     pub stop: AtomicBool,
 }
 
-/// How many ticks are between two looks at [`Progress`].
+/// Number of ticks between updates of [`Progress`].
 const PROGRESS_INTERVAL_TICKS: u32 = 64;
 
-/// Runs `policy` through `scenario`.
+/// Simulates `policy` in `scenario`.
 pub async fn simulate(scenario: &Scenario, policy: &ConfiguredPolicy, progress: &Progress) -> RunResult {
     simulate_with_config(scenario, &policy.policy, &policy.config, progress).await
 }
 
-/// Runs `policy` through `scenario` with another configuration (JSON text) than it may have elsewhere.
+/// Simulates `policy` in `scenario` with the configuration `config` (JSON text) in place of its own.
 pub async fn simulate_with_config(
     scenario: &Scenario,
     policy: &Policy,
@@ -124,26 +125,26 @@ pub async fn simulate_with_config(
     played
 }
 
-/// What counts as the answer of a policy that failed: the fleet is held, and what it remembers is kept.
+/// Returns the decision used when a policy fails: hold the fleet and keep the policy's state.
 fn hold_on_failure(state: &[u8]) -> Decision {
     Decision {
         outcome: Outcome::Hold,
-        reason: "the policy failed, so the fleet is held".to_owned(),
+        reason: "the policy failed; holding the fleet".to_owned(),
         signals: Vec::new(),
         state: state.to_vec(),
         next_check_ms: None,
     }
 }
 
-/// What is to be done at the end of a tick.
+/// The action at the end of a tick.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct ScalingAction {
     create: u32,
-    /// Numbers of droplets.
+    /// Serial numbers of the droplets to delete.
     delete: Vec<u32>,
 }
 
-/// The pool and the requests in it.
+/// The simulated fleet: the pool and its requests.
 struct SimulatedFleet<'a> {
     scenario: &'a Scenario,
     pool: Pool,
@@ -173,14 +174,14 @@ impl<'a> SimulatedFleet<'a> {
         }
         let step = self.pool.serve(now, demand, self.backlog, &self.scenario.setup);
         self.backlog = step.backlog;
-        // By Little's law, with all slots in use where the demand is more than they can serve.
+        // By Little's law; all slots are in use if demand exceeds capacity.
         let slots = f64::from(step.ready) * f64::from(self.scenario.slots);
         let busy = (demand / self.scenario.setup.capacity * f64::from(self.scenario.slots)).min(slots);
         let whole = |count: f64| u32::try_from(super::number::round_to_u64(count)).unwrap_or(u32::MAX);
         (step, Traffic { sessions: whole(busy), queued: whole(step.backlog), response_time_ms: None })
     }
 
-    /// Answers how many were created and deleted.
+    /// Applies `order`. Returns the number of droplets created and deleted.
     fn apply(&mut self, now: u32, order: &ScalingAction) -> (u32, u32) {
         let at = self.scenario.elapsed_at_end_of(now);
         let weather = &self.scenario.faults;
@@ -196,7 +197,7 @@ impl<'a> SimulatedFleet<'a> {
         for serial in &order.delete {
             deleted += u32::from(self.pool.remove(*serial, now));
         }
-        // One that never comes up is given up, as the controller gives it up.
+        // A droplet that never becomes ready is abandoned after the startup timeout, as in the controller.
         let deadline = self.scenario.ticks(STARTUP_TIMEOUT);
         let lost = |droplet: &&Droplet| {
             droplet.ready_at == u32::MAX && now + 1 >= droplet.billed_from.saturating_add(deadline)
@@ -212,10 +213,10 @@ impl<'a> SimulatedFleet<'a> {
     }
 }
 
-/// How long the controller waits for a droplet to come up, where its configuration says nothing else.
+/// Startup timeout of a droplet; the controller's default.
 const STARTUP_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// The part of the host between decision and plan, with what it remembers.
+/// The guard and the state that it carries between ticks.
 #[derive(Debug, Default)]
 struct GuardState {
     history: ScalingHistory,
@@ -245,7 +246,7 @@ impl GuardState {
             api_unreachable: scenario
                 .faults
                 .is_api_down(scenario.elapsed_at_end_of(now))
-                .then(|| "a simulated outage".to_owned()),
+                .then(|| "simulated outage".to_owned()),
             ..self.history.guard_facts(observation.now)
         };
         let plan = guard(observation, decision, &bounds.rules, &facts);
@@ -285,7 +286,7 @@ impl GuardState {
     }
 }
 
-/// What the run has cost so far: a run is one month's.
+/// Returns the cost of the run so far. A run counts as one billing month.
 fn month_to_date_cost(scenario: &Scenario, bill: &CostMeter) -> Money {
     let billed = bill.billed_ticks(scenario.price_model.minimum_ticks(scenario.setup.tick_s));
     let hours = super::number::to_f64(billed) * scenario.setup.tick_s / 3600.0;
@@ -296,7 +297,7 @@ fn droplet_serial(id: DropletId) -> u32 {
     u32::try_from(id.0.saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
-/// What a decision leads to within the smallest and the largest size, and nothing else held.
+/// Applies a decision within the minimum and maximum size, without any other guard rule.
 fn unguarded_action(scenario: &Scenario, observation: &Observation, decision: &Decision) -> ScalingAction {
     let size = observation.size();
     let wanted = decision.outcome.size(size).clamp(scenario.setup.min, scenario.setup.max);
@@ -309,7 +310,7 @@ fn unguarded_action(scenario: &Scenario, observation: &Observation, decision: &D
             named.clone_from(&to.delete_first);
         }
         Outcome::Change(change) => {
-            // What the bounds take away is taken from the creates, then from the deletes.
+            // When the size bounds restrict a change, creates are reduced first, then deletes.
             let deleted = to_tick(change.delete.len()).min(size);
             order.create = wanted.saturating_sub(size - deleted);
             named.clone_from(&change.delete);
@@ -330,7 +331,8 @@ fn unguarded_action(scenario: &Scenario, observation: &Observation, decision: &D
     order
 }
 
-/// Whom nobody names: the youngest of those that boot, then the oldest of those that serve.
+/// Returns the removal order for droplets that the policy does not name: booting droplets, youngest first, then serving
+/// ones, oldest first.
 fn removal_order(observation: &Observation) -> impl Iterator<Item = u32> + '_ {
     let booting = observation.fleet.iter().rev().filter(|droplet| droplet.phase.is_starting());
     let ready = observation.fleet.iter().filter(|droplet| !droplet.phase.is_starting());

@@ -1,4 +1,4 @@
-//! What is simulated: the load, the droplets, their price, the weather, and what the operator allows.
+//! The scenario of a simulation: demand, droplets, their price, the fault schedule, and the operator's limits.
 
 use std::time::Duration;
 
@@ -12,59 +12,59 @@ use super::score::PriceModel;
 use crate::controller::ScalingRules;
 use crate::model::{FleetName, ObservedTemplate, Timestamp};
 
-/// What is simulated. Every policy is run in the same one.
+/// A scenario. Every policy of a comparison runs in the same one.
 #[derive(Debug, Clone)]
 pub struct Scenario {
-    /// The fleet's name, as policies see it.
+    /// Fleet name, as presented to policies.
     pub fleet: FleetName,
-    /// What droplets are made of.
+    /// Droplet template.
     pub template: ObservedTemplate,
-    /// When it begins.
+    /// Start time.
     pub start: Timestamp,
-    /// The length of a tick.
+    /// Tick length.
     pub tick: Duration,
     /// Requests per second in each tick.
     pub demand: Vec<f64>,
-    /// The pool.
+    /// Pool parameters.
     pub setup: Setup,
-    /// How long droplets take to boot.
+    /// Boot times of droplets.
     pub boot_time: BootTime,
-    /// Sessions that a droplet works on at a time.
+    /// Maximum number of concurrent sessions per droplet.
     pub slots: u32,
-    /// What a droplet costs.
+    /// Price of a droplet.
     pub price_model: PriceModel,
-    /// How load becomes served requests.
+    /// Model that turns demand into served requests.
     pub model: Model,
-    /// What goes wrong.
+    /// Fault schedule.
     pub faults: FaultSchedule,
-    /// What the guard holds; nothing but the smallest and the largest size where it is `None`.
+    /// Scaling limits and guard rules. `None` applies only the minimum and maximum size.
     pub scaling_rules: Option<ScalingRules>,
-    /// What luck begins with.
+    /// Random seed.
     pub seed: u64,
 }
 
-/// How load becomes served requests.
+/// Model that turns demand into served requests.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Model {
-    /// It flows.
+    /// Demand is a continuous flow.
     Fluid,
-    /// Each request by itself.
+    /// Requests are simulated individually.
     Requests(Service),
 }
 
-/// How long droplets take to boot.
+/// Boot times of droplets.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BootTime {
-    /// Always the same.
+    /// A constant boot time.
     Fixed(Duration),
-    /// Anything between two times, each as likely as any other.
+    /// Uniformly distributed between two times.
     Uniform(Duration, Duration),
-    /// One of those that were seen.
+    /// Drawn from observed boot times.
     Empirical(Vec<Duration>),
 }
 
 impl BootTime {
-    /// The shortest there is: with it the limit is one.
+    /// Returns the shortest boot time. The limit is computed with it, so that it bounds every run.
     pub fn shortest(&self) -> Duration {
         match self {
             Self::Fixed(time) | Self::Uniform(time, _) => *time,
@@ -72,12 +72,12 @@ impl BootTime {
         }
     }
 
-    /// What a policy is told: the median.
+    /// Returns the median, which is the boot time reported to policies.
     pub fn median(&self) -> Duration {
         self.sample(0.5)
     }
 
-    /// One of them; `luck` is from 0 up to 1.
+    /// Returns the boot time for a random number `luck` in [0, 1).
     fn sample(&self, luck: f64) -> Duration {
         match self {
             Self::Fixed(time) => *time,
@@ -93,28 +93,28 @@ impl BootTime {
 }
 
 impl Scenario {
-    /// The time from the beginning to the end of tick `now`.
+    /// Returns the time from the start to the end of tick `now`.
     pub fn elapsed_at_end_of(&self, now: u32) -> Duration {
         self.tick.saturating_mul(now.saturating_add(1))
     }
 
-    /// The time of day at the end of tick `now`, when its decision is made.
+    /// Returns the time at the end of tick `now`, when its decision is made.
     pub fn end_of(&self, now: u32) -> Timestamp {
         self.start.plus(self.elapsed_at_end_of(now))
     }
 
-    /// The limits of its demand.
+    /// Returns the theoretical limits of the demand.
     pub fn limit(&self) -> Limit {
         Limit::of(&self.setup, &self.demand)
     }
 
-    /// The ticks that so long a time takes.
+    /// Returns the number of ticks that `time` spans.
     pub fn ticks(&self, time: Duration) -> u32 {
         ceil_to_u32(time.as_secs_f64() / self.setup.tick_s)
     }
 
-    /// A droplet that is ordered at the end of tick `now`. Its luck depends on its number and the seed alone, so every
-    /// policy meets the same.
+    /// Returns a droplet created at the end of tick `now`. Its random numbers depend only on its serial number and the
+    /// seed, so they are the same for every policy.
     pub fn new_droplet(&self, serial: u32, now: u32) -> Droplet {
         let mut chance = SplitMix64::from_seed(self.seed ^ (u64::from(serial) << 32));
         let (slow, lost) = (chance.next_f64(), chance.next_f64());
@@ -125,7 +125,7 @@ impl Scenario {
         Droplet { serial, billed_from: now + 1, ready_at }
     }
 
-    /// How many ticks it has.
+    /// Returns the number of ticks.
     pub fn tick_count(&self) -> u32 {
         to_tick(self.demand.len())
     }

@@ -1,9 +1,10 @@
-//! How well a run went: the elasticity measures of the SPEC Research Group, and what it cost.
+//! Scores of a run: the elasticity measures of the SPEC Research Group, and cost.
 //!
 //! Sources: Herbst, Kounev, Reussner, "Elasticity in Cloud Computing" (2013); Ilyushkin et al., "An Experimental
 //! Performance Evaluation of Autoscalers for Complex Workflows" (2017); Bauer et al., "Chameleon" (2019). None of these
-//! ranks policies by itself: a droplet that is held over a gap shorter than its boot time is right, and counts as too
-//! much. What ranks is the unserved share, the cost over the limit at that share, and how often the size changes.
+//! measures ranks policies by itself: keeping a droplet over a gap shorter than its boot time is correct, yet counts as
+//! over-provisioning. The ranking uses the unserved share, the cost over the limit at that share, and the frequency of
+//! size changes.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,60 +12,60 @@ use super::fluid::{Run, Setup, Step};
 use super::limit::{Limit, SLO_PCT};
 use super::number::{ceil_to_u32, len_to_f64, to_f64, to_tick};
 
-/// The measures of a run. The names are those of `--json`.
+/// The measures of a run. Field names are those of the `--json` output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
-    /// Under-provisioning: mean share of the droplets needed that were missing, in percent.
+    /// Under-provisioning: mean share of required droplets that were missing, in percent.
     pub theta_u: f64,
-    /// Over-provisioning: mean share of droplets beyond those needed, in percent.
+    /// Over-provisioning: mean share of droplets beyond the required number, in percent.
     pub theta_o: f64,
     /// Ticks with too few droplets, in percent.
     pub tau_u: f64,
     /// Ticks with too many droplets, in percent.
     pub tau_o: f64,
-    /// Instability: ticks in which supply and demand moved differently, in percent.
+    /// Instability: ticks in which supply and demand moved in different directions, in percent.
     pub upsilon: f64,
-    /// Auto-scaling deviation: the five above in one, by the norm of power 5.
+    /// Auto-scaling deviation: the five measures above combined by the 5-norm.
     pub sigma: f64,
-    /// Requests that were not served, in percent.
+    /// Unserved requests, in percent.
     pub unserved_pct: f64,
-    /// Requests that wait at the end, in percent of all; with [`Overload::Queue`](super::fluid::Overload) only.
+    /// Requests waiting at the end, in percent of all requests; only with [`Overload::Queue`](super::fluid::Overload).
     pub backlog_pct: f64,
-    /// Changes of the size, per hour.
+    /// Size changes per hour.
     pub adaptations_per_h: f64,
-    /// Hours that were billed, without a minimum charge.
+    /// Billed hours, without a minimum charge.
     pub droplet_hours: f64,
-    /// What was billed, in dollars, with the minimum charge.
+    /// Cost in dollars, including the minimum charge.
     pub cost: f64,
-    /// Hours that the clairvoyant optimum bills, which leaves nothing unserved.
+    /// Hours billed by the clairvoyant optimum, which leaves nothing unserved.
     pub optimum_droplet_hours: f64,
-    /// What was billed, with the minimum charge, over what the optimum bills, which knows none.
+    /// Cost including the minimum charge, relative to the optimum, which has no minimum charge.
     pub cost_over_optimum: f64,
-    /// What was billed over the least that any policy can pay that leaves as much unserved.
+    /// Cost relative to the lowest cost possible for any policy with the same unserved share.
     pub cost_over_limit: f64,
-    /// What was billed over the least that any policy can pay that leaves [`SLO_PCT`] unserved: what ranks policies that
-    /// hold it. `None` where more is unserved.
+    /// Cost relative to the lowest cost possible for any policy that leaves [`SLO_PCT`] unserved. It ranks the policies
+    /// that meet this objective; `None` if more is unserved.
     pub cost_over_limit_at_slo: Option<f64>,
 }
 
-/// What a droplet costs.
+/// The price of a droplet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PriceModel {
-    /// Dollars an hour.
+    /// Dollars per hour.
     pub hourly: f64,
-    /// The least that is billed for a droplet, in seconds.
+    /// Minimum billed time per droplet, in seconds.
     pub minimum_s: f64,
 }
 
 impl PriceModel {
-    /// The minimum charge in ticks, the last one begun counted whole.
+    /// Returns the minimum charge in ticks, rounded up.
     pub fn minimum_ticks(&self, tick_s: f64) -> u32 {
         ceil_to_u32(self.minimum_s / tick_s)
     }
 }
 
 impl Score {
-    /// The score of a run over `demand` in requests per second, `limit` being of the same demand.
+    /// Scores a run. `limit` must be computed from the same demand.
     pub fn of(run: &Run, setup: &Setup, tariff: &PriceModel, limit: &Limit) -> Self {
         let steps = &run.steps;
         let hours = len_to_f64(steps) * setup.tick_s / 3600.0;
@@ -96,7 +97,7 @@ impl Score {
     }
 }
 
-/// How far supply was from demand, all in percent.
+/// The deviation of supply from demand; all values in percent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Deviation {
     theta_u: f64,

@@ -1,8 +1,8 @@
-//! Tuning: the cheapest numeric settings of a policy that hold what is asked, found on one part of the trace and checked
-//! on the rest.
+//! Tuning: searches for the cheapest numeric settings of a policy that meet an objective on one part of the trace, for
+//! verification on the rest.
 //!
-//! A grid over all settings first, then finer grids around the best point. No luck is in it: the same trace and ranges
-//! give the same answer, on any number of threads.
+//! The search covers a grid over all settings, then finer grids around the best point. It uses no random numbers: the
+//! same trace and ranges give the same result on any number of threads.
 
 use std::str::FromStr;
 use std::sync::atomic::Ordering;
@@ -16,65 +16,65 @@ use super::scenario::Scenario;
 use super::score::Score;
 use crate::plugin::Policy;
 
-/// A setting that is tuned.
+/// A tuned setting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Parameter {
-    /// Its name in the configuration.
+    /// Key in the configuration.
     pub name: String,
-    /// The least.
+    /// Lower bound.
     pub low: f64,
-    /// The most.
+    /// Upper bound.
     pub high: f64,
-    /// Whether it is a whole number.
+    /// True if the setting is an integer.
     pub is_integer: bool,
 }
 
-/// What has to hold.
+/// The objective of a tuning.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Objective {
-    /// No more than so many percent of the requests are unserved.
+    /// Maximum share of unserved requests, in percent.
     Unserved(f64),
-    /// 99 % of the requests take no longer than so many milliseconds, and as good as none is unserved.
+    /// Maximum 99th percentile latency in milliseconds, with practically no unserved requests.
     P99(f64),
 }
 
-/// What can be wrong with a tuning.
+/// An invalid tuning argument.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidTuning(String);
 
-/// A point that was tried.
+/// A candidate configuration and its result.
 #[derive(Debug, Clone)]
 pub struct Candidate {
-    /// The configuration.
+    /// Configuration.
     pub config: Value,
-    /// How it did on the part that was tuned on.
+    /// Score on the training part of the trace.
     pub score: Score,
-    /// Whether what is asked holds.
+    /// True if the objective is met.
     pub meets_objective: bool,
     values: Vec<f64>,
-    /// By how much it misses what is asked.
+    /// Amount by which the objective is missed.
     excess: f64,
 }
 
-/// A point, and where it is in each setting's range, from 0 to 1.
+/// A candidate, and its position within each setting's range, from 0 to 1.
 type PlacedCandidate = (Candidate, Vec<f64>);
 
-/// Most settings that are tuned together.
+/// Maximum number of settings to tune together.
 pub const MAX_PARAMETERS: usize = 4;
 
-/// About so many points are in the first grid, and so many finer grids follow.
+/// Approximate number of points in the first grid, and the number of finer grids that follow.
 const COARSE_GRID_POINTS: f64 = 80.0;
 const REFINEMENTS: u32 = 4;
 
-/// The share of the trace, from its beginning, that is tuned on.
+/// Share of the trace, from its start, used for training.
 const TRAINING_SHARE: f64 = 2.0 / 3.0;
 
 impl FromStr for Objective {
     type Err = InvalidTuning;
 
     fn from_str(text: &str) -> Result<Self, InvalidTuning> {
-        let wrong = || InvalidTuning(format!("{text:?} is nothing to hold; write unserved<=0.1% or p99<=250ms"));
+        let wrong = || InvalidTuning(format!("{text:?} is not an objective; use unserved<=0.1% or p99<=250ms"));
         let (name, most) = text.split_once("<=").ok_or_else(wrong)?;
         let (name, most) = (name.trim(), most.trim());
         let number = |unit: &str| {
@@ -90,7 +90,7 @@ impl FromStr for Objective {
 }
 
 impl Objective {
-    /// By how much a run misses it; 0 where it holds.
+    /// Returns the amount by which a run misses the objective; 0 if it is met.
     fn excess(self, score: &Score, p99_ms: Option<f64>) -> f64 {
         match self {
             Self::Unserved(most) => (score.unserved_pct + score.backlog_pct - most).max(0.0),
@@ -103,7 +103,7 @@ impl Objective {
 }
 
 impl Parameter {
-    /// `NAME=LOW..HIGH`, or `NAME` alone where the policy's schema has both bounds.
+    /// Parses `NAME=LOW..HIGH`, or `NAME` alone if the policy's schema defines both bounds.
     pub fn parse(text: &str, schema: &Value) -> Result<Self, InvalidTuning> {
         let (name, range) = match text.split_once('=') {
             Some((name, range)) => (name, Some(range)),
@@ -115,7 +115,9 @@ impl Parameter {
             Some("number") => false,
             _ => {
                 let numeric = numeric_properties(schema).join(", ");
-                return Err(InvalidTuning(format!("{name} is no numeric setting of this policy; there are {numeric}")));
+                return Err(InvalidTuning(format!(
+                    "{name} is not a numeric setting of this policy; expected one of: {numeric}"
+                )));
             }
         };
         let bound = |keys: [&str; 2]| keys.iter().find_map(|key| of_schema[*key].as_f64());
@@ -123,21 +125,22 @@ impl Parameter {
             Some(range) => range.split_once("..").and_then(|(low, high)| Some((low.parse().ok()?, high.parse().ok()?))),
             None => bound(["minimum", "exclusiveMinimum"]).zip(bound(["maximum", "exclusiveMaximum"])),
         };
-        let (low, high): (f64, f64) = bounds.ok_or_else(|| InvalidTuning(format!("{text}: write {name}=LOW..HIGH")))?;
+        let (low, high): (f64, f64) =
+            bounds.ok_or_else(|| InvalidTuning(format!("{text}: no valid range; use {name}=LOW..HIGH")))?;
         if !(low.is_finite() && high.is_finite() && low < high) {
-            return Err(InvalidTuning(format!("{text}: the first is the smaller")));
+            return Err(InvalidTuning(format!("{text}: LOW must be less than HIGH")));
         }
         Ok(Self { name: name.to_owned(), low, high, is_integer: is_whole })
     }
 
-    /// A place from 0 to 1 as a value. Where the range is wide, ratios count and not differences.
+    /// Maps a position from 0 to 1 to a value. Wide ranges use a logarithmic scale.
     fn value_at(&self, place: f64) -> f64 {
         let value = if self.low > 0.0 && self.high / self.low >= 8.0 {
             self.low * (self.high / self.low).powf(place)
         } else {
             self.low + (self.high - self.low) * place
         };
-        // Three digits are as exact as a trace can tell, and can be read.
+        // Three digits are as precise as a trace allows, and readable.
         let digits = 10_f64.powf(2.0 - value.abs().max(1e-9).log10().floor());
         let value = if self.is_integer { value.round() } else { (value * digits).round() / digits };
         value.clamp(self.low, self.high)
@@ -149,20 +152,20 @@ impl Parameter {
     }
 }
 
-/// What a schema says of a property; a reference into the schema is followed once.
+/// Returns the schema of a property, following at most one reference within the schema.
 fn property<'a>(schema: &'a Value, name: &str) -> &'a Value {
     let own = &schema["properties"][name];
     let elsewhere = own["$ref"].as_str().and_then(|place| schema.pointer(place.strip_prefix('#')?));
     elsewhere.unwrap_or(own)
 }
 
-/// The names of the numeric settings.
+/// Returns the names of the numeric settings.
 fn numeric_properties(schema: &Value) -> Vec<&str> {
     let names = schema["properties"].as_object().into_iter().flatten().map(|(name, _)| name.as_str());
     names.filter(|name| matches!(property(schema, name)["type"].as_str(), Some("integer" | "number"))).collect()
 }
 
-/// The part of a scenario that is tuned on, and the part that is checked on.
+/// Splits a scenario into a training part and a test part.
 pub fn train_test_split(scenario: &Scenario) -> (Scenario, Scenario) {
     let at = usize::try_from(round_to_u64(super::number::len_to_f64(&scenario.demand) * TRAINING_SHARE)).unwrap_or(0);
     let part = |demand: &[f64], ticks_before: u32| Scenario {
@@ -174,20 +177,20 @@ pub fn train_test_split(scenario: &Scenario) -> (Scenario, Scenario) {
     (part(first, 0), part(rest, super::number::to_tick(at)))
 }
 
-/// About how many ticks a tuning takes, for whoever shows how far it is.
+/// Estimates the number of ticks that a tuning takes, for progress display.
 pub fn estimate_ticks(scenario: &Scenario, fields: usize) -> u64 {
     let points = points_per_parameter(fields).pow(u32::try_from(fields).unwrap_or(1));
     let finer = 3_u64.pow(u32::try_from(fields).unwrap_or(1)) * u64::from(REFINEMENTS);
     u64::from(scenario.tick_count()) * (points + finer)
 }
 
-/// Points along each setting in the first grid.
+/// Returns the number of points per setting in the first grid.
 fn points_per_parameter(fields: usize) -> u64 {
     round_to_u64(COARSE_GRID_POINTS.powf(1.0 / to_f64(fields.max(1) as u64)).floor()).max(3)
 }
 
-/// Tunes `fields` of `policy`, whose other settings are `base`, on `scenario`: as many points at a time as there are threads. `None` where nothing could be
-/// tried, since it was stopped at once or no point was valid.
+/// Tunes `fields` of `policy` on `scenario`, in parallel on all available threads; `base` provides the other settings.
+/// Returns `None` if no candidate completed, because the tuning was stopped early or no candidate was valid.
 pub fn tune(
     scenario: &Scenario,
     policy: &Policy,
@@ -213,7 +216,7 @@ pub fn tune(
         }
         let played = runtime.block_on(simulate_with_config(scenario, policy, &text, progress));
         if progress.stop.load(Ordering::Relaxed) {
-            // It did not get to its end.
+            // The run was stopped before its end.
             return Ok(None);
         }
         let score = Score::of(&played.run, &scenario.setup, &scenario.price_model, &limit);
@@ -250,7 +253,7 @@ pub fn tune(
     Ok(best.map(|(tried, _)| tried))
 }
 
-/// Holding comes first, then cost, then how little the size moves; among equals the first that was tried stays.
+/// Orders candidates by objective, then by cost, then by frequency of size changes. Ties go to the earlier candidate.
 fn is_better(one: &Candidate, other: &Candidate) -> bool {
     let key = |tried: &Candidate| (tried.excess, tried.score.cost, tried.score.adaptations_per_h);
     let (one_key, other_key) = (key(one), key(other));
@@ -258,7 +261,7 @@ fn is_better(one: &Candidate, other: &Candidate) -> bool {
     order.then(one_key.2.total_cmp(&other_key.2)).is_lt() && one.values != other.values
 }
 
-/// Every choice of one of each.
+/// Returns the Cartesian product of `choices`.
 fn cartesian_product(choices: &[Vec<f64>]) -> Vec<Vec<f64>> {
     choices.iter().fold(vec![Vec::new()], |sum, choices| {
         let with = |chosen: &Vec<f64>, choice: &f64| chosen.iter().copied().chain([*choice]).collect::<Vec<f64>>();
@@ -279,22 +282,22 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_is_named_with_its_range_or_takes_it_from_the_schema() {
+    fn range_comes_from_argument_or_schema() {
         let window = Parameter::parse("window_s", &schema()).unwrap();
 
         assert_eq!(window, Parameter { name: "window_s".into(), low: 0.0, high: 3600.0, is_integer: true });
         assert!((Parameter::parse("target=50..90", &schema()).unwrap().value_at(0.5) - 70.0).abs() < 1e-9);
         for (text, wanted) in [
-            ("target", "target: write target=LOW..HIGH"),
-            ("target=9..5", "target=9..5: the first is the smaller"),
-            ("metric=1..2", "metric is no numeric setting of this policy; there are target, window_s"),
+            ("target", "target: no valid range; use target=LOW..HIGH"),
+            ("target=9..5", "target=9..5: LOW must be less than HIGH"),
+            ("metric=1..2", "metric is not a numeric setting of this policy; expected one of: target, window_s"),
         ] {
             assert_eq!(Parameter::parse(text, &schema()).unwrap_err().to_string(), wanted);
         }
     }
 
     #[test]
-    fn a_wide_range_is_gone_through_by_ratios() {
+    fn wide_range_uses_logarithmic_scale() {
         let field = Parameter { name: "x".into(), low: 1.0, high: 10_000.0, is_integer: true };
 
         for (place, wanted) in [(0.0, 1.0), (0.25, 10.0), (0.5, 100.0), (0.75, 1000.0), (1.0, 10_000.0)] {
@@ -303,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_to_hold_is_read_as_a_person_writes_it() {
+    fn objective_is_parsed() {
         assert_eq!("unserved<=0.1%".parse(), Ok(Objective::Unserved(0.1)));
         assert_eq!("p99 <= 250ms".parse(), Ok(Objective::P99(250.0)));
         assert!("cheap".parse::<Objective>().is_err());

@@ -1,4 +1,5 @@
-//! Whether the loops make progress: each says how long it may be quiet, and whoever is quiet for longer is stuck.
+//! Liveness of the service's loops: each sends heartbeats and declares how long it may stay silent before it counts as
+//! stalled.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +11,7 @@ use tokio::time::Instant;
 use super::lock;
 use super::status::LoopStatus;
 
-/// The loops of a service.
+/// The heartbeats of the service's loops.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<BTreeMap<&'static str, Heartbeat>>);
 
@@ -26,7 +27,7 @@ impl Heartbeat {
     }
 }
 
-/// A loop that does not move.
+/// A loop that has stopped making progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StalledLoop {
     name: &'static str,
@@ -35,24 +36,24 @@ pub struct StalledLoop {
 
 impl fmt::Display for StalledLoop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {} has not moved for {} s", self.name, self.silent_for.as_secs())
+        write!(f, "the {} has made no progress for {} s", self.name, self.silent_for.as_secs())
     }
 }
 
 impl Health {
-    /// A loop moves, and may be quiet for so long from now on.
+    /// Records a heartbeat of a loop, which must send the next one within `allowed`.
     pub fn heartbeat(&self, name: &'static str, allowed: Duration) {
         lock(&self.0).insert(name, Heartbeat { last: Instant::now(), timeout: allowed });
     }
 
-    /// The first loop that is stuck.
+    /// Returns an error that names the first stalled loop, if any.
     pub fn check(&self) -> Result<(), StalledLoop> {
         let loops = lock(&self.0);
         let stuck = loops.iter().find(|(_, pulse)| pulse.is_stalled());
         stuck.map_or(Ok(()), |(name, pulse)| Err(StalledLoop { name, silent_for: pulse.last.elapsed() }))
     }
 
-    /// Each loop, for `/status`.
+    /// Returns the status of each loop, for `/status`.
     pub(super) fn loops(&self) -> Vec<LoopStatus> {
         lock(&self.0)
             .iter()
@@ -70,7 +71,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_loop_is_stuck_when_it_is_quiet_for_longer_than_it_said() {
+    async fn loop_is_stalled_after_its_declared_silence() {
         let health = Health::default();
         health.heartbeat("ticker", Duration::from_secs(10));
         health.heartbeat("mover", Duration::from_mins(1));
@@ -78,7 +79,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(health.check(), Ok(()));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(health.check().unwrap_err().to_string(), "the ticker has not moved for 11 s");
+        assert_eq!(health.check().unwrap_err().to_string(), "the ticker has made no progress for 11 s");
 
         health.heartbeat("ticker", Duration::from_secs(10));
         assert_eq!(health.check(), Ok(()));

@@ -1,8 +1,8 @@
-//! What an operator can see of a running service: counters, health and a status, served on a loopback listener.
+//! Observability of a running service: metrics, health and status, served over a loopback HTTP server.
 //!
-//! `families` names every metric, `registry` counts and writes them as Prometheus reads them, `health` knows whether the
-//! loops make progress, `status` is what `/status` says, `listener` serves all of it. Numbers that live elsewhere (calls of
-//! the API, changes of HAProxy) are asked for when somebody scrapes. Nothing here decides anything.
+//! `metrics` defines every metric, `registry` stores the values and writes the Prometheus format, `health` detects
+//! stalled loops, `status` defines the contents of `/status`, and `server` serves all of it. Values that other modules
+//! own (API requests, HAProxy updates) are collected on each scrape. Nothing in this module makes decisions.
 
 pub mod families;
 mod health;
@@ -18,10 +18,10 @@ pub use registry::{MetricFamily, MetricKind, Registry};
 pub use server::TelemetryServer;
 pub use status::Status;
 
-/// A source of numbers that are counted elsewhere.
+/// A collector of values that other modules own.
 type Collector = Box<dyn Fn(&mut Registry) + Send + Sync>;
 
-/// What a service tells about itself. Clones are the same one.
+/// The telemetry of a service. Clones share state.
 #[derive(Clone, Default)]
 pub struct Telemetry(Arc<Inner>);
 
@@ -34,27 +34,27 @@ struct Inner {
 }
 
 impl Telemetry {
-    /// Counts.
+    /// Updates metrics.
     pub fn record(&self, change: impl FnOnce(&mut Registry)) {
         change(&mut lock(&self.0.registry));
     }
 
-    /// Asks `source` for its numbers whenever somebody scrapes.
+    /// Registers a collector that is called on each scrape.
     pub fn add_collector(&self, source: impl Fn(&mut Registry) + Send + Sync + 'static) {
         lock(&self.0.collectors).push(Box::new(source));
     }
 
-    /// Whether the loops make progress.
+    /// Returns the health of the loops.
     pub fn health(&self) -> &Health {
         &self.0.health
     }
 
-    /// Changes what `/status` says.
+    /// Updates the contents of `/status`.
     pub fn update_status(&self, change: impl FnOnce(&mut Status)) {
         change(&mut lock(&self.0.status));
     }
 
-    /// What `/status` says now.
+    /// Returns the current contents of `/status`.
     pub fn status(&self) -> Status {
         self.collect();
         let mut status = lock(&self.0.status).clone();
@@ -62,7 +62,7 @@ impl Telemetry {
         status
     }
 
-    /// Every metric, as Prometheus reads it.
+    /// Returns all metrics in the Prometheus text format.
     pub fn metrics(&self) -> String {
         self.collect();
         lock(&self.0.registry).text()
@@ -82,7 +82,7 @@ impl fmt::Debug for Telemetry {
     }
 }
 
-/// Counts are of use also after a panic elsewhere.
+/// Locks a mutex even if it is poisoned; metrics remain useful after a panic elsewhere.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,31 +1,31 @@
-//! Counters, gauges and histograms, and the text that Prometheus reads (exposition format 0.0.4).
+//! Counters, gauges and histograms, and their Prometheus text format (exposition format 0.0.4).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// What kind of number a metric is.
+/// Type of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MetricKind {
-    /// It only grows.
+    /// Monotonically increasing.
     Counter,
-    /// It goes up and down.
+    /// Increases and decreases.
     Gauge,
-    /// How often a value fell below each of these bounds.
+    /// Number of values at or below each of these bounds.
     Histogram(&'static [f64]),
 }
 
-/// A metric with all its labels.
+/// A metric family: a metric with all its label sets.
 #[derive(Debug)]
 pub struct MetricFamily {
-    /// As Prometheus calls it.
+    /// Prometheus name.
     pub name: &'static str,
-    /// What it counts, with its unit.
+    /// Help text, including the unit.
     pub help: &'static str,
-    /// What kind of number.
+    /// Type.
     pub kind: MetricKind,
 }
 
-/// Names and values, in the order in which they are written.
+/// Label names and values, in output order.
 type Labels = Vec<(&'static str, String)>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +34,7 @@ enum Value {
     Histogram { buckets: Vec<u64>, count: u64, sum: f64 },
 }
 
-/// The numbers.
+/// The values of all metrics.
 #[derive(Debug, Default)]
 pub struct Registry {
     families: BTreeMap<&'static str, (&'static MetricFamily, BTreeMap<Labels, Value>)>,
@@ -48,17 +48,17 @@ impl Registry {
         }
     }
 
-    /// Sets a gauge, or a counter that is kept elsewhere.
+    /// Sets a gauge, or a counter that another module maintains.
     pub fn set(&mut self, family: &'static MetricFamily, labels: &[(&'static str, &str)], to: f64) {
         *self.value(family, labels) = Value::Number(to);
     }
 
-    /// Forgets every value of a gauge, since labels may have gone out of use.
+    /// Removes all values of a gauge, because label values may have become obsolete.
     pub fn clear(&mut self, family: &'static MetricFamily) {
         self.families.remove(family.name);
     }
 
-    /// Puts a value into a histogram.
+    /// Records a value in a histogram.
     pub fn observe(&mut self, family: &'static MetricFamily, labels: &[(&'static str, &str)], observed: f64) {
         let MetricKind::Histogram(bounds) = family.kind else { return };
         if let Value::Histogram { buckets, count, sum } = self.value(family, labels) {
@@ -70,7 +70,7 @@ impl Registry {
         }
     }
 
-    /// The number behind some labels; `None` where there is none yet.
+    /// Returns the value of a label set, or the count of a histogram; `None` if it does not exist yet.
     pub fn get(&self, family: &MetricFamily, labels: &[(&'static str, &str)]) -> Option<f64> {
         let (_, values) = self.families.get(family.name)?;
         match values.get(&owned_labels(labels))? {
@@ -91,7 +91,7 @@ impl Registry {
         })
     }
 
-    /// Everything, as Prometheus reads it.
+    /// Returns all metrics in the Prometheus text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (name, (family, values)) in &self.families {
@@ -147,7 +147,8 @@ fn format_labels(labels: &Labels) -> String {
     format!("{{{}}}", labels.join(","))
 }
 
-/// A label's value comes from configurations and from the other side: it must not end the line or the quotes.
+/// Label values come from configuration and from remote systems, so they must not be able to end the line or the
+/// quotes.
 fn escape_label_value(value: &str) -> String {
     let mut escaped = String::with_capacity(value.len());
     for character in value.chars() {
@@ -172,7 +173,7 @@ mod tests {
         MetricFamily { name: "time_seconds", help: "Time.", kind: MetricKind::Histogram(&[0.1, 1.0]) };
 
     #[test]
-    fn prometheus_reads_counters_gauges_and_histograms() {
+    fn registry_renders_counters_gauges_and_histograms() {
         let mut registry = Registry::default();
         registry.add(&CALLS, &[("call", "GET"), ("result", "ok")], 2.0);
         registry.add(&CALLS, &[("call", "GET"), ("result", "ok")], 1.0);
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_label_cannot_end_its_line() {
+    fn label_value_cannot_end_its_line() {
         let mut registry = Registry::default();
         registry.add(&CALLS, &[("call", "a\"b\\c\nd\u{1b}")], 1.0);
 

@@ -1,4 +1,5 @@
-//! The loopback listener: `/metrics` for Prometheus, `/healthz` for whoever watches, `/status` for `doproxy status`.
+//! The loopback HTTP server: `/metrics` for Prometheus, `/healthz` for health checks, and `/status` for `doproxy
+//! status`.
 
 use std::net::SocketAddr;
 
@@ -12,29 +13,29 @@ use tokio_util::sync::CancellationToken;
 
 use super::Telemetry;
 
-/// A socket that is open and served by nobody yet.
+/// A bound socket that is not being served yet.
 #[derive(Debug)]
 pub struct TelemetryServer(TcpListener);
 
 impl TelemetryServer {
-    /// Opens the socket.
+    /// Binds the socket.
     pub async fn bind(address: SocketAddr) -> std::io::Result<Self> {
         TcpListener::bind(address).await.map(Self)
     }
 
-    /// Where it listens.
+    /// Returns the local address.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
         self.0.local_addr()
     }
 
-    /// Serves until `stop`.
+    /// Serves requests until `stop` is cancelled.
     pub async fn serve(self, telemetry: Telemetry, stop: CancellationToken) -> std::io::Result<()> {
         let routes = Router::new()
             .route("/metrics", get(metrics))
             .route("/healthz", get(healthz))
             .route("/status", get(status))
             .with_state(telemetry);
-        // Whoever keeps a connection open must not keep the service from ending.
+        // An open client connection must not prevent the service from exiting.
         tokio::select! {
             served = async { axum::serve(self.0, routes).await } => served,
             () = stop.cancelled() => Ok(()),
@@ -90,7 +91,7 @@ mod tests {
         assert_eq!((status.fleet.as_str(), status.loops.len()), ("www", 1));
         telemetry.health().heartbeat("mover", Duration::ZERO);
         let (code, text) = ask(address, "/healthz").await;
-        assert!(code == 503 && text.starts_with("the mover has not moved"), "{text}");
+        assert!(code == 503 && text.starts_with("the mover has made no progress"), "{text}");
         assert_eq!(ask(address, "/else").await.0, 404);
 
         stop.cancel();

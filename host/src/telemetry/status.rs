@@ -1,114 +1,114 @@
-//! What `GET /status` says, beside what everybody can read in the inventory.
+//! The response of `GET /status`, beyond the contents of the inventory.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::{AnswerSource, Mode, Timestamp};
 
-/// What a service says of itself.
+/// The status of a service.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Status {
-    /// The fleet: several services may be on one machine.
+    /// Fleet name; several services can run on one machine.
     pub fleet: String,
-    /// The version of doproxy.
+    /// doproxy version.
     pub version: String,
-    /// The process.
+    /// Process ID.
     pub pid: u32,
-    /// Since when it runs.
+    /// Start time of the service.
     pub started_at: Timestamp,
-    /// Ticks since then.
+    /// Number of ticks since the start.
     pub ticks: u64,
-    /// The last tick that came to a plan.
+    /// The last tick that produced a plan.
     pub last_tick: Option<LastTick>,
-    /// Why the last tick came to no plan, where that is so.
+    /// Error of the last tick, if it failed to produce a plan.
     pub tick_error: Option<String>,
-    /// When the next one is due.
+    /// Time of the next tick.
     pub next_tick: Option<Timestamp>,
-    /// The policies, in the order of the configuration.
+    /// The policies, in configuration order.
     pub policies: Vec<PolicyStatus>,
     /// Series without a current value.
     pub stale: Vec<String>,
-    /// Why HAProxy's counters cannot be read, where that is so.
+    /// Error that prevents reading HAProxy's counters, if any.
     pub haproxy_error: Option<String>,
-    /// Why nothing can be done at the API, where that is so.
+    /// Error that prevents use of the API, if any.
     pub api_error: Option<String>,
-    /// The command by hand that has the fleet, so that the loops wait for it.
+    /// The manual command that holds the fleet lock and for which the loops wait.
     pub waiting_for: Option<LockWaitStatus>,
-    /// Requests that may be sent to the API now.
+    /// Number of API requests that may be sent now.
     pub api_rate_limit_remaining: Option<u64>,
-    /// The last time that the configuration or a component was loaded anew.
+    /// The last reload of the configuration or a component.
     pub reload: Option<ReloadStatus>,
-    /// The loops.
+    /// The service's loops.
     pub loops: Vec<LoopStatus>,
 }
 
-/// Another process that changes the fleet.
+/// Another process that holds the fleet lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockWaitStatus {
-    /// Command and process id.
+    /// Command and process ID.
     pub holder: String,
-    /// Since when it is waited for.
+    /// Start of the wait.
     pub since: Timestamp,
 }
 
-/// What came of a tick.
+/// The result of a tick.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastTick {
-    /// Its number.
+    /// Tick number.
     pub tick: u64,
-    /// When.
+    /// Time of the tick.
     pub at: Timestamp,
-    /// The size before.
+    /// Fleet size before the tick.
     pub from: u32,
-    /// The size that its plan leads to.
+    /// Fleet size that the plan leads to.
     pub to: u32,
-    /// Why.
+    /// Reason for the plan.
     pub reason: String,
-    /// The rules by which the guard cut something.
+    /// Guard rules that restricted the plan.
     pub restrictions: Vec<String>,
-    /// Why the plan, or a part of it, was not begun.
+    /// Error that prevented all or part of the plan from starting.
     pub error: Option<String>,
 }
 
-/// A policy.
+/// The status of a policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyStatus {
-    /// What the configuration calls it.
+    /// Name in the configuration.
     pub name: String,
-    /// Where its component comes from.
+    /// Reference of its component.
     pub reference: String,
-    /// SHA-256 of the component that answered last; empty where none did.
+    /// SHA-256 of the component that made the last decision; empty if none did.
     pub digest: String,
-    /// Whether it is acted upon.
+    /// Mode; decisions are applied only in active mode.
     pub mode: Mode,
-    /// What answered last.
+    /// Source of the last decision.
     pub answered_by: AnswerSource,
-    /// Since when it fails.
+    /// Start of the current failure.
     pub failing_since: Option<Timestamp>,
-    /// How often it failed since the service started.
+    /// Number of failures since the service started.
     pub failures: u64,
-    /// Why it failed last, while it fails.
+    /// Last error, while the policy is failing.
     pub last_error: Option<String>,
 }
 
-/// What came of loading something anew.
+/// The result of a reload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReloadStatus {
-    /// When.
+    /// Time of the reload.
     pub at: Timestamp,
-    /// Why what was there stays, where that is so.
+    /// Error for which the previous configuration or component stays in use, if any.
     pub refused: Option<String>,
-    /// Keys that take effect only when the service is restarted.
+    /// Configuration keys that take effect only after a restart.
     pub needs_restart: Vec<String>,
 }
 
-/// A loop.
+/// The status of a loop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LoopStatus {
-    /// Which.
+    /// Name.
     pub name: String,
-    /// For how long it has been quiet, in milliseconds.
+    /// Time since the last heartbeat, in milliseconds.
     pub since_heartbeat_ms: u64,
-    /// Whether that is not too long.
+    /// True unless the loop is stalled.
     pub healthy: bool,
 }

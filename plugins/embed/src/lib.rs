@@ -1,6 +1,6 @@
-//! The first-party plugins, as components that the build script made.
+//! The first-party plugins, as components compiled by the build script.
 
-/// A plugin that comes with doproxy.
+/// A built-in plugin.
 #[derive(Debug, Clone, Copy)]
 pub struct Embedded {
     /// Its name, as in `builtin:NAME`.

@@ -1,4 +1,4 @@
-//! From crates to components.
+//! Compiles crates into components.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +16,7 @@ pub struct Guest {
     pub component: Vec<u8>,
 }
 
-/// What to build, and where.
+/// The guests to build and the build directories.
 #[derive(Debug, Clone, Copy)]
 pub struct GuestBuild<'a> {
     /// A directory within the workspace or crate of the guests.
@@ -25,12 +25,12 @@ pub struct GuestBuild<'a> {
     pub packages: &'a [&'a str],
     /// The cargo profile to build with.
     pub profile: &'a str,
-    /// Where cargo puts its work. Not the outer cargo's own: that is locked while a build script runs.
+    /// Cargo's target directory. It must not be the outer cargo's own, which is locked while a build script runs.
     pub target_dir: &'a Path,
 }
 
 impl GuestBuild<'_> {
-    /// Builds all the guests, in the order of their names in [`Self::packages`].
+    /// Builds all guests and returns them in the order of [`Self::packages`].
     pub fn run(&self, toolchain: &Toolchain) -> Result<Vec<Guest>, GuestBuildError> {
         let mut cargo = toolchain.cargo_build();
         cargo.current_dir(self.directory).arg("--profile").arg(self.profile).arg("--target-dir").arg(self.target_dir);
@@ -59,7 +59,7 @@ impl GuestBuild<'_> {
     }
 }
 
-/// Where cargo puts what it builds with a profile: the built-in ones are older than their names.
+/// Returns cargo's output directory for a profile: those of the built-in profiles have historical names.
 fn profile_dir(profile: &str) -> &str {
     match profile {
         "dev" | "test" => "debug",
@@ -68,7 +68,7 @@ fn profile_dir(profile: &str) -> &str {
     }
 }
 
-/// Makes a component of a core module that wit-bindgen wrote its contract into. `name` is for errors.
+/// Converts a core module with embedded wit-bindgen metadata into a component. `name` is for errors.
 pub fn componentize(name: &str, module: &[u8]) -> Result<Vec<u8>, GuestBuildError> {
     let failed = |reason: String| GuestBuildError::Component { name: name.to_owned(), reason };
     ComponentEncoder::default()
@@ -83,13 +83,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failing_build_says_what_the_compiler_said() {
+    fn failing_build_reports_compiler_output() {
         let Ok(toolchain) = Toolchain::find() else { panic!("run plugins/guest-build/install-toolchain.sh first") };
         let directory = tempfile::tempdir().unwrap();
         fs::create_dir(directory.path().join("src")).unwrap();
         let manifest = "[package]\nname = \"broken\"\nedition = \"2024\"\n[lib]\ncrate-type = [\"cdylib\"]\n";
         fs::write(directory.path().join("Cargo.toml"), manifest).unwrap();
-        fs::write(directory.path().join("src/lib.rs"), "this is no Rust").unwrap();
+        fs::write(directory.path().join("src/lib.rs"), "not valid Rust").unwrap();
         let target_dir = directory.path().join("target");
         let build =
             GuestBuild { directory: directory.path(), packages: &["broken"], profile: "dev", target_dir: &target_dir };
@@ -97,24 +97,24 @@ mod tests {
         let error = build.run(&toolchain).unwrap_err();
 
         let message = error.to_string();
-        assert!(message.starts_with("building broken failed"), "{message}");
+        assert!(message.starts_with("failed to build broken"), "{message}");
         assert!(message.contains("src/lib.rs:1"), "{message}");
     }
 
     #[test]
-    fn what_is_built_with_a_profile_is_looked_for_where_cargo_puts_it() {
+    fn profile_maps_to_cargos_output_directory() {
         for (profile, directory) in [("dev", "debug"), ("test", "debug"), ("bench", "release"), ("guest", "guest")] {
             assert_eq!(profile_dir(profile), directory);
         }
     }
 
     #[test]
-    fn a_module_without_a_contract_in_it_is_no_component() {
+    fn invalid_module_is_rejected() {
         let error = componentize("nothing", b"\0asm\x01\0\0\0").map(|component| component.len());
 
-        // An empty module makes an empty component: it is the plugin host that refuses it, for its world.
+        // An empty module produces an empty component; the plugin host rejects that because of its world.
         assert!(error.is_ok(), "{error:?}");
         let error = componentize("garbage", b"not wasm").unwrap_err();
-        assert!(error.to_string().starts_with("garbage cannot be made a component: "), "{error}");
+        assert!(error.to_string().starts_with("failed to make a component of garbage: "), "{error}");
     }
 }

@@ -1,57 +1,57 @@
-//! What can go wrong, each with its remedy.
+//! The errors of a build, each with its remedy.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why there is no component.
+/// An error of a guest build.
 #[derive(Debug, thiserror::Error)]
 pub enum GuestBuildError {
-    /// The machine can build no WebAssembly.
+    /// The machine has no toolchain for WebAssembly.
     #[error(
-        "no Rust toolchain here can build for wasm32-unknown-unknown{}\n\
+        "no Rust toolchain for wasm32-unknown-unknown found{}\n\
          install one with: plugins/guest-build/install-toolchain.sh\n\
-         or by hand with:  rustup target add wasm32-unknown-unknown\n\
+         or manually with: rustup target add wasm32-unknown-unknown\n\
          or on Debian:     apt-get install rustc-web cargo-web rust-web-src lld",
         if .lacking.is_empty() { String::new() } else { format!(":\n  - {}", .lacking.join("\n  - ")) }
     )]
     NoToolchain {
-        /// What each way to one lacks.
+        /// The missing parts of each candidate toolchain.
         lacking: Vec<String>,
     },
     /// A program could not be started.
-    #[error("cannot start {program}: {source}")]
+    #[error("failed to start {program}: {source}")]
     Start {
         /// The program.
         program: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// Cargo refused.
-    #[error("building {} failed ({status}) with {toolchain}:\n{output}", .packages.join(", "))]
+    /// Cargo failed.
+    #[error("failed to build {} ({status}) with {toolchain}:\n{output}", .packages.join(", "))]
     Cargo {
-        /// What was to be built.
+        /// The packages to build.
         packages: Vec<String>,
-        /// How cargo ended.
+        /// Cargo's exit status.
         status: std::process::ExitStatus,
-        /// Which toolchain it was.
+        /// The toolchain used.
         toolchain: String,
-        /// What it said.
+        /// Cargo's output.
         output: String,
     },
-    /// Cargo was content, and yet the module is not where it should be.
-    #[error("cannot read {path}: {source}; does the crate have crate-type = [\"cdylib\"]?")]
+    /// Cargo succeeded, but the module is missing or unreadable.
+    #[error("failed to read {path}: {source}; make sure that the crate has crate-type = [\"cdylib\"]")]
     Module {
-        /// Where the module should be.
+        /// The expected path of the module.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// The module is no guest of the contract.
-    #[error("{name} cannot be made a component: {reason}")]
+    /// The module does not implement the contract.
+    #[error("failed to make a component of {name}: {reason}")]
     Component {
         /// The guest.
         name: String,
-        /// What wit-component says.
+        /// The error of wit-component.
         reason: String,
     },
 }

@@ -1,8 +1,8 @@
-//! Builds Rust crates for `wasm32-unknown-unknown` and makes components of them, in process.
+//! Builds Rust crates for `wasm32-unknown-unknown` and converts them into components, in process.
 //!
-//! That target has no WASI imports and needs no linker of its own, so a machine with Rust needs nothing but the
-//! target's standard library. [`Toolchain::find`] knows where that may come from; installing one is the work of
-//! `install-toolchain.sh` beside this crate, which this crate only names.
+//! That target has no WASI imports and needs no linker of its own, so a machine with Rust needs only the target's
+//! standard library. [`Toolchain::find`] searches the places where that may be installed; `install-toolchain.sh` next
+//! to this crate installs one, and this crate only refers to it.
 
 mod build;
 mod error;

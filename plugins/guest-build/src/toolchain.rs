@@ -1,4 +1,4 @@
-//! Finding a toolchain that builds for `wasm32-unknown-unknown`.
+//! Detects a toolchain that builds for `wasm32-unknown-unknown`.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,11 +10,11 @@ use crate::GuestBuildError;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// 128 KiB of stack instead of 1 MiB: a guest gets a fresh memory for every call, and the host clears all of it.
+/// 128 KiB of stack instead of 1 MiB: a guest gets fresh memory for every call, and the host clears all of it.
 const STACK_FLAG: &str = "-Clink-arg=-zstack-size=131072";
 const RUSTFLAGS_VAR: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
 
-/// Where Debian's packages `rustc-web`, `cargo-web` and `rust-web-src` put things.
+/// Installation paths of Debian's packages `rustc-web`, `cargo-web` and `rust-web-src`.
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
@@ -22,16 +22,17 @@ const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library";
 /// A toolchain that builds for `wasm32-unknown-unknown`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Toolchain {
-    /// The usual toolchain, with the target's standard library installed.
+    /// The default toolchain, with the target's standard library installed.
     Installed {
         /// Its cargo.
         cargo: PathBuf,
-        /// Its compiler: the one that was seen to have the target.
+        /// Its compiler: the one that was found to have the target.
         rustc: PathBuf,
     },
-    /// Debian's, which has no standard library for the target but its source: it is built along.
+    /// Debian's toolchain, which ships only the source of the target's standard library: it is built along with the
+    /// guests.
     Debian {
-        /// A linker for WebAssembly that is as new as the compiler.
+        /// A linker for WebAssembly as recent as the compiler.
         linker: PathBuf,
     },
 }
@@ -46,9 +47,10 @@ impl fmt::Display for Toolchain {
 }
 
 impl Toolchain {
-    /// Looks for one: the usual toolchain with the target installed, then Debian's.
+    /// Finds a toolchain: the default one with the target installed, otherwise Debian's.
     ///
-    /// The usual toolchain is what `CARGO` and `RUSTC` name (cargo sets them for build scripts), else what is on the path.
+    /// The default toolchain is the one in `CARGO` and `RUSTC` (cargo sets them for build scripts), otherwise the one
+    /// on the path.
     pub fn find() -> Result<Self, GuestBuildError> {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
         let rustc = env::var_os("RUSTC").unwrap_or_else(|| OsString::from("rustc"));
@@ -59,8 +61,8 @@ impl Toolchain {
             Some(sysroot) if sysroot.library_dir(TARGET).is_dir() => {
                 return Ok(Self::Installed { cargo: cargo.into(), rustc: rustc.into() });
             }
-            Some(sysroot) => lacking.push(format!("{} is not there", sysroot.library_dir(TARGET).display())),
-            None => lacking.push(format!("{} does not tell its sysroot", Path::new(&rustc).display())),
+            Some(sysroot) => lacking.push(format!("{} does not exist", sysroot.library_dir(TARGET).display())),
+            None => lacking.push(format!("{} did not print its sysroot", Path::new(&rustc).display())),
         }
 
         let before = lacking.len();
@@ -68,17 +70,17 @@ impl Toolchain {
             [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_LIBRARY]
                 .into_iter()
                 .filter(|path| !Path::new(path).exists())
-                .map(|path| format!("{path} is not there")),
+                .map(|path| format!("{path} does not exist")),
         );
         match linker(usual.as_ref()) {
             Some(linker) if lacking.len() == before => return Ok(Self::Debian { linker }),
             Some(_) => {}
-            None => lacking.push("there is neither rust-lld nor wasm-ld".to_owned()),
+            None => lacking.push("neither rust-lld nor wasm-ld was found".to_owned()),
         }
         Err(GuestBuildError::NoToolchain { lacking })
     }
 
-    /// A `cargo build` for the target, in an environment that the caller's own flags do not reach.
+    /// Returns a `cargo build` command for the target, in an environment without the caller's own flags.
     pub(crate) fn cargo_build(&self) -> Command {
         let mut command = match self {
             Self::Installed { cargo, .. } => Command::new(cargo),
@@ -89,15 +91,16 @@ impl Toolchain {
         }
         command.args(["build", "--target", TARGET]);
         match self {
-            // The outer build's was taken away with all else that speaks of it, and the path may have another one.
+            // The outer build's `RUSTC` was removed with the other variables, and the path may contain another
+            // compiler.
             Self::Installed { rustc, .. } => {
                 command.env("RUSTC", rustc).env(RUSTFLAGS_VAR, format!("{STACK_FLAG}{}", remap_flag()))
             }
             Self::Debian { linker } => command
                 .arg("-Zbuild-std=std,panic_abort")
-                // Debian's compiler is a stable one; building std is open to nightly only.
+                // Debian's compiler is a stable release, but only nightly may build std.
                 .env("RUSTC_BOOTSTRAP", "1")
-                // Without this, cargo would take a rustc from the path, which may be another one.
+                // Otherwise cargo would use a rustc from the path, which may be another one.
                 .env("RUSTC", DEBIAN_RUSTC)
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker)
                 .env(RUSTFLAGS_VAR, format!("-Clinker-flavor=wasm-ld {STACK_FLAG}{}", remap_flag())),
@@ -106,8 +109,8 @@ impl Toolchain {
     }
 }
 
-/// Takes the place where cargo keeps its registry out of what is built: the same crate gives the same bytes on every
-/// machine. Flags are separated by blanks, so a place with one in it stays.
+/// Returns the flag that removes the path of cargo's registry from the output, so that the same crate produces the same
+/// bytes on every machine. Flags are separated by spaces, so a path that contains a space is not remapped.
 fn remap_flag() -> String {
     let home = env::var_os("CARGO_HOME").or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".cargo").into()));
     match home.as_ref().and_then(|home| home.to_str()) {
@@ -116,18 +119,19 @@ fn remap_flag() -> String {
     }
 }
 
-/// Whether a variable speaks of the outer build. Where cargo keeps its registry and how it reaches it stays.
+/// Reports whether an environment variable belongs to the outer build. Variables for cargo's registry and network
+/// access are kept.
 fn is_outer_build_variable(name: &str) -> bool {
     const KEPT: [&str; 4] = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR"];
     const PREFIXES: [&str; 4] = ["CARGO", "RUSTC", "RUSTDOC", "DEP_"];
     const NAMES: [&str; 8] = ["RUSTFLAGS", "TARGET", "HOST", "OUT_DIR", "PROFILE", "OPT_LEVEL", "DEBUG", "NUM_JOBS"];
-    // A build has no use for a token, and a guest's dependencies run code in it.
+    // A build needs no tokens, and the guests' dependencies run code during it.
     name.ends_with("_TOKEN")
         || NAMES.contains(&name)
         || (PREFIXES.iter().any(|prefix| name.starts_with(prefix)) && !KEPT.iter().any(|kept| name.starts_with(kept)))
 }
 
-/// Where a compiler keeps its libraries.
+/// A compiler's sysroot, the directory of its libraries.
 struct Sysroot(PathBuf);
 
 impl Sysroot {
@@ -141,7 +145,7 @@ impl Sysroot {
         self.0.join("lib/rustlib").join(target).join("lib")
     }
 
-    /// The `rust-lld` that comes with the toolchain for its own machine.
+    /// Returns the toolchain's `rust-lld` for the host machine.
     fn rust_lld(&self) -> Option<PathBuf> {
         let mut hosts: Vec<PathBuf> =
             self.0.join("lib/rustlib").read_dir().ok()?.flatten().map(|entry| entry.path()).collect();
@@ -150,8 +154,8 @@ impl Sysroot {
     }
 }
 
-/// A linker for what Debian's compiler writes: `rust-lld` of the usual toolchain is as new, a distribution's own `lld`
-/// may be older and is the last resort.
+/// Finds a linker for the output of Debian's compiler. The default toolchain's `rust-lld` is as recent; a
+/// distribution's own `lld` may be older and is the last resort.
 fn linker(usual: Option<&Sysroot>) -> Option<PathBuf> {
     let debian = Sysroot::query(Path::new(DEBIAN_RUSTC));
     let rust_lld = usual.and_then(Sysroot::rust_lld).or_else(|| debian.as_ref().and_then(Sysroot::rust_lld));
@@ -166,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_speaks_of_the_outer_build_does_not_reach_the_guests() {
+    fn outer_build_variables_are_removed() {
         for name in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTC", "RUSTC_WRAPPER", "OUT_DIR"] {
             assert!(is_outer_build_variable(name), "{name}");
         }
@@ -176,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn guests_are_built_by_the_compiler_that_was_seen_to_have_the_target() {
+    fn guests_use_the_compiler_with_the_target() {
         let toolchain = Toolchain::Installed { cargo: "/opt/cargo".into(), rustc: "/opt/rustc".into() };
 
         let command = toolchain.cargo_build();
@@ -186,12 +190,12 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_a_toolchain_is_told_how_to_get_one() {
-        let error = GuestBuildError::NoToolchain { lacking: vec!["/usr/bin/cargo is not there".to_owned()] };
+    fn missing_toolchain_error_includes_remedy() {
+        let error = GuestBuildError::NoToolchain { lacking: vec!["/usr/bin/cargo does not exist".to_owned()] };
 
         let message = error.to_string();
 
-        assert!(message.contains("/usr/bin/cargo is not there"), "{message}");
+        assert!(message.contains("/usr/bin/cargo does not exist"), "{message}");
         assert!(message.contains("install-toolchain.sh"), "{message}");
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong with a call or with the world, and what should come of it.
+//! Faults of API calls and of the cloud, and their expected outcomes.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use doproxy::simulation::cloud::{CallFault, CorruptBody, Effect, Faults, Frequen
 
 use super::lab::{Outcome, Scenario};
 
-/// How often a call is struck, from the one that the case names on.
+/// The number of affected calls, starting with the one in the test case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repetition {
     Once,
@@ -14,28 +14,29 @@ pub enum Repetition {
     Always,
 }
 
-/// What a fault means for who made the call.
+/// The effect of a fault on the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum FaultKind {
-    /// The answer can be used.
+    /// The response is usable.
     Harmless,
-    /// There is no answer that can be used, and so no way to know whether the server acted, which it did or not.
+    /// No usable response arrives, so the caller cannot know whether the server executed the call; `acted` is the
+    /// truth.
     OutcomeUnknown { acted: bool },
-    /// The server certainly did not act, and may the next time.
+    /// The server certainly did not execute the call, and may do so on a retry.
     Transient,
     /// The hourly limit.
     HourlyLimit,
-    /// The server refuses, with these words.
+    /// The server rejects the call with this message.
     Rejected(&'static str),
-    /// The world changes behind everybody's back.
+    /// The cloud changes out of band.
     OutOfBand,
 }
 
-/// A fault that strikes calls.
+/// A fault that affects calls.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
     name: &'static str,
-    /// `None` where no connection is made at all, which only a client can show.
+    /// `None` if no connection is established, which only the client can simulate.
     effect: Option<fn() -> Effect>,
     kind: FaultKind,
 }
@@ -91,12 +92,13 @@ pub const CALL_FAULTS: &[Fault] = &[
         status(422, Some("Droplet already has a pending event."), None, false)
     }),
     fault("try again", FaultKind::Transient, || status(422, Some("Please try again."), None, false)),
-    fault("the youngest droplet vanishes", FaultKind::OutOfBand, || Effect::Vanished),
+    fault("the newest droplet disappears", FaultKind::OutOfBand, || Effect::Vanished),
     fault("all addresses change", FaultKind::OutOfBand, || Effect::MovedAddresses),
 ];
 
 impl Fault {
-    /// Whether it differs from the others for that call: reading changes nothing, so "after it acted" means nothing.
+    /// Reports whether the fault is distinct for this call: a read changes nothing, so "after it acted" makes no
+    /// difference.
     pub fn applies_to(&self, call: &str) -> bool {
         let is_about_acting = self.name.ends_with("after it acted");
         !call.starts_with("GET ") || !is_about_acting || self.name.starts_with("truncated")
@@ -105,14 +107,14 @@ impl Fault {
     pub fn repetitions(&self, call: &str) -> &'static [Repetition] {
         match self.kind {
             FaultKind::OutOfBand => &[Repetition::Once],
-            // The pauses of a create that is refused for good come to half a minute.
+            // The delays of a create that is rejected permanently would add up to half a minute.
             FaultKind::Transient if call == "POST /v2/droplets" => &[Repetition::Once, Repetition::Twice],
             _ => &[Repetition::Once, Repetition::Always],
         }
     }
 }
 
-/// A fault that is not one of a call.
+/// A fault that is not tied to a call.
 #[derive(Debug, Clone)]
 pub struct CloudFault {
     name: &'static str,
@@ -120,7 +122,7 @@ pub struct CloudFault {
     expected: fn(Scenario) -> Expected,
 }
 
-/// Faults of the world. Importing meets none of them: the droplets are there already.
+/// Returns the faults of the cloud. Imports meet none of them: the droplets already exist.
 pub fn cloud_faults() -> Vec<CloudFault> {
     let fault = |name, faults, expected| CloudFault { name, faults, expected };
     let none = Faults::default;
@@ -133,15 +135,21 @@ pub fn cloud_faults() -> Vec<CloudFault> {
         fault("active without an address", Faults { active_without_address: Frequency::Next(1), ..none() }, |story| {
             story.expect_for_creates(Expected::Abandoned("it is active without an address"))
         }),
-        // One whose id was never told is not missed: it is looked for in vain, and asked for again.
-        fault("taken and never made", Faults { lost_creates: Frequency::Next(1), ..none() }, |story| match story {
-            Scenario::Create => Expected::Abandoned("is not at DigitalOcean any more"),
-            _ => Expected::Done,
-        }),
-        fault("delete accepted and not done, twice", Faults { ignored_deletes: Frequency::Next(2), ..none() }, |_| {
-            Expected::Done
-        }),
-        fault("delete accepted and never done", Faults { ignored_deletes: Frequency::Always, ..none() }, |story| {
+        // A droplet whose ID was never returned is not missed: the look-up by name fails, and the create is retried.
+        fault(
+            "accepted but never created",
+            Faults { lost_creates: Frequency::Next(1), ..none() },
+            |story| match story {
+                Scenario::Create => Expected::Abandoned("no longer exists at DigitalOcean"),
+                _ => Expected::Done,
+            },
+        ),
+        fault(
+            "delete accepted but not executed, twice",
+            Faults { ignored_deletes: Frequency::Next(2), ..none() },
+            |_| Expected::Done,
+        ),
+        fault("delete accepted but never executed", Faults { ignored_deletes: Frequency::Always, ..none() }, |story| {
             if story == Scenario::Delete { Expected::Failed("is still deleting") } else { Expected::Done }
         }),
         fault("droplet limit", Faults { droplet_limit: Some(1), ..none() }, |story| {
@@ -153,16 +161,16 @@ pub fn cloud_faults() -> Vec<CloudFault> {
     ]
 }
 
-/// What should come of a case.
+/// The expected outcome of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// What was asked for is done.
+    /// The command succeeds.
     Done,
-    /// Droplets were given up, with these words.
+    /// Droplets are abandoned with this message.
     Abandoned(&'static str),
-    /// The command fails with these words.
+    /// The command fails with this message.
     Failed(&'static str),
-    /// Any of these, since it depends on how far things were.
+    /// Any of these, depending on the progress at the time of the fault.
     Any,
 }
 
@@ -179,7 +187,7 @@ impl Expected {
     }
 }
 
-/// A story, and what strikes it.
+/// A scenario with an injected fault.
 #[derive(Debug, Clone)]
 pub struct Case {
     pub scenario: Scenario,
@@ -218,7 +226,7 @@ impl Case {
         Self { scenario: story, injected: InjectedFault::Cloud(fault) }
     }
 
-    /// The faults of the emulator, those of the story itself among them.
+    /// Returns the faults for the emulator, including those of the scenario itself.
     pub fn faults(&self) -> Faults {
         let mut faults = match &self.injected {
             InjectedFault::Cloud(fault) => fault.faults.clone(),
@@ -233,12 +241,12 @@ impl Case {
         faults
     }
 
-    /// Whether a client should not listen for long.
+    /// Reports whether the client needs a short read timeout.
     pub fn expects_read_timeout(&self) -> bool {
         matches!(&self.injected, InjectedFault::Call { fault, .. } if fault.name.starts_with("silence"))
     }
 
-    /// The call for which no connection is made, and how often.
+    /// Returns the call for which connections are refused, and how often.
     pub fn refused_call(&self) -> Option<(String, Frequency)> {
         match &self.injected {
             InjectedFault::Call { call, fault, .. } if fault.effect.is_none() => Some((call.clone(), self.frequency())),
@@ -256,7 +264,7 @@ impl Case {
         Frequency::Later { after: nth - 1, next }
     }
 
-    /// What should come of it.
+    /// Returns the expected outcome of the case.
     pub fn expected(&self) -> Expected {
         match &self.injected {
             InjectedFault::NoFault => Expected::Done,
@@ -271,14 +279,14 @@ fn call_fault(call: &str, when: Frequency, effect: Effect) -> CallFault {
     CallFault { method: Some(method.to_owned()), path: Some(path.to_owned()), when, effect }
 }
 
-/// The rules, by what the call is for.
+/// Returns the expected outcome by the purpose of the call.
 fn expected(story: Scenario, call: &str, nth: u32, fault: &Fault, strikes: Repetition) -> Expected {
     let for_good = strikes == Repetition::Always;
     if fault.kind == FaultKind::OutOfBand {
         return Expected::Any;
     }
     if fault.kind == FaultKind::Harmless {
-        // A status that nobody knows is not `active`, for however long it is waited for.
+        // An unknown status is not `active`, no matter how long the command waits.
         let never_active = fault.name.starts_with("unknown") && call == "GET /v2/droplets" && for_good;
         let waiting = Expected::Abandoned("it is levitating");
         return if never_active { story.expect_for_creates(waiting) } else { Expected::Done };
@@ -292,7 +300,7 @@ fn expected(story: Scenario, call: &str, nth: u32, fault: &Fault, strikes: Repet
             Expected::Abandoned("missing")
         }
         (Scenario::Import, "POST /v2/tags") if fault.kind.is_unprocessable() => {
-            // The tag may be there already, and is when the second droplet gets it.
+            // The tag may already exist, and does for the second droplet.
             if nth == 1 { Expected::Failed("status 404") } else { Expected::Done }
         }
         _ => expected_for_read(fault, for_good),
@@ -300,16 +308,16 @@ fn expected(story: Scenario, call: &str, nth: u32, fault: &Fault, strikes: Repet
 }
 
 impl FaultKind {
-    /// A 422 that says nothing of droplets.
+    /// Reports whether this is a 422 unrelated to droplets.
     fn is_unprocessable(self) -> bool {
         self == Self::Rejected("status 422: Nonsense.")
     }
 }
 
-/// What is asked again a few times by the client itself.
+/// Returns the expected outcome of a call that the client itself retries.
 fn expected_for_read(fault: &Fault, for_good: bool) -> Expected {
     match fault.kind {
-        // Without a connection the client has tried all its times already.
+        // Without a connection, the client has used up its attempts.
         FaultKind::Transient if fault.name == "connection refused" => {
             Expected::Failed("no connection: Connection refused")
         }
@@ -322,7 +330,7 @@ fn expected_for_read(fault: &Fault, for_good: bool) -> Expected {
     }
 }
 
-/// What is sent once, and looked for when it is not known what became of it.
+/// Returns the expected outcome of a call that is sent once, and followed by a look-up if its outcome is unknown.
 fn expected_for_create(nature: FaultKind, strikes: Repetition) -> Expected {
     match nature {
         FaultKind::OutcomeUnknown { acted: false } if strikes == Repetition::Always => {
@@ -336,18 +344,19 @@ fn expected_for_create(nature: FaultKind, strikes: Repetition) -> Expected {
     }
 }
 
-/// What is asked for in each pass until it is done or overdue.
+/// Returns the expected outcome of a call that every reconcile pass repeats until the droplet is deleted or the
+/// deadline passes.
 fn expected_for_delete(call: &str, nth: u32, fault: &Fault, for_good: bool) -> Expected {
-    // Only a success is garbled, and once the droplet is gone the answer is 404.
+    // Only successful responses are corrupted, and once the droplet is deleted the response is 404.
     let is_garbled = matches!(fault.effect.map(|effect| effect()), Some(Effect::Garbled { acted: true, .. }));
     let acts = call.starts_with("DELETE") || nth > 1;
     match fault.kind {
         _ if is_garbled && acts => Expected::Done,
         FaultKind::Rejected(words) if words.contains("40") && !words.contains("404") => Expected::Failed(words),
-        // It is not there: that is what was wanted, and what GET has to confirm.
+        // The droplet does not exist: this is the goal, and GET must confirm it.
         FaultKind::Rejected("status 404") if call.starts_with("GET") => Expected::Done,
-        // After the hour is used up not even the list is asked for.
-        FaultKind::HourlyLimit => Expected::Failed("doproxy's own budget is used up"),
+        // Once the hourly quota is used up, not even the list is requested.
+        FaultKind::HourlyLimit => Expected::Failed("hourly API quota used up"),
         _ if for_good => Expected::Failed("is still deleting"),
         _ => Expected::Done,
     }

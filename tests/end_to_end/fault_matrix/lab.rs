@@ -1,4 +1,5 @@
-//! One case: the real client and controller against the real emulator, with short deadlines, and what is left of it.
+//! Execution of one case: the real client and controller against the real emulator, with short deadlines, and the
+//! resulting state.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,19 +28,19 @@ use doproxy::simulation::cloud::{
 use super::faults::{Case, Expected};
 use crate::stage::free_port;
 
-/// Nothing here may take longer.
+/// The longest time for any command.
 const MAX_DURATION: Duration = Duration::from_secs(45);
 
-/// Emulators with different seeds give their droplets different addresses. Those of `Stage` begin with 1.
+/// Different seeds give the droplets of each emulator different addresses. The seeds of `TestEnvironment` begin with 1.
 static NEXT_SEED: AtomicU64 = AtomicU64::new(120);
 
 type TestController = Controller<FaultyClient, SimulatedBalancer, SqliteInventory>;
 
-/// What is done while faults strike.
+/// The command that runs while faults are injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
     Create,
-    /// The first answer is lost, so that what is struck is finding out what became of the droplets.
+    /// The first response is lost, so that the faults affect the look-up of the droplets.
     CreateWithLostResponse,
     Delete,
     Import,
@@ -48,7 +49,7 @@ pub enum Scenario {
 impl Scenario {
     pub const ALL: [Self; 4] = [Self::Create, Self::CreateWithLostResponse, Self::Delete, Self::Import];
 
-    /// What is expected of the stories that create; the others are not touched.
+    /// Returns the expected outcome for scenarios that create; the others are not affected.
     pub fn expect_for_creates(self, expected: Expected) -> Expected {
         match self {
             Self::Create | Self::CreateWithLostResponse => expected,
@@ -57,7 +58,7 @@ impl Scenario {
     }
 }
 
-/// How a command ended.
+/// The outcome of a command.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     Done,
@@ -66,18 +67,18 @@ pub enum Outcome {
     TimedOut,
 }
 
-/// What was seen of a case.
+/// The observed result of a case.
 #[derive(Debug)]
 pub struct CaseResult {
     pub outcome: Outcome,
     pub duration: Duration,
-    /// The API calls of the command.
+    /// The API calls of the command, with their counts.
     pub calls: BTreeMap<String, u64>,
-    /// What was not in order after the next command.
+    /// Invariant violations after the next command.
     pub violations: Vec<String>,
 }
 
-/// An emulator in which one case after the other is played.
+/// An emulator that runs one case after the other.
 pub struct FaultHarness {
     emulator: Emulator,
     settings: CloudSettings,
@@ -104,7 +105,7 @@ impl FaultHarness {
         self.emulator.with_state(|world, _| look(world))
     }
 
-    /// Plays a case from an empty world to the second command after it.
+    /// Runs a case from an empty cloud to the second command after it.
     pub async fn run_case(&self, case: &Case) -> CaseResult {
         self.with_state(|world| *world = CloudState::new(self.settings.clone()));
         let scene = TestFleet::new();
@@ -133,12 +134,12 @@ impl FaultHarness {
 
         let disorder = match tokio::time::timeout(MAX_DURATION, self.recover(&scene)).await {
             Ok(disorder) => disorder,
-            Err(_) => vec!["the command after it never ended".to_owned()],
+            Err(_) => vec!["the next command timed out".to_owned()],
         };
         CaseResult { outcome, duration: took, calls, violations: disorder }
     }
 
-    /// What is there before the story begins.
+    /// Prepares the state before the scenario starts.
     async fn prepare(&self, story: Scenario, scene: &TestFleet) {
         match story {
             Scenario::Create | Scenario::CreateWithLostResponse => {}
@@ -155,7 +156,7 @@ impl FaultHarness {
                     image: "debian-12-x64".to_owned(),
                     ..NewDroplets::default()
                 };
-                // Long ago.
+                // Created long ago.
                 self.emulator.with_state(|world, now| world.create(Timestamp(now.0 - 60_000), &request).unwrap());
             }
         }
@@ -189,7 +190,7 @@ impl FaultHarness {
         }
     }
 
-    /// What the next command finds, and the one after it.
+    /// Runs the next command and the one after it; returns the violations.
     async fn recover(&self, scene: &TestFleet) -> Vec<String> {
         let mut disorder = Vec::new();
         let controller = scene.controller(
@@ -224,7 +225,7 @@ impl FaultHarness {
         disorder
     }
 
-    /// The invariants.
+    /// Checks the invariants.
     fn check(&self, scene: &TestFleet, inventory: &Snapshot, disorder: &mut Vec<String>) {
         let tag = fleet().tag();
         let billed: Vec<(DropletId, String, IpAddr)> = self.emulator.with_state(|world, now| {
@@ -237,21 +238,21 @@ impl FaultHarness {
         for (index, (id, name, _)) in billed.iter().enumerate() {
             let is_known = inventory.droplets.iter().any(|droplet| droplet.id == Some(*id));
             if !is_known && !scene.has_reported(*id) {
-                disorder.push(format!("{name} is billed, and nobody knows it"));
+                disorder.push(format!("{name} is billed, but not in the inventory and not reported"));
             }
             if billed[..index].iter().any(|(_, other, _)| other == name) {
-                disorder.push(format!("there are two of {name}"));
+                disorder.push(format!("{name} exists twice"));
             }
         }
         for droplet in &inventory.droplets {
             let at_the_api = billed.iter().find(|(id, ..)| droplet.id == Some(*id));
             match at_the_api {
-                None => disorder.push(format!("{} is in the inventory and nowhere else", droplet.name)),
+                None => disorder.push(format!("{} is in the inventory but does not exist", droplet.name)),
                 Some((.., address)) if droplet.address != Some(*address) => {
-                    disorder.push(format!("{} is at {address} and not at {:?}", droplet.name, droplet.address));
+                    disorder.push(format!("{} has address {address}, not {:?}", droplet.name, droplet.address));
                 }
                 Some(_) if droplet.phase != Phase::Serving => {
-                    disorder.push(format!("{} is left {}", droplet.name, droplet.phase));
+                    disorder.push(format!("{} is still {}", droplet.name, droplet.phase));
                 }
                 Some(_) => {}
             }
@@ -263,7 +264,7 @@ impl FaultHarness {
         }
     }
 
-    /// A client that listens to silence for so long.
+    /// Returns a client with this read timeout.
     fn client(&self, unplugged: Option<(String, Frequency)>, silence: Duration) -> FaultyClient {
         let nobody = format!("http://127.0.0.1:{}", free_port());
         let client = |url: &str| {
@@ -291,20 +292,21 @@ impl FaultHarness {
 fn outcome(result: Result<bool, ControllerError>) -> Outcome {
     match result {
         Ok(true) => Outcome::Done,
-        Ok(false) => Outcome::Abandoned("it says that it worked, and did only a part".to_owned()),
+        Ok(false) => Outcome::Abandoned("the command succeeded, but did only a part".to_owned()),
         Err(ControllerError::Abandoned(why)) => Outcome::Abandoned(why.join("\n")),
         Err(error) => Outcome::Failed(error.to_string()),
     }
 }
 
-/// How long a client listens where it is meant to hear nothing, and where it is not, on a slow machine too.
+/// Read timeouts of the client: short if the test expects no response, long otherwise, even for a slow machine.
 const SHORT_READ_TIMEOUT: Duration = Duration::from_millis(400);
 const LONG_READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Longer than lists lag in any case, by more than a slow machine takes between asking and reading.
+/// Longer than the list lag in any case, by more than a slow machine takes between request and response.
 const CREATE_VISIBILITY: Duration = Duration::from_millis(500);
 
-/// Short where a deadline is what should end the command, so long elsewhere that a slow machine does not matter.
+/// Returns short deadlines where a deadline should end the command, otherwise deadlines that are long enough for a slow
+/// machine.
 fn deadlines(expected: Expected) -> Deadlines {
     let (mut boot, mut delete) = (Duration::from_secs(20), Duration::from_secs(20));
     match expected {
@@ -327,7 +329,7 @@ fn fleet() -> FleetName {
     FleetName::parse("matrix").unwrap()
 }
 
-/// What outlives a command: the inventory's file and the balancer. And what was said meanwhile.
+/// The state that outlives a command: the inventory's file and the balancer, and the reported orphans.
 struct TestFleet {
     dir: tempfile::TempDir,
     balancer: SimulatedBalancer,
@@ -339,7 +341,7 @@ impl TestFleet {
         Self { dir: tempfile::tempdir().unwrap(), balancer: SimulatedBalancer::default(), reported: Arc::default() }
     }
 
-    /// A command that begins anew: it knows what is on disk, and nothing else.
+    /// Returns the controller of a new process: it knows only the state on disk.
     fn controller(&self, line: FaultyClient, deadlines: Deadlines) -> TestController {
         let unknown = Arc::clone(&self.reported);
         Controller::new(
@@ -379,21 +381,22 @@ impl TestFleet {
     }
 }
 
-/// The line to the API, which may be cut for one kind of call: no emulator can refuse a connection that it never sees.
+/// A client whose connections are refused for one kind of call: an emulator cannot refuse a connection that it never
+/// receives.
 struct FaultyClient {
     api: DigitalOcean,
     refused: Option<RefusedCall>,
 }
 
 struct RefusedCall {
-    /// Of an address where nobody listens.
+    /// A client for an address without a listener.
     client: DigitalOcean,
     call: String,
     when: Mutex<Frequency>,
 }
 
 impl FaultyClient {
-    /// The client for a call that makes these requests.
+    /// Returns the client for a call that makes these requests.
     fn client_for(&self, requests: &[&str]) -> &DigitalOcean {
         match &self.refused {
             Some(unplugged)

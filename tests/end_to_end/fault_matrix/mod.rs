@@ -1,8 +1,8 @@
-//! Every call that a command makes, struck by every fault of the API: the command ends in bounded time with the right
-//! outcome, and the next one finds everything in order.
+//! Every API call of a command combined with every fault of the API: the command ends in bounded time with the right
+//! outcome, and the next command finds no violations.
 //!
-//! `faults` says what can go wrong and what should come of it, `lab` runs one case. Which calls there are is found
-//! out by running each story without faults.
+//! `faults` defines the faults and their expected outcomes, `fault_harness` runs one case. The calls are found by
+//! running each scenario without faults.
 
 mod faults;
 mod lab;
@@ -17,14 +17,14 @@ use tokio::task::JoinSet;
 use self::faults::{CALL_FAULTS, Case, cloud_faults};
 use self::lab::{CaseResult, FaultHarness, Scenario};
 
-/// How many cases run at the same time; they wait more than they work.
+/// The number of concurrent cases; they spend most of their time waiting.
 const CONCURRENCY: usize = 12;
 
-/// After so many that went wrong the rest is not tried: cases that go wrong wait out every deadline.
+/// The number of failures after which the remaining cases are skipped: failing cases wait for every deadline.
 const MAX_FAILURES: usize = 40;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_api_does_a_command_ends_well_and_the_next_one_finds_everything_in_order() {
+async fn commands_survive_every_fault_of_every_call() {
     let cases = all_cases(&FaultHarness::start().await).await;
     let planned = cases.len();
     let queue = Arc::new(Mutex::new(VecDeque::from(cases)));
@@ -51,15 +51,10 @@ async fn whatever_the_api_does_a_command_ends_well_and_the_next_one_finds_everyt
         tried - wrong.len(),
         worst.as_secs_f64()
     ));
-    assert!(
-        broken.is_empty() && tried == planned,
-        "{} of {tried} cases went wrong:\n{}",
-        broken.len(),
-        broken.join("\n")
-    );
+    assert!(broken.is_empty() && tried == planned, "{} of {tried} cases failed:\n{}", broken.len(), broken.join("\n"));
 }
 
-/// Each story with each of its calls struck by each fault, once and for good; and with each fault of the world.
+/// Returns each scenario with each fault in each of its calls, once and permanently, and with each fault of the cloud.
 async fn all_cases(lab: &FaultHarness) -> Vec<Case> {
     let mut cases = Vec::new();
     for story in Scenario::ALL {
@@ -95,12 +90,12 @@ async fn run_queue(queue: Arc<Mutex<VecDeque<Case>>>, went_wrong: Arc<AtomicUsiz
     observed
 }
 
-/// What is not as it should be; nothing where all is well.
+/// Returns the violations of a case; empty if there are none.
 fn violations(case: &Case, observed: &CaseResult) -> Vec<String> {
     let mut wrong = observed.violations.clone();
     let expected = case.expected();
     if !expected.is_met_by(&observed.outcome) {
-        wrong.push(format!("expected {expected:?}, and it was {:?}", observed.outcome));
+        wrong.push(format!("expected {expected:?}, got {:?}", observed.outcome));
     }
     wrong
 }

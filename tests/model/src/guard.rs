@@ -1,40 +1,40 @@
-//! What keeps the protocol safe, one by one.
+//! The safety rules of the protocol.
 
 use std::fmt;
 
-/// A rule of the protocol that can be left out.
+/// A rule of the protocol that can be disabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
-    /// The intent is in the journal before anything is asked for.
+    /// The intent is in the journal before any request.
     Intent,
-    /// That a request is about to go out is in the journal before it does.
+    /// The journal marks a request as sent before it is sent.
     MarkSent,
-    /// A droplet is looked for by its name before it is asked for again.
+    /// A droplet is looked up by its name before the request is repeated.
     LookUpByName,
-    /// And that only after the grace.
+    /// The request is repeated only after the grace period.
     GracePeriod,
-    /// Which is what this process itself has waited, whatever the clock on the wall says.
+    /// The grace period is measured by the process itself, independently of the wall clock.
     MonotonicClock,
-    /// Names are never used twice.
+    /// Names are never reused.
     UniqueName,
-    /// What is found by its name has to bear our tag as well.
+    /// A droplet found by its name must also have the fleet's tag.
     TagOnLookUp,
-    /// What is deleted has to bear our tag, at that moment.
+    /// A droplet must have the fleet's tag at the moment of its deletion.
     TagOnDelete,
-    /// What our requests made too much of is deleted.
+    /// Surplus droplets created by our requests are deleted.
     CollectDuplicates,
-    /// But not the one that we took.
+    /// The adopted droplet is kept.
     KeepAdopted,
-    /// A 404 counts only where the droplet was shown before.
+    /// A 404 counts only if the droplet was listed before.
     ListedBeforeGone,
-    /// A delete is over when the API says 404, not when it accepts it.
+    /// A delete is complete when the API returns 404, not when the API accepts it.
     DeleteUntilGone,
-    /// One process at a time.
+    /// Only one process runs at a time.
     Lock,
 }
 
 impl Guard {
-    /// All of them.
+    /// All guards.
     pub const ALL: [Self; 13] = [
         Self::Intent,
         Self::MarkSent,
@@ -55,17 +55,17 @@ impl Guard {
 impl fmt::Display for Guard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Intent => "write the intent before the request",
-            Self::MarkSent => "write that it is sent before it is",
-            Self::LookUpByName => "look for the name before sending again",
-            Self::GracePeriod => "wait out the grace before sending again",
-            Self::MonotonicClock => "count the grace by one's own clock",
-            Self::UniqueName => "never use a name twice",
-            Self::TagOnLookUp => "take over only what bears the tag",
-            Self::TagOnDelete => "delete only what bears the tag",
-            Self::CollectDuplicates => "delete twins",
-            Self::KeepAdopted => "spare the one that was taken",
-            Self::ListedBeforeGone => "believe a 404 only once it was shown",
+            Self::Intent => "journal the intent before the request",
+            Self::MarkSent => "mark the request before it is sent",
+            Self::LookUpByName => "look up the name before a retry",
+            Self::GracePeriod => "wait for the grace period before a retry",
+            Self::MonotonicClock => "measure the grace with the own clock",
+            Self::UniqueName => "never reuse a name",
+            Self::TagOnLookUp => "adopt only droplets with the tag",
+            Self::TagOnDelete => "delete only droplets with the tag",
+            Self::CollectDuplicates => "delete duplicates",
+            Self::KeepAdopted => "keep the adopted droplet",
+            Self::ListedBeforeGone => "trust a 404 only after a listing",
             Self::DeleteUntilGone => "delete until 404",
             Self::Lock => "hold the write lock",
         })

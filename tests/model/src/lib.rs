@@ -1,16 +1,16 @@
-//! A model of the protocol by which droplets are created and deleted, small enough to go through every order of events.
+//! A model of the protocol that creates and deletes droplets, small enough to check every order of events.
 //!
-//! The protocol is that of `host/src/controller`: `requested`, `strangers` and `advance`. The model has one droplet to
-//! create and to delete, a journal that survives crashes, an API whose lists lag and whose answers get lost, and two
-//! processes that may crash between any two steps. In the account there are a droplet of somebody else with the same
-//! name, and one that the fleet had before.
+//! The protocol is the one in `host/src/controller`: the modules for creation, orphans and reconciling. The model has
+//! one droplet to create and delete, a journal that survives crashes, an API with lagging lists and lost responses, and
+//! two processes that may crash between any two steps. The account also contains an unrelated droplet with the same
+//! name, and an earlier droplet of the fleet.
 //!
-//! One thing is taken for granted and not modelled: within the grace (`scaling.timeouts.visible`) a request arrives or
-//! never does, and lists show what there is. Where that is not so, a second droplet cannot be prevented, only
-//! collected, and that is modelled as a fault. Waiting to see a stranger twice is not modelled: nothing depends on it
-//! here, it is for lists that are wrong for a moment.
+//! One assumption is not modeled: within the grace period (`scaling.timeouts.create_visibility`) a request arrives or
+//! never does, and lists become complete. If this does not hold, a second droplet cannot be prevented, only collected;
+//! this is modeled as a fault. The second sighting required before an orphan is reported is not modeled: it has no
+//! effect here, because it exists for lists that are briefly wrong.
 //!
-//! Each [`Guard`] can be left out, and then the search must find what goes wrong.
+//! Each [`Guard`] can be disabled, and the search must then find a violation.
 
 mod guard;
 mod process;
@@ -28,67 +28,67 @@ pub use world::{
     Violation,
 };
 
-/// Which of the two processes.
+/// The index of one of the two processes.
 pub type ProcessId = usize;
 
-/// The protocol, with all its guards or without one.
+/// The protocol, with all guards or without one of them.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Protocol {
-    /// The guard that is left out.
+    /// The disabled guard.
     pub without: Option<Guard>,
 }
 
-/// What can happen next.
+/// A possible next event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A process starts.
     ProcessStarts(ProcessId),
-    /// A process takes its next step.
+    /// A process executes its next step.
     ProcessSteps(ProcessId, Step),
-    /// What a process waits for has had its time.
+    /// The grace period of a process ends.
     GraceEnds(ProcessId),
-    /// A request reaches the API, which makes a droplet.
+    /// A request reaches the API, which creates a droplet.
     RequestArrives(usize),
-    /// An answer reaches whoever waits for it.
+    /// A response reaches the waiting process.
     ResponseArrives(usize),
-    /// From now on lists show the droplet.
+    /// The droplet becomes visible in lists.
     DropletListed(Id),
-    /// The API has done what it was told.
+    /// The API completes an accepted delete.
     DropletDeleted(Id),
-    /// Something goes wrong.
+    /// A fault occurs.
     FaultOccurs(Fault),
 }
 
-/// What can go wrong.
+/// A possible fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// A process ends in the middle of what it does.
+    /// A process ends in the middle of a step.
     Crash(ProcessId),
-    /// A request never reaches the API, and nobody is told.
+    /// A request is lost before it reaches the API, without an error to the process.
     RequestLost(usize),
-    /// The API acted, and nobody is told: a reset, or a 5xx.
+    /// The API executes the request, but its response is lost: a reset, or a 5xx.
     ResponseLost(usize),
-    /// Nobody waits any longer for a request that is still on its way.
+    /// The process times out while its request is still in flight.
     TimedOut(usize),
-    /// The API refuses for certain, such as with a 429.
+    /// The API definitely rejects the request, for example with a 429.
     Rejected(usize),
-    /// The API takes longer than the grace.
+    /// The API takes longer than the grace period.
     GraceExceeded(ProcessId),
-    /// Somebody sets the clock.
+    /// The wall clock is changed.
     ClockSet(ProcessId),
-    /// A delete was accepted, and does not happen.
+    /// A delete was accepted, but is not executed.
     DeleteDropped(Id),
-    /// Somebody takes the fleet's tag from a droplet.
+    /// An operator removes the fleet's tag from a droplet.
     Untagged(Id),
 }
 
 impl Protocol {
-    /// Whether the guard is there.
+    /// Reports whether the guard is enabled.
     pub fn has(self, guard: Guard) -> bool {
         self.without != Some(guard)
     }
 
-    /// What can happen next when nothing goes wrong and nobody wants anything.
+    /// Reports whether any event is possible without a fault or a request of the user.
     pub fn can_progress(self, world: &SystemState) -> bool {
         let mut events = Vec::new();
         self.regular_events(world, &mut events);

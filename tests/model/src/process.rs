@@ -1,78 +1,78 @@
-//! What one process does next, from what it sees and what the journal says.
+//! The next steps of one process, derived from its observation and the journal.
 
 use crate::{
     DropletStatus, Duplicate, Guard, Id, Name, Outcome, Phase, ProcessId, Protocol, Request, SystemState, Violation,
 };
 
-/// A process, and what it knows beyond the journal.
+/// A process, with its state outside the journal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Process {
-    /// Where it is.
+    /// Its position in the protocol.
     pub state: ProcessState,
-    /// Whether it has waited for the grace since it first saw, or sent, what is open.
+    /// `true` once the grace period has passed since it first observed or sent the open request.
     pub waited: bool,
 }
 
-/// Where a process is between two steps. It may crash at each.
+/// The state of a process between two steps. It may crash in each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum ProcessState {
     /// Not running.
     #[default]
     Down,
-    /// Looking.
+    /// Observing.
     Idle,
-    /// It has seen that something is to be sent.
+    /// It has decided to send a request.
     Decided,
-    /// That is in the journal.
+    /// The journal marks the request as sent.
     Marked {
-        /// Whether something was sent before, whose outcome is not known.
+        /// `true` if an earlier request has an unknown outcome.
         sent_before: bool,
     },
-    /// The request is out.
+    /// The request is in flight.
     AwaitingResponse {
-        /// As above.
+        /// See `Marked`.
         sent_before: bool,
     },
-    /// The answer is there, and not in the journal yet.
+    /// The response has arrived, but is not in the journal yet.
     Responded(Id),
-    /// So is the refusal.
+    /// The rejection has arrived, but is not in the journal yet.
     Rejected {
-        /// As above.
+        /// See `Marked`.
         sent_before: bool,
     },
 }
 
-/// A step of a process: one look that decides, one durable write, or one call of the API.
+/// A step of a process: one observation with a decision, one durable write, or one API call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// The user wants a droplet: the intent is written.
+    /// The user requests a droplet: the intent is journaled.
     Intend,
-    /// Nothing was sent, or nothing came of it.
+    /// The process decides to send a request, because none was sent or none succeeded.
     Decide,
-    /// The journal says that a request goes out.
+    /// The request is marked as sent in the journal.
     MarkSent,
-    /// It goes out.
+    /// The request is sent.
     SendRequest,
-    /// The journal has the id.
+    /// The ID is journaled.
     Adopt(Id),
-    /// The journal has what was so before the refused request.
+    /// The journal entry from before the rejected request is restored.
     UnmarkSent,
-    /// Nothing came of it for too long.
+    /// The create is abandoned after the grace period.
     Abandon,
-    /// The user wants the droplet gone.
+    /// The user requests the deletion of the droplet.
     RequestDelete,
-    /// GET, and DELETE where the droplet is ours. As one step: the API has no way to delete on a condition.
+    /// GET, and DELETE if the droplet belongs to the fleet. A single step, because the API has no conditional delete.
     Delete(Id),
-    /// The droplet is gone.
+    /// The deletion of the droplet is complete.
     Close(Id),
-    /// A twin is to be deleted: the journal says so first.
+    /// The deletion of a duplicate is journaled before it starts.
     ScheduleDuplicateDeletion(Id),
-    /// The user is told of a droplet that nobody knows.
+    /// A droplet missing from the journal is reported to the user.
     ReportOrphan(Id),
 }
 
 impl Protocol {
-    /// What a process may do next.
+    /// Returns the possible next steps of a process.
     pub fn steps(self, world: &SystemState, who: ProcessId) -> Vec<Step> {
         match world.processes[who].state {
             ProcessState::Down | ProcessState::AwaitingResponse { .. } => Vec::new(),
@@ -106,7 +106,7 @@ impl Protocol {
         deeds
     }
 
-    /// The oldest droplet of the name.
+    /// Returns the oldest droplet with the requested name.
     fn find_by_name(self, world: &SystemState) -> Option<Id> {
         let is_ours = |id: &Id| {
             let droplet = &world.droplets[*id];
@@ -123,7 +123,7 @@ impl Protocol {
             return (droplet.listed || !self.has(Guard::ListedBeforeGone)).then_some(Step::Close(id));
         }
         if !droplet.tagged && self.has(Guard::TagOnDelete) {
-            // It left the fleet, and the journal says so.
+            // The droplet left the fleet, and the journal records that.
             return Some(Step::Close(id));
         }
         (droplet.status == DropletStatus::Active).then_some(Step::Delete(id))
@@ -149,7 +149,7 @@ impl Protocol {
             .into_iter()
     }
 
-    /// Carries a step out.
+    /// Executes a step.
     pub(crate) fn execute(self, world: &mut SystemState, who: ProcessId, deed: Step) {
         let phase = world.journal.create.map(|create| create.phase);
         let sent = world.journal.create.is_some_and(|create| create.sent);
@@ -157,7 +157,7 @@ impl Protocol {
             Step::Intend => world.journal.set(false, Phase::Requested),
             Step::Decide => world.processes[who].state = ProcessState::Decided,
             Step::MarkSent => {
-                // Without the guard there may be no entry to mark, or a mark that nobody writes.
+                // Without the guard there may be no entry to mark, or a mark that is never written.
                 if world.journal.is_requested() && self.has(Guard::MarkSent) {
                     world.journal.set(true, Phase::Requested);
                 }

@@ -1,11 +1,11 @@
-//! What must always be so, and what the model has to reach for its "always" to mean something.
+//! The invariants of the model, and the states it must reach for the invariants to be meaningful.
 
 use stateright::Property;
 
 use crate::{Droplet, DropletStatus, Origin, Phase, ProcessState, Protocol, SystemState, Violation};
 
 impl Droplet {
-    /// Whether it is nothing that this fleet may delete.
+    /// Reports whether the fleet must not delete this droplet.
     pub(crate) fn is_foreign(self) -> bool {
         !self.tagged || self.origin != Origin::Ours
     }
@@ -17,52 +17,51 @@ impl Droplet {
 
 pub(crate) fn all() -> Vec<Property<Protocol>> {
     vec![
-        Property::always("an operation makes one droplet", |_, world: &SystemState| {
+        Property::always("an operation creates one droplet", |_, world: &SystemState| {
             world.grace_exceeded || world.created_count() <= 1
         }),
-        Property::always("what we made is in the journal", |_, world: &SystemState| {
+        Property::always("created droplets are in the journal", |_, world: &SystemState| {
             world.created_count() == 0 || world.journal.create.is_some()
         }),
-        Property::always("what we took we made", |_, world: &SystemState| {
+        Property::always("adopted droplets were created by us", |_, world: &SystemState| {
             world.journal.adopted().is_none_or(|id| world.droplets[id].origin == Origin::Ours)
         }),
-        Property::always("only what is ours is deleted", |_, world: &SystemState| {
+        Property::always("only our droplets are deleted", |_, world: &SystemState| {
             world.violation != Some(Violation::DeletedForeignDroplet)
         }),
-        Property::always("what is wanted stays", |_, world: &SystemState| {
+        Property::always("serving droplets are kept", |_, world: &SystemState| {
             world.violation != Some(Violation::DeletedServingDroplet)
         }),
-        Property::always("what the journal calls gone is gone", |_, world: &SystemState| {
+        Property::always("droplets closed in the journal are deleted", |_, world: &SystemState| {
             closed_droplets(world).all(|droplet| droplet.status == DropletStatus::Deleted || !droplet.tagged)
         }),
-        Property::always("in the end nothing is open", |protocol: &Protocol, world: &SystemState| {
+        Property::always("finally no operation is open", |protocol: &Protocol, world: &SystemState| {
             protocol.can_progress(world) || is_closed(world)
         }),
-        Property::always(
-            "in the end nothing is billed that nobody knows",
-            |protocol: &Protocol, world: &SystemState| protocol.can_progress(world) || all_billed_known(world),
-        ),
+        Property::always("finally every billed droplet is known", |protocol: &Protocol, world: &SystemState| {
+            protocol.can_progress(world) || all_billed_known(world)
+        }),
         Property::sometimes("a droplet serves", |_, world: &SystemState| {
             phase_matches(world, |phase| matches!(phase, Phase::Serving(_)))
         }),
         Property::sometimes("a droplet is deleted", |_, world: &SystemState| {
             closed_droplets(world).any(|droplet| droplet.status == DropletStatus::Deleted)
         }),
-        Property::sometimes("a droplet is given up", |_, world: &SystemState| {
+        Property::sometimes("a droplet is abandoned", |_, world: &SystemState| {
             phase_matches(world, |phase| phase == Phase::Abandoned)
         }),
-        Property::sometimes("a request is sent again", |_, world: &SystemState| {
+        Property::sometimes("a request is retried", |_, world: &SystemState| {
             world.processes.iter().any(|process| process.state == ProcessState::AwaitingResponse { sent_before: true })
         }),
-        Property::sometimes("a twin is deleted, and the other serves", |_, world: &SystemState| {
+        Property::sometimes("a duplicate is deleted, and the other serves", |_, world: &SystemState| {
             let twin_is_gone = world.journal.duplicates.iter().any(|condemned| condemned.closed);
             twin_is_gone && phase_matches(world, |phase| matches!(phase, Phase::Serving(_)))
         }),
-        Property::sometimes("a droplet that came too late is deleted", |_, world: &SystemState| {
+        Property::sometimes("a late droplet is deleted", |_, world: &SystemState| {
             let late_is_gone = world.journal.duplicates.iter().any(|condemned| condemned.closed);
             late_is_gone && phase_matches(world, |phase| phase == Phase::Abandoned)
         }),
-        Property::sometimes("a droplet leaves the fleet alive", |_, world: &SystemState| {
+        Property::sometimes("a droplet leaves the fleet without being deleted", |_, world: &SystemState| {
             closed_droplets(world).any(|droplet| droplet.status == DropletStatus::Active)
         }),
     ]
@@ -72,7 +71,7 @@ fn phase_matches(world: &SystemState, is: impl Fn(Phase) -> bool) -> bool {
     world.journal.create.is_some_and(|create| is(create.phase))
 }
 
-/// The droplets that the journal has no open operation for any more.
+/// Returns the droplets whose operations are closed in the journal.
 fn closed_droplets(world: &SystemState) -> impl Iterator<Item = &Droplet> {
     let taken = match world.journal.create.map(|create| create.phase) {
         Some(Phase::Closed(id)) => Some(id),

@@ -1,4 +1,4 @@
-//! The search: with all guards nothing goes wrong, without any one of them something does.
+//! Model checking: with all guards no invariant is violated, without any one of them one is.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -7,10 +7,10 @@ use stateright::{Checker, Model};
 
 use super::*;
 
-/// No way through the model is longer.
+/// No path through the model is longer.
 const MAX_EVENTS: usize = 60;
 
-/// Goes through all worlds, and answers how many there are.
+/// Searches the whole state space, and returns the number of states.
 fn search_with_all_guards() -> usize {
     let checker = Protocol::default().checker().threads(2).spawn_bfs().join();
     checker.assert_properties();
@@ -18,14 +18,14 @@ fn search_with_all_guards() -> usize {
 }
 
 #[test]
-fn with_all_guards_nothing_ever_goes_wrong() {
-    assert!(search_with_all_guards() > 10_000, "the model has lost most of what can happen");
+fn all_guards_prevent_every_violation() {
+    assert!(search_with_all_guards() > 10_000, "the model has lost most of its states");
 }
 
-/// So that every way through the model ends, and what is so "in the end" comes about on each.
+/// An acyclic model guarantees that every path ends, so that the "finally" properties are checked on each.
 #[test]
-fn no_way_through_the_model_goes_in_a_circle() {
-    /// Whether a world is on the present way, and not only on one of before.
+fn model_has_no_cycles() {
+    /// `true` if a state is on the current path, and not only on an earlier one.
     type OnCurrentPath = bool;
     let protocol = Protocol::default();
     let mut known: HashMap<SystemState, OnCurrentPath> = HashMap::new();
@@ -39,7 +39,7 @@ fn no_way_through_the_model_goes_in_a_circle() {
             continue;
         };
         if let Some(on_the_way) = known.get(&next) {
-            assert!(!on_the_way, "a circle leads back to {next:#?}");
+            assert!(!on_the_way, "a cycle leads back to {next:#?}");
             continue;
         }
         known.insert(next.clone(), true);
@@ -48,11 +48,11 @@ fn no_way_through_the_model_goes_in_a_circle() {
     }
 }
 
-/// What goes wrong without a guard on the shortest way on which anything does.
+/// Returns the violation on the shortest path that has one, with a guard disabled.
 fn violation_without(guard: Guard) -> String {
     let protocol = Protocol { without: Some(guard) };
     for events in 1..MAX_EVENTS {
-        // The search counts worlds, of which there is one more than events, and looks at fewer than it is told.
+        // The search counts states, of which there is one more than events, and explores one level less than its depth.
         let checker = protocol.checker().target_max_depth(events + 2).spawn_bfs().join();
         let failures = properties::all().into_iter().filter(|property| property.expectation.discovery_is_failure());
         let found = failures.map(|property| property.name).find(|name| checker.discovery(name).is_some());
@@ -60,30 +60,30 @@ fn violation_without(guard: Guard) -> String {
             return format!("{guard:<40} {property}: {events} events");
         }
     }
-    panic!("without the rule \"{guard}\" nothing goes wrong")
+    panic!("no violation without the guard \"{guard}\"")
 }
 
 #[test]
-fn without_any_one_guard_something_goes_wrong() {
+fn each_guard_is_necessary() {
     let found: Vec<String> = Guard::ALL.into_iter().map(violation_without).collect();
 
     insta::assert_snapshot!(found.join("\n"), @"
-    write the intent before the request      what we made is in the journal: 5 events
-    write that it is sent before it is       an operation makes one droplet: 11 events
-    look for the name before sending again   an operation makes one droplet: 13 events
-    wait out the grace before sending again  an operation makes one droplet: 11 events
-    count the grace by one's own clock       an operation makes one droplet: 12 events
-    never use a name twice                   what we took we made: 7 events
-    take over only what bears the tag        what we took we made: 7 events
-    delete only what bears the tag           only what is ours is deleted: 12 events
-    delete twins                             in the end nothing is billed that nobody knows: 11 events
-    spare the one that was taken             what is wanted stays: 11 events
-    believe a 404 only once it was shown     what the journal calls gone is gone: 10 events
-    delete until 404                         what the journal calls gone is gone: 11 events
-    hold the write lock                      an operation makes one droplet: 11 events
+    journal the intent before the request    created droplets are in the journal: 5 events
+    mark the request before it is sent       an operation creates one droplet: 11 events
+    look up the name before a retry          an operation creates one droplet: 13 events
+    wait for the grace period before a retry an operation creates one droplet: 11 events
+    measure the grace with the own clock     an operation creates one droplet: 12 events
+    never reuse a name                       adopted droplets were created by us: 7 events
+    adopt only droplets with the tag         adopted droplets were created by us: 7 events
+    delete only droplets with the tag        only our droplets are deleted: 12 events
+    delete duplicates                        finally every billed droplet is known: 11 events
+    keep the adopted droplet                 serving droplets are kept: 11 events
+    trust a 404 only after a listing         droplets closed in the journal are deleted: 10 events
+    delete until 404                         droplets closed in the journal are deleted: 11 events
+    hold the write lock                      an operation creates one droplet: 11 events
     ");
     let (states, guards) = (search_with_all_guards(), Guard::ALL.len());
-    // Past the test runner, which keeps what passing tests print.
+    // Bypasses the test harness, which captures the output of passing tests.
     writeln!(std::io::stdout(), "model: {states} states with all guards; each of {guards} guards removed is found")
         .unwrap();
 }

@@ -1,153 +1,153 @@
-//! What there is: the journal, the droplets at the API, the requests on their way, the processes.
+//! The state of the model: the journal, the droplets at the API, the requests in flight, the processes.
 
 use crate::{Fault, Guard, Process, ProcessId, ProcessState, Protocol};
 
-/// A droplet's id: its place in the list of all that ever were, so that a later one has a higher id.
+/// A droplet's ID: its index in the list of all droplets ever created, so that later droplets have higher IDs.
 pub type Id = usize;
 
-/// How many things may go wrong on one way through the model.
+/// The maximum number of faults on one path through the model.
 const MAX_FAULTS: u8 = 4;
 
-/// Everything at one moment.
+/// A state of the whole system.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SystemState {
-    /// What survives a crash.
+    /// The durable state.
     pub journal: Journal,
-    /// What is at the API, and what was.
+    /// The existing and former droplets at the API.
     pub droplets: Vec<Droplet>,
-    /// Requests to create that are on their way, or whose answers are.
+    /// Create requests in flight, or with a response in flight.
     pub requests: Vec<Request>,
-    /// Two processes on one journal.
+    /// Two processes that share a journal.
     pub processes: [Process; 2],
-    /// How much more may go wrong.
+    /// The number of faults that may still occur.
     pub faults_left: u8,
-    /// Whether the API took longer than the grace.
+    /// `true` if the API took longer than the grace period.
     pub grace_exceeded: bool,
-    /// What was done that must never be.
+    /// The violation that occurred, if any.
     pub violation: Option<Violation>,
 }
 
-/// What must never be done.
+/// A forbidden action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Violation {
-    /// A droplet was deleted that is not of the fleet, or not of our making.
+    /// The deletion of a droplet outside the fleet, or not created by the operation.
     DeletedForeignDroplet,
-    /// A droplet was deleted that nobody wanted to be deleted.
+    /// The deletion of a droplet without a request to delete it.
     DeletedServingDroplet,
 }
 
-/// What survives a crash.
+/// The durable state, which survives a crash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Journal {
-    /// The operation, once there is one.
+    /// The operation, once it exists.
     pub create: Option<Create>,
-    /// What our requests made too much of.
+    /// Surplus droplets created by our requests.
     pub duplicates: Vec<Duplicate>,
 }
 
-/// The operation that creates the droplet, and what became of it.
+/// The operation that creates the droplet, and its progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Create {
-    /// Whether a request may have gone out.
+    /// `true` if a request may have been sent.
     pub sent: bool,
-    /// How far it is.
+    /// The phase of the droplet.
     pub phase: Phase,
 }
 
-/// How far the droplet is.
+/// The lifecycle phase of the droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Phase {
-    /// Asked for, or to be asked for.
+    /// The create is pending.
     Requested,
-    /// There, and ours.
+    /// The droplet exists and belongs to the fleet.
     Serving(Id),
-    /// To be deleted.
+    /// The deletion is pending.
     Deleting(Id),
-    /// Deleted, or not ours any more.
+    /// The droplet is deleted, or has left the fleet.
     Closed(Id),
-    /// Given up.
+    /// The create was abandoned.
     Abandoned,
 }
 
-/// A droplet that our requests made too much of.
+/// A surplus droplet created by our requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Duplicate {
     /// Its id.
     pub id: Id,
-    /// Whether it is gone, by the journal.
+    /// `true` once its deletion is complete according to the journal.
     pub closed: bool,
 }
 
 /// A droplet at the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Droplet {
-    /// Who made it; nobody in the model looks at this.
+    /// Its creator; the protocol never reads this.
     pub origin: Origin,
     /// Its name.
     pub name: Name,
-    /// Whether it bears the fleet's tag.
+    /// `true` if it has the fleet's tag.
     pub tagged: bool,
-    /// Whether lists and look-ups show it.
+    /// `true` if lists and look-ups show it.
     pub listed: bool,
-    /// How alive it is.
+    /// Its status at the API.
     pub status: DropletStatus,
-    /// Whether the user was told of it.
+    /// `true` if it was reported to the user.
     pub reported: bool,
 }
 
-/// Who made a droplet.
+/// The creator of a droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// The operation of this model.
     Ours,
-    /// The fleet, before it lost its inventory.
+    /// The fleet, before its inventory was lost.
     Earlier,
-    /// Somebody else in the same account.
+    /// Another user of the same account.
     Foreign,
 }
 
 /// A droplet's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Name {
-    /// The one that the operation asks for.
+    /// The name in the operation.
     Requested,
-    /// Another.
+    /// Any other name.
     Other,
 }
 
-/// How alive a droplet is.
+/// The status of a droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropletStatus {
-    /// It costs money.
+    /// It exists and is billed.
     Active,
-    /// Its delete was accepted.
+    /// Its deletion was accepted.
     Deleting,
-    /// GET answers 404.
+    /// GET returns 404.
     Deleted,
 }
 
-/// A request to create.
+/// A create request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Request {
-    /// Who waits for the answer.
+    /// The process that waits for the response.
     pub from: Option<ProcessId>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It is on its way.
+    /// The request is in flight.
     InFlight,
-    /// It made this droplet.
+    /// The request created this droplet.
     Created(Id),
-    /// It made nothing, and the answer says so.
+    /// The request was rejected, and the response reports it.
     Rejected,
 }
 
 impl Journal {
-    /// The droplet that the operation took for its own.
+    /// Returns the droplet adopted by the operation.
     pub fn adopted(&self) -> Option<Id> {
         match self.create?.phase {
             Phase::Serving(id) | Phase::Deleting(id) | Phase::Closed(id) => Some(id),
@@ -155,7 +155,7 @@ impl Journal {
         }
     }
 
-    /// Whether the operation still waits for its droplet.
+    /// Reports whether the operation still waits for its droplet.
     pub fn is_requested(&self) -> bool {
         self.create.is_some_and(|create| create.phase == Phase::Requested)
     }
@@ -187,19 +187,19 @@ impl SystemState {
         }
     }
 
-    /// How many droplets the operation ever made.
+    /// Returns the number of droplets ever created by the operation.
     pub fn created_count(&self) -> usize {
         self.droplets.iter().filter(|droplet| droplet.origin == Origin::Ours).count()
     }
 
-    /// Whether every request has arrived and every list is complete.
+    /// Reports whether every request has arrived and every list is complete.
     pub(crate) fn is_converged(&self) -> bool {
         self.requests.is_empty() && self.droplets.iter().all(|droplet| droplet.listed)
     }
 
     pub(crate) fn may_start(&self, protocol: Protocol, who: ProcessId) -> bool {
         let is_down = |process: &Process| process.state == ProcessState::Down;
-        // The lock is the system's: it falls with whoever holds it.
+        // The operating system owns the lock and releases it when its process ends.
         is_down(&self.processes[who]) && (self.processes.iter().all(is_down) || !protocol.has(Guard::Lock))
     }
 
@@ -209,7 +209,7 @@ impl SystemState {
         process.state == ProcessState::Idle && !process.waited && sent
     }
 
-    /// The API carries a request out.
+    /// Executes a request at the API.
     pub(crate) fn create_droplet(&mut self, number: usize) {
         let id = self.droplets.len();
         self.droplets.push(Droplet {
@@ -223,7 +223,7 @@ impl SystemState {
         self.requests[number].outcome = Outcome::Created(id);
     }
 
-    /// Whoever waits for the answer gets it.
+    /// Delivers the response to the waiting process.
     pub(crate) fn deliver_response(&mut self, number: usize) {
         let request = self.requests.remove(number);
         if let Some(who) = request.from {
@@ -236,7 +236,7 @@ impl SystemState {
         }
     }
 
-    /// Whoever waits for the answer gets none.
+    /// Drops the response, so that the waiting process gets an error.
     fn drop_response(&mut self, number: usize) {
         if let Some(who) = self.requests[number].from.take() {
             self.processes[who].state = ProcessState::Idle;

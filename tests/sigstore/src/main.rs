@@ -1,9 +1,9 @@
-//! Signatures by the Sigstore project's own library and OpenSSL, as a program. It shares no code with doproxy's: what one of
-//! the two signs, the other has to take. For registries on this machine, by plain http.
+//! A program that signs and verifies with the Sigstore project's own library and OpenSSL. It shares no code with
+//! doproxy, and each must accept the other's signatures. It supports only registries on this machine, over plain HTTP.
 //!
 //! ```text
 //! doproxy-sigstore keygen NAME        # NAME.key, encrypted with $COSIGN_PASSWORD, and NAME.pub
-//! doproxy-sigstore sign IMAGE KEY     # in place of the signatures that are there
+//! doproxy-sigstore sign IMAGE KEY     # replaces existing signatures
 //! doproxy-sigstore verify IMAGE KEY
 //! ```
 
@@ -25,7 +25,7 @@ async fn main() -> anyhow::Result<()> {
         ["keygen", name] => keygen(name),
         ["sign", image, key] => sign(&image.parse()?, key).await,
         ["verify", image, key] => verify(&image.parse()?, key).await,
-        _ => bail!("keygen NAME, sign IMAGE KEY, or verify IMAGE KEY"),
+        _ => bail!("usage: keygen NAME, sign IMAGE KEY, or verify IMAGE KEY"),
     }
 }
 

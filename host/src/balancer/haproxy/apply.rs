@@ -1,4 +1,4 @@
-//! One change from its beginning to its end: the file first, then the process, and back where that fails.
+//! One update from start to end: first the file, then the process, with a rollback if that fails.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -23,36 +23,36 @@ use super::{HaProxy, ReloadMethod, escape};
 use crate::balancer::{ApplyResult, Server};
 use crate::failpoint::failpoint_async;
 
-/// When a reload is due.
+/// The conditions under which HAProxy is reloaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ReloadPolicy {
-    /// When file or process are not as wanted.
+    /// Only if the file or the process differs from the desired state.
     IfNeeded,
-    /// In any case.
+    /// Unconditionally.
     Always,
 }
 
-/// A change whose file is in its place, and which HAProxy has not taken yet.
+/// An update whose file is installed and which HAProxy has not loaded yet.
 #[derive(Debug)]
 struct StagedUpdate {
     config_file: ConfigFile,
     text: String,
     desired: Vec<DesiredServer>,
-    /// The names of servers that the worker has and is not to have any more.
+    /// The names of servers that the worker has and that the update removes.
     removed: Vec<String>,
-    /// The worker of before, where it answered.
+    /// The previous worker, if it responded.
     prev_worker: Option<Worker>,
-    /// Whose drains stay.
+    /// The treatment of drains and maintenance found in the worker.
     admin_mode: AdminStateMode,
-    /// The same file was there, and HAProxy had taken it.
+    /// `true` if the same file was already installed and loaded by HAProxy.
     is_unchanged: bool,
-    /// How the worker becomes the same.
+    /// The method that brings the worker in line with the file.
     method: UpdateMethod,
-    /// Where the file that somebody else had changed is kept.
+    /// The copy of the replaced file, if that file had been edited outside doproxy.
     foreign_edit: Option<PathBuf>,
 }
 
-/// What one change leaves for the next.
+/// The state carried from one update to the next.
 #[derive(Debug, Default)]
 pub(super) struct ApplyState {
     loaded: Option<LoadedConfig>,
@@ -60,7 +60,7 @@ pub(super) struct ApplyState {
 }
 
 impl HaProxy {
-    /// Makes file and process such that they have `servers`.
+    /// Reconciles file and process so that they have exactly `servers`.
     pub(super) async fn apply_inner(
         &self,
         servers: &[Server],
@@ -77,8 +77,8 @@ impl HaProxy {
         }
     }
 
-    /// Puts the configuration in its place; `None` where there is nothing to do. On an error neither the file nor the
-    /// process were touched.
+    /// Installs the configuration; returns `None` if there is nothing to do. On error neither the file nor the process
+    /// was touched.
     async fn stage(
         &self,
         servers: &[Server],
@@ -92,13 +92,14 @@ impl HaProxy {
         let is_pending = place.is_pending();
         let is_same = on_disk && !is_pending;
         let strictness = if is_pending { AdminStateMode::Overwrite } else { AdminStateMode::Preserve };
-        let before = match failpoint_async("ask the worker", reload::query_worker(&self.stats_socket())).await {
-            // What came of the change could not be seen.
+        let before = match failpoint_async("query the worker", reload::query_worker(&self.stats_socket())).await {
+            // Without access to the socket, the result of the update could not be verified.
             Err(SocketError::Unreachable { path, source }) if source.kind() == ErrorKind::PermissionDenied => {
                 return Err(SocketError::Unreachable { path, source }.into());
             }
             Err(SocketError::Unreachable { .. }) => None,
-            // HAProxy is there and slow. What is installed is as wanted, and a reload would only add to its load.
+            // HAProxy is running but slow. The installed configuration is the desired one, and a reload would only add
+            // to its load.
             Err(error) | Ok(Worker { state: Err(error), .. }) if is_same && when == ReloadPolicy::IfNeeded => {
                 return Err(error.into());
             }
@@ -117,10 +118,10 @@ impl HaProxy {
         reload::check_reachable(&self.options).await?;
         let taken = before
             .as_ref()
-            .ok_or("nobody answered on its socket")
+            .ok_or("HAProxy did not respond on its socket")
             .and_then(|worker| loaded_config::loaded_by(worker, memory.loaded.as_ref(), &place));
         let way = match (when, self.options.update_mode) {
-            (ReloadPolicy::Always, _) => UpdateMethod::Reload("it was asked for".to_owned()),
+            (ReloadPolicy::Always, _) => UpdateMethod::Reload("reload was requested".to_owned()),
             (_, UpdateMode::ReloadOnly) => UpdateMethod::Reload("`haproxy.reload` is `always`".to_owned()),
             (ReloadPolicy::IfNeeded, UpdateMode::Dynamic) => update_plan::plan_update(&UpdateContext {
                 version: before.as_ref().and_then(|worker| worker.version),
@@ -161,7 +162,7 @@ impl HaProxy {
         }))
     }
 
-    /// Deletes what was removed before and could not be deleted then, where that is possible now.
+    /// Deletes servers that were removed earlier but could not be deleted then, if HAProxy now permits it.
     async fn remove_maintenance_servers(&self, seen: &[RunningServer]) {
         let leftovers = seen.iter().filter(|server| server.is_in_maintenance() && escape::is_name(&server.name));
         let names: Vec<&str> = leftovers.map(|server| server.name.as_str()).collect();
@@ -170,17 +171,17 @@ impl HaProxy {
         }
         match runtime_update::delete(&self.stats_socket(), &names, Duration::ZERO).await {
             Ok(left) => {
-                tracing::debug!("of {} servers in maintenance {} cannot be deleted yet", names.len(), left.len());
+                tracing::debug!("of {} servers in maintenance, {} cannot be deleted yet", names.len(), left.len());
             }
-            Err(error) => tracing::debug!("servers in maintenance are still there: {error}"),
+            Err(error) => tracing::debug!("failed to delete servers in maintenance: {error}"),
         }
     }
 
-    /// Keeps what stands in the place: for a failed change to go back to where it boots, and for a person where it is
-    /// theirs. Answers where that is.
+    /// Preserves the existing file: as the rollback target if it is valid, and as a separate copy if it was edited
+    /// outside doproxy. Returns the path of that copy.
     async fn preserve_existing(&self, place: &ConfigFile, standing: &[u8]) -> Result<Option<PathBuf>, HaProxyError> {
         if place.is_managed(standing) {
-            // It passed `haproxy -c` before it was put there.
+            // The file passed `haproxy -c` before it was installed.
             if !place.is_unconfirmed(standing) {
                 place.save_last_good(standing)?;
             }
@@ -198,14 +199,14 @@ impl HaProxy {
         let (file, kept) = (place.path().display(), edit.path.display());
         match (edit.is_new, place.has_digests(), refused) {
             (false, ..) => {}
-            (true, false, None) => tracing::info!("{file} was not written by doproxy; it is kept as {kept}"),
+            (true, false, None) => tracing::info!("{file} was not written by doproxy; saved a copy as {kept}"),
             (true, true, None) => tracing::warn!(
-                "{file} was changed by somebody else since doproxy wrote it; that version is kept as {kept}: put what \
-                 is to stay into the template"
+                "{file} was edited outside doproxy; saved that version as {kept}. To keep the edits, add them to \
+                 the template"
             ),
             (true, _, Some(output)) => tracing::warn!(
-                "{file} was not as doproxy writes it, and HAProxy would not have started with it; that version is \
-                 kept as {kept}:\n{output}"
+                "{file} was edited outside doproxy and HAProxy would not have started with it; saved that version \
+                 as {kept}:\n{output}"
             ),
         }
         Ok(Some(edit.path))
@@ -236,19 +237,19 @@ impl HaProxy {
                         self.end_old_sessions(&gone).await;
                         self.counters.record_runtime_update(counts);
                         let UpdateCounts { added, removed, changed } = counts;
-                        tracing::info!("HAProxy was changed at run time: +{added} −{removed} ~{changed} servers");
+                        tracing::info!("updated HAProxy at run time: +{added} −{removed} ~{changed} servers");
                         return Ok(ApplyResult::Dynamic { added, removed, changed });
                     }
                     Err(why) => {
                         (touched, strictness) = (true, AdminStateMode::Overwrite);
-                        format!("it could not be changed at run time: {why}")
+                        format!("the run-time update failed: {why}")
                     }
                 }
             }
-            (UpdateMethod::RuntimeApi(_), None) => "nobody answered on its socket".to_owned(),
+            (UpdateMethod::RuntimeApi(_), None) => "HAProxy did not respond on its socket".to_owned(),
             (UpdateMethod::Reload(reason), _) => reason,
         };
-        tracing::info!("HAProxy is reloaded: {reason}");
+        tracing::info!("reloading HAProxy: {reason}");
         let answers = before.as_ref().is_some_and(|worker| worker.state.is_ok());
         let why = match self.reload_and_verify(&wanted, answers.then_some(strictness), memory).await {
             Ok(worker) => {
@@ -258,7 +259,7 @@ impl HaProxy {
             }
             Err(why) => why,
         };
-        // Where commands came before, the worker of before is not as it was.
+        // After run-time commands the previous worker is no longer in its original state.
         let before = before.filter(|_| !touched);
         let file = if is_same { DiskState::Unchanged } else { self.roll_back(&place).await };
         let process = match &file {
@@ -270,7 +271,7 @@ impl HaProxy {
                     ProcessState::Previous
                 }
                 Err(again) => {
-                    tracing::warn!("the configuration of before is back on disk and could not be reloaded: {again}");
+                    tracing::warn!("the previous configuration is back on disk but could not be reloaded: {again}");
                     self.inspect_process(before.as_ref(), &wanted).await
                 }
             },
@@ -283,7 +284,7 @@ impl HaProxy {
         Err(HaProxyError::UpdateFailed { file: self.options.config_file.clone(), why: Box::new(why), live })
     }
 
-    /// Changes the servers of the worker, and looks whether it has the wanted ones afterwards.
+    /// Updates the servers of the worker and verifies afterwards that it has the desired ones.
     async fn update_at_runtime(
         &self,
         worker: &Worker,
@@ -293,9 +294,9 @@ impl HaProxy {
     ) -> Result<UpdateCounts, ReloadError> {
         let socket = self.stats_socket();
         let counts = runtime_update::execute(&socket, steps).await?;
-        let now = failpoint_async("look at the changed worker", reload::query_worker(&socket)).await?;
+        let now = failpoint_async("query the updated worker", reload::query_worker(&socket)).await?;
         if now.pid != worker.pid {
-            return Err(ReloadError::Mismatch("another worker took its place meanwhile".to_owned()));
+            return Err(ReloadError::Mismatch("another worker replaced it during the update".to_owned()));
         }
         match difference(&now.state?, wanted, strictness) {
             None => Ok(counts),
@@ -303,8 +304,8 @@ impl HaProxy {
         }
     }
 
-    /// Ends the sessions that workers of before still have with servers that have gone: their droplets go next, and a
-    /// session would wait for an answer that never comes.
+    /// Ends the sessions that old workers still have with removed servers: their droplets are deleted next, and such a
+    /// session would wait for a response that never comes.
     async fn end_old_sessions(&self, gone: &[String]) {
         let ReloadMethod::MasterSocket(path) = &self.options.reload else { return };
         if gone.is_empty() {
@@ -314,30 +315,30 @@ impl HaProxy {
         let master = Socket::new(path, deadline);
         let end = async {
             for pid in reload::query_processes(&master, Instant::now() + deadline).await?.old_workers {
-                // Its servers cannot be named any more, since its proxies have stopped.
+                // The old worker's proxies have stopped, so its servers can no longer be addressed by name.
                 let dump = master.query_master(Command::ShowWorkerSessions(pid)).await?;
                 for id in sessions_with(&dump, gone) {
                     let order = ServerCommand::ShutdownSession(id);
-                    failpoint_async("end a session in a worker of before", master.execute_on_worker(pid, &order))
-                        .await?;
+                    failpoint_async("end a session in an old worker", master.execute_on_worker(pid, &order)).await?;
                 }
             }
             Ok::<_, SocketError>(())
         };
-        // It may have ended in between, and the sessions end with their droplet at the latest.
+        // The worker may have exited in the meantime, and the sessions end with their droplet at the latest.
         if let Err(error) = end.await {
-            tracing::debug!("sessions of a worker of before were not ended: {error}");
+            tracing::debug!("failed to end sessions of an old worker: {error}");
         }
     }
 
-    /// The worker has what the file says. Where that cannot be written down, the next change does more than it had to.
+    /// Records that the worker has loaded the file. If the record cannot be written, the next update does more work
+    /// than necessary.
     fn mark_loaded(place: &ConfigFile, memory: &mut ApplyState, worker: &Worker, text: &str) {
         record_loaded(place, memory, LoadedConfig::new(worker, text));
         warn_on_error(place.clear_pending());
     }
 
-    /// Reloads, and holds the new worker against what is wanted. It is told of the health of the servers, where the
-    /// present worker answers: as strictly as `carried` says.
+    /// Reloads and verifies the new worker against the desired servers. If the current worker responds, the new one
+    /// inherits the health of the servers, with `carried` selecting the treatment of their administrative state.
     async fn reload_and_verify(
         &self,
         wanted: &[DesiredServer],
@@ -350,7 +351,7 @@ impl HaProxy {
             && let Ok(Worker { state: Ok(state), .. }) = reload::query_worker(&self.stats_socket()).await
         {
             let carried = running_server::state_for_next_worker(&state, wanted, strictness);
-            // Without it the health of the servers is found out anew.
+            // Without this state, HAProxy has to determine the health of the servers again.
             warn_on_error(config_file::write_state(&self.options.state_file, &carried));
         }
         let taken = reload::reload(&self.options).await;
@@ -364,16 +365,17 @@ impl HaProxy {
         }
     }
 
-    /// The state was for that one worker: a later start must not find servers as they are now.
+    /// Resets the state file: it was meant for that one worker, and a later start must not restore today's server
+    /// states.
     fn clear_state_file(&self) {
         if let Err(error) = config_file::write_state(&self.options.state_file, running_server::EMPTY_STATE) {
             tracing::warn!("{error}");
-            // Without the file HAProxy warns and starts, and it is written before the next check.
+            // Without the file HAProxy starts with a warning, and doproxy writes it before the next check.
             let _ = std::fs::remove_file(&self.options.state_file);
         }
     }
 
-    /// Puts the last good configuration back where HAProxy would still start with it.
+    /// Restores the last good configuration if HAProxy would still start with it.
     async fn roll_back(&self, place: &ConfigFile) -> DiskState {
         let Some(last_good) = place.last_good() else { return DiskState::NoPrevious };
         match validate::check_bootable(&self.options, last_good).await {
@@ -381,8 +383,8 @@ impl HaProxy {
             Err(why @ HaProxyError::ConfigInvalid { .. }) => {
                 return DiskState::PreviousInvalid { last_good: last_good.to_owned(), why: Box::new(why) };
             }
-            // It did when it was kept, and that is more than HAProxy made of the new one.
-            Err(why) => tracing::warn!("{} could not be checked before it was put back: {why}", last_good.display()),
+            // The file was valid when it was saved, which is more than HAProxy reported for the new one.
+            Err(why) => tracing::warn!("failed to check {} before restoring it: {why}", last_good.display()),
         }
         match place.roll_back() {
             Ok(()) => DiskState::Previous,
@@ -390,13 +392,13 @@ impl HaProxy {
         }
     }
 
-    /// Reloads where somebody is there to do it: of an HAProxy that has ended nothing is to be waited for.
+    /// Reloads if the master is reachable: waiting for an HAProxy that has exited would be pointless.
     async fn reload_if_reachable(&self) -> Result<Worker, ReloadError> {
         reload::check_reachable(&self.options).await?;
         reload::reload(&self.options).await
     }
 
-    /// What runs now.
+    /// Determines the state of the running process.
     async fn inspect_process(&self, before: Option<&Worker>, wanted: &[DesiredServer]) -> ProcessState {
         let now = match reload::query_worker(&self.stats_socket()).await {
             Ok(now) => now,
@@ -413,8 +415,8 @@ impl HaProxy {
     }
 }
 
-/// Whether the worker is one that has `text`, as far as this process can know: a worker that came up since it looked
-/// last was started by somebody else, and maybe with another file.
+/// Reports whether the worker has loaded `text`, as far as this process can know: a worker that appeared since the last
+/// query was started by another process, possibly with a different file.
 fn has_loaded(worker: &Worker, text: &str, memory: &mut ApplyState, place: &ConfigFile) -> bool {
     if memory.loaded.as_ref().is_none_or(|taken| taken.matches_worker(worker)) {
         return true;
@@ -426,21 +428,21 @@ fn has_loaded(worker: &Worker, text: &str, memory: &mut ApplyState, place: &Conf
     has
 }
 
-/// In what a worker that says `state` differs from the wanted one.
+/// Returns the first difference between a worker's reported `state` and the desired one.
 fn difference(state: &str, wanted: &[DesiredServer], strictness: AdminStateMode) -> Option<String> {
     match RunningServer::parse_all(state) {
         Some(seen) => running_server::difference(&seen, wanted, strictness),
-        None => Some("its state cannot be read".to_owned()),
+        None => Some("its state cannot be parsed".to_owned()),
     }
 }
 
-/// Notes what the worker has, for this process and for the next.
+/// Records the configuration that the worker has loaded, for this process and for the next.
 fn record_loaded(place: &ConfigFile, memory: &mut ApplyState, taken: LoadedConfig) {
     warn_on_error(place.write_loaded(&taken.serialize()));
     memory.loaded = Some(taken);
 }
 
-/// Says what went wrong beside the change and does not undo it.
+/// Logs an error that does not undo the update.
 fn warn_on_error(result: Result<(), HaProxyError>) {
     if let Err(error) = result {
         tracing::warn!("{error}");

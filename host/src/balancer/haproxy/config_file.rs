@@ -1,14 +1,14 @@
-//! Putting the configuration in its place, so that at every moment the file there is a whole one that HAProxy
-//! accepts, and the one before is at hand.
+//! Installs the configuration so that at every moment the file is complete and accepted by HAProxy, and the previous
+//! version is available.
 //!
-//! Beside `haproxy.cfg` there are
-//! - `haproxy.cfg.last-good`, which booted and stood there before the present one;
-//! - `haproxy.cfg.pending`, while it is not known whether HAProxy took a change, with the digest of that;
-//! - `haproxy.cfg.installed`, the digests of what doproxy put there, by which a file that somebody else changed is
-//!   found out;
-//! - `haproxy.cfg.taken`, which of these the running worker was made equal to;
-//! - `haproxy.cfg.edited`, `haproxy.cfg.edited.2` and so on, such files before they were replaced;
-//! - for a moment `….new.PID`, from which each of these is renamed.
+//! Files beside `haproxy.cfg`:
+//! - `haproxy.cfg.last-good`, the previous valid configuration;
+//! - `haproxy.cfg.pending`, present until HAProxy is known to have loaded an update, with the digest of that update;
+//! - `haproxy.cfg.installed`, the digests of the files that doproxy installed, used to detect edits made outside
+//!   doproxy;
+//! - `haproxy.cfg.taken`, which of these the running worker has loaded;
+//! - `haproxy.cfg.edited`, `haproxy.cfg.edited.2` and so on, copies of externally edited files that doproxy replaced;
+//! - briefly `….new.PID`, from which each of these is renamed.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -25,13 +25,13 @@ use super::HaProxyError;
 use super::options::sibling;
 use crate::failpoint::failpoint;
 
-/// How many digests are remembered: the present configuration, the one before, and some that were not taken.
+/// Maximum number of recorded digests: the current configuration, the previous one, and some that HAProxy did not load.
 const MAX_DIGESTS: usize = 8;
 
-/// The mode of a configuration that replaces none. It may hold passwords.
+/// The mode of a new configuration file. It may contain passwords.
 const DEFAULT_MODE: u32 = 0o640;
 
-/// The configuration file and those beside it. All of its work is a few short system calls.
+/// The configuration file and the files beside it. Every operation is a few short system calls.
 #[derive(Debug)]
 pub(super) struct ConfigFile {
     path: PathBuf,
@@ -41,20 +41,20 @@ pub(super) struct ConfigFile {
     loaded: PathBuf,
 }
 
-/// A file that is not in its place yet; removed when it does not get there.
+/// A file that is not yet in place; removed on drop if it was not renamed.
 #[derive(Debug)]
 pub(super) struct StagedFile(PathBuf);
 
-/// Where a file that somebody else changed is kept.
+/// The saved copy of a file that was edited outside doproxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ForeignEdit {
     pub(super) path: PathBuf,
-    /// It was not kept before, so nobody was told yet.
+    /// `true` if the edit had not been saved before, so that it has not been reported yet.
     pub(super) is_new: bool,
 }
 
 impl ConfigFile {
-    /// The place of `file`; where that is a link, the place that it leads to.
+    /// Returns the configuration file at `file`; a symbolic link is resolved to its target.
     pub(super) fn new(file: &Path) -> Self {
         let file = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
         Self {
@@ -66,17 +66,17 @@ impl ConfigFile {
         }
     }
 
-    /// The configuration file itself.
+    /// Returns the path of the configuration file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The configuration to go back to; `None` where there is none.
+    /// Returns the configuration to roll back to; `None` if none exists.
     pub(super) fn last_good(&self) -> Option<&Path> {
         self.last_good.exists().then_some(&self.last_good)
     }
 
-    /// What is there now; `None` where there is nothing.
+    /// Reads the current file; `None` if it does not exist.
     pub(super) fn read(&self) -> Result<Option<Vec<u8>>, HaProxyError> {
         match fs::read(&self.path) {
             Ok(bytes) => Ok(Some(bytes)),
@@ -85,59 +85,59 @@ impl ConfigFile {
         }
     }
 
-    /// The text of the configuration that has this digest: the present one or the one before.
+    /// Returns the text of the configuration with this digest, searching the current and the previous one.
     pub(super) fn text_with_digest(&self, wanted: &str) -> Option<String> {
         let texts = [&self.path, &self.last_good].into_iter().filter_map(|path| fs::read(path).ok());
         texts.filter(|bytes| digest(bytes) == wanted).find_map(|bytes| String::from_utf8(bytes).ok())
     }
 
-    /// When the configuration was put in its place, or changed there.
+    /// Returns the time at which the configuration was installed or last changed.
     pub(super) fn changed_at(&self) -> Option<SystemTime> {
         let metadata = fs::metadata(&self.path).ok()?;
         let seconds = u64::try_from(metadata.ctime()).ok()?;
         UNIX_EPOCH.checked_add(Duration::from_secs(seconds + 1))
     }
 
-    /// What was noted of the running worker.
+    /// Reads the record of what the running worker has loaded.
     pub(super) fn read_loaded(&self) -> Option<String> {
         fs::read_to_string(&self.loaded).ok()
     }
 
-    /// Notes something of the running worker. Where that is lost, one reload more makes up for it.
+    /// Records what the running worker has loaded. Losing the record costs one additional reload.
     pub(super) fn write_loaded(&self, text: &str) -> Result<(), HaProxyError> {
         write_state(&self.loaded, text).inspect_err(|_| {
-            // Nothing is better than what was true before.
+            // No record is better than an outdated one.
             let _ = fs::remove_file(&self.loaded);
         })
     }
 
-    /// Whether there is a change of which it is not known that HAProxy took it.
+    /// Reports whether an update is installed that HAProxy is not known to have loaded.
     pub(super) fn is_pending(&self) -> bool {
-        // Where it cannot be seen, one reload too many does no harm.
+        // If this cannot be determined, an unnecessary reload does no harm.
         self.pending.try_exists().unwrap_or(true)
     }
 
-    /// Whether doproxy put these bytes there, and nobody has changed them since.
+    /// Reports whether doproxy installed these bytes, which means that the file has not been edited since.
     pub(super) fn is_managed(&self, bytes: &[u8]) -> bool {
         self.digests().contains(&digest(bytes))
     }
 
-    /// Whether doproxy ever put anything there.
+    /// Reports whether doproxy has ever installed a configuration here.
     pub(super) fn has_digests(&self) -> bool {
         !self.digests().is_empty()
     }
 
-    /// Whether these bytes are those of which it is not known that HAProxy took them.
+    /// Reports whether these bytes are the update that HAProxy is not known to have loaded.
     pub(super) fn is_unconfirmed(&self, bytes: &[u8]) -> bool {
         fs::read_to_string(&self.pending).is_ok_and(|untried| untried.trim_end() == digest(bytes))
     }
 
-    /// Writes `text` beside the file, to the disk, with the owner and the mode that the file has.
+    /// Writes `text` to disk beside the file, with the file's owner and mode.
     pub(super) fn write_candidate(&self, text: &str) -> Result<StagedFile, HaProxyError> {
         self.stage(&self.path, text.as_bytes())
     }
 
-    /// Keeps a file that somebody else changed, beside those that were kept before.
+    /// Saves a file that was edited outside doproxy, beside earlier ones.
     pub(super) fn save_foreign_edit(&self, bytes: &[u8]) -> Result<ForeignEdit, HaProxyError> {
         let mut number = 1;
         loop {
@@ -155,45 +155,47 @@ impl ConfigFile {
         }
     }
 
-    /// Keeps what boots, and was there before, as what a failed change goes back to.
+    /// Saves the previous valid configuration as the rollback target.
     pub(super) fn save_last_good(&self, bytes: &[u8]) -> Result<(), HaProxyError> {
         if fs::read(&self.last_good).is_ok_and(|kept| kept == bytes) {
             return Ok(());
         }
-        // A copy and no link: who edits the file in its place must not change both, and others than root may not
-        // link to a file of root's.
+        // A copy and not a hard link: an edit of the installed file must not change both, and users other than root may
+        // not link to root's files.
         self.write_atomically(&self.last_good, bytes)
     }
 
-    /// Puts the candidate, whose text is `text`, in its place. On an error the file is as it was.
+    /// Installs the candidate, whose text is `text`. On error the file is unchanged.
     pub(super) fn install(&self, candidate: &StagedFile, text: &str) -> Result<(), HaProxyError> {
         self.record_digest(text.as_bytes())?;
         self.write_atomically(&self.pending, format!("{}\n", digest(text.as_bytes())).as_bytes())?;
         self.rename(&candidate.0, &self.path)
     }
 
-    /// Remembers, over a crash too, that HAProxy is to read once more what is there and was taken before.
+    /// Marks the installed configuration, which HAProxy had already loaded, for another reload; the mark survives a
+    /// crash.
     pub(super) fn mark_pending(&self) -> Result<(), HaProxyError> {
         self.write_atomically(&self.pending, b"the same once more\n")
     }
 
-    /// HAProxy took what is there. Where a loss of power brings the mark back, that costs one reload.
+    /// Clears the pending mark after HAProxy has loaded the file. If a power failure restores the mark, that costs one
+    /// reload.
     pub(super) fn clear_pending(&self) -> Result<(), HaProxyError> {
-        failpoint("forget the pending change", || remove(&self.pending)).map_err(file_error("remove", &self.pending))
+        failpoint("clear the pending change", || remove(&self.pending)).map_err(file_error("remove", &self.pending))
     }
 
-    /// Puts the last good configuration back. Needs no room on the disk.
+    /// Restores the last good configuration. Works even on a full disk.
     pub(super) fn roll_back(&self) -> Result<(), HaProxyError> {
         let bytes = fs::read(&self.last_good).map_err(file_error("read", &self.last_good))?;
         self.rename(&self.last_good, &self.path)?;
-        // The good one is in its place: that there is no second one of it is no failure.
+        // The good configuration is installed; failing to keep a second copy of it is not an error.
         if let Err(error) = self.save_last_good(&bytes) {
             tracing::warn!("{error}");
         }
         Ok(())
     }
 
-    /// Removes what processes left that ended in the middle of their work.
+    /// Removes staged files left behind by processes that crashed.
     pub(super) fn remove_stale_files(&self) {
         let Some(name) = self.path.file_name().and_then(|name| name.to_str()) else { return };
         for entry in fs::read_dir(self.directory()).into_iter().flatten().flatten() {
@@ -203,9 +205,9 @@ impl ConfigFile {
                 let pid = rest.strip_prefix("new.").or_else(|| Some(rest.rsplit_once(".new.")?.1))?;
                 pid.parse::<i32>().ok().filter(|pid| *pid > 0)
             });
-            // One of our own id is left over by a process that had it before.
+            // A file with this process's own ID was left by an earlier process with the same ID.
             if pid.is_some_and(|pid| pid.unsigned_abs() == std::process::id() || process_has_ended(pid))
-                && let Err(error) = failpoint("remove a draft of a process that ended", || remove(&entry.path()))
+                && let Err(error) = failpoint("remove a staged file of a dead process", || remove(&entry.path()))
             {
                 tracing::warn!("{}", file_error("remove", &entry.path())(error));
             }
@@ -213,7 +215,7 @@ impl ConfigFile {
     }
 
     fn digests(&self) -> Vec<String> {
-        // Where it cannot be read, a copy too many is kept.
+        // If the digests cannot be read, the result is an unnecessary copy.
         fs::read_to_string(&self.digests_path).unwrap_or_default().lines().map(str::to_owned).collect()
     }
 
@@ -233,14 +235,14 @@ impl ConfigFile {
     fn stage(&self, path: &Path, bytes: &[u8]) -> Result<StagedFile, HaProxyError> {
         let draft = StagedFile(sibling(path, &format!("new.{}", std::process::id())));
         let write = || -> io::Result<()> {
-            // Left over by a process of the same id.
+            // Left behind by an earlier process with the same ID.
             remove(&draft.0)?;
-            let mut file = failpoint("create a draft", || {
+            let mut file = failpoint("create a staged file", || {
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft.0)
             })?;
             copy_permissions(&file, &self.path)?;
-            failpoint("write a draft", || file.write_all(bytes))?;
-            failpoint("sync a draft", || file.sync_all())
+            failpoint("write a staged file", || file.write_all(bytes))?;
+            failpoint("sync a staged file", || file.sync_all())
         };
         write().map_err(file_error("write", path))?;
         Ok(draft)
@@ -251,7 +253,7 @@ impl ConfigFile {
         let directory = self.directory();
         let synced =
             failpoint("sync the directory", || File::open(directory).and_then(|directory| directory.sync_all()));
-        // It is in its place. After a loss of power it may be the one before again, which is whole as well.
+        // The file is in place. After a power failure it may be the previous one again, which is complete as well.
         if let Err(error) = synced {
             tracing::warn!("{}", file_error("sync", directory)(error));
         }
@@ -271,12 +273,12 @@ impl StagedFile {
 
 impl Drop for StagedFile {
     fn drop(&mut self) {
-        // Gone already where it was put in its place.
+        // The file no longer exists if it was renamed into place.
         let _ = fs::remove_file(&self.0);
     }
 }
 
-/// Writes a small file whose loss does no harm, in one step.
+/// Writes a small file atomically; losing it does no harm.
 pub(super) fn write_state(path: &Path, text: &str) -> Result<(), HaProxyError> {
     let new = sibling(path, "new");
     let written = failpoint("write the state file", || fs::write(&new, text).and_then(|()| fs::rename(&new, path)));
@@ -286,11 +288,11 @@ pub(super) fn write_state(path: &Path, text: &str) -> Result<(), HaProxyError> {
     })
 }
 
-/// Gives `file` the owner, the group and the mode of the one at `path`, as far as that is allowed.
+/// Gives `file` the owner, group and mode of the one at `path`, as far as permissions allow.
 fn copy_permissions(file: &File, path: &Path) -> io::Result<()> {
     let Ok(old) = fs::metadata(path) else { return file.set_permissions(Permissions::from_mode(DEFAULT_MODE)) };
-    // Only root may give a file away; others may still give it to a group that they are in. Where neither is
-    // allowed, the new file is as good as they can make it.
+    // Only root may change a file's owner; other users may still assign a group that they belong to. If neither is
+    // permitted, the new file keeps this process's owner and group.
     let _ = fchown(file, Some(old.uid()), Some(old.gid())).or_else(|_| fchown(file, None, Some(old.gid())));
     file.set_permissions(Permissions::from_mode(old.mode() & 0o777))
 }
@@ -299,7 +301,7 @@ fn process_has_ended(pid: i32) -> bool {
     kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)
 }
 
-/// What a configuration is known by.
+/// Returns the digest that identifies a configuration.
 pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -338,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_of_before_comes_back() {
+    fn roll_back_restores_previous_configuration() {
         let (dir, place) = config_file();
         install(&place, "good");
         place.clear_pending().unwrap();
@@ -354,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_in_its_place_does_not_reach_the_last_good_one() {
+    fn edit_does_not_reach_last_good_copy() {
         let (dir, place) = config_file();
         install(&place, "good");
         place.save_last_good(b"good").unwrap();
@@ -366,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_never_taken_is_told_from_what_was() {
+    fn unconfirmed_update_is_distinguished_from_loaded_one() {
         let (_dir, place) = config_file();
         install(&place, "good");
         place.clear_pending().unwrap();
@@ -380,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn each_edit_is_kept_once() {
+    fn each_edit_is_saved_once() {
         let (dir, place) = config_file();
 
         let kept = ["first", "second", "first"].map(|edit| place.save_foreign_edit(edit.as_bytes()).unwrap());
@@ -392,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_process_left_that_ended_is_removed_and_what_is_anothers_stays() {
+    fn clean_up_removes_only_files_of_dead_processes() {
         let (dir, place) = config_file();
         let ended = std::process::Command::new("true").spawn().map(|mut child| {
             child.wait().unwrap();
@@ -412,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mode_of_the_file_is_kept() {
+    fn file_mode_is_preserved() {
         let (dir, place) = config_file();
         fs::write(dir.path().join("haproxy.cfg"), "old").unwrap();
         fs::set_permissions(dir.path().join("haproxy.cfg"), Permissions::from_mode(0o604)).unwrap();
@@ -423,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_candidate_that_is_not_installed_leaves_no_trace() {
+    fn uninstalled_candidate_leaves_no_trace() {
         let (dir, place) = config_file();
 
         drop(place.write_candidate("refused").unwrap());
@@ -432,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_a_link() {
+    fn symlink_is_preserved() {
         let (dir, _) = config_file();
         fs::write(dir.path().join("real.cfg"), "old").unwrap();
         let link = dir.path().join("link.cfg");

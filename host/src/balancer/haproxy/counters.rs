@@ -1,21 +1,21 @@
-//! What was done to HAProxy, counted.
+//! Counts updates of HAProxy.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::runtime_update::UpdateCounts;
 
-/// What was done to HAProxy by this process, for its metrics.
+/// Counts of HAProxy updates by this process, for its metrics.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Reloads that were ordered, those that failed included.
+    /// Reloads requested, including failed ones.
     pub reloads: u64,
-    /// Changes that HAProxy took while it ran.
+    /// Updates applied at run time.
     pub runtime_updates: u64,
-    /// Servers that were added by these.
+    /// Servers added at run time.
     pub servers_added: u64,
-    /// Servers that were removed by these.
+    /// Servers removed at run time.
     pub servers_removed: u64,
-    /// Servers that were given traffic, or drained, by these.
+    /// Servers drained or given traffic at run time.
     pub servers_changed: u64,
 }
 

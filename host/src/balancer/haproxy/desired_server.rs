@@ -1,4 +1,4 @@
-//! The servers that HAProxy is to have, in HAProxy's terms.
+//! The desired servers in HAProxy's terms.
 
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -9,17 +9,17 @@ use super::{HaProxyError, escape};
 use crate::balancer::{Server, ServerState};
 use crate::model::DropletId;
 
-/// The weight of a server that gets traffic. Not 1, so that slow start and percentages have room below it.
+/// The weight of a server that receives traffic. Not 1, to leave room below it for slow start and percentages.
 const SERVING_WEIGHT: u32 = 100;
 
-/// What stands before the droplet's id in a server's name.
+/// The prefix of a server's name, followed by the droplet's ID.
 const NAME_PREFIX: &str = "web-";
 
-/// The largest number that HAProxy takes for the `id` keyword.
+/// The largest number that HAProxy accepts for the `id` keyword.
 const MAX_NUMBER: u64 = i32::MAX as u64;
 
-/// A server line. What a template sees of it is kept to six fields: Tera looks them up without hashing then, which
-/// counts with thousands of servers.
+/// A server line. It exposes only six fields to templates: Tera then looks them up without hashing, which matters with
+/// thousands of servers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct DesiredServer {
     pub(super) name: String,
@@ -28,19 +28,19 @@ pub(super) struct DesiredServer {
     pub(super) hostname: String,
     #[serde(skip)]
     pub(super) ip: IpAddr,
-    /// The same as HAProxy reads it before `:port`: IPv6 in brackets.
+    /// The address as HAProxy expects it before `:port`: IPv6 in brackets.
     pub(super) address: String,
     #[serde(skip)]
     pub(super) port: u16,
     pub(super) state: &'static str,
     pub(super) weight: u32,
-    /// For the `id` keyword, without which an empty backend with `balance random` starves its second server
+    /// The number for the `id` keyword, without which an empty backend with `balance random` starves its second server
     /// (HAProxy issue 3413).
     pub(super) n: u64,
 }
 
 impl DesiredServer {
-    /// The server lines, by droplet id, so that the order in which servers are given changes nothing.
+    /// Returns the servers ordered by droplet ID, so that the order of the input does not matter.
     pub(super) fn from_servers(servers: &[Server], port: u16) -> Result<Vec<Self>, HaProxyError> {
         let mut sorted: Vec<&Server> = servers.iter().collect();
         sorted.sort_by_key(|server| server.id);
@@ -80,13 +80,13 @@ impl DesiredServer {
         }
     }
 
-    /// Whether the server gets new sessions.
+    /// Reports whether the server receives new sessions.
     pub(super) fn is_serving(&self) -> bool {
         self.weight > 0
     }
 }
 
-/// A number that stays with the droplet: its id where HAProxy can count so far, else what is left of it.
+/// Returns a number that stays with the droplet: its ID modulo HAProxy's maximum, or the next free number.
 fn server_number(id: DropletId, taken: &mut HashSet<u64>) -> u64 {
     let mut n = (id.0 % MAX_NUMBER).max(1);
     while !taken.insert(n) {
@@ -95,10 +95,10 @@ fn server_number(id: DropletId, taken: &mut HashSet<u64>) -> u64 {
     n
 }
 
-/// The droplet of a server's name; `None` for a server that is none of ours.
+/// Returns the droplet of a server's name; `None` for a server that doproxy does not manage.
 pub(super) fn droplet_of(name: &str) -> Option<DropletId> {
     let id: u64 = name.strip_prefix(NAME_PREFIX)?.parse().ok()?;
-    // `web-007` and `web-+7` would parse, and are not ours.
+    // `web-007` and `web-+7` would parse, but doproxy never creates them.
     (name.len() == NAME_PREFIX.len() + id.checked_ilog10().unwrap_or(0) as usize + 1).then_some(DropletId(id))
 }
 
@@ -111,12 +111,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_servers_name_leads_back_to_its_droplet(id in any::<u64>()) {
+        fn server_name_maps_back_to_its_droplet(id in any::<u64>()) {
             prop_assert_eq!(droplet_of(&format!("web-{id}")), Some(DropletId(id)));
         }
 
         #[test]
-        fn numbers_are_distinct_and_in_haproxys_range(ids in prop::collection::hash_set(any::<u64>(), 0..50), low in 0..5_u64) {
+        fn numbers_are_distinct_and_in_range(ids in prop::collection::hash_set(any::<u64>(), 0..50), low in 0..5_u64) {
             let mut servers: Vec<Server> = ids.iter().map(|id| server(*id)).collect();
             servers.extend((0..low).map(|k| server(u64::from(i32::MAX as u32) * k + 1)).filter(|s| !ids.contains(&s.id.0)));
 
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_exactly_ours_is_no_droplets() {
+    fn foreign_server_names_are_rejected() {
         for name in ["web-", "web-007", "web-+7", "web-7a", "Web-7", "web-18446744073709551616", "BACKEND"] {
             assert_eq!(droplet_of(name), None, "{name}");
         }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_droplet_that_is_there_twice_is_refused() {
+    fn duplicate_droplet_is_rejected() {
         assert!(matches!(
             DesiredServer::from_servers(&[server(7), server(8), server(7)], 80),
             Err(HaProxyError::DuplicateServer(DropletId(7)))

@@ -1,4 +1,4 @@
-//! What can go wrong between doproxy and HAProxy, said with the place, what is live now, and what to do.
+//! Errors between doproxy and HAProxy, with the location, the state that is live now, and the remedy.
 
 use std::fmt;
 use std::io;
@@ -8,46 +8,46 @@ use std::time::Duration;
 use super::failed_update::FailedUpdate;
 use crate::model::{DropletId, InvalidName};
 
-/// What went wrong. Of a change only [`HaProxyError::NotApplied`] and [`HaProxyError::NotTaken`] come out, which say
-/// what is live.
+/// An error from HAProxy or its configuration. Updates return only [`HaProxyError::NotApplied`] and
+/// [`HaProxyError::UpdateFailed`], which include the live state.
 #[derive(Debug, thiserror::Error)]
 pub enum HaProxyError {
-    /// An option has a value that must not reach HAProxy's configuration.
+    /// An option value that must not reach HAProxy's configuration.
     #[error(transparent)]
     Option(#[from] InvalidName),
-    /// A file cannot be read or written.
+    /// A file that cannot be read or written.
     #[error("cannot {action} {path}: {source}{}", hint(source))]
     File {
-        /// What was tried: `read`, `write`, `remove`, `sync`.
+        /// The attempted action: `read`, `write`, `remove`, `sync`.
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// The template cannot be parsed or rendered.
+    /// A template that cannot be parsed or rendered.
     #[error("{file}{}: {message}", at_line(*line))]
     Template {
         /// The template.
         file: String,
-        /// Where in it, from 1, where that is known.
+        /// The line number, from 1, if known.
         line: Option<usize>,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// What the template gave is not a configuration of these servers.
-    #[error("{file} does not give a configuration of this fleet: {problem}")]
+    /// A rendered template that is not a configuration of these servers.
+    #[error("{file} does not render a valid configuration of this fleet: {problem}")]
     Lint {
         /// The template.
         file: String,
-        /// What is wrong.
+        /// The problem.
         problem: super::lint::Problem,
     },
-    /// Two servers of one droplet.
-    #[error("droplet {0} is there twice; a droplet is one server")]
+    /// Two servers for the same droplet.
+    #[error("droplet {0} is listed twice; each droplet must be a single server")]
     DuplicateServer(DropletId),
-    /// An address that no droplet can have.
-    #[error("droplet {id} has the address {address}, which is no host's")]
+    /// An address that a droplet cannot have.
+    #[error("droplet {id} has the address {address}, which is not a host address")]
     InvalidAddress {
         /// The droplet.
         id: DropletId,
@@ -55,79 +55,79 @@ pub enum HaProxyError {
         address: std::net::IpAddr,
     },
     /// HAProxy is not installed.
-    #[error("there is no HAProxy at {}; install it (`apt-get install haproxy`) or configure where it is", .0.display())]
+    #[error("HAProxy not found at {}; install it (`apt-get install haproxy`) or set `haproxy.binary`", .0.display())]
     BinaryMissing(PathBuf),
-    /// A program cannot be run.
+    /// A program that cannot be run.
     #[error("cannot run {program}: {source}{}", hint(source))]
     Run {
         /// The program.
         program: String,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// A program did not end in time, and was killed.
-    #[error("`{command}` did not end within {after:?} and was killed")]
+    /// A program that exceeded its time limit and was killed.
+    #[error("`{command}` did not finish within {after:?} and was killed")]
     TimedOut {
         /// The program and its arguments.
         command: String,
-        /// How long it was given.
+        /// The time limit.
         after: Duration,
     },
-    /// `haproxy -c` does not accept the configuration.
-    #[error("HAProxy refuses the configuration made by {template}:{}\n{output}", source_line(*line, text.as_deref()))]
+    /// A configuration that `haproxy -c` rejects.
+    #[error("HAProxy rejects the configuration rendered from {template}:{}\n{output}", source_line(*line, text.as_deref()))]
     ConfigRejected {
-        /// The template that made it.
+        /// The template that rendered it.
         template: String,
-        /// The first line that HAProxy names, from 1.
+        /// The first line that HAProxy reports, from 1.
         line: Option<usize>,
-        /// That line.
+        /// The text of that line.
         text: Option<String>,
-        /// HAProxy's own words.
+        /// HAProxy's output.
         output: String,
     },
-    /// HAProxy's socket does not answer as it should.
+    /// An error on one of HAProxy's sockets.
     #[error(transparent)]
     Socket(#[from] SocketError),
-    /// HAProxy does not accept a file that was there before.
-    #[error("HAProxy refuses {}{}", file.display(), colon(output))]
+    /// An existing file that HAProxy rejects.
+    #[error("HAProxy rejects {}{}", file.display(), colon(output))]
     ConfigInvalid {
         /// The file.
         file: PathBuf,
-        /// HAProxy's own words.
+        /// HAProxy's output.
         output: String,
     },
-    /// A change ended before anything was touched.
-    #[error("{}", and_then(why, &format_args!("nothing was changed, neither {} nor what is live", file.display())))]
+    /// An update that failed before anything was changed.
+    #[error("{}", and_then(why, &format_args!("nothing was changed: {} and the running HAProxy are as before", file.display())))]
     NotApplied {
         /// The configuration file.
         file: PathBuf,
-        /// What happened.
+        /// The cause.
         why: Box<HaProxyError>,
     },
-    /// The configuration was installed, and HAProxy did not take it.
-    #[error("HAProxy did not take the new {}: {}", file.display(), and_then(why, live))]
+    /// An update that was installed but that HAProxy did not load.
+    #[error("HAProxy failed to load the new {}: {}", file.display(), and_then(why, live))]
     UpdateFailed {
         /// The configuration file.
         file: PathBuf,
-        /// What happened.
+        /// The cause.
         why: Box<ReloadError>,
-        /// What is live now.
+        /// The state that is live now.
         live: FailedUpdate,
     },
-    /// HAProxy was started and ended at once.
-    #[error("{binary} ended at once ({status}):\n{output}")]
+    /// An HAProxy that exited right after it was started.
+    #[error("{binary} exited immediately ({status}):\n{output}")]
     ProcessExited {
         /// The program.
         binary: PathBuf,
         /// Its exit status.
         status: String,
-        /// Its last words.
+        /// The end of its output.
         output: String,
     },
 }
 
 impl HaProxyError {
-    /// Whether what is wrong is in what the user wrote, and not in how things went.
+    /// Reports whether the cause is in the user's input rather than in the environment.
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::NotApplied { why, .. } => why.is_configuration(),
@@ -137,11 +137,11 @@ impl HaProxyError {
     }
 }
 
-/// Why a reload did not lead to the wanted process.
+/// The cause of a reload that did not lead to the desired process.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     /// The new worker did not start.
-    #[error("the reload failed{}", colon(.0))]
+    #[error("reload failed{}", colon(.0))]
     Failed(String),
     /// The reload command failed.
     #[error("`{command}` failed ({status}){}", colon(output))]
@@ -150,70 +150,72 @@ pub enum ReloadError {
         command: String,
         /// Its exit status.
         status: String,
-        /// What it said.
+        /// The command's output.
         output: String,
     },
-    /// No new worker came up.
-    #[error("no new worker came up within {0:?}")]
+    /// No new worker started.
+    #[error("no new worker started within {0:?}")]
     NoNewWorker(Duration),
-    /// The new worker serves something else.
-    #[error("the new worker does not have the servers of the file: {0}; was HAProxy started with `-f` another file?")]
+    /// The new worker has different servers.
+    #[error(
+        "the new worker does not have the servers in the file: {0}; check that HAProxy was started with `-f` and this file"
+    )]
     Mismatch(String),
-    /// A file around the configuration cannot be written.
+    /// A file belonging to the configuration that cannot be written.
     #[error("{0}")]
     Other(Box<HaProxyError>),
-    /// The socket does not answer as it should.
+    /// An error on one of HAProxy's sockets.
     #[error(transparent)]
     Socket(#[from] SocketError),
 }
 
-/// HAProxy's stats or master socket does not answer as it should.
+/// An error on HAProxy's stats or master socket.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
-    /// Nobody answers.
-    #[error("HAProxy does not answer on {}: {source}; {}", path.display(), remedy(source))]
+    /// The socket cannot be reached.
+    #[error("HAProxy is unreachable on {}: {source}; {}", path.display(), remedy(source))]
     Unreachable {
         /// The socket.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// The answer did not end in time.
-    #[error("HAProxy did not answer `{command}` on {} within {after:?}", path.display())]
+    /// The response was not complete within the time limit.
+    #[error("HAProxy did not respond to `{command}` on {} within {after:?}", path.display())]
     TimedOut {
         /// The socket.
         path: PathBuf,
-        /// The question.
+        /// The command.
         command: String,
-        /// How long it was given.
+        /// The time limit.
         after: Duration,
     },
-    /// The answer is longer than any that makes sense.
-    #[error("HAProxy's answer to `{command}` on {} is over {limit} bytes", path.display())]
+    /// The response is longer than any valid one.
+    #[error("HAProxy's response to `{command}` on {} exceeds {limit} bytes", path.display())]
     TooLong {
         /// The socket.
         path: PathBuf,
-        /// The question.
+        /// The command.
         command: String,
-        /// The most that is read.
+        /// The maximum number of bytes read.
         limit: u64,
     },
-    /// The answer is an error, or makes no sense.
-    #[error("HAProxy answered `{command}` on {} with {answer:?}", path.display())]
+    /// The response is an error message, or cannot be parsed.
+    #[error("HAProxy responded to `{command}` on {} with {answer:?}", path.display())]
     UnexpectedResponse {
         /// The socket.
         path: PathBuf,
-        /// The question.
+        /// The command.
         command: String,
-        /// The beginning of the answer.
+        /// The beginning of the response.
         answer: String,
     },
 }
 
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
-        io::ErrorKind::PermissionDenied => "; run doproxy as a user who may, such as root",
-        io::ErrorKind::StorageFull => "; make room on that disk",
+        io::ErrorKind::PermissionDenied => "; run doproxy as a user with permission, such as root",
+        io::ErrorKind::StorageFull => "; free up disk space",
         _ => "",
     }
 }
@@ -221,9 +223,11 @@ fn hint(error: &io::Error) -> &'static str {
 fn remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "run doproxy as root or as a member of the socket's group",
-        io::ErrorKind::NotFound => "is HAProxy running (`systemctl start haproxy`), and is its socket there?",
-        io::ErrorKind::ConnectionRefused => "HAProxy is not running: start it (`systemctl start haproxy`)",
-        _ => "is HAProxy running?",
+        io::ErrorKind::NotFound => {
+            "check that HAProxy is running (`systemctl start haproxy`) and that its socket exists"
+        }
+        io::ErrorKind::ConnectionRefused => "HAProxy is not running; start it (`systemctl start haproxy`)",
+        _ => "check that HAProxy is running",
     }
 }
 
@@ -239,14 +243,14 @@ fn source_line(line: Option<usize>, text: Option<&str>) -> String {
     }
 }
 
-/// What happened and what is live, on a line of its own where what happened is several.
+/// Joins the cause and the live state, on separate lines if the cause spans several.
 fn and_then(why: &impl fmt::Display, live: &impl fmt::Display) -> String {
     let why = why.to_string();
     let why = why.trim_end();
     format!("{why}{}{live}", if why.contains('\n') { "\n" } else { "; " })
 }
 
-/// What a program said, after a colon: beside it when it is one line, below it when it is more.
+/// Formats a program's output after a colon: on the same line if it is a single line, below it otherwise.
 fn colon(text: &str) -> String {
     match text.lines().count() {
         0 => String::new(),

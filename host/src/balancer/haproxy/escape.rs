@@ -1,15 +1,15 @@
-//! Which text may stand in HAProxy's configuration.
+//! The rules for text that may appear in HAProxy's configuration.
 //!
-//! HAProxy's parser breaks lines at LF and CR, words at blanks, starts comments at `#`, and expands `${NAME}` from
-//! its environment; `haproxy -c` finds all that valid. So every value that a template prints is held against these
-//! rules, whatever the template does with it, and what does not pass is an error and not a file.
+//! HAProxy's parser breaks lines at LF and CR, words at blanks, starts comments at `#`, and expands `${NAME}` from its
+//! environment; `haproxy -c` accepts all of that as valid. Therefore every value that a template prints is checked
+//! against these rules, regardless of how the template uses it, and a violation is an error instead of a broken file.
 
 use std::io;
 use std::net::IpAddr;
 
-/// Whether `text` is one word to HAProxy and nothing in it means anything.
+/// Reports whether `text` is a single word to HAProxy without any special characters.
 pub(super) fn is_harmless(text: &str) -> bool {
-    // Every value of every server goes through here, so the bytes are looked up and not searched for.
+    // Every value of every server passes through here, so a lookup table replaces a search.
     text.bytes().all(|byte| HARMLESS[usize::from(byte)])
 }
 
@@ -24,29 +24,29 @@ const HARMLESS: [bool; 256] = {
     harmless
 };
 
-/// Whether `text` is one word of a command too, and means there what it means in the file.
+/// Reports whether `text` is also a single word in a command, with the same meaning as in the file.
 pub(super) fn is_argument(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| HARMLESS[usize::from(byte)] || b"()".contains(&byte))
 }
 
-/// Whether HAProxy takes `text` as the name of a server (`invalid_char` in its `src/tools.c`).
+/// Reports whether HAProxy accepts `text` as a server name (`invalid_char` in its `src/tools.c`).
 pub(super) fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._:-".contains(&byte))
 }
 
-/// Whether `text` is an absolute path without anything special in it.
+/// Reports whether `text` is an absolute path without special characters.
 pub(super) fn is_path(text: &str) -> bool {
     text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/".contains(&byte))
 }
 
-/// Whether a droplet can have the address. `0.0.0.0` would mean the client's own destination: a loop.
+/// Reports whether a droplet can have this address. `0.0.0.0` would mean the client's own destination: a loop.
 pub(super) fn is_host(address: IpAddr) -> bool {
     let address = address.to_canonical();
     let broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());
     !address.is_unspecified() && !address.is_multicast() && !broadcast
 }
 
-/// An address as HAProxy reads it before `:port`.
+/// Formats an address as HAProxy expects it before `:port`.
 pub(super) fn address(text: &str) -> Result<String, String> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let parsed: Option<IpAddr> = bare.parse().ok().filter(|address| is_host(*address));
@@ -57,18 +57,18 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     }
 }
 
-/// Text that can stand in a comment, with `_` for what cannot, at most 253 characters.
+/// Returns text that is safe in a comment, with `_` for other characters, limited to 253 characters.
 pub(super) fn comment(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     text.chars().take(253).map(|c| if plain(c) { c } else { '_' }).collect()
 }
 
-/// Prints `text` as it is, or fails: what Tera calls for every value that a template prints.
+/// Prints `text` unchanged or fails; Tera calls this for every value that a template prints.
 pub(super) fn print(text: &str, out: &mut dyn io::Write) -> io::Result<()> {
     if is_harmless(text) {
         return out.write_all(text.as_bytes());
     }
-    Err(io::Error::other(format!("{text:?} must not stand in HAProxy's configuration")))
+    Err(io::Error::other(format!("{text:?} is not allowed in HAProxy's configuration")))
 }
 
 #[cfg(test)]
@@ -79,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_comment_is_one_harmless_word(text in any::<String>()) {
+        fn comment_is_a_single_harmless_word(text in any::<String>()) {
             let comment = comment(&text);
 
             prop_assert!(comment.len() <= 253);
@@ -87,7 +87,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_printed_has_no_byte_that_means_anything(text in any::<String>()) {
+        fn printed_text_has_no_special_bytes(text in any::<String>()) {
             let mut out = Vec::new();
 
             let printed = print(&text, &mut out);
@@ -100,7 +100,7 @@ mod tests {
         }
 
         #[test]
-        fn an_address_is_printed_as_the_same_address(v4 in any::<u32>(), v6 in any::<u128>(), old in any::<bool>()) {
+        fn address_round_trips(v4 in any::<u32>(), v6 in any::<u128>(), old in any::<bool>()) {
             let ip = if old { IpAddr::from(v4.to_be_bytes()) } else { IpAddr::from(v6.to_be_bytes()) };
 
             match address(&ip.to_string()) {
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_the_address_of_a_host_is_an_address() {
+    fn only_host_addresses_are_accepted() {
         for bad in
             ["", "10.0.1", "10.0.0.1 backup", "0.0.0.0", "::", "255.255.255.255", "224.0.0.1", "${X}", "unix@/x", "a.b"]
         {

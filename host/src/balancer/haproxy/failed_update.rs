@@ -1,56 +1,56 @@
-//! What is live after a change that failed: no such failure is said without it.
+//! The live state after a failed update: every such failure reports it.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::error::{HaProxyError, SocketError};
 
-/// What is live after a change that failed.
+/// The live state after a failed update.
 #[derive(Debug)]
 pub struct FailedUpdate {
-    /// What HAProxy will start with.
+    /// The file that HAProxy will start with.
     pub file: DiskState,
-    /// What it runs with.
+    /// The configuration that HAProxy is running with.
     pub process: ProcessState,
 }
 
-/// The configuration file after a change that failed.
+/// The state of the configuration file after a failed update.
 #[derive(Debug)]
 pub enum DiskState {
-    /// As it was before.
+    /// The file is unchanged.
     Unchanged,
-    /// The configuration of before was put back.
+    /// The previous configuration was restored.
     Previous,
-    /// The new one stays, since there was none before.
+    /// The new configuration stays because there was no previous one.
     NoPrevious,
-    /// The new one stays, since HAProxy would not start with the one of before.
+    /// The new configuration stays because HAProxy would not start with the previous one.
     PreviousInvalid {
-        /// The configuration of before.
+        /// The previous configuration.
         last_good: PathBuf,
-        /// What HAProxy says of it.
+        /// HAProxy's error for it.
         why: Box<HaProxyError>,
     },
-    /// The new one stays, since the one of before cannot be put back.
+    /// The new configuration stays because the previous one cannot be restored.
     RollbackFailed(Box<HaProxyError>),
 }
 
-/// The process after a change that failed.
+/// The state of the process after a failed update.
 #[derive(Debug)]
 pub enum ProcessState {
-    /// The worker of before, which was not touched.
+    /// The previous worker, which was not touched.
     Unchanged,
-    /// A new worker with the configuration of before.
+    /// A new worker with the previous configuration.
     Previous,
     /// A new worker with the new servers: the reload worked after all.
     New,
-    /// A worker with other servers than the new ones.
+    /// A worker whose servers differ from the new ones.
     Other(String),
-    /// Nobody answers.
+    /// The worker is unreachable.
     Unreachable(SocketError),
 }
 
 impl FailedUpdate {
-    /// Whether file and process go together, so that nothing is left to be done.
+    /// Reports whether file and process are consistent, so that nothing is left to do.
     pub(super) fn is_consistent(&self) -> bool {
         matches!(
             self,
@@ -64,7 +64,7 @@ impl fmt::Display for FailedUpdate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.file, &self.process) {
             (DiskState::Previous, ProcessState::Previous) => {
-                f.write_str("the configuration of before is back on disk and live")
+                f.write_str("the previous configuration is back on disk and live")
             }
             (file, process) => write!(f, "{file}; {process}"),
         }
@@ -74,18 +74,18 @@ impl fmt::Display for FailedUpdate {
 impl fmt::Display for DiskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unchanged => f.write_str("the file is as it was"),
-            Self::Previous => f.write_str("the configuration of before is back on disk"),
-            Self::NoPrevious => f.write_str("the new configuration stays on disk, since there was none before"),
+            Self::Unchanged => f.write_str("the file is unchanged"),
+            Self::Previous => f.write_str("the previous configuration is back on disk"),
+            Self::NoPrevious => f.write_str("the new configuration stays on disk because there was no previous one"),
             Self::PreviousInvalid { last_good, why } => write!(
                 f,
-                "the new configuration, which `haproxy -c` accepts, stays on disk, since {} does not boot any more \
-                 ({}); remove what keeps HAProxy from taking the new one, and run `doproxy reload`",
+                "the new configuration, which `haproxy -c` accepts, stays on disk because {} is no longer valid \
+                 ({}); fix the cause of the failed reload and run `doproxy reload`",
                 last_good.display(),
                 why.to_string().trim_end()
             ),
             Self::RollbackFailed(why) => {
-                write!(f, "the new configuration stays on disk, since the one of before cannot be put back ({why})")
+                write!(f, "the new configuration stays on disk because the previous one cannot be restored ({why})")
             }
         }
     }
@@ -94,14 +94,14 @@ impl fmt::Display for DiskState {
 impl fmt::Display for ProcessState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unchanged => f.write_str("live is the worker of before, with what it had"),
-            Self::Previous => f.write_str("live is a new worker with the configuration of before"),
-            Self::New => f.write_str("live is a new worker with the new servers"),
-            Self::Other(difference) => write!(f, "live is a worker without the new servers: {difference}"),
-            Self::Unreachable(SocketError::Unreachable { .. }) => f.write_str(
-                "live is nothing: HAProxy does not run, and starts with that file (`systemctl start haproxy`)",
-            ),
-            Self::Unreachable(why) => write!(f, "what is live cannot be seen: {why}"),
+            Self::Unchanged => f.write_str("the previous worker is live and unchanged"),
+            Self::Previous => f.write_str("a new worker with the previous configuration is live"),
+            Self::New => f.write_str("a new worker with the new servers is live"),
+            Self::Other(difference) => write!(f, "a worker without the new servers is live: {difference}"),
+            Self::Unreachable(SocketError::Unreachable { .. }) => {
+                f.write_str("HAProxy is not running; start it with that file (`systemctl start haproxy`)")
+            }
+            Self::Unreachable(why) => write!(f, "the live state is unknown: {why}"),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! HAProxy's answers, and what its configuration is made of, for the fuzzer.
+//! Fuzz targets for HAProxy's responses and for the inputs of its configuration.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says what it found")]
+#![expect(clippy::missing_panics_doc, reason = "a fuzz target reports findings by panicking")]
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use super::{HaProxy, Options, RunAs, running_server, stats};
 use crate::balancer::{Server, ServerState};
 use crate::model::{DropletId, DropletName, FleetName};
 
-/// An answer of HAProxy's sockets is read as each thing that it could be, without harm.
+/// Parses a response from HAProxy's sockets as every supported kind and verifies that none causes harm.
 pub fn haproxy_answers(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let (first, second) = text.split_once("\n\n").unwrap_or((&text, &text));
@@ -25,7 +25,7 @@ pub fn haproxy_answers(bytes: &[u8]) {
     let wanted = DesiredServer::from_servers(&[plain(7), plain(8)], 80).unwrap_or_default();
     let carried = running_server::state_for_next_worker(&text, &wanted, AdminStateMode::Preserve);
     assert!(carried.starts_with("1\n"), "{carried:?}");
-    // Whatever was carried over differs in nothing but servers that are missing.
+    // The carried-over state may differ only by missing servers.
     if carried != running_server::EMPTY_STATE {
         let difference = RunningServer::parse_all(&carried)
             .and_then(|seen| running_server::difference(&seen, &wanted, AdminStateMode::Preserve))
@@ -37,7 +37,7 @@ pub fn haproxy_answers(bytes: &[u8]) {
     }
 }
 
-/// Whatever names, paths and addresses are made of, the file has the lines that it would have with plain ones.
+/// Verifies that the file has the same lines as with plain values, regardless of the names, paths and addresses in it.
 pub fn template_context(bytes: &[u8]) {
     let Some((servers, rendered)) = rendered(bytes) else { return };
     let mut options = Options::new("/etc/haproxy/haproxy.cfg");
@@ -49,7 +49,7 @@ pub fn template_context(bytes: &[u8]) {
     assert!(!rendered.contains(|c: char| c.is_control() && c != '\n'), "{rendered:?}");
 }
 
-/// The servers and the file that bytes stand for; `None` where they are refused.
+/// Returns the servers and the rendered file that the bytes encode; `None` if they are rejected.
 fn rendered(bytes: &[u8]) -> Option<(Vec<Server>, String)> {
     let text = String::from_utf8_lossy(bytes);
     let mut words = text.split('\u{1}');
@@ -83,11 +83,11 @@ fn plain(id: u64) -> Server {
     Server { id: DropletId(id), hostname, address: [10, 0, 0, 1].into(), state: ServerState::Serving }
 }
 
-/// How each line begins, and how many words it has.
+/// Returns the first word of each line and the number of words that follow.
 fn keywords(text: &str) -> Vec<(&str, usize)> {
     text.lines()
         .map(|line| {
-            // What is behind a # is for people.
+            // Text after `#` is a comment.
             let said = line.split('#').next().unwrap_or_default();
             let mut words = said.split_ascii_whitespace();
             (words.next().unwrap_or_default(), words.count())
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_plain_case_is_rendered_and_so_has_something_to_compare() {
+    fn plain_case_renders() {
         let (servers, text) = rendered(include_bytes!("../../../../tests/fuzz/corpus/template_context/plain")).unwrap();
 
         assert_eq!(servers.len(), 3);

@@ -1,5 +1,5 @@
-//! What HAProxy's own check does not find: a file that was cut at the end of a line is valid to it, and so is one
-//! that has other servers than ours.
+//! Checks that `haproxy -c` does not make: HAProxy accepts a file that was truncated at the end of a line, and one with
+//! the wrong servers.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -7,10 +7,10 @@ use std::fmt;
 use super::BACKEND;
 use super::desired_server::DesiredServer;
 
-/// The line that tells a whole file from a truncated one.
+/// The last line, which distinguishes a complete file from a truncated one.
 pub(super) const END_MARKER: &str = "# doproxy: end";
 
-/// What begins a section (HAProxy's configuration manual, chapter 2 and on).
+/// Reports whether a keyword starts a section (HAProxy's configuration manual, from chapter 2).
 pub(super) fn is_section(keyword: &str) -> bool {
     matches!(
         keyword,
@@ -36,12 +36,12 @@ pub(super) fn is_section(keyword: &str) -> bool {
     )
 }
 
-/// Why a text is not the configuration of the wanted servers.
+/// The reason why a text is not the configuration of the desired servers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The line of the rendered text, from 1, and what stands there.
+    /// The line number in the rendered text, from 1, and the text of the line.
     pub line: Option<(usize, String)>,
-    /// What is wrong.
+    /// The problem.
     pub message: String,
 }
 
@@ -49,13 +49,13 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)?;
         match &self.line {
-            Some((number, text)) => write!(f, " (line {number} of what it gives: `{}`)", text.trim()),
+            Some((number, text)) => write!(f, " (line {number} of the rendered file: `{}`)", text.trim()),
             None => Ok(()),
         }
     }
 }
 
-/// Checks that `text` is whole, and has exactly the servers of `wanted` in the fleet's backend.
+/// Checks that `text` is complete and that the fleet's backend has exactly the servers in `wanted`.
 pub(super) fn check(text: &str, wanted: &[DesiredServer]) -> Result<(), Problem> {
     check_whole(text)?;
     let mut missing: HashMap<&str, &DesiredServer> =
@@ -72,20 +72,20 @@ pub(super) fn check(text: &str, wanted: &[DesiredServer]) -> Result<(), Problem>
         } else if in_fleet && keyword == "server" {
             let name = words.next().unwrap_or_default();
             let Some(server) = missing.remove(name) else {
-                return Err(at(format!("{name:?} is not a server of the fleet, or is there twice")));
+                return Err(at(format!("{name:?} is not a server of the fleet, or is listed twice")));
             };
             check_server(server, words).map_err(at)?;
         } else if in_fleet && keyword == "server-template" {
-            return Err(at(format!("`server-template` has no place in `backend {BACKEND}`")));
+            return Err(at(format!("`server-template` is not allowed in `backend {BACKEND}`")));
         }
     }
     if backends != 1 {
-        return Err(without_line(format!("there must be one `backend {BACKEND}`, and there are {backends}")));
+        return Err(without_line(format!("expected exactly one `backend {BACKEND}`, found {backends}")));
     }
-    // The first by name, so that the same mistake gives the same message.
+    // The first by name, so that the same mistake produces the same message.
     match missing.keys().min() {
         Some(name) => {
-            Err(without_line(format!("{} of {} servers are missing, such as {name}", missing.len(), wanted.len())))
+            Err(without_line(format!("{} of {} servers are missing, for example {name}", missing.len(), wanted.len())))
         }
         None => Ok(()),
     }
@@ -96,13 +96,13 @@ fn check_whole(text: &str) -> Result<(), Problem> {
         text.lines().enumerate().find(|(_, line)| line.bytes().any(|byte| byte.is_ascii_control() && byte != b'\t'))
     {
         let line = line.escape_default().to_string();
-        return Err(Problem { line: Some((index + 1, line)), message: "there is a control character".into() });
+        return Err(Problem { line: Some((index + 1, line)), message: "unexpected control character".into() });
     }
     if !text.ends_with('\n') {
-        return Err(without_line("the last line does not end: it may be truncated".into()));
+        return Err(without_line("the last line has no line break; the file may be truncated".into()));
     }
     if text.lines().rev().find(|line| !line.trim().is_empty()).map(str::trim) != Some(END_MARKER) {
-        return Err(without_line(format!("the last line must be `{END_MARKER}`: it may be truncated")));
+        return Err(without_line(format!("the last line is not `{END_MARKER}`; the file may be truncated")));
     }
     Ok(())
 }
@@ -114,10 +114,13 @@ fn check_server<'a>(server: &DesiredServer, mut words: impl Iterator<Item = &'a 
         Some((host.parse().ok()?, port.parse::<u16>().ok()?))
     });
     if parsed != Some((server.ip, server.port)) {
-        return Err(format!("{} is at {}:{}, not at {address:?}", server.name, server.address, server.port));
+        return Err(format!(
+            "{} has the address {}:{} but the file has {address:?}",
+            server.name, server.address, server.port
+        ));
     }
     let weight: Option<u32> = words.skip_while(|word| *word != "weight").nth(1).and_then(|weight| weight.parse().ok());
-    // HAProxy's own weight is 1 where none is given.
+    // HAProxy's default weight is 1.
     let gets_traffic = weight.unwrap_or(1) > 0;
     if gets_traffic != server.is_serving() {
         return Err(format!("{} is {} and must have `weight {}`", server.name, server.state, server.weight));
@@ -144,26 +147,26 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_configuration_of_the_wanted_servers_passes() {
+    fn complete_configuration_of_desired_servers_passes() {
         assert_eq!(problem(GOOD), "none");
     }
 
     #[test]
-    fn a_configuration_cut_at_any_byte_is_found() {
+    fn configuration_truncated_at_any_byte_is_rejected() {
         for end in 0..GOOD.len() {
             assert_ne!(problem(&GOOD[..end]), "none", "{end}");
         }
     }
 
     #[test]
-    fn another_set_of_servers_is_found() {
-        insta::assert_snapshot!(problem(&GOOD.replace("web-8", "web-9")), @r#""web-9" is not a server of the fleet, or is there twice (line 6 of what it gives: `server web-9 10.0.0.8:80 check weight 0`)"#);
-        insta::assert_snapshot!(problem(&GOOD.replace("web-8 10.0.0.8", "web-7 10.0.0.7")), @r#""web-7" is not a server of the fleet, or is there twice (line 6 of what it gives: `server web-7 10.0.0.7:80 check weight 0`)"#);
-        insta::assert_snapshot!(problem(&GOOD.replace("  server web-8", "  # server web-8")), @"1 of 2 servers are missing, such as web-8");
-        insta::assert_snapshot!(problem(&GOOD.replace("10.0.0.8", "10.0.8")), @r#"web-8 is at 10.0.0.8:80, not at "10.0.8:80" (line 6 of what it gives: `server web-8 10.0.8:80 check weight 0`)"#);
-        insta::assert_snapshot!(problem(&GOOD.replace("weight 0", "weight 100")), @"web-8 is warming and must have `weight 0` (line 6 of what it gives: `server web-8 10.0.0.8:80 check weight 100`)");
-        insta::assert_snapshot!(problem(&GOOD.replace("backend droplets", "backend web")), @"there must be one `backend droplets`, and there are 0");
-        insta::assert_snapshot!(problem(&GOOD.replace("balance", "server-template x 1-3 10.0.0.1:80\n  balance")), @"`server-template` has no place in `backend droplets` (line 4 of what it gives: `server-template x 1-3 10.0.0.1:80`)");
-        insta::assert_snapshot!(problem(&GOOD.replace("blog", "bl\rog")), @r#"there is a control character (line 9 of what it gives: `server bl\rog 10.1.0.1:80`)"#);
+    fn different_set_of_servers_is_rejected() {
+        insta::assert_snapshot!(problem(&GOOD.replace("web-8", "web-9")), @r#""web-9" is not a server of the fleet, or is listed twice (line 6 of the rendered file: `server web-9 10.0.0.8:80 check weight 0`)"#);
+        insta::assert_snapshot!(problem(&GOOD.replace("web-8 10.0.0.8", "web-7 10.0.0.7")), @r#""web-7" is not a server of the fleet, or is listed twice (line 6 of the rendered file: `server web-7 10.0.0.7:80 check weight 0`)"#);
+        insta::assert_snapshot!(problem(&GOOD.replace("  server web-8", "  # server web-8")), @"1 of 2 servers are missing, for example web-8");
+        insta::assert_snapshot!(problem(&GOOD.replace("10.0.0.8", "10.0.8")), @r#"web-8 has the address 10.0.0.8:80 but the file has "10.0.8:80" (line 6 of the rendered file: `server web-8 10.0.8:80 check weight 0`)"#);
+        insta::assert_snapshot!(problem(&GOOD.replace("weight 0", "weight 100")), @"web-8 is warming and must have `weight 0` (line 6 of the rendered file: `server web-8 10.0.0.8:80 check weight 100`)");
+        insta::assert_snapshot!(problem(&GOOD.replace("backend droplets", "backend web")), @"expected exactly one `backend droplets`, found 0");
+        insta::assert_snapshot!(problem(&GOOD.replace("balance", "server-template x 1-3 10.0.0.1:80\n  balance")), @"`server-template` is not allowed in `backend droplets` (line 4 of the rendered file: `server-template x 1-3 10.0.0.1:80`)");
+        insta::assert_snapshot!(problem(&GOOD.replace("blog", "bl\rog")), @r#"unexpected control character (line 9 of the rendered file: `server bl\rog 10.1.0.1:80`)"#);
     }
 }

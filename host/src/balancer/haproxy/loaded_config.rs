@@ -1,21 +1,21 @@
-//! Which configuration the running worker was made equal to.
+//! Tracks which configuration the running HAProxy worker has loaded.
 //!
-//! A worker does not say what it was started with. doproxy notes it: the worker by its process id and its start, which
-//! no other worker shares, and the configuration by its digest. Of a worker that somebody else started it is known only
-//! where the file was in its place before the start, since HAProxy reads it after that.
+//! A worker does not report the configuration it was started with. doproxy records it: the worker by its process ID and
+//! start time, which no other worker shares, and the configuration by its digest. For a worker started outside doproxy
+//! it is known only if the file was in place before the start, because HAProxy reads the file after that.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::config_file::{ConfigFile, digest};
 use super::reload::Worker;
 
-/// A start is known to the second, from both sides, and two are compared.
+/// Tolerance when comparing two start times, each known to the second in both directions.
 const START_TOLERANCE: Duration = Duration::from_secs(3);
 
-/// A start is certainly after something else when it seems so by more than this.
+/// Margin by which a start must be later than another event to be certainly after it.
 const CLOCK_MARGIN: Duration = Duration::from_secs(1);
 
-/// A worker, and the configuration that it was made equal to.
+/// A worker and the configuration that it has loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LoadedConfig {
     pid: u32,
@@ -24,12 +24,12 @@ pub(super) struct LoadedConfig {
 }
 
 impl LoadedConfig {
-    /// The worker has what `text` says.
+    /// Records that the worker has loaded `text`.
     pub(super) fn new(worker: &Worker, text: &str) -> Self {
         Self { pid: worker.pid, started: worker.started, digest: digest(text.as_bytes()) }
     }
 
-    /// Reads what [`Taken::written`] wrote.
+    /// Parses the output of [`LoadedConfig::serialize`].
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_ascii_whitespace();
         let pid = words.next()?.parse().ok()?;
@@ -42,15 +42,16 @@ impl LoadedConfig {
         format!("{} {started} {}\n", self.pid, self.digest)
     }
 
-    /// Whether this is that worker.
+    /// Reports whether this record belongs to the worker.
     pub(super) fn matches_worker(&self, worker: &Worker) -> bool {
         let apart = self.started.duration_since(worker.started).unwrap_or_else(|before| before.duration());
         self.pid == worker.pid && apart <= START_TOLERANCE
     }
 }
 
-/// The text of the configuration that the worker was made equal to, or why it is not known. `noted` is what this
-/// process knows of, for where it could not write it down: what is written may be another process's, and newer.
+/// Returns the text of the configuration that the worker has loaded, or the reason that it is unknown. `noted` is this
+/// process's own record, for the case that it could not be written to disk; the record on disk may be from another
+/// process, and newer.
 pub(super) fn loaded_by(
     worker: &Worker,
     noted: Option<&LoadedConfig>,
@@ -59,19 +60,19 @@ pub(super) fn loaded_by(
     let written =
         || place.read_loaded().as_deref().and_then(LoadedConfig::parse).filter(|taken| taken.matches_worker(worker));
     if let Some(taken) = written().or_else(|| noted.filter(|taken| taken.matches_worker(worker)).cloned()) {
-        return place.text_with_digest(&taken.digest).ok_or("the file that HAProxy was started with was replaced");
+        return place.text_with_digest(&taken.digest).ok_or("the file that HAProxy was started with has been replaced");
     }
-    let since = place.changed_at().ok_or("HAProxy was started with a file that is not there any more")?;
+    let since = place.changed_at().ok_or("the file that HAProxy was started with no longer exists")?;
     if worker.started.duration_since(since).is_ok_and(|later| later > CLOCK_MARGIN) {
-        tracing::info!("HAProxy was started by somebody else, with the file that is in its place");
+        tracing::info!("HAProxy was started outside doproxy, with the installed file");
         return place
             .read()
             .ok()
             .flatten()
             .and_then(|bytes| String::from_utf8(bytes).ok())
-            .ok_or("HAProxy was started with a file that cannot be read");
+            .ok_or("the file that HAProxy was started with cannot be read");
     }
-    Err("it is not known which file HAProxy was started with")
+    Err("the file that HAProxy was started with is unknown")
 }
 
 #[cfg(test)]
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn record_round_trips() {
         let taken = LoadedConfig::new(&worker(7, 1_000), "text");
 
         assert_eq!(LoadedConfig::parse(&taken.serialize()), Some(taken));
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_was_noted_has_what_was_noted_while_that_can_be_found() {
+    fn recorded_configuration_is_returned_while_it_exists() {
         let (dir, place) = config_file("old");
         let (started, other) = (worker(7, now_s()), worker(8, now_s()));
         let noted = LoadedConfig::new(&started, "old");
@@ -110,16 +111,19 @@ mod tests {
 
         assert_eq!(loaded_by(&started, None, &place), Ok("old".into()));
         assert_eq!(loaded_by(&worker(7, now_s() + 1), Some(&noted), &place), Ok("old".into()));
-        assert!(loaded_by(&other, Some(&noted), &place).is_err(), "another worker");
-        assert!(loaded_by(&worker(7, now_s() - 60), Some(&noted), &place).is_err(), "another worker of the same id");
+        assert!(loaded_by(&other, Some(&noted), &place).is_err(), "a different worker");
+        assert!(
+            loaded_by(&worker(7, now_s() - 60), Some(&noted), &place).is_err(),
+            "a different worker with the same ID"
+        );
         std::fs::write(dir.path().join("haproxy.cfg"), "new").unwrap();
-        assert!(loaded_by(&started, Some(&noted), &place).is_err(), "what it had is not there any more");
+        assert!(loaded_by(&started, Some(&noted), &place).is_err(), "the loaded configuration no longer exists");
         std::fs::write(dir.path().join("haproxy.cfg.last-good"), "old").unwrap();
         assert_eq!(loaded_by(&started, Some(&noted), &place), Ok("old".into()));
     }
 
     #[test]
-    fn a_worker_that_somebody_else_started_has_the_file_that_was_there_before() {
+    fn externally_started_worker_has_the_earlier_file() {
         let (_dir, place) = config_file("text");
 
         assert_eq!(loaded_by(&worker(7, now_s() + 60), None, &place), Ok("text".into()));

@@ -1,16 +1,17 @@
-//! HAProxy as the balancer: the file is the truth, and the running process is made equal to it.
+//! HAProxy as the load balancer: the configuration file is the source of truth, and the running process is reconciled
+//! with it.
 //!
-//! A change goes: render (Tera) → our own checks → `haproxy -c` → the file is put in its place, with the last good one
-//! beside it → where only servers come, go or change their state, the worker is told so while it runs; anything else is
-//! a reload, and so is a worker that does not do as it was told → ask the worker what it serves. Where that fails, the
-//! last good file comes back. What somebody else wrote into the file is kept beside it.
-//! Nothing is done when file and process are so already. A droplet that warms up or drains is in the file with
-//! weight 0: it is checked, and gets no new sessions.
+//! An update takes these steps: render (Tera) → doproxy's own checks → `haproxy -c` → install the file, keeping the
+//! last good one beside it → if servers are only added, removed or change state, send commands to the running worker;
+//! reload for any other change, or if the worker does not end up in the desired state → verify the servers of the
+//! worker. If a step fails, the last good file is restored. Edits made outside doproxy are saved beside the file. If
+//! file and process are already as desired, the update is a no-op. A warming or draining droplet is in the file with
+//! weight 0: it is health-checked and receives no new sessions.
 //!
-//! What a template is given is said at the top of [`BUILT_IN_TEMPLATE`]. A change is in `change`; which way it goes is
-//! decided in `plan`, of what `layout`, `state` and `taken` say of file and worker; `at_run_time` and `reload` are the
-//! two ways. Questions to HAProxy are in `runtime`, its statistics in `stats`; [`Process`] runs an HAProxy for the demo
-//! and for tests.
+//! The head of [`BUILT_IN_TEMPLATE`] documents the variables of a template. An update is in `change`; `plan` selects
+//! its method, based on the state of file and worker that `layout`, `state` and `taken` report; `at_run_time` and
+//! `reload` implement the two methods. Queries to HAProxy are in `runtime`, its statistics in `stats`; [`Process`] runs
+//! an HAProxy for the demo and for tests.
 
 mod apply;
 mod config_file;
@@ -71,32 +72,32 @@ pub struct HaProxy {
     options: Options,
     setup: TemplateContext,
     template: Template,
-    /// Changes are made one at a time.
+    /// The state of updates, locked because they run one at a time.
     state: Mutex<ApplyState>,
     counters: UpdateCounters,
 }
 
 impl HaProxy {
-    /// Checks the options, and reads and parses the template.
+    /// Validates the options, and reads and parses the template.
     pub fn new(options: Options) -> Result<Self, HaProxyError> {
         let setup = TemplateContext::new(&options, &options.state_file)?;
         let template = Template::load(options.template.as_deref())?;
         Ok(Self { options, setup, template, state: Mutex::default(), counters: UpdateCounters::default() })
     }
 
-    /// The configuration of `servers`, as it would be installed.
+    /// Renders the configuration of `servers` as it would be installed.
     pub fn render(&self, servers: &[Server]) -> Result<String, HaProxyError> {
         Ok(self.render_checked(&self.setup, servers)?.1)
     }
 
-    /// Whether HAProxy accepts the configuration of `servers`. Changes nothing.
+    /// Checks that HAProxy accepts the configuration of `servers`, without changing anything.
     pub async fn check(&self, servers: &[Server]) -> Result<(), HaProxyError> {
         let scratch = tempfile::tempdir().map_err(|source| HaProxyError::File {
             action: "write",
             path: std::env::temp_dir(),
             source,
         })?;
-        // The real state file may not be there yet, which HAProxy would warn about.
+        // The real state file may not exist yet, and HAProxy would warn about it.
         let state_file = scratch.path().join("state");
         config_file::write_state(&state_file, running_server::EMPTY_STATE)?;
         let (_, text) = self.render_checked(&TemplateContext::new(&self.options, &state_file)?, servers)?;
@@ -109,7 +110,7 @@ impl HaProxy {
         validate::validate(&self.options, &file, &text, self.template.name()).await
     }
 
-    /// As [`Balancer::apply`], with a reload even when nothing differs.
+    /// Applies `servers` like [`LoadBalancer::apply`], but reloads even if nothing differs.
     pub async fn reload(&self, servers: &[Server]) -> Result<ApplyResult, HaProxyError> {
         self.apply_inner(servers, ReloadPolicy::Always).await
     }
@@ -130,7 +131,7 @@ impl HaProxy {
         Socket::new(&self.options.stats_socket, self.options.deadlines.response)
     }
 
-    /// The processes, and what workers of before say of their servers, where there is a master to ask.
+    /// Queries the processes and the statistics of old workers, if there is a master socket.
     async fn processes(&self) -> Result<Option<(Processes, Vec<String>)>, SocketError> {
         let ReloadMethod::MasterSocket(path) = &self.options.reload else { return Ok(None) };
         let deadline = self.options.deadlines.response;
@@ -142,7 +143,7 @@ impl HaProxy {
                 Ok(answer) => answers.push(answer),
                 Err(error) => {
                     let now = reload::query_processes(&master, Instant::now() + deadline).await?;
-                    // It may have ended in between, with its last session.
+                    // The worker may have exited in the meantime, with its last session.
                     if now.old_workers.contains(&pid) {
                         return Err(error);
                     }
@@ -152,7 +153,7 @@ impl HaProxy {
         Ok(Some((processes, answers)))
     }
 
-    /// What was done to HAProxy since this value was made.
+    /// Returns the counts of updates since this value was created.
     pub fn counters(&self) -> Counters {
         self.counters.snapshot()
     }
@@ -166,7 +167,7 @@ impl LoadBalancer for HaProxy {
     }
 
     async fn stats(&self) -> Result<Stats, HaProxyError> {
-        // Sessions that move from the present to the past in between are seen twice rather than not at all.
+        // Sessions that move to an old worker between the two queries are counted twice rather than not at all.
         let socket = self.stats_socket();
         let [info, stat] = socket.query([Command::ShowInfo, Command::ShowStat]).await?;
         let (processes, old_workers) = self.processes().await?.unzip();

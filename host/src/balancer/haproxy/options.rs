@@ -1,4 +1,4 @@
-//! What the user chooses about HAProxy, and the rules of those values.
+//! The user's HAProxy settings and their validation.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -9,18 +9,18 @@ use serde::Serialize;
 use super::escape;
 use crate::model::{FleetName, InvalidName};
 
-/// How HAProxy is set up. The values are checked by [`HaProxy::new`](super::HaProxy::new).
+/// The HAProxy settings. [`HaProxy::new`](super::HaProxy::new) validates the values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
-    /// The file that HAProxy reads; doproxy writes it.
+    /// The configuration file, written by doproxy and read by HAProxy.
     pub config_file: PathBuf,
-    /// The user's own template; the built-in one where it is `None`.
+    /// The user's own template; `None` for the built-in one.
     pub template: Option<PathBuf>,
-    /// The program, as a path or as a name that `PATH` knows.
+    /// The HAProxy binary, as a path or as a name to look up in `PATH`.
     pub binary: PathBuf,
-    /// The fleet's name, for people who read the file.
+    /// The fleet's name, for people reading the configuration file.
     pub fleet: Option<FleetName>,
-    /// Where the frontend listens: `*:80`, `127.0.0.1:8080`, `[::1]:8080`.
+    /// The addresses of the frontend: `*:80`, `127.0.0.1:8080`, `[::1]:8080`.
     pub bind: Vec<String>,
     /// The port of every droplet.
     pub server_port: u16,
@@ -28,41 +28,41 @@ pub struct Options {
     pub health_path: String,
     /// The time between two health checks of a droplet.
     pub check_interval: Duration,
-    /// Most requests that one droplet works on at a time; the others wait in HAProxy.
+    /// Maximum number of concurrent requests per droplet; further requests queue in HAProxy.
     pub maxconn: u32,
-    /// How long a droplet that comes back takes to get its full share.
+    /// The time that a returning droplet takes to reach its full share of traffic.
     pub slow_start: Duration,
-    /// The socket that statistics are read from.
+    /// The socket from which statistics are read.
     pub stats_socket: PathBuf,
-    /// Where the health of the servers is left for the next worker.
+    /// The file that passes the health of the servers to the next worker.
     pub state_file: PathBuf,
-    /// Where Prometheus scrapes HAProxy, in the form of `bind`.
+    /// The address where Prometheus scrapes HAProxy, in the form of `bind`.
     pub prometheus_bind: Option<String>,
-    /// The syslog socket; no log where it is `None`.
+    /// The syslog socket; `None` disables logging.
     pub log: Option<PathBuf>,
-    /// Whom HAProxy becomes after it was started as root.
+    /// The user that HAProxy switches to after starting as root.
     pub run_as: Option<RunAs>,
-    /// How a running HAProxy is told to read its file again.
+    /// The method of reloading a running HAProxy.
     pub reload: ReloadMethod,
-    /// How the set of servers is changed.
+    /// The method of updating the set of servers.
     pub update_mode: UpdateMode,
-    /// The least time between two reloads. A change that needs one waits for it; the first does not.
+    /// Minimum time between two reloads. An update that needs a reload waits for it; the first one does not.
     pub min_reload_interval: Duration,
     /// HAProxy's own timeouts.
     pub timeouts: Timeouts,
-    /// How long doproxy waits for HAProxy.
+    /// Time limits on waiting for HAProxy.
     pub deadlines: Deadlines,
 }
 
 impl Options {
-    /// What Debian's package sets up, with its configuration in `config_file`.
+    /// Returns the settings of Debian's package, with the configuration in `config_file`.
     pub fn new(config_file: impl Into<PathBuf>) -> Self {
         let config_file = config_file.into();
         Self {
             state_file: sibling(&config_file, "state"),
             config_file,
             template: None,
-            // Not by `PATH`, in which users other than root do not have it.
+            // Not looked up in `PATH`, which for users other than root does not include it.
             binary: "/usr/sbin/haproxy".into(),
             fleet: None,
             bind: vec!["*:80".into()],
@@ -70,7 +70,8 @@ impl Options {
             health_path: "/".into(),
             check_interval: Duration::from_secs(2),
             maxconn: 200,
-            // Its slots grow along with its share. A client waits for one in the queue, and no longer than this.
+            // The server's slots grow along with its share of traffic. A client waits at most this long for a slot in
+            // the queue.
             slow_start: Duration::from_secs(10),
             stats_socket: "/run/haproxy/admin.sock".into(),
             prometheus_bind: None,
@@ -89,7 +90,7 @@ impl Options {
     }
 }
 
-/// The file beside `file` whose name has `.suffix` after it.
+/// Returns the path of `file` with `.suffix` appended.
 pub(super) fn sibling(file: &Path, suffix: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".");
@@ -97,58 +98,58 @@ pub(super) fn sibling(file: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-/// Whom HAProxy becomes after it was started as root.
+/// The user that HAProxy switches to after starting as root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunAs {
     /// The user.
     pub user: String,
-    /// The group; its members may use the stats socket.
+    /// The group; its members can use the stats socket.
     pub group: String,
-    /// The directory that the workers are locked into.
+    /// The directory that the workers are confined to.
     pub chroot: Option<PathBuf>,
 }
 
-/// How a running HAProxy is told to read its file again.
+/// The method of reloading a running HAProxy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReloadMethod {
-    /// By the master's own socket (`haproxy -W -S PATH`): says whether it worked, and shows workers of before.
+    /// The master socket (`haproxy -W -S PATH`), which reports success and lists old workers.
     MasterSocket(PathBuf),
-    /// By a program and its arguments, such as `systemctl reload haproxy`; no shell is between.
+    /// A program and its arguments, such as `systemctl reload haproxy`, run without a shell.
     Command(Vec<String>),
 }
 
-/// How the set of servers is changed.
+/// The method of updating the set of servers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UpdateMode {
-    /// While HAProxy runs, where it can; else by a reload.
+    /// Commands to the running HAProxy if possible, a reload otherwise.
     #[default]
     Dynamic,
-    /// By a reload, each of them.
+    /// A reload for every update.
     ReloadOnly,
 }
 
 /// HAProxy's own timeouts; see its configuration manual, section 4.2.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To connect to a droplet.
+    /// For connecting to a droplet.
     pub connect: Duration,
-    /// Silence of a client.
+    /// For inactivity of a client.
     pub client: Duration,
-    /// Silence of a droplet.
+    /// For inactivity of a droplet.
     pub server: Duration,
-    /// Until a client has sent its request's header.
+    /// For a client to send the request header.
     pub http_request: Duration,
-    /// Between two requests of a client. Short, since workers of before wait for it.
+    /// For the next request on a client connection. Short because old workers wait for it.
     pub http_keep_alive: Duration,
-    /// In the queue for a droplet.
+    /// For waiting in the queue for a droplet.
     pub queue: Duration,
-    /// Silence of a WebSocket.
+    /// For inactivity of a WebSocket.
     pub tunnel: Duration,
-    /// Of a client that has closed its side.
+    /// For a client that has closed its side.
     pub client_fin: Duration,
-    /// Of a health check.
+    /// For a health check.
     pub check: Duration,
-    /// The longest life of a worker after a reload.
+    /// Maximum lifetime of a worker after a reload.
     pub hard_stop_after: Duration,
 }
 
@@ -169,14 +170,14 @@ impl Default for Timeouts {
     }
 }
 
-/// How long doproxy waits for HAProxy. Validating and reloading 10,000 servers takes seconds.
+/// Time limits on waiting for HAProxy. Validating and reloading 10,000 servers takes seconds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadlines {
     /// For `haproxy -c`.
     pub check: Duration,
-    /// For a reload, from the order to a new worker that answers.
+    /// For a reload, from the request until a new worker responds.
     pub reload: Duration,
-    /// For an answer on a socket.
+    /// For a response on a socket.
     pub response: Duration,
 }
 
@@ -186,11 +187,11 @@ impl Default for Deadlines {
     }
 }
 
-/// The time between two health checks of a server that is down or on the way up or down. Two in a row that pass bring
-/// it up, so one that begins to answer has traffic half a second later.
+/// The time between two health checks of a server that is down or changing state. Two successful checks in a row bring
+/// it up, so a server that starts responding receives traffic half a second later.
 const FAST_CHECK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The options as the template sees them: all of them are known to be harmless in a configuration file.
+/// The options as exposed to the template, all of them validated as safe in a configuration file.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct TemplateContext {
     fleet: String,
@@ -232,16 +233,16 @@ struct TimeoutsContext {
 }
 
 impl TemplateContext {
-    /// Checks the options, with another state file where `state_file` says so.
+    /// Validates the options and uses `state_file` in place of the configured state file.
     pub(super) fn new(options: &Options, state_file: &Path) -> Result<Self, InvalidName> {
         if options.bind.is_empty() {
-            return Err(invalid("the list of bind addresses", "", "at least one address such as *:80"));
+            return Err(invalid("the bind address list", "", "at least one address such as *:80"));
         }
         if options.server_port == 0 {
             return Err(invalid("the server port", "0", "from 1 to 65535"));
         }
         if options.maxconn == 0 {
-            return Err(invalid("the most sessions of a server", "0", "at least 1"));
+            return Err(invalid("the session limit of a server", "0", "at least 1"));
         }
         if let ReloadMethod::Command(words) = &options.reload
             && words.is_empty()
@@ -292,7 +293,7 @@ fn invalid(what: &'static str, value: &str, rule: &'static str) -> InvalidName {
     InvalidName { what, value: value.to_owned(), rule }
 }
 
-/// An address and a port, written the one way.
+/// Formats an address and a port in canonical form.
 fn bind(text: &str) -> Result<String, InvalidName> {
     let wrong = || invalid("the bind address", text, "an IP address or *, a colon and a port: *:80, 127.0.0.1:8080");
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
@@ -308,14 +309,14 @@ fn health_path(text: &str) -> Result<String, InvalidName> {
     if text.starts_with('/') && text.len() <= 1024 && escape::is_harmless(text) {
         return Ok(text.to_owned());
     }
-    Err(invalid("the health path", text, "begins with / and is made of letters, digits and ._:-/%?=&~+,@"))
+    Err(invalid("the health path", text, "starts with / and consists of letters, digits and ._:-/%?=&~+,@"))
 }
 
 fn account(what: &'static str, text: &str) -> Result<String, InvalidName> {
     if escape::is_name(text) {
         return Ok(text.to_owned());
     }
-    Err(invalid(what, text, "made of letters, digits and ._:-"))
+    Err(invalid(what, text, "letters, digits and ._:-"))
 }
 
 fn path(what: &'static str, path: &Path) -> Result<String, InvalidName> {
@@ -324,16 +325,16 @@ fn path(what: &'static str, path: &Path) -> Result<String, InvalidName> {
         None => Err(invalid(
             what,
             &path.to_string_lossy(),
-            "an absolute path made of letters, digits and ._-/: HAProxy's configuration has it",
+            "an absolute path of letters, digits and ._-/, because it becomes part of HAProxy's configuration",
         )),
     }
 }
 
-/// A time as HAProxy writes it, in the largest unit that is exact. HAProxy counts milliseconds in 31 bits.
+/// Formats a time for HAProxy, in the largest exact unit. HAProxy counts milliseconds in 31 bits.
 fn format_time(what: &'static str, duration: Duration) -> Result<String, InvalidName> {
     let ms = u32::try_from(duration.as_millis()).ok().filter(|ms| (1..1 << 31).contains(ms));
     let Some(ms) = ms else {
-        return Err(invalid(what, &format!("{duration:?}"), "from a millisecond to 24 days"));
+        return Err(invalid(what, &format!("{duration:?}"), "between one millisecond and 24 days"));
     };
     Ok(match ms {
         ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_harmful_in_a_configuration_is_no_option() {
+    fn harmful_option_values_are_rejected() {
         let harmful: [fn(&mut Options); 9] = [
             |o| o.bind = vec!["*:80 ssl\nbind :81".into()],
             |o| o.bind = vec!["${SECRET}:80".into()],
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bind_address_is_written_one_way() {
+    fn bind_address_is_canonicalized() {
         let written: Vec<String> =
             ["*:80", ":80", "127.0.0.1:8080", "[::1]:81", "::1:81"].map(bind).map(Result::unwrap).into();
 
@@ -383,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_written_in_the_largest_exact_unit() {
+    fn time_uses_the_largest_exact_unit() {
         let written = |ms| format_time("it", Duration::from_millis(ms)).unwrap();
 
         assert_eq!(

@@ -1,7 +1,7 @@
-//! The two parts of a configuration: the lines of the fleet's servers, which can be made so while HAProxy runs, and
-//! everything else, which it reads when it starts.
+//! The two parts of a configuration: the lines of the fleet's servers, which can be applied while HAProxy runs, and
+//! everything else, which HAProxy reads only at startup.
 //!
-//! Servers that are added at run time are made of the very line that the file has, whatever template wrote it.
+//! Servers added at run time are created from the exact line in the file, regardless of the template that wrote it.
 
 use std::collections::HashMap;
 
@@ -9,29 +9,29 @@ use super::BACKEND;
 use super::escape;
 use super::lint::is_section;
 
-/// HAProxy's own weight of a server where its line gives none.
+/// HAProxy's default weight of a server.
 const DEFAULT_WEIGHT: u32 = 1;
 
-/// A configuration in its two parts. Comments and empty lines are in none.
+/// A configuration split into its two parts, without comments and empty lines.
 #[derive(Debug, Default)]
 pub(super) struct ParsedConfig<'a> {
     static_lines: Vec<&'a str>,
     servers: HashMap<&'a str, ServerLine<'a>>,
-    /// A keyword in the frame by which servers of the file get what those that are added do not.
+    /// A keyword in the static lines that affects servers in the file but not servers added at run time.
     file_only_option: Option<&'static str>,
-    /// Cookies made of a key, which servers that are added have from HAProxy 3.0 on.
+    /// `true` if cookies are derived from a key; servers added at run time have them from HAProxy 3.0 on.
     has_cookie_key: bool,
 }
 
-/// The line of a server.
+/// The configuration line of a server.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ServerLine<'a> {
-    /// The address and what comes after it, without a comment.
+    /// The address and the words after it, without a comment.
     words: Vec<&'a str>,
 }
 
 impl<'a> ParsedConfig<'a> {
-    /// Takes a configuration apart. It need not be a valid one.
+    /// Splits a configuration, which does not have to be valid.
     pub(super) fn parse(text: &'a str) -> Self {
         let mut layout = Self::default();
         let mut section = "";
@@ -61,13 +61,13 @@ impl<'a> ParsedConfig<'a> {
         layout
     }
 
-    /// The line of the server `name`.
+    /// Returns the line of the server `name`.
     pub(super) fn server(&self, name: &str) -> Option<&ServerLine<'a>> {
         self.servers.get(name)
     }
 
-    /// The first thing besides servers in which a configuration differs from this one, said without its values, which
-    /// may be secrets; `None` where there is none.
+    /// Describes the first difference from another configuration apart from servers, without values because they may be
+    /// secrets; `None` if there is no difference.
     pub(super) fn diff_static(&self, new: &ParsedConfig<'_>) -> Option<String> {
         let same = self.static_lines.iter().zip(&new.static_lines).take_while(|(old, new)| old == new).count();
         if same == self.static_lines.len() && same == new.static_lines.len() {
@@ -83,23 +83,23 @@ impl<'a> ParsedConfig<'a> {
         })
     }
 
-    /// Why servers of this configuration cannot be added while HAProxy runs; `None` where they can.
+    /// Returns the reason that prevents adding servers of this configuration at run time; `None` if it is possible.
     pub(super) fn cannot_add_reason(&self, cookies_of_added: bool) -> Option<String> {
         if let Some(keyword) = self.file_only_option {
-            return Some(format!("`{keyword}` does not reach servers that are added at run time"));
+            return Some(format!("`{keyword}` does not apply to servers added at run time"));
         }
         (self.has_cookie_key && !cookies_of_added)
-            .then(|| "servers that are added at run time have no cookie before HAProxy 3.0".to_owned())
+            .then(|| "servers added at run time have no cookie before HAProxy 3.0".to_owned())
     }
 }
 
 impl ServerLine<'_> {
-    /// The weight that the line gives.
+    /// Returns the weight given in the line.
     pub(super) fn weight(&self) -> u32 {
         self.value_of("weight").and_then(|weight| weight.parse().ok()).unwrap_or(DEFAULT_WEIGHT)
     }
 
-    /// Whether the lines make the same server but for its weight, which can be set at run time.
+    /// Reports whether the lines define the same server apart from its weight, which can be set at run time.
     pub(super) fn eq_ignoring_weight(&self, other: &Self) -> bool {
         let others = |words: &[&str]| -> Vec<String> {
             let weight = words.iter().position(|word| *word == "weight");
@@ -109,18 +109,19 @@ impl ServerLine<'_> {
         others(&self.words) == others(&other.words)
     }
 
-    /// What makes this server by `add server`; why not, where HAProxy cannot or does it wrongly.
+    /// Returns the arguments of `add server` for this line, or the reason that HAProxy cannot add it correctly.
     pub(super) fn add_server_args(&self) -> Result<String, String> {
         if let Some(word) = self.words.iter().find(|word| !escape::is_argument(word)) {
-            return Err(format!("its line has {word:?}, which means something else at run time"));
+            return Err(format!("its line has {word:?}, which has a different meaning at run time"));
         }
-        // With `enabled` HAProxy 2.6 never gives it traffic (HAProxy issue 2497); the others need more than a line.
+        // With `enabled` HAProxy 2.6 never sends the server traffic (HAProxy issue 2497); the others need more than one
+        // line.
         for keyword in ["enabled", "disabled", "agent-check", "track"] {
             if self.words.contains(&keyword) {
                 return Err(format!("its line has `{keyword}`"));
             }
         }
-        // Without a number an empty backend with `balance random` starves its second server (HAProxy issue 3413).
+        // Without an ID, an empty backend with `balance random` starves its second server (HAProxy issue 3413).
         if self.value_of("id").is_none() {
             return Err("its line has no `id`".to_owned());
         }
@@ -137,7 +138,7 @@ fn first_word(line: &str) -> &str {
     line.split_ascii_whitespace().next().unwrap_or_default()
 }
 
-/// A section with its name; of any other line only what it is.
+/// Returns a section line with its name; of any other line only the keyword.
 fn redact_values(line: &str) -> &str {
     if is_section(first_word(line)) { line } else { first_word(line) }
 }
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_of_the_fleet_and_comments_are_no_part_of_the_frame() {
+    fn fleet_servers_and_comments_are_not_static_lines() {
         let line = "  server web-7 10.0.0.7:80 id 7 check weight 100 maxconn 5 # seven\n";
 
         assert_eq!(diff_static(&TEXT.replace(line, "")), None);
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn another_frame_is_said_without_its_values() {
+    fn static_difference_is_described_without_values() {
         insta::assert_snapshot!(diff_static(&TEXT.replace("*:80", "*:81")).unwrap(), @"`bind` in `frontend public` changed");
         insta::assert_snapshot!(diff_static(&TEXT.replace("10.1.0.1", "10.1.0.2")).unwrap(), @"`server` in `backend other` changed");
         insta::assert_snapshot!(diff_static(&TEXT.replace("backend other", "backend third")).unwrap(), @"`backend third` changed");
@@ -172,19 +173,19 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_compared_without_their_weight() {
+    fn lines_are_compared_without_weight() {
         let layout = ParsedConfig::parse(TEXT);
         let line = layout.server("web-7").unwrap();
         let same = |text: &str| line.eq_ignoring_weight(ParsedConfig::parse(text).server("web-7").unwrap());
 
         assert!(same(&TEXT.replace("weight 100", "weight 0")));
         assert!(!same(&TEXT.replace("maxconn 5", "maxconn 6")));
-        assert!(!same(&TEXT.replace("weight 100 ", "")), "a line without a weight is another");
+        assert!(!same(&TEXT.replace("weight 100 ", "")), "a line without a weight differs");
         assert_eq!((line.weight(), layout.server("blog")), (100, None));
     }
 
     #[test]
-    fn what_is_added_is_the_line_of_the_file_or_nothing() {
+    fn added_server_matches_its_line_in_the_file() {
         let added = |old: &str, new: &str| {
             let text = TEXT.replace(old, new);
             ParsedConfig::parse(&text).server("web-7").unwrap().add_server_args()
@@ -192,14 +193,14 @@ mod tests {
 
         insta::assert_snapshot!(added("", "").unwrap(), @"10.0.0.7:80 id 7 check weight 100 maxconn 5");
         insta::assert_snapshot!(added("check", "check sni str(www)").unwrap(), @"10.0.0.7:80 id 7 check sni str(www) weight 100 maxconn 5");
-        insta::assert_snapshot!(added("maxconn 5", "maxconn ${MOST}").unwrap_err(), @r#"its line has "${MOST}", which means something else at run time"#);
-        insta::assert_snapshot!(added("check", "check;shutdown").unwrap_err(), @r#"its line has "check;shutdown", which means something else at run time"#);
+        insta::assert_snapshot!(added("maxconn 5", "maxconn ${MOST}").unwrap_err(), @r#"its line has "${MOST}", which has a different meaning at run time"#);
+        insta::assert_snapshot!(added("check", "check;shutdown").unwrap_err(), @r#"its line has "check;shutdown", which has a different meaning at run time"#);
         insta::assert_snapshot!(added("check", "enabled").unwrap_err(), @"its line has `enabled`");
         insta::assert_snapshot!(added("id 7 ", "").unwrap_err(), @"its line has no `id`");
     }
 
     #[test]
-    fn what_reaches_only_servers_of_the_file_keeps_from_adding() {
+    fn file_only_options_prevent_adding_servers() {
         let keeps = |text: &str| ParsedConfig::parse(text).cannot_add_reason(false);
         let with = |line: &str| TEXT.replace("  balance", &format!("  {line}\n  balance"));
 

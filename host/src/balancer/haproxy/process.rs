@@ -1,4 +1,4 @@
-//! An HAProxy of our own, for the demo and for tests. In production its own service starts it.
+//! An HAProxy process managed by doproxy, for the demo and for tests. In production HAProxy has its own service.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -17,28 +17,29 @@ use super::reload_command::clean_output;
 use super::runtime_api::{Backoff, Socket};
 use super::{HaProxyError, SocketError};
 
-/// How long a start and an end may take.
+/// Time limit for starting and for stopping.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How many of its last words are kept for an error.
+/// Maximum number of lines of standard error kept for an error message.
 const MAX_STDERR_LINES: usize = 50;
 
-/// A running HAProxy: a master and its workers. They end with this value.
+/// A running HAProxy: a master and its workers. They are stopped on drop.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
 }
 
 impl Process {
-    /// Starts HAProxy in master-worker mode with its master socket at `master_socket`, and waits until that answers.
+    /// Starts HAProxy in master-worker mode with its master socket at `master_socket`, and waits until the socket
+    /// responds.
     pub async fn start(binary: &Path, config_file: &Path, master_socket: &Path) -> Result<Self, HaProxyError> {
         let mut listen = master_socket.as_os_str().to_owned();
         listen.push(",mode,600");
         let mut command = Command::new(binary);
         command.arg("-W").arg("-S").arg(listen).arg("-f").arg(config_file);
-        // The API token is nobody's but ours.
+        // The API token must not reach other processes.
         command.env_remove("DIGITALOCEAN_TOKEN").env_remove("DIGITALOCEAN_ACCESS_TOKEN");
-        // In a group of its own, so that Ctrl-C is for us, and we end it when we are done with it.
+        // A separate process group, so that Ctrl-C reaches only doproxy, which stops HAProxy itself.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
         let child = command.spawn().map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound => HaProxyError::BinaryMissing(binary.to_owned()),
@@ -53,7 +54,7 @@ impl Process {
         loop {
             if let Ok(Some(status)) = process.child.try_wait() {
                 if let Some(listener) = listener {
-                    // Ends with the pipe.
+                    // The task ends with the pipe.
                     let _ = listener.await;
                 }
                 let words: Vec<String> = last_words.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
@@ -80,22 +81,22 @@ impl Process {
         }
     }
 
-    /// The process id of the master; `None` once it has ended.
+    /// Returns the process ID of the master; `None` once it has exited.
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Ends HAProxy: asks it to, and kills it when it does not.
+    /// Stops HAProxy: sends SIGTERM, and kills it if it does not exit in time.
     pub async fn stop(mut self) {
         self.signal(Signal::SIGTERM);
         if tokio::time::timeout(TIMEOUT, self.child.wait()).await.is_err() {
-            // The error would be that it ended in this moment.
+            // The only possible error is that it has just exited.
             let _ = self.child.kill().await;
         }
     }
 
     fn signal(&self, signal: Signal) {
-        // The id is there until the child was waited for, so it can be nobody else's.
+        // The ID stays valid until the child is reaped, so it cannot belong to another process.
         if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
             let _ = kill(Pid::from_raw(pid), signal);
         }
@@ -108,7 +109,7 @@ impl Drop for Process {
         let until = std::time::Instant::now() + Duration::from_secs(2);
         while matches!(self.child.try_wait(), Ok(None)) {
             if std::time::Instant::now() >= until {
-                // Its workers end when they see that the master has.
+                // The workers exit when they detect that the master has.
                 let _ = self.child.start_kill();
                 return;
             }
@@ -117,7 +118,7 @@ impl Drop for Process {
     }
 }
 
-/// Keeps the last lines that HAProxy says, so that its pipe never fills.
+/// Keeps the last lines of HAProxy's standard error, so that the pipe never fills up.
 async fn collect_stderr(pipe: impl AsyncRead + Unpin, last_words: Arc<Mutex<VecDeque<String>>>) {
     let mut lines = BufReader::new(pipe).lines();
     while let Ok(Some(line)) = lines.next_line().await {

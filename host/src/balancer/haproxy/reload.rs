@@ -1,8 +1,8 @@
-//! Getting the running HAProxy to read its file, and knowing that it did.
+//! Reloads the running HAProxy and verifies that it has read its file.
 //!
-//! The master's own `reload` is used and never a signal: of two signals in quick succession one is lost. From 2.7 on
-//! its answer says whether it worked; before, the reload counter and the failures in `show proc` do. While the
-//! master executes itself anew, its socket refuses connections.
+//! Reloads use the master's `reload` command and never a signal: of two signals in quick succession one is lost. From
+//! HAProxy 2.7 on the response reports success; before that, the reload counter and the failure count in `show proc`
+//! do. While the master re-executes itself, its socket refuses connections.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -16,20 +16,20 @@ use super::update_plan::Version;
 use super::{HaProxyError, Options, ReloadMethod};
 use crate::failpoint::failpoint_async;
 
-/// What `show proc` says.
+/// The output of `show proc`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Processes {
     master: u32,
-    /// How often the master was told to reload since it was started.
+    /// Number of reloads requested since the master was started.
     pub(super) reloads: u64,
     failed: u64,
     workers: Vec<u32>,
-    /// Workers of before a reload, which still have connections.
+    /// Workers from before a reload that still have connections.
     pub(super) old_workers: Vec<u32>,
 }
 
 impl Processes {
-    /// Reads `show proc` (management guide, section 9.4); `None` where the text is none.
+    /// Parses `show proc` (management guide, section 9.4); `None` if the text does not have that format.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut found = Self { master: 0, reloads: 0, failed: 0, workers: Vec::new(), old_workers: Vec::new() };
         let mut old = false;
@@ -44,7 +44,7 @@ impl Processes {
                 Some("master") => {
                     found.master = pid;
                     found.reloads = words.next()?.parse().ok()?;
-                    // `[failed: 1]`, from 2.5 on.
+                    // `[failed: 1]`, from HAProxy 2.5 on.
                     found.failed = line
                         .split_once("[failed: ")
                         .and_then(|(_, rest)| rest.split_once(']')?.0.parse().ok())
@@ -58,25 +58,26 @@ impl Processes {
         (found.master != 0).then_some(found)
     }
 
-    /// Whether there is a worker of the present configuration.
+    /// Reports whether a worker with the current configuration is running.
     pub(super) fn has_worker(&self) -> bool {
         !self.workers.is_empty()
     }
 
-    /// What became of a reload that was ordered when the processes were `before`; `None` while it is under way.
+    /// Returns the result of a reload that was requested when the processes were `before`; `None` while it is in
+    /// progress.
     fn outcome(&self, before: &Self) -> Option<Result<(), ReloadError>> {
         if self.master == before.master && self.reloads <= before.reloads {
             return None;
         }
         if self.failed > 0 {
-            let why = "the new worker could not start, for example since an address is in use; HAProxy's log says more";
+            let why = "the new worker could not start, for example because an address is in use; check HAProxy's log";
             return Some(Err(ReloadError::Failed(why.into())));
         }
         self.workers.iter().any(|pid| !before.workers.contains(pid)).then_some(Ok(()))
     }
 }
 
-/// Whether the processes can be asked to reload at all: what to find out before anything is changed.
+/// Checks that the processes can be asked to reload, before anything is changed.
 pub(super) async fn check_reachable(options: &Options) -> Result<(), SocketError> {
     if let ReloadMethod::MasterSocket(path) = &options.reload {
         let until = Instant::now() + options.deadlines.response;
@@ -85,7 +86,7 @@ pub(super) async fn check_reachable(options: &Options) -> Result<(), SocketError
     Ok(())
 }
 
-/// Orders a reload, and waits until a worker answers on the stats socket that was started by it.
+/// Requests a reload and waits until a worker that it started responds on the stats socket.
 pub(super) async fn reload(options: &Options) -> Result<Worker, ReloadError> {
     let until = Instant::now() + options.deadlines.reload;
     let stats = Socket::new(&options.stats_socket, options.deadlines.response);
@@ -104,7 +105,7 @@ pub(super) async fn reload(options: &Options) -> Result<Worker, ReloadError> {
         .await
 }
 
-/// The first worker that answers and was not there before.
+/// Waits for the first responding worker that did not exist before.
 async fn wait_for_new_worker(
     before: &PreviousWorkers,
     stats: &Socket,
@@ -124,28 +125,29 @@ async fn wait_for_new_worker(
     }
 }
 
-/// What a worker says of itself, all at one time.
+/// The state that a worker reports in one response.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) pid: u32,
-    /// The whole seconds since it was started.
+    /// Whole seconds since it was started.
     uptime_s: u64,
-    /// When it was started, give or take a second.
+    /// The start time, accurate to one second.
     pub(super) started: SystemTime,
     pub(super) version: Option<Version>,
-    /// Its servers. HAProxy says that there is no such backend where its configuration is not one of ours.
+    /// The reported servers. If the configuration was not written by doproxy, HAProxy reports that the backend does not
+    /// exist.
     pub(super) state: Result<String, SocketError>,
 }
 
 #[cfg(test)]
 impl Worker {
-    /// A worker without servers.
+    /// Returns a worker without servers.
     pub(super) fn for_test(pid: u32, started: SystemTime) -> Self {
         Self { pid, uptime_s: 0, started, version: None, state: Ok(String::new()) }
     }
 }
 
-/// The worker that answers on the stats socket.
+/// Queries the worker that responds on the stats socket.
 pub(super) async fn query_worker(stats: &Socket) -> Result<Worker, SocketError> {
     let [facts, servers] = stats.query_each([Command::ShowInfo, Command::ShowServersState]).await?;
     let facts = facts?;
@@ -163,12 +165,12 @@ pub(super) async fn query_worker(stats: &Socket) -> Result<Worker, SocketError> 
     }
 }
 
-/// By what a worker that was started by a reload is told from those of before.
+/// The criterion that distinguishes a worker started by a reload from previous ones.
 #[derive(Debug)]
 enum PreviousWorkers {
-    /// The process ids of before.
+    /// The process IDs of the previous workers.
     Known(Vec<u32>),
-    /// A worker was there and did not say its id; the reload was ordered then.
+    /// A worker existed but did not report its ID; the reload was requested at this time.
     Unresponsive(Instant),
 }
 
@@ -176,7 +178,7 @@ impl PreviousWorkers {
     async fn query(stats: &Socket) -> Self {
         match query_worker(stats).await {
             Ok(worker) => Self::Known(vec![worker.pid]),
-            // Nobody is there.
+            // No worker is running.
             Err(SocketError::Unreachable { .. }) => Self::Known(Vec::new()),
             Err(_) => Self::Unresponsive(Instant::now()),
         }
@@ -190,7 +192,7 @@ impl PreviousWorkers {
     }
 }
 
-/// The processes; patient with a master that is executing itself anew.
+/// Queries the processes, retrying while the master re-executes itself.
 pub(super) async fn query_processes(master: &Socket, until: Instant) -> Result<Processes, SocketError> {
     let mut backoff = Backoff::until(until);
     loop {
@@ -205,13 +207,13 @@ pub(super) async fn query_processes(master: &Socket, until: Instant) -> Result<P
     }
 }
 
-/// Whether waiting cannot help: there is no such socket, or it is not for us.
+/// Reports whether waiting cannot help: the socket does not exist or is not accessible.
 fn is_permanent(error: &SocketError) -> bool {
     use std::io::ErrorKind::{NotFound, PermissionDenied};
     matches!(error, SocketError::Unreachable { source, .. } if matches!(source.kind(), NotFound | PermissionDenied))
 }
 
-/// Reloads, and answers the workers of before.
+/// Reloads via the master and returns the previous workers.
 async fn reload_by_master(master: &Socket, until: Instant) -> Result<PreviousWorkers, ReloadError> {
     let before = query_processes(master, until).await?;
     let workers = || PreviousWorkers::Known(before.workers.iter().chain(&before.old_workers).copied().collect());
@@ -222,7 +224,7 @@ async fn reload_by_master(master: &Socket, until: Instant) -> Result<PreviousWor
             let log = answer.split_once("--\n").map_or("", |(_, log)| log);
             return Err(ReloadError::Failed(reload_command::clean_output(log)));
         }
-        // 2.6 says nothing, and may reset the connection while it executes itself.
+        // HAProxy 2.6 sends no response, and may reset the connection while it re-executes itself.
         Ok(_) | Err(SocketError::Unreachable { .. }) => {}
         Err(error) => return Err(error.into()),
     }
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn processes_are_read_with_their_age() {
+    fn processes_are_parsed_with_their_age() {
         let processes = parse_processes("5 [failed: 2]", "12 worker 0 0d 2.6\n# old workers\n11 worker 1 0d 2.6\n");
 
         assert_eq!(
@@ -286,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_of_before_that_was_slow_is_not_taken_for_a_new_one() {
+    async fn slow_previous_worker_is_not_mistaken_for_new_one() {
         let (_dir, socket) = unresponsive_socket();
         let before = PreviousWorkers::query(&socket).await;
         tokio::time::advance(Duration::from_secs(3)).await;
@@ -296,13 +298,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn where_nobody_was_there_before_whoever_answers_is_new() {
+    async fn any_worker_is_new_if_none_was_running() {
         let before = PreviousWorkers::query(&Socket::new(Path::new("/nowhere/sock"), Duration::from_secs(5))).await;
 
         assert!(before.is_superseded_by(&worker_with_uptime(10)));
     }
 
-    /// A socket that never answers.
+    /// Returns a socket that never responds.
     fn unresponsive_socket() -> (impl Sized, Socket) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sock");
@@ -311,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reload_has_worked_when_the_counter_moved_and_a_new_worker_is_there() {
+    fn reload_succeeds_when_counter_moved_and_worker_is_new() {
         let before = parse_processes("0 [failed: 0]", "11 worker 0 0d 2.6\n");
 
         let under_way = parse_processes("0 [failed: 0]", "11 worker 0 0d 2.6\n").outcome(&before);

@@ -1,4 +1,4 @@
-//! Running other programs: `haproxy -c` and the configured reload command.
+//! Runs other programs: `haproxy -c` and the configured reload command.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -9,18 +9,18 @@ use super::HaProxyError;
 use crate::failpoint::failpoint_async;
 use crate::subprocess::{self, RunError};
 
-/// How many lines of a program's output an error shows.
+/// Maximum number of lines of a program's output in an error.
 const MAX_SHOWN_LINES: usize = 20;
 
-/// How a program ended.
+/// The result of a finished program.
 #[derive(Debug)]
 pub(super) struct CommandOutput {
     pub(super) status: ExitStatus,
-    /// What it said, errors first.
+    /// Standard error followed by standard output.
     pub(super) output: String,
 }
 
-/// Runs a program with an empty standard input, and kills it when it takes longer than `deadline`.
+/// Runs a program with empty standard input and kills it if it runs longer than `deadline`.
 pub(super) async fn run(program: &Path, arguments: &[&str], deadline: Duration) -> Result<CommandOutput, HaProxyError> {
     let ended = failpoint_async("run a program", subprocess::run(program, arguments, None, deadline)).await;
     match ended {
@@ -36,7 +36,7 @@ pub(super) async fn run(program: &Path, arguments: &[&str], deadline: Duration) 
     }
 }
 
-/// A command as a person would type it.
+/// Formats a command line as a person would type it.
 pub(super) fn command_line(program: &Path, arguments: &[&str]) -> String {
     let mut text = program.display().to_string();
     for argument in arguments {
@@ -46,8 +46,7 @@ pub(super) fn command_line(program: &Path, arguments: &[&str]) -> String {
     text
 }
 
-/// The lines of `output` that say something: without HAProxy's notices, process ids and control characters, and
-/// the first of them only.
+/// Returns the first relevant lines of `output`, without HAProxy's notices, process IDs and control characters.
 pub(super) fn clean_output(output: &str) -> String {
     let said: Vec<String> = output.lines().filter(|line| !is_noise(line)).map(strip_pid).collect();
     let mut text = said.iter().take(MAX_SHOWN_LINES).map(String::as_str).collect::<Vec<_>>().join("\n");
@@ -61,7 +60,7 @@ fn is_noise(line: &str) -> bool {
     line.trim().is_empty() || line.starts_with("[NOTICE]") || line.contains("Fatal errors found in configuration")
 }
 
-/// `[ALERT]    (1234) : config : …` without the process id, which is never the same twice.
+/// Returns `[ALERT]    (1234) : config : …` without the process ID, which differs on every run.
 fn strip_pid(line: &str) -> String {
     let line: String = line.chars().filter(|c| !c.is_control()).take(1000).collect();
     let cut = line.strip_prefix('[').and_then(|rest| {
@@ -81,14 +80,14 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_program_that_hangs_is_killed() {
+    async fn hung_program_is_killed() {
         let error = run(Path::new("sleep"), &["1000"], Duration::from_millis(50)).await.unwrap_err();
 
         insta::assert_snapshot!(error, @"`sleep 1000` did not end within 50ms and was killed");
     }
 
     #[tokio::test]
-    async fn what_a_program_has_started_that_nobody_waits_for_is_killed_with_it() {
+    async fn child_processes_are_killed_when_run_is_cancelled() {
         let dir = tempfile::tempdir().unwrap();
         let pid_file = dir.path().join("pid");
         let script = format!("sleep 1000 & echo $! > {}; wait", pid_file.display());
@@ -108,13 +107,13 @@ mod tests {
             if let Some(found) = found() {
                 return found;
             }
-            assert!(tokio::time::Instant::now() < until, "it never came");
+            assert!(tokio::time::Instant::now() < until, "timed out");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
 
     #[tokio::test]
-    async fn a_program_that_leaves_another_on_its_output_has_ended_all_the_same() {
+    async fn program_finishes_despite_background_child() {
         let ended = run(Path::new("sh"), &["-c", "sleep 1000 & echo $!"], Duration::from_mins(10)).await.unwrap();
 
         assert!(ended.status.success());
@@ -122,14 +121,14 @@ mod tests {
         nix::sys::signal::kill(Pid::from_raw(left), Signal::SIGKILL).unwrap();
     }
 
-    /// Ended, whether or not its new parent has waited for it.
+    /// Reports whether the process has exited, reaped or not.
     fn is_dead(pid: i32) -> bool {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         stat.is_empty() || stat.contains(") Z ")
     }
 
     #[tokio::test]
-    async fn output_without_end_is_cut() {
+    async fn endless_output_is_truncated() {
         let ended =
             run(Path::new("sh"), &["-c", "yes | head -c 1000000; echo no >&2; exit 3"], Duration::from_mins(1)).await;
 
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_haproxy_says_is_cut_to_what_helps() {
+    fn haproxy_output_is_reduced_to_relevant_lines() {
         let output = "[NOTICE]   (17) : haproxy version is 2.6.12\n[ALERT]    (17) : config : parsing [x:3] : no \u{1b}[31mgood\n\n";
 
         insta::assert_snapshot!(clean_output(&format!("{output}{}", "again\n".repeat(25))).lines().next().unwrap_or_default(), @"[ALERT] config : parsing [x:3] : no [31mgood");

@@ -1,29 +1,29 @@
-//! Reloads one after the other, with a gap between them: each leaves a worker behind that lives as long as its last
-//! connection, and changes that come meanwhile go with the next.
+//! Enforces a minimum interval between reloads: each reload leaves a worker behind that lives as long as its last
+//! connection, and updates that arrive during the interval share the next reload.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When the last reload was ordered.
+/// The time of the last reload.
 #[derive(Debug, Default)]
 pub(super) struct ReloadThrottle {
     last_reload: Option<Instant>,
 }
 
 impl ReloadThrottle {
-    /// Waits until `gap` has passed since the last reload; the first one does not wait.
+    /// Waits until `gap` has passed since the last reload; the first reload does not wait.
     pub(super) async fn wait(&self, gap: Duration) {
         if let Some(last) = self.last_reload {
             let left = gap.saturating_sub(last.elapsed());
             if !left.is_zero() {
-                tracing::debug!("HAProxy is reloaded in {left:?}: the last reload was {:?} ago", last.elapsed());
+                tracing::debug!("reloading HAProxy in {left:?}: the last reload was {:?} ago", last.elapsed());
                 tokio::time::sleep(left).await;
             }
         }
     }
 
-    /// A reload is ordered now.
+    /// Records that a reload starts now.
     pub(super) fn record_reload(&mut self) {
         self.last_reload = Some(Instant::now());
     }
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn the_first_reload_does_not_wait_and_the_next_ones_keep_the_gap() {
+    async fn first_reload_is_immediate_and_later_ones_wait() {
         let (mut gap, began) = (ReloadThrottle::default(), Instant::now());
         let mut waited = Vec::new();
 

@@ -1,12 +1,12 @@
-//! What a running worker says of its servers (`show servers state`), compared with what it should have, and what
-//! the next worker is told of it.
+//! The servers that a running worker reports (`show servers state`), their comparison with the desired ones, and the
+//! state passed on to the next worker.
 //!
-//! Without that a server that is down would get traffic for seconds after each reload. HAProxy lets a line of the
-//! state file override the address in the configuration, so only servers that stay as they are have a line.
+//! Without that state, a server that is down would receive traffic for seconds after each reload. HAProxy lets a line
+//! of the state file override the address in the configuration, so only unchanged servers have a line.
 //!
-//! That a server gets no traffic is its weight: 0, in the file as in the worker. doproxy drains it besides, by which
-//! it comes back slowly; so in a worker that nothing was cut off in, a drain or a maintenance of a server with a weight
-//! is an operator's, and stays.
+//! A server receives no traffic if its weight is 0, in the file as in the worker. doproxy drains it as well, so that
+//! its traffic ramps up slowly when it returns. Therefore, in a worker without an interrupted update, a drain or
+//! maintenance of a server with a weight was ordered by an operator and is preserved.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -14,25 +14,25 @@ use std::net::IpAddr;
 use super::desired_server::DesiredServer;
 use super::table::{Row, Table};
 
-/// A state file that says nothing. Without its first line HAProxy warns.
+/// An empty state file. Without its first line HAProxy logs a warning.
 pub(super) const EMPTY_STATE: &str = "1\n";
 
-/// Bits of `srv_admin_state` (`enum srv_admin` in HAProxy's `server-t.h`): maintenance that was ordered, inherited,
-/// configured, or comes of a name; drains that were ordered and inherited.
+/// Bits of `srv_admin_state` (`enum srv_admin` in HAProxy's `server-t.h`): forced, inherited, configured and
+/// resolution-related maintenance; forced and inherited drains.
 const FORCED_MAINTENANCE: u32 = 0x01;
 const MAINTENANCE: u32 = 0x01 | 0x02 | 0x04 | 0x20 | 0x40;
 const DRAIN: u32 = 0x08 | 0x10;
 
-/// Whose drains and maintenances a worker may have.
+/// The treatment of drains and maintenance found in a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AdminStateMode {
-    /// An operator's stay.
+    /// Preserves those set by an operator.
     Preserve,
-    /// Nobody's: they may be what a change left that was cut off.
+    /// Overwrites them: they may stem from an interrupted update.
     Overwrite,
 }
 
-/// A server of the fleet's backend as the worker has it.
+/// A server of the fleet's backend as the worker reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RunningServer {
     pub(super) name: String,
@@ -43,7 +43,7 @@ pub(super) struct RunningServer {
 }
 
 impl RunningServer {
-    /// All servers; `None` where the text is none of that form.
+    /// Parses all servers; `None` if the text does not have the expected format.
     pub(super) fn parse_all(state: &str) -> Option<Vec<Self>> {
         Some(Table::state(state)?.rows().map(|row| Self::from_row(&row)).collect())
     }
@@ -58,18 +58,18 @@ impl RunningServer {
         }
     }
 
-    /// Whether it is where `server` is.
+    /// Reports whether its address and port are those of `server`.
     pub(super) fn has_address_of(&self, server: &DesiredServer) -> bool {
         self.address == Some(server.ip) && self.port == Some(server.port)
     }
 
-    /// Whether it is `server`.
+    /// Reports whether it matches `server`.
     pub(super) fn matches(&self, server: &DesiredServer, strictness: AdminStateMode) -> bool {
-        // Of weights only whether there is one counts: an operator may have given a server less than its share.
+        // Only zero versus non-zero weight matters: an operator may have given a server less than its share.
         let same = self.has_address_of(server) && self.weight.map(|weight| weight > 0) == Some(server.is_serving());
         let undisturbed = match strictness {
             AdminStateMode::Preserve => true,
-            // One in maintenance is not checked, so it would never warm up.
+            // HAProxy does not check a server in maintenance, so it would never become healthy.
             AdminStateMode::Overwrite => {
                 self.admin & if server.is_serving() { MAINTENANCE | DRAIN } else { MAINTENANCE } == 0
             }
@@ -77,14 +77,14 @@ impl RunningServer {
         same && undisturbed && !self.is_in_maintenance()
     }
 
-    /// Whether it was removed, and could not be deleted yet.
+    /// Reports whether the server was removed but could not be deleted yet.
     pub(super) fn is_in_maintenance(&self) -> bool {
         self.admin & FORCED_MAINTENANCE != 0 && self.weight == Some(0)
     }
 }
 
-/// In what the running servers differ from the wanted ones; `None` when in nothing. What was removed and could not be
-/// deleted yet is no difference.
+/// Returns the first difference between the running and the desired servers; `None` if there is none. A removed server
+/// that could not be deleted yet is not a difference.
 pub(super) fn difference(
     seen: &[RunningServer],
     wanted: &[DesiredServer],
@@ -100,13 +100,13 @@ pub(super) fn difference(
             }
             Some(_) => return Some(format!("{} has another address or weight", there.name)),
             None if there.is_in_maintenance() => {}
-            None => return Some(format!("{} is there and should not be", there.name)),
+            None => return Some(format!("{} is present but should not be", there.name)),
         }
     }
     missing.keys().min().map(|name| format!("{name} is missing"))
 }
 
-/// The state file for the next worker, which will have `wanted`.
+/// Returns the state file for the next worker, which will have the servers `wanted`.
 pub(super) fn state_for_next_worker(state: &str, wanted: &[DesiredServer], strictness: AdminStateMode) -> String {
     let Some(table) = Table::state(state) else { return EMPTY_STATE.to_owned() };
     let wanted: HashMap<&str, &DesiredServer> = wanted.iter().map(|server| (server.name.as_str(), server)).collect();
@@ -141,19 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn a_running_process_is_told_from_another() {
+    fn differing_process_is_detected() {
         let differs = |state: &str, wanted: &[DesiredServer]| difference_to(state, wanted, AdminStateMode::Overwrite);
         assert_eq!(differs(RUNNING, &desired(ServerState::Draining)), None);
 
         insta::assert_snapshot!(differs(RUNNING, &desired(ServerState::Serving)).unwrap(), @"web-8 has another address or weight");
-        insta::assert_snapshot!(differs(RUNNING, &desired(ServerState::Draining)[..1]).unwrap(), @"web-8 is there and should not be");
+        insta::assert_snapshot!(differs(RUNNING, &desired(ServerState::Draining)[..1]).unwrap(), @"web-8 is present but should not be");
         insta::assert_snapshot!(differs(&RUNNING.replace("0.7", "0.9"), &desired(ServerState::Draining)).unwrap(), @"web-7 has another address or weight");
         insta::assert_snapshot!(differs(RUNNING.split_once("\n3 ").unwrap().0, &desired(ServerState::Draining)).unwrap(), @"web-7 is missing");
         assert_eq!(RunningServer::parse_all(""), None);
     }
 
     #[test]
-    fn what_an_operator_took_out_of_service_stays_so_unless_a_change_was_cut_off() {
+    fn operator_maintenance_is_preserved_unless_update_was_interrupted() {
         for admin in ["1", "8"] {
             let running = RUNNING.replace("0.7 0 0 100", &format!("0.7 0 {admin} 100"));
 
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_removed_and_could_not_be_deleted_is_no_difference_and_not_carried_over() {
+    fn undeletable_server_is_ignored_and_not_carried_over() {
         let running = RUNNING.replace("0.8 2 8 0", "0.8 2 1 0");
 
         assert_eq!(difference_to(&running, &desired(ServerState::Draining)[..1], AdminStateMode::Overwrite), None);
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn only_servers_that_stay_as_they_are_have_their_state_carried_over() {
+    fn only_unchanged_servers_are_carried_over() {
         let carried = state_for_next_worker(RUNNING, &desired(ServerState::Serving), AdminStateMode::Overwrite);
 
         assert!(carried.contains(" web-7 ") && !carried.contains(" web-8 "), "{carried}");

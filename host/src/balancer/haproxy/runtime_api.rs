@@ -1,10 +1,10 @@
-//! HAProxy's runtime API: questions and answers on a stats or master socket.
+//! A client for HAProxy's Runtime API on a stats or master socket.
 //!
-//! Each batch of commands has a connection of its own, since a connection that is open during a reload stays with
-//! the worker of before. Our side is closed after the question (the master of HAProxy 2.6 does not close its own
-//! otherwise), and the answer is read to its end. Only the commands below can be sent; what they carry of the file
-//! and of HAProxy was held against the rules of [`escape`](super::escape), so nobody can smuggle in a `;` or a line
-//! break.
+//! Each batch of commands uses its own connection, because a connection that is open during a reload stays with the old
+//! worker. doproxy closes its side after sending the command (the master of HAProxy 2.6 does not close its own
+//! otherwise) and reads the response to its end. Only the commands below can be sent; any text in them that originates
+//! from the file or from HAProxy was checked against the rules of [`escape`](super::escape), which makes it impossible
+//! to inject a `;` or a line break.
 
 use std::fmt;
 use std::io;
@@ -18,28 +18,28 @@ use tokio::time::Instant;
 use super::BACKEND;
 use super::error::SocketError;
 
-/// The most that is read of an answer; statistics of 10,000 servers are 2.5 MB.
+/// Maximum size of a response; statistics of 10,000 servers are 2.5 MB.
 const MAX_RESPONSE_BYTES: u64 = 64 << 20;
 
-/// How much of an answer an error shows.
+/// Maximum number of characters of a response in an error.
 const MAX_SHOWN_CHARS: usize = 200;
 
-/// A command of the runtime API.
+/// A read or reload command of the Runtime API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command {
-    /// Facts about the worker.
+    /// Information about the worker.
     ShowInfo,
     /// Statistics of the fleet's backend and its servers, as CSV.
     ShowStat,
     /// Addresses and weights of the fleet's servers.
     ShowServersState,
-    /// Master socket: the processes.
+    /// Master socket: lists the processes.
     ShowProc,
-    /// Master socket: read the configuration again.
+    /// Master socket: reloads the configuration.
     Reload,
-    /// Master socket: [`Command::ShowStat`] of the worker with this process id.
+    /// Master socket: [`Command::ShowStat`] of the worker with this process ID.
     ShowWorkerStat(u32),
-    /// Master socket: the sessions of the worker with this process id.
+    /// Master socket: the sessions of the worker with this process ID.
     ShowWorkerSessions(u32),
 }
 
@@ -58,27 +58,27 @@ impl fmt::Display for Command {
     }
 }
 
-/// A command that changes a server of the fleet's backend. All names passed [`is_name`](super::escape::is_name).
+/// A command that changes a server of the fleet's backend. All names have passed [`is_name`](super::escape::is_name).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ServerCommand<'a> {
-    /// The server comes, in maintenance and without checks; what it is made of came from
-    /// [`to_add`](super::layout::ServerLine::to_add).
+    /// Adds the server in maintenance and without checks; its arguments come from
+    /// [`add_server_args`](super::layout::ServerLine::add_server_args).
     Add(&'a str, &'a str),
-    /// Its health is checked.
+    /// Enables health checks.
     EnableHealth(&'a str),
-    /// Its weight.
+    /// Sets the weight.
     SetWeight(&'a str, u32),
-    /// It gets sessions, slowly at first.
+    /// Allows sessions, ramping up slowly.
     Ready(&'a str),
-    /// It gets no new sessions.
+    /// Stops new sessions.
     Drain(&'a str),
-    /// As `Drain`, and it is not checked.
+    /// Stops new sessions and health checks.
     Maintenance(&'a str),
-    /// Its sessions end now.
+    /// Shuts down all sessions of the server.
     ShutdownSessions(&'a str),
-    /// The session that [`Command::ShowSessionsOf`] shows with this id ends now.
+    /// Shuts down the session that [`Command::ShowWorkerSessions`] lists with this ID.
     ShutdownSession(&'a str),
-    /// It goes; only from maintenance, and without connections.
+    /// Deletes the server, which must be in maintenance and without connections.
     Delete(&'a str),
 }
 
@@ -98,8 +98,8 @@ impl fmt::Display for ServerCommand<'_> {
     }
 }
 
-/// What every line of commands begins with: messages come with a number before them, by which they are told from
-/// what was asked for.
+/// The beginning of every command line. It makes HAProxy prefix messages with a severity number, which distinguishes
+/// them from requested output.
 const SEVERITY_PREFIX: &str = "set severity-output number";
 
 /// A socket that HAProxy listens on.
@@ -114,17 +114,17 @@ impl Socket {
         Self { path: path.to_owned(), timeout }
     }
 
-    /// The same socket with another limit on the time of an answer.
+    /// Returns the same socket with a different response timeout.
     pub(super) fn with_timeout(&self, timeout: Duration) -> Self {
         Self { path: self.path.clone(), timeout }
     }
 
-    /// Asks the master one thing.
+    /// Sends one query to the master.
     pub(super) async fn query_master(&self, command: Command) -> Result<String, SocketError> {
         self.exchange(&command.to_string()).await
     }
 
-    /// Asks a worker several things, all of one worker at one time; as many answers come back.
+    /// Sends several queries, all answered by the same worker at the same time, and returns as many responses.
     pub(super) async fn query<const N: usize>(&self, commands: [Command; N]) -> Result<[String; N], SocketError> {
         let mut out = [const { String::new() }; N];
         for (text, answer) in out.iter_mut().zip(self.query_each(commands).await?) {
@@ -133,7 +133,7 @@ impl Socket {
         Ok(out)
     }
 
-    /// As [`Socket::ask`], where one thing may be answered and another not.
+    /// Sends queries like [`Socket::query`], with a separate result for each.
     pub(super) async fn query_each<const N: usize>(
         &self,
         commands: [Command; N],
@@ -144,11 +144,11 @@ impl Socket {
             line.push_str(&command.to_string());
         }
         let text = self.exchange(&line).await?;
-        // Every answer ends with an empty line; that of `set` is nothing else.
+        // Every response ends with an empty line; that of `set` is nothing else.
         let mut answers = text.strip_prefix('\n').unwrap_or(&text).split("\n\n");
         Ok(commands.map(|command| {
             let text = answers.next().unwrap_or_default();
-            // With a severity before it, it is a message and not what was asked for.
+            // Text with a severity prefix is a message and not the requested output.
             if text.is_empty() || text.starts_with('[') {
                 return Err(self.unexpected_response(command, text));
             }
@@ -156,7 +156,7 @@ impl Socket {
         }))
     }
 
-    /// Gives orders, one after the other, and holds each message that comes back for a refusal unless it is a notice.
+    /// Executes commands in order and treats each message in the response as a rejection unless it is a notice.
     pub(super) async fn execute(&self, orders: &[ServerCommand<'_>]) -> Result<(), SocketError> {
         let mut line = String::from(SEVERITY_PREFIX);
         for order in orders {
@@ -164,7 +164,7 @@ impl Socket {
             line.push_str(&order.to_string());
         }
         let answer = self.exchange(&line).await?;
-        // An order that was carried out is answered with an empty line or with a notice.
+        // HAProxy acknowledges an executed command with an empty line or a notice.
         match answer.lines().find(|line| !line.is_empty() && !is_notice(line)) {
             None => Ok(()),
             Some(refusal) => {
@@ -173,12 +173,12 @@ impl Socket {
         }
     }
 
-    /// Passes an order on to the worker with this process id, through its master, which says nothing of what came of it.
+    /// Passes a command to the worker with this process ID through its master, which does not report the result.
     pub(super) async fn execute_on_worker(&self, pid: u32, order: &ServerCommand<'_>) -> Result<(), SocketError> {
         self.exchange(&format!("@!{pid} {order}")).await.map(drop)
     }
 
-    /// Says that `answer` is none to `command`.
+    /// Returns the error for a response that does not match `command`.
     pub(super) fn unexpected_response(&self, command: impl fmt::Display, answer: &str) -> SocketError {
         let answer = answer.trim().chars().take(MAX_SHOWN_CHARS).collect();
         SocketError::UnexpectedResponse { path: self.path.clone(), command: command.to_string(), answer }
@@ -211,12 +211,12 @@ impl Socket {
     }
 }
 
-/// Whether a message is at most a notice: syslog's severities 5 to 7.
+/// Reports whether a message is a notice or less severe: syslog's severities 5 to 7.
 fn is_notice(message: &str) -> bool {
     ["[5]: ", "[6]: ", "[7]: "].iter().any(|severity| message.starts_with(severity))
 }
 
-/// Waits that grow from 2 to 100 ms, until a deadline.
+/// Delays that grow from 2 to 100 ms, until a deadline.
 #[derive(Debug)]
 pub(super) struct Backoff {
     next: Duration,
@@ -229,12 +229,12 @@ impl Backoff {
         Self { next: Duration::from_millis(2), since: Instant::now(), until }
     }
 
-    /// How long there is to wait in all.
+    /// Returns the total waiting time.
     pub(super) fn total(&self) -> Duration {
         self.until.saturating_duration_since(self.since)
     }
 
-    /// Waits; `false` when the deadline has passed.
+    /// Waits; returns `false` when the deadline has passed.
     pub(super) async fn wait(&mut self) -> bool {
         if Instant::now() >= self.until {
             return false;
@@ -245,7 +245,8 @@ impl Backoff {
     }
 }
 
-/// The ids of the sessions with these servers of the fleet, in an answer to `show sess`: a line each, `0x55… be=… srv=…`.
+/// Returns the IDs of the sessions with these servers of the fleet from a `show sess` response, which has one line per
+/// session: `0x55… be=… srv=…`.
 pub(super) fn sessions_with<'a>(dump: &'a str, names: &[String]) -> Vec<&'a str> {
     let id_of = |line: &'a str| {
         let (id, rest) = line.split_once(": ")?;
@@ -257,7 +258,7 @@ pub(super) fn sessions_with<'a>(dump: &'a str, names: &[String]) -> Vec<&'a str>
     dump.lines().filter_map(id_of).collect()
 }
 
-/// The value of `key` in an answer of lines `key: value`.
+/// Returns the value of `key` in a response of `key: value` lines.
 pub(super) fn info_field<'a>(info: &'a str, key: &str) -> Option<&'a str> {
     info.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(": "))
 }
@@ -268,7 +269,7 @@ mod tests {
 
     use super::*;
 
-    /// A socket that reads a question to its end and then answers `answer`, once.
+    /// Returns a socket that reads one command to its end and then sends `answer`.
     fn scripted_socket(answer: &'static str) -> (tempfile::TempDir, Socket) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sock");
@@ -283,7 +284,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_of_a_batch_are_told_apart() {
+    async fn batch_responses_are_separated() {
         let (_dir, socket) = scripted_socket("\nName: HAProxy\nPid: 7\n\n# pxname,svname,\ndroplets,BACKEND,\n\n");
 
         let [info, stat] = socket.query([Command::ShowInfo, Command::ShowStat]).await.unwrap();
@@ -293,7 +294,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_message_instead_of_an_answer_is_an_error_with_its_words() {
+    async fn message_instead_of_output_is_an_error() {
         let (_dir, socket) = scripted_socket("\n[3]: Can't find backend.\n\n");
 
         let error = socket.query([Command::ShowServersState]).await.unwrap_err();
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn orders_that_are_carried_out_are_answered_with_notices_or_nothing() {
+    async fn executed_commands_return_notices_or_nothing() {
         let (_dir, socket) = scripted_socket("\n[6]: New server registered.\n\n\n\n");
 
         socket
@@ -312,18 +313,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_refused_order_is_an_error_with_its_words() {
+    async fn rejected_command_is_an_error() {
         let (_dir, socket) = scripted_socket("\n\n[3]: No such server.\n\n");
 
         let error =
             socket.execute(&[ServerCommand::SetWeight("web-7", 0), ServerCommand::Drain("web-7")]).await.unwrap_err();
 
         let told = error.to_string().replace(&*socket.path.to_string_lossy(), "SOCKET");
-        insta::assert_snapshot!(told, @r#"HAProxy answered `set server droplets/web-7 weight 0;set server droplets/web-7 state drain` on SOCKET with "[3]: No such server.""#);
+        insta::assert_snapshot!(told, @r#"HAProxy responded to `set server droplets/web-7 weight 0;set server droplets/web-7 state drain` on SOCKET with "[3]: No such server.""#);
     }
 
     #[test]
-    fn sessions_are_found_by_their_server() {
+    fn sessions_are_found_by_server() {
         let dump = "0x56499ed3bf60: proto=tcpv4 src=127.0.0.1:56316 fe=f be=droplets srv=web-1 ts=00 age=1s\n\
                     0x56499ed3bf61: proto=tcpv4 src=127.0.0.1:56317 fe=f be=droplets srv=web-12 ts=00 age=1s\n\
                     0x56499ed3bf62: proto=tcpv4 src=127.0.0.1:56318 fe=f be=other srv=web-1 ts=00 age=1s\n\
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_that_is_cut_short_is_an_error() {
+    async fn truncated_response_is_an_error() {
         let (_dir, socket) = scripted_socket("\nName: HAProxy\n\n");
 
         assert!(matches!(
@@ -345,7 +346,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_socket_that_never_answers_is_given_up() {
+    async fn unresponsive_socket_times_out() {
         let dir = tempfile::tempdir().unwrap();
         let _listener = UnixListener::bind(dir.path().join("sock")).unwrap();
 
@@ -356,12 +357,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_where_nobody_listens_comes_with_a_remedy() {
+    async fn unreachable_socket_error_includes_remedy() {
         let error = Socket::new(Path::new("/nowhere/sock"), Duration::from_secs(5))
             .query([Command::ShowInfo])
             .await
             .unwrap_err();
 
-        insta::assert_snapshot!(error, @"HAProxy does not answer on /nowhere/sock: No such file or directory (os error 2); is HAProxy running (`systemctl start haproxy`), and is its socket there?");
+        insta::assert_snapshot!(error, @"HAProxy is unreachable on /nowhere/sock: No such file or directory (os error 2); check that HAProxy is running (`systemctl start haproxy`) and that its socket exists");
     }
 }

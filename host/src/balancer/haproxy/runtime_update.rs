@@ -1,9 +1,10 @@
-//! Changing the servers of a running worker, without a reload.
+//! Updates the servers of a running worker without a reload.
 //!
-//! A server comes with its health check on and without traffic, and is given traffic when the controller has seen the
-//! check pass; from a drain it comes back slowly (`slowstart`). One that goes drains first, has what sessions it still
-//! has shut down, and is deleted from maintenance. HAProxy refuses that while idle connections are left: then it is
-//! tried again for a while, and after that it stays in maintenance, without weight, until the next change.
+//! A new server starts with its health check enabled and without traffic, and receives traffic once the controller has
+//! seen the check pass; after a drain its traffic ramps up slowly (`slowstart`). A server to be removed is drained
+//! first, its remaining sessions are shut down, and it is deleted from maintenance. HAProxy refuses the deletion while
+//! idle connections remain: doproxy then retries for a short time, after which the server stays in maintenance with
+//! weight 0 until the next update.
 
 use std::time::Duration;
 
@@ -14,10 +15,10 @@ use super::runtime_api::{Backoff, ServerCommand, Socket};
 use super::update_plan::ServerOp;
 use crate::failpoint::failpoint_async;
 
-/// How long all servers that go are waited for, after their sessions were shut down.
+/// Time limit for deleting all removed servers after their sessions were shut down.
 const DELETE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// How many servers were changed, and in what way.
+/// Number of servers changed, by kind of change.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct UpdateCounts {
     pub(super) added: usize,
@@ -25,7 +26,7 @@ pub(super) struct UpdateCounts {
     pub(super) changed: usize,
 }
 
-/// Carries out the steps on the worker behind `socket`.
+/// Executes the operations on the worker behind `socket`.
 pub(super) async fn execute(socket: &Socket, steps: &[ServerOp]) -> Result<UpdateCounts, SocketError> {
     let mut counts = UpdateCounts::default();
     let going = |leftover: bool| {
@@ -36,7 +37,7 @@ pub(super) async fn execute(socket: &Socket, steps: &[ServerOp]) -> Result<Updat
             _ => None,
         })
     };
-    // Their names may be wanted again.
+    // Deleted first because their names may be reused.
     let leftovers: Vec<&str> = going(true).collect();
     delete(socket, &leftovers, DELETE_TIMEOUT).await?;
     for step in steps {
@@ -48,10 +49,10 @@ pub(super) async fn execute(socket: &Socket, steps: &[ServerOp]) -> Result<Updat
                 counts.added += 1;
             }
             ServerOp::Serve { name, weight } => {
-                // HAProxy starts a server slowly where it comes back from a drain.
+                // HAProxy applies `slowstart` only to a server that comes back from a drain.
                 let orders =
                     [ServerCommand::Drain(name), ServerCommand::SetWeight(name, *weight), ServerCommand::Ready(name)];
-                failpoint_async("give a server traffic", socket.execute(&orders)).await?;
+                failpoint_async("send traffic to a server", socket.execute(&orders)).await?;
                 counts.changed += 1;
             }
             ServerOp::Drain { name } => {
@@ -69,20 +70,20 @@ pub(super) async fn execute(socket: &Socket, steps: &[ServerOp]) -> Result<Updat
                     ServerCommand::SetWeight(name, 0),
                     ServerCommand::ShutdownSessions(name),
                 ];
-                failpoint_async("end the sessions of a server", socket.execute(&orders)).await?;
+                failpoint_async("shut down the sessions of a server", socket.execute(&orders)).await?;
                 counts.removed += 1;
             }
         }
     }
     let going: Vec<&str> = going(false).collect();
     for (name, why) in delete(socket, &going, DELETE_TIMEOUT).await? {
-        tracing::info!("{name} stays in maintenance, since HAProxy cannot delete it now: {}", why.trim());
+        tracing::info!("{name} stays in maintenance because HAProxy cannot delete it yet: {}", why.trim());
     }
     Ok(counts)
 }
 
-/// Deletes servers, with `patience` for those that still have connections; the others stay in maintenance, and come
-/// back with HAProxy's reason.
+/// Deletes servers, retrying for up to `patience` those that still have connections; the remaining ones stay in
+/// maintenance and are returned with HAProxy's reason.
 pub(super) async fn delete<'a>(
     socket: &Socket,
     names: &[&'a str],
@@ -93,7 +94,7 @@ pub(super) async fn delete<'a>(
     loop {
         let mut refused = Vec::new();
         for name in left {
-            // In maintenance its idle connections are closed; their end takes a moment.
+            // Maintenance closes the server's idle connections, which takes a moment.
             let retire = [ServerCommand::SetWeight(name, 0), ServerCommand::Maintenance(name)];
             failpoint_async("put a server into maintenance", socket.execute(&retire)).await?;
             match failpoint_async("delete a server from the worker", socket.execute(&[ServerCommand::Delete(name)]))
@@ -120,7 +121,8 @@ mod tests {
 
     use super::*;
 
-    /// A socket that answers each connection with what `answer` makes of its commands, and keeps these.
+    /// Returns a socket that answers each connection with the result of `answer` on its commands, and records the
+    /// commands.
     fn scripted_socket(
         answer: impl Fn(&str, usize) -> &'static str + Send + 'static,
     ) -> (impl Sized, Socket, Arc<Mutex<Vec<String>>>) {
@@ -151,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_with_connections_is_deleted_when_they_have_ended() {
+    async fn server_is_deleted_once_connections_end() {
         let (_dir, socket, said) = scripted_socket(|command, before| match command {
             command if command.starts_with("del ") && before < 2 => BUSY,
             command if command.starts_with("del ") => "\n[6]: Server deleted.\n",
@@ -173,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_cannot_be_deleted_stays_in_maintenance_and_is_no_failure() {
+    async fn undeletable_server_stays_in_maintenance_without_error() {
         let (_dir, socket, said) =
             scripted_socket(|command, _| if command.starts_with("del ") { BUSY } else { "\n\n\n\n" });
         let began = Instant::now();
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_comes_checked_and_without_traffic_and_is_given_it_slowly() {
+    async fn server_starts_checked_without_traffic_and_ramps_up() {
         let (_dir, socket, said) = scripted_socket(|command, _| {
             if command.starts_with("add ") { "\n[6]: New server registered.\n\n\n\n" } else { "\n\n\n\n" }
         });
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_refusal_ends_it() {
+    async fn first_rejected_command_ends_the_update() {
         let (_dir, socket, said) = scripted_socket(|_, _| "\n[3]: No such server.\n");
         let drain = |name: &str| ServerOp::Drain { name: name.into() };
 

@@ -1,4 +1,4 @@
-//! From HAProxy's statistics to what the controller reads. Functions of text.
+//! Parses HAProxy's statistics for the controller. Pure functions on text.
 
 use std::collections::HashMap;
 
@@ -8,11 +8,11 @@ use super::table::{Row, Table};
 use crate::balancer::{ProcessStats, ServerStats, Stats};
 use crate::model::{DropletId, Load};
 
-/// The name of the row that sums up a backend.
+/// The name of a backend's summary row.
 const BACKEND_ROW: &str = "BACKEND";
 
-/// Reads `show info` and `show stat` of the worker, and `show stat` of workers of before; `None` where the text is
-/// not of that form.
+/// Parses `show info` and `show stat` of the worker, and `show stat` of old workers; `None` if the text does not have
+/// the expected format.
 pub(super) fn parse(info: &str, stat: &str, old_workers: &[String]) -> Option<Stats> {
     let uptime_s = info_field(info, "Uptime_sec")?.parse().ok()?;
     let old = old_sessions(old_workers);
@@ -39,10 +39,10 @@ pub(super) fn parse(info: &str, stat: &str, old_workers: &[String]) -> Option<St
     Some(stats)
 }
 
-/// The sessions that workers of before still have, of each droplet.
+/// Returns the sessions that old workers still have, per droplet.
 fn old_sessions(old_workers: &[String]) -> HashMap<DropletId, u32> {
     let mut sessions: HashMap<DropletId, u32> = HashMap::new();
-    // A worker whose configuration had no such backend answers with a message.
+    // A worker whose configuration does not have this backend returns a message.
     for table in old_workers.iter().filter_map(|text| Table::csv(text)) {
         for row in table.rows() {
             if let (Some(id), Some(more)) = (row.text("svname").and_then(droplet_of), row.number::<u32>("scur")) {
@@ -56,7 +56,7 @@ fn old_sessions(old_workers: &[String]) -> HashMap<DropletId, u32> {
 
 fn server(id: DropletId, row: &Row<'_>, old_sessions: u32) -> ServerStats {
     let status = row.text("status").unwrap_or_default();
-    // A check that is running right now has `* ` before the result of the one before it.
+    // While a check is running, HAProxy prefixes the previous result with `* `.
     let check = row.text("check_status").map(|check| check.trim_start_matches("* ")).unwrap_or_default();
     let up = status.starts_with("UP") || status.starts_with("DRAIN");
     let sessions = row.number::<u32>("scur").unwrap_or(0).saturating_add(old_sessions);
@@ -78,7 +78,7 @@ fn server(id: DropletId, row: &Row<'_>, old_sessions: u32) -> ServerStats {
             max_sessions: row.number("slim"),
             queued: row.number("qcur").unwrap_or(0),
             requests_per_second: 0.0,
-            // A mean over the last 1024 requests: without any there is none.
+            // HAProxy's mean over the last 1024 requests, which does not exist without any.
             response_time_ms: row.number("rtime").filter(|_| requests_total > 0),
             errors_per_second: 0.0,
         },
@@ -87,7 +87,7 @@ fn server(id: DropletId, row: &Row<'_>, old_sessions: u32) -> ServerStats {
     }
 }
 
-/// The result of a check with what explains it: `L7STS 503`, `L4CON Connection refused`.
+/// Formats the result of a check with its explanation: `L7STS 503`, `L4CON Connection refused`.
 fn describe_check(check: &str, row: &Row<'_>) -> String {
     let mut words = check.to_owned();
     for column in ["check_code", "last_chk"] {
@@ -99,7 +99,7 @@ fn describe_check(check: &str, row: &Row<'_>) -> String {
     words
 }
 
-/// Text without what could command a terminal.
+/// Returns text without terminal control characters.
 fn strip_control(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).collect()
 }
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_load_of_the_fleet_is_read_and_other_servers_are_left_out() {
+    fn fleet_load_is_parsed_without_other_servers() {
         let stats = parse_rows(
             "droplets,web-7,1,3,200,500,2,3,UP,100,L7OK,200,4,,12,,\ndroplets,blog,9,9,,9,,,UP,1,,,,,,,\n\
              droplets,BACKEND,5,12,1000,600,0,0,UP,100,,,0,700,9,,\n",
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn sessions_that_workers_of_before_still_have_count() {
+    fn sessions_of_old_workers_are_counted() {
         let old = [
             "droplets,web-7,0,2,,9,,,UP,1,,,,,,,\ndroplets,web-8,0,1,,9,,,UP,1,,,,,,,\n",
             "droplets,web-7,0,3,,9,,,UP,1,,,,,,,\n",
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_has_passed_when_the_server_is_up_by_layer_7() {
+    fn check_passes_when_server_is_up_at_layer_7() {
         let cases = [
             ("UP", "L7OK", (true, true)),
             ("UP", "* L7OK", (true, true)),
@@ -176,21 +176,21 @@ mod tests {
     }
 
     #[test]
-    fn the_status_of_a_sick_server_says_why() {
+    fn unhealthy_server_status_includes_the_reason() {
         let stats = parse_rows("droplets,web-7,0,1,200,5,,,DOWN,100,L4CON,,,,,Connection refused,\n", &[]);
 
         assert_eq!(stats.servers[0].status, "DOWN, L4CON Connection refused");
     }
 
     #[test]
-    fn no_cell_of_a_status_can_command_the_terminal() {
+    fn status_contains_no_terminal_controls() {
         let stats = parse_rows("droplets,web-7,0,1,200,5,,,DO\x0cWN,100,L4\x1b[2JCON,\x0c7,,,,re\x1bfused,\n", &[]);
 
         assert_eq!(stats.servers[0].status, "DOWN, L4[2JCON 7 refused");
     }
 
     #[test]
-    fn text_that_is_no_statistics_is_none() {
+    fn invalid_statistics_are_rejected() {
         assert_eq!(parse("Uptime_sec: 1", "[3]: No such proxy.", &[]), None);
         assert_eq!(parse("Uptime_sec: soon", HEADER, &[]), None);
     }

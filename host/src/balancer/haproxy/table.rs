@@ -1,4 +1,4 @@
-//! HAProxy's tables, read by the names in their header: columns differ between versions.
+//! HAProxy's tables, addressed by column name because columns differ between versions.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,14 +19,14 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Reads CSV with a header `# a,b,c`; `None` where there is no such header.
+    /// Parses CSV with a header `# a,b,c`; `None` if the header is missing.
     pub(super) fn csv(text: &'a str) -> Option<Self> {
         let mut lines = text.lines().filter(|line| !line.is_empty());
         let columns = lines.next()?.strip_prefix("# ")?.split(',');
         Some(Self { columns: index_columns(columns), rows: lines.map(csv_cells).collect() })
     }
 
-    /// Reads cells between blanks, after a line with the version `1` and a header `# a b c`.
+    /// Parses blank-separated cells after a line with the version `1` and a header `# a b c`.
     pub(super) fn state(text: &'a str) -> Option<Self> {
         let mut lines = text.lines().filter(|line| !line.is_empty());
         lines.next().filter(|version| *version == "1")?;
@@ -35,20 +35,20 @@ impl<'a> Table<'a> {
         Some(Self { columns: index_columns(columns), rows })
     }
 
-    /// The rows, in HAProxy's order.
+    /// Returns the rows in HAProxy's order.
     pub(super) fn rows(&'a self) -> impl Iterator<Item = Row<'a>> {
         self.rows.iter().map(|cells| Row { columns: &self.columns, cells })
     }
 }
 
 impl<'a> Row<'a> {
-    /// The cell in the column `name`; `None` where it is empty or missing.
+    /// Returns the cell in the column `name`; `None` if it is empty or missing.
     pub(super) fn text(&self, name: &str) -> Option<&'a str> {
         let cell = self.cells.get(*self.columns.get(name)?)?;
         Some(&**cell).filter(|cell| !cell.is_empty())
     }
 
-    /// The cell in the column `name`, read as a number.
+    /// Returns the cell in the column `name`, parsed as a number.
     pub(super) fn number<T: FromStr>(&self, name: &str) -> Option<T> {
         self.text(name)?.parse().ok()
     }
@@ -58,7 +58,7 @@ fn index_columns<'a>(columns: impl Iterator<Item = &'a str>) -> HashMap<&'a str,
     columns.enumerate().map(|(index, name)| (name, index)).collect()
 }
 
-/// The cells of a line: quoted where they hold a comma or a quote, and quotes in them are doubled.
+/// Splits a line into cells: those with a comma or a quote are quoted, and quotes in them are doubled.
 fn csv_cells(mut line: &str) -> Vec<Cow<'_, str>> {
     let mut cells = Vec::with_capacity(128);
     loop {
@@ -77,7 +77,7 @@ fn csv_cells(mut line: &str) -> Vec<Cow<'_, str>> {
     }
 }
 
-/// The cell that ends at the first quote which is not doubled, and what is left of the line from its comma on.
+/// Returns the cell up to the first quote that is not doubled, and the rest of the line from its comma on.
 fn quoted_cell(text: &str) -> (Cow<'_, str>, &str) {
     let mut from = 0;
     while let Some(quote) = text[from..].find('"') {
@@ -109,15 +109,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cells_are_read_as_they_were_written(cells in prop::collection::vec("[a-z ,\"é]{0,6}", 1..6)) {
-            // A cell that begins with a quote and was not quoted cannot be told from one that was.
+        fn cells_round_trip(cells in prop::collection::vec("[a-z ,\"é]{0,6}", 1..6)) {
+            // An unquoted cell that begins with a quote cannot be distinguished from a quoted one.
             let line = cells.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",");
 
             prop_assert_eq!(csv_cells(&line), cells);
         }
 
         #[test]
-        fn any_text_at_all_is_read_without_harm(text in any::<String>()) {
+        fn arbitrary_text_is_parsed_without_panic(text in any::<String>()) {
             let csv = format!("# svname,scur\n{text}");
 
             let rows = Table::csv(&csv).unwrap().rows().count();
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_are_found_by_the_name_of_their_column() {
+    fn cells_are_found_by_column_name() {
         let table =
             Table::csv("# pxname,svname,scur,last_chk,\ndroplets,web-1,3,\"bad, \"\"very\"\" bad\",\ndroplets,web-2\n");
         let table = table.unwrap();

@@ -1,8 +1,8 @@
-//! From servers to the text of the configuration, by a Tera template.
+//! Renders the servers to configuration text with a Tera template.
 //!
-//! What a template is given stands at the top of the built-in one, `templates/haproxy.cfg.tera`. A template cannot
-//! read files or the environment, and what it prints goes through [`escape`], which fails on anything that could mean
-//! something to HAProxy.
+//! The head of the built-in template, `templates/haproxy.cfg.tera`, documents the available variables. A template
+//! cannot read files or the environment, and its output passes through [`escape`], which fails on anything that could
+//! have a special meaning to HAProxy.
 
 use std::error::Error as _;
 use std::path::Path;
@@ -13,16 +13,16 @@ use super::desired_server::DesiredServer;
 use super::options::TemplateContext;
 use super::{HaProxyError, escape};
 
-/// The template that is used where the user has none; also the start for one's own.
+/// The built-in template, used by default and as a starting point for custom templates.
 pub const BUILT_IN_TEMPLATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../templates/haproxy.cfg.tera"));
 
-/// What errors call the built-in template.
+/// The name of the built-in template in errors.
 const BUILT_IN_NAME: &str = "the built-in template";
 
-/// More than any configuration template needs.
+/// Maximum size of a template, more than any configuration needs.
 const MAX_TEMPLATE_BYTES: u64 = 4 << 20;
 
-/// A template that has been parsed.
+/// A parsed template.
 #[derive(Debug)]
 pub(super) struct Template {
     tera: Tera,
@@ -37,21 +37,21 @@ impl Template {
         let cannot_read = |source| HaProxyError::File { action: "read", path: path.to_owned(), source };
         let size = std::fs::metadata(path).map_err(cannot_read)?.len();
         if size > MAX_TEMPLATE_BYTES {
-            let message = format!("{size} bytes are too many for a template; at most {MAX_TEMPLATE_BYTES}");
+            let message = format!("the template has {size} bytes; the maximum is {MAX_TEMPLATE_BYTES}");
             return Err(HaProxyError::Template { file: name, line: None, message });
         }
         let bytes = std::fs::read(path).map_err(cannot_read)?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = before.split(|byte| *byte == b'\n').count();
-            HaProxyError::Template { file: name.clone(), line: Some(line), message: "this is not UTF-8".into() }
+            HaProxyError::Template { file: name.clone(), line: Some(line), message: "invalid UTF-8".into() }
         })?;
         Self::parse(&name, &text)
     }
 
     fn parse(name: &str, text: &str) -> Result<Self, HaProxyError> {
         let mut tera = Tera::new();
-        // Every name ends in nothing: all output is checked.
+        // Every name ends with the empty string, so all output is checked.
         tera.autoescape_on([""]);
         tera.set_escape_fn(escape::print);
         tera.register_filter("haproxy_name", |text: &str, _: Kwargs, _: &State<'_>| {
@@ -68,12 +68,12 @@ impl Template {
         Ok(Self { tera, name: name.to_owned() })
     }
 
-    /// What errors call this template.
+    /// Returns the name of this template in errors.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The configuration of `servers`.
+    /// Renders the configuration of `servers`.
     pub(super) fn render(&self, setup: &TemplateContext, servers: &[DesiredServer]) -> Result<String, HaProxyError> {
         let failed = |error| template_error(&self.name, &error);
         let mut context = Context::from_serialize(setup).map_err(failed)?;
@@ -91,7 +91,7 @@ fn template_error(name: &str, error: &tera::Error) -> HaProxyError {
         ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
             (Some(report.span().start_line), report.message().to_owned())
         }
-        // What the escape function says: Tera knows no place for it.
+        // Errors of the escape function, for which Tera reports no line.
         ErrorKind::Io(_) => (None, error.source().map_or_else(|| error.to_string(), ToString::to_string)),
         _ => (None, error.to_string()),
     };
@@ -115,35 +115,35 @@ mod tests {
     }
 
     #[test]
-    fn a_template_that_cannot_be_parsed_says_where() {
+    fn parse_error_includes_the_line() {
         insta::assert_snapshot!(message("global\n{% for x in %}\n"), @"own.cfg.tera:2: Found `%}` but expected one of: integer, float, string, bool, ident, `-`, `not`, `<`, `{`, `[` or `(`");
     }
 
     #[test]
-    fn a_value_that_does_not_exist_is_an_error_at_its_line() {
+    fn undefined_variable_is_an_error_with_its_line() {
         insta::assert_snapshot!(message("global\n\n  {{ secret }}\n"), @"own.cfg.tera:3: Variable `secret` is not defined. Available variables: backend, bind, check_interval, fast_check_interval, fleet, health_path, log, max_sessions, metrics, run_as, server_port, servers, slow_start, state_file, stats_socket, timeouts");
     }
 
     #[test]
-    fn filters_fail_closed_at_their_line() {
+    fn filters_fail_closed_with_their_line() {
         insta::assert_snapshot!(message("\n{{ 'web 10.9.9.9:1 backup #' | haproxy_name }}"), @r#"own.cfg.tera:2: "web 10.9.9.9:1 backup #" is not a name: letters, digits and ._:-"#);
         insta::assert_snapshot!(message("{{ '0.0.0.0' | haproxy_address }}"), @r#"own.cfg.tera:1: "0.0.0.0" is not the IP address of a host"#);
         insta::assert_snapshot!(message("{{ '../x' | haproxy_path }}"), @r#"own.cfg.tera:1: "../x" is not an absolute path of letters, digits and ._-/"#);
     }
 
     #[test]
-    fn what_is_printed_without_a_filter_is_checked_too() {
-        insta::assert_snapshot!(message("{{ 'x\nhttp-request return' }}"), @r#"own.cfg.tera: "x\nhttp-request return" must not stand in HAProxy's configuration"#);
-        insta::assert_snapshot!(message("{% set a = '${SECRET}' %}{{ a }}"), @r#"own.cfg.tera: "${SECRET}" must not stand in HAProxy's configuration"#);
+    fn unfiltered_output_is_checked_too() {
+        insta::assert_snapshot!(message("{{ 'x\nhttp-request return' }}"), @r#"own.cfg.tera: "x\nhttp-request return" is not allowed in HAProxy's configuration"#);
+        insta::assert_snapshot!(message("{% set a = '${SECRET}' %}{{ a }}"), @r#"own.cfg.tera: "${SECRET}" is not allowed in HAProxy's configuration"#);
     }
 
     #[test]
-    fn a_comment_is_made_harmless() {
+    fn comment_is_sanitized() {
         assert_eq!(render("# {{ 'a\nb ${c}' | haproxy_comment }}").unwrap(), "# a_b___c_");
     }
 
     #[test]
-    fn a_template_cannot_read_the_environment() {
+    fn template_cannot_read_the_environment() {
         assert!(render("{{ get_env(name='PATH') }}").is_err());
         assert!(render("{% include '/etc/hostname' %}").is_err());
     }

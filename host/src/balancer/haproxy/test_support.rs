@@ -1,14 +1,14 @@
-//! What the tests of these modules share.
+//! Fixtures shared by the tests of these modules.
 
 use crate::balancer::{Server, ServerState};
 use crate::model::{DropletId, DropletName};
 
-/// A server that serves: droplet `id`, `web-ID.example`, at 10.0.0.ID.
+/// Returns a serving server: droplet `id`, `web-ID.example`, at 10.0.0.ID.
 pub(super) fn server(id: u64) -> Server {
     server_in_state(ServerState::Serving, id)
 }
 
-/// A server of droplet `id` in this state.
+/// Returns a server of droplet `id` in this state.
 pub(super) fn server_in_state(state: ServerState, id: u64) -> Server {
     Server {
         id: DropletId(id),

@@ -1,4 +1,4 @@
-//! How a running worker becomes what the file says: by commands while it runs, or by a reload. A function of text.
+//! Plans the update of a running worker: by runtime API commands or by a reload. Pure functions on text.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -8,18 +8,18 @@ use super::escape;
 use super::parsed_config::ParsedConfig;
 use super::running_server::{AdminStateMode, RunningServer};
 
-/// A version of HAProxy, as far as it counts here.
+/// A version of HAProxy, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(u32, u32);
 
-/// From here on servers can be added and checked without HAProxy's experimental mode.
+/// The first version that can add and check servers without HAProxy's experimental mode.
 const MIN_ADD_SERVER: Version = Version(2, 6);
 
-/// From here on servers that are added have cookies.
+/// The first version that gives cookies to servers added at run time.
 const MIN_DYNAMIC_COOKIES: Version = Version(3, 0);
 
 impl Version {
-    /// Reads `2.6.12-1+deb12u3` and `3.1-dev4`.
+    /// Parses `2.6.12-1+deb12u3` and `3.1-dev4`.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut numbers = text.split(|c: char| !c.is_ascii_digit()).map(str::parse);
         Some(Self(numbers.next()?.ok()?, numbers.next()?.ok()?))
@@ -32,65 +32,66 @@ impl fmt::Display for Version {
     }
 }
 
-/// How the worker becomes what the file says.
+/// The method that brings the worker in line with the file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum UpdateMethod {
-    /// By commands, in this order.
+    /// Runtime API commands, in this order.
     RuntimeApi(Vec<ServerOp>),
-    /// By a reload, for this reason.
+    /// A reload, for this reason.
     Reload(String),
 }
 
-/// A change of one server.
+/// An operation on one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ServerOp {
-    /// It comes, checked; with traffic when `serves`.
+    /// Adds the server with health checks; with traffic if `is_serving`.
     Add {
-        /// Its name.
+        /// The server's name.
         name: String,
-        /// Its line in the file, from the address on.
+        /// The server's line in the file, from the address on.
         line: String,
-        /// Whether it gets traffic at once: its health was seen before.
+        /// `true` to send traffic immediately, because the server is already known to be healthy.
         is_serving: bool,
     },
-    /// It gets traffic, slowly at first.
+    /// Sends traffic to the server, ramping up slowly.
     Serve {
-        /// Its name.
+        /// The server's name.
         name: String,
-        /// Its weight.
+        /// The server's weight.
         weight: u32,
     },
-    /// It gets no new sessions, and is checked.
+    /// Stops new sessions to the server and keeps checking it.
     Drain {
-        /// Its name.
+        /// The server's name.
         name: String,
     },
-    /// It goes. Sessions that it still has are shut down.
+    /// Removes the server. Its remaining sessions are shut down.
     Remove {
-        /// Its name.
+        /// The server's name.
         name: String,
-        /// What was removed before and could not be deleted; also what another takes the place of. Counts for nothing.
+        /// `true` if the server was removed earlier but could not be deleted, or if another server replaces it. Not
+        /// counted.
         is_in_maintenance: bool,
     },
 }
 
-/// What is known of a worker, and what is wanted of it.
+/// The observed state of a worker and its desired state.
 pub(super) struct UpdateContext<'a> {
     /// The worker's version.
     pub(super) version: Option<Version>,
-    /// The configuration that the worker was made equal to, or why there is none.
+    /// The configuration that the worker has loaded, or the reason that it is unknown.
     pub(super) loaded: Result<&'a str, &'static str>,
-    /// The configuration that it is to be equal to.
+    /// The desired configuration.
     pub(super) text: &'a str,
-    /// The servers of that.
+    /// The servers of the desired configuration.
     pub(super) desired: &'a [DesiredServer],
-    /// What the worker says of its servers.
+    /// The servers that the worker reports.
     pub(super) running: Option<&'a [RunningServer]>,
-    /// Whose drains and maintenances stay.
+    /// The treatment of drains and maintenance found in the worker.
     pub(super) admin_mode: AdminStateMode,
 }
 
-/// How the worker becomes what is wanted.
+/// Selects the method and the operations that bring the worker to the desired state.
 pub(super) fn plan_update(question: &UpdateContext<'_>) -> UpdateMethod {
     plan_ops(question).map_or_else(UpdateMethod::Reload, UpdateMethod::RuntimeApi)
 }
@@ -98,12 +99,12 @@ pub(super) fn plan_update(question: &UpdateContext<'_>) -> UpdateMethod {
 fn plan_ops(question: &UpdateContext<'_>) -> Result<Vec<ServerOp>, String> {
     let UpdateContext { version, loaded: taken, text, desired: wanted, running: seen, admin_mode: strictness } =
         question;
-    let version = version.ok_or("HAProxy does not say its version")?;
+    let version = version.ok_or("HAProxy does not report its version")?;
     if version < MIN_ADD_SERVER {
-        return Err(format!("HAProxy {version} cannot add servers at run time; {MIN_ADD_SERVER} can"));
+        return Err(format!("HAProxy {version} cannot add servers at run time; upgrade to {MIN_ADD_SERVER} or later"));
     }
     let taken = ParsedConfig::parse(taken.map_err(str::to_owned)?);
-    let seen = seen.ok_or("the worker does not say which servers it has")?;
+    let seen = seen.ok_or("the worker does not report its servers")?;
     let new = ParsedConfig::parse(text);
     if let Some(difference) = taken.diff_static(&new) {
         return Err(difference);
@@ -119,7 +120,7 @@ fn plan_ops(question: &UpdateContext<'_>) -> Result<Vec<ServerOp>, String> {
                     return Err(format!("the line of {} changed", server.name));
                 }
                 if !there.has_address_of(server) {
-                    return Err(format!("{} has another address", server.name));
+                    return Err(format!("the address of {} changed", server.name));
                 }
                 match (there.matches(server, *strictness), server.is_serving()) {
                     (true, _) => {}
@@ -128,7 +129,7 @@ fn plan_ops(question: &UpdateContext<'_>) -> Result<Vec<ServerOp>, String> {
                 }
             }
             (there, _) => {
-                // What a change left that was cut off may be made of any line.
+                // An interrupted update may have created this server from any line.
                 if there.is_some() {
                     steps.cleanup.push(ServerOp::Remove { name: name(), is_in_maintenance: true });
                 }
@@ -145,7 +146,7 @@ fn plan_ops(question: &UpdateContext<'_>) -> Result<Vec<ServerOp>, String> {
     let names: HashSet<&str> = wanted.iter().map(|server| server.name.as_str()).collect();
     for server in seen.iter().filter(|server| !names.contains(server.name.as_str())) {
         if !escape::is_name(&server.name) {
-            return Err("the worker has a server whose name is none".to_owned());
+            return Err("the worker has a server with an invalid name".to_owned());
         }
         steps
             .remove
@@ -154,7 +155,7 @@ fn plan_ops(question: &UpdateContext<'_>) -> Result<Vec<ServerOp>, String> {
     Ok(steps.into_ordered())
 }
 
-/// Steps by kind: what comes goes first, so that there is always somebody who serves.
+/// Operations by kind: additions come first, so that there is always a serving server.
 #[derive(Default)]
 struct ServerOps {
     cleanup: Vec<ServerOp>,
@@ -189,7 +190,7 @@ mod tests {
         DesiredServer::from_servers(servers, 80).unwrap()
     }
 
-    /// What a worker that has these servers says, with these administrative states of some.
+    /// Returns the state that a worker with these servers reports, with these administrative states for some.
     fn running(servers: &[Server], admin: &[(u64, u32)]) -> Vec<RunningServer> {
         let mut state = String::from("1\n# srv_name srv_addr srv_port srv_admin_state srv_uweight\n");
         for server in desired(servers) {
@@ -199,7 +200,7 @@ mod tests {
         RunningServer::parse_all(&state).unwrap()
     }
 
-    /// The way from a worker that has `old` to one that has `new`.
+    /// Plans the update of a worker from `old` to `new`.
     fn plan_between(old: &[Server], new: &[Server]) -> UpdateMethod {
         plan_update(&UpdateContext {
             version: Version::parse("2.6.12"),
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_read_and_compared() {
+    fn versions_are_parsed_and_compared() {
         let read = |text: &str| Version::parse(text).unwrap();
 
         assert!(read("2.4.22-0ubuntu0.22.04.3") < MIN_ADD_SERVER && read("2.5.0") < MIN_ADD_SERVER);
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_goes_before_what_leaves() {
+    fn additions_precede_removals() {
         let old =
             [server(1), server_in_state(ServerState::Warming, 2), server(3), server_in_state(ServerState::Draining, 4)];
         let new =
@@ -234,7 +235,7 @@ mod tests {
             Add {
                 name: "web-5",
                 line: "10.0.0.5:80 id 5 check inter 2s fastinter 250ms downinter 250ms fall 3 rise 2 weight 0 maxconn 200 slowstart 10s observe layer4 error-limit 20 on-error mark-down",
-                serves: false,
+                is_serving: false,
             },
             Serve {
                 name: "web-2",
@@ -245,14 +246,14 @@ mod tests {
             },
             Remove {
                 name: "web-4",
-                is_leftover: false,
+                is_in_maintenance: false,
             },
         ]
         "#);
     }
 
     #[test]
-    fn each_thing_that_needs_a_reload_is_its_reason() {
+    fn each_cause_of_a_reload_is_reported() {
         let (one, text) = ([server(1)], text_of(&[server(1)]));
         let (wanted, there) = (desired(&one), running(&one, &[]));
         let good = || UpdateContext {
@@ -270,17 +271,18 @@ mod tests {
         let moved = text.replace("10.0.0.1:80", "10.0.0.9:80");
 
         assert_eq!(plan_update(&good()), UpdateMethod::RuntimeApi(Vec::new()));
-        insta::assert_snapshot!(reason(UpdateContext { version: Version::parse("2.4.22"), ..good() }), @"HAProxy 2.4 cannot add servers at run time; 2.6 can");
-        insta::assert_snapshot!(reason(UpdateContext { version: None, ..good() }), @"HAProxy does not say its version");
-        insta::assert_snapshot!(reason(UpdateContext { loaded: Err("nobody knows"), ..good() }), @"nobody knows");
+        insta::assert_snapshot!(reason(UpdateContext { version: Version::parse("2.4.22"), ..good() }), @"HAProxy 2.4 cannot add servers at run time; upgrade to 2.6 or later");
+        insta::assert_snapshot!(reason(UpdateContext { version: None, ..good() }), @"HAProxy does not report its version");
+        insta::assert_snapshot!(reason(UpdateContext { loaded: Err("unknown configuration"), ..good() }), @"unknown configuration");
         insta::assert_snapshot!(reason(UpdateContext { loaded: Ok(&text.replace("bind *:80", "bind *:81")), ..good() }), @"`bind` in `frontend public` changed");
         insta::assert_snapshot!(reason(UpdateContext { loaded: Ok(&moved), ..good() }), @"the line of web-1 changed");
-        insta::assert_snapshot!(reason(UpdateContext { running: None, ..good() }), @"the worker does not say which servers it has");
+        insta::assert_snapshot!(reason(UpdateContext { running: None, ..good() }), @"the worker does not report its servers");
     }
 
     #[test]
-    fn what_a_change_left_that_was_cut_off_is_made_right() {
-        // Cut off while 1 was to be given traffic, while 2 was to be deleted, and after 3 was added.
+    fn interrupted_update_is_completed() {
+        // Interrupted while server 1 was about to receive traffic, while server 2 was about to be deleted, and after
+        // server 3 was added.
         let (old, new) = ([server(1), server(2)], [server(1), server(2), server(3)]);
         let there =
             running(&[server(1), server_in_state(ServerState::Draining, 2), server(3)], &[(1, 8), (2, 1), (3, 1)]);
@@ -310,7 +312,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_steps_lead_from_any_servers_to_any_others(old in fleet(), new in fleet()) {
+        fn operations_lead_from_any_servers_to_any_others(old in fleet(), new in fleet()) {
             let servers = |servers: &[Server]| -> BTreeMap<String, bool> {
                 desired(servers).iter().map(|server| (server.name.clone(), server.is_serving())).collect()
             };

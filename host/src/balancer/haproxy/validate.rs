@@ -1,12 +1,12 @@
-//! Asking HAProxy itself: `haproxy -c`.
+//! Validation by HAProxy itself: `haproxy -c`.
 
 use std::path::Path;
 
 use super::reload_command::{self, CommandOutput, clean_output};
 use super::{HaProxyError, Options};
 
-/// Runs `haproxy -c` over `file`, whose text was made by `template`. Warnings are errors, since they become errors
-/// with a later HAProxy.
+/// Runs `haproxy -c` on `file`, rendered from `template`. Warnings count as errors because a later HAProxy turns them
+/// into errors.
 pub(super) async fn validate(options: &Options, file: &Path, text: &str, template: &str) -> Result<(), HaProxyError> {
     let shown = file.to_string_lossy();
     let ended = run_check(options, &["-c", "-dW", "-f", &shown]).await?;
@@ -23,7 +23,8 @@ pub(super) async fn validate(options: &Options, file: &Path, text: &str, templat
     })
 }
 
-/// Whether HAProxy starts with a file that is there, which may be another's: warnings do not keep it from that.
+/// Checks that HAProxy would start with an existing file, which doproxy may not have written; warnings do not prevent a
+/// start.
 pub(super) async fn check_bootable(options: &Options, file: &Path) -> Result<(), HaProxyError> {
     let ended = run_check(options, &["-c", "-f", &file.to_string_lossy()]).await?;
     if ended.status.success() {
@@ -41,13 +42,13 @@ async fn run_check(options: &Options, arguments: &[&str]) -> Result<CommandOutpu
     })
 }
 
-/// HAProxy's own words; how it ended where it said nothing, as when it was killed.
+/// Returns HAProxy's output, or its exit status if there is none, for example after a kill.
 fn rejection_text(ended: &CommandOutput) -> String {
     let said = clean_output(&ended.output);
     if said.is_empty() { ended.status.to_string() } else { said }
 }
 
-/// The line in the first `[FILE:LINE]`.
+/// Returns the line number in the first `[FILE:LINE]`.
 fn first_line_number(output: &str, file: &str) -> Option<usize> {
     let (_, rest) = output.split_once(&format!("[{file}:"))?;
     rest.split_once(']')?.0.parse().ok()

@@ -7,13 +7,13 @@ use crate::record::explain::explain;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "What would have been different is found by asking the recorded components some hundred times with other values."
+    after_help = "The tipping points are found by re-running the recorded components with some hundred different metric values."
 )]
 pub(super) struct Args {
-    /// Which record.
+    /// Record to explain.
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     record: RecordSelector,
-    /// As JSON.
+    /// Print as JSON.
     #[arg(long)]
     json: bool,
 }

@@ -9,16 +9,16 @@ use crate::record::bundle::export;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The file has no token in it; it has what policies saw and what they were told. Look with `doproxy decisions list --all --from FILE`\nand replay with `doproxy decisions replay FILE`, on any machine."
+    after_help = "The file contains the observations and policy configurations, but no token. Inspect it with\n`doproxy decisions list --all --from FILE` and replay it with `doproxy decisions replay FILE`, on any machine."
 )]
 pub(super) struct Args {
-    /// Which records.
+    /// Records to export.
     #[arg(value_name = "ID|A..B|all", allow_hyphen_values = true)]
     records: RecordRange,
-    /// The file to write.
+    /// File to write.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// As JSON.
+    /// Print as JSON.
     #[arg(long)]
     json: bool,
 }

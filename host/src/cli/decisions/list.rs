@@ -10,21 +10,21 @@ use crate::record::{RecordError, RecordSummary};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Every tick, also those that were as the one before.
+    /// Show every tick, including those identical to the previous one.
     #[arg(long)]
     all: bool,
-    /// Only ticks of so long ago.
+    /// Show only ticks within this time before now.
     #[arg(long, value_name = "TIME")]
     since: Option<Span>,
-    /// Most ticks; the newest are shown.
+    /// Maximum number of ticks, newest last.
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     limit: u64,
-    /// As a JSON array.
+    /// Print as a JSON array.
     #[arg(long)]
     json: bool,
 }
 
-/// A tick in a list.
+/// A tick in the list.
 #[derive(Debug, Serialize)]
 struct ListEntry {
     id: RecordId,
@@ -60,10 +60,10 @@ pub(super) fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
 
 fn empty_message(count: u64, all: bool) -> String {
     if count == 0 {
-        return "nothing was recorded yet".to_owned();
+        return "no decisions recorded yet".to_owned();
     }
     let more = if all { "" } else { "; --all shows every tick" };
-    format!("nothing was decided or changed in that time{more}")
+    format!("no decisions or changes in this period{more}")
 }
 
 fn lines(listed: &[ListEntry]) -> Vec<String> {
@@ -85,19 +85,19 @@ fn sizes(gist: &RecordSummary) -> String {
     if gist.from == gist.to { format!("{}", gist.from) } else { format!("{} → {}", gist.from, gist.to) }
 }
 
-/// The reason, and what became of it.
+/// Describes the reason of the decision and its outcome.
 fn describe_summary(gist: &RecordSummary) -> String {
     let mut said = gist.reason.clone();
     if !gist.restrictions.is_empty() {
         let wanted = if gist.recommended == gist.to { String::new() } else { format!("wanted {}, ", gist.recommended) };
-        said += &format!("; guard: {wanted}cut by {}", gist.restrictions.join(", "));
+        said += &format!("; guard: {wanted}limited by {}", gist.restrictions.join(", "));
     }
     for (policy, rung) in &gist.failing {
-        let stand_in = if *rung == AnswerSource::LastGood { "its last good component answered" } else { "held" };
+        let stand_in = if *rung == AnswerSource::LastGood { "used its last good component" } else { "held" };
         said += &format!("; {policy} failed: {stand_in}");
     }
     if let Some(error) = &gist.error {
-        said += &format!("; not begun: {error}");
+        said += &format!("; not started: {error}");
     }
     said
 }
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_is_a_line_with_what_the_guard_made_of_it() {
+    fn lines_show_restrictions_and_failures() {
         let quiet = RecordSummary {
             from: 2,
             to: 2,
@@ -133,9 +133,9 @@ mod tests {
         };
         let fails = RecordSummary {
             policy: None,
-            reason: "it is held".to_owned(),
+            reason: "holding".to_owned(),
             failing: vec![("spare".to_owned(), AnswerSource::Hold)],
-            error: Some("no room".to_owned()),
+            error: Some("no quota".to_owned()),
             ..quiet.clone()
         };
 
@@ -143,14 +143,14 @@ mod tests {
 
         insta::assert_snapshot!(lines, @r"
          9  2027-01-15T08:02:15Z  2       target-tracking  25 sessions are within 10 % of the target
-        10  2027-01-15T08:02:30Z  2 → 10  target-tracking  120 sessions need 12; guard: wanted 12, cut by max
-        11  2027-01-15T08:02:45Z  2       -                it is held; spare failed: held; not begun: no room
+        10  2027-01-15T08:02:30Z  2 → 10  target-tracking  120 sessions need 12; guard: wanted 12, limited by max
+        11  2027-01-15T08:02:45Z  2       -                holding; spare failed: held; not started: no quota
         ");
     }
 
     #[test]
-    fn an_empty_list_says_why() {
-        assert_eq!(empty_message(0, false), "nothing was recorded yet");
-        assert_eq!(empty_message(7, false), "nothing was decided or changed in that time; --all shows every tick");
+    fn empty_message_gives_the_reason() {
+        assert_eq!(empty_message(0, false), "no decisions recorded yet");
+        assert_eq!(empty_message(7, false), "no decisions or changes in this period; --all shows every tick");
     }
 }

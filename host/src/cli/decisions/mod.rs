@@ -1,4 +1,4 @@
-//! `doproxy decisions`: why the fleet has the size that it has. One file a verb; what they do is in `crate::record`.
+//! `doproxy decisions`: explains the size of the fleet. One file per verb; the implementation is in `crate::record`.
 
 mod explain;
 mod export;
@@ -20,27 +20,27 @@ use crate::record::{Components, LogReader, RecordError, RecordRange, RecordSelec
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Records are named by number, `last`, `-2` for the one before the last, `10..20`, or `all`.\n\nExamples:\n  doproxy decisions list --since 2h\n  doproxy decisions explain last\n  doproxy decisions replay all\n  doproxy decisions export -100..last night.bundle\n  doproxy decisions replay night.bundle"
+    after_help = "A record is a number, `last`, or `-2` for the one before the last; a range is `10..20` or `all`.\n\nExamples:\n  doproxy decisions list --since 2h\n  doproxy decisions explain last\n  doproxy decisions replay all\n  doproxy decisions export -100..last night.bundle\n  doproxy decisions replay night.bundle"
 )]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,
-    /// A bundle of `export`, or a history, in place of the fleet's own; no configuration is needed then.
+    /// Exported bundle or metrics database to read instead of the fleet's own; requires no configuration.
     #[arg(long, global = true, value_name = "FILE")]
     from: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Ticks at which something was decided or changed, a line each.
+    /// List the ticks with a decision or a change, one per line.
     List(list::Args),
-    /// Everything of a record.
+    /// Show all details of a record.
     Show(show::Args),
-    /// A record in sentences, with what would have had to be different.
+    /// Explain a record in sentences, with the values that would have changed the decision.
     Explain(explain::Args),
-    /// Do recorded ticks again: the same to the bit, or what another policy would have decided.
+    /// Replay recorded ticks and verify bit-identical decisions, or show what another policy would have decided.
     Replay(replay::Args),
-    /// Put records, what they refer to and their components into one file.
+    /// Export records, the samples they refer to and their components to a file.
     Export(export::Args),
 }
 
@@ -55,10 +55,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// How long a component may take that is asked again: what a busy machine made late then is no difference.
+/// Minimum call timeout for a replayed component, so that a busy machine does not cause a mismatch.
 const REPLAY_CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where records come from.
+/// The source of the records.
 struct Source<'a> {
     global: &'a Global,
     from: Option<&'a Path>,
@@ -69,7 +69,7 @@ impl Source<'_> {
         Clock::from_wall_clock().now()
     }
 
-    /// The records; an empty archive where the fleet was never run.
+    /// Opens the decision log. Fails if the fleet never recorded a decision.
     fn open_log(&self) -> anyhow::Result<Arc<LogReader>> {
         let path = match self.from {
             Some(path) => path.to_owned(),
@@ -81,7 +81,7 @@ impl Source<'_> {
         Ok(Arc::new(LogReader::open_read_only(&path, Self::now())?))
     }
 
-    /// What runs components.
+    /// Returns the plugin host that runs the components.
     fn host(&self) -> anyhow::Result<PluginHost> {
         let settings = match self.from {
             None => CommandContext::load(self.global)?.config.plugins,
@@ -96,7 +96,7 @@ impl Source<'_> {
     }
 }
 
-/// The one record that is meant.
+/// Returns the single selected record.
 fn select_one(archive: &LogReader, which: RecordSelector) -> Result<RecordId, RecordError> {
     let found = archive.select(RecordRange::One(which))?;
     found.first().copied().ok_or(RecordError::Empty)
@@ -113,7 +113,7 @@ mod tests {
     use crate::record::{DEFAULT_RETENTION, LogWriter, RecordError, decision_record};
 
     #[tokio::test]
-    async fn each_verb_takes_a_file_in_place_of_a_configuration() {
+    async fn verbs_accept_file_instead_of_configuration() {
         let dir = tempfile::tempdir().unwrap();
         let (file, bundle) = (dir.path().join("doproxy.history.db"), dir.path().join("three.bundle"));
         let now = Timestamp(1_800_000_000_000);
@@ -140,12 +140,12 @@ mod tests {
         ] {
             doproxy(rest).await.unwrap_or_else(|error| panic!("{rest:?}: {error:#}"));
         }
-        // No component gave these answers.
+        // These evaluations did not come from a component.
         assert!(doproxy(&["replay", "all", "--from", file]).await.unwrap_err().is::<AlreadyReported>());
         assert!(doproxy(&["replay", bundle]).await.unwrap_err().is::<AlreadyReported>());
         assert!(doproxy(&["show", "1", "--from", bundle]).await.unwrap_err().is::<RecordError>());
         assert!(doproxy(&["replay", "nothing"]).await.unwrap_err().to_string().contains("names no record"));
-        // Without a configuration there is nothing to look at.
+        // Without a configuration there is no decision log to read.
         assert!(doproxy(&["list"]).await.is_err());
     }
 }

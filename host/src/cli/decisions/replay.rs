@@ -17,22 +17,22 @@ use crate::record::{LogReader, RecordError, RecordRange};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Each policy is asked again by the component that answered then, and has to answer the same to the bit; so has the guard.\nExit code 1 where one does not.\n\nExamples:\n  doproxy decisions replay last\n  doproxy decisions replay all\n  doproxy decisions replay night.bundle\n  doproxy decisions replay -500..last --policy file:policy.wasm --config policy.json"
+    after_help = "Each policy is re-run with its recorded component and must produce a bit-identical decision; so must the guard.\nThe exit code is 1 on any mismatch.\n\nExamples:\n  doproxy decisions replay last\n  doproxy decisions replay all\n  doproxy decisions replay night.bundle\n  doproxy decisions replay -500..last --policy file:policy.wasm --config policy.json"
 )]
 pub(super) struct Args {
-    /// Which records, or a file that `export` wrote.
+    /// Records to replay, or a file written by `export`.
     #[arg(value_name = "ID|A..B|all|FILE", allow_hyphen_values = true)]
     records: String,
-    /// Say what this policy would have decided in place of those that did, on the fleet and the load that there were.
+    /// Show what this policy would have decided instead of the recorded ones, on the recorded fleet and load.
     #[arg(long, value_name = "REF")]
     policy: Option<Reference>,
-    /// Its configuration, as YAML or JSON; that of the recorded policy when left out.
+    /// Configuration of that policy, as YAML or JSON; the recorded policy's if omitted.
     #[arg(long, value_name = "FILE", requires = "policy")]
     policy_config: Option<PathBuf>,
-    /// With --policy: also ticks at which it would have come to the same.
+    /// Include ticks with the same result (with --policy).
     #[arg(long, requires = "policy")]
     all: bool,
-    /// As JSON.
+    /// Print as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -43,7 +43,7 @@ pub(super) async fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> 
     let (source, selection) = match selected {
         Ok(selection) => (Source { ..*source }, selection),
         Err(_) if path.is_file() => (Source { from: Some(path), ..*source }, RecordRange::All),
-        Err(error) => return Err(UsageError(format!("{error}, or a file that `export` wrote")).into()),
+        Err(error) => return Err(UsageError(format!("{error}, or a file written by `export`")).into()),
     };
     let archive = source.open_log()?;
     let ids = archive.select(selection)?;
@@ -77,13 +77,13 @@ fn summary_lines(summary: &ReplaySummary) -> Vec<String> {
         .collect();
     let replayed = output::count(usize::try_from(summary.replayed).unwrap_or(usize::MAX), "record");
     lines.push(match summary.differing.len() {
-        0 => format!("{replayed} replayed, the same to the bit"),
-        differing => format!("{replayed} replayed, {differing} not the same"),
+        0 => format!("{replayed} replayed, bit-identical"),
+        differing => format!("{replayed} replayed, {differing} mismatched"),
     });
     lines
 }
 
-/// What `--policy --json` prints.
+/// The output of `--policy --json`.
 #[derive(Debug, Serialize)]
 struct WhatIfOutput {
     replayed: usize,
@@ -104,8 +104,8 @@ async fn what_if(
         None => recorded_config(archive, ids)?,
     };
     policy.validate(&config).await.with_context(|| match args.policy_config {
-        Some(_) => "the other policy does not take this configuration",
-        None => "the other policy does not take the recorded configuration; name its own with --policy-config",
+        Some(_) => "the alternative policy rejects this configuration",
+        None => "the alternative policy rejects the recorded configuration; pass its own with --policy-config",
     })?;
     let mut other = WhatIf::new(policy, config);
     let mut diff = WhatIfOutput { replayed: 0, differing: 0, ticks: Vec::new() };
@@ -127,28 +127,28 @@ async fn what_if(
         output::untrusted(&describe_comparison(tick));
     }
     let replayed = output::count(diff.replayed, "record");
-    say!("{replayed}: {} would have come to another size by {reference}", diff.differing);
+    say!("{replayed}: {} would have resulted in a different size with {reference}", diff.differing);
     Ok(())
 }
 
 fn describe_comparison(tick: &Comparison) -> String {
     let said = tick.failure.as_deref().unwrap_or(&tick.reason);
     format!(
-        "{}  {}  recorded {} → {}, theirs {} → {}: {} ({said})",
+        "{}  {}  recorded {} → {}, alternative {} → {}: {} ({said})",
         tick.id, tick.at, tick.from, tick.recorded, tick.from, tick.alternative, tick.outcome
     )
 }
 
-/// YAML, of which JSON is a part, as JSON text.
+/// Reads YAML or JSON and returns it as JSON text.
 fn read_config(path: &Path) -> anyhow::Result<String> {
     let text = std::fs::read_to_string(path)
-        .map_err(|error| UsageError(format!("cannot read --policy-config {}: {error}", path.display())))?;
+        .map_err(|error| UsageError(format!("failed to read --policy-config {}: {error}", path.display())))?;
     let value: serde_json::Value =
         serde_yaml::from_str(&text).map_err(|error| UsageError(format!("{}: {error}", path.display())))?;
     Ok(value.to_string())
 }
 
-/// What the policy was told whose answer was taken first.
+/// Returns the configuration of the policy that was selected in the first record.
 fn recorded_config(archive: &LogReader, ids: &[RecordId]) -> Result<String, RecordError> {
     let Some(first) = ids.first() else { return Err(RecordError::Empty) };
     let record = archive.get_without_series(*first)?.record;
@@ -162,17 +162,17 @@ mod tests {
     use crate::record::replay::{ReplayMismatch, ReplayResult};
 
     #[test]
-    fn a_verdict_names_what_is_not_the_same() {
+    fn summary_lists_mismatches() {
         let fuel = ReplayMismatch::Fuel { policy: "web".to_owned(), recorded: 100, now: 101 };
         let differing = vec![ReplayResult { id: RecordId(4), mismatches: vec![fuel] }];
 
         assert_eq!(
             summary_lines(&ReplaySummary { replayed: 9, differing }),
-            ["4: web takes 101 fuel; recorded are 100", "9 records replayed, 1 not the same"]
+            ["4: web uses 101 fuel; the record has 100", "9 records replayed, 1 mismatched"]
         );
         assert_eq!(
             summary_lines(&ReplaySummary { replayed: 1, differing: vec![] }),
-            ["1 record replayed, the same to the bit"]
+            ["1 record replayed, bit-identical"]
         );
     }
 }

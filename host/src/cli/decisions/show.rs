@@ -11,15 +11,15 @@ use crate::record::{RecordSelector, StoredRecord};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Which record.
+    /// Record to show.
     #[arg(value_name = "ID", allow_hyphen_values = true)]
     record: RecordSelector,
-    /// As JSON, with every sample.
+    /// Print as JSON, with every sample.
     #[arg(long)]
     json: bool,
 }
 
-/// What `--json` prints.
+/// The output of `--json`.
 #[derive(Debug, Serialize)]
 struct RecordOutput<'a> {
     id: RecordId,
@@ -67,9 +67,9 @@ fn text(recorded: &StoredRecord) -> anyhow::Result<String> {
     }
     for (title, yaml) in [
         ("limits", serde_yaml::to_string(&seen.limits)?),
-        ("rules of the guard", serde_yaml::to_string(&record.rules)?),
-        ("what the guard knew", serde_yaml::to_string(&record.facts)?),
-        ("what came of it", serde_yaml::to_string(&record.outcome)?),
+        ("guard rules", serde_yaml::to_string(&record.rules)?),
+        ("guard inputs", serde_yaml::to_string(&record.facts)?),
+        ("outcome", serde_yaml::to_string(&record.outcome)?),
     ] {
         lines.extend([String::new(), title.to_owned()]);
         lines.extend(yaml.trim_end().lines().map(|line| format!("  {line}")));
@@ -80,7 +80,7 @@ fn text(recorded: &StoredRecord) -> anyhow::Result<String> {
 fn droplet(droplet: &ObservedDroplet, record: &TickRecord) -> String {
     let id = droplet.id.map(|id| format!(" ({id})")).unwrap_or_default();
     let since = record.at.since(droplet.phase_since).as_secs();
-    let health = if droplet.healthy { "healthy" } else { "not healthy" };
+    let health = if droplet.healthy { "healthy" } else { "unhealthy" };
     let protected = if droplet.protected { ", protected" } else { "" };
     let load = droplet
         .load
@@ -96,7 +96,7 @@ fn series(series: &Series) -> String {
     let (least, most) = (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max));
     let newest = match series.samples.last() {
         Some(newest) => format!("{} {}", format_number(newest.value), series.unit),
-        None => "no sample".to_owned(),
+        None => "no samples".to_owned(),
     };
     let window = match series.samples.len() {
         0 | 1 => String::new(),
@@ -106,9 +106,9 @@ fn series(series: &Series) -> String {
     format!("  {}{labels}: {newest}{window}{stale}", series.name)
 }
 
-/// A state is text most often.
+/// Formats a policy's state, which is usually text.
 fn state(state: &[u8]) -> String {
-    /// Most characters of it that are shown.
+    /// Maximum number of characters shown.
     const MAX_CHARS: usize = 200;
     match std::str::from_utf8(state) {
         Ok("") => "none".to_owned(),
@@ -122,14 +122,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_is_shown_whole() {
+    fn text_shows_the_whole_record() {
         let record = crate::record::decision_record::tick(crate::model::Timestamp(1_800_000_000_000), 25.0);
         let recorded = StoredRecord { id: RecordId(7), doproxy_version: "0.1.0".to_owned(), record };
 
         let text = text(&recorded).unwrap();
 
         let (numbers, rest) = text.split_once("  max_hourly_cost").unwrap();
-        for title in ["rules of the guard", "what the guard knew", "what came of it"] {
+        for title in ["guard rules", "guard inputs", "outcome"] {
             assert!(rest.contains(&format!("\n\n{title}\n  ")), "{rest}");
         }
         insta::assert_snapshot!(numbers.trim_end(), @r#"

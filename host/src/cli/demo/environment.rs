@@ -1,4 +1,4 @@
-//! What the demo plays on: a folder, the emulator, HAProxy; and how its steps are shown.
+//! The demo's environment (a directory, the emulator, HAProxy) and the output of its steps.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -22,11 +22,11 @@ use crate::record::{LogReader, RecordRange};
 
 use crate::simulation::cloud::Settings;
 
-/// The token is any: the emulator takes all. Nothing of the caller's environment counts, so that the demo can never
+/// An arbitrary token, since the emulator accepts any. The caller's environment is ignored, so that the demo can never
 /// reach a real account.
 const TOKEN: &str = "demo";
 
-/// Everything that the demo needs while it runs.
+/// The resources of a running demo.
 pub(super) struct DemoEnvironment {
     dir: TempDir,
     emulator: Emulator,
@@ -39,15 +39,17 @@ pub(super) struct DemoEnvironment {
 impl DemoEnvironment {
     /// Starts the emulator and HAProxy, and writes the files.
     pub(super) async fn start(haproxy: &Path, droplet_port: u16) -> anyhow::Result<Self> {
-        let dir =
-            tempfile::Builder::new().prefix("doproxy-demo-").tempdir().context("cannot make a temporary folder")?;
+        let dir = tempfile::Builder::new()
+            .prefix("doproxy-demo-")
+            .tempdir()
+            .context("failed to create a temporary directory")?;
         let emulator = Emulator::start(Options {
             droplet_port,
             settings: Settings { boot_time: Duration::from_millis(700), ..Settings::default() },
             ..Options::default()
         })
         .await
-        .context("cannot start the emulator")?;
+        .context("failed to start the emulator")?;
         let bind = format!("127.0.0.1:{}", free_port()?);
         let yaml = config_yaml(&emulator.url(), &bind, haproxy, droplet_port);
         std::fs::write(dir.path().join("doproxy.yml"), yaml)?;
@@ -60,27 +62,27 @@ impl DemoEnvironment {
         let haproxy =
             Process::start(&config.haproxy.binary, &config.haproxy.config_file, &dir.path().join("master.sock"))
                 .await
-                .context("cannot start HAProxy")?;
+                .context("failed to start HAProxy")?;
         Ok(Self { dir, emulator, haproxy, site, droplet_port, http: http_client()? })
     }
 
-    /// Ends what was started.
+    /// Stops HAProxy and the emulator.
     pub(super) async fn stop(self) {
         self.haproxy.stop().await;
         self.emulator.stop().await;
     }
 
-    /// The address of the site, as a client sees it.
+    /// Returns the site's URL, as seen by a client.
     pub(super) fn site(&self) -> &str {
         &self.site
     }
 
-    /// A client that opens a connection for each request, as a new visitor would.
+    /// Returns a client that opens a new connection for each request, like a new visitor.
     pub(super) fn http(&self) -> &reqwest::Client {
         &self.http
     }
 
-    /// What the next step is about.
+    /// Prints the heading of the next step.
     pub(super) fn print_heading(text: &str) {
         if output::is_stdout_colored() {
             say!("\n\x1b[1;36m# {text}\x1b[0m");
@@ -89,7 +91,7 @@ impl DemoEnvironment {
         }
     }
 
-    /// A command that is run, as it would be typed.
+    /// Prints a command as the user would type it.
     pub(super) fn print_command(line: &str) {
         if output::is_stdout_colored() {
             say!("\x1b[1m$ {line}\x1b[0m");
@@ -98,11 +100,11 @@ impl DemoEnvironment {
         }
     }
 
-    /// Runs a doproxy command as if it had been typed.
+    /// Runs a doproxy command as if the user had typed it.
     pub(super) async fn doproxy(&self, arguments: &[&str]) -> anyhow::Result<()> {
         Self::print_command(&format!("doproxy {}", arguments.join(" ")));
         let config = self.path("doproxy.yml");
-        let config = config.to_str().context("the temporary folder has a name that is no text")?;
+        let config = config.to_str().context("the path of the temporary directory is not valid UTF-8")?;
         let all: Vec<&str> = ["doproxy", "--config", config].into_iter().chain(arguments.iter().copied()).collect();
         run(&all, Environment::with_token(TOKEN)).await
     }
@@ -125,11 +127,11 @@ impl DemoEnvironment {
         Ok(())
     }
 
-    /// Shows the user data of the first droplet, as the droplet itself reads it.
+    /// Shows the user data of the first droplet, as read by the droplet itself.
     pub(super) async fn show_user_data(&self) -> anyhow::Result<()> {
         let snapshot = self.snapshot().await?;
         let Some(address) = snapshot.droplets.first().and_then(|droplet| droplet.address) else {
-            bail!("there is no first droplet");
+            bail!("the fleet has no droplet");
         };
         let url = format!("http://{address}:{}/metadata/v1/user-data", self.droplet_port);
         Self::print_command(&format!("curl {url}"));
@@ -137,7 +139,7 @@ impl DemoEnvironment {
         Ok(())
     }
 
-    /// Asks the site some times, each time anew.
+    /// Requests the site several times, each time over a new connection.
     pub(super) async fn show_rotation(&self, times: usize) -> anyhow::Result<()> {
         Self::print_command(&format!("for i in $(seq {times}); do curl -s {} | grep h1; done", self.site));
         for _ in 0..times {
@@ -147,28 +149,28 @@ impl DemoEnvironment {
         Ok(())
     }
 
-    /// Whether the inventory has droplets.
+    /// Reports whether the inventory has droplets.
     pub(super) async fn has_droplets(&self) -> anyhow::Result<bool> {
         Ok(!self.snapshot().await?.droplets.is_empty())
     }
 
-    /// The client that the commands use.
+    /// Returns the API client that the commands use.
     pub(super) fn cloud(&self) -> anyhow::Result<DigitalOcean> {
         Ok(self.app()?.cloud()?.0)
     }
 
-    /// The fleet's droplets at the API.
+    /// Returns the filter for the fleet's droplets at the API.
     pub(super) fn filter() -> Filter {
         Filter::Tag(FleetName::sanitized("demo").tag())
     }
 
     fn app(&self) -> anyhow::Result<CommandContext> {
         let config = self.path("doproxy.yml");
-        let config = config.to_str().context("the temporary folder has a name that is no text")?;
+        let config = config.to_str().context("the path of the temporary directory is not valid UTF-8")?;
         CommandContext::load(&Cli::parse_global(config, Environment::with_token(TOKEN))?)
     }
 
-    /// The fleet.
+    /// Loads the inventory.
     pub(super) async fn snapshot(&self) -> anyhow::Result<crate::inventory::Snapshot> {
         Ok(self.app()?.inventory()?.load().await?)
     }
@@ -177,17 +179,17 @@ impl DemoEnvironment {
         Ok(self.http.get(url).send().await?.error_for_status()?.text().await?)
     }
 
-    /// The file that is the fleet.
+    /// Returns the path of the demo's `doproxy.yml`.
     pub(super) fn config_file(&self) -> PathBuf {
         self.path("doproxy.yml")
     }
 
-    /// The token that the emulator takes.
+    /// Returns the token passed to the emulator.
     pub(super) fn token() -> &'static str {
         TOKEN
     }
 
-    /// The first decision of the loop to create droplets for its load.
+    /// Returns the first record in which the autoscaler created droplets for its load.
     pub(super) fn first_scale_out(&self) -> anyhow::Result<RecordId> {
         let app = self.app()?;
         let archive = LogReader::open_read_only(&app.metrics_database_file(), Clock::from_wall_clock().now())?;
@@ -197,7 +199,7 @@ impl DemoEnvironment {
                 return Ok(id);
             }
         }
-        bail!("there is no record of a scale-out")
+        bail!("no scale-out was recorded")
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -206,18 +208,18 @@ impl DemoEnvironment {
 }
 
 fn http_client() -> anyhow::Result<reqwest::Client> {
-    // reqwest wants one even for plain http; it does not matter if one is installed already.
+    // reqwest requires a crypto provider even for plain http; an already installed one is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().no_proxy().pool_max_idle_per_host(0).timeout(Duration::from_secs(10));
     Ok(client.build()?)
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn free_port() -> std::io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
-/// The heading of a page.
+/// Returns the heading of a page.
 fn heading_of(page: &str) -> &str {
     page.split_once("<h1>").and_then(|(_, after)| after.split_once("</h1>")).map_or(page, |(heading, _)| heading)
 }
@@ -257,7 +259,7 @@ scaling:
   interval: 2s
   policies:
     - plugin: builtin:target-tracking
-      config: {{metric: haproxy.sessions, target_per_droplet: 10, scale_in_stabilisation_s: 4}}
+      config: {{metric: haproxy.sessions, target_per_droplet: 10, scale_in_stabilization_s: 4}}
   cooldown: {{in: 0s}}
   stabilisation: 0s
   timeouts: {{poll: 500ms, drain: 5s}}

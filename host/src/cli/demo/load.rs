@@ -1,4 +1,4 @@
-//! Load on the site: clients that each ask for a slow page, again and again.
+//! Load on the site: clients that repeatedly request a slow page.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::bail;
 use tokio::task::JoinSet;
 
-/// How long the page takes.
+/// Response delay of the page.
 const RESPONSE_DELAY_MS: u32 = 1500;
-/// How long the clients may take to be under way.
+/// Maximum time until the first response arrives.
 const FIRST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Clients that run until this is stopped or dropped.
+/// A set of clients that run until stopped or dropped.
 pub(super) struct Load {
     clients: JoinSet<()>,
     responses: Arc<AtomicUsize>,
@@ -41,7 +41,7 @@ impl Load {
         load
     }
 
-    /// Waits until answers come back, so that every client is under way.
+    /// Waits for the first responses, after which every client is running.
     pub(super) async fn wait_for_first_response(&self) -> anyhow::Result<()> {
         let waited = tokio::time::timeout(FIRST_RESPONSE_TIMEOUT, async {
             while self.responses.load(Ordering::Relaxed) == 0 {
@@ -49,12 +49,12 @@ impl Load {
             }
         });
         if waited.await.is_err() {
-            bail!("the site did not answer within {} s", FIRST_RESPONSE_TIMEOUT.as_secs());
+            bail!("the site did not respond within {} s", FIRST_RESPONSE_TIMEOUT.as_secs());
         }
         Ok(())
     }
 
-    /// Lets each client end its last request; answers how many were answered and how many failed.
+    /// Lets each client finish its last request. Returns the number of successful and failed requests.
     pub(super) async fn stop(mut self) -> (usize, usize) {
         self.stop.store(true, Ordering::Relaxed);
         while self.clients.join_next().await.is_some() {}

@@ -1,4 +1,5 @@
-//! `doproxy demo`: the whole tutorial on this machine. The API is the emulator; HAProxy, plugins and commands are real.
+//! `doproxy demo`: runs the whole tutorial on the local machine. The API is emulated; HAProxy, plugins and commands are
+//! real.
 
 mod environment;
 mod load;
@@ -13,10 +14,10 @@ use scenario::run_scenario;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  doproxy demo")]
 pub(super) struct Args {
-    /// The HAProxy program.
+    /// Path of the HAProxy executable.
     #[arg(long, default_value = "/usr/sbin/haproxy", value_name = "FILE")]
     haproxy: PathBuf,
-    /// The port of the droplets' pages, each on its own address 127.x.y.z.
+    /// Port of the droplets' web pages, each served on its own 127.x.y.z address.
     #[arg(long, default_value_t = 8080, value_name = "PORT")]
     droplet_port: u16,
 }
@@ -29,44 +30,44 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
 }
 
 async fn run_demo(stage: &DemoEnvironment) -> anyhow::Result<()> {
-    DemoEnvironment::print_heading("A fleet is one file.");
+    DemoEnvironment::print_heading("A fleet is defined in one file.");
     stage.show_configuration()?;
     DemoEnvironment::print_heading(
-        "Would it work? Asks the API, loads the plugins, lets HAProxy read its configuration.",
+        "Validate it: query the API, load the plugins, let HAProxy parse its configuration.",
     );
     stage.doproxy(&["check"]).await?;
 
-    DemoEnvironment::print_heading("Three droplets. Each gets traffic after HAProxy's health check has passed.");
+    DemoEnvironment::print_heading("Create three droplets. Each receives traffic once HAProxy's health check passes.");
     stage.doproxy(&["create", "--count", "3"]).await?;
     stage.doproxy(&["print"]).await?;
-    DemoEnvironment::print_heading("What the first one booted with was written by a WebAssembly component.");
+    DemoEnvironment::print_heading("A WebAssembly component generated the user data of the first droplet.");
     stage.show_user_data().await?;
-    DemoEnvironment::print_heading("Behind HAProxy the page rotates.");
+    DemoEnvironment::print_heading("HAProxy balances requests across the droplets.");
     stage.show_rotation(6).await?;
 
-    DemoEnvironment::print_heading("Line 1 goes: it drains, leaves HAProxy, and is deleted.");
+    DemoEnvironment::print_heading("Delete the droplet on line 1: it drains, leaves HAProxy, and is deleted.");
     stage.doproxy(&["delete", "1", "--yes"]).await?;
     stage.doproxy(&["print"]).await?;
-    DemoEnvironment::print_heading("The end of HAProxy's configuration:");
+    DemoEnvironment::print_heading("The server entries at the end of HAProxy's configuration:");
     stage.show_configuration_tail(6)?;
     stage.show_rotation(4).await?;
 
     DemoEnvironment::print_heading(
-        "Now the loop. Clients come and go; a policy, another component, is asked every two seconds.",
+        "Run the autoscaler. Clients come and go; a policy, another component, is evaluated every two seconds.",
     );
     let (answered, failed) = run_scenario(stage).await?;
     DemoEnvironment::print_heading(&format!(
-        "{answered} requests were answered, {failed} failed. Why was the first droplet created?"
+        "{answered} requests succeeded, {failed} failed. Why was the first droplet created?"
     ));
     stage.doproxy(&["decisions", "explain", &stage.first_scale_out()?.to_string()]).await?;
 
-    DemoEnvironment::print_heading("Everything is cleaned up.");
+    DemoEnvironment::print_heading("Clean up.");
     while stage.has_droplets().await? {
         stage.doproxy(&["delete", "0", "--yes"]).await?;
     }
     let left = stage.cloud()?.list(&DemoEnvironment::filter()).await?.len();
     DemoEnvironment::print_heading(&format!(
-        "The API has {left} droplets left. Now with an account of your own: doproxy init"
+        "The API has {left} droplets left. To use your own account, run: doproxy init"
     ));
     Ok(())
 }

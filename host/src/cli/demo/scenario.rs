@@ -1,4 +1,4 @@
-//! The last part of the demo: `doproxy run` beside a load that goes up and down, and a line a second of what is to be seen.
+//! The last part of the demo: runs `doproxy run` under a rising and falling load, and prints a line per second.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -15,16 +15,16 @@ use super::environment::DemoEnvironment;
 use super::load::Load;
 use crate::model::Phase;
 
-/// How many clients there are, one part after the other, and until when each part goes on.
+/// The number of clients and the label of each load step, in order.
 const LOAD_STEPS: [(usize, &str); 3] = [(4, "quiet"), (38, "a crowd"), (4, "quiet again")];
 
-/// Nothing here takes so long.
+/// Upper bound for a load step and for stopping the service.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
-/// Fewest and most droplets, as the demo's `doproxy.yml` has them.
+/// Minimum and maximum number of droplets, as in the demo's `doproxy.yml`.
 const FLEET_LIMITS: (usize, usize) = (2, 5);
 
-/// What the fleet is at one moment.
+/// The fleet's droplets by state at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct FleetCounts {
     serving: usize,
@@ -32,7 +32,7 @@ struct FleetCounts {
     terminating: usize,
 }
 
-/// Plays all parts; answers how many requests were answered and how many failed.
+/// Runs all load steps. Returns the number of successful and failed requests.
 pub(super) async fn run_scenario(stage: &DemoEnvironment) -> anyhow::Result<(usize, usize)> {
     DemoEnvironment::print_command("doproxy run");
     let mut service = Service::start(stage)?;
@@ -54,7 +54,7 @@ pub(super) async fn run_scenario(stage: &DemoEnvironment) -> anyhow::Result<(usi
     Ok((answered, failed))
 }
 
-/// One part: until the fleet is as its load wants it.
+/// Runs one load step until the fleet has the size that its load requires.
 async fn run_load_step(stage: &DemoEnvironment, load: &Load, clients: usize, started: Instant) -> anyhow::Result<()> {
     load.wait_for_first_response().await?;
     let is_crowd = clients > FLEET_LIMITS.0 * 10;
@@ -69,12 +69,12 @@ async fn run_load_step(stage: &DemoEnvironment, load: &Load, clients: usize, sta
         let wanted = if is_crowd { clients.div_ceil(10).min(FLEET_LIMITS.1) } else { FLEET_LIMITS.0 };
         let is_settled = fleet == FleetCounts { serving: wanted, ..FleetCounts::default() };
         settled = if is_settled { settled + 1 } else { 0 };
-        // So that it is seen to stay so.
+        // Three seconds in a row, to show that the fleet stays stable.
         if settled == 3 {
             return Ok(());
         }
     }
-    bail!("the fleet did not follow the load within {} s", TIMEOUT.as_secs())
+    bail!("the fleet did not scale with the load within {} s", TIMEOUT.as_secs())
 }
 
 async fn fleet_counts(stage: &DemoEnvironment) -> anyhow::Result<FleetCounts> {
@@ -89,7 +89,7 @@ async fn fleet_counts(stage: &DemoEnvironment) -> anyhow::Result<FleetCounts> {
     Ok(fleet)
 }
 
-/// `  12 s  ████████ 38 clients    ■■■□□ 3 serving, 2 coming up`
+/// Formats one second: `  12 s  ████████ 38 clients    ■■■□□ 3 serving, 2 coming up`
 fn format_line(elapsed: Duration, clients: usize, fleet: FleetCounts) -> String {
     let load = "█".repeat(clients.div_ceil(4));
     let FleetCounts { serving, coming_up: coming, terminating: leaving } = fleet;
@@ -107,7 +107,7 @@ fn dim(text: &str) -> String {
     if output::is_stdout_colored() { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
 }
 
-/// The service: a process of its own, whose log is shown as it comes.
+/// The service in a process of its own, with its log shown as it is written.
 struct Service {
     child: Child,
     log: Option<tokio::task::JoinHandle<()>>,
@@ -115,34 +115,35 @@ struct Service {
 
 impl Service {
     fn start(stage: &DemoEnvironment) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("cannot find the program itself")?;
+        let program = std::env::current_exe().context("failed to locate the doproxy executable")?;
         let mut command = tokio::process::Command::new(program);
         command.arg("--config").arg(stage.config_file()).arg("run");
-        // Nothing of the caller's environment counts, so that the demo can never reach a real account.
+        // The caller's environment is ignored, so that the demo can never reach a real account.
         for name in ["DIGITALOCEAN_API_URL", "DIGITALOCEAN_ACCESS_TOKEN", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"] {
             command.env_remove(name);
         }
         command.env("DIGITALOCEAN_TOKEN", DemoEnvironment::token()).env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-        let mut child = command.spawn().context("cannot start `doproxy run`")?;
+        let mut child = command.spawn().context("failed to start `doproxy run`")?;
         let log = child.stderr.take().map(|pipe| tokio::spawn(print_log(pipe)));
         Ok(Self { child, log })
     }
 
-    /// Ends it as systemd would.
+    /// Stops the service with SIGTERM, as systemd does.
     async fn stop(&mut self) -> anyhow::Result<()> {
         if let Some(pid) = self.child.id().and_then(|pid| i32::try_from(pid).ok()) {
             kill(Pid::from_raw(pid), Signal::SIGTERM)?;
         }
-        let ended = tokio::time::timeout(TIMEOUT, self.child.wait()).await.context("`doproxy run` does not end")??;
+        let ended =
+            tokio::time::timeout(TIMEOUT, self.child.wait()).await.context("`doproxy run` did not stop in time")??;
         if let Some(log) = self.log.take() {
             log.await?;
         }
-        if ended.success() { Ok(()) } else { bail!("`doproxy run` ended with {ended}") }
+        if ended.success() { Ok(()) } else { bail!("`doproxy run` exited with {ended}") }
     }
 }
 
-/// What the service says, among the lines of what is to be seen.
+/// Prints the service's log between the lines of the demo.
 async fn print_log(pipe: impl AsyncRead + Unpin) {
     let mut lines = BufReader::new(pipe).lines();
     while let Ok(Some(line)) = lines.next_line().await {
@@ -155,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_is_a_line() {
+    fn format_line_shows_load_and_fleet() {
         let fleet = FleetCounts { serving: 3, coming_up: 2, terminating: 0 };
 
         insta::assert_snapshot!(format_line(Duration::from_secs(12), 38, fleet), @"  12 s  ██████████ 38 clients   ■■■□□  3 serving, 2 coming up");

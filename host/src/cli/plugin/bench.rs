@@ -1,4 +1,4 @@
-//! `doproxy plugin bench`: what a plugin costs.
+//! `doproxy plugin bench`: measures the cost of a plugin.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -21,40 +21,40 @@ use crate::plugin::{CallUsage, PluginSettings};
     after_help = "Examples:\n  doproxy plugin bench\n  doproxy plugin bench builtin:target-tracking --with config.yaml --json"
 )]
 pub(super) struct Args {
-    /// A project's folder, which is built first; or `builtin:NAME`, `file:PATH`.
+    /// Project directory, built first; or `builtin:NAME`, `file:PATH`.
     #[arg(value_name = "DIR|REF", default_value = ".")]
     subject: String,
-    /// The plugin's configuration, as YAML; that of the first fixture where it is not said.
+    /// Plugin configuration, as YAML; the first fixture's if omitted.
     #[arg(long, value_name = "FILE")]
     with: Option<PathBuf>,
-    /// Calls for each figure.
+    /// Number of calls per measurement.
     #[arg(long, value_name = "COUNT", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     calls: u32,
-    /// As JSON.
+    /// Print as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// Droplets of the fleets that are tried.
+/// The fleet sizes measured.
 const FLEET_SIZES: [u32; 4] = [1, 10, 100, 1000];
 
-/// Samples of each series: of now, of an hour, of a day.
+/// The number of samples per series: the current one, an hour's, a day's.
 const SAMPLE_COUNTS: [u32; 3] = [1, 60, 1440];
 
-/// The longest that one figure may take; there are then fewer calls.
+/// Upper bound for one measurement; slow plugins get fewer calls.
 const MAX_DURATION: Duration = Duration::from_secs(3);
 
-/// All figures of one plugin. Times are in microseconds.
+/// All measurements of a plugin. Times are in microseconds.
 #[derive(Debug, Serialize)]
 struct BenchReport {
     name: String,
     version: String,
     size_bytes: usize,
-    /// To read, check and compile it.
+    /// Time to read, check and compile the component.
     compile_us: u128,
-    /// The same when it was compiled before.
+    /// The same time with a cached compilation.
     warm_start_us: u128,
-    /// An instance, and a call that answers at once.
+    /// Time to create an instance and make a trivial call.
     instantiate: Spread,
     calls: Vec<CallBench>,
     memory_limit_bytes: usize,
@@ -62,7 +62,7 @@ struct BenchReport {
     call_timeout_us: u128,
 }
 
-/// Of several calls.
+/// Percentiles and maxima over several calls.
 #[derive(Debug, Clone, Serialize)]
 struct Spread {
     count: usize,
@@ -72,15 +72,15 @@ struct Spread {
     memory_bytes: usize,
 }
 
-/// One size of input.
+/// Measurements for one input size.
 #[derive(Debug, Serialize)]
 struct CallBench {
     droplets: u32,
     samples: u32,
-    /// Nothing where a call failed.
+    /// `None` if a call failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     spread: Option<Spread>,
-    /// Why it failed, such as the limit that an input of this size is over.
+    /// The cause of the failure, such as a limit exceeded by an input of this size.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
 }
@@ -182,7 +182,7 @@ async fn calls(subject: &Subject, config: &str, count: u32) -> anyhow::Result<Ve
     Ok(figures)
 }
 
-/// A fleet that serves, under all the series of the host.
+/// Returns an observation of a serving fleet with all built-in series.
 fn observation(droplets: u32, samples: u32) -> anyhow::Result<Observation> {
     let situation = ObservationFixture::serving(droplets);
     let mut observation = situation.observation(std::path::Path::new(".")).map_err(UsageError)?;
@@ -207,7 +207,7 @@ fn observation(droplets: u32, samples: u32) -> anyhow::Result<Observation> {
     Ok(observation)
 }
 
-/// What calls took.
+/// Raw measurements of several calls.
 #[derive(Default)]
 struct Measurements {
     durations: Vec<Duration>,
@@ -234,7 +234,7 @@ impl Measurements {
             let place = (self.durations.len() * percent / 100).min(self.durations.len().saturating_sub(1));
             self.durations.get(place).map(Duration::as_micros)
         };
-        let (Some(p50_us), Some(p99_us)) = (at(50), at(99)) else { anyhow::bail!("there was no call") };
+        let (Some(p50_us), Some(p99_us)) = (at(50), at(99)) else { anyhow::bail!("no call was measured") };
         let Self { fuel, memory_bytes, .. } = self;
         Ok(Spread { count: self.durations.len(), p50_us, p99_us, fuel, memory_bytes })
     }
@@ -267,7 +267,7 @@ fn print(figures: &BenchReport) {
     }
     say!();
     say!(
-        "limits: {} fuel, {} of memory, {}; each call has an instance of its own",
+        "limits: {} fuel, {} of memory, {}; each call runs in its own instance",
         thousands(figures.fuel_limit),
         Bytes(figures.memory_limit_bytes),
         ms(figures.call_timeout_us)
@@ -279,7 +279,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spread_is_told_by_its_middle_and_its_end() {
+    fn spread_reports_median_and_p99() {
         let mut taken = Measurements::default();
         for ms in (1..=100).rev() {
             let duration = Duration::from_millis(ms);

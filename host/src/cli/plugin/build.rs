@@ -1,4 +1,4 @@
-//! `doproxy plugin build`: from a project to a component.
+//! `doproxy plugin build`: builds a component from a project.
 
 use std::path::PathBuf;
 
@@ -11,10 +11,10 @@ use crate::plugin::Reference;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy plugin build\n  doproxy plugin build calm --json")]
 pub(super) struct Args {
-    /// The project's folder.
+    /// Project directory.
     #[arg(value_name = "DIR", default_value = ".")]
     directory: PathBuf,
-    /// As JSON.
+    /// Print as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -24,7 +24,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let reference = Reference::File(built.path.clone());
     let host = relaxed_host(global)?;
     let looked = host.component_info(&reference).await?;
-    // Only what loads is a plugin.
+    // A component that fails to load is not a plugin.
     host.inspect(&reference).await?;
     if args.json {
         let shown = serde_json::json!({
@@ -56,7 +56,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
     if !built.is_reproducible && !built.is_up_to_date {
         output::warn(format_args!(
-            "{} does not give the same bytes twice: publish the component that you tested",
+            "{} does not produce reproducible builds; publish the exact component that you tested",
             built.toolchain
         ));
     }

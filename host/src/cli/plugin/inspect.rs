@@ -1,4 +1,4 @@
-//! `doproxy plugin inspect`: what a plugin is, imports, needs and can be told.
+//! `doproxy plugin inspect`: shows a plugin's metadata, imports, metric requirements and configuration schema.
 
 use std::fmt;
 
@@ -18,10 +18,10 @@ use crate::plugin::{CONTRACT, ComponentInfo, Import, ImportPolicy, Reference, sa
     after_help = "Examples:\n  doproxy plugin inspect builtin:target-tracking\n  doproxy plugin inspect file:policy.wasm --json\n  doproxy plugin inspect oci://registry.example.com/acme/queue:1.2"
 )]
 pub(super) struct Args {
-    /// `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
+    /// Plugin reference: `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "REF")]
     reference: Reference,
-    /// As JSON.
+    /// Print as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -49,7 +49,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let inspected = match host.inspect(&args.reference).await {
         Ok(inspected) => inspected,
         Err(error) => {
-            // What can be seen from outside tells more than why it is refused.
+            // The static information is more helpful than the load error alone.
             if !args.json {
                 print_static_info(&args.reference, &looked);
             }
@@ -95,7 +95,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What can be seen without running it.
+/// Prints the information that is available without running the component.
 fn print_static_info(reference: &Reference, looked: &ComponentInfo) {
     say!("reference  {reference}");
     say!("digest     {}", looked.digest);
@@ -120,15 +120,15 @@ fn print_static_info(reference: &Reference, looked: &ComponentInfo) {
     }
 }
 
-/// What the imports of a component come to.
+/// A summary of a component's imports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum ImportSummary {
-    /// Nothing but the contract.
+    /// Imports only the contract.
     Pure,
-    /// WASI too, with nothing behind it.
+    /// Also imports WASI, for which the host provides empty implementations.
     EmptyWasiOnly,
-    /// Something that a plugin does not get.
+    /// Imports something that plugins may not use.
     Refused,
 }
 
@@ -143,31 +143,31 @@ impl ImportSummary {
     }
 }
 
-/// All imports in a phrase.
+/// Summarizes all imports in a phrase.
 pub(super) fn describe_imports(imports: &[Import]) -> &'static str {
     match ImportSummary::of(imports) {
-        ImportSummary::Pure => "pure: nothing but the contract",
-        ImportSummary::EmptyWasiOnly => "empty WASI only: there is nothing behind it",
-        ImportSummary::Refused => "refused: it wants what a plugin does not get",
+        ImportSummary::Pure => "pure: only the contract",
+        ImportSummary::EmptyWasiOnly => "empty WASI only: WASI calls have no effect",
+        ImportSummary::Refused => "rejected: imports interfaces that plugins may not use",
     }
 }
 
-/// One import, and what is behind it.
+/// Describes one import and its provider.
 pub(super) fn describe_import(import: &Import) -> String {
     let behind = match import.verdict {
-        ImportPolicy::Contract => "of the contract",
+        ImportPolicy::Contract => "contract",
         ImportPolicy::EmptyWasi => "empty WASI",
         ImportPolicy::Refused => "REFUSED",
     };
     format!("{} ({behind})", import.name)
 }
 
-/// A size for people, and exactly.
+/// A size in bytes, displayed in human-readable and exact form.
 pub(super) struct Bytes(pub(super) usize);
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        #[expect(clippy::cast_precision_loss, reason = "for people")]
+        #[expect(clippy::cast_precision_loss, reason = "display only")]
         let bytes = self.0 as f64;
         match self.0 {
             0..1024 => write!(f, "{} bytes", self.0),
@@ -177,10 +177,10 @@ impl fmt::Display for Bytes {
     }
 }
 
-/// Most characters of one thing that a plugin says.
+/// Maximum number of characters shown of a text from a plugin.
 const MAX_TEXT: usize = 2000;
 
-/// One line of the table.
+/// A row of the table.
 struct Row {
     name: String,
     kind: String,
@@ -189,7 +189,7 @@ struct Row {
     description: String,
 }
 
-/// The properties of an object schema as a table; anything else as it is.
+/// Prints the properties of an object schema as a table, and any other schema as is.
 fn print_schema(schema: &Value) {
     let mut rows = Vec::new();
     collect(schema, "", &mut rows);
@@ -212,7 +212,7 @@ fn print_schema(schema: &Value) {
     }
 }
 
-/// Most rows of a table.
+/// Maximum number of table rows.
 const MAX_ROWS: usize = 200;
 
 fn collect(schema: &Value, above: &str, rows: &mut Vec<Row>) {
@@ -237,7 +237,7 @@ fn collect(schema: &Value, above: &str, rows: &mut Vec<Row>) {
             bounds: sanitize::sanitize_line(&bounds_of(property), 100),
             description: sanitize::sanitize_line(description, MAX_TEXT),
         });
-        // References are not followed, so this ends; what is nested stands below what it is in.
+        // References are not followed, so the recursion terminates. Nested properties follow their parent.
         if above.matches('.').count() < 4 {
             collect(property, &format!("{key}."), rows);
             if let Some(items) = property.get("items") {
@@ -247,7 +247,7 @@ fn collect(schema: &Value, above: &str, rows: &mut Vec<Row>) {
     }
 }
 
-/// `string`, `integer or null`, `array of string`, or the words that are allowed.
+/// Returns `string`, `integer or null`, `array of string`, or the allowed values.
 fn kind_of(property: &Value) -> String {
     if let Some(words) = property.get("enum").and_then(Value::as_array) {
         return words.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ");
@@ -263,7 +263,7 @@ fn kind_of(property: &Value) -> String {
     }
 }
 
-/// What the schema says of how large a value may be.
+/// Returns the schema's bounds of a value.
 fn bounds_of(property: &Value) -> String {
     const WORDS: [(&str, &str); 8] = [
         ("minimum", "≥"),

@@ -1,4 +1,4 @@
-//! `doproxy plugin keygen`: a pair of keys.
+//! `doproxy plugin keygen`: generates a key pair.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::plugin::PrivateKey;
     after_help = "Examples:\n  doproxy plugin keygen                  plugin.key and plugin.pub\n  doproxy plugin keygen --out release    release.key and release.pub"
 )]
 pub(super) struct Args {
-    /// What the two files are called, without their endings.
+    /// Name of the two files, without extension.
     #[arg(long, value_name = "NAME", default_value = "plugin")]
     out: PathBuf,
 }
@@ -24,11 +24,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (private, public) = (named(".key"), named(".pub"));
     let key = PrivateKey::generate();
     key.write_pair(&private, &public)?;
+    say!("wrote {} (ECDSA P-256, key {}); keep it private", private.display(), key.public().fingerprint());
     say!(
-        "wrote {} (ECDSA P-256, key {}): keep it where nobody else can read it",
-        private.display(),
-        key.public().fingerprint()
+        "wrote {}; list it under plugins.trust wherever plugins signed with this key are to be accepted",
+        public.display()
     );
-    say!("wrote {}: name it under plugins.trust wherever plugins signed with it are taken", public.display());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `doproxy plugin list`: the plugins that are built in, and those that the configuration names.
+//! `doproxy plugin list`: lists the built-in plugins and those in the configuration.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::plugin::{Reference, builtins};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// As a JSON array.
+    /// Print a JSON array.
     #[arg(long)]
     json: bool,
 }

@@ -1,4 +1,5 @@
-//! `doproxy plugin`: one file a verb. Here is what they share: the host, and the configuration where there is one.
+//! `doproxy plugin`: one file per verb. This module contains the shared parts: the plugin host and the optional
+//! configuration.
 
 mod bench;
 mod build;
@@ -28,29 +29,29 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// The plugins that are built in, and those that the configuration names.
+    /// List the built-in plugins and those in the configuration.
     List(list::Args),
-    /// What a plugin is, imports, needs and can be told.
+    /// Show a plugin's metadata, imports, metric requirements and configuration schema.
     Inspect(inspect::Args),
-    /// Bring a plugin to a registry.
+    /// Push a plugin to a registry.
     Push(push::Args),
-    /// Bring plugins from their registries into the store, so that they work without them.
+    /// Pull plugins from their registries into the local store, for use without the registry.
     Pull(pull::Args),
-    /// Take what the tags of doproxy.yml mean today, and lock that.
+    /// Resolve the plugin tags of doproxy.yml again and update the lock file.
     Update(update::Args),
     /// Sign a plugin in a registry.
     Sign(sign::Args),
-    /// Check the signatures on a plugin in a registry.
+    /// Verify the signatures of a plugin in a registry.
     Verify(verify::Args),
-    /// Make a pair of keys: one that signs, one that checks signatures.
+    /// Generate a key pair for signing and verifying plugins.
     Keygen(keygen::Args),
-    /// Begin a plugin: a project that builds, with a test.
+    /// Create a plugin project with a test.
     New(new::Args),
     /// Build a plugin's project into a component.
     Build(build::Args),
-    /// Test a plugin: fixtures, and rules that hold in any situation.
+    /// Test a plugin against fixtures and properties.
     Test(test::Args),
-    /// Measure what a plugin costs.
+    /// Measure the call times and memory use of a plugin.
     Bench(bench::Args),
 }
 
@@ -71,17 +72,18 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
 }
 
-/// The program that runs: also after its file was replaced by another version or removed.
+/// The running executable, even after its file is replaced by another version or removed.
 const CURRENT_EXE: &str = "/proc/self/exe";
 
-/// The plugin host of a command, which compiles in a process of its own, and asks registries as this user.
+/// Builds the plugin host of a command, which compiles in a separate process and accesses registries with the user's
+/// login.
 pub(super) fn host(settings: PluginSettings) -> anyhow::Result<PluginHost> {
     let told = ProgressSink::new(|what| output::note(what));
     let sharing = RegistrySettings { login: Login::from_env(), progress: told, ..settings.registry };
     Ok(PluginHost::new(PluginSettings { compiler: Some(CURRENT_EXE.into()), registry: sharing, ..settings })?)
 }
 
-/// Plugins can be looked at where there is no configuration.
+/// Returns the plugin host and the configuration, if any. Plugins can be inspected without a configuration.
 fn host_and_config(global: &Global) -> anyhow::Result<(PluginHost, Option<Config>)> {
     if global.config.exists() {
         let app = CommandContext::load(global)?;
@@ -92,7 +94,7 @@ fn host_and_config(global: &Global) -> anyhow::Result<(PluginHost, Option<Config
     Ok((host(settings)?, None))
 }
 
-/// The plugins from registries that a command is about: those that were given, else those of the configuration.
+/// Returns the registry plugins that a command applies to: the given ones, or those of the configuration.
 fn oci_references(given: &[OciReference], config: Option<&Config>) -> Result<Vec<OciReference>, UsageError> {
     if !given.is_empty() {
         return Ok(given.to_vec());
@@ -100,9 +102,7 @@ fn oci_references(given: &[OciReference], config: Option<&Config>) -> Result<Vec
     let lock = config.and_then(|config| config.plugins.registry.lock.as_ref());
     let named: Vec<OciReference> = lock.iter().flat_map(|lock| &lock.references).cloned().collect();
     if named.is_empty() {
-        return Err(UsageError(
-            "no plugin from a registry is named; name one: oci://REGISTRY/REPOSITORY:TAG".to_owned(),
-        ));
+        return Err(UsageError("no registry plugin given; pass one as oci://REGISTRY/REPOSITORY:TAG".to_owned()));
     }
     Ok(named)
 }

@@ -1,4 +1,4 @@
-//! `doproxy plugin new`: a project to begin with.
+//! `doproxy plugin new`: creates a plugin project.
 
 use std::path::PathBuf;
 
@@ -13,12 +13,12 @@ use crate::plugin::building::{Language, scaffold};
     after_help = "Examples:\n  doproxy plugin new calm --lang rust --kind policy\n  doproxy plugin new hello --lang python --kind user-data"
 )]
 pub(super) struct Args {
-    /// Its name: a-z, 0-9 and -. A folder of this name is made.
+    /// Name of the plugin and its directory: a-z, 0-9 and -.
     name: String,
-    /// What it is written in.
+    /// Programming language.
     #[arg(long, value_name = "LANGUAGE")]
     lang: Lang,
-    /// What it does.
+    /// Kind of plugin.
     #[arg(long)]
     kind: Kind,
 }
@@ -33,9 +33,9 @@ enum Lang {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Kind {
-    /// Decides when droplets come and go.
+    /// Scaling policy, which decides when to create and delete droplets.
     Policy,
-    /// Writes what a droplet boots with.
+    /// User-data generator, which writes the user data of a droplet.
     UserData,
 }
 
@@ -65,7 +65,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What has to be installed first.
+/// Returns the command that installs the toolchain.
 const fn toolchain(language: Language) -> Option<&'static str> {
     match language {
         Language::Rust => None,

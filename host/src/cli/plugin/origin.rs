@@ -1,18 +1,18 @@
-//! What is shown of a plugin from a registry: where it is kept, what it is called for good, who signed it.
+//! Provenance of a plugin from a registry: its store path, immutable digest and signer.
 
 use serde::Serialize;
 
 use crate::cli::output::{self, say};
 use crate::plugin::{Digest, Provenance, TrustDecision};
 
-/// For `--json`.
+/// The provenance in the output of `--json`.
 #[derive(Debug, Serialize)]
 pub(super) struct ProvenanceOutput {
     manifest_digest: Digest,
     store_path: String,
     locked: bool,
     signatures: usize,
-    /// The trusted key that one of them is by.
+    /// The trusted key of one of the signatures.
     signed_by: Option<String>,
     trust: String,
 }
@@ -33,7 +33,7 @@ impl ProvenanceOutput {
     }
 }
 
-/// Lines in the form of `inspect`.
+/// Prints the provenance in the format of `inspect`.
 pub(super) fn print(origin: &Provenance) {
     let locked = if origin.is_locked { ", locked" } else { "" };
     say!("manifest   {}{locked}", origin.manifest);

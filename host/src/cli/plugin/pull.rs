@@ -1,4 +1,4 @@
-//! `doproxy plugin pull`: plugins from their registries into the store.
+//! `doproxy plugin pull`: pulls plugins from their registries into the local store.
 
 use super::{Global, host_and_config, oci_references};
 use crate::cli::output::say;
@@ -6,10 +6,10 @@ use crate::plugin::OciReference;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  doproxy plugin pull                                  all that doproxy.yml names\n  doproxy plugin pull oci://registry.example.com/acme/queue:1.2"
+    after_help = "Examples:\n  doproxy plugin pull                                  pull all plugins of doproxy.yml\n  doproxy plugin pull oci://registry.example.com/acme/queue:1.2"
 )]
 pub(super) struct Args {
-    /// Which; all that doproxy.yml names where none is given.
+    /// Plugins to pull; all registry plugins of doproxy.yml if omitted.
     #[arg(value_name = "REF")]
     references: Vec<OciReference>,
 }

@@ -1,4 +1,4 @@
-//! `doproxy plugin push`: a plugin to a registry.
+//! `doproxy plugin push`: pushes a plugin to a registry.
 
 use std::path::PathBuf;
 
@@ -9,16 +9,16 @@ use crate::plugin::{OciReference, PrivateKey, Reference};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  doproxy plugin push queue.wasm oci://registry.example.com/acme/queue:1.2\n  doproxy plugin push queue.wasm oci://registry.example.com/acme/queue:1.2 --key release.key\n\nThe same component gives the same digest; SOURCE_DATE_EPOCH sets the time that it says it was created."
+    after_help = "Examples:\n  doproxy plugin push queue.wasm oci://registry.example.com/acme/queue:1.2\n  doproxy plugin push queue.wasm oci://registry.example.com/acme/queue:1.2 --key release.key\n\nThe same component always yields the same digest. SOURCE_DATE_EPOCH sets the recorded creation time."
 )]
 pub(super) struct Args {
-    /// The component.
+    /// Component file.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where to: `oci://REGISTRY/REPOSITORY:TAG`.
+    /// Destination: `oci://REGISTRY/REPOSITORY:TAG`.
     #[arg(value_name = "REF")]
     to: OciReference,
-    /// Sign it with this private key.
+    /// Private key to sign the plugin with.
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
 }
@@ -32,13 +32,13 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The time that is written down: none that passes, so that the same component gives the same digest.
+/// Returns the recorded creation time: a fixed one, so that the same component yields the same digest.
 /// <https://reproducible-builds.org/specs/source-date-epoch/>
 fn creation_time() -> anyhow::Result<i64> {
     match std::env::var("SOURCE_DATE_EPOCH") {
         Err(_) => Ok(0),
         Ok(text) => text.trim().parse().map_err(|_| {
-            UsageError(format!("SOURCE_DATE_EPOCH is {text:?}, and it is a number of seconds since 1970")).into()
+            UsageError(format!("SOURCE_DATE_EPOCH is {text:?}, but must be a number of seconds since 1970")).into()
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! What `test` and `bench` are about: a project's folder, which is built first, or a reference.
+//! The plugin under test of `test` and `bench`: a project directory, which is built first, or a reference.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,20 +14,20 @@ use crate::plugin::building::{BuildError, Built, Project, build};
 use crate::plugin::testing::Subject;
 use crate::plugin::{CONTRACT, Limits, PluginHost, PluginSettings, Reference, RegistrySettings};
 
-/// How long a call and compiling may take here. What a plugin uses up is told by its fuel, the same on every machine;
-/// that this machine is busy must fail no test.
+/// Minimum timeouts for calls and compilation in `test` and `bench`. Fuel measures a plugin's consumption, and it is
+/// the same on every machine; a busy machine must not fail a test.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const COMPILE_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// A plugin to be tried, and where it came from.
+/// A plugin under test and its project.
 pub(super) struct PluginUnderTest {
     pub(super) reference: Reference,
-    /// The project, where there is one.
+    /// The project, if the plugin was built from one.
     pub(super) project: Option<(Project, Built)>,
 }
 
 impl PluginUnderTest {
-    /// Takes `text` for a folder where there is one of that name, and builds it; else for a reference.
+    /// Resolves `text`: builds it if it is a directory, otherwise parses it as a reference.
     pub(super) async fn resolve(text: &str) -> anyhow::Result<Self> {
         let path = Path::new(text);
         if !path.is_dir() {
@@ -40,7 +40,7 @@ impl PluginUnderTest {
         Ok(Self { reference: Reference::File(built.path.clone()), project: Some((project, built)) })
     }
 
-    /// Loads it.
+    /// Loads the plugin.
     pub(super) async fn load(&self, host: &PluginHost) -> anyhow::Result<Subject> {
         let kind = host.inspect(&self.reference).await?.kind;
         Ok(match kind {
@@ -50,7 +50,7 @@ impl PluginUnderTest {
     }
 }
 
-/// Builds a folder, off the threads that serve everything else.
+/// Builds a project on a blocking thread.
 pub(super) async fn build_project(directory: PathBuf) -> anyhow::Result<(Project, Built)> {
     let progress = Progress::new();
     let told = progress.clone();
@@ -65,13 +65,13 @@ pub(super) async fn build_project(directory: PathBuf) -> anyhow::Result<(Project
     Ok(outcome??)
 }
 
-/// A host as the configuration has it, which does not mind a busy machine.
+/// Returns the configured plugin host with relaxed timeouts for busy machines.
 pub(super) fn relaxed_host(global: &Global) -> anyhow::Result<PluginHost> {
     let settings = plugin_settings(global)?;
     super::host(PluginSettings { limits: relaxed_limits(&settings.limits), ..settings })
 }
 
-/// The same limits, but for time.
+/// Returns the same limits with relaxed timeouts.
 pub(super) fn relaxed_limits(limits: &Limits) -> Limits {
     Limits {
         call_timeout: limits.call_timeout.max(CALL_TIMEOUT),
@@ -81,7 +81,7 @@ pub(super) fn relaxed_limits(limits: &Limits) -> Limits {
     }
 }
 
-/// How plugins are run: as the configuration says, where there is one.
+/// Returns the plugin settings of the configuration, or the defaults if there is none.
 pub(super) fn plugin_settings(global: &Global) -> anyhow::Result<PluginSettings> {
     if global.config.exists() {
         return Ok(CommandContext::load(global)?.config.plugins);
@@ -90,7 +90,7 @@ pub(super) fn plugin_settings(global: &Global) -> anyhow::Result<PluginSettings>
     Ok(PluginSettings { cache_dir: user_cache_dir(), registry: sharing, ..PluginSettings::default() })
 }
 
-/// A plugin's configuration in a file of its own, as YAML.
+/// Reads a plugin configuration from a YAML file.
 pub(super) fn read_config(file: &Path) -> anyhow::Result<Value> {
     let text = std::fs::read_to_string(file).map_err(|error| UsageError(format!("{}: {error}", file.display())))?;
     Ok(serde_yaml::from_str(&text).map_err(|error| UsageError(format!("{}: {error}", file.display())))?)

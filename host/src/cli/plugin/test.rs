@@ -1,4 +1,4 @@
-//! `doproxy plugin test`: fixtures and properties.
+//! `doproxy plugin test`: runs fixtures and properties.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,31 +21,31 @@ use crate::plugin::testing::{
     after_help = "Examples:\n  doproxy plugin test\n  doproxy plugin test --bless\n  doproxy plugin test calm --properties --junit report.xml\n  doproxy plugin test builtin:target-tracking --fixtures plugins/target-tracking/fixtures"
 )]
 pub(super) struct Args {
-    /// A project's folder, which is built first; or `builtin:NAME`, `file:PATH`.
+    /// Project directory, built first; or `builtin:NAME`, `file:PATH`.
     #[arg(value_name = "DIR|REF", default_value = ".")]
     subject: String,
-    /// Where the fixtures are; `fixtures` in the project's folder where it is not said.
+    /// Fixture directory; `fixtures` in the project directory if omitted.
     #[arg(long, value_name = "DIR")]
     fixtures: Option<PathBuf>,
-    /// Write what came out into the fixtures that do not expect it.
+    /// Write the actual results to fixtures without expectations.
     #[arg(long)]
     bless: bool,
-    /// Look for situations in which the plugin breaks a rule, too.
+    /// Also search for observations in which the plugin violates a property.
     #[arg(long)]
     properties: bool,
-    /// How many situations.
+    /// Number of generated observations.
     #[arg(long, value_name = "COUNT", default_value_t = 2000, requires = "properties")]
     cases: u32,
-    /// Other situations for another number.
+    /// Seed of the generated observations.
     #[arg(long, value_name = "NUMBER", default_value_t = 1, requires = "properties")]
     seed: u64,
-    /// The configuration for `--properties`, as YAML; those of the fixtures where it is not said.
+    /// Configuration for `--properties`, as YAML; those of the fixtures if omitted.
     #[arg(long, value_name = "FILE", requires = "properties")]
     with: Option<PathBuf>,
-    /// Write a report for build servers.
+    /// Write a JUnit XML report.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
-    /// As JSON.
+    /// Print as JSON.
     #[arg(long)]
     json: bool,
 }
@@ -54,7 +54,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let tried = PluginUnderTest::resolve(&args.subject).await?;
     let folder = match (&args.fixtures, &tried.project) {
         (Some(folder), _) if !folder.is_dir() => {
-            return Err(UsageError(format!("there is no folder {}", folder.display())).into());
+            return Err(UsageError(format!("directory {} not found", folder.display())).into());
         }
         (Some(folder), _) => Some(folder.clone()),
         (None, Some((project, _))) => Some(project.directory.join("fixtures")),
@@ -63,8 +63,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let mut files = folder.as_deref().map(FixtureFile::read_all).transpose()?.unwrap_or_default();
     if files.is_empty() && !args.properties {
         let place = folder.map_or_else(
-            || "name a folder with --fixtures".to_owned(),
-            |folder| format!("there is none in {}", folder.display()),
+            || "pass a fixture directory with --fixtures".to_owned(),
+            |folder| format!("{} contains no fixtures", folder.display()),
         );
         return Err(UsageError(format!("nothing to test: {place}, or use --properties")).into());
     }
@@ -89,10 +89,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         let started = Instant::now();
         for property in search(&subject, &search_for).await? {
             if property.cases == 0 {
-                return Err(UsageError(
-                    "the plugin takes none of the configurations; give it one with --with FILE".to_owned(),
-                )
-                .into());
+                return Err(
+                    UsageError("the plugin rejects all configurations; pass one with --with FILE".to_owned()).into()
+                );
             }
             let saved = save(&property, folder.as_deref())?;
             report.property(&property, saved.as_deref());
@@ -102,13 +101,13 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
     if let Some(file) = &args.junit {
         let text = junit::report(&subject.manifest().name, &outcome.cases());
-        fs::write(file, text).map_err(|error| anyhow::anyhow!("cannot write {}: {error}", file.display()))?;
+        fs::write(file, text).map_err(|error| anyhow::anyhow!("failed to write {}: {error}", file.display()))?;
     }
     report.end(&subject, &outcome)?;
     if outcome.failures() == 0 { Ok(()) } else { Err(AlreadyReported.into()) }
 }
 
-/// The configurations to look through: each of the fixtures', once.
+/// Returns the distinct configurations of the fixtures.
 fn configs(args: &Args, files: &[FixtureFile]) -> anyhow::Result<Vec<Value>> {
     if let Some(file) = &args.with {
         return Ok(vec![read_config(file)?]);
@@ -126,7 +125,7 @@ fn configs(args: &Args, files: &[FixtureFile]) -> anyhow::Result<Vec<Value>> {
     Ok(configs)
 }
 
-/// Makes a fixture of a broken rule, so that it is tried from then on. Warnings are told only.
+/// Saves a violated property as a fixture, so that later runs cover it. Warnings are only reported.
 fn save(property: &PropertyReport, folder: Option<&Path>) -> anyhow::Result<Option<PathBuf>> {
     let (Some(found), Some(folder), false) = (&property.counterexample, folder, property.is_warning) else {
         return Ok(None);
@@ -134,11 +133,11 @@ fn save(property: &PropertyReport, folder: Option<&Path>) -> anyhow::Result<Opti
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("found_{}.yaml", property.name.replace('-', "_")));
     fs::write(&path, serde_yaml::to_string(&found.fixture)?)
-        .map_err(|error| anyhow::anyhow!("cannot write {}: {error}", path.display()))?;
+        .map_err(|error| anyhow::anyhow!("failed to write {}: {error}", path.display()))?;
     Ok(Some(path))
 }
 
-/// Everything that was tried.
+/// The results of all fixtures and properties.
 #[derive(Default)]
 struct Outcome {
     fixtures: Vec<FixtureRun>,
@@ -172,7 +171,7 @@ impl Outcome {
     }
 }
 
-/// How things are told.
+/// The output format of the results.
 struct Reporter {
     json: bool,
     colored: bool,
@@ -216,7 +215,7 @@ impl Reporter {
         }
         if !ran.passed() {
             for line in ran.ticks.iter().flat_map(|tick| &tick.log) {
-                say!("    it logged {line}");
+                say!("    log: {line}");
             }
         }
     }
@@ -251,7 +250,7 @@ impl Reporter {
             return Ok(());
         }
         if outcome.fixtures.iter().any(|ran| ran.ticks.iter().any(|tick| !tick.is_expected)) {
-            warn("some ticks have no `expect`; --bless writes down what came out");
+            warn("some ticks have no `expect`; run with --bless to record the actual results");
         }
         let tried = outcome.fixtures.len() + outcome.properties.len();
         let failed = outcome.failures();
@@ -261,12 +260,12 @@ impl Reporter {
 }
 
 fn mebibytes(bytes: usize) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    #[expect(clippy::cast_precision_loss, reason = "display only")]
     let bytes = bytes as f64;
     bytes / (1024.0 * 1024.0)
 }
 
-/// `1,234,567`.
+/// Formats a number with thousands separators: `1,234,567`.
 pub(super) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();

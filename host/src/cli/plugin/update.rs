@@ -1,4 +1,4 @@
-//! `doproxy plugin update`: what the tags of `doproxy.yml` mean today.
+//! `doproxy plugin update`: resolves the plugin tags of `doproxy.yml` again.
 
 use super::{Global, host_and_config, oci_references};
 use crate::cli::UsageError;
@@ -7,10 +7,10 @@ use crate::plugin::OciReference;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  doproxy plugin update                                all that doproxy.yml names\n  doproxy plugin update oci://registry.example.com/acme/queue:1.2"
+    after_help = "Examples:\n  doproxy plugin update                                update all plugins of doproxy.yml\n  doproxy plugin update oci://registry.example.com/acme/queue:1.2"
 )]
 pub(super) struct Args {
-    /// Which; all that doproxy.yml names where none is given.
+    /// Plugins to update; all registry plugins of doproxy.yml if omitted.
     #[arg(value_name = "REF")]
     references: Vec<OciReference>,
 }
@@ -20,7 +20,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let Some(config) = config else {
         let file = global.config.display();
         return Err(UsageError(format!(
-            "there is no {file}, so no tag is locked; `doproxy plugin pull REF` brings a plugin"
+            "{file} not found, so no tag is locked; run `doproxy plugin pull REF` to pull a plugin"
         ))
         .into());
     };
@@ -29,13 +29,13 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     for reference in oci_references(&args.references, Some(&config))? {
         if !is_named(&reference) {
             return Err(UsageError(format!(
-                "{} does not name {reference}, so it is not locked",
+                "{} does not use {reference}, so it is not locked",
                 global.config.display()
             ))
             .into());
         }
         if reference.digest().is_some() {
-            say!("{reference}: named by its digest");
+            say!("{reference}: pinned by digest");
             continue;
         }
         let updated = host.update(&reference).await?;

@@ -1,4 +1,4 @@
-//! `doproxy plugin verify`: whether a plugin in a registry bears a signature that counts.
+//! `doproxy plugin verify`: verifies that a plugin in a registry has a trusted signature.
 
 use std::path::PathBuf;
 
@@ -9,13 +9,13 @@ use crate::plugin::{KeySource, OciReference, RepositoryPattern, Rule};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  doproxy plugin verify oci://registry.example.com/acme/queue:1.2 --key release.pub\n  doproxy plugin verify oci://registry.example.com/acme/queue:1.2                      as plugins.trust has it"
+    after_help = "Examples:\n  doproxy plugin verify oci://registry.example.com/acme/queue:1.2 --key release.pub\n  doproxy plugin verify oci://registry.example.com/acme/queue:1.2                      verify with plugins.trust"
 )]
 pub(super) struct Args {
-    /// Which.
+    /// Plugin to verify.
     #[arg(value_name = "REF")]
     reference: OciReference,
-    /// A public key; any of several is enough. Without one, plugins.trust decides.
+    /// Public key, repeatable; one matching key is sufficient. Defaults to the rules in plugins.trust.
     #[arg(long = "key", value_name = "FILE")]
     keys: Vec<PathBuf>,
 }
@@ -25,7 +25,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let rules = if args.keys.is_empty() {
         let rules = config.and_then(|config| config.plugins.registry.trust);
         rules.ok_or_else(|| {
-            UsageError("there is no plugins.trust that could decide; name a public key with --key".to_owned())
+            UsageError("the configuration has no plugins.trust; pass a public key with --key".to_owned())
         })?
     } else {
         let keys = args.keys.iter().cloned().map(KeySource::File).collect();

@@ -1,4 +1,4 @@
-//! The configuration as the loop wants it, and what of it can change while the loop runs.
+//! The configuration in the form that the service uses, and the part of it that can be reloaded at run time.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use crate::controller::service::{PolicySpec, ReloadedConfig, ServiceSpec};
 use crate::history::TimeSeriesStore;
 use crate::metrics::{self, Collector};
 
-/// What the loop is told.
+/// Returns the service specification of a configuration.
 pub(super) fn service_spec(config: &Config) -> ServiceSpec {
     let policy = |policy: &PolicyConfig| PolicySpec {
         name: policy.name.clone(),
@@ -28,17 +28,17 @@ pub(super) fn service_spec(config: &Config) -> ServiceSpec {
     }
 }
 
-/// Reads the configuration again.
+/// Reloads the configuration.
 pub(super) struct ConfigReloader {
     pub(super) global: Global,
-    /// What the service began with.
+    /// The configuration at the start of the service.
     pub(super) started: Config,
     pub(super) history: Arc<TimeSeriesStore>,
     pub(super) cloud: DigitalOcean,
 }
 
 impl ConfigReloader {
-    /// What is wanted now, where the loop has the sources of series that are `in_effect`.
+    /// Reads the configuration. Builds a new collector if the metric sources differ from those `in_effect`.
     pub(super) fn read(&self, in_effect: &metrics::Options) -> Result<ReloadedConfig, String> {
         let app = CommandContext::load(&self.global).map_err(|error| output::format_error(&error))?;
         let sources = app.config.metrics.clone();
@@ -49,12 +49,13 @@ impl ConfigReloader {
     }
 }
 
-/// `Debug` says all but what is secret; a token is read at a restart in any case.
+/// Reports whether two values differ. `Debug` output contains everything except secrets; the token is only read at a
+/// restart anyway.
 fn differs(one: &impl Debug, other: &impl Debug) -> bool {
     format!("{one:?}") != format!("{other:?}")
 }
 
-/// Keys that differ, and that the service was built from: it would have to be built anew.
+/// Returns the changed keys that only take effect after a restart, because the service was built from them.
 fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     let options = |config: &Config| {
         (config.hostname_prefix.clone(), config.template.clone(), config.vpc_uuid.clone(), config.monitoring)

@@ -1,4 +1,4 @@
-//! Records of what the loop decides, with the components that decided it.
+//! Recording of the autoscaler's decisions, with the components that made them.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,11 +9,11 @@ use crate::model::{TickRecord, Timestamp};
 use crate::plugin::{PluginHost, Reference};
 use crate::record::{LogWriter, RecordError, component_bytes};
 
-/// Writes each tick down. What cannot be written is worth a warning and no more.
+/// Records each tick. A failed write only causes a warning.
 pub(super) struct DecisionLogger {
     recorder: Arc<LogWriter>,
     host: PluginHost,
-    /// Digests of components that are kept, or that keeping was tried of.
+    /// Digests of components already stored, or whose storing was attempted.
     stored: HashSet<String>,
     is_failing: bool,
 }
@@ -23,7 +23,7 @@ impl DecisionLogger {
         Self { recorder: Arc::new(recorder), host, stored: HashSet::new(), is_failing: false }
     }
 
-    /// Writes a tick down, and keeps the components that answered for the first time.
+    /// Records a tick, and stores the components evaluated for the first time.
     pub(super) fn write(&mut self, record: &TickRecord) {
         for (reference, digest) in self.new_components(record) {
             let (recorder, host, now) = (Arc::clone(&self.recorder), self.host.clone(), record.at);
@@ -34,15 +34,16 @@ impl DecisionLogger {
         let written = self.recorder.append(record).and_then(|_| self.recorder.prune(record.at));
         match written {
             Ok(()) => self.is_failing = false,
-            Err(error) if self.is_failing => tracing::debug!("a decision cannot be recorded: {error}"),
+            Err(error) if self.is_failing => tracing::debug!("failed to record a decision: {error}"),
             Err(error) => {
                 self.is_failing = true;
-                tracing::warn!("decisions cannot be recorded: {error}");
+                tracing::warn!("failed to record decisions: {error}");
             }
         }
     }
 
-    /// As [`Writer::write`], and waits until the components are kept: for a process that ends afterwards.
+    /// Records a tick like [`DecisionLogger::write`], and waits until the components are stored, for a process that
+    /// exits afterwards.
     pub(super) async fn write_all(&mut self, record: &TickRecord) {
         for (reference, digest) in self.new_components(record) {
             warn_on_error(store_component(&self.recorder, &self.host, &reference, &digest, record.at).await);
@@ -59,12 +60,12 @@ impl DecisionLogger {
     }
 }
 
-/// The bytes of components that answered before.
+/// Returns a loader for the bytes of components recorded earlier.
 pub(super) fn components(history: Arc<TimeSeriesStore>) -> ComponentLookup {
     Arc::new(move |digest| match component_bytes(&history, digest) {
         Ok(bytes) => bytes,
         Err(error) => {
-            tracing::warn!("a component of before cannot be read: {error}");
+            tracing::warn!("failed to read a previously recorded component: {error}");
             None
         }
     })
@@ -83,6 +84,6 @@ async fn store_component(
 
 fn warn_on_error(kept: Result<(), RecordError>) {
     if let Err(error) = kept {
-        tracing::warn!("a component is not kept with the records of its decisions: {error}");
+        tracing::warn!("failed to store a component with its decision records: {error}");
     }
 }

@@ -1,8 +1,7 @@
-//! `doproxy run`: the loop as a service, or one tick of it.
+//! `doproxy run`: the autoscaler as a service, or a single tick of it.
 //!
-//! `once` is one whole tick by hand, `service` is the loop, `reread` reads the configuration again, `record` writes
-//! decisions down, `notify` tells systemd
-//! how it is.
+//! `once` runs a single tick, `service` runs the service, `config_reload` reloads the configuration, `decision_log`
+//! records decisions, `notify` reports the service's state to systemd.
 
 mod config_reload;
 mod decision_log;
@@ -17,19 +16,19 @@ use crate::config::Span;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Runs until SIGTERM or Ctrl-C; what is under way then stays in the journal, and the next start carries it on.\nSIGHUP loads configuration and components anew. Under systemd: docs/service.md.\n\nExamples:\n  doproxy run                      the loop\n  doproxy run --log-format json    with logs for machines\n  doproxy run --once               one tick\n  doproxy run --once --window 30s"
+    after_help = "Runs until SIGTERM or Ctrl-C; operations in progress stay in the journal and resume with the next start.\nSIGHUP reloads the configuration and the components. For systemd, see docs/service.md.\n\nExamples:\n  doproxy run                      run the autoscaler\n  doproxy run --log-format json    run it with JSON logs\n  doproxy run --once               run a single tick\n  doproxy run --once --window 30s"
 )]
 pub(super) struct Args {
-    /// One tick, and no more.
+    /// Run a single tick and exit.
     #[arg(long)]
     once: bool,
-    /// How long HAProxy is looked at before the policy is asked.
+    /// Sampling time of HAProxy before the policies are evaluated.
     #[arg(long, default_value = "5s", value_name = "TIME", requires = "once")]
     window: Span,
 }
 
 impl Args {
-    /// Whether it goes on until it is told to stop, and hears signals itself.
+    /// Reports whether the command runs until stopped and handles signals itself.
     pub(super) fn is_service(&self) -> bool {
         !self.once
     }

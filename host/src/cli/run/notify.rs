@@ -1,4 +1,5 @@
-//! What systemd is told: datagrams to the socket in `NOTIFY_SOCKET`, as `sd_notify(3)` describes them. Without one, nothing.
+//! Notifications to systemd: datagrams to the socket in `NOTIFY_SOCKET`, as described in `sd_notify(3)`. Without the
+//! variable, nothing is sent.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-/// Whoever supervises this process.
+/// The connection to the process supervisor.
 #[derive(Debug, Default)]
 pub(super) struct Notifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
@@ -15,7 +16,7 @@ pub(super) struct Notifier {
 }
 
 impl Notifier {
-    /// What the environment names.
+    /// Connects to the socket given by the environment.
     pub(super) fn from_environment() -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
             let address = match name.as_bytes() {
@@ -25,39 +26,39 @@ impl Notifier {
             Some((UnixDatagram::unbound().ok()?, address.ok()?))
         });
         let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-        // It may be meant for another process of the unit.
+        // The watchdog may be meant for another process of the unit.
         let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
         let watchdog = number("WATCHDOG_USEC").filter(|usec| is_ours && *usec > 0).map(Duration::from_micros);
         Self { socket, watchdog }
     }
 
-    /// How often a sign of life is wanted: twice in the time after which this process is taken for dead.
+    /// Returns the watchdog notification interval: half the timeout after which systemd considers this process dead.
     pub(super) fn watchdog(&self) -> Option<Duration> {
         self.watchdog.map(|watchdog| watchdog / 2)
     }
 
-    /// The service runs.
+    /// Notifies systemd that the service is running.
     pub(super) fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={status}\n"));
     }
 
-    /// The configuration is being loaded anew.
+    /// Notifies systemd that the configuration is being reloaded.
     pub(super) fn reloading(&self) {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
-        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=loading the configuration anew\n", now.as_micros()));
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reloading the configuration\n", now.as_micros()));
     }
 
-    /// A line for `systemctl status`.
+    /// Sets the status line of `systemctl status`.
     pub(super) fn status(&self, status: &str) {
         self.send(&format!("STATUS={status}\n"));
     }
 
-    /// The loops make progress.
+    /// Resets the watchdog: the loops are making progress.
     pub(super) fn alive(&self) {
         self.send("WATCHDOG=1\n");
     }
 
-    /// The service ends.
+    /// Notifies systemd that the service is stopping.
     pub(super) fn stopping(&self) {
         self.send("STOPPING=1\nSTATUS=stopping\n");
     }
@@ -65,7 +66,7 @@ impl Notifier {
     fn send(&self, message: &str) {
         let Some((socket, address)) = &self.socket else { return };
         if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
-            tracing::debug!("systemd cannot be told: {error}");
+            tracing::debug!("failed to notify systemd: {error}");
         }
     }
 }

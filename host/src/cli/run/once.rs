@@ -1,4 +1,4 @@
-//! `doproxy run --once`: one whole tick.
+//! `doproxy run --once`: a single complete tick.
 
 use std::time::Duration;
 
@@ -13,17 +13,20 @@ use crate::history::TimeSeriesStore;
 use crate::model::Mode;
 use crate::record::LogWriter;
 
-/// A rate needs two looks that differ.
+/// The shortest sampling window, because a rate needs two samples some time apart.
 pub(in crate::cli) const MIN_WINDOW: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(global: &Global, window: Duration) -> anyhow::Result<()> {
     if window < MIN_WINDOW {
-        return Err(UsageError("--window is at least 100ms: rates need some time between two looks".to_owned()).into());
+        return Err(UsageError(
+            "--window must be at least 100ms, because rates need two samples some time apart".to_owned(),
+        )
+        .into());
     }
     let app = CommandContext::load_with_advice(global)?;
     if !app.config.policies.iter().any(|policy| policy.mode == Mode::Active) {
         return Err(UsageError(format!(
-            "{} names no active policy; add one under scaling.policies, `doproxy plugin list` shows what there is",
+            "{} has no active policy; add one under scaling.policies (`doproxy plugin list` lists the available plugins)",
             app.config.path.display()
         ))
         .into());
@@ -53,7 +56,7 @@ pub(super) async fn run(global: &Global, window: Duration) -> anyhow::Result<()>
         say!("deleted {name}");
     }
     acted.into_result()?;
-    // The fleet was held and kept within its bounds; that a policy failed is a failure all the same.
+    // The fleet was held and kept within its limits, but a failed policy still fails the command.
     let failed = tick.record.evaluations.iter().find_map(|answer| answer.failure.as_deref());
     failed.map_or(Ok(()), |failure| Err(anyhow::anyhow!("{failure}")))
 }

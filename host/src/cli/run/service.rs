@@ -1,4 +1,4 @@
-//! `doproxy run`: the loop, with everything that a supervisor, an operator and Prometheus want of a service.
+//! `doproxy run`: the autoscaler with the service features for supervisors, operators and Prometheus.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,13 +26,13 @@ use crate::model::Mode;
 use crate::record::LogWriter;
 use crate::telemetry::{Telemetry, TelemetryServer, families};
 
-/// How often systemd's status line is written anew.
+/// Refresh interval of systemd's status line.
 const STATUS_EVERY: Duration = Duration::from_secs(15);
 
 type ProductionService = Service<DigitalOcean, HaProxy, SqliteInventory>;
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
-    // From here on a signal ends the service in order.
+    // From here on, a signal stops the service gracefully.
     let mut signals = Signals::new()?;
     let notifier = Arc::new(Notifier::from_environment());
     let served_until = CancellationToken::new();
@@ -43,12 +43,12 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     let service = tokio::select! {
         service = build(global, &app, &telemetry, &notifier, &served_until) => service?,
         by = signals.next_stop() => {
-            tracing::info!("stopped by {by} before it began");
+            tracing::info!("received {by} during startup; stopped");
             return Ok(());
         }
     };
     notifier.ready(&status_line(&telemetry));
-    tracing::info!(fleet = %app.config.fleet, version = env!("CARGO_PKG_VERSION"), "keeping the fleet");
+    tracing::info!(fleet = %app.config.fleet, version = env!("CARGO_PKG_VERSION"), "service started");
 
     let remote = service.handle();
     let ended = service.run();
@@ -63,11 +63,11 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
             told = signals.next() => match told {
                 SignalAction::Reload => reload(&remote),
                 SignalAction::Stop(by) if stopping => {
-                    return Err(anyhow!("ended at once by a second {by}; what was under way is in the journal"));
+                    return Err(anyhow!("stopped immediately by a second {by}; operations in progress are in the journal"));
                 }
                 SignalAction::Stop(by) => {
                     stopping = true;
-                    tracing::info!("stopping, as {by} asks for it");
+                    tracing::info!("received {by}; stopping");
                     notifier.stopping();
                     remote.stop();
                 }
@@ -82,17 +82,17 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
 }
 
 fn reload(remote: &ServiceHandle<DigitalOcean, HaProxy, SqliteInventory>) {
-    tracing::info!("SIGHUP: loading the configuration anew");
+    tracing::info!("received SIGHUP; reloading the configuration");
     remote.reload();
 }
 
 fn finished(ended: Result<(), ServiceError>) -> anyhow::Result<()> {
     ended?;
-    tracing::info!("stopped; what was under way is in the journal");
+    tracing::info!("stopped; operations in progress are in the journal");
     Ok(())
 }
 
-/// Everything that the loop is made of. Nothing is changed yet.
+/// Builds all parts of the service. Changes nothing yet.
 async fn build(
     global: &Global,
     app: &CommandContext,
@@ -102,7 +102,7 @@ async fn build(
 ) -> anyhow::Result<ProductionService> {
     let config = &app.config;
     if !config.policies.iter().any(|policy| policy.mode == Mode::Active) {
-        tracing::warn!("{} names no active policy: the fleet is kept within its bounds", config.path.display());
+        tracing::warn!("{} has no active policy; the fleet is only kept within its limits", config.path.display());
     }
     let controller = Arc::new(app.controller_with_inventory(app.inventory()?, event_sink(telemetry.clone())).await?);
     init_telemetry(telemetry, app, &controller);
@@ -140,7 +140,7 @@ async fn build(
     Ok(Service::start(parts).await?)
 }
 
-/// What is known before the first tick, and what is counted elsewhere.
+/// Sets the status values known before the first tick, and adds the metrics that other components count.
 fn init_telemetry(telemetry: &Telemetry, app: &CommandContext, controller: &Arc<ProductionController>) {
     let version = env!("CARGO_PKG_VERSION");
     telemetry.update_status(|status| {
@@ -168,7 +168,8 @@ fn init_telemetry(telemetry: &Telemetry, app: &CommandContext, controller: &Arc<
     });
 }
 
-/// Serves metrics, health and status. At the usual address another fleet of this machine may be asked.
+/// Serves metrics, health and status. A failure to bind the default address is only a warning, since another fleet on
+/// this machine may use it.
 async fn serve_telemetry(app: &CommandContext, telemetry: &Telemetry, until: &CancellationToken) -> anyhow::Result<()> {
     let (address, must) = match app.config.telemetry {
         TelemetryAddress::None => return Ok(()),
@@ -182,15 +183,17 @@ async fn serve_telemetry(app: &CommandContext, telemetry: &Telemetry, until: &Ca
             tokio::spawn(listener.serve(telemetry.clone(), until.clone()));
             Ok(())
         }
-        Err(error) if must => Err(UsageError(format!("cannot listen on {address} (telemetry.listen): {error}")).into()),
+        Err(error) if must => {
+            Err(UsageError(format!("failed to listen on {address} (telemetry.listen): {error}")).into())
+        }
         Err(error) => {
-            tracing::warn!("nothing is served on {address}: {error}; name another address as telemetry.listen");
+            tracing::warn!("failed to listen on {address}: {error}; set telemetry.listen to another address");
             Ok(())
         }
     }
 }
 
-/// A line for `systemctl status`.
+/// Returns the line for `systemctl status`.
 fn status_line(telemetry: &Telemetry) -> String {
     let status = telemetry.status();
     let mut line = match &status.last_tick {
@@ -201,12 +204,14 @@ fn status_line(telemetry: &Telemetry) -> String {
     let failing =
         status.policies.iter().filter(|policy| policy.last_error.is_some()).map(|policy| policy.name.as_str());
     for policy in failing {
-        line += &format!("; policy {policy} fails");
+        line += &format!("; policy {policy} is failing");
     }
     if let Some(wait) = &status.waiting_for {
         line += &format!("; waiting for {}", wait.holder);
     }
-    for (what, failure) in [("HAProxy does not answer", &status.haproxy_error), ("the API fails", &status.api_error)] {
+    for (what, failure) in
+        [("HAProxy is unreachable", &status.haproxy_error), ("the API is failing", &status.api_error)]
+    {
         if failure.is_some() {
             line += &format!("; {what}");
         }
@@ -214,15 +219,15 @@ fn status_line(telemetry: &Telemetry) -> String {
     line.replace('\n', " ")
 }
 
-/// What a signal asks for.
+/// The action requested by a signal.
 enum SignalAction {
-    /// To end; with the name of the signal.
+    /// Stops the service; contains the name of the signal.
     Stop(&'static str),
-    /// To load everything anew.
+    /// Reloads the configuration and the components.
     Reload,
 }
 
-/// What this process is told from outside.
+/// The signals that this process handles.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -238,7 +243,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     async fn next(&mut self) -> SignalAction {
         tokio::select! {
             _ = self.terminate.recv() => SignalAction::Stop("SIGTERM"),
@@ -247,7 +252,8 @@ impl Signals {
         }
     }
 
-    /// Waits for one that asks this process to end, and answers its name. What else it is told is done later anyway.
+    /// Waits for a signal that stops this process, and returns its name. Reloads are ignored, because the configuration
+    /// is about to be read anyway.
     async fn next_stop(&mut self) -> &'static str {
         loop {
             if let SignalAction::Stop(by) = self.next().await {

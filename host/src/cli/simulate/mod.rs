@@ -1,4 +1,4 @@
-//! `doproxy simulate`: policies on a trace, before they touch a droplet.
+//! `doproxy simulate`: runs policies against a trace before they manage real droplets.
 
 mod policies;
 mod scenario;
@@ -24,106 +24,108 @@ use crate::simulation::scenario::Scenario;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent switch")]
 pub(super) struct Args {
-    /// A file (CSV, Prometheus range JSON, HAProxy or web server log; also packed with gzip), or shapes to make one of:
-    /// `constant`, `step`, `ramp`, `diurnal`, `spike`, `noise`, added up with `+`.
+    /// Trace file (CSV, Prometheus range JSON, HAProxy or web server log; optionally gzipped), or synthetic shapes
+    /// joined with `+`: `constant`, `step`, `ramp`, `diurnal`, `spike`, `noise`.
     #[arg(long, value_name = "FILE|SHAPES", required_unless_present = "recorded")]
     trace: Option<String>,
-    /// In place of a trace: what the host itself has measured at HAProxy in the last so much time.
+    /// Use the requests that doproxy measured at HAProxy in this time before now, instead of a trace.
     #[arg(long, value_name = "LAST", conflicts_with = "trace")]
     recorded: Option<Span>,
-    /// How long a trace of shapes is.
+    /// Length of a synthetic trace.
     #[arg(long, value_name = "TIME", default_value = "24h")]
     length: Span,
-    /// The two columns of a CSV.
+    /// Names of the two CSV columns.
     #[arg(long, value_name = "TIME,RATE", default_value = "timestamp_s,requests_per_s")]
     columns: String,
-    /// Mend gaps, duplicates, negative rates and wrong order, and say so.
+    /// Repair gaps, duplicates, negative rates and wrong order, and report each repair.
     #[arg(long)]
     repair: bool,
-    /// A policy; several are compared. `builtin:NAME`, `file:PATH`, or a preset: `hpa`, `gce`, `aws`, `kpa`, `hold-boot`, `react`. Its
-    /// configuration as JSON or YAML, or a file that holds it; a preset takes the utilisation it aims at. Without any, the
-    /// policies of doproxy.yml.
+    /// Policy to simulate; repeat to compare several. `builtin:NAME`, `file:PATH`, or a preset: `hpa`, `gce`, `aws`,
+    /// `kpa`, `hold-boot`, `react`. Append its configuration as JSON or YAML, or the file that contains it; for a
+    /// preset, append its target utilization. Defaults to the policies of doproxy.yml.
     #[arg(long, value_name = "REF[=CONFIG]")]
     policy: Vec<String>,
-    /// Requests per second that a droplet serves.
+    /// Requests per second that a droplet can serve.
     #[arg(long, value_name = "REQUESTS_PER_SECOND")]
     capacity: f64,
-    /// From the order of a droplet until it serves: a time, two for anything between (`90s..4m`), or `recorded` for those
-    /// of the inventory.
+    /// Time from create until a droplet serves: a duration, a range (`90s..4m`), or `recorded` for the durations in the
+    /// inventory.
     #[arg(long, value_name = "TIME", default_value = "120s")]
     boot_time: String,
-    /// The time between two decisions.
+    /// Time between two decisions.
     #[arg(long, value_name = "TIME", default_value = "60s")]
     tick: Span,
-    /// Fewest droplets.
+    /// Minimum number of droplets.
     #[arg(long, value_name = "N", default_value_t = 1)]
     min: u32,
-    /// Most droplets.
+    /// Maximum number of droplets.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     max: u32,
-    /// Droplets at the beginning; what the first ticks need where it is left out.
+    /// Initial number of droplets; the demand of the first ticks if omitted.
     #[arg(long, value_name = "N")]
     initial: Option<u32>,
-    /// `fluid`: demand flows, and what there is no room for is lost. `queue`: it waits instead. `requests`: each request by
-    /// itself, with latencies.
+    /// Load model. `fluid`: excess demand is lost. `queue`: excess demand waits. `requests`: individual requests with
+    /// latencies.
     #[arg(long, value_name = "MODEL", default_value = "fluid")]
     model: Model,
-    /// Mean time that a request takes, without waiting.
+    /// Mean service time of a request, without queueing.
     #[arg(long, value_name = "TIME", default_value = "100ms")]
     service_time: Span,
-    /// How service times vary, in the model `requests`.
+    /// Distribution of service times in the `requests` model.
     #[arg(long, value_name = "SHAPE", default_value = "exponential")]
     service_shape: ServiceShape,
-    /// How long a request waits for a slot before it fails, in the model `requests`.
+    /// Maximum queueing time of a request before it fails in the `requests` model.
     #[arg(long, value_name = "TIME", default_value = "5s")]
     queue_timeout: Span,
-    /// What a droplet costs in an hour, in dollars.
+    /// Price of a droplet per hour, in dollars.
     #[arg(long, value_name = "DOLLARS", default_value_t = 0.00893)]
     price: f64,
-    /// The least that a droplet is billed for. DigitalOcean's where it is left out: 60 s or a cent, whichever is more.
+    /// Minimum billing period of a droplet; DigitalOcean's if omitted: 60 s or one cent, whichever is more.
     #[arg(long, value_name = "TIME")]
     minimum_charge: Option<Span>,
-    /// Hold decisions to the limits and the guard of doproxy.yml; otherwise only to --min and --max.
+    /// Apply the limits and guard rules of doproxy.yml, instead of only --min and --max.
     #[arg(long)]
     guard: bool,
-    /// Something that goes wrong: `api-outage`, `slow-boots`, `failed-boots`, `sold-out`, `metric-outage`, with
-    /// `from=TIME,length=TIME[,every=TIME]`.
+    /// Fault to inject: `api-outage`, `slow-boots`, `failed-boots`, `sold-out`, `metric-outage`, with
+    /// `from=TIME,length=TIME[,every=TIME]`. Repeatable.
     #[arg(long, value_name = "FAULT")]
     fault: Vec<Fault>,
-    /// What luck begins with: the same seed gives the same answer.
+    /// Random seed; the same seed yields the same result.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Search a numeric setting of the policy for the cheapest that holds --slo, on the first two thirds of the trace; the
-    /// rest checks it. Several are searched together. Its range is the schema's where it is left out.
+    /// Search a numeric policy setting for the lowest cost that meets --slo. The first two thirds of the trace are for
+    /// the search, the rest for validation. Repeat to search several settings together. The range defaults to that of
+    /// the configuration schema.
     #[arg(long, value_name = "FIELD[=LOW..HIGH]", conflicts_with_all = ["report", "check"])]
     tune: Vec<String>,
-    /// What --tune has to hold: `unserved<=0.1%`, or `p99<=250ms` in the model `requests`.
+    /// Objective for --tune: `unserved<=0.1%`, or `p99<=250ms` in the `requests` model.
     #[arg(long, value_name = "WHAT<=MOST", default_value = "unserved<=0.1%", requires = "tune")]
     slo: String,
-    /// As JSON.
+    /// Print as JSON.
     #[arg(long)]
     json: bool,
-    /// Write a page with charts.
+    /// Write an HTML report with charts.
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-    /// Exit with 1 when a policy flaps, is too small after steady load, leaves its bounds, fails, or breaks a --max below.
+    /// Exit with status 1 if a policy flaps, stays too small under steady load, exceeds its limits, fails, or exceeds
+    /// one of the maxima below.
     #[arg(long)]
     check: bool,
-    /// Most that may be left unserved, in percent.
+    /// Maximum share of unserved requests, in percent.
     #[arg(long, value_name = "PERCENT", requires = "check")]
     max_unserved: Option<f64>,
-    /// Most that it may cost, over the limit.
+    /// Maximum cost, relative to the lower bound.
     #[arg(long, value_name = "RATIO", requires = "check")]
     max_cost: Option<f64>,
-    /// Most changes of the size in an hour.
+    /// Maximum number of size changes per hour.
     #[arg(long, value_name = "N", requires = "check")]
     max_changes: Option<f64>,
 }
 
 impl Args {
-    /// What the load is called.
+    /// Returns the name of the load.
     fn source(&self) -> &str {
         self.trace.as_deref().unwrap_or("recorded")
     }
@@ -186,15 +188,16 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     if let Some(path) = &args.report {
         let command: Vec<String> = std::env::args().collect();
         let page = report::render_page(&scenario, &comparison, &shell_words(&command));
-        std::fs::write(path, page).map_err(|error| UsageError(format!("cannot write {}: {error}", path.display())))?;
+        std::fs::write(path, page)
+            .map_err(|error| UsageError(format!("failed to write {}: {error}", path.display())))?;
     }
     if args.check { check(&scenario, &comparison, args) } else { Ok(()) }
 }
 
-/// A bar on a terminal, and nothing elsewhere.
+/// Returns a progress bar, which is hidden unless stderr is a terminal.
 fn bar(ticks: u64) -> ProgressBar {
     let bar = if output::shows_progress() { ProgressBar::new(ticks) } else { ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("{bar:40} {percent:>3} % {eta} to go");
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} % {eta} remaining");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }
@@ -234,7 +237,7 @@ fn check(scenario: &Scenario, comparison: &Comparison, args: &Args) -> anyhow::R
     Err(AlreadyReported.into())
 }
 
-/// A command as a person would type it again.
+/// Quotes a command for a shell.
 fn shell_words(arguments: &[String]) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,+%@".contains(c);
     let word = |text: &String| {

@@ -1,4 +1,4 @@
-//! From `--policy REF[=CONFIG]` to loaded policies.
+//! Loads policies from `--policy REF[=CONFIG]`.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::model::Mode;
 use crate::plugin::{PluginHost, PluginSettings, Reference};
 use crate::simulation::preset::{PRESETS, Preset};
 
-/// The policies of the command line, or those of doproxy.yml where it names none.
+/// Loads the policies of the command line, or those of doproxy.yml if none are given.
 pub(super) async fn load(
     app: Option<&CommandContext>,
     written: &[String],
@@ -22,7 +22,9 @@ pub(super) async fn load(
             None => Vec::new(),
         };
         if policies.is_empty() {
-            return Err(UsageError("no policy: name one with --policy, or in a doproxy.yml".to_owned()).into());
+            return Err(
+                UsageError("no policy given; pass one with --policy, or add one to doproxy.yml".to_owned()).into()
+            );
         }
         return Ok(policies);
     }
@@ -47,12 +49,12 @@ fn host(app: Option<&CommandContext>) -> anyhow::Result<PluginHost> {
     }
 }
 
-/// What was written.
+/// A parsed `--policy` argument.
 #[derive(Debug, PartialEq)]
 struct PolicyArg {
     name: String,
     reference: Reference,
-    /// JSON text.
+    /// The configuration as JSON text.
     config: String,
 }
 
@@ -64,11 +66,13 @@ fn parse(text: &str, capacity: f64) -> Result<PolicyArg, UsageError> {
     if let Some(preset) = Preset::find(before) {
         let utilisation = match after {
             None => preset.utilization,
-            Some(text) => {
-                text.parse().ok().filter(|utilisation: &f64| *utilisation > 0.0 && *utilisation <= 1.0).ok_or_else(
-                    || UsageError(format!("{before}={text}: a preset takes a utilisation above 0 and up to 1")),
-                )?
-            }
+            Some(text) => text
+                .parse()
+                .ok()
+                .filter(|utilisation: &f64| *utilisation > 0.0 && *utilisation <= 1.0)
+                .ok_or_else(|| {
+                    UsageError(format!("{before}={text}: the utilization of a preset must be above 0 and at most 1"))
+                })?,
         };
         let config = preset.config(capacity, utilisation).to_string();
         return Ok(PolicyArg {
@@ -85,16 +89,16 @@ fn parse(text: &str, capacity: f64) -> Result<PolicyArg, UsageError> {
     Ok(PolicyArg { name: before.to_owned(), reference, config })
 }
 
-/// A configuration that stands there, or in a file, as JSON text.
+/// Returns a configuration given inline or in a file as JSON text.
 fn read_config(text: &str) -> Result<String, UsageError> {
     let yaml = if text.trim_start().starts_with('{') {
         text.to_owned()
     } else {
         std::fs::read_to_string(Path::new(text))
-            .map_err(|error| UsageError(format!("cannot read the configuration {text}: {error}")))?
+            .map_err(|error| UsageError(format!("failed to read the configuration {text}: {error}")))?
     };
     let value: serde_json::Value =
-        serde_yaml::from_str(&yaml).map_err(|error| UsageError(format!("the configuration {text}: {error}")))?;
+        serde_yaml::from_str(&yaml).map_err(|error| UsageError(format!("invalid configuration {text}: {error}")))?;
     Ok(value.to_string())
 }
 
@@ -103,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_preset_is_a_policy_with_settings() {
+    fn parse_accepts_preset_with_utilization() {
         let written = parse("hpa=0.85", 100.0).unwrap();
 
         assert_eq!(written.name, "hpa=0.85");
@@ -115,20 +119,20 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_is_written_as_yaml_or_json() {
+    fn parse_accepts_inline_yaml() {
         let written = parse("file:a.wasm={target: 70}", 100.0).unwrap();
 
         assert_eq!((written.name.as_str(), written.config.as_str()), ("file:a.wasm", r#"{"target":70}"#));
     }
 
     #[test]
-    fn what_is_no_policy_is_told_with_what_there_is() {
+    fn parse_reports_valid_choices() {
         let error = |text| parse(text, 1.0).unwrap_err().to_string();
 
-        assert_eq!(error("hpa=2"), "hpa=2: a preset takes a utilisation above 0 and up to 1");
+        assert_eq!(error("hpa=2"), "hpa=2: the utilization of a preset must be above 0 and at most 1");
         assert_eq!(
             error("target-tracking"),
-            "--policy: \"target-tracking\" is no plugin reference; write builtin:target-tracking, or a preset: hpa, gce, aws, kpa, hold-boot, react"
+            "--policy: \"target-tracking\" is not a plugin reference; write builtin:target-tracking, or a preset: hpa, gce, aws, kpa, hold-boot, react"
         );
     }
 }

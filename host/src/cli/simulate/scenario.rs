@@ -1,4 +1,4 @@
-//! From the arguments to a scenario.
+//! Builds a scenario from the arguments.
 
 use std::path::Path;
 use std::time::Duration;
@@ -22,21 +22,21 @@ use crate::simulation::trace::read::{self, ReadOptions};
 use crate::simulation::trace::synthetic::Generator;
 use crate::simulation::trace::{MAX_INTERVALS, Repair, Trace};
 
-/// Boots of the inventory that are drawn from.
+/// Maximum number of recorded boot times to sample from.
 const MAX_BOOT_SAMPLES: u32 = 500;
 
-/// The configuration, where there is one.
+/// Loads the configuration if it exists.
 pub(super) fn load_context(global: &Global) -> anyhow::Result<Option<CommandContext>> {
     global.config.exists().then(|| CommandContext::load(global)).transpose()
 }
 
-/// What is simulated, and what was mended in its trace.
+/// Builds the scenario. Also returns the repairs made to its trace.
 pub(super) async fn scenario(args: &Args, app: Option<&CommandContext>) -> anyhow::Result<(Scenario, Vec<Repair>)> {
     validate(args)?;
     let (trace, repairs) = trace(args, app)?;
     let demand = trace.ticks(args.tick.0);
     if demand.is_empty() {
-        return Err(UsageError(format!("{} is shorter than one tick; make --tick shorter", args.source())).into());
+        return Err(UsageError(format!("{} is shorter than one tick; reduce --tick", args.source())).into());
     }
     let boot = boot(&args.boot_time, app).await?;
     let slots = slots(args);
@@ -69,7 +69,7 @@ pub(super) async fn scenario(args: &Args, app: Option<&CommandContext>) -> anyho
         model: match args.model {
             Model::Fluid | Model::Queue => scenario::Model::Fluid,
             Model::Requests => scenario::Model::Requests(Service {
-                // So that as many slots serve what a droplet serves.
+                // Chosen so that the slots together reach the capacity of a droplet.
                 mean_s: f64::from(slots) / args.capacity,
                 distribution: match args.service_shape {
                     ServiceShape::Fixed => Distribution::Fixed,
@@ -86,15 +86,15 @@ pub(super) async fn scenario(args: &Args, app: Option<&CommandContext>) -> anyho
     Ok((scenario, repairs))
 }
 
-/// What clap cannot say.
+/// Validates constraints that clap cannot express.
 fn validate(args: &Args) -> Result<(), UsageError> {
     let is_rate = args.capacity.is_finite() && args.capacity > 0.0;
     let problem = match args {
-        _ if !is_rate => "--capacity is above 0",
-        _ if !(args.price.is_finite() && args.price >= 0.0) => "--price is not below 0",
-        _ if args.tick.0 < Duration::from_millis(1) => "--tick is at least 1ms",
-        _ if args.min > args.max => "--min is not above --max",
-        _ if args.service_time.0.is_zero() => "--service-time is above 0",
+        _ if !is_rate => "--capacity must be greater than 0",
+        _ if !(args.price.is_finite() && args.price >= 0.0) => "--price must not be negative",
+        _ if args.tick.0 < Duration::from_millis(1) => "--tick must be at least 1ms",
+        _ if args.min > args.max => "--min must not exceed --max",
+        _ if args.service_time.0.is_zero() => "--service-time must be greater than 0",
         _ => return Ok(()),
     };
     Err(UsageError(problem.to_owned()))
@@ -109,27 +109,27 @@ fn trace(args: &Args, app: Option<&CommandContext>) -> anyhow::Result<(Trace, Ve
         let generator: Generator = source.parse()?;
         let intervals = args.length.0.as_millis() / args.tick.0.as_millis().max(1);
         if intervals > u128::from(MAX_INTERVALS) {
-            return Err(UsageError(format!("--length is {intervals} ticks; {MAX_INTERVALS} are possible")).into());
+            return Err(UsageError(format!("--length is {intervals} ticks, but the maximum is {MAX_INTERVALS}")).into());
         }
         return Ok((generator.trace(args.tick.0, args.length.0, args.seed), Vec::new()));
     }
     let Some((time, rate)) = args.columns.split_once(',') else {
-        return Err(UsageError(format!("--columns {:?} is not TIME,RATE", args.columns)).into());
+        return Err(UsageError(format!("--columns {:?} must have the form TIME,RATE", args.columns)).into());
     };
     let columns = (time.trim().to_owned(), rate.trim().to_owned());
     let reading = ReadOptions { columns, interval: args.tick.0, repair: args.repair };
     Ok(read::read_file(Path::new(source), &reading)?)
 }
 
-/// What the host has measured itself: the requests that came to HAProxy.
+/// Returns the requests measured at HAProxy as a trace.
 fn recorded_trace(args: &Args, last: Duration, app: Option<&CommandContext>) -> anyhow::Result<(Trace, Vec<Repair>)> {
     let app = app.ok_or_else(|| {
-        UsageError("--recorded reads the history of the fleet of a doproxy.yml, and there is none".to_owned())
+        UsageError("--recorded requires the metrics database of a fleet, but there is no doproxy.yml".to_owned())
     })?;
     let file = app.metrics_database_file();
     if !file.exists() {
         return Err(UsageError(format!(
-            "--recorded: there is no history at {} yet; `doproxy run` writes it",
+            "--recorded: metrics database {} not found; `doproxy run` creates it",
             file.display()
         ))
         .into());
@@ -150,9 +150,7 @@ async fn boot(text: &str, app: Option<&CommandContext>) -> anyhow::Result<BootTi
             None => Vec::new(),
         };
         if seen.is_empty() {
-            return Err(
-                UsageError("--boot-time recorded: the inventory knows of no droplet that came up".to_owned()).into()
-            );
+            return Err(UsageError("--boot-time recorded: the inventory contains no boot times".to_owned()).into());
         }
         return Ok(BootTime::Empirical(seen));
     }
@@ -163,12 +161,12 @@ async fn boot(text: &str, app: Option<&CommandContext>) -> anyhow::Result<BootTi
         None => Ok(BootTime::Fixed(span(text)?)),
         Some((from, to)) => match (span(from)?, span(to)?) {
             (from, to) if from <= to => Ok(BootTime::Uniform(from, to)),
-            _ => Err(UsageError(format!("--boot-time {text}: the first is the shorter")).into()),
+            _ => Err(UsageError(format!("--boot-time {text}: the first time must not exceed the second")).into()),
         },
     }
 }
 
-/// The sessions that a droplet works on at a time.
+/// Returns the number of concurrent sessions of a droplet.
 fn slots(args: &Args) -> u32 {
     let slots = (args.capacity * args.service_time.0.as_secs_f64()).round().max(1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
@@ -181,7 +179,7 @@ fn scaling_rules(args: &Args, app: Option<&CommandContext>) -> anyhow::Result<Op
         return Ok(None);
     }
     let app =
-        app.ok_or_else(|| UsageError("--guard takes its rules from a doproxy.yml, and there is none".to_owned()))?;
+        app.ok_or_else(|| UsageError("--guard requires the rules of a doproxy.yml, but there is none".to_owned()))?;
     Ok(Some(app.scaling_rules()))
 }
 

@@ -8,7 +8,7 @@ use crate::simulation::columns::{columns, rows};
 use crate::simulation::compare::Comparison;
 use crate::simulation::scenario::Scenario;
 
-/// As a person reads it.
+/// Formats the comparison as a text table.
 pub(super) fn text(scenario: &Scenario, comparison: &Comparison) -> String {
     let columns = columns(comparison);
     let cells: Vec<Vec<String>> =
@@ -24,7 +24,7 @@ pub(super) fn text(scenario: &Scenario, comparison: &Comparison) -> String {
         .collect();
     let line = |cells: Vec<&str>| {
         let cells = cells.iter().zip(&widths).enumerate().map(|(index, (cell, width))| {
-            // Names to the left, numbers to the right.
+            // Names are left-aligned, numbers right-aligned.
             if index == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
@@ -43,16 +43,16 @@ pub(super) fn text(scenario: &Scenario, comparison: &Comparison) -> String {
 
 fn head(scenario: &Scenario) -> String {
     let ticks = output::count(scenario.demand.len(), "tick");
-    let guard = if scenario.scaling_rules.is_some() { "guard of doproxy.yml" } else { "no guard but min and max" };
+    let guard = if scenario.scaling_rules.is_some() { "guard of doproxy.yml" } else { "only --min and --max" };
     format!(
-        "{ticks} of {:?}, {} requests/s a droplet, boots in {:?}, {guard}",
+        "{ticks} of {:?}, {} requests/s per droplet, boot time {:?}, {guard}",
         scenario.tick,
         scenario.setup.capacity,
         scenario.boot_time.median()
     )
 }
 
-/// As a program reads it.
+/// Returns the comparison as JSON.
 pub(super) fn json(scenario: &Scenario, comparison: &Comparison, args: &Args) -> Value {
     json!({
         "trace": args.source(),

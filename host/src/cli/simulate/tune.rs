@@ -1,4 +1,4 @@
-//! `doproxy simulate --tune`: the cheapest settings that hold what is asked, and the configuration to paste.
+//! `doproxy simulate --tune`: searches the cheapest settings that meet the objective, and prints the configuration.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,21 +16,19 @@ use crate::simulation::tune::{MAX_PARAMETERS, Objective, Parameter, estimate_tic
 
 pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<ConfiguredPolicy>) -> anyhow::Result<()> {
     let [policy] = <[ConfiguredPolicy; 1]>::try_from(policies)
-        .map_err(|policies| UsageError(format!("--tune takes one --policy, and there are {}", policies.len())))?;
+        .map_err(|policies| UsageError(format!("--tune requires exactly one --policy, got {}", policies.len())))?;
     let schema: serde_json::Value = serde_json::from_str(&policy.policy.manifest().config_schema)?;
     let fields = args.tune.iter().map(|text| Parameter::parse(text, &schema)).collect::<Result<Vec<_>, _>>();
     let fields = fields.map_err(|error| UsageError(error.to_string()))?;
     if fields.len() > MAX_PARAMETERS {
-        return Err(UsageError(format!(
-            "--tune takes {MAX_PARAMETERS} settings at most, and there are {}",
-            fields.len()
-        ))
-        .into());
+        return Err(
+            UsageError(format!("--tune accepts at most {MAX_PARAMETERS} settings, got {}", fields.len())).into()
+        );
     }
     let objective = args.slo.parse::<Objective>().map_err(|error| UsageError(format!("--slo: {error}")))?;
     let (train, test) = train_test_split(scenario);
     if train.demand.is_empty() || test.demand.is_empty() {
-        return Err(UsageError("--tune needs a trace of three ticks at least".to_owned()).into());
+        return Err(UsageError("--tune requires a trace of at least three ticks".to_owned()).into());
     }
     let progress = Arc::new(Progress::default());
     let bar = bar(estimate_ticks(&train, fields.len()));
@@ -55,7 +53,7 @@ pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<Configur
     bar.finish_and_clear();
     let Some(best) = best? else {
         return Err(anyhow::anyhow!(
-            "nothing was tried: no point of the ranges is a valid configuration, or it was stopped at once"
+            "no setting was evaluated: the ranges contain no valid configuration, or the search was stopped immediately"
         ));
     };
     let chosen = ConfiguredPolicy { config: best.config.to_string(), ..policy };
@@ -63,10 +61,13 @@ pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<Configur
     let played = simulate(&test, &chosen, &Progress::default()).await;
     let checked = policy_row(&test, &limit, &chosen, &played).score;
     if stopped {
-        output::warn("stopped: this is the best so far");
+        output::warn("search stopped; showing the best result so far");
     }
     if !best.meets_objective {
-        output::warn(format_args!("nothing in these ranges holds {}; this misses it by the least", args.slo));
+        output::warn(format_args!(
+            "no setting in these ranges meets {}; showing the one that misses it by the least",
+            args.slo
+        ));
     }
     if args.json {
         let (train, test) = (best.score, checked);
@@ -77,8 +78,8 @@ pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<Configur
             )?
         );
     } else {
-        say!("tuned on   {}", format_score(&best.score));
-        say!("checked on {}", format_score(&checked));
+        say!("training   {}", format_score(&best.score));
+        say!("validation {}", format_score(&checked));
         say!("\nplugin: {}\nconfig:", chosen.policy.reference());
         for line in serde_yaml::to_string(&best.config)?.lines() {
             say!("  {line}");

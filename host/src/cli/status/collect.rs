@@ -1,4 +1,4 @@
-//! Asking everybody who knows something of the fleet.
+//! Collects the status of a fleet from the inventory, HAProxy and the service.
 
 use std::time::Duration;
 
@@ -15,35 +15,35 @@ use crate::model::{
 };
 use crate::telemetry::Status;
 
-/// How long somebody may take to answer.
+/// Maximum time to wait for a response from HAProxy or the service.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How everything is, as far as it could be found out.
+/// A snapshot of the fleet's status, as far as it is available.
 #[derive(Debug, Serialize)]
 pub(super) struct StatusSnapshot {
-    /// When it was asked for.
+    /// The time of the snapshot.
     pub(super) at: Timestamp,
     /// The fleet's name.
     pub(super) fleet: String,
-    /// Fewest droplets.
+    /// Minimum number of droplets.
     pub(super) min: u32,
-    /// Most droplets.
+    /// Maximum number of droplets.
     pub(super) max: u32,
-    /// What the fleet costs an hour, in dollars.
+    /// Cost of the fleet per hour, in dollars.
     pub(super) hourly_cost: f64,
     /// The droplets, in the order of `doproxy print`.
     pub(super) droplets: Vec<DropletStatus>,
-    /// Operations that are open.
+    /// The open operations.
     pub(super) operations: Vec<OperationStatus>,
-    /// What is paused now.
+    /// The pauses in effect.
     pub(super) paused: Vec<(Direction, Pause)>,
-    /// Why nothing is changed at all, where that is so.
+    /// The reason why all changes are suspended; `None` if the fleet is not frozen.
     pub(super) frozen: Option<FreezeStatus>,
-    /// HAProxy, or why it does not answer.
+    /// HAProxy's status, or the reason why it is unavailable.
     pub(super) haproxy: HaProxyStatus,
-    /// The service; `None` where none answers.
+    /// The service's status; `None` if no service responds.
     pub(super) service: Option<Status>,
-    /// Why no service was asked or answered, in words.
+    /// The reason why the service's status is unavailable.
     pub(super) no_service: Option<String>,
 }
 
@@ -54,11 +54,11 @@ pub(super) struct DropletStatus {
     pub(super) phase: Phase,
     pub(super) phase_since: Timestamp,
     pub(super) protected: bool,
-    /// Sessions in the current and in old workers of HAProxy.
+    /// Sessions in the current worker and in old workers of HAProxy.
     pub(super) sessions: Option<u32>,
-    /// Whether its health check passes.
+    /// Reports whether the health check passes.
     pub(super) healthy: Option<bool>,
-    /// HAProxy's own words.
+    /// The health check status as reported by HAProxy.
     pub(super) check: Option<String>,
 }
 
@@ -81,13 +81,13 @@ pub(super) struct HaProxyStatus {
     pub(super) pid: Option<u32>,
     pub(super) generation: Option<u64>,
     pub(super) old_workers: usize,
-    /// Requests that wait for any server.
+    /// Requests queued for any server.
     pub(super) queued: u32,
-    /// Why it does not answer.
+    /// The reason why HAProxy is unavailable.
     pub(super) failure: Option<String>,
 }
 
-/// Asks everybody.
+/// Collects the status from all sources.
 pub(super) async fn collect(app: &CommandContext) -> anyhow::Result<StatusSnapshot> {
     let inventory = app.existing_inventory()?;
     let (snapshot, pauses, frozen) = match &inventory {
@@ -122,7 +122,7 @@ pub(super) async fn collect(app: &CommandContext) -> anyhow::Result<StatusSnapsh
     })
 }
 
-/// What droplets that are there cost an hour: also one that is on its way out.
+/// Returns the hourly cost of existing droplets, including those being deleted.
 fn cost(droplets: &[Droplet]) -> f64 {
     let there = droplets.iter().filter(|droplet| droplet.id.is_some());
     there.fold(HourlyPrice::default(), |sum, droplet| sum.plus(droplet.hourly_price)).dollars()
@@ -160,31 +160,31 @@ async fn stats(app: &CommandContext) -> Result<Stats, String> {
     let balancer: HaProxy = app.balancer().map_err(|error| format!("{error:#}"))?;
     match tokio::time::timeout(TIMEOUT, balancer.stats()).await {
         Ok(stats) => stats.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("HAProxy does not answer within {} s", TIMEOUT.as_secs())),
+        Err(_) => Err(format!("HAProxy did not respond within {} s", TIMEOUT.as_secs())),
     }
 }
 
-/// What the service of this fleet says of itself; why nothing, where it says nothing.
+/// Queries the status of this fleet's service. Returns the reason if it is unavailable.
 async fn service(app: &CommandContext) -> Result<Status, String> {
     let address = match app.config.telemetry {
-        TelemetryAddress::None => return Err("telemetry.listen is none, so it cannot be asked".to_owned()),
+        TelemetryAddress::None => return Err("cannot be queried, because telemetry.listen is none".to_owned()),
         TelemetryAddress::Default(address) | TelemetryAddress::Explicit(address) => address,
     };
     let asked = async {
-        // reqwest wants one even for plain http; it does not matter if one is installed already.
+        // reqwest requires a crypto provider even for plain http; an already installed one is fine.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build()?;
         client.get(format!("http://{address}/status")).send().await?.error_for_status()?.json::<Status>().await
     };
     match asked.await {
         Ok(status) if status.fleet == app.config.fleet.as_str() => Ok(status),
-        Ok(status) => Err(format!("at {address} is the service of another fleet, {}", sanitize(&status.fleet))),
-        Err(error) if error.is_connect() => Err(format!("none answers at {address} (`doproxy run` is one)")),
-        Err(error) => Err(format!("{address} does not answer as one: {error}")),
+        Ok(status) => Err(format!("{address} belongs to the service of another fleet, {}", sanitize(&status.fleet))),
+        Err(error) if error.is_connect() => Err(format!("not running at {address}; start it with `doproxy run`")),
+        Err(error) => Err(format!("{address} returned an invalid response: {error}")),
     }
 }
 
-/// Whoever listens there is somebody else's program: what it says must not command the terminal.
+/// Removes control characters: another program may listen at the address, and its text must not control the terminal.
 fn sanitize(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(100).collect()
 }

@@ -1,7 +1,7 @@
-//! `doproxy status`: how the fleet and its service are.
+//! `doproxy status`: shows the status of the fleet and its service.
 //!
-//! `gather` asks the inventory, HAProxy and the service, each of which may not be there; `table` shows what they say. It
-//! takes no lock and changes nothing.
+//! `collect` queries the inventory, HAProxy and the service, each of which may be unavailable; `table` formats the
+//! result. Takes no lock and changes nothing.
 
 mod collect;
 mod table;
@@ -18,26 +18,26 @@ use table::table;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "What only the running service knows (its last decision, policies that fail, the budget of requests) is asked of it\nat `telemetry.listen`.\n\nExamples:\n  doproxy status\n  doproxy status --watch\n  doproxy status --json | jq .service.policies"
+    after_help = "The running service is queried at `telemetry.listen` for its last decision, failing policies and the API rate limit.\n\nExamples:\n  doproxy status\n  doproxy status --watch\n  doproxy status --json | jq .service.policies"
 )]
 pub(super) struct Args {
-    /// Show it again and again, until Ctrl-C.
+    /// Refresh continuously until Ctrl-C.
     #[arg(long, conflicts_with = "json")]
     watch: bool,
-    /// The time between two looks of --watch.
+    /// Refresh interval of --watch.
     #[arg(long, default_value = "2s", value_name = "TIME", requires = "watch")]
     interval: Span,
-    /// Everything, for programs.
+    /// Print the full status as JSON.
     #[arg(long)]
     json: bool,
 }
 
-/// The shortest time between two looks.
+/// The shortest refresh interval.
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     if args.interval.0 < MIN_INTERVAL {
-        return Err(UsageError("--interval is at least 100ms".to_owned()).into());
+        return Err(UsageError("--interval must be at least 100ms".to_owned()).into());
     }
     let app = CommandContext::load(global)?;
     if args.json {
@@ -52,7 +52,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     loop {
         let shown = table(&collect(&app).await?);
         if redraws {
-            // Home, the lines with what was behind them wiped, and nothing below: without a flicker.
+            // Moves the cursor home, clears the rest of each line and everything below. Avoids flicker.
             let lines = shown.replace('\n', "\x1b[K\n");
             output::write(format_args!("\x1b[H{lines}\x1b[K\n\x1b[J"));
         } else {

@@ -1,4 +1,4 @@
-//! What was gathered, for people. A function of plain data.
+//! Formats a status snapshot for the terminal. A pure function of plain data.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::model::{AnswerSource, OperationKind, Phase, Timestamp};
 use crate::telemetry::Status;
 use crate::telemetry::status::{LockWaitStatus, PolicyStatus};
 
-/// The whole of it.
+/// Formats the whole snapshot.
 pub(super) fn table(gathered: &StatusSnapshot) -> String {
     let mut lines = vec![headline(gathered)];
     lines.extend(droplets(gathered));
@@ -53,7 +53,7 @@ fn headline(gathered: &StatusSnapshot) -> String {
         .collect();
     let phases = if phases.is_empty() { "empty".to_owned() } else { phases.join(", ") };
     let StatusSnapshot { fleet, min, max, hourly_cost, .. } = gathered;
-    format!("fleet {fleet}: {phases}; {min} to {max} are allowed, ${hourly_cost:.4} an hour")
+    format!("fleet {fleet}: {phases}; limits {min} to {max}, ${hourly_cost:.4} per hour")
 }
 
 fn droplets(gathered: &StatusSnapshot) -> Vec<String> {
@@ -80,7 +80,7 @@ fn droplets(gathered: &StatusSnapshot) -> Vec<String> {
 }
 
 fn service(now: Timestamp, status: &Status) -> Vec<String> {
-    let next = status.next_tick.map(|next| format!(", the next in {}", span(next.since(now)))).unwrap_or_default();
+    let next = status.next_tick.map(|next| format!(", next in {}", span(next.since(now)))).unwrap_or_default();
     let mut lines = vec![entry(
         "service",
         &format!("process {}, for {}, {}{next}", status.pid, ago(now, status.started_at), ticks(status.ticks)),
@@ -98,27 +98,29 @@ fn service(now: Timestamp, status: &Status) -> Vec<String> {
     }
     lines.extend(status.tick_error.iter().map(|failure| entry("failed", failure)));
     if let Some(LockWaitStatus { holder, since }) = &status.waiting_for {
-        lines
-            .push(entry("waits", &format!("for {holder}, which has been changing the fleet for {}", ago(now, *since))));
+        lines.push(entry("waits", &format!("for {holder}, which has held the fleet lock for {}", ago(now, *since))));
     }
     lines.extend(status.policies.iter().map(|policy| entry("policy", &describe_policy(now, policy))));
     if !status.stale.is_empty() {
         lines.push(entry("stale", &status.stale.join(", ")));
     }
-    let budget =
-        status.api_rate_limit_remaining.map(|left| format!("{left} requests may be sent now")).unwrap_or_default();
+    let budget = status.api_rate_limit_remaining.map(|left| format!("{left} requests available")).unwrap_or_default();
     match &status.api_error {
         Some(failure) => lines.push(entry("API", failure)),
         None if budget.is_empty() => {}
         None => lines.push(entry("API", &budget)),
     }
     if let Some(refused) = status.reload.as_ref().and_then(|reload| reload.refused.as_ref()) {
-        lines.push(entry("reload", &format!("refused, what was there stays: {refused}")));
+        lines.push(entry("reload", &format!("rejected, previous configuration kept: {refused}")));
     }
     for quiet in status.loops.iter().filter(|of| !of.healthy) {
         lines.push(entry(
             "stuck",
-            &format!("the {} has not moved for {}", quiet.name, span(Duration::from_millis(quiet.since_heartbeat_ms))),
+            &format!(
+                "the {} has made no progress for {}",
+                quiet.name,
+                span(Duration::from_millis(quiet.since_heartbeat_ms))
+            ),
         ));
     }
     lines
@@ -126,13 +128,13 @@ fn service(now: Timestamp, status: &Status) -> Vec<String> {
 
 fn describe_policy(now: Timestamp, policy: &PolicyStatus) -> String {
     let PolicyStatus { name, answered_by: rung, failing_since, failures, last_error: failure, .. } = policy;
-    let Some(since) = failing_since else { return format!("{name}: answers") };
+    let Some(since) = failing_since else { return format!("{name}: OK") };
     let what = match rung {
-        AnswerSource::LastGood => "its last good component answers",
+        AnswerSource::LastGood => "using its last good component",
         AnswerSource::Primary | AnswerSource::Hold => "the fleet is held",
     };
     let why = failure.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
-    format!("{name}: fails for {} ({failures} times), {what}{why}", ago(now, *since))
+    format!("{name}: failing for {} ({failures} times), {what}{why}", ago(now, *since))
 }
 
 fn haproxy(gathered: &StatusSnapshot) -> String {
@@ -161,7 +163,7 @@ fn ago(now: Timestamp, then: Timestamp) -> String {
     span(now.since(then))
 }
 
-/// A length of time in its two largest units.
+/// Formats a duration in its two largest units.
 fn span(time: Duration) -> String {
     let seconds = time.as_secs();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
@@ -258,29 +260,29 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_and_its_service_at_a_glance() {
+    fn table_shows_fleet_and_service() {
         insta::assert_snapshot!(table(&gathered()), @r"
-        fleet www: 1 booting, 2 serving; 1 to 10 are allowed, $0.0223 an hour
+        fleet www: 1 booting, 2 serving; limits 1 to 10, $0.0223 per hour
            0) www-0-k3f9tq  serving      2d 7h    12 sessions  UP, L7OK 200  (protected)
            1) www-1-k3f9tq  serving      2h 1m    12 sessions  UP, L7OK 200
            2) www-2-k3f9tq  booting        14s
         operation  create www-2-k3f9tq, for 15s
-        service    process 42, for 1d 1h, 6000 ticks, the next in 4s
+        service    process 42, for 1d 1h, 6000 ticks, next in 4s
         decision   11s ago: 2 → 3, haproxy.sessions is 24 over 2 droplets (guard: max_create)
-        policy     builtin:target-tracking: answers
-        API        243 requests may be sent now
+        policy     builtin:target-tracking: OK
+        API        243 requests available
         HAProxy    2.6.12, worker 4711, generation 3, 1 old worker
         ");
     }
 
     #[test]
-    fn what_is_wrong_is_named() {
+    fn table_shows_problems() {
         let mut gathered = gathered();
         let pause = Pause { since: before(60), until: None, reason: "launch".into() };
         gathered.paused = vec![(Direction::In, pause)];
         gathered.frozen = Some(FreezeStatus { since: before(30), reason: "maintenance".into() });
         gathered.haproxy =
-            HaProxyStatus { failure: Some("HAProxy does not answer".into()), ..HaProxyStatus::default() };
+            HaProxyStatus { failure: Some("HAProxy did not respond".into()), ..HaProxyStatus::default() };
         let status = gathered.service.as_mut().unwrap();
         status.last_tick = None;
         status.tick_error = Some("the tick failed".into());
@@ -290,41 +292,41 @@ mod tests {
         status.policies[0].failing_since = Some(before(120));
         status.policies[0].failures = 8;
         status.policies[0].answered_by = AnswerSource::LastGood;
-        status.policies[0].last_error = Some("it ran out of fuel".into());
+        status.policies[0].last_error = Some("out of fuel".into());
         status.loops = vec![LoopStatus { name: "mover".into(), since_heartbeat_ms: 95_000, healthy: false }];
 
         insta::assert_snapshot!(table(&gathered), @r"
-        fleet www: 1 booting, 2 serving; 1 to 10 are allowed, $0.0223 an hour
+        fleet www: 1 booting, 2 serving; limits 1 to 10, $0.0223 per hour
            0) www-0-k3f9tq  serving      2d 7h    12 sessions  UP, L7OK 200  (protected)
            1) www-1-k3f9tq  serving      2h 1m    12 sessions  UP, L7OK 200
            2) www-2-k3f9tq  booting        14s
         operation  create www-2-k3f9tq, for 15s
         paused     scaling in, until `doproxy resume`: launch
         frozen     since 2026-11-23T21:25:15Z: maintenance
-        service    process 42, for 1d 1h, 6000 ticks, the next in 4s
+        service    process 42, for 1d 1h, 6000 ticks, next in 4s
         failed     the tick failed
-        waits      for doproxy create (process 4242), which has been changing the fleet for 12s
-        policy     builtin:target-tracking: fails for 2m 0s (8 times), its last good component answers: it ran out of fuel
+        waits      for doproxy create (process 4242), which has held the fleet lock for 12s
+        policy     builtin:target-tracking: failing for 2m 0s (8 times), using its last good component: out of fuel
         stale      prometheus.cpu
         API        GET /v2/droplets failed: timed out
-        stuck      the mover has not moved for 1m 35s
-        HAProxy    HAProxy does not answer
+        stuck      the mover has made no progress for 1m 35s
+        HAProxy    HAProxy did not respond
         ");
     }
 
     #[test]
-    fn without_a_service_the_inventory_is_shown_all_the_same() {
+    fn table_shows_inventory_without_a_service() {
         let gathered = StatusSnapshot {
             droplets: vec![],
             operations: vec![],
             service: None,
-            no_service: Some("none answers at 127.0.0.1:9464 (`doproxy run` is one)".into()),
+            no_service: Some("not running at 127.0.0.1:9464; start it with `doproxy run`".into()),
             ..gathered()
         };
 
         insta::assert_snapshot!(table(&gathered), @r"
-        fleet www: empty; 1 to 10 are allowed, $0.0223 an hour
-        service    none answers at 127.0.0.1:9464 (`doproxy run` is one)
+        fleet www: empty; limits 1 to 10, $0.0223 per hour
+        service    not running at 127.0.0.1:9464; start it with `doproxy run`
         HAProxy    2.6.12, worker 4711, generation 3, 1 old worker
         ");
     }

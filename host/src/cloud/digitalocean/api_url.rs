@@ -1,4 +1,4 @@
-//! Where the API is, checked so that the token never travels in plain text beyond this machine.
+//! The address of the API, validated so that the token never travels in plain text beyond this machine.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,20 +8,20 @@ use url::{Host, Url};
 /// The address of the API: `https`, or plain `http` on this machine. A path before `/v2` is allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiUrl {
-    /// Without a slash at the end.
+    /// Without a trailing slash.
     base: String,
     host: String,
     tls: bool,
 }
 
-/// Why an address is refused. The address itself is not repeated: it may hold a password.
+/// The reason for rejecting an address. The address itself is not repeated: it may contain a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidApiUrl {
-    /// Not an address.
-    #[error("the API URL is no URL; it looks like https://api.digitalocean.com")]
+    /// The text is not a URL.
+    #[error("the API URL is invalid; use a URL such as https://api.digitalocean.com")]
     NotAUrl,
-    /// Another scheme.
-    #[error("the API URL begins with neither https:// nor http://")]
+    /// A scheme other than `https` or `http`.
+    #[error("the API URL must begin with https:// or http://")]
     Scheme,
     /// Plain `http` to another machine.
     #[error(
@@ -29,15 +29,15 @@ pub enum InvalidApiUrl {
     )]
     NotEncrypted,
     /// A user name or password.
-    #[error("the API URL holds a user name or password; the token is all that the API takes")]
+    #[error("the API URL contains a user name or password; remove it, the API uses only the token")]
     UserInfo,
     /// A query or fragment.
-    #[error("the API URL has a query or fragment; leave off what begins with '?' or '#'")]
+    #[error("the API URL has a query or fragment; remove everything from '?' or '#' on")]
     QueryOrFragment,
 }
 
 impl ApiUrl {
-    /// Reads an address and checks it.
+    /// Parses and validates an address.
     pub fn parse(text: &str) -> Result<Self, InvalidApiUrl> {
         let url = Url::parse(text.trim()).map_err(|_| InvalidApiUrl::NotAUrl)?;
         let tls = match url.scheme() {
@@ -58,17 +58,17 @@ impl ApiUrl {
         Ok(Self { host: host.to_string(), tls, base: url.as_str().trim_end_matches('/').to_owned() })
     }
 
-    /// The address of a call; `path` begins with a slash.
+    /// Returns the URL of a call; `path` begins with a slash.
     pub(super) fn join(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// The host, to keep it out of messages.
+    /// Returns the host, so that it can be redacted from messages.
     pub(super) fn host(&self) -> &str {
         &self.host
     }
 
-    /// Whether it is `https`.
+    /// Reports whether the scheme is `https`.
     pub(super) fn is_tls(&self) -> bool {
         self.tls
     }
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_api_is_reached_by_https_or_on_this_machine() {
+    fn https_and_loopback_are_accepted() {
         for (text, base) in [
             ("https://api.digitalocean.com/", "https://api.digitalocean.com"),
             ("https://proxy.example/do/", "https://proxy.example/do"),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_show_the_token_or_mislead_is_refused() {
+    fn unsafe_or_misleading_urls_are_rejected() {
         for (text, error) in [
             ("http://api.digitalocean.com", InvalidApiUrl::NotEncrypted),
             ("http://10.0.0.1", InvalidApiUrl::NotEncrypted),

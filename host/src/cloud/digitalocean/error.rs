@@ -1,7 +1,7 @@
-//! What an answer that is no success means, and how it is put into words.
+//! Classification of error responses, and their messages.
 //!
-//! The class is told by the HTTP status, never by the API's `id` strings, whose spelling has changed over the
-//! years; only 422 needs the message, because one status stands for four kinds of refusal.
+//! The class depends on the HTTP status, never on the API's `id` strings, whose spelling has changed over the years;
+//! only 422 needs the message, because that status covers four kinds of rejection.
 
 use std::error::Error;
 use std::time::Duration;
@@ -12,25 +12,24 @@ use super::Timeouts;
 use crate::cloud::ErrorClass;
 use crate::model::api_token::redacted;
 
-/// Most characters of a message that somebody else wrote.
+/// Maximum characters of a message from outside.
 const MAX_MESSAGE: usize = 300;
 
-/// The class of an HTTP status that is no success. `asked` is how long the API asks to wait.
+/// Returns the class of an unsuccessful HTTP status. `asked` is the delay requested by the API.
 pub(super) fn classify(status: u16, message: &str, asked: Option<Duration>) -> ErrorClass {
     match status {
         401 | 403 => ErrorClass::Unauthorized,
         404 => ErrorClass::NotFound,
         422 => classify_unprocessable(message),
         429 => ErrorClass::RateLimited { retry_after: asked },
-        // A server that gave up waiting (408) may have acted on what it had.
+        // A server that timed out (408) may have executed the request.
         408 | 500.. => ErrorClass::Server,
         _ => ErrorClass::InvalidRequest,
     }
 }
 
-/// Refusals as they were seen: "creating this/these droplet(s) will exceed your droplet limit", "Size is not
-/// available in this region", "Region is not available", "Please try again", "Droplet already has a pending
-/// event."
+/// Classifies messages observed in practice: "creating this/these droplet(s) will exceed your droplet limit", "Size is
+/// not available in this region", "Region is not available", "Please try again", "Droplet already has a pending event."
 fn classify_unprocessable(message: &str) -> ErrorClass {
     let message = message.to_lowercase();
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
@@ -47,17 +46,17 @@ fn classify_unprocessable(message: &str) -> ErrorClass {
     }
 }
 
-/// What the body of an error says.
+/// The content of an error body.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ErrorBody {
-    /// Its words; empty when there are none.
+    /// The message; empty if there is none.
     pub(super) message: String,
-    /// The request id, where the body has it.
+    /// The request ID, if the body contains it.
     pub(super) request_id: Option<String>,
 }
 
-/// Reads the body of an error: `{id, message, request_id?}`, or `{error, messages, root_causes}` as the tags
-/// have it, or whatever stands between here and the API.
+/// Parses an error body: `{id, message, request_id?}`, or `{error, messages, root_causes}` from the tag endpoints, or
+/// the output of a proxy in between.
 pub(super) fn parse_error_body(body: &[u8]) -> ErrorBody {
     let text = String::from_utf8_lossy(body);
     let text = text.trim();
@@ -78,12 +77,12 @@ pub(super) fn parse_error_body(body: &[u8]) -> ErrorBody {
     ErrorBody { message: message.unwrap_or_default(), request_id: string("request_id").map(str::to_owned) }
 }
 
-/// A page that is not the API's: its title if it is HTML, else how it begins.
+/// Summarizes a body that is not the API's: its title if it is HTML, otherwise its beginning.
 fn summary(text: &str) -> String {
     if !text.starts_with('<') {
         return text.chars().take(MAX_MESSAGE).collect();
     }
-    // ASCII lower case keeps every byte in its place.
+    // ASCII lowercasing preserves byte positions.
     let lower = text.to_ascii_lowercase();
     let title = lower.find("<title").and_then(|tag| {
         let start = tag + lower.get(tag..)?.find('>')? + 1;
@@ -96,7 +95,7 @@ fn summary(text: &str) -> String {
     }
 }
 
-/// Text from outside as it may be shown: on one line, without control characters, bounded, and without `hidden`.
+/// Sanitizes text from outside for display: one line, no control characters, bounded, and without `hidden`.
 pub(super) fn sanitize(text: &str, hidden: &[&str]) -> String {
     let mut text = text.to_owned();
     for hidden in hidden.iter().filter(|hidden| !hidden.is_empty()) {
@@ -111,22 +110,22 @@ pub(super) fn sanitize(text: &str, hidden: &[&str]) -> String {
     words
 }
 
-/// A request id as it may be shown; what does not look like one is none.
+/// Returns a request ID that is safe to display; `None` if it does not look like one.
 pub(super) fn valid_request_id(text: &str) -> Option<String> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:/+=".contains(&byte);
     (!text.is_empty() && text.len() <= 128 && text.bytes().all(plain)).then(|| text.to_owned())
 }
 
-/// No answer: why not. Only the innermost cause is told; the layers around it repeat it, or the address.
+/// Describes a missing response. Only the root cause is included; the outer layers repeat it, or the address.
 pub(super) fn transport_error(error: &reqwest::Error, timeouts: Timeouts) -> (ErrorClass, String) {
     let sent = !(error.is_connect() || error.is_builder());
     let Timeouts { connect, read, total } = timeouts;
     let message = match (error.is_timeout(), sent) {
         (true, false) => format!("no connection within {connect:?}"),
-        (true, true) => format!("no answer in time (at most {read:?} of silence, {total:?} in all)"),
-        (false, false) if error.is_dns() => format!("the host name was not resolved: {}", root_cause(error)),
+        (true, true) => format!("no response in time (at most {read:?} without data, {total:?} in total)"),
+        (false, false) if error.is_dns() => format!("failed to resolve the host name: {}", root_cause(error)),
         (false, false) => format!("no connection: {}", root_cause(error)),
-        (false, true) => format!("the connection broke before the answer was complete: {}", root_cause(error)),
+        (false, true) => format!("connection closed before the response was complete: {}", root_cause(error)),
     };
     (ErrorClass::Transport { sent }, message)
 }
@@ -146,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_status_tells_the_class_and_422_the_message() {
+    fn status_determines_class_except_for_422() {
         let after = Some(Duration::from_secs(3));
         for (status, message, class) in [
             (400, "", ErrorClass::InvalidRequest),
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn every_shape_of_an_error_body_gives_its_words() {
+    fn all_error_body_shapes_are_parsed() {
         for (body, message, request_id) in [
             (
                 r#"{"id":"not_found","message":"The resource was not found.","request_id":"a-1"}"#,
@@ -201,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_must_not_be_shown_is_taken_out() {
+    fn hidden_text_is_removed() {
         let text =
             sanitize("token dop_v1_secret\r\nis\u{1b}[31m bad for api.example", &["dop_v1_secret", "api.example"]);
 
@@ -209,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_look_like_a_request_id_is_none() {
+    fn invalid_request_id_is_dropped() {
         assert_eq!(
             valid_request_id("515850a0-a812-50bf-aa3c-d0d21d287e40").as_deref(),
             Some("515850a0-a812-50bf-aa3c-d0d21d287e40")
@@ -220,7 +219,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_body_gives_one_bounded_line(body in any::<Vec<u8>>(), markup in "<[a-z/<>= ]{0,40}(<title>)?.{0,400}") {
+        fn any_body_yields_one_bounded_line(body in any::<Vec<u8>>(), markup in "<[a-z/<>= ]{0,40}(<title>)?.{0,400}") {
             for body in [body.as_slice(), markup.as_bytes()] {
                 let line = sanitize(&parse_error_body(body).message, &["secret"]);
 

@@ -1,12 +1,12 @@
-//! Answers of the API, for the fuzzer.
+//! Fuzz targets for API responses.
 
-#![expect(clippy::missing_panics_doc, reason = "to panic is how a fuzz target says what it found")]
+#![expect(clippy::missing_panics_doc, reason = "a fuzz target reports findings by panicking")]
 
 use super::error::{parse_error_body, sanitize};
 use super::wire;
 use crate::cloud::{Account, CloudInstance, Image, Region, Size, SshKey};
 
-/// A body is read as each thing that it could be, and as an error, without harm.
+/// Parses a body as every type of response and as an error, and checks for panics.
 pub fn api_bodies(body: &[u8]) {
     if let Ok(page) = wire::parse::<wire::Page<wire::Droplet>>(body) {
         let _ = page.meta.has_more(page.items.len(), page.items.len(), super::PER_PAGE);

@@ -1,8 +1,8 @@
-//! One call: built, sent, timed, its answer read up to a bound, and repeated where that is safe.
+//! Execution of one call: built, sent, timed, its response read up to a limit, and retried if that is safe.
 //!
-//! A create goes through a client of its own that keeps no connection open. A connection that has been used may
-//! be closed by the other side at any moment, and the HTTP library then sends the request anew on another; on a
-//! fresh connection it has no reason to, so what is sent once is sent once.
+//! A create uses a separate client that keeps no connection open. The server may close a used connection at any moment,
+//! and the HTTP library then resends the request on another; on a fresh connection it has no reason to, so a create is
+//! sent at most once.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -21,24 +21,24 @@ use crate::failpoint;
 use crate::model::{Timestamp, Token};
 use crate::tls;
 
-/// Largest answer that is read. A page of 200 droplets is about half a megabyte.
+/// Largest response that is read. A page of 200 droplets is about half a megabyte.
 pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;
 
-/// Why there is no client.
+/// An error that prevents the client from being created.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// No TLS: most often a machine without certificates.
-    #[error("TLS cannot be set up: {0}; install the package ca-certificates, or set SSL_CERT_FILE")]
+    /// TLS setup failed, usually because the machine has no certificates.
+    #[error("failed to set up TLS: {0}; install the package ca-certificates, or set SSL_CERT_FILE")]
     Tls(#[from] rustls::Error),
-    /// The HTTP client itself.
-    #[error("the HTTP client cannot be set up")]
+    /// The HTTP client could not be created.
+    #[error("failed to set up the HTTP client")]
     Http(#[from] reqwest::Error),
-    /// The token cannot stand in a header.
-    #[error("the token holds characters that no token has")]
+    /// The token is not a valid header value.
+    #[error("the token contains invalid characters")]
     Token,
 }
 
-/// A call, as it is sent.
+/// A request to the API.
 #[derive(Debug)]
 pub(super) struct ApiRequest {
     method: Method,
@@ -58,7 +58,7 @@ impl ApiRequest {
         Self::new(Method::GET, path)
     }
 
-    /// A GET that can be done without: it leaves half of the budget, does not wait for it, and is not repeated.
+    /// Returns an optional GET request: it leaves half of the quota, does not wait for it, and is not retried.
     pub(super) fn best_effort(path: impl Into<String>) -> Self {
         Self { best_effort: true, ..Self::get(path) }
     }
@@ -67,12 +67,12 @@ impl ApiRequest {
         Self::new(Method::DELETE, path)
     }
 
-    /// A POST that may be repeated, because doing it twice is as good as once.
+    /// Returns a POST request that may be retried, because it is idempotent.
     pub(super) fn post(path: impl Into<String>, body: Value) -> Self {
         Self { body: Some(body), ..Self::new(Method::POST, path) }
     }
 
-    /// A POST that is sent at most once.
+    /// Returns a POST request that is sent at most once.
     pub(super) fn create(path: impl Into<String>, body: Value) -> Self {
         Self { at_most_once: true, ..Self::post(path, body) }
     }
@@ -85,24 +85,24 @@ impl ApiRequest {
         }
     }
 
-    /// An error of this call that has no HTTP status.
+    /// Returns an error of this call without an HTTP status.
     pub(super) fn error(&self, class: ErrorClass, message: String) -> CloudError {
         let call = format!("{} {}", self.method, self.path);
         CloudError { class, call, status: None, message, request_id: None, attempts: 1 }
     }
 }
 
-/// What came back, whatever it means.
+/// A response of any status.
 struct ApiResponse {
     status: StatusCode,
     request_id: Option<String>,
-    /// How long the API asks to wait before the next request.
+    /// The delay that the API requests before the next request.
     retry_after: Option<Duration>,
     rate_limit: RateLimitHeaders,
     body: Result<Vec<u8>, (ErrorClass, String)>,
 }
 
-/// What became of one attempt.
+/// The outcome of one attempt.
 struct AttemptOutcome<T> {
     result: Result<T, CloudError>,
     status: Option<u16>,
@@ -110,7 +110,7 @@ struct AttemptOutcome<T> {
     retry_after: Option<Duration>,
 }
 
-/// The connections, and who is asking.
+/// The HTTP clients and the credentials.
 pub(super) struct Http {
     retrying: Client,
     single_shot: Client,
@@ -145,7 +145,7 @@ impl Http {
                 .connect_timeout(timeouts.connect)
                 .read_timeout(timeouts.read)
                 .timeout(timeouts.total);
-            // A proxy (HTTPS_PROXY, NO_PROXY) sees a TLS tunnel, but would see the token of a plain request.
+            // A proxy (HTTPS_PROXY, NO_PROXY) sees only a TLS tunnel, but would see the token of a plain request.
             if url.is_tls() { builder } else { builder.no_proxy() }
         };
         let repeating = builder().build()?;
@@ -174,7 +174,8 @@ impl Http {
         &self.rate_limiter
     }
 
-    /// Carries out a call and reads its answer with `read`; repeats it on passing faults unless it is sent once.
+    /// Executes a call and parses its response with `read`; retries it on transient faults unless it must be sent only
+    /// once.
     pub(super) async fn send<T>(
         &self,
         call: &ApiRequest,
@@ -221,7 +222,7 @@ impl Http {
         }
     }
 
-    /// Sends a call once and reads its answer.
+    /// Sends a call once and parses its response.
     async fn attempt<T>(
         &self,
         call: &ApiRequest,
@@ -246,7 +247,7 @@ impl Http {
                 read(&body).map_err(|error| (ErrorClass::Server, parse_error_message(&body, &error)))
             }
             Err(broken) if status.is_success() => Err(broken),
-            // Without its words a refusal is still the refusal that its status says.
+            // Without a message, the status alone determines the error.
             body => {
                 let told = parse_error_body(&body.unwrap_or_default());
                 request_id = request_id.or(told.request_id);
@@ -264,7 +265,7 @@ impl Http {
         AttemptOutcome { result, status, request_id, retry_after: asked }
     }
 
-    /// Sends a request; an error means that there is no answer at all.
+    /// Sends a request; an error means that there was no response at all.
     async fn exchange(&self, call: &ApiRequest) -> Result<ApiResponse, reqwest::Error> {
         let client = if call.at_most_once { &self.single_shot } else { &self.retrying };
         let mut request = client.request(call.method.clone(), self.url.join(&call.path));
@@ -291,19 +292,19 @@ impl Http {
         let request_id = header("x-request-id").map(str::to_owned);
         let body = match read_body(&mut response).await {
             Ok(Some(body)) => Ok(body),
-            Ok(None) => Err((ErrorClass::Server, format!("the answer is larger than {MAX_BODY} bytes"))),
+            Ok(None) => Err((ErrorClass::Server, format!("the response is larger than {MAX_BODY} bytes"))),
             Err(error) => Err(transport_error(&error, self.timeouts)),
         };
         Ok(ApiResponse { status, request_id, retry_after: asked, rate_limit: heard, body })
     }
 
-    /// A message from outside as it may be shown.
+    /// Sanitizes a message from outside for display.
     fn redact(&self, message: &str) -> String {
         sanitize(message, &[self.token.reveal(), self.url.host()])
     }
 }
 
-/// The body; `None` when it is too large.
+/// Reads the body; returns `None` if it is too large.
 async fn read_body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -315,18 +316,19 @@ async fn read_body(response: &mut Response) -> Result<Option<Vec<u8>>, reqwest::
     Ok(Some(body))
 }
 
-/// A page is no answer of the API, whatever its status: somebody in between wrote it.
+/// Describes an unparsable body. An HTML page never comes from the API, regardless of its status, but from a proxy in
+/// between.
 fn parse_error_message(body: &[u8], error: &serde_json::Error) -> String {
     if body.trim_ascii_start().starts_with(b"<") {
-        format!("the answer is {}, and not the API's", parse_error_body(body).message)
+        format!("the response is {} and does not come from the API", parse_error_body(body).message)
     } else {
-        format!("the answer cannot be understood: {error}")
+        format!("failed to parse the response: {error}")
     }
 }
 
 fn rejection_message(status: StatusCode, message: String) -> String {
     if status.is_redirection() {
-        "a redirect, which is not followed because it would carry the token elsewhere".to_owned()
+        "redirect not followed, because it would send the token to another address".to_owned()
     } else if message.trim().is_empty() {
         status.canonical_reason().unwrap_or("no reason given").to_owned()
     } else {

@@ -1,7 +1,8 @@
-//! DigitalOcean's API over HTTPS: the real [`Cloud`].
+//! DigitalOcean's API over HTTPS: the real [`CloudProvider`].
 //!
-//! Here are the calls, those of the monitoring API in `monitoring`. `http` carries one out, `budget` says when it may be sent, `retry` when it is repeated, `error`
-//! tells what an answer that is no success means, `wire` reads what the API writes, and `url` says where the API is.
+//! This module has the calls, and `monitoring` those of the monitoring API. `http` executes a call, `rate_limiter`
+//! decides when it may be sent and `retry` when it is retried, `error` classifies error responses, `wire` parses the
+//! API's JSON, and `api_url` validates the address of the API.
 //!
 //! The facts about the API are those of its `OpenAPI` description (`digitalocean/openapi`).
 
@@ -39,51 +40,52 @@ use super::{
 };
 use crate::model::{DropletId, Tag, Token};
 
-/// Most items that the API puts on a page.
+/// Maximum items on a page of the API.
 const PER_PAGE: usize = 200;
 
-/// A list with more pages than this is an error of the other side: 20,000 items, and under half of a minute's budget.
+/// Maximum pages of a list; more are treated as an error of the API: 20,000 items, and less than half of the quota of a
+/// minute.
 const MAX_PAGES: usize = 100;
 
-/// How to talk to the API.
+/// Options of the API client.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where it is.
+    /// The address of the API.
     pub url: ApiUrl,
-    /// Who is asking.
+    /// The API token.
     pub token: Token,
-    /// How long a request may take.
+    /// The timeouts of a request.
     pub timeouts: Timeouts,
-    /// How often a call is tried.
+    /// The retries of a call.
     pub retry: Retry,
 }
 
 impl Options {
-    /// The usual time-outs and attempts.
+    /// Returns options with the default timeouts and retries.
     pub fn new(url: ApiUrl, token: Token) -> Self {
         Self { url, token, timeouts: Timeouts::default(), retry: Retry::default() }
     }
 }
 
-/// How long a request may take. Each attempt has them anew.
+/// Timeouts of a request. They apply to each attempt separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// To look up the name, connect and agree on TLS.
+    /// Time to resolve the name, connect and complete the TLS handshake.
     pub connect: Duration,
-    /// Without a byte from the other side.
+    /// Time without a byte from the server.
     pub read: Duration,
-    /// From the start to the last byte of the answer.
+    /// Time from the start to the last byte of the response.
     pub total: Duration,
 }
 
 impl Default for Timeouts {
-    /// Five seconds, twenty and sixty.
+    /// Five, twenty and sixty seconds.
     fn default() -> Self {
         Self { connect: Duration::from_secs(5), read: Duration::from_secs(20), total: Duration::from_mins(1) }
     }
 }
 
-/// A client of the API. Clones are cheap and share their connections and the budget of requests.
+/// A client of the API. Clones are cheap and share their connections and the rate limiter.
 #[derive(Clone)]
 pub struct DigitalOcean {
     http: Arc<Http>,
@@ -96,26 +98,26 @@ impl fmt::Debug for DigitalOcean {
 }
 
 impl DigitalOcean {
-    /// A client. Nothing is sent yet.
+    /// Creates a client without sending a request.
     pub fn new(options: Options) -> Result<Self, SetupError> {
         Ok(Self { http: Arc::new(Http::new(options)?) })
     }
 
-    /// The requests that were sent by this process, by call and result.
+    /// Returns the requests sent by this process, by call and result.
     pub fn request_counts(&self) -> Vec<RequestCount> {
         self.http.metrics().snapshot()
     }
 
-    /// How many requests may be sent now, but for those that are kept for deletes.
+    /// Returns the number of requests that may be sent now, excluding those reserved for deletes.
     pub fn remaining_requests(&self) -> usize {
         self.http.rate_limiter().remaining()
     }
 
-    /// All items of a list, page by page.
+    /// Returns all items of a list, page by page.
     ///
-    /// Pages are asked for by number: an address in an answer may be on another host, which must not see the
-    /// token. Items may move between pages while they are read: one that shows up twice is taken once, and one
-    /// that moves to a page that was read already is missed, so that nothing is gone because one list lacks it.
+    /// Pages are requested by number: a URL in a response may point to another host, which must not see the token.
+    /// Items may move between pages during the listing: an item that appears twice is returned once, and one that moves
+    /// to a page already read is missed. Absence from a single list therefore never means that an item is gone.
     async fn list_all<T, K>(
         &self,
         path: &str,
@@ -157,15 +159,15 @@ impl CloudProvider for DigitalOcean {
         let call = ApiRequest::create("/v2/droplets", wire::create_body(request));
         let wanted = request.names.len();
         if wanted == 0 || wanted > CreateRequest::MAX_NAMES {
-            let message = format!("{wanted} names in one request; it takes 1 to {}", CreateRequest::MAX_NAMES);
+            let message = format!("{wanted} names in one request; the limit is 1 to {}", CreateRequest::MAX_NAMES);
             return Err(call.error(ErrorClass::InvalidRequest, message));
         }
 
         let created: wire::CreateResponse = self.http.send(&call, wire::parse).await?;
         let mut droplets = created.into_droplets();
         if droplets.len() != wanted {
-            // Which of them are there is for the caller to find out.
-            let message = format!("the answer has {} droplets instead of {wanted}", droplets.len());
+            // The caller must find out which of them exist.
+            let message = format!("the response has {} droplets instead of {wanted}", droplets.len());
             return Err(call.error(ErrorClass::Server, message));
         }
         let place = |name: &str| request.names.iter().position(|wanted| wanted.as_str().eq_ignore_ascii_case(name));
@@ -187,7 +189,7 @@ impl CloudProvider for DigitalOcean {
         let found: Vec<wire::Droplet> = self.list_all("/v2/droplets", Some(parameter), wire::Droplet::id).await?;
         let mut droplets: Vec<CloudInstance> = found.into_iter().map(CloudInstance::from).collect();
         if let Filter::Name(name) = filter {
-            // Adopting a stranger would be worse than finding none.
+            // Adopting an unrelated droplet would be worse than finding none.
             droplets.retain(|droplet| droplet.name.eq_ignore_ascii_case(name.as_str()));
         }
         Ok(droplets)
@@ -201,7 +203,7 @@ impl CloudProvider for DigitalOcean {
     }
 
     async fn tag(&self, id: DropletId, tag: &Tag) -> Result<(), CloudError> {
-        // A tag that cannot be made may be there already; if it is not, the second call says so.
+        // If the tag cannot be created, it may already exist; if it does not, the second call fails.
         match self.http.send(&ApiRequest::post("/v2/tags", wire::tag_body(tag)), wire::parse_empty).await {
             Err(error) if error.class != ErrorClass::InvalidRequest => return Err(error),
             _ => {}
@@ -219,9 +221,7 @@ impl CloudProvider for DigitalOcean {
         let mut call = ApiRequest::get("/v2/droplets");
         call.query.push(("per_page", "1".to_owned()));
         let page: wire::Page<serde::de::IgnoredAny> = self.http.send(&call, wire::parse).await?;
-        page.meta
-            .total()
-            .ok_or_else(|| call.error(ErrorClass::Server, "the list does not say how long it is".to_owned()))
+        page.meta.total().ok_or_else(|| call.error(ErrorClass::Server, "the list has no total".to_owned()))
     }
 
     async fn sizes(&self) -> Result<Vec<Size>, CloudError> {
@@ -235,11 +235,12 @@ impl CloudProvider for DigitalOcean {
     }
 
     async fn image(&self, slug_or_id: &str) -> Result<Image, CloudError> {
-        // Anything else in a path would be another call.
+        // Other characters in the path would change the call.
         let plain = slug_or_id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
             && slug_or_id.bytes().any(|byte| byte.is_ascii_alphanumeric());
         if !plain {
-            let message = format!("{slug_or_id:?} is no image: a slug has letters, digits, '-', '_' and '.'");
+            let message =
+                format!("{slug_or_id:?} is not an image; a slug consists of letters, digits, '-', '_' and '.'");
             return Err(ApiRequest::get("/v2/images").error(ErrorClass::InvalidRequest, message));
         }
         let answer: wire::ImageResponse =

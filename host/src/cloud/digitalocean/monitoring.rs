@@ -1,5 +1,6 @@
-//! The monitoring API: what the metrics agent of a droplet said of it. No part of the `Cloud` trait, since nothing that
-//! makes or deletes droplets needs it. It wants `monitoring: true` at the create, and the scope `monitoring:read`.
+//! The monitoring API: the reports of a droplet's metrics agent. It is not part of the `CloudProvider` trait, because
+//! creating and deleting droplets does not need it. It requires `monitoring: true` at creation, and the scope
+//! `monitoring:read`.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +12,19 @@ use super::{DigitalOcean, wire};
 use crate::cloud::CloudError;
 use crate::model::{DropletId, Sample, Timestamp};
 
-/// Most values that are taken of one series.
+/// Maximum values that are read from one series.
 const MAX_VALUES: usize = 10_000;
 
-/// What can be asked of a droplet.
+/// A metric of a droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DropletMetric {
-    /// Seconds in each `mode` since it booted: `idle`, `user`, `system` and others. A counter.
+    /// Seconds in each `mode` since boot: `idle`, `user`, `system` and others. A counter.
     Cpu,
-    /// Processes that run or want to, over a minute.
+    /// Runnable processes, averaged over a minute.
     Load1,
     /// Bytes of memory.
     MemoryTotal,
-    /// Bytes of it that programs can have.
+    /// Bytes of memory available to programs.
     MemoryAvailable,
 }
 
@@ -38,18 +39,18 @@ impl DropletMetric {
     }
 }
 
-/// One series of an answer.
+/// One series of a response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeasuredSeries {
     /// Its labels, such as `mode`.
     pub labels: BTreeMap<String, String>,
-    /// Its values, in the order of the answer.
+    /// Its values, in the order of the response.
     pub samples: Vec<Sample>,
 }
 
 impl DigitalOcean {
-    /// What was measured on a droplet from `start` to `end`; nothing where it has no agent, or not yet. Sent once, and
-    /// only while half of the budget of requests is left.
+    /// Returns the metric of a droplet from `start` to `end`; empty if the droplet has no agent, or the agent has not
+    /// reported yet. Sent once, and only while half of the request quota is left.
     pub async fn droplet_metric(
         &self,
         metric: DropletMetric,
@@ -66,7 +67,7 @@ impl DigitalOcean {
     }
 }
 
-/// The shape of Prometheus.
+/// A response in the shape of Prometheus.
 #[derive(Debug, Deserialize)]
 struct MetricsResponse {
     data: Matrix,
@@ -94,7 +95,7 @@ impl From<Row> for MeasuredSeries {
     }
 }
 
-/// Seconds and a number, each as number or as text; what is no number is left out.
+/// Parses seconds and a value, each a number or text; returns `None` for a value that is not a number.
 fn sample((at, value): &(Value, Value)) -> Option<Sample> {
     let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
     let (at, value) = (number(at)?, number(value).filter(|value| value.is_finite())?);
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_read_in_the_form_that_the_api_writes() {
+    fn response_of_the_api_is_parsed() {
         let body = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"host_id":"19201920",
             "mode":"idle"},"values":[[1635386880,"122901.18"],[1635387000,"NaN"],[1635387120.5,123020.92]]}]}}"#;
 

@@ -1,12 +1,13 @@
-//! How many requests may be sent: the API's limits, kept here, so that the client waits before the API says no.
+//! The client-side rate limiter: it applies the API's limits before the API rejects a request.
 //!
-//! Two sliding windows, a minute and an hour, of which a part is kept for deletes: a fleet that cannot shrink costs
-//! money. What the API says of its own count makes it less, since other programs may use the same token. A request
-//! counts from the moment that it is let through until its window has passed after its *end*: when in between the
-//! API counted it is not known. By hand, and not by the crate `governor`: its algorithm spreads a rate and lets
-//! more than the limit into a window after a pause, and it has neither the reserve nor the API's word.
+//! Two sliding windows, a minute and an hour, with a share of each reserved for deletes: a fleet that cannot scale in
+//! costs money. The quota reported by the API can lower the remaining count, because other programs may use the same
+//! token. A request counts from the moment it is admitted until its window has passed after its *end*, because the time
+//! at which the API counted it is unknown. This is not the crate `governor`: its algorithm spreads a rate and admits
+//! more than the limit into a window after a pause, and it supports neither a reserve nor the quota reported by the
+//! API.
 //!
-//! [`Ledger`] is told the time; [`Budget`] waits.
+//! [`RequestWindow`] receives the time as an argument; [`RateLimiter`] waits.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -19,44 +20,44 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
-/// In any minute, as published.
+/// Requests per minute, as published.
 const LIMIT_PER_MINUTE: usize = 250;
-/// In any hour, as published, until the API says another limit.
+/// Requests per hour, as published, until the API reports a different limit.
 const DEFAULT_LIMIT_PER_HOUR: usize = 5000;
-/// Of the requests of a minute, one in so many is for deletes alone.
+/// One in this many requests per minute is reserved for deletes.
 const MINUTE_RESERVE_DIVISOR: usize = 10;
-/// Of the requests of an hour.
+/// One in this many requests per hour is reserved for deletes.
 const HOUR_RESERVE_DIVISOR: usize = 20;
-/// A wait that a person would wonder about.
+/// The minimum wait that is logged.
 const LONG_WAIT: Duration = Duration::from_secs(10);
-/// How often such waits are worth a line.
+/// The minimum interval between two log lines about waiting.
 const WAIT_LOG_INTERVAL: Duration = Duration::from_mins(10);
 
-/// Who wants to send.
+/// The priority of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Priority {
-    /// A delete, which may use all that there is.
+    /// A delete, which may use the whole quota.
     Delete,
-    /// Anything else, which leaves the reserve.
+    /// Any other request, which leaves the reserve.
     Normal,
-    /// What can be done without: it leaves half for what changes the fleet, and does not wait.
+    /// An optional request: it leaves half of the quota to requests that change the fleet, and does not wait.
     BestEffort,
 }
 
-/// What the headers of an answer say about the limits.
+/// The rate limit headers of a response.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct RateLimitHeaders {
-    /// Requests in an hour.
+    /// Requests per hour.
     pub(super) limit: Option<u32>,
-    /// How many of them are left.
+    /// The remaining requests.
     pub(super) remaining: Option<u32>,
-    /// How long until the oldest of them stops to count.
+    /// The time until the oldest request leaves the window.
     pub(super) reset_after: Option<Duration>,
-    /// How long nothing is let in, after a burst.
+    /// The time during which the API rejects requests after a burst.
     pub(super) retry_after: Option<Duration>,
 }
 
-/// What is used up.
+/// The limit that was hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum LimitHit {
     Minute,
@@ -68,47 +69,47 @@ enum LimitHit {
 impl fmt::Display for LimitHit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Minute => write!(f, "doproxy's own budget of {LIMIT_PER_MINUTE} requests a minute is used up"),
-            Self::Hour { limit } => write!(f, "doproxy's own budget of {limit} requests an hour is used up"),
+            Self::Minute => write!(f, "client-side limit of {LIMIT_PER_MINUTE} requests per minute reached"),
+            Self::Hour { limit } => write!(f, "client-side limit of {limit} requests per hour reached"),
             Self::Reported { remaining, limit } => write!(
                 f,
-                "doproxy's own budget is used up: of the token's {limit} requests an hour the API has {remaining} left{}",
-                if *remaining > 0 { ", which are kept for deletes" } else { "" }
+                "hourly API quota used up: {remaining} of the token's {limit} requests remain{}",
+                if *remaining > 0 { ", reserved for deletes" } else { "" }
             ),
-            Self::Burst => f.write_str("doproxy's own budget is closed, since the API asked to wait after a burst"),
+            Self::Burst => f.write_str("burst limit of the API reached"),
         }?;
         f.write_str(match self {
-            Self::Minute | Self::Hour { .. } => ", but for what is kept for deletes",
+            Self::Minute | Self::Hour { .. } => " (the rest is reserved for deletes)",
             Self::Burst | Self::Reported { .. } => "",
         })
     }
 }
 
-/// Why a request may not be sent now.
+/// The reason why a request must wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Throttled {
     limit_hit: LimitHit,
-    /// When it may, as far as is known; without it, when a request that is under way has ended.
+    /// The time at which the request may be sent, if known; `None` if it depends on the end of a request in flight.
     until: Option<Instant>,
 }
 
-/// What the API said last.
+/// The quota last reported by the API.
 #[derive(Debug, Clone, Copy)]
 struct ReportedQuota {
-    /// The request that it answered.
+    /// The number of the request whose response contained it.
     number: u64,
     remaining: usize,
-    /// From then on it is not so any more.
+    /// The time at which it expires.
     until: Instant,
 }
 
-/// The count.
+/// The request counts.
 #[derive(Debug)]
 struct RequestWindow {
     in_flight: usize,
-    /// When the requests of the last hour ended, the oldest first.
+    /// The end times of the requests in the last hour, oldest first.
     completed: VecDeque<Instant>,
-    /// How many there have been.
+    /// The number of requests ever admitted.
     sent: u64,
     per_hour: usize,
     reported: Option<ReportedQuota>,
@@ -127,7 +128,7 @@ impl RequestWindow {
         }
     }
 
-    /// Counts a request and answers its number, or says why not.
+    /// Counts a request and returns its number, or the reason why it must wait.
     fn try_acquire(&mut self, now: Instant, purpose: Priority) -> Result<u64, Throttled> {
         while self.completed.front().is_some_and(|end| *end + HOUR <= now) {
             self.completed.pop_front();
@@ -140,7 +141,7 @@ impl RequestWindow {
         Ok(self.sent)
     }
 
-    /// What holds a request back the longest.
+    /// Returns the limit that delays a request the longest.
     fn throttled(&self, now: Instant, purpose: Priority) -> Option<Throttled> {
         let usable = |limit: usize, part: usize| match purpose {
             Priority::Delete => limit,
@@ -157,7 +158,7 @@ impl RequestWindow {
         let burst = self.blocked_until.filter(|until| *until > now);
         let burst = burst.map(|until| Throttled { limit_hit: LimitHit::Burst, until: Some(until) });
         let told = self.reported.filter(|told| told.until > now).and_then(|told| {
-            // Those that were let through after the one that was answered may not be in its count.
+            // The reported quota may not include requests admitted after the one with that response.
             let since = usize::try_from(self.sent - told.number).unwrap_or(usize::MAX);
             let remaining = told.remaining.saturating_sub(since);
             let reserve = self.per_hour - usable(self.per_hour, HOUR_RESERVE_DIVISOR);
@@ -171,13 +172,13 @@ impl RequestWindow {
     fn check_window(&self, now: Instant, span: Duration, limit: usize, why: LimitHit) -> Option<Throttled> {
         let first = self.completed.partition_point(|end| *end + span <= now);
         let too_many = (self.completed.len() - first + self.in_flight + 1).checked_sub(limit)?;
-        // So many of the oldest have to leave the window before there is room for one.
+        // This many of the oldest requests must leave the window before one more fits.
         let last_to_leave = too_many.checked_sub(1)?;
         let until = self.completed.get(first + last_to_leave).map(|end| *end + span);
         Some(Throttled { limit_hit: why, until })
     }
 
-    /// How many requests that are no deletes would be let through now.
+    /// Returns the number of requests other than deletes that could be sent now.
     fn remaining(&self, now: Instant) -> usize {
         if self.blocked_until.is_some_and(|until| until > now) {
             return 0;
@@ -195,7 +196,7 @@ impl RequestWindow {
         minute.min(hour).min(told)
     }
 
-    /// Notes that a request has ended, and what was heard.
+    /// Records the end of a request and the headers of its response.
     fn complete(&mut self, now: Instant, number: u64, was_sent: bool, heard: RateLimitHeaders) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if was_sent {
@@ -205,12 +206,12 @@ impl RequestWindow {
             self.per_hour = limit;
         }
         if let Some(closed_for) = heard.retry_after {
-            // The limit that it is about is that of a minute; whatever else was meant is asked for anew.
+            // The header refers to the limit per minute; any longer limit will be reported again.
             let until = now + closed_for.min(MINUTE);
             self.blocked_until = Some(self.blocked_until.map_or(until, |before| before.max(until)));
         }
         let is_newer = self.reported.is_none_or(|told| told.number < number);
-        // Nothing counts for longer than an hour: where it seems to, one of the two clocks is wrong.
+        // No request counts for longer than an hour: a longer reset means that one of the two clocks is wrong.
         if let (Some(remaining), Some(reset_after), true) = (heard.remaining, heard.reset_after, is_newer)
             && reset_after <= HOUR
         {
@@ -224,7 +225,7 @@ impl RequestWindow {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Exhausted {
     limit_hit: LimitHit,
-    /// How long it would have to wait, as far as is known.
+    /// The required wait, if known.
     pub(super) retry_after: Option<Duration>,
 }
 
@@ -232,13 +233,13 @@ impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "not sent: {}", self.limit_hit)?;
         match self.retry_after {
-            Some(after) => write!(f, "; the next can go in {} s", after.as_millis().div_ceil(1000)),
+            Some(after) => write!(f, "; retry in {} s", after.as_millis().div_ceil(1000)),
             None => Ok(()),
         }
     }
 }
 
-/// The right to send one request. It counts as under way until this is dropped.
+/// The permission to send one request, which counts as in flight until this is dropped.
 pub(super) struct Permit<'a> {
     limiter: &'a RateLimiter,
     number: u64,
@@ -247,12 +248,12 @@ pub(super) struct Permit<'a> {
 }
 
 impl Permit<'_> {
-    /// Keeps what an answer said about the limits.
+    /// Stores the rate limit headers of the response.
     pub(super) fn observe_headers(&mut self, heard: RateLimitHeaders) {
         self.headers = heard;
     }
 
-    /// The request certainly never reached the API, so that it does not count.
+    /// Marks the request as never sent, so that it does not count.
     pub(super) fn not_sent(&mut self) {
         self.was_sent = false;
     }
@@ -265,11 +266,11 @@ impl Drop for Permit<'_> {
     }
 }
 
-/// The budget of one client and its clones.
+/// The rate limiter of one client and its clones.
 #[derive(Debug)]
 pub(super) struct RateLimiter {
     window: Mutex<RequestWindow>,
-    /// When a long wait was last spoken of.
+    /// The time at which a long wait was last logged.
     last_logged: Mutex<Option<Instant>>,
     completed: Notify,
 }
@@ -279,17 +280,17 @@ impl RateLimiter {
         Self { window: Mutex::new(RequestWindow::new()), last_logged: Mutex::default(), completed: Notify::new() }
     }
 
-    /// How many requests that are no deletes would be let through now.
+    /// Returns the number of requests other than deletes that could be sent now.
     pub(super) fn remaining(&self) -> usize {
         self.lock_window().remaining(Instant::now())
     }
 
-    /// Waits until a request may be sent, `patience` at most; an error as soon as that will not do.
+    /// Waits until a request may be sent, at most `patience`; fails as soon as the wait is known to be longer.
     pub(super) async fn acquire(&self, purpose: Priority, patience: Duration) -> Result<Permit<'_>, Exhausted> {
         let give_up = Instant::now() + patience;
         loop {
             let mut ended = pin!(self.completed.notified());
-            // From here on no end is missed.
+            // From here on, no notification is missed.
             ended.as_mut().enable();
             let now = Instant::now();
             let held = match self.lock_window().try_acquire(now, purpose) {
@@ -311,12 +312,12 @@ impl RateLimiter {
         }
     }
 
-    /// A person who watches should know what is waited for; once is enough.
+    /// Logs a long wait, at most once per interval.
     fn log_wait(&self, why: LimitHit, now: Instant, wait: Duration) {
         let mut said = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
         if wait >= LONG_WAIT && said.is_none_or(|before| before + WAIT_LOG_INTERVAL <= now) {
             *said = Some(now);
-            tracing::warn!("{why}; waiting {} s before the next", wait.as_millis().div_ceil(1000));
+            tracing::warn!("{why}; next request in {} s", wait.as_millis().div_ceil(1000));
         }
     }
 
@@ -344,7 +345,7 @@ mod tests {
         }
     }
 
-    /// Sends and ends requests at `now` until one is held back; answers how many there were.
+    /// Sends and completes requests at `now` until one is throttled; returns their number.
     fn drain(ledger: &mut RequestWindow, now: Instant, purpose: Priority) -> (usize, Throttled) {
         for count in 0.. {
             match ledger.try_acquire(now, purpose) {
@@ -352,11 +353,11 @@ mod tests {
                 Err(held) => return (count, held),
             }
         }
-        unreachable!("the budget has no end")
+        unreachable!("the limiter never throttles")
     }
 
     #[test]
-    fn a_burst_ends_before_the_limit_and_deletes_may_have_the_rest() {
+    fn burst_stops_at_reserve_for_deletes() {
         let (mut ledger, now) = (RequestWindow::new(), Instant::now());
 
         let others = drain(&mut ledger, now, Priority::Normal);
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_is_what_would_be_let_through() {
+    fn remaining_matches_admitted_requests() {
         let (mut ledger, now) = (RequestWindow::new(), Instant::now());
         let number = ledger.try_acquire(now, Priority::Normal).unwrap();
         assert_eq!(ledger.remaining(now), 224);
@@ -380,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_has_its_own_limit_and_reserve() {
+    fn hour_has_its_own_limit_and_reserve() {
         let (mut ledger, start) = (RequestWindow::new(), Instant::now());
         let others: usize = (0..30).map(|minute| drain(&mut ledger, start + MINUTE * minute, Priority::Normal).0).sum();
         let now = start + MINUTE * 30;
@@ -392,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_counts_from_when_it_is_let_through_and_leaves_a_minute_after_its_end() {
+    fn request_counts_until_a_minute_after_its_end() {
         let (mut ledger, now) = (RequestWindow::new(), Instant::now());
         let numbers: Vec<u64> = (0..225).map(|_| ledger.try_acquire(now, Priority::Normal).unwrap()).collect();
 
@@ -404,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn what_never_reached_the_api_does_not_count() {
+    fn unsent_request_does_not_count() {
         let (mut ledger, now) = (RequestWindow::new(), Instant::now());
         let number = ledger.try_acquire(now, Priority::Normal).unwrap();
 
@@ -414,7 +415,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_programs_use_is_learnt_from_the_answers() {
+    fn reported_quota_includes_other_programs() {
         let (mut ledger, now) = (RequestWindow::new(), Instant::now());
         let number = ledger.try_acquire(now, Priority::Normal).unwrap();
         ledger.complete(now, number, true, remaining(255, ms(90_000)));
@@ -428,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_was_overtaken_is_not_believed() {
+    fn outdated_quota_is_ignored() {
         let (mut ledger, now) = (RequestWindow::new(), Instant::now());
         let first = ledger.try_acquire(now, Priority::Normal).unwrap();
         let second = ledger.try_acquire(now, Priority::Normal).unwrap();
@@ -440,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_that_no_window_can_have_is_a_wrong_clock_and_not_believed() {
+    fn reset_beyond_window_is_ignored() {
         let (mut ledger, now) = (RequestWindow::new(), Instant::now());
         let number = ledger.try_acquire(now, Priority::Normal).unwrap();
 
@@ -450,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_burst_everybody_waits_as_long_as_the_api_asked_and_never_longer_than_a_minute() {
+    fn retry_after_applies_to_all_up_to_a_minute() {
         for (asked, waited) in [(ms(7_000), ms(7_000)), (HOUR, MINUTE)] {
             let (mut ledger, now) = (RequestWindow::new(), Instant::now());
             let number = ledger.try_acquire(now, Priority::Normal).unwrap();
@@ -468,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_name_the_budget_and_the_wait() {
+    fn messages_name_limit_and_wait() {
         let after = Some(ms(41_500));
         let lines: Vec<String> = [
             Exhausted { limit_hit: LimitHit::Minute, retry_after: after },
@@ -482,16 +483,16 @@ mod tests {
         .collect();
 
         insta::assert_snapshot!(lines.join("\n"), @r"
-        not sent: doproxy's own budget of 250 requests a minute is used up, but for what is kept for deletes; the next can go in 42 s
-        not sent: doproxy's own budget of 5000 requests an hour is used up, but for what is kept for deletes; the next can go in 42 s
-        not sent: doproxy's own budget is used up: of the token's 5000 requests an hour the API has 12 left, which are kept for deletes; the next can go in 42 s
-        not sent: doproxy's own budget is used up: of the token's 5000 requests an hour the API has 0 left; the next can go in 42 s
-        not sent: doproxy's own budget is closed, since the API asked to wait after a burst
+        not sent: client-side limit of 250 requests per minute reached (the rest is reserved for deletes); retry in 42 s
+        not sent: client-side limit of 5000 requests per hour reached (the rest is reserved for deletes); retry in 42 s
+        not sent: hourly API quota used up: 12 of the token's 5000 requests remain, reserved for deletes; retry in 42 s
+        not sent: hourly API quota used up: 0 of the token's 5000 requests remain; retry in 42 s
+        not sent: burst limit of the API reached
         ");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_burst_waits_its_minute_and_a_delete_does_not() {
+    async fn burst_waits_a_minute_and_delete_does_not() {
         let budget = RateLimiter::new();
         let started = Instant::now();
         for _ in 0..225 {
@@ -506,7 +507,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_that_is_too_long_is_refused_at_once() {
+    async fn too_long_wait_fails_immediately() {
         let budget = RateLimiter::new();
         let mut permit = budget.acquire(Priority::Normal, MINUTE).await.unwrap_or_else(|held| panic!("{held}"));
         permit.observe_headers(remaining(0, ms(3_000_000)));
@@ -521,7 +522,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_done_without_leaves_half_of_the_budget() {
+    fn best_effort_leaves_half_of_the_quota() {
         let now = Instant::now();
         let mut ledger = RequestWindow::new();
 
@@ -530,7 +531,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_for_requests_under_way_goes_on_when_one_never_arrived() {
+    async fn waiter_resumes_when_request_was_not_sent() {
         let budget = RateLimiter::new();
         let mut permits = Vec::new();
         for _ in 0..225 {
@@ -551,9 +552,9 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-        /// Requests come in bursts and pauses, take their time, and arrive at the API at any moment in between.
+        /// Requests come in bursts and pauses, have varying durations, and reach the API at any moment in between.
         #[test]
-        fn no_minute_of_the_api_ever_sees_more_than_its_limit(
+        fn no_minute_exceeds_the_limit(
             requests in proptest::collection::vec((0_u64..400, 0_u64..30_000, 0.0..=1.0, any::<bool>()), 300..900),
             bursts in any::<bool>(),
         ) {
@@ -591,7 +592,7 @@ mod tests {
         }
 
         #[test]
-        fn a_delete_goes_through_while_all_others_wait(others in 0_usize..2000, pauses in 0_u64..200) {
+        fn delete_is_admitted_while_others_wait(others in 0_usize..2000, pauses in 0_u64..200) {
             let mut ledger = RequestWindow::new();
             let mut now = Instant::now();
             for _ in 0..others {

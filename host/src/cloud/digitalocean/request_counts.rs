@@ -1,34 +1,34 @@
-//! The requests that were sent, counted by call and result.
+//! Counters of sent requests, by call and result.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use crate::cloud::{CloudError, ErrorClass};
 
-/// Requests of one kind with one result.
+/// The number of requests of one call with one result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestCount {
-    /// Such as `GET /v2/droplets/{id}`.
+    /// The call, such as `GET /v2/droplets/{id}`.
     pub call: String,
-    /// `ok`, or the kind of failure.
+    /// `ok`, or the class of failure.
     pub result: &'static str,
-    /// How many.
+    /// The number of requests.
     pub count: u64,
 }
 
-/// The count.
+/// The counters.
 #[derive(Debug, Default)]
 pub(super) struct RequestMetrics(Mutex<BTreeMap<(String, &'static str), u64>>);
 
 impl RequestMetrics {
-    /// Counts a request that has ended.
+    /// Counts a completed request.
     pub(super) fn record(&self, method: &str, path: &str, failure: Option<&CloudError>) {
         let key =
             (format!("{method} {}", path_template(path)), failure.map_or("ok", |error| result_label(&error.class)));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
     }
 
-    /// All of it.
+    /// Returns all counters.
     pub(super) fn snapshot(&self) -> Vec<RequestCount> {
         let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counts
@@ -38,7 +38,7 @@ impl RequestMetrics {
     }
 }
 
-/// The path without what differs from droplet to droplet: labels of metrics are from a small set.
+/// Replaces the variable parts of a path with placeholders, so that metric labels come from a small set.
 fn path_template(path: &str) -> String {
     let mut after = "";
     let segments = path.split('/').map(|segment| {
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn requests_are_counted_without_what_differs_from_droplet_to_droplet() {
+    fn counts_are_grouped_by_path_template() {
         let counts = RequestMetrics::default();
         counts.record("GET", "/v2/droplets/1234567", None);
         counts.record("GET", "/v2/droplets/7654321", None);

@@ -1,19 +1,19 @@
-//! When a call is repeated, and after how long. Pure: the clock and the dice are the caller's.
+//! Retry decisions and delays. Pure: the caller provides the clock and the random numbers.
 
 use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// How a call that met a passing fault is repeated: exponential backoff with full jitter, as in AWS's
-/// "Exponential Backoff and Jitter" (M. Brooker, 2015). Creating is never repeated.
+/// The retry policy for transient faults: exponential backoff with full jitter, as in AWS's "Exponential Backoff and
+/// Jitter" (M. Brooker, 2015). Creates are never retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
-    /// Most attempts, the first included; 0 counts as 1.
+    /// Maximum attempts, including the first; 0 counts as 1.
     pub max_attempts: u32,
-    /// The longest pause before the second attempt; it doubles with each.
+    /// The longest delay before the second attempt; it doubles with each attempt.
     pub initial_backoff: Duration,
-    /// The longest that one call waits between its attempts, all pauses together. Where the API asks for more,
-    /// the call fails at once instead.
+    /// The maximum total delay between the attempts of one call. If the API requests a longer delay, the call fails
+    /// immediately.
     pub max_total_backoff: Duration,
 }
 
@@ -37,7 +37,7 @@ impl Backoff {
         Self { retry, attempts: 0, waited: Duration::ZERO }
     }
 
-    /// How many attempts were made.
+    /// Returns the number of attempts so far.
     pub(super) fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -47,10 +47,10 @@ impl Backoff {
         self.attempts = self.attempts.saturating_add(1);
     }
 
-    /// How long to wait before the next attempt; `None` when there is none.
+    /// Returns the delay before the next attempt; `None` if there is none.
     ///
-    /// `asked` is what the API asked for: no shorter pause is taken, and the jitter comes on top of it so that
-    /// clients that were turned away together do not come back together. `dice` is between 0 and 1.
+    /// `asked` is the delay requested by the API: the delay is never shorter, and the jitter is added to it so that
+    /// clients rejected together do not retry together. `dice` is between 0 and 1.
     pub(super) fn next_backoff(&mut self, asked: Option<Duration>, dice: f64) -> Option<Duration> {
         if self.attempts >= self.retry.max_attempts {
             return None;
@@ -67,9 +67,9 @@ impl Backoff {
     }
 }
 
-/// How long the API asks to wait: `retry-after` in seconds, which it sends for the burst limit only, else until
-/// `ratelimit-reset`, the Unix time at which the oldest request stops to count. Every answer has the latter, so
-/// give it for status 429 only.
+/// Returns the delay requested by the API: `retry-after` in seconds, which it sends only for the burst limit, otherwise
+/// the time until `ratelimit-reset`, the Unix time at which the oldest request leaves the window. Every response has
+/// the latter, so pass it for status 429 only.
 pub(super) fn parse_retry_after(retry_after: Option<&str>, reset: Option<&str>, now: Timestamp) -> Option<Duration> {
     let seconds = |text: &str| text.trim().parse::<u64>().ok();
     retry_after.and_then(seconds).map(Duration::from_secs).or_else(|| {
@@ -88,7 +88,7 @@ mod tests {
         Retry { max_attempts: 4, initial_backoff: Duration::from_secs(1), max_total_backoff: Duration::from_secs(10) };
 
     #[test]
-    fn pauses_double_and_end_with_the_attempts() {
+    fn delays_double_until_attempts_are_exhausted() {
         let mut backoff = Backoff::new(RETRY);
 
         let pauses: Vec<_> = std::iter::from_fn(|| {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn the_api_is_given_the_time_that_it_asks_for_unless_that_is_too_long() {
+    fn requested_delay_is_respected_unless_too_long() {
         let pause = |asked| {
             let mut backoff = Backoff::new(RETRY);
             backoff.record_attempt();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_comes_from_retry_after_else_from_the_reset_of_the_limit() {
+    fn retry_after_takes_precedence_over_reset() {
         let now = Timestamp(1_000_000);
 
         assert_eq!(parse_retry_after(Some("7"), Some("1030"), now), Some(Duration::from_secs(7)));
@@ -126,7 +126,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn all_pauses_together_stay_within_the_most(
+        fn total_delay_stays_within_limit(
             attempts in 0_u32..100,
             first in 0_u64..100_000,
             most in 0_u64..100_000,

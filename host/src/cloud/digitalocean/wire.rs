@@ -1,8 +1,8 @@
-//! What the API writes and takes, and its conversion into the plain types of `cloud`.
+//! The API's JSON and its conversion into the plain types of `cloud`.
 //!
-//! Reading is tolerant: unknown fields, nulls, missing and misshapen parts are no errors, for the API has grown
-//! and will grow. Required is only what a droplet cannot be known without: its id, name and status. A list in
-//! which one of these is missing is refused whole, since a list that leaves a droplet out is worse than none.
+//! Parsing is tolerant: unknown fields, nulls, missing and malformed parts are not errors, because the API has grown
+//! and will grow. Only the fields that identify a droplet are required: its ID, name and status. A list with an item
+//! that lacks one of them is rejected as a whole, because a list that omits a droplet is worse than none.
 
 use std::net::IpAddr;
 
@@ -13,18 +13,18 @@ use serde_json::{Map, Value, json};
 use crate::cloud::{self, CloudInstance, CreateRequest, Status};
 use crate::model::{DropletId, HourlyPrice, Tag, Timestamp};
 
-/// Reads an answer.
+/// Parses a response.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     serde_json::from_slice(body)
 }
 
-/// Makes sure that an answer from which nothing is read is the API's: empty or JSON. A page that somebody in between
-/// sends with status 200 does not mean that anything was done.
+/// Verifies that a response without relevant content comes from the API: it must be empty or JSON. A page that a proxy
+/// sends with status 200 does not mean that the call was executed.
 pub(super) fn parse_empty(body: &[u8]) -> Result<(), serde_json::Error> {
     if body.trim_ascii().is_empty() { Ok(()) } else { parse::<IgnoredAny>(body).map(drop) }
 }
 
-/// The body of a create. What is not wanted is left out, not null.
+/// Returns the body of a create. Unset fields are omitted, not null.
 pub(super) fn create_body(request: &CreateRequest) -> Value {
     let template = &request.template;
     let mut body = Map::new();
@@ -53,34 +53,34 @@ pub(super) fn create_body(request: &CreateRequest) -> Value {
     Value::Object(body)
 }
 
-/// The body that makes a tag.
+/// Returns the body that creates a tag.
 pub(super) fn tag_body(tag: &Tag) -> Value {
     json!({ "name": tag })
 }
 
-/// The body that tags a droplet; the id is text here.
+/// Returns the body that tags a droplet; the ID is text here.
 pub(super) fn tagged_body(id: DropletId) -> Value {
     json!({ "resources": [{ "resource_id": id.to_string(), "resource_type": "droplet" }] })
 }
 
-/// Ids are numbers in the API, slugs and fingerprints text.
+/// Converts an ID to a number, and a slug or fingerprint to text, as the API expects.
 fn number_or_text(text: &str) -> Value {
     text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number))
 }
 
-/// A part that may be missing, null or of another shape: then it is its default.
+/// Deserializes a part that may be missing, null or malformed; it then has its default value.
 fn lenient<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(deserializer: D) -> Result<T, D::Error> {
     let value = Value::deserialize(deserializer)?;
     Ok(serde_json::from_value(value).unwrap_or_default())
 }
 
-/// A list that may be missing or null, and of which misshapen elements are left out.
+/// Deserializes a list that may be missing or null; malformed elements are omitted.
 fn lenient_list<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let Value::Array(values) = Value::deserialize(deserializer)? else { return Ok(Vec::new()) };
     Ok(values.into_iter().filter_map(|value| serde_json::from_value(value).ok()).collect())
 }
 
-/// A list that may be null, as Go writes an empty one, but whose elements must be right.
+/// Deserializes a list that may be null, as Go writes an empty one, but whose elements must be valid.
 fn nullable_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
@@ -89,7 +89,7 @@ fn nullable_list<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D
 #[derive(Debug, Deserialize)]
 #[serde(bound = "T: DeserializeOwned")]
 pub(super) struct Page<T> {
-    /// Under the name that the list has in the API.
+    /// The items, under the name of the list in the API.
     #[serde(
         alias = "droplets",
         alias = "sizes",
@@ -102,25 +102,25 @@ pub(super) struct Page<T> {
     pub(super) meta: Meta,
 }
 
-/// How long the whole list is.
+/// The length of the whole list.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct Meta {
     total: Option<usize>,
 }
 
 impl Meta {
-    /// How many items there are on all pages; `None` where the API does not say.
+    /// Returns the number of items on all pages; `None` if the API does not report it.
     pub(super) fn total(&self) -> Option<u32> {
         u32::try_from(self.total?).ok()
     }
 
-    /// Whether there are more items after `seen`, of which the last page had `on_page`.
+    /// Reports whether there are more items after `seen`, of which the last page had `on_page`.
     pub(super) fn has_more(&self, seen: usize, on_page: usize, per_page: usize) -> bool {
         self.total.map_or(on_page >= per_page, |total| seen < total)
     }
 }
 
-/// The answer to a create: `droplet` for `name`, `droplets` for `names`.
+/// The response to a create: `droplet` for `name`, `droplets` for `names`.
 #[derive(Debug, Deserialize)]
 pub(super) struct CreateResponse {
     droplet: Option<Droplet>,
@@ -168,7 +168,7 @@ struct Networks {
 }
 
 impl Networks {
-    /// Addresses are told apart by their type, never by their place: the private one may come first or last.
+    /// Returns the addresses of a type. Their position is not significant: the private address may come first or last.
     fn addresses(&self, kind: &str) -> Vec<IpAddr> {
         let all = self.v4.iter().chain(&self.v6);
         let parsed = all.filter(|address| address.kind == kind).filter_map(|address| address.ip_address.parse().ok());
@@ -176,7 +176,7 @@ impl Networks {
     }
 }
 
-/// Its gateway is not read: on the private network it is the text `<nil>`.
+/// An address. Its gateway is not parsed: on the private network it is the text `<nil>`.
 #[derive(Debug, Deserialize)]
 struct Address {
     ip_address: String,
@@ -277,7 +277,7 @@ impl From<Size> for cloud::Size {
     fn from(size: Size) -> Self {
         Self {
             slug: size.slug,
-            // What is listed is on offer unless the API says otherwise.
+            // A listed size is available unless the API states otherwise.
             available: size.available.unwrap_or(true),
             regions: size.regions,
             hourly_price: HourlyPrice::from_dollars(size.price_hourly),

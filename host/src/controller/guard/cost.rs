@@ -1,36 +1,36 @@
-//! What the fleet may cost in an hour and in a month.
+//! Hourly and monthly cost caps.
 
 use std::time::Duration;
 
 use super::plan_builder::PlanBuilder;
 use crate::model::{DropletRequest, HourlyPrice, Money};
 
-/// A droplet is not billed for more hours of a month.
+/// The maximum number of hours billed per month.
 const MONTHLY_BILLING_CAP: Duration = Duration::from_hours(672);
 
 impl PlanBuilder<'_> {
-    /// Creates only what the hourly cap has room for.
+    /// Limits creates to the hourly cost cap.
     pub(super) fn limit_hourly_cost(&mut self) {
         let Some(cap) = self.observation.limits.max_hourly_cost else { return };
         let affords = |cost: HourlyPrice| cost <= cap;
         self.limit_by_cost("max_hourly_cost", &format!("the fleet may cost at most {cap}"), affords);
     }
 
-    /// Creates only what could run until the month is over without going past the monthly cap: what was spent counts,
-    /// and what was saved may be spent later.
+    /// Limits creates to those that could run until the end of the month without exceeding the monthly cap. Includes
+    /// the amount already spent; savings may be spent later in the month.
     pub(super) fn limit_monthly_cost(&mut self) {
         let Some(cap) = self.rules.max_monthly_cost else { return };
         let spent = self.facts.spent_this_month;
         let left = self.now().end_of_month().since(self.now()).min(MONTHLY_BILLING_CAP);
         let month = |cost: HourlyPrice| -> Money { spent.plus(cost.cost_for(left)) };
         let why = format!(
-            "the fleet may cost {cap} this month, has cost {spent}, and would come to {} with them",
+            "the monthly cap is {cap}, {spent} are spent, and the month would total {}",
             month(self.hourly_cost())
         );
         self.limit_by_cost("max_monthly_cost", &why, |cost| month(cost) <= cap);
     }
 
-    /// What the fleet costs an hour once the plan is carried out.
+    /// Returns the hourly cost of the fleet after the plan.
     fn hourly_cost(&self) -> HourlyPrice {
         self.creates.iter().fold(self.retained_hourly_cost(), |sum, create| {
             sum.plus(self.price_of(&create.request).unwrap_or_default().times(create.request.count))
@@ -46,8 +46,8 @@ impl PlanBuilder<'_> {
             .fold(HourlyPrice::default(), |sum, template| sum.plus(template.hourly_price))
     }
 
-    /// Creates as many as `affords` allows at the hourly cost of the whole fleet that comes of them. What has no price
-    /// cannot be held below a cap, so it is not created.
+    /// Limits creates to the number for which `affords` accepts the resulting hourly cost of the whole fleet. Sizes
+    /// without a price cannot be capped, so they are not created.
     fn limit_by_cost(&mut self, rule: &str, why: &str, affords: impl Fn(HourlyPrice) -> bool) {
         let mut cost = self.retained_hourly_cost();
         let (mut fewer, mut without_price) = (0_u64, 0_u64);
@@ -75,18 +75,19 @@ impl PlanBuilder<'_> {
         if fewer > 0 {
             self.restrict(rule, format!("{fewer} fewer created: {why}"));
         }
-        // A policy may name as many as fit into a decision, and each is a line in the record.
+        // A decision may name many sizes, and each would add a line to the record.
         unknown.sort_unstable();
         unknown.dedup();
         let sizes = match unknown.as_slice() {
             [] => return,
             [size] => format!("the price of {size} is not known yet"),
-            [size, ..] => format!("the prices of {} sizes, {size} among them, are not known yet", unknown.len()),
+            [size, ..] => format!("the prices of {} sizes, including {size}, are not known yet", unknown.len()),
         };
         self.restrict(rule, format!("{without_price} fewer created: {sizes}"));
     }
 
-    /// What another droplet costs an hour: by the API's list, else as those of its size in the fleet.
+    /// Returns the hourly price of another droplet: from the API's list, otherwise from droplets of the same size in
+    /// the fleet.
     fn price_of(&self, request: &DropletRequest) -> Option<HourlyPrice> {
         let templates = &self.observation.templates;
         let Some(size) = &request.size else { return templates.first().map(|template| template.hourly_price) };
@@ -96,7 +97,7 @@ impl PlanBuilder<'_> {
     }
 }
 
-/// The largest count up to `most` for which `holds`, which is monotone, does; 0 where it does for none.
+/// Returns the largest count up to `most` for which the monotone predicate `holds` is true; 0 if it is true for none.
 fn partition_max(most: u32, holds: impl Fn(u32) -> bool) -> u32 {
     let (mut low, mut high) = (0, most);
     while low < high {

@@ -1,17 +1,17 @@
-//! The bounds of the fleet, of one tick, of one hour; pauses; and when nothing is to be touched at all.
+//! Limits of the fleet, of one tick and of one hour; pauses; and conditions under which nothing may change.
 
 use super::plan_builder::{PlanBuilder, is_healthy, pluralize_droplets};
 use crate::controller::circuit_breaker;
 use crate::model::{Direction, DropletRequest, Pause, Phase};
 
-/// So many unhealthy at once are no accident of theirs: the network is broken, or HAProxy, and creating and deleting
-/// would make it worse. The figures are those of the Kubernetes Cluster Autoscaler (`max-total-unready-percentage`,
-/// `ok-total-unready-count`).
+/// Above these thresholds the cause is probably the network or HAProxy, not the droplets, and creating or deleting
+/// droplets would make it worse. The values are those of the Kubernetes Cluster Autoscaler
+/// (`max-total-unready-percentage`, `ok-total-unready-count`).
 const UNHEALTHY_PERCENT: usize = 45;
 const UNHEALTHY_COUNT: usize = 3;
 
 impl PlanBuilder<'_> {
-    /// When most are unhealthy at once, nothing is done: answers whether that is so.
+    /// Cancels the whole plan if most droplets are unhealthy at once; reports whether that is the case.
     pub(super) fn too_many_unhealthy(&mut self) -> bool {
         let serving = self.observation.fleet.iter().filter(|droplet| droplet.phase == Phase::Serving);
         let (mut all, mut unhealthy) = (0, 0);
@@ -26,12 +26,12 @@ impl PlanBuilder<'_> {
         self.deletes.clear();
         self.creates.clear();
         if asked > 0 {
-            self.restrict("unhealthy", format!("nothing changed: {unhealthy} of {all} are unhealthy at once"));
+            self.restrict("unhealthy", format!("nothing changed: {unhealthy} of {all} droplets are unhealthy at once"));
         }
         true
     }
 
-    /// A fleet whose policies have failed for some time is brought to its fallback.
+    /// Brings the fleet to its fallback size if the policies have been failing for some time.
     pub(super) fn apply_fallback(&mut self) {
         let (Some(fallback), Some(since)) = (self.rules.fallback, self.facts.policies_failing_since) else { return };
         let failing = self.now().since(since);
@@ -40,9 +40,16 @@ impl PlanBuilder<'_> {
         }
         let missing = u64::from(fallback.size).saturating_sub(self.size_after());
         if let Ok(missing @ 1..) = u32::try_from(missing) {
-            self.add(DropletRequest::default(), missing, "the policies fail, and the fleet is below its fallback");
+            self.add(
+                DropletRequest::default(),
+                missing,
+                "the policies are failing, and the fleet is below its fallback size",
+            );
             let seconds = failing.as_secs();
-            self.restrict("fallback", format!("{missing} more created: the policies have failed for {seconds} s"));
+            self.restrict(
+                "fallback",
+                format!("{missing} more created: the policies have been failing for {seconds} s"),
+            );
         }
     }
 
@@ -54,7 +61,7 @@ impl PlanBuilder<'_> {
         }
         let uncreated = self.reduce_creates(over);
         if uncreated > 0 {
-            self.restrict("max", format!("{uncreated} fewer created: at most {max} are allowed"));
+            self.restrict("max", format!("{uncreated} fewer created: at most {max} droplets are allowed"));
         }
         let still_over = self.size_after().saturating_sub(max);
         if still_over > 0 && self.starting_count() == 0 && !self.facts.balancer_unreachable {
@@ -62,12 +69,12 @@ impl PlanBuilder<'_> {
             self.select_for_termination(still_over, &[], "the fleet is above scaling.max");
             let removed = self.deletes.len() - before;
             if removed > 0 {
-                self.restrict("max", format!("{removed} more deleted: at most {max} are allowed"));
+                self.restrict("max", format!("{removed} more deleted: at most {max} droplets are allowed"));
             }
         }
     }
 
-    /// What is healthy may go only as long as enough that is healthy stays.
+    /// Cancels deletes of healthy droplets until at least the minimum remains.
     pub(super) fn keep_min_healthy(&mut self) {
         let min = self.observation.limits.min as usize;
         let is_staying = |name| !self.is_scheduled_for_deletion(name);
@@ -82,18 +89,21 @@ impl PlanBuilder<'_> {
             kept += 1;
         }
         if kept > 0 {
-            self.restrict("min", format!("{} kept: at least {min} healthy ones must stay", pluralize_droplets(kept)));
+            self.restrict(
+                "min",
+                format!("{} kept: at least {min} healthy droplets must stay", pluralize_droplets(kept)),
+            );
         }
     }
 
     pub(super) fn enforce_min(&mut self) {
         let min = self.observation.limits.min;
-        self.keep_at_least(min.into(), "min", &format!("at least {min} are wanted"));
+        self.keep_at_least(min.into(), "min", &format!("at least {min} droplets are required"));
         let size = u32::try_from(self.size_after()).unwrap_or(u32::MAX);
         let missing = min.saturating_sub(size);
         if missing > 0 {
             self.add(DropletRequest::default(), missing, "the fleet is below scaling.min");
-            self.restrict("min", format!("{missing} more created: at least {min} are wanted"));
+            self.restrict("min", format!("{missing} more created: at least {min} droplets are required"));
         }
     }
 
@@ -104,7 +114,7 @@ impl PlanBuilder<'_> {
             self.deletes.truncate(most);
             self.restrict(
                 "max_delete",
-                format!("{} kept for now: at most {most} go in one tick", pluralize_droplets(kept)),
+                format!("{} kept for now: at most {most} are deleted per tick", pluralize_droplets(kept)),
             );
         }
     }
@@ -113,14 +123,14 @@ impl PlanBuilder<'_> {
         let most = u64::from(self.observation.limits.max_create);
         let fewer = self.reduce_creates(self.created_count().saturating_sub(most));
         if fewer > 0 {
-            self.restrict("max_create", format!("{fewer} fewer created for now: at most {most} come in one tick"));
+            self.restrict("max_create", format!("{fewer} fewer created for now: at most {most} are created per tick"));
         }
     }
 
-    /// What the API would refuse is not asked of it.
+    /// Limits creates to the account's remaining quota, which the API would enforce anyway.
     pub(super) fn limit_by_account_quota(&mut self) {
         if let Some(room) = self.facts.remaining_quota {
-            self.limit_creates_to(room.into(), "droplet_limit", &format!("the account has room for {room} more"));
+            self.limit_creates_to(room.into(), "droplet_limit", &format!("the account's remaining quota is {room}"));
         }
     }
 
@@ -146,10 +156,10 @@ impl PlanBuilder<'_> {
         }
     }
 
-    /// An operation that cannot be carried out now might be the wrong one when it can.
+    /// Holds all operations while the API is unreachable: by the time it is available, they might be wrong.
     pub(super) fn hold_on_api_outage(&mut self) {
         if let Some(why) = &self.facts.api_unreachable {
-            let why = format!("the API cannot be reached ({why})");
+            let why = format!("the API is unreachable ({why})");
             self.limit_creates_to(0, "api", &why);
             self.cancel_deletes("api", &why);
         }

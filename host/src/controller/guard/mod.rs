@@ -1,9 +1,9 @@
-//! The guard: what no policy can get past.
+//! The guard: rules that no policy can bypass.
 //!
-//! A function of plain data, from what a policy wants to what will be done. It repairs a fleet that is out of bounds
-//! also when the policy wants nothing, replaces what is sick, and names every rule that changed something. `draft` is
-//! the plan while it is made, `scale_in` holds deletes, `limits` holds both, `cost` holds money, `replace` replaces,
-//! `victims` chooses who goes.
+//! A pure function that turns a policy's decision into a plan. It also brings a fleet within its limits when the policy
+//! holds, replaces unhealthy droplets, and names every rule that changed something. `plan_builder` holds the plan under
+//! construction, `scale_in` restricts deletes, `limits` restricts creates and deletes, `cost` enforces the cost caps,
+//! `replacement` replaces unhealthy droplets, and `termination_order` selects the droplets to delete.
 
 mod cost;
 mod limits;
@@ -16,25 +16,25 @@ use plan_builder::PlanBuilder;
 
 use crate::model::{Decision, GuardFacts, GuardRules, Observation, Plan};
 
-/// What is left of `decision`.
+/// Applies the rules to `decision`.
 pub fn guard(observation: &Observation, decision: &Decision, rules: &GuardRules, facts: &GuardFacts) -> Plan {
     let mut draft = PlanBuilder::new(observation, decision, rules, facts);
     draft.hold_scale_in_on_balancer_outage();
     if draft.too_many_unhealthy() {
         return draft.build();
     }
-    // What the policy wants.
+    // Restrict the policy's decision.
     draft.hold_scale_in();
     draft.stabilize();
     draft.prevent_flapping(decision);
     draft.apply_cooldown();
-    // What the fleet needs, whatever the policy wants.
+    // Enforce the fleet's requirements regardless of the policy.
     draft.apply_fallback();
     draft.enforce_max();
     draft.keep_min_healthy();
     draft.enforce_min();
     draft.replace_unhealthy();
-    // What may be done of it.
+    // Limit the resulting operations.
     draft.limit_deletes();
     draft.limit_creates();
     draft.limit_by_account_quota();

@@ -1,20 +1,20 @@
-//! The plan while it is made: who is created, who leaves, what was cut.
+//! The plan under construction: creates, deletes and restrictions.
 
 use crate::model::{
     Change, Decision, DropletName, DropletRequest, GuardFacts, GuardRules, Observation, ObservedDroplet, Outcome,
     Phase, Plan, PlannedCreate, PlannedDelete, Restriction, ScaleTo, Timestamp,
 };
 
-/// A droplet that is to leave.
+/// A droplet that is scheduled for deletion.
 #[derive(Debug)]
 pub(super) struct PendingDelete<'a> {
     pub(super) droplet: &'a ObservedDroplet,
     pub(super) reason: String,
-    /// Another one is to come in its place.
+    /// True if a replacement is created for it.
     pub(super) replaced: bool,
 }
 
-/// The plan while it is made.
+/// Builds a plan.
 #[derive(Debug)]
 pub(super) struct PlanBuilder<'a> {
     pub(super) observation: &'a Observation,
@@ -23,13 +23,14 @@ pub(super) struct PlanBuilder<'a> {
     reason: &'a str,
     pub(super) creates: Vec<PlannedCreate>,
     pub(super) deletes: Vec<PendingDelete<'a>>,
-    /// What the policy may not shrink the fleet below: the size that its decision leads to, what was wanted lately, its load.
+    /// The size below which the policy may not shrink the fleet: the largest of its decision, recent recommendations
+    /// and current load.
     pub(super) floor: u64,
     restrictions: Vec<Restriction>,
 }
 
 impl<'a> PlanBuilder<'a> {
-    /// What the policy wants, as creates and deletes of droplets that may be deleted.
+    /// Converts the decision to creates and to deletes of droplets that may be deleted.
     pub(super) fn new(
         observation: &'a Observation,
         decision: &'a Decision,
@@ -84,7 +85,7 @@ impl<'a> PlanBuilder<'a> {
                 self.deletes.push(PendingDelete { droplet, reason: self.reason.to_owned(), replaced: false });
             }
         }
-        // A policy may name as many as fit into a decision, and each is a line in the record.
+        // A decision may name many droplets, and each would add a line to the record.
         match unknown.as_slice() {
             [] => {}
             [id] => self.restrict("fleet", format!("droplet {id} is not in this fleet")),
@@ -108,25 +109,25 @@ impl<'a> PlanBuilder<'a> {
         self.creates.push(PlannedCreate { request, reason: reason.to_owned(), is_replacement: false });
     }
 
-    /// One that comes in the place of another.
+    /// Adds a create that replaces another droplet.
     pub(super) fn add_replacement(&mut self, reason: &str) {
         let request = DropletRequest { count: 1, ..DropletRequest::default() };
         self.creates.push(PlannedCreate { request, reason: reason.to_owned(), is_replacement: true });
     }
 
-    /// Counted in 64 bits: a policy may ask for more than 32 bits can count.
+    /// Counts in 64 bits, because a policy may request more than fit in 32 bits.
     pub(super) fn created_count(&self) -> u64 {
         self.creates.iter().fold(0, |sum, create| sum.saturating_add(create.request.count.into()))
     }
 
-    /// The size that is left.
+    /// Returns the size of the fleet after the plan.
     pub(super) fn size_after(&self) -> u64 {
         u64::from(self.observation.size())
             .saturating_sub(self.deletes.len() as u64)
             .saturating_add(self.created_count())
     }
 
-    /// Takes up to `count` away from what is to be created, from the end, and says how many it took.
+    /// Removes up to `count` droplets from the planned creates, from the end, and returns the number removed.
     pub(super) fn reduce_creates(&mut self, count: u64) -> u64 {
         let mut left = count;
         while left > 0
@@ -142,7 +143,7 @@ impl<'a> PlanBuilder<'a> {
         count - left
     }
 
-    /// Creates at most `most`; says under the name of `rule` how many fewer that are.
+    /// Limits creates to `most`, and records the difference under `rule`.
     pub(super) fn limit_creates_to(&mut self, most: u64, rule: &str, why: &str) {
         let fewer = self.reduce_creates(self.created_count().saturating_sub(most));
         if fewer > 0 {
@@ -150,7 +151,7 @@ impl<'a> PlanBuilder<'a> {
         }
     }
 
-    /// Keeps droplets that were to leave until `floor` are left, the last chosen first; says so under the name of `rule`.
+    /// Cancels deletes, the last chosen first, until `floor` droplets remain; records this under `rule`.
     pub(super) fn keep_at_least(&mut self, floor: u64, rule: &str, why: &str) {
         let mut kept = 0;
         while self.size_after() < floor && self.deletes.pop().is_some() {
@@ -161,14 +162,14 @@ impl<'a> PlanBuilder<'a> {
         }
     }
 
-    /// As [`keep_at`](Self::keep_at), and also when creates are cut later.
+    /// Like [`keep_at_least`](Self::keep_at_least), but also applies when creates are limited later.
     pub(super) fn raise_floor(&mut self, floor: u32, rule: &str, why: &str) {
         let floor = u64::from(floor.min(self.observation.size()));
         self.floor = self.floor.max(floor);
         self.keep_at_least(floor, rule, why);
     }
 
-    /// Nobody leaves; says so under the name of `rule`.
+    /// Cancels all deletes, and records this under `rule`.
     pub(super) fn cancel_deletes(&mut self, rule: &str, why: &str) {
         if !self.deletes.is_empty() {
             self.restrict(rule, format!("{} kept: {why}", pluralize_droplets(self.deletes.len() as u64)));
@@ -176,7 +177,7 @@ impl<'a> PlanBuilder<'a> {
         }
     }
 
-    /// Those that a policy or the guard may delete at all.
+    /// Returns the droplets that a policy or the guard may delete.
     pub(super) fn deletable(&self) -> impl Iterator<Item = &'a ObservedDroplet> + use<'a> {
         self.observation
             .fleet
@@ -188,7 +189,7 @@ impl<'a> PlanBuilder<'a> {
         self.deletes.iter().any(|leaving| leaving.droplet.name == *name)
     }
 
-    /// How many are on their way to serving.
+    /// Returns the number of droplets that are starting.
     pub(super) fn starting_count(&self) -> usize {
         self.observation.fleet.iter().filter(|droplet| droplet.phase.is_starting()).count()
     }
@@ -212,12 +213,12 @@ impl<'a> PlanBuilder<'a> {
     }
 }
 
-/// Whether a droplet serves and passes its health check.
+/// Reports whether a droplet serves and passes its health check.
 pub(super) fn is_healthy(droplet: &ObservedDroplet) -> bool {
     droplet.phase == Phase::Serving && droplet.healthy
 }
 
-/// `1 droplet`, `2 droplets`.
+/// Formats a count: `1 droplet`, `2 droplets`.
 pub(super) fn pluralize_droplets(count: u64) -> String {
     format!("{count} droplet{}", if count == 1 { "" } else { "s" })
 }

@@ -1,10 +1,10 @@
-//! Droplets that served and do not pass their health check any more: another comes, and they go.
+//! Replaces droplets that served and no longer pass their health check.
 
 use super::plan_builder::{PendingDelete, PlanBuilder};
 use crate::model::{DropletRequest, ObservedDroplet, Phase};
 
 impl<'a> PlanBuilder<'a> {
-    /// Replaces who has been unhealthy for too long: while nobody is coming up, and within the budget of the hour.
+    /// Replaces droplets that have been unhealthy for too long, if no droplet is starting and within the hourly limit.
     pub(super) fn replace_unhealthy(&mut self) {
         let Some(grace) = self.rules.repair_grace_period else { return };
         let sick: Vec<(&'a ObservedDroplet, u64)> = self
@@ -27,7 +27,7 @@ impl<'a> PlanBuilder<'a> {
         let coming_up = self.starting_count();
         let many = sick.len();
         if coming_up > 0 {
-            self.restrict("coming_up", format!("{many} unhealthy not replaced yet: {coming_up} still coming up"));
+            self.restrict("coming_up", format!("{many} unhealthy not replaced yet: {coming_up} still starting"));
             return;
         }
         let budget = self.rules.max_replace_per_hour;
@@ -36,18 +36,18 @@ impl<'a> PlanBuilder<'a> {
             let kept = many - left;
             self.restrict(
                 "max_replace_per_hour",
-                format!("{kept} unhealthy not replaced: at most {budget} are in an hour"),
+                format!("{kept} unhealthy not replaced: at most {budget} are replaced per hour"),
             );
         }
         for (droplet, seconds) in sick.into_iter().take(left) {
-            let reason = format!("it has not passed its health check for {seconds} s");
+            let reason = format!("the health check has been failing for {seconds} s");
             self.deletes.push(PendingDelete { droplet, reason, replaced: true });
-            self.add_replacement("in the place of one that is unhealthy");
+            self.add_replacement("replaces an unhealthy droplet");
         }
     }
 
-    /// Whether at least as many are healthy as not: where most are sick at once, that is no fault of theirs, and whoever
-    /// came in their place would be as sick. A fleet of one gets a second droplet first.
+    /// Reports whether at least as many droplets are healthy as not. If most are unhealthy at once, the cause is
+    /// elsewhere and replacements would be unhealthy too. A fleet of one gets a second droplet first.
     fn majority_healthy(&mut self) -> bool {
         let serving = self.observation.fleet.iter().filter(|droplet| droplet.phase == Phase::Serving);
         let (healthy, sick): (Vec<_>, Vec<_>) = serving.partition(|droplet| droplet.healthy);
@@ -59,13 +59,13 @@ impl<'a> PlanBuilder<'a> {
             self.add(DropletRequest::default(), 1, "the only droplet is unhealthy");
         } else {
             let (sick, all) = (sick.len(), healthy.len() + sick.len());
-            self.restrict("unhealthy", format!("nobody replaced: {sick} of {all} are unhealthy at once"));
+            self.restrict("unhealthy", format!("none replaced: {sick} of {all} droplets are unhealthy at once"));
         }
         false
     }
 
-    /// What was cut last may undo what was held first: goes over it until all of it holds. It only ever takes away, so it
-    /// ends.
+    /// Restores the invariants that later rules may have broken, repeating until all hold. Terminates because it only
+    /// removes operations.
     pub(super) fn enforce_invariants(&mut self) {
         loop {
             let before = (self.created_count(), self.deletes.len());
@@ -73,13 +73,13 @@ impl<'a> PlanBuilder<'a> {
             let over = self.size_after().saturating_sub(self.observation.limits.max.into());
             let uncreated = self.reduce_creates(over);
             if uncreated > 0 {
-                self.restrict("max", format!("{uncreated} fewer created: who was to make room for them stays"));
+                self.restrict("max", format!("{uncreated} fewer created: the droplets that were to make room stay"));
             }
             let limits = self.observation.limits;
             let min = u64::from(limits.min.min(self.observation.size()));
             let floor = min.max(self.floor.min(limits.max.into()));
-            self.keep_at_least(floor, "min", "what was to come in their place may not");
-            // Who stays costs.
+            self.keep_at_least(floor, "min", "their replacements may not be created");
+            // Retained droplets add to the cost.
             self.limit_hourly_cost();
             self.limit_monthly_cost();
             if before == (self.created_count(), self.deletes.len()) {
@@ -88,7 +88,7 @@ impl<'a> PlanBuilder<'a> {
         }
     }
 
-    /// What may not be created cannot take anybody's place, and nobody succeeds who stays.
+    /// Cancels deletes whose replacements may not be created, and replacements whose originals stay.
     fn pair_replacements(&mut self) {
         let successors: u32 =
             self.creates.iter().filter(|create| create.is_replacement).map(|create| create.request.count).sum();

@@ -1,4 +1,4 @@
-//! What holds deletes that a policy wants: no current numbers, a fleet that is in motion, what was wanted a moment ago.
+//! Rules that restrict a policy's deletes: missing metrics, a fleet in transition, recent recommendations.
 
 use std::time::Duration;
 
@@ -6,15 +6,16 @@ use super::plan_builder::{PlanBuilder, is_healthy};
 use crate::model::{Decision, Phase, Timestamp};
 
 impl PlanBuilder<'_> {
-    /// Without HAProxy's numbers every droplet looks idle and sick, or as it was before.
+    /// Cancels all deletes while HAProxy is unreachable: without its counters every droplet would look idle and
+    /// unhealthy, or unchanged.
     pub(super) fn hold_scale_in_on_balancer_outage(&mut self) {
         if self.facts.balancer_unreachable {
-            self.cancel_deletes("balancer", "HAProxy does not answer, so who is busy and who is healthy is not known");
+            self.cancel_deletes("balancer", "HAProxy is unreachable, so load and health are unknown");
         }
     }
 
-    /// No droplet goes while others are coming up or sick, or while what the decision rests on is old. One that is sick
-    /// itself may go.
+    /// Cancels deletes while other droplets are starting or unhealthy, or while a metric is stale. An unhealthy droplet
+    /// itself may be deleted.
     pub(super) fn hold_scale_in(&mut self) {
         if self.deletes.is_empty() {
             return;
@@ -23,7 +24,7 @@ impl PlanBuilder<'_> {
         let stale: Vec<&str> =
             self.observation.metrics.iter().filter(|series| series.stale).map(|series| series.name.as_str()).collect();
         if coming_up > 0 {
-            self.cancel_deletes("coming_up", &format!("{coming_up} still coming up"));
+            self.cancel_deletes("coming_up", &format!("{coming_up} still starting"));
         } else if !stale.is_empty() {
             self.cancel_deletes("stale", &format!("no current value of {}", stale.join(", ")));
         } else {
@@ -47,23 +48,23 @@ impl PlanBuilder<'_> {
         let kept = before - self.deletes.len();
         if kept > 0 {
             let kept = super::plan_builder::pluralize_droplets(kept as u64);
-            self.restrict("sick", format!("{kept} kept: {staying_sick} of the others do not pass their health check"));
+            self.restrict("sick", format!("{kept} kept: {staying_sick} of the others fail their health check"));
         }
     }
 
-    /// The fleet shrinks to no less than the largest size that was wanted within the window.
+    /// Keeps the fleet at the largest size recommended within the stabilization window.
     pub(super) fn stabilize(&mut self) {
         let window = self.rules.stabilization_window;
         let wanted =
             self.facts.recommendations.iter().filter(|(at, _)| self.now().since(*at) < window).map(|(_, size)| *size);
         if let Some(floor) = wanted.max() {
-            let why = format!("{floor} were wanted within the last {} s", window.as_secs());
+            let why = format!("{floor} were recommended within the last {} s", window.as_secs());
             self.raise_floor(floor, "stabilisation", &why);
         }
     }
 
-    /// A smaller fleet must not at once ask for a larger one: not by what each signal of the decision wants by itself,
-    /// and not since what is being worked on now would not fit.
+    /// Prevents a scale-in that would immediately cause a scale-out, either because a single signal of the decision
+    /// requires more droplets or because the current sessions would not fit.
     pub(super) fn prevent_flapping(&mut self, decision: &Decision) {
         if !self.rules.flap_protection || self.deletes.is_empty() {
             return;
@@ -71,16 +72,17 @@ impl PlanBuilder<'_> {
         let by_signal =
             decision.signals.iter().filter_map(|signal| Some((signal.wants?, signal))).max_by_key(|of| of.0);
         if let Some((wants, signal)) = by_signal {
-            let why = format!("{} alone wants {wants}", signal.name);
+            let why = format!("{} alone requires {wants}", signal.name);
             self.raise_floor(wants, "anti_flap", &why);
         }
         if let Some((needed, sessions, slots)) = self.required_for_sessions() {
-            let why = format!("{sessions} sessions need {needed} droplets of {slots}");
+            let why = format!("{sessions} sessions need {needed} droplets of {slots} each");
             self.raise_floor(needed, "anti_flap", &why);
         }
     }
 
-    /// How many droplets what is being worked on now needs, by `maxconn`: with the sessions and the slots of one.
+    /// Returns how many droplets the current sessions need according to `maxconn`, together with the sessions and the
+    /// slots per droplet.
     fn required_for_sessions(&self) -> Option<(u32, u64, u32)> {
         let loads =
             self.observation.fleet.iter().filter(|droplet| is_healthy(droplet)).filter_map(|droplet| droplet.load);
@@ -93,8 +95,8 @@ impl PlanBuilder<'_> {
         Some((u32::try_from(sessions.div_ceil(slots.into())).unwrap_or(u32::MAX), sessions, slots))
     }
 
-    /// What the policy wants waits until the last change has had its time to show. A change in time to come was written by
-    /// a clock that has been set right since.
+    /// Holds the policy's decision until the cooldown after the last change has elapsed. A change in the future was
+    /// recorded by a clock that has been corrected since.
     pub(super) fn apply_cooldown(&mut self) {
         let now = self.now();
         let since = |last: Option<Timestamp>| last.filter(|last| *last <= now).map(|last| now.since(last));
@@ -103,13 +105,15 @@ impl PlanBuilder<'_> {
         if let Some(last) = last_out
             && let Some(left) = left(self.rules.cooldown_out, last)
         {
-            let why = format!("the last create was {} s ago; {} s to go", last.as_secs(), left.as_secs());
+            let why =
+                format!("the last create was {} s ago; {} s of the cooldown remain", last.as_secs(), left.as_secs());
             self.limit_creates_to(0, "cooldown", &why);
         }
         if let Some(last) = [last_out, last_in].into_iter().flatten().min()
             && let Some(left) = left(self.rules.cooldown_in, last)
         {
-            let why = format!("the last change was {} s ago; {} s to go", last.as_secs(), left.as_secs());
+            let why =
+                format!("the last change was {} s ago; {} s of the cooldown remain", last.as_secs(), left.as_secs());
             self.cancel_deletes("cooldown", &why);
         }
     }

@@ -1,4 +1,4 @@
-//! Who goes first.
+//! The order in which droplets are deleted.
 
 use std::cmp::Reverse;
 
@@ -6,7 +6,7 @@ use super::plan_builder::{PendingDelete, PlanBuilder, pluralize_droplets};
 use crate::model::{DropletName, Observation, ObservedDroplet, TerminationPolicy};
 
 impl<'a> PlanBuilder<'a> {
-    /// Chooses `count` more to delete: `first`, then in the configured order.
+    /// Selects `count` more droplets to delete: first those of `first`, then in the configured order.
     pub(super) fn select_for_termination(&mut self, count: u64, first: &[&'a ObservedDroplet], reason: &str) {
         let wanted = count.saturating_add(self.deletes.len() as u64);
         let mut others: Vec<&ObservedDroplet> = self.deletable().collect();
@@ -21,12 +21,13 @@ impl<'a> PlanBuilder<'a> {
         }
         let short = wanted.saturating_sub(self.deletes.len() as u64);
         if short > 0 {
-            self.restrict("protected", format!("{} kept: protected, or not yet created", pluralize_droplets(short)));
+            self.restrict("protected", format!("{} kept: protected or not created yet", pluralize_droplets(short)));
         }
     }
 }
 
-/// Who has the smallest goes first: the unhealthy, then by the order, then by name, so that the answer is always the same.
+/// The sort key for deletion, smallest first: unhealthy droplets, then the configured order, then the name, so that the
+/// result is deterministic.
 type TerminationKey<'a> = (bool, bool, u32, u64, Reverse<&'a DropletName>);
 
 fn termination_key<'a>(

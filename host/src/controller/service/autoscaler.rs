@@ -1,4 +1,4 @@
-//! Decides, tick by tick: looks, asks, writes down what is to be done, and wakes the mover.
+//! Runs ticks: observes, evaluates the policies, journals operations, and wakes the reconciler.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -25,23 +25,23 @@ use crate::plugin::Reference;
 use crate::telemetry::families;
 use crate::telemetry::status::{LastTick, PolicyStatus, ReloadStatus};
 
-/// Rates need two looks: the first tick comes this long after the first look, at the latest after an interval.
+/// The delay of the first tick, because rates need two samples; at most one interval.
 const FIRST_TICK_DELAY: Duration = Duration::from_secs(5);
-/// The soonest that a policy may ask to be asked again.
+/// The minimum delay that a policy may request until its next evaluation.
 const MIN_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-/// HAProxy answers at once or not in time for this tick.
+/// The timeout for HAProxy's counters. If they take longer, the tick proceeds without them.
 const STATS_TIMEOUT: Duration = Duration::from_secs(2);
-/// Beyond the time until the next tick, a ticker that is quiet for longer is stuck. A tick waits for no network.
+/// The time beyond the next tick after which the autoscaler counts as stalled. A tick does not wait for the network.
 const MAX_TICK_DURATION: Duration = Duration::from_mins(1);
-/// How long policies may take to load before the loop begins without them.
+/// Time that policies get to load before the loop starts without them.
 const STARTUP_LOAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long after a policy could not be loaded that is tried again; it doubles up to [`LONGEST_RETRY`].
+/// The delay before a policy that failed to load is retried; it doubles up to [`MAX_RETRY_DELAY`].
 const INITIAL_RETRY_DELAY: Duration = Duration::from_secs(5);
 const MAX_RETRY_DELAY: Duration = Duration::from_mins(5);
-/// The loop that health speaks of.
+/// The name of the loop in health reports.
 const LOOP_NAME: &str = "ticker";
 
-/// What the ticker remembers from tick to tick.
+/// The state of the autoscaler between ticks.
 pub(super) struct Autoscaler<C, B, I> {
     shared: Arc<Shared<C, B, I>>,
     loader: PolicyLoader,
@@ -50,21 +50,21 @@ pub(super) struct Autoscaler<C, B, I> {
     config_source: Option<ConfigSource>,
     hooks: Hooks,
     state: AutoscalerState,
-    /// HAProxy's counters at the last two looks that it answered.
+    /// The last two samples of HAProxy's counters.
     prev_sample: BalancerSample,
     sample: BalancerSample,
-    /// Whether HAProxy ever answered.
+    /// True once HAProxy has been reachable.
     has_sample: bool,
-    /// What was seen at the last tick.
+    /// The observation of the last tick.
     last_observation: Option<Observation>,
     watcher: FileWatcher,
-    /// Components of the configuration that was read last and is not taken, so that they are watched as well.
+    /// Components of the most recently read configuration if it is not in effect; they are watched as well.
     watched_components: Vec<PathBuf>,
     pending_load: Option<PendingLoad>,
     retry_delay: Duration,
     retry_at: Option<Instant>,
     next_tick: Instant,
-    /// Sooner than that, since a policy asked for it.
+    /// An earlier time that a policy requested.
     requested_at: Option<Instant>,
     reporter: Reporter,
     conditions: Conditions,
@@ -115,7 +115,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
             reporter: Reporter::default(),
             conditions: Conditions::default(),
         };
-        // Before they are loaded: what is saved meanwhile has changed.
+        // Before loading, so that a file saved in the meantime counts as changed.
         ticker.files_changed();
         ticker.load_initial_policies().await?;
         ticker.update_metric_requirements();
@@ -123,10 +123,10 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         Ok(ticker)
     }
 
-    /// Every policy has its place from the beginning; who cannot be loaded in time is missing in it.
+    /// Creates a slot for every policy; policies that do not load in time are marked unavailable.
     async fn load_initial_policies(&mut self) -> Result<(), ControllerError> {
         for wish in self.spec.policies.clone() {
-            let (seat, ticks) = self.unavailable_slot(&wish, "it is still being loaded").await?;
+            let (seat, ticks) = self.unavailable_slot(&wish, "still loading").await?;
             self.state.tick = self.state.tick.max(ticks);
             self.state.slots.push(seat);
         }
@@ -142,7 +142,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         Ok(())
     }
 
-    /// What the policies need is kept at hand.
+    /// Passes the metrics that the policies require to the collector, and warns about unmet requirements.
     fn update_metric_requirements(&mut self) {
         let policies = self.state.slots.iter().filter_map(PolicySlot::policy);
         let needs = MetricRequirements::union(policies.flat_map(|policy| &policy.policy.manifest().metrics));
@@ -156,7 +156,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         }
     }
 
-    /// A place for a policy that is not there, with what it remembered and with its last good component.
+    /// Creates a slot for an unavailable policy, with its stored state and its last good component.
     async fn unavailable_slot(&mut self, wish: &PolicySpec, why: &str) -> Result<(PolicySlot, u64), ControllerError> {
         let kept = self.shared.controller.load_policy_state(&wish.name).await?;
         let last_good = self.loader.last_good(wish, &kept.identity).await;
@@ -175,7 +175,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         Ok((seat, kept.ticks))
     }
 
-    /// Ticks until the service is stopped.
+    /// Runs ticks until the service is stopped.
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         loop {
@@ -195,7 +195,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
     async fn run_due_tick(&mut self) {
         let is_interval = Instant::now() >= self.next_tick;
         if is_interval {
-            // Ticks that were missed are not made up for.
+            // Missed ticks are skipped.
             let late = self.next_tick.elapsed();
             let interval = self.spec.interval.max(MIN_CHECK_INTERVAL);
             let skipped = u32::try_from(late.as_nanos() / interval.as_nanos().max(1)).unwrap_or(u32::MAX);
@@ -208,16 +208,16 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         self.tick(if is_interval { Trigger::Interval } else { Trigger::NextCheck }).await;
     }
 
-    /// Whether the configuration or a component is another than when this was asked last.
+    /// Reports whether the configuration or a component changed since the last call.
     fn files_changed(&mut self) -> bool {
         let components = component_files(&self.spec).chain(self.watched_components.iter().cloned());
         let files: BTreeSet<_> = self.config_source.iter().map(|one| one.file.clone()).chain(components).collect();
         self.watcher.retain(|file| files.contains(file));
-        // Each is looked at, so that none has changed a second time.
+        // Check every file, so that no change is reported a second time.
         files.iter().filter(|file| self.watcher.has_changed(file)).count() > 0
     }
 
-    /// Policies that could not be loaded are tried again, less and less often.
+    /// Retries policies that failed to load, with increasing delays.
     fn retry_unavailable(&mut self) {
         let is_time = self.retry_at.is_some_and(|at| at <= Instant::now());
         if is_time && self.pending_load.is_none() {
@@ -226,10 +226,11 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         }
     }
 
-    /// Reads the configuration again and begins to load what it names. What is there stays until all of that works.
+    /// Reads the configuration and starts to load its policies. The previous ones stay in effect until all of it
+    /// succeeds.
     fn reload(&mut self) {
         (self.hooks.on_reload)(true);
-        // Before they are read: what is saved meanwhile has changed.
+        // Before reading, so that a file saved in the meantime counts as changed.
         self.files_changed();
         let in_effect = self.collector.options();
         let read = self.config_source.as_mut().map(|configuration| (configuration.read)(in_effect));
@@ -272,7 +273,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         }
     }
 
-    /// Puts who was loaded where nobody is yet. Who was not is tried again later.
+    /// Fills unavailable slots with the policies that were loaded. The others are retried later.
     async fn fill_unavailable_slots(&mut self, loaded: Vec<Result<ConfiguredPolicy, String>>) {
         let mut failed = false;
         for (index, policy) in loaded.into_iter().enumerate() {
@@ -283,7 +284,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
             };
             let subject = format!("load {name}");
             let policy = match policy {
-                // What it remembers is read again: without that it would begin from nothing.
+                // Restore its stored state; otherwise the policy would start from scratch.
                 Ok(policy) => match self.shared.controller.restore_policy_state(&policy).await {
                     Ok((state, _)) => Ok((policy, state)),
                     Err(error) => Err(error.to_string()),
@@ -293,7 +294,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
             match policy {
                 Ok((policy, state)) => {
                     if self.conditions.clear(&subject) {
-                        tracing::info!(policy = name, "the policy could be loaded after all");
+                        tracing::info!(policy = name, "policy loaded after an earlier failure");
                     }
                     self.state.slots[index].load(policy, state);
                 }
@@ -301,7 +302,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
                     failed = true;
                     if self.conditions.raise(&subject, &why) {
                         let pause = self.retry_delay.as_secs();
-                        tracing::error!(policy = name, "cannot load the policy: {why}; trying again in {pause} s");
+                        tracing::error!(policy = name, "failed to load the policy: {why}; retrying in {pause} s");
                     }
                     self.state.slots[index].mark_unavailable(&why);
                 }
@@ -316,7 +317,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         }
     }
 
-    /// Who takes which place, if all that were loaded also answer about what was seen last.
+    /// Returns the change to each slot, provided that all policies loaded and evaluate the last observation
+    /// successfully.
     async fn validate_replacements(
         &mut self,
         wish: &ServiceSpec,
@@ -338,7 +340,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
             if let Some(observation) = &self.last_observation
                 && let Some(why) = policy.evaluate(observation, &state).await.failure
             {
-                return Err(format!("policy {name} does not answer about the fleet as it is: {why}"));
+                return Err(format!("policy {name} failed to evaluate the current fleet: {why}"));
             }
             replacements.push(Replacement::Replace { slot: seat, policy: Box::new(policy), state });
         }
@@ -352,11 +354,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
             let seat = match replacement {
                 Replacement::Keep(index) => taken(index),
                 Replacement::Replace { slot: seat, policy, state } => {
-                    tracing::info!(
-                        policy = policy.name,
-                        digest = policy.policy.digest(),
-                        "another policy decides from now on"
-                    );
+                    tracing::info!(policy = policy.name, digest = policy.policy.digest(), "replaced the policy");
                     Some(match seat.and_then(&mut taken) {
                         Some(mut seat) => {
                             seat.replace(*policy, state);
@@ -373,7 +371,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
             self.shared.set_interval(wish.interval);
         }
         if wish.scaling != self.spec.scaling {
-            tracing::info!("the bounds and rules of the configuration hold from now on");
+            tracing::info!("new scaling limits and rules are in effect");
         }
         self.spec = wish;
         self.watched_components.clear();
@@ -383,12 +381,10 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
     fn finish_reload(&mut self, needs_restart: Vec<String>) {
         reporter::report_reload(&self.shared.telemetry, "ok");
         if needs_restart.is_empty() {
-            tracing::info!("loaded the configuration anew");
+            tracing::info!("configuration reloaded");
         } else {
             let keys = needs_restart.join(", ");
-            tracing::warn!(
-                "loaded the configuration anew; what changed in {keys} takes effect when doproxy is restarted"
-            );
+            tracing::warn!("configuration reloaded; restart doproxy to apply the changes in {keys}");
         }
         let at = self.shared.controller.now();
         self.shared
@@ -399,19 +395,19 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
 
     fn reject_reload(&mut self, why: &str) {
         reporter::report_reload(&self.shared.telemetry, "refused");
-        tracing::error!("not loaded anew, what was there stays: {why}");
+        tracing::error!("configuration reload failed; keeping the previous configuration: {why}");
         let reload =
             ReloadStatus { at: self.shared.controller.now(), refused: Some(why.to_owned()), needs_restart: Vec::new() };
         self.shared.telemetry.update_status(|status| status.reload = Some(reload));
-        // Policies that were being loaded meanwhile are not any more.
+        // The reload aborted a load that was in progress.
         if self.pending_load.is_none() && self.state.slots.iter().any(PolicySlot::is_unavailable) {
             self.retry_at.get_or_insert_with(|| Instant::now() + self.retry_delay);
         }
         (self.hooks.on_reload)(false);
     }
 
-    /// Reads HAProxy's counters; whether they are current. Without an answer those of before stand in, so that rates stay
-    /// what they were.
+    /// Reads HAProxy's counters; reports whether they are current. Without a response it uses the previous counters, so
+    /// that rates stay constant.
     async fn poll_balancer(&mut self) -> bool {
         let looked = timeout(STATS_TIMEOUT, self.shared.controller.stats()).await;
         let failure = match looked {
@@ -422,7 +418,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
                 None
             }
             Ok(Err(error)) => Some(error.to_string()),
-            Err(_) => Some(format!("no answer within {STATS_TIMEOUT:?}")),
+            Err(_) => Some(format!("no response within {STATS_TIMEOUT:?}")),
         };
         if failure.is_some() {
             let now = self.shared.controller.now();
@@ -433,10 +429,12 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         match &failure {
             Some(why) if self.conditions.raise(HAPROXY_CONDITION, why) => {
                 tracing::warn!(
-                    "HAProxy's counters cannot be read: {why}; going on with those of before, and no droplet goes"
+                    "failed to read HAProxy's counters: {why}; using the previous ones and suspending scale-in"
                 );
             }
-            None if self.conditions.clear(HAPROXY_CONDITION) => tracing::info!("HAProxy's counters can be read again"),
+            None if self.conditions.clear(HAPROXY_CONDITION) => {
+                tracing::info!("HAProxy's counters are available again")
+            }
             _ => {}
         }
         let is_current = failure.is_none();
@@ -447,16 +445,16 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         is_current
     }
 
-    /// One tick. Whatever goes wrong in it, the next one comes.
+    /// Runs one tick. Errors do not prevent the next one.
     async fn tick(&mut self, trigger: Trigger) {
         let started = Instant::now();
         self.requested_at = None;
         let is_current = self.poll_balancer().await;
         let shared = Arc::clone(&self.shared);
-        // What a command by hand changes meanwhile would not have been seen.
+        // A change by a concurrent manual command would not have been observed.
         let turn = shared.acquire().await;
         if matches!(turn, Err(InventoryError::Locked { .. })) {
-            // It sees soon when that is over.
+            // The reconciler notices soon when the command has finished.
             shared.wake.notify_one();
         }
         let metrics = self.collector.series(self.sample.at);
@@ -477,7 +475,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
             Err(error) if !tick.plan().is_empty() => Some(error.to_string()),
             _ => shared.controller.ensure_not_frozen().await.err().map(|error| error.to_string()),
         };
-        // What could not be begun stands in the record, and is planned anew at the next tick.
+        // Operations that failed to start are noted in the record and planned again at the next tick.
         let committed = match hold_back.filter(|_| !tick.plan().is_empty()) {
             None => shared.controller.commit(&mut self.state, &mut tick).await,
             Some(why) => shared.controller.commit_without_plan(&mut self.state, &mut tick, why).await,
@@ -496,7 +494,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         let record = tick.record;
         (self.hooks.on_tick)(&record);
         if self.conditions.clear(TICK_CONDITION) {
-            tracing::info!("ticks come to a plan again");
+            tracing::info!("ticks succeed again");
         }
         self.reporter.report_tick(&self.shared.telemetry, &record, started.elapsed());
         self.requested_at = next_check(&record).map(|after| started + after).filter(|check| *check < self.next_tick);
@@ -508,7 +506,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         let why = error.to_string();
         reporter::report_failed_tick(&self.shared.telemetry, trigger);
         if self.conditions.raise(TICK_CONDITION, &why) {
-            tracing::error!("a tick came to no plan: {why}");
+            tracing::error!("tick failed: {why}");
         }
         self.shared.telemetry.update_status(|status| status.tick_error = Some(why));
     }
@@ -551,7 +549,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
     }
 }
 
-/// The files that the policies of a wish are.
+/// Returns the component files of a specification's policies.
 fn component_files(wish: &ServiceSpec) -> impl Iterator<Item = PathBuf> {
     wish.policies.iter().filter_map(|policy| match &policy.plugin {
         Reference::File(path) => Some(path.clone()),
@@ -559,25 +557,25 @@ fn component_files(wish: &ServiceSpec) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// Who takes a place.
+/// The change to a slot.
 enum Replacement {
-    /// Who is in that seat.
+    /// Keeps the policy in that slot.
     Keep(usize),
-    /// Another component or configuration, in the seat of the same name where there is one.
+    /// Installs another component or configuration, in the slot of the same name if there is one.
     Replace { slot: Option<usize>, policy: Box<ConfiguredPolicy>, state: Vec<u8> },
 }
 
 const HAPROXY_CONDITION: &str = "haproxy";
 const TICK_CONDITION: &str = "tick";
 
-/// When the soonest of the active policies wants to be asked again.
+/// Returns the earliest next evaluation that the active policies request.
 fn next_check(record: &TickRecord) -> Option<Duration> {
     let active = record.evaluations.iter().filter(|answer| answer.mode == Mode::Active && answer.failure.is_none());
     let soonest = active.filter_map(|answer| answer.decision.next_check_ms).min()?;
     Some(Duration::from_millis(soonest).max(MIN_CHECK_INTERVAL))
 }
 
-/// What is being loaded, once it is; never where nothing is.
+/// Waits for the pending load; never returns if there is none.
 async fn next_loaded(preparing: &mut Option<PendingLoad>) -> Vec<Result<ConfiguredPolicy, String>> {
     match preparing {
         Some(preparing) => preparing.wait().await,

@@ -1,4 +1,4 @@
-//! Keeps prices and the account's room at hand, so that no tick waits for the API.
+//! Refreshes sizes, prices and the account's quota in the background, so that no tick waits for the API.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use crate::balancer::LoadBalancer;
 use crate::cloud::CloudProvider;
 use crate::inventory::Inventory;
 
-/// Others create droplets too, so the room in the account is asked for this often.
+/// The refresh interval; it is short because other users of the account create droplets too.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(50);
-/// The pause after a failure; it doubles up to [`EVERY`].
+/// The pause after a failure; it doubles up to [`REFRESH_INTERVAL`].
 const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 
-/// Asks the API for what ticks want to know of it.
+/// Refreshes the provider catalog that ticks read.
 #[derive(Debug)]
 pub(super) struct CatalogRefresher<C, B, I>(Arc<Shared<C, B, I>>);
 
@@ -25,7 +25,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> CatalogRefresher<C, B, I> 
         Self(shared)
     }
 
-    /// Asks until the service is stopped.
+    /// Runs until the service is stopped.
     pub(super) async fn run(self) {
         let stop = self.0.stop.clone();
         tokio::select! {
@@ -41,7 +41,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> CatalogRefresher<C, B, I> 
             match self.0.controller.refresh_catalog().await {
                 Ok(()) => {
                     if troubles.clear("market") {
-                        tracing::info!("prices and the account's room are known again");
+                        tracing::info!("sizes and account quota are available again");
                     }
                     pause = INITIAL_BACKOFF;
                     sleep(REFRESH_INTERVAL).await;
@@ -49,7 +49,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> CatalogRefresher<C, B, I> 
                 Err(error) => {
                     let why = error.to_string();
                     if troubles.raise("market", &why) {
-                        tracing::warn!("prices and the account's room are not known anew: {why}");
+                        tracing::warn!("failed to refresh sizes and account quota: {why}");
                     }
                     sleep(pause).await;
                     pause = (pause * 2).min(REFRESH_INTERVAL);

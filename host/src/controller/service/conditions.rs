@@ -1,30 +1,30 @@
-//! What is wrong now, so that each trouble is said once when it begins, once when it changes, and once when it ends.
+//! Tracks ongoing problems, so that each is logged once when it starts, once when it changes, and once when it clears.
 
 use std::collections::BTreeMap;
 
-/// Troubles, by what they are about.
+/// Active conditions, by subject.
 #[derive(Debug, Default)]
 pub(super) struct Conditions(BTreeMap<String, String>);
 
 impl Conditions {
-    /// Something is wrong with `subject`: whether that is news.
+    /// Raises a condition for `subject`; reports whether it is new or changed.
     pub(super) fn raise(&mut self, subject: &str, why: &str) -> bool {
         let words = strip_digits(why);
         self.0.insert(subject.to_owned(), words.clone()).is_none_or(|before| before != words)
     }
 
-    /// Nothing is wrong with `subject` any more: whether something was.
+    /// Clears the condition of `subject`; reports whether one was active.
     pub(super) fn clear(&mut self, subject: &str) -> bool {
         self.0.remove(subject).is_some()
     }
 
-    /// Keeps what is about these subjects, of those that begin with `prefix`.
+    /// Drops conditions whose subject starts with `prefix`, unless `is_there` accepts the rest of the subject.
     pub(super) fn retain(&mut self, prefix: &str, is_there: impl Fn(&str) -> bool) {
         self.0.retain(|subject, _| subject.strip_prefix(prefix).is_none_or(&is_there));
     }
 }
 
-/// The same trouble may say another time, id or count each time that it is met.
+/// The same problem may contain a different time, ID or count each time it occurs.
 fn strip_digits(words: &str) -> String {
     words.chars().filter(|character| !character.is_ascii_digit()).collect()
 }
@@ -34,11 +34,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_trouble_is_news_when_it_begins_changes_and_ends() {
+    fn conditions_report_start_change_and_end() {
         let mut troubles = Conditions::default();
 
-        assert!(troubles.raise("haproxy", "no answer within 500 ms"));
-        assert!(!troubles.raise("haproxy", "no answer within 501 ms"));
+        assert!(troubles.raise("haproxy", "no response within 500 ms"));
+        assert!(!troubles.raise("haproxy", "no response within 501 ms"));
         assert!(troubles.raise("haproxy", "connection refused"));
         assert!(troubles.clear("haproxy"));
         assert!(!troubles.clear("haproxy"));

@@ -1,19 +1,19 @@
-//! Files that may change: looked at now and then, by what the file system says of them.
+//! Detects changed files by polling their metadata.
 
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// What tells apart a file and the same file changed: device and inode, size, and both times to the nanosecond. `None` for
-/// one that is not there.
+/// The identity of a file's content: device, inode, size, and both timestamps with nanoseconds. `None` if the file does
+/// not exist.
 type FileStamp = Option<(u64, u64, u64, i64, i64, i64, i64)>;
 
-/// Files, as they were looked at last.
+/// Watched files with the stamps of the last check.
 #[derive(Debug, Default)]
 pub(super) struct FileWatcher(HashMap<PathBuf, FileStamp>);
 
 impl FileWatcher {
-    /// Whether a file is another than when it was looked at last. One that is looked at for the first time is not.
+    /// Reports whether a file changed since the last check. The first check of a file reports no change.
     pub(super) fn has_changed(&mut self, file: &Path) -> bool {
         let now = stamp(file);
         match self.0.insert(file.to_owned(), now) {
@@ -22,12 +22,12 @@ impl FileWatcher {
         }
     }
 
-    /// Looks at a file that was not looked at before; what happens to it from now on is a change.
+    /// Starts to watch a file if it is not watched yet; later modifications count as changes.
     pub(super) fn track(&mut self, file: &Path) {
         self.0.entry(file.to_owned()).or_insert_with(|| stamp(file));
     }
 
-    /// Looks at nothing but these from now on.
+    /// Stops watching all files that the predicate rejects.
     pub(super) fn retain(&mut self, is_wanted: impl Fn(&Path) -> bool) {
         self.0.retain(|file, _| is_wanted(file));
     }
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_is_written_replaced_or_removed_has_changed() {
+    fn written_replaced_or_removed_file_has_changed() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("doproxy.yml");
         std::fs::write(&file, "one").unwrap();
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_changes_from_the_first_look_on() {
+    fn tracked_file_changes_after_first_stamp() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("policy.wasm");
         let mut watched = FileWatcher::default();

@@ -1,8 +1,8 @@
-//! Who changes the fleet now: the loops of this process together, or a command by hand in another.
+//! The right to modify the fleet, shared by the loops of this process and exclusive between processes.
 //!
-//! The inventory's write lock is held for a tick or a pass and let go between them, so that a command by hand gets its turn.
-//! Within this process the loops share it: each change is a transaction with its own precondition, and a pass that waits
-//! for the API must not delay a tick.
+//! The inventory's write lock is held for one tick or pass and released in between, so that manual commands get a
+//! chance. Within this process the loops share the lock: each change is a transaction with its own precondition, and a
+//! pass that waits for the API must not delay a tick.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -12,32 +12,32 @@ use tokio::sync::Mutex;
 
 use crate::inventory::sqlite::{InventoryError, WriteLock};
 
-/// What other commands are told while they wait.
+/// The command name that other processes see while they wait.
 const COMMAND: &str = "run";
 
-/// The right to change the fleet, time and again.
+/// Acquires the right to modify the fleet, repeatedly.
 #[derive(Debug, Default)]
 pub struct FleetLock {
     inventory: Option<PathBuf>,
     held: Mutex<Weak<WriteLock>>,
 }
 
-/// The right to change the fleet, until it is dropped.
+/// Grants the right to modify the fleet until it is dropped.
 #[derive(Debug, Clone)]
 pub struct FleetLockGuard(#[expect(dead_code, reason = "held, not read")] Option<Arc<WriteLock>>);
 
 impl FleetLock {
-    /// Shared with other processes by the write lock of the inventory at `inventory`.
+    /// Creates a lock shared with other processes through the write lock of the inventory at `inventory`.
     pub fn for_inventory(inventory: PathBuf) -> Self {
         Self { inventory: Some(inventory), held: Mutex::default() }
     }
 
-    /// For an inventory that no other process has.
+    /// Creates a lock for an inventory that no other process uses.
     pub fn unshared() -> Self {
         Self::default()
     }
 
-    /// A turn now; an error where another process has it.
+    /// Acquires the lock without waiting; fails if another process holds it.
     pub async fn try_acquire(&self) -> Result<FleetLockGuard, InventoryError> {
         let Some(inventory) = &self.inventory else { return Ok(FleetLockGuard(None)) };
         let mut held = self.held.lock().await;
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn loops_share_a_turn_and_other_processes_wait_for_its_end() {
+    async fn loops_share_the_lock_and_exclude_other_processes() {
         let dir = tempfile::tempdir().unwrap();
         let inventory = dir.path().join("doproxy.db");
         let (ours, theirs) = (FleetLock::for_inventory(inventory.clone()), FleetLock::for_inventory(inventory));

@@ -1,13 +1,14 @@
-//! Waiting for another command that changes the fleet: shown for as long as it lasts, and said once when it lasts long.
+//! Tracks the wait for another process that holds the fleet lock: shown in the status for its duration, and logged once
+//! if it is long.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A command takes a moment, or boots droplets: only the latter is worth a line in the log.
+/// The wait after which a log line is written: most commands take a moment, but those that boot droplets take longer.
 const LONG_WAIT: Duration = Duration::from_secs(10);
 
-/// Whom the loops wait for.
+/// The process for which the loops wait.
 #[derive(Debug, Default)]
 pub(super) struct LockWait(Option<LockHolder>);
 
@@ -15,23 +16,23 @@ pub(super) struct LockWait(Option<LockHolder>);
 struct LockHolder {
     holder: String,
     since: Instant,
-    /// Whether it was said.
+    /// True if the wait was logged.
     warned: bool,
 }
 
-/// What is new about a wait.
+/// The change in the state of a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WaitTransition {
-    /// It begins.
+    /// The wait started.
     Started,
-    /// It has become a long one.
+    /// The wait has become long.
     BecameLong(Duration),
-    /// Nothing.
+    /// No change.
     Unchanged,
 }
 
 impl LockWait {
-    /// A turn was refused, since `holder` has it.
+    /// Records that `holder` has the lock.
     pub(super) fn blocked_by(&mut self, holder: &str) -> WaitTransition {
         let Some(wait) = self.0.as_mut().filter(|wait| wait.holder == holder) else {
             self.0 = Some(LockHolder { holder: holder.to_owned(), since: Instant::now(), warned: false });
@@ -45,7 +46,7 @@ impl LockWait {
         WaitTransition::BecameLong(waited)
     }
 
-    /// A turn was taken: who was waited for, and whether that was said.
+    /// Records that the lock was acquired; returns the previous holder and whether the wait was logged.
     pub(super) fn acquired(&mut self) -> Option<(String, bool)> {
         self.0.take().map(|wait| (wait.holder, wait.warned))
     }
@@ -56,7 +57,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_is_long_once() {
+    async fn long_wait_is_reported_once() {
         let mut waiting = LockWait::default();
         let seconds = |seconds| tokio::time::advance(Duration::from_secs(seconds));
 
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_command_after_another_is_another_wait() {
+    async fn new_holder_starts_a_new_wait() {
         let mut waiting = LockWait::default();
 
         waiting.blocked_by("create");

@@ -1,14 +1,15 @@
-//! The loop: a fleet kept at the size that its policies want, for months, by two loops that never wait for each other.
+//! The service: keeps a fleet at the size that its policies decide, with two loops that never wait for each other.
 //!
-//! The `ticker` looks, asks the policies and writes down what is to be done: each interval, earlier where a policy asks for
-//! it, and when something was loaded anew. The `mover` carries on what is written down: at once when it is woken, each
-//! second while something is under way, and now and then to see what vanished. A third task, `market`, keeps prices and the
-//! account's room at hand, so that a tick asks the API nothing. `policies` loads policies and replaces them, `watch` sees
-//! files change, `turns` shares the right to change the fleet with commands by hand, `waiting` says when one takes long,
-//! `trouble` says what begins and ends, `tell` writes log lines and counts.
+//! The `autoscaler` observes, evaluates the policies and journals operations: each interval, earlier if a policy
+//! requests it, and after a reload. The `reconciler` executes journaled operations: immediately after a decision, every
+//! second while operations are in progress, and periodically to detect missing droplets. A third task,
+//! `catalog_refresher`, caches prices and the account's quota, so that a tick makes no API calls. `policy_loader` loads
+//! and replaces policies, `file_watcher` detects changed files, `fleet_lock` shares the right to modify the fleet with
+//! manual commands and reports long waits, `conditions` tracks ongoing problems, and `reporter` writes log lines and
+//! metrics.
 //!
-//! A panic in any of them is a fault of ours: it ends the service, and whoever supervises it starts it anew. Everything
-//! that matters is in the journal.
+//! A panic in any of them is a bug in doproxy: it ends the service, and the supervisor restarts it. All important state
+//! is in the journal.
 
 mod autoscaler;
 mod catalog_refresher;
@@ -53,39 +54,39 @@ use crate::model::TickRecord;
 use crate::telemetry::Telemetry;
 use crate::telemetry::status::LockWaitStatus;
 
-/// How long what is under way may go on after the service was asked to stop. What is cut off then is resumed later.
+/// Time that running work gets after a stop request. Interrupted work is resumed later.
 const SHUTDOWN_GRACE_PERIOD: Duration = Duration::from_secs(3);
 
-/// What is wanted of the loop, and can be changed while it runs.
+/// The desired state of the service; it can change while the service runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceSpec {
     /// The policies.
     pub policies: Vec<PolicySpec>,
-    /// What the operator allows.
+    /// The scaling limits and guard rules.
     pub scaling: ScalingRules,
     /// The time between two ticks.
     pub interval: Duration,
 }
 
-/// A configuration that was read again.
+/// A reloaded configuration.
 #[derive(Debug)]
 pub struct ReloadedConfig {
-    /// What is wanted now.
+    /// The new specification.
     pub spec: ServiceSpec,
-    /// The sources of series, where they are others than those in effect.
+    /// The metric sources, if they differ from those in effect.
     pub collector: Option<Collector>,
-    /// Keys that differ and take effect only when the service is restarted.
+    /// Changed keys that take effect only after a restart.
     pub needs_restart: Vec<String>,
 }
 
-/// Reads a configuration, told which sources of series are in effect; the error says what is wrong with it.
+/// Reads the configuration. The argument is the metric options in effect; the error describes the problem.
 pub type ConfigReader = Box<dyn FnMut(&metrics::Options) -> Result<ReloadedConfig, String> + Send>;
 
-/// Where the wish comes from, so that it can be read again.
+/// The source from which the specification is reloaded.
 pub struct ConfigSource {
-    /// The file that is watched.
+    /// The watched file.
     pub file: PathBuf,
-    /// Reads it again.
+    /// Reads the file.
     pub read: ConfigReader,
 }
 
@@ -95,11 +96,11 @@ impl fmt::Debug for ConfigSource {
     }
 }
 
-/// Who is told of what the loop does.
+/// Callbacks for the activity of the service.
 pub struct Hooks {
-    /// Each tick, once it is written down.
+    /// Called with each tick after it is committed.
     pub on_tick: Box<dyn FnMut(&TickRecord) + Send>,
-    /// Something is about to be loaded anew (`true`), or was (`false`).
+    /// Called before a reload (`true`) and after it (`false`).
     pub on_reload: Box<dyn FnMut(bool) + Send>,
 }
 
@@ -115,23 +116,23 @@ impl fmt::Debug for Hooks {
     }
 }
 
-/// What a service is made of.
+/// The components of a service.
 pub struct ServiceBuilder<C, B, I> {
     /// The controller.
     pub controller: Arc<Controller<C, B, I>>,
-    /// What loads policies.
+    /// The policy loader.
     pub loader: PolicyLoader,
-    /// Where series come from.
+    /// The metric collector.
     pub collector: Collector,
-    /// What is wanted.
+    /// The initial specification.
     pub spec: ServiceSpec,
-    /// Where that can be read again.
+    /// The source from which the specification is reloaded.
     pub config_source: Option<ConfigSource>,
-    /// The right to change the fleet.
+    /// The lock required to modify the fleet.
     pub fleet_lock: FleetLock,
-    /// Where the loop is counted.
+    /// The telemetry of the service.
     pub telemetry: Telemetry,
-    /// Who is told.
+    /// Callbacks.
     pub hooks: Hooks,
 }
 
@@ -141,32 +142,32 @@ impl<C, B, I> fmt::Debug for ServiceBuilder<C, B, I> {
     }
 }
 
-/// Why a service ended by itself.
+/// The error that ended a service.
 #[derive(Debug, thiserror::Error)]
 pub enum ServiceError {
-    /// The inventory cannot be read, so there is nothing to begin with.
+    /// The inventory cannot be read, so the service cannot start.
     #[error(transparent)]
     Start(#[from] ControllerError),
-    /// A fault in doproxy. Fatal: whoever supervises the service starts it anew.
+    /// A bug in doproxy. Fatal: the supervisor restarts the service.
     #[error(
-        "a fault in doproxy ended the loop: {0}; what was under way is in the journal, and the next start carries it on"
+        "bug in doproxy: the service panicked: {0}; operations in progress are in the journal, and the next start resumes them"
     )]
     Panicked(String),
 }
 
-/// What the loops share.
+/// State shared by the loops.
 struct Shared<C, B, I> {
     controller: Arc<Controller<C, B, I>>,
     fleet_lock: FleetLock,
-    /// Whom the loops wait for.
+    /// The process for which the loops wait.
     lock_wait: Mutex<LockWait>,
     telemetry: Telemetry,
-    /// Something was written down: the mover has work.
+    /// Operations were journaled, so the reconciler has work.
     wake: Notify,
-    /// Somebody wants everything loaded anew.
+    /// A reload was requested.
     reload: Notify,
     stop: CancellationToken,
-    /// Why nothing can be done at the API, as the mover met it last.
+    /// The most recent API failure that the reconciler encountered.
     api_failure: Mutex<Option<String>>,
     interval_ms: AtomicU64,
 }
@@ -191,7 +192,8 @@ impl<C, B, I> Shared<C, B, I> {
 }
 
 impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Shared<C, B, I> {
-    /// A turn now; an error where another process has it, which is shown until a turn is taken.
+    /// Acquires the fleet lock without waiting. If another process holds it, returns an error and shows that process in
+    /// the status until the lock is acquired.
     async fn acquire(&self) -> Result<FleetLockGuard, InventoryError> {
         let turn = self.fleet_lock.try_acquire().await;
         let mut waiting = self.lock_wait.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +204,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Shared<C, B, I> {
                     self.telemetry.update_status(|status| status.waiting_for = Some(wait));
                 }
                 WaitTransition::BecameLong(waited) => tracing::warn!(
-                    "{holder} has been changing the fleet for {} s: nothing is begun or carried on until it is done",
+                    "{holder} has held the fleet lock for {} s; no operations are started or executed until it finishes",
                     waited.as_secs()
                 ),
                 WaitTransition::Unchanged => {}
@@ -210,14 +212,14 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Shared<C, B, I> {
         } else if let Some((holder, told)) = waiting.acquired() {
             self.telemetry.update_status(|status| status.waiting_for = None);
             if told {
-                tracing::info!("{holder} is done; going on");
+                tracing::info!("{holder} released the fleet lock; resuming");
             }
         }
         turn
     }
 }
 
-/// Stops a service, or makes it load everything anew.
+/// Stops or reloads a service.
 #[derive(Debug)]
 pub struct ServiceHandle<C, B, I>(Arc<Shared<C, B, I>>);
 
@@ -228,18 +230,18 @@ impl<C, B, I> fmt::Debug for Shared<C, B, I> {
 }
 
 impl<C, B, I> ServiceHandle<C, B, I> {
-    /// The service ends within seconds. What is under way stays in the journal.
+    /// Stops the service within seconds. Operations in progress stay in the journal.
     pub fn stop(&self) {
         self.0.stop.cancel();
     }
 
-    /// Configuration and components are loaded anew, and there is a tick.
+    /// Reloads configuration and components, followed by a tick.
     pub fn reload(&self) {
         self.0.reload.notify_one();
     }
 }
 
-/// A service that is about to run.
+/// A service that is ready to run.
 #[derive(Debug)]
 pub struct Service<C, B, I> {
     shared: Arc<Shared<C, B, I>>,
@@ -247,7 +249,7 @@ pub struct Service<C, B, I> {
 }
 
 impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Service<C, B, I> {
-    /// Loads the policies and what they remember. One that cannot be loaded does not keep the service from starting.
+    /// Loads the policies and their states. A policy that fails to load does not prevent the start.
     pub async fn start(parts: ServiceBuilder<C, B, I>) -> Result<Self, ServiceError> {
         let ServiceBuilder {
             controller,
@@ -276,13 +278,13 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Service<C, B, I> {
         Ok(Self { shared, autoscaler: ticker })
     }
 
-    /// What stops it.
+    /// Returns a handle that stops or reloads the service.
     pub fn handle(&self) -> ServiceHandle<C, B, I> {
         ServiceHandle(Arc::clone(&self.shared))
     }
 
-    /// Runs until it is stopped, or until a fault of ours ends it. The loops take turns on one task, each at every wait of
-    /// another; what computes for long does so elsewhere.
+    /// Runs until the service is stopped or a bug ends it. The loops share one task and yield to each other at every
+    /// await; long computations run elsewhere.
     pub async fn run(self) -> Result<(), ServiceError> {
         let Self { shared, autoscaler: ticker } = self;
         let (mover, keeper) = (Reconciler::new(Arc::clone(&shared)), CatalogRefresher::new(Arc::clone(&shared)));
@@ -294,7 +296,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Service<C, B, I> {
         let ended = async {
             tokio::select! {
                 _ = loops => {}
-                () = overdue => tracing::info!("cut off what was under way; it is in the journal"),
+                () = overdue => tracing::info!("stopped with operations in progress; they are in the journal"),
             }
         };
         let mut ended = pin!(ended);
@@ -307,11 +309,11 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Service<C, B, I> {
 }
 
 fn panic_error(panic: Box<dyn std::any::Any + Send>) -> ServiceError {
-    // A simulated stop is no panic: it ends this process, as far as the simulation goes.
+    // A simulated crash is not a bug: it ends this process as far as the simulation is concerned.
     if panic.is::<crate::failpoint::Aborted>() {
         std::panic::resume_unwind(panic);
     }
     let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
     let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-    ServiceError::Panicked(words.unwrap_or_else(|| "a panic without words".to_owned()))
+    ServiceError::Panicked(words.unwrap_or_else(|| "panic without a message".to_owned()))
 }

@@ -1,4 +1,4 @@
-//! Policies of the loop: loaded beside it, so that no tick waits for a compiler, and put in their places by the ticker.
+//! Loads policies in the background, so that no tick waits for a compiler; the autoscaler puts them into their slots.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use crate::metrics::Collector;
 use crate::model::Mode;
 use crate::plugin::{PluginHost, Reference};
 
-/// A policy that is wanted.
+/// A configured policy.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicySpec {
-    /// What messages call it.
+    /// The name in messages.
     pub name: String,
-    /// Which component.
+    /// The component.
     pub plugin: Reference,
-    /// Its configuration, as JSON text.
+    /// The policy's configuration, as JSON text.
     pub config: String,
-    /// Whether it is acted upon.
+    /// Active or shadow mode.
     pub mode: Mode,
 }
 
-/// Finds the bytes of a component that was used before, by the SHA-256 of them in hexadecimal.
+/// Looks up the bytes of a previously used component by their SHA-256 in hexadecimal.
 pub type ComponentLookup = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
 
 /// Loads policies.
@@ -41,48 +41,48 @@ impl fmt::Debug for PolicyLoader {
 }
 
 impl PolicyLoader {
-    /// Loads them into `host`.
+    /// Creates a loader that loads into `host`.
     pub fn new(host: PluginHost) -> Self {
         Self { host: Some(host), components: None }
     }
 
-    /// For a fleet without policies.
+    /// Creates a loader for a fleet without policies.
     pub fn without_plugins() -> Self {
         Self::default()
     }
 
-    /// Where components of before are found when what a reference points to cannot be loaded.
+    /// Sets the lookup of previously used components, the fallback when a reference fails to load.
     #[must_use]
     pub fn with_components(self, components: ComponentLookup) -> Self {
         Self { components: Some(components), ..self }
     }
 
-    /// A policy that is loaded, and whose configuration it takes; the error says why not.
+    /// Loads a policy and validates its configuration.
     pub(super) async fn load(&self, wish: &PolicySpec) -> Result<ConfiguredPolicy, String> {
-        let Some(host) = &self.host else { return Err("there is nothing to load plugins with".to_owned()) };
+        let Some(host) = &self.host else { return Err("cannot load plugins: no plugin host is configured".to_owned()) };
         let policy = host.policy(&wish.plugin).await.map_err(|error| error.to_string())?;
         policy.validate(&wish.config).await.map_err(|error| error.to_string())?;
         Ok(configured_policy(wish, policy))
     }
 
-    /// The component that answered last in an earlier process, where its bytes are still to be had. `identity` is that of
-    /// what it remembered: a digest and a configuration.
+    /// Loads the component that last succeeded in an earlier process, if its bytes are still available. `identity` is
+    /// that of the stored state: a digest and a configuration.
     pub(super) async fn last_good(&self, wish: &PolicySpec, identity: &str) -> Option<ConfiguredPolicy> {
         let (digest, config) = identity.split_once(' ')?;
         let bytes = self.components.as_ref()?(digest)?;
         let policy = match self.host.as_ref()?.policy_from_bytes(&wish.plugin, bytes).await {
             Ok(policy) => policy,
             Err(error) => {
-                tracing::warn!(policy = wish.name, "its last good component cannot stand in for it: {error}");
+                tracing::warn!(policy = wish.name, "failed to load the last good component as a fallback: {error}");
                 return None;
             }
         };
-        // What is found under a digest may be damaged.
+        // Bytes stored under a digest may be corrupt.
         (policy.digest() == digest)
             .then(|| configured_policy(&PolicySpec { config: config.to_owned(), ..wish.clone() }, policy))
     }
 
-    /// Loads all that a wish names, in a task of its own.
+    /// Loads all policies of a specification in a separate task.
     pub(super) fn start_load(&self, wish: ServiceSpec, why: LoadReason) -> PendingLoad {
         let (loader, wanted) = (self.clone(), wish.policies.clone());
         let task = tokio::spawn(async move {
@@ -100,16 +100,16 @@ fn configured_policy(wish: &PolicySpec, policy: crate::plugin::Policy) -> Config
     ConfiguredPolicy { name: wish.name.clone(), mode: wish.mode, policy, config: wish.config.clone() }
 }
 
-/// Why policies are loaded.
+/// The reason that policies are loaded.
 #[derive(Debug)]
 pub(super) enum LoadReason {
-    /// The service starts, or could not load some before.
+    /// The service starts, or some policies failed to load earlier.
     Unavailable,
-    /// Something changed: all of it is taken, or nothing.
+    /// Configuration or components changed: the reload is applied completely or not at all.
     Reload {
-        /// Sources of series that are others than before.
+        /// The metric sources, if they changed.
         collector: Option<Box<Collector>>,
-        /// Keys that need a restart.
+        /// Changed keys that require a restart.
         needs_restart: Vec<String>,
     },
 }
@@ -122,7 +122,7 @@ pub(super) struct PendingLoad {
     task: LoadTask,
 }
 
-/// The task ends with whoever waits for it.
+/// A task that is aborted when its handle is dropped.
 #[derive(Debug)]
 struct LoadTask(JoinHandle<Vec<Result<ConfiguredPolicy, String>>>);
 
@@ -133,16 +133,17 @@ impl Drop for LoadTask {
 }
 
 impl PendingLoad {
-    /// What was wanted, and why.
+    /// Returns the specification and the reason.
     pub(super) fn into_parts(self) -> (ServiceSpec, LoadReason) {
         (self.spec, self.reason)
     }
 
-    /// What became of each, in the order of the wish. Can be waited for time and again, until it answered.
+    /// Returns the result for each policy, in the order of the specification. Cancel-safe: it can be awaited repeatedly
+    /// until it returns.
     pub(super) async fn wait(&mut self) -> Vec<Result<ConfiguredPolicy, String>> {
         match (&mut self.task.0).await {
             Ok(loaded) => loaded,
-            Err(error) => self.spec.policies.iter().map(|_| Err(format!("loading it broke off: {error}"))).collect(),
+            Err(error) => self.spec.policies.iter().map(|_| Err(format!("loading was aborted: {error}"))).collect(),
         }
     }
 }

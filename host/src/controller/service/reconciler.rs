@@ -1,4 +1,4 @@
-//! Carries on what is written down, pass by pass. It never decides anything, and no tick waits for it.
+//! Executes journaled operations, pass by pass. It makes no decisions, and no tick waits for it.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,42 +16,42 @@ use crate::inventory::sqlite::InventoryError;
 use crate::inventory::{Inventory, Snapshot};
 use crate::model::{DropletName, Phase};
 
-/// Between two passes others get their turn.
+/// The pause between two passes that made progress, so that other processes can acquire the fleet lock.
 const YIELD_INTERVAL: Duration = Duration::from_millis(150);
-/// Between two passes while something is under way.
+/// The requeue interval while operations are in progress.
 const REQUEUE_ACTIVE: Duration = Duration::from_secs(1);
-/// Between two looks at HAProxy while a droplet waits for its health check or drains: that asks the API nothing.
+/// The requeue interval while a droplet waits for its health check or drains; such a pass makes no API calls.
 const REQUEUE_BALANCER: Duration = Duration::from_millis(250);
-/// What has been under way for so long without a change is looked at less often.
+/// Time without progress after which passes become less frequent.
 const STALLED_AFTER: Duration = Duration::from_mins(5);
-/// How often then: a droplet that is stuck must not use up the API's budget.
+/// The requeue interval without progress: a stuck droplet must not use up the API's rate limit.
 const REQUEUE_STALLED: Duration = Duration::from_secs(5);
-/// How long a command by hand is waited for before the next try.
+/// The interval at which the fleet lock is retried while a manual command holds it.
 const LOCK_RETRY: Duration = Duration::from_millis(250);
-/// The longest pause after failures; the first is [`WATCHING`], and each is twice the one before.
+/// The maximum pause after failures. The first pause is [`REQUEUE_ACTIVE`]; each further failure doubles it.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
-/// A pass over a large fleet, with an API that makes each call wait and repeats it, may take this long.
+/// The maximum duration of a pass: over a large fleet, with an API that delays each call and requires retries.
 const MAX_PASS_DURATION: Duration = Duration::from_mins(15);
-/// So many passes in a row that met the change of another are no accident.
+/// The number of consecutive conflicts with other processes that is treated as a failure.
 const MAX_CONSECUTIVE_CONFLICTS: u32 = 5;
-/// The loop that health speaks of.
+/// The name of the loop in health reports.
 const LOOP_NAME: &str = "mover";
 
-/// What the mover remembers from pass to pass.
+/// The state of the reconciler between passes.
 #[derive(Debug)]
 pub(super) struct Reconciler<C, B, I> {
     shared: Arc<Shared<C, B, I>>,
     conditions: Conditions,
     backoff: Duration,
-    /// When something last changed.
+    /// The time of the last change.
     last_progress: Instant,
     /// Droplets that did not serve in the last pass.
     starting: HashSet<DropletName>,
-    /// Whether something waits for HAProxy.
+    /// True while a droplet waits for HAProxy.
     awaiting_balancer: bool,
-    /// When the API was last asked.
+    /// The time of the last pass that called the API.
     last_full_pass: Instant,
-    /// Passes in a row that met what somebody else had changed.
+    /// Consecutive passes that conflicted with changes of another process.
     conflicts: u32,
 }
 
@@ -69,7 +69,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Reconciler<C, B, I> {
         }
     }
 
-    /// Passes until the service is stopped.
+    /// Runs passes until the service is stopped.
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         while !shared.stop.is_cancelled() {
@@ -78,7 +78,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Reconciler<C, B, I> {
             shared.telemetry.health().heartbeat(LOOP_NAME, pause + MAX_PASS_DURATION);
             tokio::select! {
                 biased;
-                // What was written down a moment ago does not wait for the end of a pause, and needs a whole pass.
+                // New operations do not wait for the end of the pause, and need a full pass.
                 () = shared.wake.notified() => self.awaiting_balancer = false,
                 () = shared.stop.cancelled() => {}
                 () = sleep(pause) => {}
@@ -86,13 +86,13 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Reconciler<C, B, I> {
         }
     }
 
-    /// One pass; answers how long to wait for the next.
+    /// Runs one pass; returns the pause until the next one.
     async fn reconcile_once(&mut self) -> Duration {
         let turn = match self.shared.acquire().await {
             Ok(turn) => turn,
-            // Whoever has it carries on what is under way, ours as well.
+            // The process that holds the lock reconciles the open operations, including those of this service.
             Err(error @ InventoryError::Locked { .. }) => {
-                tracing::debug!("no pass now: {error}");
+                tracing::debug!("skipping the pass: {error}");
                 return LOCK_RETRY;
             }
             Err(error) => return self.on_failure(&ControllerError::inventory(error)),
@@ -114,8 +114,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Reconciler<C, B, I> {
             }
             Err(error) if error.is_conflict() && self.conflicts < MAX_CONSECUTIVE_CONFLICTS => {
                 self.conflicts += 1;
-                // The ticker or a command changed what the pass had read: the next one reads anew.
-                tracing::debug!("a pass begins anew: {error}");
+                // The autoscaler or a command changed data that the pass had read; the next pass rereads it.
+                tracing::debug!("restarting the pass: {error}");
                 self.count_result("conflict");
                 YIELD_INTERVAL
             }
@@ -129,7 +129,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Reconciler<C, B, I> {
         self.conflicts = 0;
         for subject in [PASS_CONDITION, FROZEN_CONDITION] {
             if self.conditions.clear(subject) {
-                tracing::info!("{subject}: that is over");
+                tracing::info!("{subject}: resolved");
             }
         }
         self.report_fleet(&advanced.snapshot);
@@ -140,7 +140,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Reconciler<C, B, I> {
         self.requeue_after(&advanced.snapshot, advanced.unconfirmed)
     }
 
-    /// Counts the fleet, and how long droplets took that serve now.
+    /// Reports the fleet, and the startup time of droplets that now serve.
     fn report_fleet(&mut self, snapshot: &Snapshot) {
         let mut coming_up = HashSet::new();
         for droplet in &snapshot.droplets {
@@ -185,7 +185,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Reconciler<C, B, I> {
             self.shared.set_api_failure(Some(why.clone()));
         }
         if self.conditions.raise(PASS_CONDITION, &why) {
-            tracing::warn!("cannot carry on what is under way: {why}; trying again");
+            tracing::warn!("reconcile pass failed: {why}; retrying");
         }
         let pause = self.backoff;
         self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
@@ -197,5 +197,5 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Reconciler<C, B, I> {
     }
 }
 
-const PASS_CONDITION: &str = "what is under way cannot be carried on";
-const FROZEN_CONDITION: &str = "the fleet is frozen";
+const PASS_CONDITION: &str = "reconcile passes are failing";
+const FROZEN_CONDITION: &str = "the fleet is in maintenance mode";

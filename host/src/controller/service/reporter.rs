@@ -1,4 +1,4 @@
-//! What the loop says: a log line for each change, and the counts. Nothing here is said again at each tick.
+//! Log lines and metrics of the loops. Only changes are logged, not every tick.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,7 @@ use crate::model::{
 };
 use crate::telemetry::{Telemetry, families};
 
-/// The fleet by phase, and what is under way.
+/// Records the fleet by phase and the open operations.
 pub(super) fn report_fleet(telemetry: &Telemetry, snapshot: &Snapshot) {
     let mut by_phase: BTreeMap<&str, f64> =
         Phase::ALL.into_iter().filter(|phase| *phase != Phase::Gone).map(|phase| (phase.as_str(), 0.0)).collect();
@@ -35,24 +35,24 @@ pub(super) fn report_fleet(telemetry: &Telemetry, snapshot: &Snapshot) {
     });
 }
 
-/// A droplet serves, so long after it was decided on.
+/// Records the time from a droplet's decision to serving.
 pub(super) fn report_startup(telemetry: &Telemetry, took: Duration) {
     telemetry.record(|registry| registry.observe(&families::DROPLET_STARTUP_DURATION, &[], took.as_secs_f64()));
 }
 
-/// A pass over what is under way.
+/// Records the result of a reconcile pass.
 pub(super) fn report_pass(telemetry: &Telemetry, result: &str) {
     telemetry.record(|registry| registry.add(&families::RECONCILES, &[("result", result)], 1.0));
 }
 
-/// A tick that came to no plan.
+/// Records a failed tick.
 pub(super) fn report_failed_tick(telemetry: &Telemetry, trigger: Trigger) {
     telemetry.record(|registry| {
         registry.add(&families::TICKS, &[("trigger", trigger_label(trigger)), ("result", "failed")], 1.0);
     });
 }
 
-/// Something was loaded anew, or refused.
+/// Records the result of a reload.
 pub(super) fn report_reload(telemetry: &Telemetry, result: &str) {
     telemetry.record(|registry| registry.add(&families::CONFIG_RELOADS, &[("result", result)], 1.0));
 }
@@ -82,7 +82,7 @@ fn answer_source_label(rung: AnswerSource) -> &'static str {
     }
 }
 
-/// What the loop said at the last tick, so that it says what is new.
+/// Reports ticks; remembers the state of the previous tick in order to log only changes.
 #[derive(Debug, Default)]
 pub(super) struct Reporter {
     conditions: Conditions,
@@ -90,21 +90,21 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
-    /// A tick that came to a plan.
+    /// Reports a tick that produced a plan.
     pub(super) fn report_tick(&mut self, telemetry: &Telemetry, record: &TickRecord, took: Duration) {
         count_tick(telemetry, record, took);
         self.report_policies(record);
         self.report_restrictions(&record.plan);
         match &record.outcome.error {
             Some(why) if self.conditions.raise("commit", why) => {
-                tracing::warn!("not all that was planned is begun: {why}");
+                tracing::warn!("failed to start some planned operations: {why}");
             }
             None if !record.plan.is_empty() && self.conditions.clear("commit") => {
-                tracing::info!("what is planned is begun again");
+                tracing::info!("planned operations start again");
             }
             Some(_) | None => {}
         }
-        // What could not be begun was said above.
+        // Operations that failed to start were logged above.
         if !record.outcome.operations.is_empty() {
             log_decision(record);
         }
@@ -116,23 +116,23 @@ impl Reporter {
             match &answer.failure {
                 None => {
                     if self.conditions.clear(&subject) {
-                        tracing::info!(policy, "the policy answers again");
+                        tracing::info!(policy, "the policy recovered");
                     }
                 }
-                // The rung is part of what is said.
+                // The answer source is part of the condition, so a change of it is logged.
                 Some(why)
                     if self
                         .conditions
                         .raise(&subject, &format!("{} {why}", answer_source_label(answer.answered_by))) =>
                 {
                     let instead = match answer.answered_by {
-                        AnswerSource::LastGood => "its last good component answers in its place",
-                        AnswerSource::Primary | AnswerSource::Hold => "the fleet is held",
+                        AnswerSource::LastGood => "using its last good component",
+                        AnswerSource::Primary | AnswerSource::Hold => "holding the fleet",
                     };
                     tracing::error!(
                         policy,
                         rung = answer_source_label(answer.answered_by),
-                        "the policy fails, {instead}: {why}"
+                        "policy failed; {instead}: {why}"
                     );
                 }
                 Some(_) => {}
@@ -145,25 +145,25 @@ impl Reporter {
             .retain(POLICY_CONDITION_PREFIX, |policy| record.evaluations.iter().any(|answer| answer.policy == policy));
     }
 
-    /// A rule that cuts for as long as it does is said once.
+    /// Logs each restricting rule once, when it starts to apply.
     fn report_restrictions(&mut self, plan: &Plan) {
         let now: BTreeSet<String> = plan.restrictions.iter().map(|cut| cut.rule.clone()).collect();
         for cut in plan.restrictions.iter().filter(|cut| !self.restrictions.contains(&cut.rule)) {
-            tracing::info!(rule = cut.rule, "the guard: {}", cut.detail);
+            tracing::info!(rule = cut.rule, "guard: {}", cut.detail);
         }
         self.restrictions = now;
     }
 }
 
-/// What troubles with policies are kept under.
+/// The prefix of the subjects of policy conditions.
 const POLICY_CONDITION_PREFIX: &str = "policy ";
 
-/// A decision that changes something.
+/// Logs a decision that changes the fleet.
 fn log_decision(record: &TickRecord) {
     let plan = &record.plan;
     let answer = record.selected.and_then(|index| record.evaluations.get(index as usize));
     let deletes: Vec<&str> = plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect();
-    let reason = answer.map_or("kept within its bounds", |answer| answer.decision.reason.as_str());
+    let reason = answer.map_or("enforcing the fleet's limits", |answer| answer.decision.reason.as_str());
     tracing::info!(
         tick = record.observation.tick,
         from = plan.from,
@@ -205,7 +205,8 @@ fn count_tick(telemetry: &Telemetry, record: &TickRecord, took: Duration) {
     });
 }
 
-/// Where a service's events go: to the log and to the counts. What is tried again and again is said when it changes.
+/// Creates the event sink of a service, which writes to the log and to the metrics. Repeated retries are logged only
+/// when the reason changes.
 pub fn event_sink(telemetry: Telemetry) -> EventSink {
     let retrying: Mutex<HashMap<String, Conditions>> = Mutex::default();
     EventSink::new(move |event| {

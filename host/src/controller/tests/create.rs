@@ -1,4 +1,4 @@
-//! A create ends with exactly the droplets that were asked for, or with none and the reason.
+//! A create ends with exactly the requested droplets, or with none and the reason.
 
 use super::world::{Harness, faults_for, request, tag};
 use crate::controller::{ControllerError, Event};
@@ -8,7 +8,7 @@ use crate::simulation::cloud::{Effect, Faults, Frequency};
 const CREATE: &str = "POST /v2/droplets";
 
 #[tokio::test(start_paused = true)]
-async fn droplets_are_asked_for_together_and_serve_in_the_end() {
+async fn batches_droplets_and_waits_until_they_serve() {
     let world = Harness::new();
 
     let acted = world.controller().create(&request(3)).await.unwrap();
@@ -21,7 +21,7 @@ async fn droplets_are_asked_for_together_and_serve_in_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_than_ten_take_more_than_one_request() {
+async fn splits_more_than_ten_droplets_into_requests() {
     let world = Harness::new();
 
     world.controller().create(&request(12)).await.unwrap();
@@ -31,7 +31,7 @@ async fn more_than_ten_take_more_than_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_was_lost_makes_no_second_droplet() {
+async fn lost_response_creates_no_duplicate() {
     let world = Harness::with_faults(faults_for("POST", Frequency::Next(1), Effect::DropResponse));
 
     world.controller().create(&request(1)).await.unwrap();
@@ -42,7 +42,7 @@ async fn an_answer_that_was_lost_makes_no_second_droplet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_was_lost_while_lists_lag_makes_no_second_droplet() {
+async fn lost_response_with_list_lag_creates_no_duplicate() {
     let faults = faults_for("POST", Frequency::Next(1), Effect::DropResponse);
     let world = Harness::with_faults(Faults { list_lag_ms: 60_000, not_found_after_create_ms: 60_000, ..faults });
 
@@ -53,7 +53,7 @@ async fn an_answer_that_was_lost_while_lists_lag_makes_no_second_droplet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_error_after_the_server_acted_makes_no_second_droplet() {
+async fn server_error_after_execution_creates_no_duplicate() {
     let acted = Effect::Status { code: 502, message: None, retry_after_s: None, acted: true };
     let world = Harness::with_faults(faults_for("POST", Frequency::Next(1), acted));
 
@@ -64,7 +64,7 @@ async fn a_server_error_after_the_server_acted_makes_no_second_droplet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_never_arrived_is_sent_again_under_the_same_name() {
+async fn undelivered_request_is_retried_with_same_name() {
     let world = Harness::with_faults(faults_for("POST", Frequency::Next(1), Effect::Reset));
 
     let acted = world.controller().create(&request(1)).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_request_that_never_arrived_is_sent_again_under_the_same_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_requests_are_waited_out() {
+async fn rate_limit_is_waited_out() {
     let busy = Effect::Status { code: 429, message: None, retry_after_s: Some(30), acted: false };
     let world = Harness::with_faults(faults_for("POST", Frequency::Next(3), busy));
 
@@ -85,7 +85,7 @@ async fn too_many_requests_are_waited_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn beyond_the_droplet_limit_nothing_is_left_behind() {
+async fn droplet_limit_leaves_nothing_behind() {
     let world = Harness::with_faults(Faults { droplet_limit: Some(0), ..Faults::default() });
 
     let error = world.controller().create(&request(1)).await.unwrap().into_result().unwrap_err().to_string();
@@ -95,7 +95,7 @@ async fn beyond_the_droplet_limit_nothing_is_left_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_that_is_stuck_in_new_is_given_up_and_deleted() {
+async fn droplet_stuck_in_new_is_abandoned_and_deleted() {
     let world = Harness::with_faults(Faults { stuck_in_new: Frequency::Next(1), ..Faults::default() });
 
     let acted = world.controller().create(&request(2)).await.unwrap();
@@ -110,7 +110,7 @@ async fn a_droplet_that_is_stuck_in_new_is_given_up_and_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_that_is_active_without_an_address_never_reaches_haproxy() {
+async fn droplet_without_address_never_reaches_haproxy() {
     let world = Harness::with_faults(Faults { active_without_address: Frequency::Always, ..Faults::default() });
 
     let acted = world.controller().create(&request(1)).await.unwrap();
@@ -121,19 +121,19 @@ async fn a_droplet_that_is_active_without_an_address_never_reaches_haproxy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_whose_health_check_never_passes_is_given_up_and_deleted() {
+async fn droplet_failing_its_check_is_abandoned_and_deleted() {
     let world = Harness::new();
     world.balancer.set_all_unhealthy(true);
 
     let acted = world.controller().create(&request(1)).await.unwrap();
 
-    assert!(acted.abandoned[0].1.contains("its health check does not pass: DOWN, L4CON"), "{:?}", acted.abandoned);
+    assert!(acted.abandoned[0].1.contains("its health check fails: DOWN, L4CON"), "{:?}", acted.abandoned);
     assert_eq!(world.balancer.servers(), []);
     assert_eq!(world.billed().await.len(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_that_the_api_took_and_forgot_is_given_up() {
+async fn accepted_but_lost_create_is_abandoned() {
     let world = Harness::with_faults(Faults { lost_creates: Frequency::Always, ..Faults::default() });
 
     let acted = world.controller().create(&request(1)).await.unwrap();
@@ -143,19 +143,19 @@ async fn a_create_that_the_api_took_and_forgot_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_size_that_does_not_exist_is_refused_before_anything_is_written() {
+async fn unknown_size_is_rejected_before_journaling() {
     let world = Harness::new();
     let request = crate::model::DropletRequest { size: Some("s-1vcpu-1bg".into()), ..request(1) };
 
     let error = world.controller().create(&request).await.unwrap_err();
 
     assert!(matches!(error, ControllerError::UnknownSize { .. }));
-    insta::assert_snapshot!(error, @r#"DigitalOcean has no size "s-1vcpu-1bg" (did you mean "s-1vcpu-1gb"?); `doproxy check` lists what there is"#);
+    insta::assert_snapshot!(error, @r#"DigitalOcean has no size "s-1vcpu-1bg" (did you mean "s-1vcpu-1gb"?); run `doproxy check` to list the available sizes"#);
     assert_eq!(world.calls(CREATE), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_that_nobody_knows_is_reported_once_and_left_alone() {
+async fn orphan_is_reported_once_and_left_alone() {
     let world = Harness::new();
     let unknown = world.create_externally("www-by-hand", &[tag()]).await;
 
@@ -166,12 +166,12 @@ async fn a_droplet_that_nobody_knows_is_reported_once_and_left_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_whose_outcome_stays_unknown_ends_in_time() {
+async fn create_with_unknown_outcome_ends_in_time() {
     let broken = Effect::Status { code: 500, message: None, retry_after_s: None, acted: false };
     let world = Harness::with_faults(faults_for("POST", Frequency::Always, broken));
 
     let acted = world.controller().create(&request(1)).await.unwrap();
 
-    assert!(acted.abandoned[0].1.starts_with("it is not known whether"), "{:?}", acted.abandoned);
+    assert!(acted.abandoned[0].1.starts_with("the outcome of the create request for"), "{:?}", acted.abandoned);
     assert_eq!(world.inventory().await.operations, []);
 }

@@ -1,4 +1,4 @@
-//! A delete drains, ends with the droplet gone at the API, and touches no other.
+//! A delete drains the droplet, ends with it gone at the API, and touches no other droplet.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::model::Phase;
 use crate::simulation::cloud::{Effect, Faults, Frequency};
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_leaves_haproxy_before_it_is_deleted() {
+async fn droplet_leaves_haproxy_before_it_is_deleted() {
     let world = Harness::with_fleet(2).await;
     let (goes, stays) = (&world.droplets().await[0], &world.droplets().await[1]);
 
@@ -21,7 +21,7 @@ async fn a_droplet_leaves_haproxy_before_it_is_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn open_sessions_are_waited_for() {
+async fn delete_waits_for_open_sessions() {
     let world = Harness::with_fleet(1).await;
     let droplet = world.droplets().await.remove(0);
     world.balancer.set_sessions(droplet.id.unwrap(), 2);
@@ -30,7 +30,7 @@ async fn open_sessions_are_waited_for() {
     let delete = controller.delete(&names, "test");
     tokio::pin!(delete);
 
-    assert!(tokio::time::timeout(Duration::from_secs(30), &mut delete).await.is_err(), "it did not wait");
+    assert!(tokio::time::timeout(Duration::from_secs(30), &mut delete).await.is_err(), "the delete did not wait");
     let meanwhile = world.droplets().await.remove(0).phase;
     world.balancer.set_sessions(droplet.id.unwrap(), 0);
     delete.await.unwrap();
@@ -40,7 +40,7 @@ async fn open_sessions_are_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn sessions_that_never_end_do_not_keep_a_droplet() {
+async fn endless_sessions_do_not_block_a_delete() {
     let world = Harness::with_fleet(1).await;
     let droplet = world.droplets().await.remove(0);
     world.balancer.set_sessions(droplet.id.unwrap(), 2);
@@ -51,7 +51,7 @@ async fn sessions_that_never_end_do_not_keep_a_droplet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_is_accepted_and_not_done_is_asked_for_again() {
+async fn accepted_but_ignored_delete_is_retried() {
     let world = Harness::with_fleet(1).await;
     world.set_faults(Faults { ignored_deletes: Frequency::Next(2), ..Faults::default() });
     let droplet = world.droplets().await.remove(0);
@@ -63,7 +63,7 @@ async fn a_delete_that_is_accepted_and_not_done_is_asked_for_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_fails_stays_in_the_journal_and_the_next_command_carries_it_on() {
+async fn failed_delete_is_resumed_by_next_command() {
     let world = Harness::with_fleet(1).await;
     let forbidden = Effect::Status { code: 401, message: None, retry_after_s: None, acted: false };
     world.set_faults(faults_for("DELETE", Frequency::Always, forbidden));
@@ -79,7 +79,7 @@ async fn a_delete_that_fails_stays_in_the_journal_and_the_next_command_carries_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_never_happens_ends_in_time_and_stops_no_other_command() {
+async fn ignored_delete_times_out_without_blocking_others() {
     let world = Harness::with_fleet(1).await;
     world.set_faults(Faults { ignored_deletes: Frequency::Always, ..Faults::default() });
     let droplet = world.droplets().await.remove(0);
@@ -96,7 +96,7 @@ async fn a_delete_that_never_happens_ends_in_time_and_stops_no_other_command() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_that_lost_the_fleets_tag_is_not_deleted() {
+async fn droplet_without_fleet_tag_is_not_deleted() {
     let world = Harness::with_fleet(2).await;
     let droplet = world.droplets().await.remove(0);
     let id = droplet.id.unwrap();
@@ -104,13 +104,13 @@ async fn a_droplet_that_lost_the_fleets_tag_is_not_deleted() {
 
     let acted = world.controller().delete(&[droplet.name], "test").await.unwrap();
 
-    assert!(acted.abandoned[0].1.contains("does not bear the fleet's tag any more"), "{:?}", acted.abandoned);
+    assert!(acted.abandoned[0].1.contains("no longer has the fleet's tag"), "{:?}", acted.abandoned);
     assert!(world.cloud.with_state(|world, now| world.droplet(now, id).is_ok()));
     assert_eq!(world.droplets().await.len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_that_was_deleted_elsewhere_is_gone_and_that_is_no_failure() {
+async fn externally_deleted_droplet_is_not_a_failure() {
     let world = Harness::with_fleet(1).await;
     let droplet = world.droplets().await.remove(0);
     world.cloud.with_state(|world, now| world.delete(now, droplet.id.unwrap())).unwrap();
@@ -122,7 +122,7 @@ async fn a_droplet_that_was_deleted_elsewhere_is_gone_and_that_is_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_that_vanished_leaves_the_fleet_while_another_command_runs() {
+async fn missing_droplet_leaves_the_fleet_during_other_commands() {
     let world = Harness::with_fleet(2).await;
     let vanished = world.droplets().await.remove(0);
     tokio::time::sleep(std::time::Duration::from_mins(10)).await;
@@ -136,7 +136,7 @@ async fn a_droplet_that_vanished_leaves_the_fleet_while_another_command_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fleet_that_is_not_there_at_all_is_not_forgotten() {
+async fn missing_fleet_is_not_pruned() {
     let world = Harness::with_fleet(2).await;
     world.cloud.with_state(|world, now| world.delete_tagged(now, super::world::tag().as_str()));
 

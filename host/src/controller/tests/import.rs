@@ -1,10 +1,10 @@
-//! Taking over droplets that DOProxy made.
+//! Imports droplets that DOProxy created.
 
 use super::world::Harness;
 use crate::model::{DropletId, Phase};
 
 #[tokio::test(start_paused = true)]
-async fn droplets_are_marked_and_serve_on() {
+async fn imported_droplets_are_tagged_and_keep_serving() {
     let world = Harness::new();
     let ids = [world.create_externally("auto-nginx-0", &[]).await, world.create_externally("auto-nginx-1", &[]).await];
     tokio::time::sleep(std::time::Duration::from_mins(1)).await;
@@ -20,7 +20,7 @@ async fn droplets_are_marked_and_serve_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_droplets_of_one_name_are_both_taken_over() {
+async fn droplets_with_the_same_name_are_both_imported() {
     let world = Harness::new();
     let ids = [world.create_externally("auto-nginx-2", &[]).await, world.create_externally("auto-nginx-2", &[]).await];
     tokio::time::sleep(std::time::Duration::from_mins(1)).await;
@@ -32,7 +32,7 @@ async fn two_droplets_of_one_name_are_both_taken_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_gone_or_known_is_named_and_stops_nothing() {
+async fn missing_and_managed_droplets_are_reported() {
     let world = Harness::with_fleet(1).await;
     let known = world.droplets().await[0].id.unwrap();
     let missing = DropletId(1);
@@ -43,7 +43,7 @@ async fn what_is_gone_or_known_is_named_and_stops_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_without_an_address_for_haproxy_is_left_out_and_not_marked() {
+async fn droplet_without_address_is_skipped_and_not_tagged() {
     let world = Harness::new();
     let id = world.create_externally("auto-nginx-0", &[]).await;
 

@@ -1,4 +1,4 @@
-//! A command that is stopped anywhere between two steps is carried on by the next one.
+//! A command that is interrupted between any two steps is resumed by the next one.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use crate::controller::Event;
 use crate::model::Phase;
 use crate::simulation::cloud::{Effect, Frequency};
 
-/// Moments at which a create of some 23 s is stopped.
+/// Times at which a create of about 23 s is interrupted.
 const MOMENTS_MS: [u64; 6] = [0, 1, 4_000, 12_000, 20_000, 22_000];
 
 #[tokio::test(start_paused = true)]
-async fn a_create_that_is_stopped_at_any_moment_is_carried_on_without_a_twin() {
+async fn interrupted_create_is_resumed_without_duplicates() {
     for ms in MOMENTS_MS {
         let world = Harness::new();
-        // Each call takes a while, so that it can be stopped in its midst.
+        // Each call takes some time, so that it can be interrupted halfway.
         world.set_faults(faults_for("POST", Frequency::Always, Effect::LatencyMs(3_000)));
 
         let stopped = {
@@ -31,7 +31,7 @@ async fn a_create_that_is_stopped_at_any_moment_is_carried_on_without_a_twin() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delete_that_is_stopped_is_carried_on() {
+async fn interrupted_delete_is_resumed() {
     let world = Harness::with_fleet(2).await;
     let droplet = world.droplets().await.remove(0);
     world.balancer.set_sessions(droplet.id.unwrap(), 1);
@@ -48,7 +48,7 @@ async fn a_delete_that_is_stopped_is_carried_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_twin_that_shows_up_during_the_create_is_deleted() {
+async fn duplicate_that_appears_during_create_is_deleted() {
     let world = Harness::new();
     let controller = world.controller();
     let request = request(1);
@@ -65,7 +65,7 @@ async fn a_twin_that_shows_up_during_the_create_is_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_namesake_without_the_fleets_tag_is_never_touched() {
+async fn namesake_without_fleet_tag_is_never_touched() {
     let world = Harness::new();
     let controller = world.controller();
     let request = request(1);

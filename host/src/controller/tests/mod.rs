@@ -1,4 +1,4 @@
-//! The controller in a simulated world, in virtual time.
+//! Tests of the controller against a simulated cloud and load balancer, in virtual time.
 
 mod create;
 mod delete;

@@ -1,4 +1,4 @@
-//! What stops a fleet from growing by mistake, and what finds a droplet that nobody knows.
+//! Safeguards against accidental growth, and the treatment of orphans.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ fn freeze() -> Freeze {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_created_deleted_or_taken_in_while_the_fleet_is_frozen() {
+async fn maintenance_blocks_every_change() {
     let world = Harness::with_fleet(1).await;
     let stranger = world.create_externally("blog", &[]).await;
     let controller = world.controller();
@@ -35,12 +35,12 @@ async fn nothing_is_created_deleted_or_taken_in_while_the_fleet_is_frozen() {
     assert_eq!(
         (world.calls("POST /v2/droplets"), world.calls("DELETE /v2/droplets/{id}")),
         (1, 0),
-        "the stranger is all that was made"
+        "only the external droplet was created"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_freeze_stops_a_create_that_is_under_way_and_unfreezing_carries_it_on() {
+async fn maintenance_interrupts_a_create_that_resumes_later() {
     let world = Harness::new();
     let controller = world.controller();
     let request = request(1);
@@ -58,7 +58,7 @@ async fn a_freeze_stops_a_create_that_is_under_way_and_unfreezing_carries_it_on(
 }
 
 #[tokio::test(start_paused = true)]
-async fn droplets_that_do_not_come_up_trip_a_breaker_for_an_hour() {
+async fn failed_boots_open_the_breaker_for_an_hour() {
     let world = Harness::with_faults(Faults { stuck_in_new: Frequency::Always, ..Faults::default() });
     let controller = world.controller();
     controller.create(&request(3)).await.unwrap();
@@ -66,20 +66,20 @@ async fn droplets_that_do_not_come_up_trip_a_breaker_for_an_hour() {
     let tripped = controller.check_breakers(1).await.unwrap_err().to_string();
     tokio::time::sleep(Duration::from_hours(1)).await;
 
-    assert!(tripped.starts_with("the last 3 droplets that were created did not come up"), "{tripped}");
+    assert!(tripped.starts_with("the last 3 created droplets did not come up"), "{tripped}");
     assert!(controller.check_breakers(1).await.is_ok());
 }
 
 #[tokio::test(start_paused = true)]
-async fn droplets_that_somebody_deletes_while_they_boot_trip_no_breaker() {
+async fn droplets_deleted_while_booting_open_no_breaker() {
     let world = Harness::with_faults(Faults { stuck_in_new: Frequency::Always, ..Faults::default() });
     let controller = world.controller();
     for is_deleted_by_a_command in [true, false, true, false] {
-        // The command that creates it is broken off.
+        // The command that creates it is interrupted.
         let _ = tokio::time::timeout(Duration::from_secs(10), controller.create(&request(1))).await;
         let booting = world.droplets().await.remove(0);
         if is_deleted_by_a_command {
-            controller.delete(std::slice::from_ref(&booting.name), "deleted by hand").await.unwrap();
+            controller.delete(std::slice::from_ref(&booting.name), "deleted manually").await.unwrap();
         } else {
             world.cloud.with_state(|world, now| world.delete(now, booting.id.unwrap())).unwrap();
             controller.resume(|_| ()).await.unwrap();
@@ -91,16 +91,16 @@ async fn droplets_that_somebody_deletes_while_they_boot_trip_no_breaker() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_hour_has_room_for_so_many_creates() {
+async fn creates_per_hour_are_limited() {
     let world = Harness::with_fleet(2).await;
 
     let tripped = world.controller().check_breakers(119).await.unwrap_err();
 
-    insta::assert_snapshot!(tripped, @"2 droplets were created in the last hour, and scaling.max_create_per_hour is 120; `--force` creates all the same");
+    insta::assert_snapshot!(tripped, @"2 droplets were created in the last hour, and scaling.max_create_per_hour is 120; pass --force to create anyway");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_that_nobody_knows_is_reported_and_adopted_or_deleted_only_when_told() {
+async fn orphan_is_adopted_or_deleted_only_on_request() {
     for (strangers, left, known) in
         [(OrphanPolicy::Report, 2, 1), (OrphanPolicy::Adopt, 2, 2), (OrphanPolicy::Delete, 2, 1)]
     {
@@ -116,7 +116,7 @@ async fn a_droplet_that_nobody_knows_is_reported_and_adopted_or_deleted_only_whe
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_droplet_is_deleted_only_with_a_name_of_our_making_and_past_the_grace() {
+async fn orphan_is_deleted_only_if_ours_and_past_grace() {
     let world = Harness::with_fleet(1).await;
     world.create_externally("www-7-abcdef", &[tag()]).await;
     tokio::time::sleep(Duration::from_mins(10)).await;
@@ -130,7 +130,7 @@ async fn an_unknown_droplet_is_deleted_only_with_a_name_of_our_making_and_past_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lost_inventory_is_rebuilt_from_the_api() {
+async fn lost_inventory_is_rebuilt_from_the_api() {
     let lost = Harness::with_fleet(3).await;
 
     lost.delete_inventory();
@@ -142,7 +142,7 @@ async fn a_lost_inventory_is_rebuilt_from_the_api() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_that_comes_of_a_request_that_was_given_up_is_deleted() {
+async fn late_droplet_of_abandoned_create_is_deleted() {
     let world = Harness::with_faults(faults_for("POST", Frequency::Always, Effect::Reset));
     world.controller().create(&request(1)).await.unwrap();
     let name = world.controller().inventory().closed_operations().unwrap().remove(0).droplet;
@@ -156,7 +156,7 @@ async fn a_droplet_that_comes_of_a_request_that_was_given_up_is_deleted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_recovery_finds_nothing() {
+async fn second_recovery_finds_nothing() {
     let world = Harness::with_fleet(2).await;
     world.cloud.with_state(|world, now| world.delete(now, DropletId(3_164_444))).unwrap();
     tokio::time::sleep(Duration::from_mins(10)).await;

@@ -1,4 +1,4 @@
-//! A fleet in a simulated world, and what is asked of it.
+//! A fleet over a simulated cloud and load balancer, with helpers to inspect it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::simulation::cloud::{self, CallFault, Effect, Faults, Frequency, Simul
 
 pub(super) type SimulatedController = Controller<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
 
-/// What outlives a process: the cloud, HAProxy, the inventory's file. And what was said meanwhile.
+/// The state that survives a process (the cloud, HAProxy and the inventory file) and the events reported so far.
 pub(super) struct Harness {
     pub(super) cloud: SimulatedCloud,
     pub(super) balancer: SimulatedBalancer,
@@ -49,7 +49,7 @@ impl Harness {
         self.cloud.with_state(|world, _| world.set_faults(faults));
     }
 
-    /// A process that is started anew: it knows what is on disk, and nothing else.
+    /// Starts a new process: it has the state on disk and nothing else.
     pub(super) fn controller(&self) -> SimulatedController {
         let events = Arc::clone(&self.events);
         Controller::new(
@@ -63,7 +63,7 @@ impl Harness {
         )
     }
 
-    /// A fleet of `count` that serves.
+    /// Creates a fleet of `count` serving droplets.
     pub(super) async fn with_fleet(count: u32) -> Self {
         let world = Self::new();
         world.controller().create(&request(count)).await.unwrap();
@@ -79,20 +79,20 @@ impl Harness {
         self.inventory().await.droplets
     }
 
-    /// The droplets that cost money, whether the fleet knows them or not.
+    /// Returns the droplets that are billed, whether or not the fleet contains them.
     pub(super) async fn billed(&self) -> Vec<CloudInstance> {
         self.set_faults(Faults::default());
         self.cloud.list(&Filter::Tag(tag())).await.unwrap()
     }
 
-    /// As when the disk was lost.
+    /// Simulates the loss of the disk.
     pub(super) fn delete_inventory(&self) {
         for entry in std::fs::read_dir(self.dir.path()).unwrap() {
             std::fs::remove_file(entry.unwrap().path()).unwrap();
         }
     }
 
-    /// How often a call was made.
+    /// Returns the number of calls to an endpoint.
     pub(super) fn calls(&self, call: &str) -> u64 {
         self.cloud.with_state(|world, _| world.calls().get(call).copied().unwrap_or_default())
     }
@@ -101,7 +101,7 @@ impl Harness {
         self.events.lock().unwrap().iter().filter(|event| is_it(event)).count()
     }
 
-    /// A droplet that some other program makes.
+    /// Creates a droplet as an external program would.
     pub(super) async fn create_externally(&self, name: &str, tags: &[Tag]) -> DropletId {
         let request = CreateRequest {
             names: vec![DropletName::parse(name).unwrap()],

@@ -1,4 +1,4 @@
-//! What the API lets in, and how lists are cut into pages.
+//! Authentication, limits, pagination and persistence of the API.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -9,7 +9,7 @@ use crate::model::Token;
 use crate::simulation::cloud::{RateLimits, Settings};
 
 #[tokio::test]
-async fn any_bearer_is_let_in_unless_one_is_named() {
+async fn any_bearer_token_is_accepted_by_default() {
     let any = start(options()).await;
     let one = start(Options { token: Token::parse("the-one"), ..options() }).await;
 
@@ -35,7 +35,7 @@ async fn any_bearer_is_let_in_unless_one_is_named() {
 }
 
 #[tokio::test]
-async fn a_null_counts_as_missing() {
+async fn null_counts_as_missing() {
     let running = start(options()).await;
     let mut body = droplet("web");
     for key in ["names", "ssh_keys", "backups", "ipv6", "monitoring", "user_data", "volumes", "vpc_uuid", "region"] {
@@ -48,7 +48,7 @@ async fn a_null_counts_as_missing() {
 }
 
 #[tokio::test]
-async fn a_list_comes_in_pages_that_link_to_each_other() {
+async fn list_pages_link_to_each_other() {
     let running = start(options()).await;
     let names: Vec<String> = (0..5).map(|n| format!("web-{n}")).collect();
     let body = json!({ "names": names, "size": "1gb", "image": "debian-12-x64", "tags": ["a:b"] });
@@ -73,7 +73,7 @@ async fn a_list_comes_in_pages_that_link_to_each_other() {
 }
 
 #[tokio::test]
-async fn too_many_calls_in_a_minute_are_told_when_to_come_back() {
+async fn rate_limit_returns_retry_after() {
     let limits = RateLimits { per_minute: 1, ..RateLimits::default() };
     let settings = Settings { rate_limits: Some(limits), ..options().settings };
     let running = start(Options { settings, ..options() }).await;
@@ -87,7 +87,7 @@ async fn too_many_calls_in_a_minute_are_told_when_to_come_back() {
 }
 
 #[tokio::test]
-async fn calls_are_counted_by_what_they_are() {
+async fn calls_are_counted_by_route() {
     let running = start(options()).await;
     let id = running.create("web").await;
     running.get(&format!("/v2/droplets/{id}")).await;
@@ -101,7 +101,7 @@ async fn calls_are_counted_by_what_they_are() {
 }
 
 #[tokio::test]
-async fn faults_are_set_and_read_and_cleared_while_it_runs() {
+async fn faults_can_be_changed_at_run_time() {
     let running = start(options()).await;
     let fault = json!({ "path": "/v2/account", "when": { "next": 2 }, "effect": { "status": { "code": 503 } } });
     running.set_faults(json!({ "calls": [fault] })).await;
@@ -118,7 +118,7 @@ async fn faults_are_set_and_read_and_cleared_while_it_runs() {
 }
 
 #[tokio::test]
-async fn an_emulator_that_is_started_again_has_the_same_droplets() {
+async fn restarted_emulator_keeps_its_droplets() {
     let folder = tempfile::tempdir().unwrap();
     let options = Options { state: Some(folder.path().join("cloud.json")), ..options() };
     let running = start(options.clone()).await;
@@ -137,7 +137,7 @@ async fn an_emulator_that_is_started_again_has_the_same_droplets() {
 }
 
 #[tokio::test]
-async fn a_create_that_cannot_be_written_is_not_reported_as_done() {
+async fn create_fails_when_state_cannot_be_written() {
     let folder = tempfile::tempdir().unwrap();
     let running = start(Options { state: Some(folder.path().join("cloud.json")), ..options() }).await;
     drop(folder);
@@ -145,11 +145,11 @@ async fn a_create_that_cannot_be_written_is_not_reported_as_done() {
     let answer = running.post("/v2/droplets", droplet("web")).await;
 
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(answer.body["message"].as_str().unwrap().contains("cannot write its state file"), "{}", answer.body);
+    assert!(answer.body["message"].as_str().unwrap().contains("failed to write its state file"), "{}", answer.body);
 }
 
 #[tokio::test]
-async fn a_state_file_that_cannot_be_read_is_left_as_it_is() {
+async fn unreadable_state_file_is_left_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cloud.json");
     std::fs::write(&path, "{\"version\": 1,").unwrap();
@@ -158,12 +158,12 @@ async fn a_state_file_that_cannot_be_read_is_left_as_it_is() {
 
     assert!(matches!(error, EmulatorError::State { .. }));
     let text = error.to_string().replace(folder.path().to_str().unwrap(), "");
-    insta::assert_snapshot!(text, @"cannot use the state file /cloud.json: EOF while parsing a value at line 1 column 14; move it away to begin with an empty cloud");
+    insta::assert_snapshot!(text, @"failed to use the state file /cloud.json: EOF while parsing a value at line 1 column 14; move it away to start with an empty cloud");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "{\"version\": 1,");
 }
 
 #[tokio::test]
-async fn a_stopped_emulator_answers_no_more() {
+async fn stopped_emulator_refuses_connections() {
     let running = start(options()).await;
     let url = format!("{}/v2/account", running.emulator.url());
     running.emulator.stop().await;

@@ -18,14 +18,14 @@ use serde_json::{Value, json};
 use super::{Emulator, Options};
 use crate::simulation::cloud::Settings;
 
-/// An emulator and a client of it.
+/// An emulator and a client for it.
 struct TestEmulator {
     emulator: Emulator,
     client: Client,
     droplet_port: u16,
 }
 
-/// Options with which tests can run side by side: each has a network and a port of its own.
+/// Returns options for tests that run in parallel: each gets its own network and port.
 fn options() -> Options {
     static SEEDS: AtomicU64 = AtomicU64::new(0);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -43,7 +43,7 @@ fn options() -> Options {
 fn client() -> Client {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        // An error means that another test was quicker.
+        // An error means that another test has already installed it.
         let _installed = rustls::crypto::ring::default_provider().install_default();
     });
     Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap()
@@ -54,7 +54,7 @@ async fn start(options: Options) -> TestEmulator {
     TestEmulator { emulator: Emulator::start(options).await.unwrap(), client: client(), droplet_port }
 }
 
-/// An answer's status, headers and body.
+/// The status, headers and body of a response.
 struct TestResponse {
     status: StatusCode,
     headers: reqwest::header::HeaderMap,
@@ -88,14 +88,14 @@ impl TestEmulator {
         assert_eq!(self.send(Method::PUT, "/_emulator/faults", Some(faults)).await.status, StatusCode::NO_CONTENT);
     }
 
-    /// Creates a droplet; answers its id.
+    /// Creates a droplet and returns its ID.
     async fn create(&self, name: &str) -> u64 {
         let answer = self.post("/v2/droplets", droplet(name)).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
         answer.body["droplet"]["id"].as_u64().unwrap()
     }
 
-    /// The private address of a droplet, once it has booted.
+    /// Waits for a droplet to boot and returns its private address.
     async fn wait_for_boot(&self, id: u64) -> SocketAddr {
         let address = eventually(async || {
             let body = self.get(&format!("/v2/droplets/{id}")).await.body;
@@ -104,7 +104,7 @@ impl TestEmulator {
         SocketAddr::from((address.await.parse::<Ipv4Addr>().unwrap(), self.droplet_port))
     }
 
-    /// A page of a droplet's own server, once that is running.
+    /// Waits for a droplet's server and returns a page from it.
     async fn page(&self, address: SocketAddr, path: &str) -> reqwest::Response {
         eventually(async || self.client.get(format!("http://{address}{path}")).send().await.ok()).await
     }
@@ -117,7 +117,7 @@ async fn parse_response(response: reqwest::Response) -> TestResponse {
     TestResponse { status, headers, body }
 }
 
-/// Asks again until there is an answer.
+/// Polls until there is a result.
 async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
     let asking = async {
         loop {
@@ -127,7 +127,7 @@ async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> T {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("it did not happen")
+    tokio::time::timeout(Duration::from_secs(20), asking).await.expect("the condition was not met in time")
 }
 
 fn droplet(name: &str) -> Value {

@@ -1,4 +1,4 @@
-//! What the metrics agent of a droplet says, as the API writes it and as our client reads it.
+//! The metrics of a droplet, as the API writes them and as the client parses them.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::cloud::digitalocean::{self, DigitalOcean, DropletMetric, MeasuredSeri
 use crate::model::{DropletId, Timestamp, Token};
 use crate::simulation::cloud::NewDroplets;
 
-/// A droplet that was made so long ago, with or without the agent.
+/// Creates a droplet of this age, with or without the agent.
 fn droplet(running: &TestEmulator, age: Duration, monitoring: bool) -> (DropletId, Timestamp) {
     running.emulator.with_state(|world, now| {
         let request = NewDroplets {
@@ -52,7 +52,7 @@ async fn metrics_have_the_published_shape() {
 }
 
 #[tokio::test]
-async fn counters_of_all_modes_grow_with_the_time() {
+async fn counters_of_all_modes_grow_over_time() {
     let running = start(options()).await;
     let (id, now) = droplet(&running, Duration::from_hours(1), true);
 
@@ -68,7 +68,7 @@ async fn counters_of_all_modes_grow_with_the_time() {
 }
 
 #[tokio::test]
-async fn a_droplet_without_the_agent_has_no_metrics() {
+async fn droplet_without_agent_has_no_metrics() {
     let running = start(options()).await;
     let (id, now) = droplet(&running, Duration::from_hours(1), false);
 

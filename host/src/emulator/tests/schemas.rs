@@ -1,4 +1,4 @@
-//! Answers against the schemas of the API's own description.
+//! Validates responses against the schemas of the API's published description.
 
 use std::sync::LazyLock;
 
@@ -11,14 +11,14 @@ static SCHEMAS: LazyLock<Value> = LazyLock::new(|| {
     serde_json::from_str(include_str!("../../../../tests/fixtures/digitalocean-schemas.json")).unwrap()
 });
 
-/// Checks a body against the response of that name in the description.
+/// Checks a body against the named response of the description.
 pub(super) fn assert_conforms(name: &str, body: &Value) {
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$defs": SCHEMAS["$defs"],
         "allOf": [{ "type": "object" }, SCHEMAS["responses"][name]],
     });
-    assert!(SCHEMAS["responses"][name].is_object(), "no response is named {name}");
+    assert!(SCHEMAS["responses"][name].is_object(), "no response named {name}");
     let validator = jsonschema::options().should_validate_formats(true).build(&schema).unwrap();
     let errors: Vec<String> =
         validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
@@ -35,7 +35,7 @@ impl TestEmulator {
 }
 
 #[tokio::test]
-async fn answers_have_the_published_shape() {
+async fn responses_conform_to_published_schemas() {
     let running = start(options()).await;
     let (get, post) = (Method::GET, Method::POST);
     let many = json!({ "names": ["b", "c"], "size": "1gb", "image": 6_918_990, "ipv6": true, "tags": ["www"] });
@@ -81,7 +81,7 @@ async fn answers_have_the_published_shape() {
 }
 
 #[tokio::test]
-async fn every_answer_names_its_request_and_what_is_left_of_the_limit() {
+async fn every_response_has_request_id_and_rate_limit() {
     let running = start(options()).await;
 
     let first = running.get("/v2/account").await;

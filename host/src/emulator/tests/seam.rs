@@ -1,4 +1,5 @@
-//! The two clouds behind the seam, the client over HTTP and the simulated one, must not be told apart.
+//! Parity of the two `CloudProvider` implementations: the HTTP client and the simulated cloud must be
+//! indistinguishable.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -29,7 +30,8 @@ fn request(names: &[&str], size: &str) -> CreateRequest {
     }
 }
 
-/// What both must agree on: all of a success but the time, the kind and the words of a failure.
+/// Formats the part of a result that both must agree on: a success without its time, the class and message of a
+/// failure.
 fn normalize_result<T: Debug>(what: &str, result: Result<T, CloudError>) -> String {
     match result {
         Ok(value) => format!("{what}: {value:?}"),
@@ -46,7 +48,7 @@ fn without_timestamps(droplets: Vec<CloudInstance>) -> Vec<CloudInstance> {
     droplets.into_iter().map(without_timestamp).collect()
 }
 
-/// One call of each kind, and those that go wrong.
+/// Makes one call of each kind, and calls that fail.
 async fn run_scenario(cloud: &impl CloudProvider) -> Vec<String> {
     let first = DropletId(3_164_444);
     let (www, blue) = (Tag::parse("www").unwrap(), Tag::parse("blue").unwrap());
@@ -78,9 +80,9 @@ async fn run_scenario(cloud: &impl CloudProvider) -> Vec<String> {
     ]
 }
 
-/// The same story, told by both clouds.
+/// Runs the same scenario against both clouds.
 async fn run_against_both(faults: Faults) -> (Vec<String>, Vec<String>) {
-    // Droplets boot at once, so that the story does not depend on how fast it is told.
+    // Droplets boot immediately, so that the results do not depend on the speed of the scenario.
     let settings = Settings { boot_time: Duration::ZERO, ..options().settings };
     let mut world = CloudState::new(settings.clone());
     world.set_faults(faults.clone());
@@ -99,7 +101,7 @@ async fn run_against_both(faults: Faults) -> (Vec<String>, Vec<String>) {
 }
 
 #[tokio::test]
-async fn the_client_and_the_simulated_cloud_tell_the_same_story() {
+async fn client_matches_simulated_cloud() {
     let (real, simulated) = run_against_both(Faults::default()).await;
 
     assert_eq!(real, simulated);
@@ -108,7 +110,7 @@ async fn the_client_and_the_simulated_cloud_tell_the_same_story() {
 }
 
 #[tokio::test]
-async fn they_also_fail_alike() {
+async fn api_errors_match_simulated_cloud() {
     let status = |code, message: &str, retry_after_s| Effect::Status {
         code,
         message: (!message.is_empty()).then(|| message.to_owned()),
@@ -145,7 +147,7 @@ async fn they_also_fail_alike() {
 }
 
 #[tokio::test]
-async fn and_what_goes_wrong_with_droplets_looks_alike() {
+async fn droplet_faults_match_simulated_cloud() {
     for faults in [
         Faults { stuck_in_new: Frequency::Next(1), ..Faults::default() },
         Faults { active_without_address: Frequency::Always, ..Faults::default() },
@@ -161,7 +163,7 @@ async fn and_what_goes_wrong_with_droplets_looks_alike() {
 }
 
 #[tokio::test]
-async fn what_only_http_can_show_becomes_the_error_that_the_client_makes_of_it() {
+async fn http_only_faults_map_to_client_errors() {
     for how in [CorruptBody::Malformed, CorruptBody::Truncated, CorruptBody::Page] {
         for acted in [true, false] {
             let effect = Effect::Garbled { how, acted };
@@ -169,7 +171,7 @@ async fn what_only_http_can_show_becomes_the_error_that_the_client_makes_of_it()
 
             let (real, simulated) = run_against_both(Faults { calls: vec![fault], ..Faults::default() }).await;
 
-            // The words of the real one say more, and so does its status where a create was carried out.
+            // The real client's messages have more detail, and so does its status when a create was executed.
             let kind = |lines: Vec<String>| -> Vec<String> {
                 lines.iter().map(|line| line.split(" Some(20").next().unwrap_or_default().to_owned()).collect()
             };

@@ -1,4 +1,4 @@
-//! The droplets' own servers.
+//! The droplets' servers.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use super::{Emulator, droplet, eventually, options, start};
 use crate::simulation::cloud::CloudState;
 
 #[tokio::test]
-async fn a_droplet_that_has_booted_says_who_it_is() {
+async fn booted_droplet_serves_its_identity() {
     let running = start(options()).await;
     let id = running.create("web-0").await;
 
@@ -29,7 +29,7 @@ async fn a_droplet_that_has_booted_says_who_it_is() {
 }
 
 #[tokio::test]
-async fn the_connections_of_a_deleted_droplet_end() {
+async fn connections_end_when_droplet_is_deleted() {
     let running = start(options()).await;
     let id = running.create("web-0").await;
     let address = running.wait_for_boot(id).await;
@@ -46,7 +46,7 @@ async fn the_connections_of_a_deleted_droplet_end() {
 }
 
 #[tokio::test]
-async fn a_droplet_that_is_switched_off_serves_nothing_until_it_is_switched_on() {
+async fn powered_off_droplet_serves_nothing() {
     let running = start(options()).await;
     let id = running.create("web-0").await;
     let address = running.wait_for_boot(id).await;
@@ -65,7 +65,7 @@ async fn a_droplet_that_is_switched_off_serves_nothing_until_it_is_switched_on()
 }
 
 #[tokio::test]
-async fn a_droplet_finds_its_user_data_in_its_metadata() {
+async fn metadata_contains_user_data() {
     let running = start(options()).await;
     let mut body = droplet("web-0");
     body["user_data"] = json!("#!/bin/sh\necho \"hello\"\n");
@@ -102,7 +102,7 @@ async fn a_droplet_finds_its_user_data_in_its_metadata() {
 }
 
 #[tokio::test]
-async fn a_port_that_droplets_cannot_have_is_said_at_the_start() {
+async fn invalid_droplet_port_fails_at_start() {
     let options = options();
     let next = CloudState::new(options.settings.clone()).next_address();
     let busy = TcpListener::bind(SocketAddr::from((next, options.droplet_port))).await.unwrap();

@@ -1,4 +1,4 @@
-//! Faults as they look on the wire.
+//! Faults on the wire.
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::{TestEmulator, droplet, eventually, options, start};
 
-/// Sends a create over a bare connection; answers what came back until the connection ended.
+/// Sends a create over a bare connection and returns the bytes received until the connection ended.
 async fn send_raw_create(running: &TestEmulator) -> std::io::Result<String> {
     let body = droplet("web").to_string();
     let head = format!(
@@ -34,7 +34,7 @@ async fn droplets(running: &TestEmulator) -> Value {
 }
 
 #[tokio::test]
-async fn a_dropped_response_ends_the_connection_after_the_droplet_was_made() {
+async fn dropped_response_closes_connection_after_create() {
     let running = start(options()).await;
     next_create(&running, json!("drop_response")).await;
 
@@ -45,7 +45,7 @@ async fn a_dropped_response_ends_the_connection_after_the_droplet_was_made() {
 }
 
 #[tokio::test]
-async fn a_reset_ends_the_connection_before_anything_was_made() {
+async fn reset_ends_connection_before_create() {
     let running = start(options()).await;
     next_create(&running, json!("reset")).await;
 
@@ -57,7 +57,7 @@ async fn a_reset_ends_the_connection_before_anything_was_made() {
 }
 
 #[tokio::test]
-async fn a_slow_create_has_happened_long_before_its_answer() {
+async fn slow_create_executes_before_its_response() {
     let running = Arc::new(start(options()).await);
     next_create(&running, json!({ "latency_ms": 600_000 })).await;
 
@@ -72,7 +72,7 @@ async fn a_slow_create_has_happened_long_before_its_answer() {
 }
 
 #[tokio::test]
-async fn a_truncated_answer_announces_more_than_it_has() {
+async fn truncated_response_declares_longer_body() {
     let running = start(options()).await;
     next_create(&running, json!({ "garbled": { "how": "truncated" } })).await;
 
@@ -86,7 +86,7 @@ async fn a_truncated_answer_announces_more_than_it_has() {
 }
 
 #[tokio::test]
-async fn a_silent_create_has_happened_or_not_and_is_never_answered() {
+async fn silent_create_never_gets_a_response() {
     for acted in [true, false] {
         let running = Arc::new(start(options()).await);
         next_create(&running, json!({ "silence": { "acted": acted } })).await;
@@ -107,7 +107,7 @@ async fn a_silent_create_has_happened_or_not_and_is_never_answered() {
 }
 
 #[tokio::test]
-async fn what_only_http_can_show_looks_like_it() {
+async fn http_only_faults_have_expected_responses() {
     let running = start(options()).await;
     let mut seen = Vec::new();
     for effect in [

@@ -1,7 +1,8 @@
-//! The copy of the inventory beside it, for the day on which the inventory itself is damaged.
+//! The backup of the inventory, kept beside it in case the inventory itself gets damaged.
 //!
-//! It is made by SQLite's own means, looked at as a whole, and only then takes the place of the one before, so what is
-//! named as a backup is one. Droplets that were made since are found by their tag when it is brought back.
+//! SQLite's backup API copies the database, the copy is verified as a whole, and only then replaces the previous
+//! backup, so every file named as a backup is valid. After a restore, droplets created since the backup are found by
+//! their tag.
 
 use std::fmt;
 use std::fs::{self, OpenOptions};
@@ -16,14 +17,14 @@ use tokio::time::Instant;
 use super::path::{InventoryPath, remove_database};
 use super::{checksums, schema};
 
-/// How old the backup may get while a process keeps changing the inventory. When it is done with it, the backup is
-/// made in any case.
+/// Maximum age of the backup while a process keeps changing the inventory. When the process has finished, it always
+/// makes a backup.
 const BACKUP_INTERVAL: Duration = Duration::from_mins(5);
 
-/// The table to which rows are only ever added: more of them are a later state.
+/// The append-only table: more rows mean a later state.
 const HISTORY_TABLE: &str = "phases";
 
-/// When the inventory of this process is backed up.
+/// The backup schedule of this process.
 #[derive(Debug)]
 pub(super) struct BackupSchedule {
     is_stale: bool,
@@ -31,13 +32,13 @@ pub(super) struct BackupSchedule {
 }
 
 impl BackupSchedule {
-    /// From the moment at which a process opens the inventory in order to change it.
+    /// Starts the schedule when a process opens the inventory in order to change it.
     pub(super) fn new(connection: &Connection, place: &InventoryPath) -> Self {
-        // A process that was killed leaves a backup that is behind.
+        // A killed process leaves a stale backup.
         Self { is_stale: !has_same_content(connection, &place.backup()), last_attempt: Instant::now() }
     }
 
-    /// The inventory changed.
+    /// Handles a change of the inventory.
     pub(super) fn on_change(&mut self, connection: &Connection, place: &InventoryPath) {
         self.is_stale = true;
         if self.last_attempt.elapsed() >= BACKUP_INTERVAL {
@@ -45,7 +46,7 @@ impl BackupSchedule {
         }
     }
 
-    /// Makes a backup unless the last one is as good.
+    /// Makes a backup unless the last one is current.
     pub(super) fn back_up_if_stale(&mut self, connection: &Connection, place: &InventoryPath) {
         if !self.is_stale {
             return;
@@ -53,7 +54,7 @@ impl BackupSchedule {
         self.last_attempt = Instant::now();
         match create_backup(connection, place) {
             Ok(()) => self.is_stale = false,
-            // What was asked for is done and on disk, and the backup before is still there.
+            // The requested change is complete and on disk, and the previous backup still exists.
             Err(error) => tracing::warn!(
                 "cannot back up the inventory to {}: {error}; check free space and permissions",
                 place.backup().display()
@@ -62,14 +63,14 @@ impl BackupSchedule {
     }
 }
 
-/// Why there is no new backup.
+/// The cause of a failed backup.
 #[derive(Debug, thiserror::Error)]
 enum BackupError {
     #[error(transparent)]
     Sqlite(#[from] rusqlite::Error),
     #[error(transparent)]
     File(#[from] std::io::Error),
-    #[error("the copy is not what it was made from ({0})")]
+    #[error("the copy differs from its source ({0})")]
     Damaged(String),
 }
 
@@ -78,24 +79,24 @@ fn create_backup(connection: &Connection, place: &InventoryPath) -> Result<(), B
     remove_database(&new)?;
     let made = copy(connection, place, &new).and_then(|()| Ok(replace_backup(connection, place, &new)?));
     if made.is_err() {
-        // The disk may be full of it.
+        // The partial copy may have filled the disk.
         let _ = remove_database(&new);
     }
     made
 }
 
 fn copy(connection: &Connection, place: &InventoryPath, new: &Path) -> Result<(), BackupError> {
-    // From the beginning no more people may read it than may read the inventory.
+    // From the start, the copy must not be readable by more users than the inventory.
     drop(OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?);
     fs::set_permissions(new, fs::metadata(place.file())?.permissions())?;
     let mut copy = Connection::open_with_flags(new, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // It is written to the disk as a whole at the end.
+    // The copy is written to disk as a whole at the end.
     copy.pragma_update(None, "synchronous", "OFF")?;
     match Backup::new(connection, &mut copy)?.step(-1)? {
         StepResult::Done => {}
         other => return Err(BackupError::Damaged(format!("{other:?}"))),
     }
-    // A file that is on its own, without a log beside it.
+    // A self-contained file without a log beside it.
     copy.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
     if let Some(detail) = schema::verify(&mut copy)? {
         return Err(BackupError::Damaged(detail));
@@ -106,13 +107,10 @@ fn copy(connection: &Connection, place: &InventoryPath, new: &Path) -> Result<()
 fn replace_backup(connection: &Connection, place: &InventoryPath, new: &Path) -> Result<(), std::io::Error> {
     let backup = place.backup();
     if is_ahead(&backup, connection) {
-        // Somebody put an older inventory back, or began a new one: what the backup knows may still be wanted.
+        // An operator has restored an older inventory or started a new one: the backup's additional content may still
+        // be needed.
         let aside = place.sibling(".backup.ahead");
-        tracing::warn!(
-            "the backup {} knows more than the inventory does; it is kept as {}",
-            backup.display(),
-            aside.display()
-        );
+        tracing::warn!("the backup {} is ahead of the inventory; keeping it as {}", backup.display(), aside.display());
         fs::rename(&backup, &aside)?;
     }
     place.install(new, &backup)
@@ -132,18 +130,18 @@ fn open(backup: &Path) -> rusqlite::Result<Connection> {
     Connection::open_with_flags(backup, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
-/// Says so where an inventory was, and is not any more: an empty fleet would look as if all were well.
+/// Warns if the inventory is missing but a backup exists: otherwise an empty fleet would look healthy.
 pub(super) fn warn_if_lost(place: &InventoryPath) {
     if let BackupState::Intact { path, age, .. } = inspect_backup(place.backup()) {
         let (file, path) = (place.file().display(), path.display());
         let age = format_age(age);
         tracing::warn!(
-            "there is no inventory {file}, and there is a backup of it ({age} old): `cp {path} {file}` brings it back"
+            "the inventory {file} is missing, but a backup exists ({age} old); run `cp {path} {file}` to restore it"
         );
     }
 }
 
-/// What can be done about a damaged inventory.
+/// The remedy for a damaged inventory.
 #[derive(Debug)]
 pub struct RecoveryHint {
     inventory: PathBuf,
@@ -157,7 +155,7 @@ enum BackupState {
     Intact { path: PathBuf, age: Duration, bytes: u64 },
 }
 
-/// What can be done about a damaged inventory: there is a good backup, or there is none.
+/// Returns the remedy for a damaged inventory, depending on the state of the backup.
 pub(super) fn recovery_hint(place: &InventoryPath) -> RecoveryHint {
     RecoveryHint { inventory: place.file().to_owned(), backup: inspect_backup(place.backup()) }
 }
@@ -178,15 +176,15 @@ fn inspect_backup(path: PathBuf) -> BackupState {
 impl fmt::Display for RecoveryHint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let file = self.inventory.display();
-        // A log without its database would be taken for that of the next one.
+        // SQLite would apply a leftover log to the next database of that name.
         let move_away = format!("mv {file} {file}.damaged; rm -f {file}-wal {file}-shm");
-        let rebuild = "and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag";
+        let rebuild = "and run `doproxy recover --adopt` to rebuild it from the API by the fleet's tag";
         match &self.backup {
             BackupState::Intact { path, age, bytes } => {
                 let path = path.display();
                 write!(
                     f,
-                    "its last backup is whole: {path}, made {} ago, {} KiB. Move the damaged file away with `{move_away}`, then either bring the backup back with `cp {path} {file}`, or leave it {rebuild}",
+                    "its last backup is intact: {path}, made {} ago, {} KiB. Move the damaged file away with `{move_away}`, then either restore the backup with `cp {path} {file}`, or do not restore it {rebuild}",
                     format_age(*age),
                     bytes.div_ceil(1024),
                 )
@@ -203,7 +201,7 @@ impl fmt::Display for RecoveryHint {
     }
 }
 
-/// A duration in its largest unit.
+/// Formats a duration in its largest unit.
 fn format_age(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {

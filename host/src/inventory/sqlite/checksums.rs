@@ -1,20 +1,20 @@
-//! What SQLite does not look at: whether the rows are those that were written.
+//! Detects damage that SQLite does not: rows that differ from those written.
 //!
-//! Its own check sees a damaged tree, and not a bit that flipped in an address. So each table has a sum over its
-//! rows, which triggers of the connection keep within the transaction that changes a row. A row counts by its
-//! digest, whatever its place, so a change costs the row and not the table.
+//! SQLite's own check detects a damaged tree, but not a flipped bit in an address. Therefore each table has a checksum
+//! over its rows, which connection-level triggers update in the transaction that changes a row. A row contributes its
+//! digest regardless of its position, so the cost of a change depends on the row and not on the table.
 
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Result};
 use sha2::{Digest, Sha256};
 
-/// The table of the sums.
+/// The table of checksums.
 const CHECKSUM_TABLE: &str = "table_sums";
-/// The name under which the schema itself is summed up.
+/// The name of the checksum of the schema itself.
 const SCHEMA_ENTRY: &str = "sqlite_schema";
 
-/// Rows, and the sum over their digests.
+/// The number of rows, and the sum of their digests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct TableChecksum {
     pub(super) rows: i64,
@@ -28,9 +28,9 @@ impl TableChecksum {
     }
 }
 
-/// Keeps the sums from now on, whatever this connection changes.
+/// Installs triggers that update the checksums on every change made through this connection.
 pub(super) fn install_triggers(connection: &Connection) -> Result<()> {
-    // REPLACE deletes rows, and tells triggers of it only then.
+    // REPLACE deletes rows, and fires delete triggers only with this setting.
     connection.pragma_update(None, "recursive_triggers", true)?;
     register_function(connection, "with_row", i64::wrapping_add)?;
     register_function(connection, "without_row", i64::wrapping_sub)?;
@@ -53,7 +53,7 @@ pub(super) fn install_triggers(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Writes down the sums of what is there now: after the schema changed.
+/// Writes the checksums of the current content, after a schema change.
 pub(super) fn write(connection: &Connection) -> Result<()> {
     connection.execute(&format!("DELETE FROM {CHECKSUM_TABLE}"), [])?;
     for (name, sum) in compute(connection)? {
@@ -65,7 +65,7 @@ pub(super) fn write(connection: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// What is not as it was written; `None` when all is, and in an inventory from before there were sums.
+/// Finds content that differs from what was written; `None` if there is none, or if the inventory predates checksums.
 pub(super) fn find_mismatch(connection: &Connection) -> Result<Option<String>> {
     let are_kept: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1)",
@@ -79,14 +79,14 @@ pub(super) fn find_mismatch(connection: &Connection) -> Result<Option<String>> {
     for (name, written) in stored(connection)? {
         match counted.iter().position(|(table, _)| *table == name).map(|index| counted.swap_remove(index)) {
             Some((_, sum)) if sum == written => {}
-            Some(_) => return Ok(Some(format!("{name} does not hold what was written"))),
+            Some(_) => return Ok(Some(format!("the content of {name} differs from what was written"))),
             None => return Ok(Some(format!("the table {name} is missing"))),
         }
     }
-    Ok(counted.first().map(|(name, _)| format!("the table {name} was never written")))
+    Ok(counted.first().map(|(name, _)| format!("unexpected table {name}")))
 }
 
-/// The sums as they were written down, by table.
+/// Reads the stored checksums, by table.
 pub(super) fn stored(connection: &Connection) -> Result<Vec<(String, TableChecksum)>> {
     connection
         .prepare(&format!("SELECT name, rows, sum FROM {CHECKSUM_TABLE} ORDER BY name"))?
@@ -94,7 +94,7 @@ pub(super) fn stored(connection: &Connection) -> Result<Vec<(String, TableChecks
         .collect()
 }
 
-/// How many rows a table had when its sum was written down.
+/// Returns the number of rows that a table had when its checksum was stored.
 pub(super) fn stored_row_count(connection: &Connection, table: &str) -> Result<Option<i64>> {
     connection
         .query_row(&format!("SELECT rows FROM {CHECKSUM_TABLE} WHERE name = ?1"), [table], |row| row.get(0))
@@ -142,7 +142,7 @@ fn columns(connection: &Connection, table: &str) -> Result<Vec<String>> {
         .collect()
 }
 
-/// A function of SQL: the sum in the first argument, and the row in the others.
+/// Registers an SQL function that takes the checksum as its first argument and the row in the others.
 fn register_function(connection: &Connection, name: &str, change: fn(i64, i64) -> i64) -> Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
     connection.create_scalar_function(name, -1, flags, move |context: &mut Context<'_>| {
@@ -153,7 +153,7 @@ fn register_function(connection: &Connection, name: &str, change: fn(i64, i64) -
 
 fn digest<'value>(row: impl Iterator<Item = ValueRef<'value>>) -> i64 {
     let mut digest = Sha256::new();
-    // The kind and the length too, so that no two rows are told by the same bytes.
+    // Type and length are included, so that different rows never hash the same bytes.
     let mut add = |kind: u8, bytes: &[u8]| {
         digest.update([kind]);
         digest.update(bytes.len().to_le_bytes());

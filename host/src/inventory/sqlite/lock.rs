@@ -1,7 +1,7 @@
-//! One writer at a time: a lock file beside the database, held for the whole of a changing command.
+//! Ensures a single writer: a lock file beside the database, held for the entire duration of a modifying command.
 //!
-//! SQLite's own lock guards a transaction; this one guards the command around it, so that two
-//! processes do not carry on the same operation. The kernel frees it when the process ends, however it ends.
+//! SQLite's own lock guards a transaction; this one guards the command around it, so that two processes do not work on
+//! the same operation. The kernel releases it when the process ends, even after a crash.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -14,15 +14,15 @@ use tokio::time::Instant;
 use super::InventoryError;
 use super::path::InventoryPath;
 
-/// How often the lock is tried while another process has it.
+/// Interval between attempts while another process holds the lock.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long a holder may take to note its name.
+/// Time that a holder may take to write its name.
 const HOLDER_GRACE: Duration = Duration::from_millis(500);
-/// What a holder without a name is called.
+/// The name of a holder that has not written one.
 const UNKNOWN_HOLDER: &str = "another process";
 
-/// The right to change the inventory; it ends when this is dropped.
+/// The exclusive right to change the inventory; released on drop.
 #[derive(Debug)]
 pub struct WriteLock {
     file: File,
@@ -30,20 +30,21 @@ pub struct WriteLock {
 
 impl Drop for WriteLock {
     fn drop(&mut self) {
-        // So that the next holder is not taken for this one. The kernel frees the lock itself.
+        // Clears the holder's name, so that it is not attributed to the next holder. The kernel releases the lock
+        // itself.
         let _ = self.file.set_len(0);
     }
 }
 
-/// The right to be the service of a fleet; it ends when this is dropped. It is apart from [`WriteLock`], which the service
-/// takes and lets go all the time, so that commands by hand get their turn.
+/// The exclusive right to be the service of a fleet; released on drop. It is separate from [`WriteLock`], which the
+/// service repeatedly acquires and releases so that manual commands get their turn.
 #[derive(Debug)]
 pub struct ServiceLock {
     _file: File,
 }
 
 impl ServiceLock {
-    /// Takes it, or says who has it.
+    /// Acquires the lock, or returns an error that names the holder.
     pub fn acquire(inventory: &Path) -> Result<Self, InventoryError> {
         let place = InventoryPath::resolve(inventory)?;
         let path = place.sibling(".service");
@@ -63,8 +64,8 @@ impl ServiceLock {
 }
 
 impl WriteLock {
-    /// Takes the lock of the inventory at `inventory`, and waits at most `patience` for another process to be done.
-    /// `waiting_for` is told once who that is.
+    /// Acquires the lock of the inventory at `inventory`, waiting at most `patience` for another process. `waiting_for`
+    /// is called once with the name of the holder.
     pub async fn acquire(
         inventory: &Path,
         patience: Duration,
@@ -88,7 +89,7 @@ impl WriteLock {
                         let holder = holder.unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
                         return Err(InventoryError::Locked { path: place.file().to_owned(), holder, waited: patience });
                     }
-                    // Between the other's lock and its note is a moment.
+                    // The holder writes its name a moment after it acquires the lock.
                     if !told && (holder.is_some() || waited >= HOLDER_GRACE) {
                         waiting_for(holder.as_deref().unwrap_or(UNKNOWN_HOLDER));
                         told = true;
@@ -106,17 +107,17 @@ fn open(path: &Path) -> std::io::Result<File> {
     OpenOptions::new().create(true).truncate(false).read(true).write(true).mode(0o600).open(path)
 }
 
-/// Who holds the lock is a courtesy to the next one: a full disk must not keep us from working.
+/// Writes the holder's name. It only helps the next process, so a full disk must not prevent the work.
 fn write_holder(file: &mut File, command: &str) {
     let note = format!("doproxy {command} (process {})\n", std::process::id());
     let written =
         file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(note.as_bytes()));
     if let Err(error) = written {
-        tracing::debug!(%error, "cannot note the holder in the lock file");
+        tracing::debug!(%error, "failed to write the holder to the lock file");
     }
 }
 
-/// Who holds the lock, where that is noted.
+/// Reads the holder's name, if it was written.
 fn read_holder(file: &mut File) -> Option<String> {
     let mut note = String::new();
     let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(200).read_to_string(&mut note));

@@ -1,8 +1,8 @@
-//! The inventory in one SQLite file: droplets with their history, and the journal of operations.
+//! The inventory in a single SQLite file: droplets with their history, and the operation journal.
 //!
-//! `place` finds the file, `store` opens it, keeps its schema and looks for damage, `sums` tells rows from what
-//! was written, `backup` copies it, `lock` lets one process write at a time, `rows` reads and writes rows. What the
-//! steps mean for a droplet's phase is decided here; which step to take is not.
+//! `place` locates the file, `store` opens it, migrates its schema and detects damage, `sums` detects altered rows,
+//! `backup` copies it, `lock` ensures a single writer, `rows` reads and writes rows. This module defines the effect of
+//! a transition on a droplet's phase, but not when to make one.
 
 mod backup;
 mod checksums;
@@ -31,114 +31,116 @@ use crate::model::{
     Phase, Timestamp,
 };
 
-/// Why the inventory cannot be read or written.
+/// An error while reading or writing the inventory.
 #[derive(Debug, thiserror::Error)]
 pub enum InventoryError {
-    /// The file cannot be opened or made.
-    #[error("cannot open the inventory {path}: {reason}; check that the file and its folder may be written")]
+    /// The file cannot be opened or created.
+    #[error("cannot open the inventory {path}: {reason}; check that the file and its folder are writable")]
     Open {
         /// The database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         reason: rusqlite::Error,
     },
-    /// The folder that it is to be in is not there, or not to be used.
-    #[error("cannot find the folder of the inventory {path}: {source}; make it, or name another `inventory`")]
+    /// The folder for the file does not exist or cannot be used.
+    #[error("cannot find the folder of the inventory {path}: {source}; create it, or set another `inventory`")]
     Folder {
-        /// The database file, as it was named.
+        /// The database file, as configured.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// The file cannot be made or looked at.
+    /// The file cannot be created or read.
     #[error("cannot {action} the inventory {path}: {source}; check free space and permissions")]
     File {
         /// `make` or `read`.
         action: &'static str,
         /// The database file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// It is no database, or a damaged one.
-    #[error("the inventory {path} is damaged or not an inventory ({detail}), and nothing was done; {remedy}")]
+    /// The file is not a database, or is damaged.
+    #[error("the inventory {path} is damaged or not an inventory ({detail}); nothing was changed; {remedy}")]
     Corrupt {
         /// The database file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         detail: String,
-        /// What can be done about it.
+        /// The remedy.
         remedy: Box<RecoveryHint>,
     },
-    /// A newer doproxy wrote it.
+    /// A newer doproxy wrote the file.
     #[error(
-        "the inventory {path} has schema {found}, and this doproxy knows up to {known}; use the doproxy that wrote it, or a newer one"
+        "the inventory {path} has schema version {found} but this doproxy supports only up to {known}; use the doproxy version that wrote it, or a newer one"
     )]
     NewerSchema {
         /// The database file.
         path: PathBuf,
-        /// Its schema version.
+        /// The file's schema version.
         found: i64,
-        /// The newest that this program knows.
+        /// The newest version that this program supports.
         known: i64,
     },
-    /// Another process is the service of this fleet.
-    #[error("{holder} is the service of the fleet in {path} already, and there is one for a fleet; stop it first")]
+    /// Another process already runs the service of this fleet.
+    #[error(
+        "{holder} is already running the service of the fleet in {path}, and only one can run at a time; stop it first"
+    )]
     ServiceRunning {
         /// The database file.
         path: PathBuf,
-        /// Who that is.
+        /// The process that runs it.
         holder: String,
     },
-    /// It is the inventory of another fleet.
+    /// The inventory belongs to another fleet.
     #[error(
-        "the inventory {path} is that of fleet {theirs}, and this is fleet {ours}: name another `inventory`, or set `fleet: {theirs}`"
+        "the inventory {path} belongs to fleet {theirs}, not to fleet {ours}; set another `inventory`, or set `fleet: {theirs}`"
     )]
     FleetMismatch {
         /// The database file.
         path: PathBuf,
-        /// The fleet whose inventory it is.
+        /// The fleet that the inventory belongs to.
         theirs: String,
-        /// The fleet of the configuration.
+        /// The fleet in the configuration.
         ours: String,
     },
-    /// Another process writes to it.
-    #[error("the inventory {path} is being changed by {holder}; waited {waited:?}, try again when it is done")]
+    /// Another process holds the write lock.
+    #[error("the inventory {path} is locked by {holder}; gave up after {waited:?}, retry once it has finished")]
     Locked {
         /// The database file.
         path: PathBuf,
-        /// Command and process id of the other.
+        /// Command and process ID of the holder.
         holder: String,
-        /// How long this process waited.
+        /// The time that this process waited.
         waited: Duration,
     },
-    /// Somebody froze the fleet.
-    #[error("the fleet is frozen since {}: {}; `doproxy unfreeze` lifts it", .0.since, .0.reason)]
+    /// An operator has frozen the fleet.
+    #[error("the fleet is frozen since {}: {}; run `doproxy unfreeze` to lift the freeze", .0.since, .0.reason)]
     Frozen(Freeze),
     /// The lock file cannot be used.
-    #[error("cannot lock the inventory with {path}: {source}; check that its folder may be written")]
+    #[error("cannot lock the inventory with {path}: {source}; check that its folder is writable")]
     Lock {
         /// The lock file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A step whose precondition does not hold; the inventory is unchanged.
-    #[error("the inventory refused a step: {0}; this is a fault in doproxy")]
+    /// A transition whose precondition does not hold; the inventory is unchanged.
+    #[error("the inventory rejected a transition: {0}; this is a fault in doproxy")]
     PreconditionFailed(String),
-    /// Any other failure of SQLite.
+    /// Any other SQLite error.
     #[error("cannot {action} the inventory {path}: {reason}; check free space and permissions")]
     Sqlite {
         /// `read` or `write`.
         action: &'static str,
         /// The database file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         reason: rusqlite::Error,
     },
 }
 
-/// Under which key the loop's memory is kept.
+/// The key of the control loop's state.
 const LOOP_STATE_KEY: &str = "loop_memory";
 
 /// The fleet's inventory in a SQLite file.
@@ -146,20 +148,20 @@ const LOOP_STATE_KEY: &str = "loop_memory";
 pub struct SqliteInventory {
     path: InventoryPath,
     connection: Mutex<Connection>,
-    /// Of a process that has the write lock; only such a one makes backups.
+    /// The backup schedule. Only a process that holds the write lock makes backups.
     backup_schedule: Option<Mutex<BackupSchedule>>,
 }
 
 impl SqliteInventory {
-    /// Opens the inventory at `path`, and makes it or brings its schema up to date where needed.
+    /// Opens the inventory at `path`, creating it or migrating its schema if necessary.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, InventoryError> {
         let place = InventoryPath::resolve(path.as_ref())?;
         let connection = schema::open(&place)?;
         Ok(Self { path: place, connection: Mutex::new(connection), backup_schedule: None })
     }
 
-    /// Opens the inventory at `path` as [`open`](Self::open) does, and keeps a backup beside it: made when this is
-    /// dropped after a change, and every few minutes in a process that goes on. For holders of the [`WriteLock`].
+    /// Opens the inventory at `path` like [`open`](Self::open) and maintains a backup beside it, made on drop after a
+    /// change, and every few minutes in a long-running process. For holders of the [`WriteLock`].
     pub fn open_with_backup(path: impl AsRef<Path>) -> Result<Self, InventoryError> {
         let mut inventory = Self::open(path)?;
         let schedule = BackupSchedule::new(&inventory.connection(), &inventory.path);
@@ -167,7 +169,7 @@ impl SqliteInventory {
         Ok(inventory)
     }
 
-    /// Opens the inventory at `path`; `None` where there is none yet.
+    /// Opens the inventory at `path`; `None` if it does not exist yet.
     pub fn open_existing(path: impl AsRef<Path>) -> Result<Option<Self>, InventoryError> {
         let path = path.as_ref();
         if path.exists() {
@@ -179,7 +181,7 @@ impl SqliteInventory {
         Ok(None)
     }
 
-    /// Makes this the inventory of `fleet`, or refuses where it is another's.
+    /// Binds the inventory to `fleet`, or returns an error if it belongs to another fleet.
     pub fn bind_fleet(&self, fleet: &FleetName) -> Result<(), InventoryError> {
         let owner = self.write(|transaction| {
             transaction.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('fleet', ?1)", [fleet.as_str()])?;
@@ -192,20 +194,20 @@ impl SqliteInventory {
         Err(InventoryError::FleetMismatch { path: self.path.file().to_owned(), theirs: owner, ours: fleet.to_string() })
     }
 
-    /// The phases that a droplet went through, oldest first. For people and tests.
+    /// Returns the phases that a droplet went through, oldest first. For inspection and tests.
     pub fn history(&self, droplet: &DropletName) -> Result<Vec<(Phase, Timestamp)>, InventoryError> {
         let connection = self.connection();
         rows::history(&connection, droplet).map_err(|source| self.sqlite_error("read", source))
     }
 
-    /// The operations that are closed, oldest first. For people and tests.
+    /// Returns the closed operations, oldest first. For inspection and tests.
     pub fn closed_operations(&self) -> Result<Vec<Operation>, InventoryError> {
         let connection = self.connection();
         rows::operations(&connection, false).map_err(|source| self.sqlite_error("read", source))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
-        // A panic while the lock was held leaves a rolled-back transaction, not a broken connection.
+        // A panic while holding the lock leaves a rolled-back transaction, not a broken connection.
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -213,7 +215,7 @@ impl SqliteInventory {
         schema::classify(&self.path, action, source)
     }
 
-    /// Runs `change` in one transaction that is on disk when this returns `Ok`, or not there at all.
+    /// Runs `change` in one transaction, which is either on disk when this returns `Ok` or has no effect.
     fn write<T>(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, TransactionError>,
@@ -248,7 +250,7 @@ impl Drop for SqliteInventory {
     }
 }
 
-/// Why a change is rolled back.
+/// The reason for rolling back a change.
 enum TransactionError {
     PreconditionFailed(String),
     Frozen(Freeze),
@@ -271,7 +273,7 @@ impl Inventory for SqliteInventory {
     async fn load(&self) -> Result<Snapshot, InventoryError> {
         let mut connection = self.connection();
         let read = |connection: &mut Connection| {
-            // One transaction, so that droplets and operations are of the same moment.
+            // One transaction, so that droplets and operations are consistent with each other.
             let transaction = connection.transaction()?;
             let (last_scale_out, last_scale_in) = rows::last_scaling(&transaction)?;
             Ok(Snapshot {
@@ -343,7 +345,7 @@ impl Inventory for SqliteInventory {
                     rows::mark_as_failed_boot(transaction, create.id)?;
                 }
             }
-            // It may have come to serve since whoever asks for this has looked.
+            // It may have reached serving since the caller last read it.
             let serves = rows::phase_of(transaction, droplet)? == Some(Phase::Serving);
             let phase = if serves { Phase::Draining } else { phase };
             transition_to(transaction, droplet, phase, at)?;
@@ -361,7 +363,7 @@ impl Inventory for SqliteInventory {
                         params![operation.0, at.0],
                     )?;
                     if changed != 1 {
-                        return reject(format!("operation {operation} is no open create"));
+                        return reject(format!("operation {operation} is not an open create"));
                     }
                 }
                 Ok(())
@@ -393,7 +395,7 @@ impl Inventory for SqliteInventory {
             }
             Transition::CreateFailed { operation, reason } => {
                 let Some(name) = rows::droplet_of(transaction, *operation)? else {
-                    return reject(format!("there is no operation {operation}"));
+                    return reject(format!("operation {operation} does not exist"));
                 };
                 rows::close_operation(transaction, *operation, &OperationState::Failed { reason: reason.clone() }, at)?;
                 transition_to(transaction, &name, Phase::Gone, at)
@@ -501,7 +503,7 @@ impl Inventory for SqliteInventory {
     }
 }
 
-/// No intent is taken while the fleet is frozen, whoever froze it meanwhile.
+/// Rejects intents while the fleet is frozen, even if another process has just frozen it.
 fn reject_when_frozen(transaction: &Transaction<'_>) -> Result<(), TransactionError> {
     rows::freeze(transaction)?.map_or(Ok(()), |freeze| Err(TransactionError::Frozen(freeze)))
 }
@@ -516,7 +518,7 @@ fn adopt(transaction: &Transaction<'_>, droplet: &Droplet) -> Result<Option<Drop
     if known("phase <> 'gone' AND cloud_id = ?1", &droplet.id.map(|id| id.0))? {
         return Ok(None);
     }
-    // One that left the fleet may come back; its history keeps its name.
+    // A droplet that left the fleet may return; its history keeps its name.
     transaction.execute("UPDATE droplets SET cloud_id = NULL WHERE cloud_id = ?1", [droplet.id.map(|id| id.0)])?;
     let mut droplet = droplet.clone();
     if let Some(id) = droplet.id
@@ -534,10 +536,10 @@ fn set_cloud_id(transaction: &Transaction<'_>, name: &DropletName, id: DropletId
         "UPDATE droplets SET cloud_id = ?2 WHERE name = ?1 AND phase = 'requested' AND cloud_id IS NULL",
         params![name.as_str(), id.0],
     )?;
-    if changed == 1 { Ok(()) } else { reject(format!("{name} is not waiting for an id")) }
+    if changed == 1 { Ok(()) } else { reject(format!("{name} is not waiting for an ID")) }
 }
 
-/// Moves a droplet to another phase, where life allows it, and writes that into its history.
+/// Moves a droplet to another phase, if the transition is allowed, and adds it to the droplet's history.
 fn transition_to(
     transaction: &Transaction<'_>,
     name: &DropletName,
@@ -545,13 +547,13 @@ fn transition_to(
     at: Timestamp,
 ) -> Result<(), TransactionError> {
     let Some(current) = rows::phase_of(transaction, name)? else {
-        return reject(format!("there is no droplet {name}"));
+        return reject(format!("droplet {name} does not exist"));
     };
     if current == phase {
         return Ok(());
     }
     if !current.can_transition_to(phase) {
-        return reject(format!("{name} is {current} and cannot become {phase}"));
+        return reject(format!("{name} cannot change from {current} to {phase}"));
     }
     rows::set_phase(transaction, name, phase, at)?;
     Ok(())

@@ -1,7 +1,7 @@
-//! Where the inventory really is, and the files beside it.
+//! The real path of the inventory, and the files beside it.
 //!
-//! A lock, a backup and a write-ahead log belong to the file itself and not to a name of it: whoever comes through a
-//! link must find the same ones.
+//! A lock, a backup and a write-ahead log belong to the file itself and not to one of its names: a process that opens
+//! it through a link must find the same ones.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use super::InventoryError;
 use crate::failpoint;
 
-/// More links than this lead in a circle.
+/// Maximum number of links to follow; more than this form a cycle.
 const MAX_LINKS: usize = 40;
 
-/// The real place of an inventory.
+/// The resolved path of an inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct InventoryPath {
     file: PathBuf,
@@ -21,7 +21,7 @@ pub(super) struct InventoryPath {
 }
 
 impl InventoryPath {
-    /// The place that `path` leads to, whether there is a file yet or not. Its folder has to be there.
+    /// Resolves `path`, whether or not the file exists yet. Its folder must exist.
     pub(super) fn resolve(path: &Path) -> Result<Self, InventoryError> {
         resolve(path).map_err(|source| InventoryError::Folder { path: path.to_owned(), source })
     }
@@ -34,7 +34,7 @@ impl InventoryPath {
         &self.folder
     }
 
-    /// The file whose name has `suffix` after it.
+    /// Returns the path of the file with `suffix` appended.
     pub(super) fn sibling(&self, suffix: &str) -> PathBuf {
         with_suffix(&self.file, suffix)
     }
@@ -43,7 +43,7 @@ impl InventoryPath {
         self.sibling(".backup")
     }
 
-    /// Makes a file that is whole the one at `to`, so that a crash leaves the old one or the new one.
+    /// Moves a complete file to `to`, so that a crash leaves either the old or the new one.
     pub(super) fn install(&self, new: &Path, to: &Path) -> io::Result<()> {
         failpoint::failpoint("inventory install", || {
             File::open(new)?.sync_all()?;
@@ -57,35 +57,35 @@ fn resolve(path: &Path) -> io::Result<InventoryPath> {
     let mut path = path.to_owned();
     for _ in 0..MAX_LINKS {
         let Some(name) = path.file_name() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no name of a file"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file name"));
         };
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if let Ok(target) = fs::read_link(&path) {
             path = folder.join(target);
         } else {
-            // It is no link, or not there yet.
+            // Not a link, or it does not exist yet.
             let folder = fs::canonicalize(folder)?;
             return Ok(InventoryPath { file: folder.join(name), folder });
         }
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "its links lead in a circle"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "symbolic links form a cycle"))
 }
 
-/// The file whose name has `suffix` after it.
+/// Returns `path` with `suffix` appended to the file name.
 pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
 }
 
-/// Removes a database and what SQLite keeps beside it; nothing where there is none.
+/// Removes a database and SQLite's files beside it; a no-op if they do not exist.
 pub(super) fn remove_database(path: &Path) -> io::Result<()> {
-    // The logs go first: alone they would be taken for those of the next file of this name.
+    // The logs go first: alone they would be applied to the next file of this name.
     remove_logs(path)?;
     remove(path)
 }
 
-/// Removes what SQLite keeps beside a database.
+/// Removes SQLite's files beside a database.
 pub(super) fn remove_logs(path: &Path) -> io::Result<()> {
     for suffix in ["-wal", "-shm", "-journal"] {
         remove(&with_suffix(path, suffix))?;

@@ -1,4 +1,4 @@
-//! Rows to plain data and back.
+//! Converts between rows and plain data.
 
 use std::error::Error;
 use std::fmt;
@@ -15,7 +15,7 @@ use crate::model::{
     OperationState, Pauses, Phase, Template, Timestamp,
 };
 
-/// A cell that holds what this program never writes.
+/// A cell with a value that this program never writes.
 #[derive(Debug)]
 struct CorruptCell(String);
 
@@ -68,7 +68,7 @@ fn droplet(row: &Row<'_>) -> Result<Droplet> {
     })
 }
 
-/// Droplets that are not gone, in the order in which they were asked for.
+/// Reads droplets that are not gone, in creation order.
 pub(super) fn droplets(connection: &Connection) -> Result<Vec<Droplet>> {
     connection
         .prepare_cached("SELECT * FROM droplets WHERE phase <> 'gone' ORDER BY fleet_index")?
@@ -153,7 +153,7 @@ fn operation(row: &Row<'_>) -> Result<Operation> {
     })
 }
 
-/// The operations that are open, or those that are closed; oldest first.
+/// Reads the open operations or the closed ones, oldest first.
 pub(super) fn operations(connection: &Connection, open: bool) -> Result<Vec<Operation>> {
     connection
         .prepare_cached("SELECT * FROM operations WHERE (state = 'open') = ?1 ORDER BY id")?
@@ -212,12 +212,12 @@ pub(super) fn close_operation(
     Ok(())
 }
 
-/// The droplet of this create did not come up in time.
+/// Marks the droplet of this create as not started in time.
 pub(super) fn mark_as_failed_boot(connection: &Connection, create: OperationId) -> Result<()> {
     connection.execute("UPDATE operations SET ran_out_of_time = 1 WHERE id = ?1", [create.0]).map(|_| ())
 }
 
-/// When a create and when a delete was last begun.
+/// Returns the start of the last create and of the last delete.
 pub(super) fn last_scaling(connection: &Connection) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
     connection.query_row(
         "SELECT max(started_at) FILTER (WHERE kind = 'create'), max(started_at) FILTER (WHERE kind = 'delete')
@@ -227,7 +227,7 @@ pub(super) fn last_scaling(connection: &Connection) -> Result<(Option<Timestamp>
     )
 }
 
-/// What the history says of a droplet that is not in the fleet now.
+/// Looks up the history of a droplet that is not in the fleet now.
 pub(super) fn provenance(connection: &Connection, id: DropletId, droplet: &str) -> Result<Provenance> {
     let left: bool = connection.query_row(
         "SELECT EXISTS (SELECT 1 FROM droplets WHERE cloud_id = ?1 AND phase = 'gone')",
@@ -248,8 +248,8 @@ pub(super) fn provenance(connection: &Connection, id: DropletId, droplet: &str) 
     Ok(asked.map_or(Provenance::Unknown, |name| Provenance::Requested { name }))
 }
 
-/// How creates went since some time. One that failed before the droplet had an id says nothing about booting, nor does
-/// one whose droplet left before its time was over.
+/// Returns the results of creates since `since`. A create that failed before its droplet had an ID says nothing about
+/// booting, nor does one whose droplet was removed before its time limit.
 pub(super) fn creates_since(connection: &Connection, since: Timestamp) -> Result<CreateHistory> {
     let begun = connection.query_row(
         "SELECT count(*) FROM operations WHERE kind = 'create' AND started_at >= ?1",
@@ -289,7 +289,7 @@ pub(super) fn set_freeze(connection: &Connection, freeze: Option<&Freeze>) -> Re
     Ok(())
 }
 
-/// What is paused; nothing, where nobody ever paused.
+/// Reads the pauses; empty if none were ever set.
 pub(super) fn pauses(connection: &Connection) -> Result<Pauses> {
     let text = meta(connection, "pauses")?;
     text.map_or(Ok(Pauses::default()), |text| {
@@ -302,7 +302,7 @@ pub(super) fn set_pauses(connection: &Connection, pauses: &Pauses) -> Result<()>
     set_meta(connection, "pauses", &text)
 }
 
-/// The value of a key; `None` where it was never set.
+/// Reads the value of a key; `None` if it was never set.
 pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>> {
     connection.query_row("SELECT value FROM meta WHERE key = ?1", [key], |row| row.get(0)).optional()
 }
@@ -312,7 +312,7 @@ pub(super) fn set_meta(connection: &Connection, key: &str, value: &str) -> Resul
     Ok(())
 }
 
-/// What droplets that were there between the two have cost in that time.
+/// Returns the cost of droplets that existed between the two times.
 pub(super) fn cost_between(connection: &Connection, since: Timestamp, now: Timestamp) -> Result<Money> {
     connection
         .prepare_cached(
@@ -327,7 +327,7 @@ pub(super) fn cost_between(connection: &Connection, since: Timestamp, now: Times
         .try_fold(Money::default(), |sum, cost| Ok(sum.plus(cost?)))
 }
 
-/// From request to serving, newest first.
+/// Returns the times from request to serving, newest first.
 pub(super) fn boot_times(connection: &Connection, count: u32) -> Result<Vec<Duration>> {
     connection
         .prepare_cached(

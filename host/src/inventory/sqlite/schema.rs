@@ -1,4 +1,4 @@
-//! Opening the database file: making it whole, pragmas, schema migrations, and looking for damage.
+//! Opens the database file: creation, pragmas, schema migrations and damage detection.
 
 use std::fs::File;
 use std::io;
@@ -11,7 +11,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::path::{InventoryPath, remove_database, remove_logs};
 use super::{InventoryError, backup, checksums};
 
-/// Each entry brings the schema from its index to the next version; entries are never changed once released.
+/// Each entry migrates the schema from its index to the next version; entries never change once released.
 const MIGRATIONS: [&str; 4] = [
     "
     CREATE TABLE droplets (
@@ -71,30 +71,29 @@ const MIGRATIONS: [&str; 4] = [
     CREATE INDEX droplets_left ON droplets (phase_since) WHERE phase = 'gone';
     CREATE INDEX phases_serving ON phases (at) WHERE phase = 'serving';
 ",
-    // Which of those that failed before ran out of time is not known any more: each counts, as it did.
+    // Earlier failures cannot be classified as timeouts in retrospect: each one keeps counting.
     "
     ALTER TABLE operations ADD COLUMN ran_out_of_time INTEGER NOT NULL DEFAULT 0;
     UPDATE operations SET ran_out_of_time = 1 WHERE kind = 'create' AND state = 'failed';
 ",
 ];
 
-/// The schema version that this program writes.
+/// The current schema version.
 #[expect(clippy::cast_possible_wrap, reason = "a handful of migrations")]
 const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// `PRAGMA synchronous` as a number: a commit is on disk when it returns.
 const SYNCHRONOUS_FULL: i64 = 2;
 
-/// Opens the database with full durability, looks whether it is whole, and brings its schema up to date. Makes it
-/// where there is none.
+/// Opens the database with full durability, verifies it and migrates its schema. Creates it if it does not exist.
 pub(super) fn open(place: &InventoryPath) -> Result<Connection, InventoryError> {
     if !exists(place)? {
         create(place)?;
     }
     let failed = |source| classify(place, "open", source);
-    // SQLite takes an empty file for a new database; ours never are empty, so somebody lost one.
+    // SQLite treats an empty file as a new database; an inventory is never empty, so its content was lost.
     if is_empty(place)? {
-        return Err(corrupt(place, "it is empty"));
+        return Err(corrupt(place, "the file is empty"));
     }
     let mut connection =
         Connection::open_with_flags(place.file(), OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
@@ -106,24 +105,24 @@ pub(super) fn open(place: &InventoryPath) -> Result<Connection, InventoryError> 
     Ok(connection)
 }
 
-/// Makes a new database under another name, whole and on disk, and only then gives it its own: no crash leaves half of
-/// one.
+/// Creates a new database under a temporary name, complete and on disk, and then renames it, so that a crash cannot
+/// leave a partial one.
 fn create(place: &InventoryPath) -> Result<(), InventoryError> {
     let failed = |source| InventoryError::File { action: "make", path: place.file().to_owned(), source };
-    // Two processes may find none at the same time; the lock ends with the value.
+    // Two processes may find it missing at the same time; the lock ends on drop.
     let folder = File::open(place.folder()).map_err(failed)?;
     folder.lock().map_err(failed)?;
     if exists(place)? {
         return Ok(());
     }
     backup::warn_if_lost(place);
-    // Left over by a crash, or by somebody who moved the database away: neither belongs to the new one.
+    // Left behind by a crash, or when an operator moved the database away: neither belongs to the new one.
     let new = place.sibling(".new");
     remove_database(&new).and_then(|()| remove_logs(place.file())).map_err(failed)?;
     let made = create_database(&new).map_err(|reason| InventoryError::Open { path: place.file().to_owned(), reason });
     let made = made.and_then(|()| place.install(&new, place.file()).map_err(failed));
     if made.is_err() {
-        // It is of no use to anybody, and the disk may be full.
+        // The partial file is useless, and the disk may be full.
         let _ = remove_database(&new);
     }
     made
@@ -154,9 +153,9 @@ fn read_error(place: &InventoryPath) -> impl FnOnce(io::Error) -> InventoryError
 
 fn set_pragmas(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(Duration::from_secs(10))?;
-    // Damage is found where it is first met, and not as a wrong row.
+    // Reports damage where it is first encountered, instead of returning a wrong row.
     connection.pragma_update(None, "cell_size_check", true)?;
-    // Opening a database in WAL mode that is not one yet can fail silently: what is there is asked for, and checked.
+    // Switching a database to WAL mode can fail silently, so the resulting mode is queried and checked.
     connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
     let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
     if mode != "wal" {
@@ -174,9 +173,9 @@ fn open_error(why: String) -> rusqlite::Error {
     rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN), Some(why))
 }
 
-/// What is wrong with the file, looked at as a whole; `None` when nothing is.
+/// Verifies the whole file and returns a description of the damage; `None` if it is intact.
 pub(super) fn verify(connection: &mut Connection) -> rusqlite::Result<Option<String>> {
-    // One transaction, so that rows and sums are of the same moment.
+    // One transaction, so that rows and checksums are consistent with each other.
     let transaction = connection.transaction()?;
     let answer: String = transaction.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
     if answer != "ok" {
@@ -190,14 +189,14 @@ fn migrate(connection: &mut Connection, place: &InventoryPath) -> Result<(), Inv
     if version(connection).map_err(failed)? == SCHEMA_VERSION {
         return Ok(());
     }
-    // Another process may migrate at the same time: what counts is the version inside the transaction.
+    // Another process may migrate at the same time: the version inside the transaction is authoritative.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let found = version(&transaction).map_err(failed)?;
     if found > SCHEMA_VERSION {
         return Err(InventoryError::NewerSchema { path: place.file().to_owned(), found, known: SCHEMA_VERSION });
     }
     if found < 1 {
-        return Err(corrupt(place, "it is a database, and holds no inventory"));
+        return Err(corrupt(place, "the database does not contain an inventory"));
     }
     apply_migrations(&transaction, found).map_err(failed)?;
     transaction.commit().map_err(failed)
@@ -218,7 +217,7 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
 
-/// Tells a damaged file from any other failure.
+/// Distinguishes a damaged file from any other failure.
 pub(super) fn classify(place: &InventoryPath, action: &'static str, reason: rusqlite::Error) -> InventoryError {
     let path = place.file().to_owned();
     if is_damage(place, &reason) {
@@ -232,11 +231,11 @@ pub(super) fn classify(place: &InventoryPath, action: &'static str, reason: rusq
 
 fn is_damage(place: &InventoryPath, source: &rusqlite::Error) -> bool {
     match source.sqlite_error_code() {
-        // Our statements are right: where SQLite has no other word, the schema or the format is not what it was.
+        // The statements are correct: if SQLite has no more specific code, the schema or the format has been altered.
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown | ErrorCode::TypeMismatch) => {
             true
         }
-        // A header that speaks of a format to come makes SQLite refuse to write, whoever may.
+        // If the header declares a future format, SQLite refuses to write regardless of permissions.
         Some(ErrorCode::ReadOnly) => is_writable(place.file()) && is_writable(place.folder()),
         Some(_) => false,
         None => matches!(

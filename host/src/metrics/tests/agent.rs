@@ -10,7 +10,7 @@ use crate::model::{DropletId, Token};
 use crate::simulation::cloud::{CallFault, Effect, Faults, Frequency, NewDroplets, Settings};
 
 async fn emulator() -> (Emulator, DigitalOcean) {
-    // Networks of their own, away from those of the emulator's own tests.
+    // These networks do not overlap with those of the emulator's own tests.
     static SEEDS: AtomicU64 = AtomicU64::new(200);
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let emulator = Emulator::start(emulator::Options {
@@ -41,7 +41,7 @@ fn droplets(emulator: &Emulator, count: usize, monitoring: bool) -> (Vec<Droplet
 const ALL: [AgentMetric; 3] = [AgentMetric::Cpu, AgentMetric::Memory, AgentMetric::Load1];
 
 #[tokio::test]
-async fn the_fleet_is_a_mean_and_a_maximum_and_few_droplets_are_asked_at_a_time() {
+async fn fleet_is_aggregated_over_rotating_polls() {
     let (emulator, cloud) = emulator().await;
     let (ids, now) = droplets(&emulator, 3, true);
     let source = DigitalOceanSource::new(Some(cloud), ALL.to_vec(), 2, Duration::from_secs(30));
@@ -57,7 +57,7 @@ async fn the_fleet_is_a_mean_and_a_maximum_and_few_droplets_are_asked_at_a_time(
         let PollResult::Series(readings) = polled else { panic!("{polled:?}") };
         readings.iter().find(|one| one.suffix == suffix).unwrap().samples[0].value
     };
-    // The emulator's droplets are as busy as their ids say.
+    // The emulator derives the utilization of a droplet from its ID.
     #[expect(clippy::cast_precision_loss, reason = "numbers below 60")]
     let busy: Vec<f64> = ids.iter().map(|id| (10 + id.0 % 50) as f64).collect();
     let near = |found: f64, expected: f64, room: f64| assert!((found - expected).abs() <= room, "{found} {expected}");
@@ -71,7 +71,7 @@ async fn the_fleet_is_a_mean_and_a_maximum_and_few_droplets_are_asked_at_a_time(
 }
 
 #[tokio::test]
-async fn droplets_without_the_agent_say_what_to_do() {
+async fn droplets_without_agent_produce_a_hint() {
     let (emulator, cloud) = emulator().await;
     let (ids, now) = droplets(&emulator, 1, false);
     let source = DigitalOceanSource::new(Some(cloud), ALL.to_vec(), 5, Duration::from_secs(30));
@@ -79,13 +79,13 @@ async fn droplets_without_the_agent_say_what_to_do() {
     let error = source.poll(&Poll { now, droplets: ids.into(), ..poll() }).await.unwrap_err();
     let nobody = source.poll(&poll()).await.unwrap();
 
-    insta::assert_snapshot!(error, @"no droplet has metrics: `droplet_options.monitoring: true` installs the agent on new ones, and its first numbers take minutes");
+    insta::assert_snapshot!(error, @"no droplet reports metrics; set `droplet_options.monitoring: true` to install the agent on new droplets, and allow some minutes for its first report");
     assert_eq!(nobody, PollResult::Series(Vec::new()));
     emulator.stop().await;
 }
 
 #[tokio::test]
-async fn an_api_that_fails_is_told_and_not_asked_again_at_once() {
+async fn failed_api_call_is_reported_without_retry() {
     let (emulator, cloud) = emulator().await;
     let (ids, now) = droplets(&emulator, 1, true);
     let source = DigitalOceanSource::new(Some(cloud), vec![AgentMetric::Cpu], 5, Duration::from_secs(30));

@@ -1,4 +1,4 @@
-//! The collector: what is due, what is stale, what policies see.
+//! The collector: due sources, stale series, and the series for policies.
 
 use super::*;
 use crate::balancer::{ServerStats, Stats};
@@ -23,7 +23,7 @@ fn need(name: &str, window: Duration) -> MetricRequirement {
     MetricRequirement { name: name.to_owned(), window_ms: u64::try_from(window.as_millis()).unwrap(), required: true }
 }
 
-/// `name[samples] newest`, with `stale` where it is.
+/// Formats series as `name[samples] newest`, with `stale` if stale.
 fn shown(series: &[Series]) -> String {
     let one = |series: &Series| {
         let newest = series.samples.last().map_or("nothing".to_owned(), |sample| sample.value.to_string());
@@ -35,7 +35,7 @@ fn shown(series: &[Series]) -> String {
 }
 
 #[tokio::test]
-async fn the_hosts_series_come_first_and_as_far_back_as_somebody_needs() {
+async fn haproxy_series_come_first_with_required_lookback() {
     let history = Arc::new(TimeSeriesStore::in_memory());
     let mut collector = collector(vec![source("queue.depth", shell("echo 7"))], &history);
     let needs = [need("haproxy.sessions", Duration::from_mins(2)), need("haproxy.sessions", Duration::ZERO)];
@@ -62,7 +62,7 @@ async fn the_hosts_series_come_first_and_as_far_back_as_somebody_needs() {
 }
 
 #[tokio::test]
-async fn without_haproxy_its_series_are_stale_and_the_last_ones_are_still_there() {
+async fn haproxy_series_are_stale_while_unreachable() {
     let history = Arc::new(TimeSeriesStore::in_memory());
     let mut collector = collector(Vec::new(), &history);
     collector.collect(NOW, Some(&stats(NOW, 0, 3))).await;
@@ -88,7 +88,7 @@ async fn without_haproxy_its_series_are_stale_and_the_last_ones_are_still_there(
 }
 
 #[tokio::test]
-async fn a_source_that_fails_is_stale_and_the_others_are_not() {
+async fn only_failed_source_is_stale() {
     let history = Arc::new(TimeSeriesStore::in_memory());
     let flag = tempfile::NamedTempFile::new().unwrap();
     let works_while_the_file_is_there = shell(&format!("test -e {} && echo 5", flag.path().display()));
@@ -120,14 +120,14 @@ async fn a_source_that_fails_is_stale_and_the_others_are_not() {
         .filter_map(|one| Some(format!("{} ({}): {}", one.name, one.description, one.failure?.1)))
         .collect();
     insta::assert_snapshot!(failures.join("\n"), @r"
-    haproxy (HAProxy's runtime API): HAProxy could not be read
-    sometimes (what /bin/sh prints): /bin/sh ended with exit status: 1
-    never (what /bin/sh prints): /bin/sh ended with exit status: 1: broken
+    haproxy (HAProxy's runtime API): HAProxy is unreachable
+    sometimes (the output of /bin/sh): /bin/sh failed with exit status: 1
+    never (the output of /bin/sh): /bin/sh failed with exit status: 1: broken
     ");
 }
 
 #[tokio::test]
-async fn a_source_that_is_late_is_stale() {
+async fn late_source_is_stale() {
     let history = Arc::new(TimeSeriesStore::in_memory());
     let mut collector = collector(vec![source("a", shell("echo 1"))], &history);
     collector.collect(NOW, None).await;
@@ -139,13 +139,13 @@ async fn a_source_that_is_late_is_stale() {
 }
 
 #[tokio::test]
-async fn a_source_is_asked_when_its_own_interval_has_passed() {
+async fn source_is_polled_at_its_own_interval() {
     let history = Arc::new(TimeSeriesStore::in_memory());
     let slow = SourceOptions { interval: Duration::from_mins(1), ..source("slow", shell("echo 1")) };
     let mut collector = collector(vec![source("quick", shell("echo 1")), slow], &history);
 
     for tick in 0..9_u32 {
-        // Ticks are not on the dot.
+        // Ticks are not exact.
         let jitter = Duration::from_millis(u64::from(tick % 3) * 400);
         collector.collect(NOW.plus(INTERVAL * tick + jitter), None).await;
     }
@@ -157,7 +157,7 @@ async fn a_source_is_asked_when_its_own_interval_has_passed() {
 }
 
 #[tokio::test]
-async fn a_source_that_hangs_holds_no_tick_up_and_its_answer_is_taken_later() {
+async fn hanging_source_does_not_delay_ticks() {
     let history = Arc::new(TimeSeriesStore::in_memory());
     let gate = tempfile::tempdir().unwrap();
     let gate_file = gate.path().join("open");
@@ -178,7 +178,7 @@ async fn a_source_that_hangs_holds_no_tick_up_and_its_answer_is_taken_later() {
     let mut tries = 0;
     while collector.series(NOW)[0].samples.is_empty() {
         tries += 1;
-        assert!(tries < 100, "it never came");
+        assert!(tries < 100, "no result in time");
         collector.collect(NOW, None).await;
     }
 
@@ -187,7 +187,7 @@ async fn a_source_that_hangs_holds_no_tick_up_and_its_answer_is_taken_later() {
 }
 
 #[tokio::test]
-async fn after_a_restart_what_was_known_is_there_until_the_source_answers() {
+async fn known_series_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("history.db");
     {
@@ -218,7 +218,7 @@ async fn after_a_restart_what_was_known_is_there_until_the_source_answers() {
 }
 
 #[tokio::test]
-async fn ten_thousand_ticks_do_not_grow_it() {
+async fn memory_is_bounded_over_ten_thousand_ticks() {
     let history = Arc::new(TimeSeriesStore::in_memory());
     let mut collector = collector(Vec::new(), &history);
     collector.set_requirements(MetricRequirements::union(&[need("haproxy.sessions", Duration::from_hours(6))]), NOW);

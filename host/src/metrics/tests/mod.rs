@@ -1,4 +1,4 @@
-//! Sources against real servers and real programs on this machine, and the collector over all of them.
+//! Sources against real servers and real programs on this machine, and the collector on top of them.
 
 mod agent;
 mod collecting;
@@ -20,9 +20,9 @@ fn poll() -> Poll {
     Poll { now: NOW, newest: None, lookback: Duration::from_mins(1), interval: INTERVAL, droplets: Arc::default() }
 }
 
-/// The samples of the only series of an answer.
+/// Returns the samples of the only series in a result.
 fn samples(polled: PollResult) -> Vec<(u64, f64)> {
-    let PollResult::Series(readings) = polled else { panic!("there is nothing new") };
+    let PollResult::Series(readings) = polled else { panic!("no new samples") };
     let [reading] = readings.as_slice() else { panic!("{readings:?}") };
     reading.samples.iter().map(|Sample { at, value }| (at.0, *value)).collect()
 }

@@ -1,4 +1,4 @@
-//! `http` and `prometheus` against real servers on loopback, good and bad.
+//! `http` and `prometheus` against real servers on loopback, valid and faulty.
 
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ use super::super::http_json::HttpJson;
 use super::super::prometheus::Prometheus;
 use super::*;
 
-/// What a server does with a request.
+/// The server's reaction to a request.
 #[derive(Debug, Clone)]
 enum Reply {
     Respond(u16, String),
@@ -22,10 +22,10 @@ enum Reply {
     Redirect,
 }
 
-/// Queries, each with its authorization.
+/// The queries, each with its authorization.
 type RequestLog = Arc<Mutex<Vec<(String, Option<String>)>>>;
 
-/// A server that always does the same, and remembers what it was asked.
+/// A server that always replies the same way and records its requests.
 struct MockServer {
     url: String,
     requests: RequestLog,
@@ -82,7 +82,7 @@ impl MockServer {
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_number_is_found_in_a_document() {
+async fn number_is_found_in_document() {
     let server = MockServer::responding(200, r#"{"queue": [{"depth": 12}, {"depth": "7.5"}]}"#).await;
 
     let number = server.http("/queue/0/depth", TIMEOUT).await.unwrap();
@@ -93,7 +93,7 @@ async fn a_number_is_found_in_a_document() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_no_number_is_told_exactly() {
+async fn invalid_document_is_reported() {
     let mut told = Vec::new();
     for (status, body, pointer) in [
         (200, r#"{"a": 1}"#, "/b"),
@@ -113,22 +113,22 @@ async fn an_answer_that_is_no_number_is_told_exactly() {
     told.push(MockServer::replying(Reply::Redirect).await.http("/a", TIMEOUT).await.unwrap_err());
 
     insta::assert_snapshot!(told.join("\n"), @r#"
-    the answer of URL/stats has nothing at "/b"; it begins {"a": 1}
-    /a of URL/stats is no number: {"b":[1,"\u001b[2J"]}
-    /a of URL/stats is NaN, which nothing can be decided on
-    /a of URL/stats is -inf, which nothing can be decided on
-    the answer of URL/stats is not understood: number out of range at line 1 column 11
-    /a of URL/stats is no number: null
-    the answer of URL/stats is not understood: expected value at line 1 column 1
-    the answer of URL/stats is not understood: EOF while parsing a value at line 1 column 0
-    URL/stats answers with status 503: be right back, dop_v1_…
-    URL/stats answers with status 404
-    URL/stats answers with status 302: a redirect, which is not followed; name the address that it leads to
+    no value at "/b" in the response of URL/stats; it begins with {"a": 1}
+    /a of URL/stats is not a number: {"b":[1,"\u001b[2J"]}
+    /a of URL/stats is NaN, not a finite number
+    /a of URL/stats is -inf, not a finite number
+    invalid response from URL/stats: number out of range at line 1 column 11
+    /a of URL/stats is not a number: null
+    invalid response from URL/stats: expected value at line 1 column 1
+    invalid response from URL/stats: EOF while parsing a value at line 1 column 0
+    URL/stats returned status 503: be right back, dop_v1_…
+    URL/stats returned status 404
+    URL/stats returned status 302: redirect not followed; use its target as the url
     "#);
 }
 
 #[tokio::test]
-async fn a_slow_answer_a_huge_one_and_none_are_given_up() {
+async fn slow_large_or_missing_response_is_an_error() {
     let slow = MockServer::replying(Reply::Hang).await.http("/a", Duration::from_millis(50)).await;
     let huge = MockServer::responding(200, format!("[{}0]", "1,".repeat(1 << 20))).await.http("/0", TIMEOUT).await;
     let closed = MockServer::responding(200, "1").await;
@@ -139,14 +139,14 @@ async fn a_slow_answer_a_huge_one_and_none_are_given_up() {
     let told = [slow.unwrap_err(), huge.unwrap_err(), gone.unwrap_err().to_string()];
 
     insta::assert_snapshot!(told.join("\n"), @r"
-    no answer from URL/stats within 50ms; set a longer `timeout`, or see why it is slow
-    the answer of URL/stats is larger than 1048576 bytes, and was not read on
+    no response from URL/stats within 50ms; set a longer `timeout`, or investigate the delay
+    the response of URL/stats exceeds 1048576 bytes
     http://127.0.0.1:1/stats: Connection refused (os error 111)
     ");
 }
 
 #[tokio::test]
-async fn the_bearer_token_is_read_anew_each_time_and_never_from_a_file_for_everybody() {
+async fn bearer_token_is_reread_and_never_world_readable() {
     let server = MockServer::responding(200, "5").await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("token");
@@ -171,19 +171,19 @@ async fn the_bearer_token_is_read_anew_each_time_and_never_from_a_file_for_every
     assert_eq!(asked, [Some("Bearer one".to_owned()), Some("Bearer two".to_owned())]);
     let told = [missing, open, broken].join("\n").replace(dir.path().to_str().unwrap(), "DIR");
     insta::assert_snapshot!(told, @r"
-    the bearer token file DIR/token cannot be read: No such file or directory (os error 2)
-    the bearer token file DIR/token can be read by everybody on this machine: `chmod 600 DIR/token`
-    the bearer token file DIR/token holds no token
+    bearer token file DIR/token is unreadable: No such file or directory (os error 2)
+    bearer token file DIR/token is world-readable; run `chmod 600 DIR/token`
+    bearer token file DIR/token contains no valid token
     ");
 }
 
-/// An answer of Prometheus.
+/// Returns a Prometheus response with this result.
 fn matrix(result: &str) -> String {
     format!(r#"{{"status":"success","data":{{"resultType":"matrix","result":[{result}]}}}}"#)
 }
 
 #[tokio::test]
-async fn a_query_is_asked_for_the_time_that_is_not_known_yet() {
+async fn query_covers_only_the_unknown_range() {
     let body = matrix(r#"{"metric":{"__name__":"up"},"values":[[1799999985,"3"],[1800000000,"4.5"]]}"#);
     let server = MockServer::responding(200, body).await;
 
@@ -201,7 +201,7 @@ async fn a_query_is_asked_for_the_time_that_is_not_known_yet() {
 }
 
 #[tokio::test]
-async fn several_series_keep_their_labels() {
+async fn multiple_series_keep_their_labels() {
     let body = matrix(
         r#"{"metric":{"zone":"a","__name__":"q"},"values":[[1800000000,"1"]]},{"metric":{"zone":"b"},"values":[[1800000000,"NaN"],[1799999985,"2"]]}"#,
     );
@@ -215,7 +215,7 @@ async fn several_series_keep_their_labels() {
 }
 
 #[tokio::test]
-async fn what_prometheus_cannot_give_is_told_exactly() {
+async fn prometheus_errors_are_reported() {
     let many: Vec<String> = (0..51).map(|n| format!(r#"{{"metric":{{"pod":"{n}"}},"values":[[1,"1"]]}}"#)).collect();
     let mut told = Vec::new();
     for (status, body) in [
@@ -234,15 +234,15 @@ async fn what_prometheus_cannot_give_is_told_exactly() {
     }
 
     insta::assert_snapshot!(told.join("\n"), @r#"
-    Prometheus refuses the query: bad_data: invalid parameter "query": 1:5: parse error: unexpected end of input
-    Prometheus refuses the query: timeout: query timed out [31m in expression evaluation
-    URL/prom/api/v1/query_range answers with status 502
-    URL/prom/api/v1/query_range answers with status 401
-    the answer of URL/prom/api/v1/query_range is not understood: invalid length 0, expected struct Reply with 4 elements at line 1 column 2
-    the answer of URL/prom/api/v1/query_range is not understood: it is a scalar, and a matrix is expected
+    Prometheus rejected the query: bad_data: invalid parameter "query": 1:5: parse error: unexpected end of input
+    Prometheus rejected the query: timeout: query timed out [31m in expression evaluation
+    URL/prom/api/v1/query_range returned status 502
+    URL/prom/api/v1/query_range returned status 401
+    invalid response from URL/prom/api/v1/query_range: invalid length 0, expected struct QueryResponse with 4 elements at line 1 column 2
+    invalid response from URL/prom/api/v1/query_range: expected a matrix, found a scalar
     the query has no data from 2027-01-15T07:59:00Z to 2027-01-15T08:00:00Z
-    the query's value is +Inf, which nothing can be decided on
-    the query gives 51 series, and 50 are the most; add them up, as in `sum(...)`
-    the answer of URL/prom/api/v1/query_range is larger than 4194304 bytes, and was not read on
+    the query's value is +Inf, not a finite number
+    the query returned 51 series, more than the limit of 50; aggregate them, for example with `sum(...)`
+    the response of URL/prom/api/v1/query_range exceeds 4194304 bytes
     "#);
 }

@@ -1,4 +1,4 @@
-//! C: clang and wasi-libc as `zig cc` brings them, and the bindings that the starter has.
+//! C toolchain: clang and wasi-libc from `zig cc`, with the bindings in the starter project.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,11 @@ use std::process::Command;
 use super::tool::Tool;
 use super::{BuildError, Project, component, toolchain};
 
-/// The release of Zig that the starter is tried with.
+/// The Zig release that the starter is tested with.
 const ZIG_PACKAGE: &str = "ziglang==0.17.1";
 
-/// 128 KiB of stack in place of zig's 16 MiB: a guest gets a fresh memory for every call, and the host clears all of it.
+/// Limits the stack to 128 KiB instead of zig's 16 MiB: each call gets fresh guest memory, all of which the host must
+/// zero.
 const STACK_SIZE_FLAG: &str = "-Wl,-z,stack-size=131072";
 
 pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
@@ -36,7 +37,7 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     }))
 }
 
-/// The project's own sources and its bindings, in an order that does not depend on the file system.
+/// Returns the project's own sources and its bindings, in an order independent of the file system.
 fn sources(directory: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let mut found = Vec::new();
     for folder in ["", "bindings"] {
@@ -52,7 +53,7 @@ fn sources(directory: &Path) -> Result<Vec<PathBuf>, BuildError> {
     Ok(found)
 }
 
-/// The program itself, or the Python package that brings it along.
+/// The zig program, or the Python package that contains it.
 enum Zig {
     Program(PathBuf),
     Package(PathBuf),
@@ -60,7 +61,7 @@ enum Zig {
 
 impl Zig {
     fn find(directory: &Path) -> Option<Self> {
-        // The package installs a program of this name, which finds the compiler by itself.
+        // The package installs a launcher of this name, which locates the compiler.
         toolchain::in_environment(directory, "python-zig")
             .and_then(|path| Some(Self::Package(path.parent()?.join("python3"))))
             .or_else(|| toolchain::in_environment(directory, "zig").map(Self::Program))

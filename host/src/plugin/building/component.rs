@@ -1,4 +1,4 @@
-//! From a core module to a component, in process.
+//! In-process conversion of a core module to a component.
 
 use std::fmt;
 use std::path::Path;
@@ -13,9 +13,10 @@ use wit_parser::Resolve;
 use super::BuildError;
 use crate::model::PluginKind;
 
-/// Makes a component of a core module that does not say which world it is of: the world of `kind` in the folder `wit`.
+/// Converts a core module without embedded world information to a component for the world of `kind` in the directory
+/// `wit`.
 pub(super) fn from_core_module(module: &[u8], wit: &Path, kind: PluginKind) -> Result<Vec<u8>, BuildError> {
-    let of_contract = "the contract in wit/ cannot be used";
+    let of_contract = "failed to read the contract in wit/";
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(wit).map_err(component_error(of_contract))?;
     let world = resolve.select_world(&[package], Some(kind.world())).map_err(component_error(of_contract))?;
@@ -23,11 +24,11 @@ pub(super) fn from_core_module(module: &[u8], wit: &Path, kind: PluginKind) -> R
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
         .map_err(component_error(of_contract))?;
 
-    let no_component = "the module cannot be made a component of the contract";
+    let no_component = "failed to convert the module to a component of the contract";
     let mut encoder = ComponentEncoder::default();
     encoder.validate(true).module(&module).map_err(component_error(no_component))?;
     if imports_preview1(&module) {
-        // A libc that speaks WASI 0.1 gets WASI 0.2 behind it, in which there is nothing.
+        // A libc based on WASI 0.1 gets an adapter to WASI 0.2, which the host links as stubs.
         encoder
             .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
             .map_err(component_error(no_component))?;

@@ -1,5 +1,5 @@
-//! Who made a component, from what: custom sections of its outermost level, by the names that the tools of the
-//! component model agree on (<https://github.com/WebAssembly/tool-conventions>, and `wasm-tools metadata`).
+//! Component metadata: author and producers, in custom sections of the outermost level, with the names that the tools
+//! of the component model agree on (<https://github.com/WebAssembly/tool-conventions>, and `wasm-tools metadata`).
 
 use serde::Serialize;
 use wasm_metadata::{AddMetadata, AddMetadataField, Producers};
@@ -9,27 +9,27 @@ use super::strip::custom_section;
 use super::{BuildError, PackageMetadata};
 use crate::plugin::sanitize;
 
-/// The name that the contract has among the producers.
+/// The contract's name among the producers.
 const CONTRACT_PRODUCER: &str = "doproxy:plugin";
 
-/// What a component says of itself, besides its manifest. All of it is the author's word.
+/// Metadata embedded in a component besides its manifest. All of it is provided by the author and unverified.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Metadata {
-    /// Its version.
+    /// The version of the plugin.
     pub version: Option<String>,
-    /// What it does.
+    /// A description of the plugin.
     pub description: Option<String>,
-    /// Who made it.
+    /// The authors.
     pub authors: Option<String>,
-    /// Its licence.
+    /// The license.
     pub licenses: Option<String>,
-    /// The revision of its source.
+    /// The source revision.
     pub revision: Option<String>,
-    /// The languages and tools it was made with: `field: name version`.
+    /// The languages and tools used, each as `field: name version`.
     pub producers: Vec<String>,
 }
 
-/// `component` with its metadata.
+/// Returns `component` with the metadata added.
 pub(super) fn with_metadata(
     component: &[u8],
     about: &PackageMetadata,
@@ -41,7 +41,7 @@ pub(super) fn with_metadata(
     add.sdk = vec![(CONTRACT_PRODUCER.to_owned(), contract.to_owned())];
     add.processed_by = vec![("doproxy".to_owned(), env!("CARGO_PKG_VERSION").to_owned())];
     let mut component = add.to_wasm(component).map_err(|error| BuildError::Component {
-        what: "the metadata cannot be written into the component",
+        what: "failed to write the metadata into the component",
         reason: format!("{error:#}"),
     })?;
     let authors = Some(about.authors.join(", ")).filter(|authors| !authors.is_empty());
@@ -59,7 +59,7 @@ pub(super) fn with_metadata(
     Ok(component)
 }
 
-/// What the outermost level of `bytes` says; nothing where it cannot be read.
+/// Reads the metadata from the outermost level of `bytes`; empty if they cannot be read.
 pub(crate) fn read(bytes: &[u8]) -> Metadata {
     let mut metadata = Metadata::default();
     let mut parser = Parser::new(0);
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_reads_back_as_it_was_written() {
+    fn metadata_round_trips() {
         let component = wat::parse_str("(component (core module (memory 1)))").unwrap();
         let about = PackageMetadata {
             name: "calm".to_owned(),

@@ -1,4 +1,4 @@
-//! Why there is no component, and what to do.
+//! Build errors, with remedies.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,40 +6,40 @@ use std::process::ExitStatus;
 
 use doproxy_guest_build::GuestBuildError;
 
-/// Why there is no component.
+/// The reason why a build failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
-    /// There is no project.
+    /// The directory is not a plugin project.
     #[error(
-        "{} is no plugin project: there is no Cargo.toml, pyproject.toml, package.json or plugin.toml; \
-         `doproxy plugin new NAME --lang rust --kind policy` makes one",
+        "{} is not a plugin project: no Cargo.toml, pyproject.toml, package.json or plugin.toml found; \
+         create one with `doproxy plugin new NAME --lang rust --kind policy`",
         .0.display()
     )]
     NotAProject(PathBuf),
-    /// The project does not say enough of itself.
+    /// The manifest is incomplete or invalid.
     #[error("{}: {message}", .path.display())]
     Manifest {
         /// The manifest.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
-    /// A program is missing.
-    #[error("{tool} is not there; get it with:\n  {remedy}")]
+    /// A required program is missing.
+    #[error("{tool} not found; install it with:\n  {remedy}")]
     MissingTool {
         /// The program.
         tool: &'static str,
-        /// The command that installs it.
+        /// The installation command.
         remedy: String,
     },
-    /// A program did not do its work.
+    /// A program failed.
     #[error("{tool} failed ({status}):\n{output}")]
     ToolFailed {
         /// The program.
         tool: String,
-        /// How it ended.
+        /// The exit status.
         status: ExitStatus,
-        /// What it said.
+        /// The program's output.
         output: String,
     },
     /// The Rust build failed.
@@ -50,21 +50,21 @@ pub enum BuildError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// What the toolchain made is no component of the contract.
+    /// The toolchain's output cannot be converted to a component of the contract.
     #[error("{what}: {reason}")]
     Component {
-        /// What was to be done.
+        /// The step that failed.
         what: &'static str,
-        /// Why it cannot be.
+        /// The cause.
         reason: String,
     },
 }
 
 impl BuildError {
-    /// For a file.
+    /// Returns a converter from I/O errors on `path`.
     pub(super) fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         |source| Self::File { path, source }

@@ -1,4 +1,4 @@
-//! JavaScript: the npm package componentize-js, which puts the engine into the component.
+//! JavaScript toolchain: the npm package componentize-js, which embeds the engine in the component.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ const SCRIPT: &str = include_str!("componentize.mjs");
 
 const PACKAGE: &str = "node_modules/@bytecodealliance/componentize-js/package.json";
 
-/// The engine, beside the package's manifest.
+/// Path of the engine, relative to the package's manifest.
 const ENGINE: &str = "lib/starlingmonkey_embedding.wasm";
 
 pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
@@ -22,12 +22,12 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     let version: serde_json::Value = serde_json::from_str(&version).unwrap_or_default();
     let version = format!("componentize-js {}", version.get("version").and_then(|it| it.as_str()).unwrap_or("?"));
     let project = project.clone();
-    // The engine is started at build time, and its memory goes into the component: it must not see what differs from
-    // build to build. A release that keeps its engine elsewhere starts it as it is.
+    // The engine is initialized at build time, and its memory becomes part of the component, so it must not observe
+    // anything that differs between builds. Releases that keep the engine elsewhere use it unmodified.
     let engine = package.with_file_name(ENGINE);
     let is_settled = engine.is_file();
     Ok(Tool::new(version, is_settled, move || {
-        // Node looks for packages from where the script lies.
+        // Node resolves packages relative to the script.
         let script = project.work_folder().join("componentize.mjs");
         let module = project.work_folder().join("componentize-js.wasm");
         fs::write(&script, SCRIPT).map_err(BuildError::file(&script))?;
@@ -38,7 +38,7 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
         if is_settled {
             let as_it_is = fs::read(&engine).map_err(BuildError::file(&engine))?;
             let settled = js_determinism::determinize(&as_it_is).map_err(|error| BuildError::Component {
-                what: "the engine of componentize-js cannot be used",
+                what: "failed to patch the engine of componentize-js",
                 reason: error.to_string(),
             })?;
             fs::write(&own, settled).map_err(BuildError::file(&own))?;
@@ -53,7 +53,7 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     }))
 }
 
-/// The package as Node finds it: in the folder, else in one above.
+/// Locates the package as Node does: in the directory or one of its parents.
 fn package(directory: &Path) -> Option<PathBuf> {
     let directory = std::path::absolute(directory).ok()?;
     directory.ancestors().map(|folder| folder.join(PACKAGE)).find(|path| path.is_file())

@@ -1,9 +1,9 @@
-//! An engine that is started at build time, without what differs from start to start.
+//! Reproducible initialization of a JavaScript engine at build time.
 //!
-//! The memory of a JavaScript engine that has read a program goes into the component. With the machine's random numbers
-//! and its clock in it, no two builds would be the same. Here every call of WASI's `random_get` and `clock_time_get` goes
-//! to a function that is added to the module: a sequence that always begins alike, and a clock that moves by a
-//! microsecond with each look. Nothing is lost by that: no plugin has a clock or random numbers when it runs.
+//! The memory of an engine that has loaded a program becomes part of the component. If the engine used the machine's
+//! random numbers and clock, no two builds would be identical. Therefore every call of WASI's `random_get` and
+//! `clock_time_get` is redirected to a function added to the module: a fixed pseudorandom sequence, and a clock that
+//! advances by one microsecond per read. Nothing is lost, because no plugin has a clock or random numbers at run time.
 
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
@@ -14,35 +14,35 @@ use wasmparser::{Parser, Payload, TypeRef};
 
 const WASI: &str = "wasi_snapshot_preview1";
 
-/// What the random numbers begin with; any number does.
+/// Seed of the random numbers; the value is arbitrary.
 const SEED: i64 = 0x5eed;
 
 /// Constants of Knuth's linear congruential generator (MMIX).
 const MULTIPLIER: i64 = 6_364_136_223_846_793_005;
 const INCREMENT: i64 = 1_442_695_040_888_963_407;
 
-/// What the clock begins with, in nanoseconds since 1970, and how far it moves with each look.
+/// Initial time of the clock, in nanoseconds since 1970, and its increment per read.
 const CLOCK_START: i64 = 1_000_000_000_000_000_000;
 const CLOCK_STEP: i64 = 1_000;
 
-/// Where in memory: at the address that is given.
+/// Memory operand: at the given address.
 const AT_ADDRESS: MemArg = MemArg { offset: 0, align: 0, target: MemArgTarget::Memory(0), ordering: None };
 
-/// Why an engine cannot be changed.
+/// The reason why an engine cannot be patched.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DeterminizeError {
-    /// It is no module.
+    /// The input is not a module.
     #[error(transparent)]
     Parse(#[from] wasmparser::BinaryReaderError),
-    /// It has something that cannot be written.
+    /// The module contains an item that cannot be encoded.
     #[error("{0}")]
     Encode(String),
-    /// It does not get its random numbers and its clock as expected.
-    #[error("it imports no {0}")]
+    /// The module does not import its random numbers or clock as expected.
+    #[error("no import of {0}")]
     Import(&'static str),
 }
 
-/// `module` with random numbers and a clock of its own.
+/// Returns `module` with built-in random numbers and a built-in clock.
 pub(super) fn determinize(module: &[u8]) -> Result<Vec<u8>, DeterminizeError> {
     let mut settled = Determinized::scan(module)?;
     let mut written = Module::new();
@@ -52,7 +52,7 @@ pub(super) fn determinize(module: &[u8]) -> Result<Vec<u8>, DeterminizeError> {
     Ok(written.finish())
 }
 
-/// An imported function: its index and that of its type.
+/// An imported function: its index, and the index of its type.
 #[derive(Clone, Copy)]
 struct ImportedFunction {
     function: u32,
@@ -100,7 +100,7 @@ impl Determinized {
         })
     }
 
-    /// `random_get(buffer, length)`.
+    /// Generates `random_get(buffer, length)`.
     fn random_get(&self) -> Function {
         let (buffer, length) = (0, 1);
         let mut function = Function::new([]);
@@ -115,7 +115,7 @@ impl Determinized {
         function.instruction(&Instruction::I64Const(INCREMENT));
         function.instruction(&Instruction::I64Add);
         function.instruction(&Instruction::GlobalSet(self.globals));
-        // The upper bits are the better ones.
+        // The upper bits are of better quality.
         function.instruction(&Instruction::LocalGet(buffer));
         function.instruction(&Instruction::GlobalGet(self.globals));
         function.instruction(&Instruction::I64Const(56));
@@ -137,7 +137,7 @@ impl Determinized {
         function
     }
 
-    /// `clock_time_get(clock, precision, result)`.
+    /// Generates `clock_time_get(clock, precision, result)`.
     fn clock_time_get(&self) -> Function {
         let (result, now) = (2, self.globals + 1);
         let mut function = Function::new([]);
@@ -203,8 +203,8 @@ mod tests {
 
     use super::*;
 
-    /// Fills eight bytes at 0 with random numbers, and puts the time at 8; the table has the function for random numbers
-    /// as well.
+    /// Fills eight bytes at address 0 with random numbers, and stores the time at 8; the table also contains the random
+    /// function.
     const MODULE: &str = r#"(module
         (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
         (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
@@ -221,7 +221,7 @@ mod tests {
             (global.get $own)))"#;
 
     #[test]
-    fn an_engine_that_is_started_twice_sees_the_same() {
+    fn repeated_initialization_is_identical() {
         let settled = determinize(&wat::parse_str(MODULE).unwrap()).unwrap();
         let engine = Engine::default();
         let module = wasmtime::Module::new(&engine, &settled).unwrap();
@@ -247,10 +247,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_such_engine_is_told() {
+    fn unsupported_module_is_rejected() {
         let told = |module: &[u8]| determinize(module).unwrap_err().to_string();
 
-        assert_eq!(told(&wat::parse_str("(module)").unwrap()), "it imports no random_get");
+        assert_eq!(told(&wat::parse_str("(module)").unwrap()), "no import of random_get");
         assert!(told(b"\0asm").contains("unexpected end"), "{}", told(b"\0asm"));
     }
 }

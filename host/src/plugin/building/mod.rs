@@ -1,12 +1,12 @@
-//! Making plugins: from nothing to a project, and from a project to a component.
+//! Plugin development: creating projects and building components.
 //!
-//! `scaffold` writes a project from the starters in `templates/plugin`; `project` reads what a folder says of itself;
-//! `toolchain` finds the programs that a language needs, and says how to get those that are missing; `rust`, `python`,
-//! `javascript` and `c` call them; `settled` makes the start of an engine repeatable; `component` makes a component of
-//! a core module. Whatever the language, `strip` takes debug information out, `metadata` writes down who made it from
-//! what, and `build` puts these together.
+//! `scaffold` creates a project from the starters in `templates/plugin`; `project` reads a project's manifest;
+//! `toolchain` locates the programs that a language needs, and reports how to install missing ones; `rust`, `python`,
+//! `javascript` and `c` run them; `js_determinism` makes the initialization of a JavaScript engine reproducible;
+//! `component` converts a core module to a component. For all languages, `strip` removes debug information, `metadata`
+//! records authors and producers, and `build` combines these steps.
 //!
-//! The programs of a toolchain run as they are, on the author's own machine. They get no token in their environment.
+//! Toolchains run unmodified on the author's own machine, but without tokens in their environment.
 
 mod c;
 mod component;

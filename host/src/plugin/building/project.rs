@@ -1,4 +1,4 @@
-//! What a folder says of itself: the language, the kind of plugin, and who made it.
+//! Project manifests: language, kind of plugin, and authors.
 
 use std::fmt;
 use std::fs;
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::BuildError;
 use crate::model::PluginKind;
 
-/// The languages with a starter; other languages make components too.
+/// The languages with a starter; components can be written in other languages too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Language {
     /// `Cargo.toml`.
@@ -23,10 +23,10 @@ pub enum Language {
 }
 
 impl Language {
-    /// All of them, in the order in which a folder is looked at.
+    /// All languages, in the order in which their manifests are looked up.
     pub const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::JavaScript, Self::C];
 
-    /// The file in which a project of this language says what it is.
+    /// Returns the file name of the manifest for this language.
     pub const fn manifest(self) -> &'static str {
         match self {
             Self::Rust => "Cargo.toml",
@@ -48,43 +48,43 @@ impl fmt::Display for Language {
     }
 }
 
-/// What goes into a component as its metadata.
+/// The metadata to embed in the component.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackageMetadata {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Its version.
+    /// The version.
     pub version: String,
-    /// What it does.
+    /// A description.
     pub description: Option<String>,
-    /// Who made it.
+    /// The authors.
     pub authors: Vec<String>,
-    /// Its licence, as SPDX has it.
+    /// The license, as an SPDX expression.
     pub license: Option<String>,
 }
 
-/// A project that can be built.
+/// A plugin project.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {
-    /// Its folder.
+    /// The project directory.
     pub directory: PathBuf,
-    /// Its language.
+    /// The language.
     pub language: Language,
-    /// What it makes.
+    /// The kind of plugin.
     pub kind: PluginKind,
-    /// What it says of itself.
+    /// The metadata from the manifest.
     pub metadata: PackageMetadata,
-    /// Python's module or JavaScript's file to begin with; nothing for the others.
+    /// The entry point: Python's module or JavaScript's file; empty for other languages.
     pub(super) entry_point: String,
 }
 
 impl Project {
-    /// Whether a folder has the manifest of some language.
+    /// Reports whether a directory contains the manifest of a supported language.
     pub fn exists(directory: &Path) -> bool {
         Language::ALL.iter().any(|language| directory.join(language.manifest()).is_file())
     }
 
-    /// Reads a folder's manifest.
+    /// Reads the manifest in a directory.
     pub fn read(directory: &Path) -> Result<Self, BuildError> {
         let language = Language::ALL.into_iter().find(|language| directory.join(language.manifest()).is_file());
         let language = language.ok_or_else(|| BuildError::NotAProject(directory.to_owned()))?;
@@ -101,38 +101,35 @@ impl Project {
         let kind = match kind.as_deref() {
             Some("policy") => PluginKind::ScalingPolicy,
             Some("user-data") => PluginKind::UserDataGenerator,
-            Some(other) => return Err(invalid(format!("there is no kind {other:?}; it is policy or user-data"))),
+            Some(other) => return Err(invalid(format!("unknown kind {other:?}; use policy or user-data"))),
             None => {
-                return Err(invalid(format!(
-                    "it does not say which kind of plugin it is; add {}",
-                    kind_hint(language)
-                )));
+                return Err(invalid(format!("missing kind of plugin; add {}", kind_hint(language))));
             }
         };
         if !is_file_name(&about.name) {
-            return Err(invalid(format!("the name {:?} must be of letters, digits, `-` and `_`", about.name)));
+            return Err(invalid(format!("the name {:?} may contain only letters, digits, `-` and `_`", about.name)));
         }
         let entry = module.or(main).unwrap_or_default();
         Ok(Self { directory: directory.to_owned(), language, kind, metadata: about, entry_point: entry })
     }
 
-    /// Where its component is put.
+    /// Returns the output path of the component.
     pub fn component(&self) -> PathBuf {
         self.work_folder().join(format!("{}.wasm", self.metadata.name))
     }
 
-    /// Where everything is put that a build makes.
+    /// Returns the directory for all build outputs.
     pub(super) fn work_folder(&self) -> PathBuf {
         self.directory.join("build")
     }
 
-    /// The contract beside the project.
+    /// Returns the directory of the project's copy of the contract.
     pub(super) fn wit(&self) -> PathBuf {
         self.directory.join("wit")
     }
 }
 
-/// Where a manifest says which kind of plugin it is of.
+/// Returns the manifest entry that specifies the kind of plugin.
 const fn kind_hint(language: Language) -> &'static str {
     match language {
         Language::Rust => "[package.metadata.doproxy] with kind = \"policy\"",
@@ -142,13 +139,13 @@ const fn kind_hint(language: Language) -> &'static str {
     }
 }
 
-/// A name becomes that of a file.
+/// Reports whether a name can be used as a file name.
 fn is_file_name(name: &str) -> bool {
     let is_fit = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     (1..=64).contains(&name.len()) && name.chars().all(is_fit)
 }
 
-/// What is for doproxy alone.
+/// The table of settings specific to doproxy.
 #[derive(Debug, Default, Deserialize)]
 struct DoproxyTable {
     kind: Option<String>,
@@ -186,7 +183,7 @@ fn read_cargo(text: &str, directory: &Path) -> ManifestFields {
     Ok((about, metadata.doproxy, None))
 }
 
-/// Puts what the workspace says in place of each `FIELD.workspace = true` of `[package]`, as cargo does.
+/// Replaces each `FIELD.workspace = true` of `[package]` with the value from the workspace, as cargo does.
 fn inherit_workspace_fields(manifest: &mut toml::Table, directory: &Path) -> Result<(), String> {
     let is_inherited = |value: &toml::Value| value.get("workspace").and_then(toml::Value::as_bool) == Some(true);
     let Some(package) = manifest.get_mut("package").and_then(toml::Value::as_table_mut) else { return Ok(()) };
@@ -197,13 +194,15 @@ fn inherit_workspace_fields(manifest: &mut toml::Table, directory: &Path) -> Res
     for (field, value) in package.iter_mut().filter(|(_, value)| is_inherited(value)) {
         let found = shared.as_ref().and_then(|shared| shared.get(field));
         *value = found.cloned().ok_or_else(|| {
-            format!("{field}.workspace is true, and no Cargo.toml above it says {field} in [workspace.package]")
+            format!(
+                "{field}.workspace is true, but no Cargo.toml in a parent directory sets {field} in [workspace.package]"
+            )
         })?;
     }
     Ok(())
 }
 
-/// `[workspace.package]` of the workspace that a folder is in.
+/// Returns `[workspace.package]` of the workspace that contains a directory.
 fn workspace_package(directory: &Path) -> Option<toml::Table> {
     let directory = directory.canonicalize().ok()?;
     directory.ancestors().find_map(|above| {
@@ -227,7 +226,7 @@ fn read_pyproject(text: &str) -> ManifestFields {
         description: Option<String>,
         #[serde(default)]
         authors: Vec<Author>,
-        // Either a text or, in older projects, a table.
+        // A string or, in older projects, a table.
         license: Option<toml::Value>,
     }
     #[derive(Deserialize)]
@@ -242,7 +241,7 @@ fn read_pyproject(text: &str) -> ManifestFields {
     }
     let Manifest { project, tool } = toml::from_str::<Manifest>(text).map_err(|error| error.to_string())?;
     if tool.doproxy.module.is_none() {
-        return Err("it does not say where to begin; add module = \"NAME\" to [tool.doproxy]".to_owned());
+        return Err("missing entry point; add module = \"NAME\" to [tool.doproxy]".to_owned());
     }
     let author = |author: Author| match (author.name, author.email) {
         (Some(name), Some(email)) => format!("{name} <{email}>"),
@@ -267,7 +266,7 @@ fn read_package_json(text: &str) -> ManifestFields {
         name: String,
         version: Option<String>,
         description: Option<String>,
-        // Either a text or an object.
+        // A string or an object.
         author: Option<serde_json::Value>,
         license: Option<String>,
         main: Option<String>,
@@ -277,13 +276,13 @@ fn read_package_json(text: &str) -> ManifestFields {
     let Package { name, version, description, author, license, main, doproxy } =
         serde_json::from_str(text).map_err(|error| error.to_string())?;
     if main.is_none() {
-        return Err("it does not say where to begin; add \"main\": \"FILE.js\"".to_owned());
+        return Err("missing entry point; add \"main\": \"FILE.js\"".to_owned());
     }
     let author = author.and_then(|author| {
         author.as_str().or_else(|| author.get("name").and_then(serde_json::Value::as_str)).map(ToOwned::to_owned)
     });
     let about = PackageMetadata {
-        // The part after a scope.
+        // Strip the npm scope.
         name: name.rsplit('/').next().unwrap_or_default().to_owned(),
         version: version.unwrap_or_default(),
         description,
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn each_language_says_the_same_in_its_own_way() {
+    fn manifests_of_all_languages_are_equivalent() {
         for (file, text) in [
             (
                 "Cargo.toml",
@@ -364,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crate_says_what_its_workspace_says() {
+    fn crate_inherits_workspace_fields() {
         let folder = tempfile::tempdir().unwrap();
         let member = folder.path().join("calm");
         fs::create_dir(&member).unwrap();
@@ -380,13 +379,13 @@ mod tests {
         let missing = crate_with("authors.workspace = true\n").unwrap_err();
 
         assert_eq!((about.version.as_str(), about.license.as_deref()), ("1.2.3", Some("MIT")));
-        assert_snapshot!(missing, @"HERE/Cargo.toml: authors.workspace is true, and no Cargo.toml above it says authors in [workspace.package]");
+        assert_snapshot!(missing, @"HERE/Cargo.toml: authors.workspace is true, but no Cargo.toml in a parent directory sets authors in [workspace.package]");
     }
 
     #[test]
-    fn what_is_missing_is_told_with_its_remedy() {
-        assert_snapshot!(read("Cargo.toml", "[package]\nname = 'calm'\n").unwrap_err(), @r#"HERE/Cargo.toml: it does not say which kind of plugin it is; add [package.metadata.doproxy] with kind = "policy""#);
-        assert_snapshot!(read("notes.txt", "").unwrap_err(), @"HERE is no plugin project: there is no Cargo.toml, pyproject.toml, package.json or plugin.toml; `doproxy plugin new NAME --lang rust --kind policy` makes one");
-        assert_snapshot!(read("plugin.toml", "[plugin]\nname = '../calm'\nversion = '1'\nkind = 'policy'\n").unwrap_err(), @r#"HERE/plugin.toml: the name "../calm" must be of letters, digits, `-` and `_`"#);
+    fn incomplete_manifest_is_reported_with_remedy() {
+        assert_snapshot!(read("Cargo.toml", "[package]\nname = 'calm'\n").unwrap_err(), @r#"HERE/Cargo.toml: missing kind of plugin; add [package.metadata.doproxy] with kind = "policy""#);
+        assert_snapshot!(read("notes.txt", "").unwrap_err(), @"HERE is not a plugin project: no Cargo.toml, pyproject.toml, package.json or plugin.toml found; create one with `doproxy plugin new NAME --lang rust --kind policy`");
+        assert_snapshot!(read("plugin.toml", "[plugin]\nname = '../calm'\nversion = '1'\nkind = 'policy'\n").unwrap_err(), @r#"HERE/plugin.toml: the name "../calm" may contain only letters, digits, `-` and `_`"#);
     }
 }

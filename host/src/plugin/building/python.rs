@@ -1,4 +1,4 @@
-//! Python: componentize-py, which puts the interpreter into the component.
+//! Python toolchain: componentize-py, which embeds the interpreter in the component.
 
 use std::fs;
 
@@ -12,9 +12,9 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     })?;
     let version = toolchain::run("componentize-py", toolchain::command(&program).arg("--version"))?;
     let project = project.clone();
-    // Its interpreter is started at build time, by a host of its own that gives it the machine's clock and random numbers
-    // and none of this environment, so PYTHONHASHSEED and SOURCE_DATE_EPOCH change nothing: its memory differs from build
-    // to build, and so does the order of the modules that stand for WASI.
+    // componentize-py initializes the interpreter at build time in its own host, which provides the machine's clock and
+    // random numbers but none of this environment, so PYTHONHASHSEED and SOURCE_DATE_EPOCH have no effect: the memory
+    // differs from build to build, and so does the order of the WASI stub modules.
     // https://github.com/bytecodealliance/componentize-py/issues/247
     Ok(Tool::new(version, false, move || {
         let module = project.work_folder().join("componentize-py.wasm");
@@ -22,7 +22,7 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
         command
             .current_dir(&project.directory)
             .args(["--quiet", "--wit-path", "wit", "--world", project.kind.world()])
-            // No WASI is left in it: what Python would ask of the world is answered by a trap.
+            // Removes all WASI imports: any WASI call from Python traps.
             .args(["componentize", "--stub-wasi", "--python-path", ".", &project.entry_point, "--output"])
             .arg("build/componentize-py.wasm");
         toolchain::run("componentize-py", &mut command)?;

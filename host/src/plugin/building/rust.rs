@@ -1,4 +1,4 @@
-//! Rust: cargo and the target `wasm32-unknown-unknown`, which imports no WASI.
+//! Rust toolchain: cargo with the target `wasm32-unknown-unknown`, which imports no WASI.
 
 use std::env;
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     }))
 }
 
-/// Where cargo itself would put its work.
+/// Returns the target directory that cargo itself would use.
 fn target_dir(project: &Project) -> PathBuf {
     let own = project.directory.join("target");
     let own = std::path::absolute(&own).unwrap_or(own);

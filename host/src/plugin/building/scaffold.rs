@@ -1,4 +1,4 @@
-//! Writing a new project: a starter of `templates/plugin`, with the contract beside it, and bindings of that for C.
+//! Creates new projects: a starter of `templates/plugin`, a copy of the contract, and bindings for C.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -7,26 +7,26 @@ use std::path::{Path, PathBuf};
 use super::Language;
 use crate::model::PluginKind as Kind;
 
-/// Why there is no project.
+/// The reason why a project cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ScaffoldError {
-    /// The name is none.
-    #[error("{0:?} is no name of a plugin: it begins with a letter, and has 1 to 64 of a-z, 0-9 and -")]
+    /// The name is invalid.
+    #[error("{0:?} is not a valid plugin name; start with a letter and use 1 to 64 of a-z, 0-9 and -")]
     Name(String),
-    /// Something is there already.
-    #[error("{} is there already; nothing was written", .0.display())]
+    /// The target path already exists.
+    #[error("{} already exists; nothing was written", .0.display())]
     Exists(PathBuf),
-    /// It cannot be written.
-    #[error("cannot write {}: {source}", .path.display())]
+    /// A file cannot be written.
+    #[error("failed to write {}: {source}", .path.display())]
     Write {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
 }
 
-/// A file of a starter: its path in the project, and its text.
+/// A file of a starter: its path in the project, and its content.
 type File = (&'static str, &'static str);
 
 macro_rules! files {
@@ -41,7 +41,7 @@ macro_rules! wit {
     };
 }
 
-/// Bindings for C, which the build script makes of the contract.
+/// Bindings for C, generated from the contract by the build script.
 macro_rules! bindings {
     ($world:literal) => {
         &[
@@ -58,7 +58,7 @@ macro_rules! bindings {
 /// The contract.
 const WIT: &[File] = wit!["log.wit", "policy.wit", "types.wit", "user-data.wit", "worlds.wit"];
 
-/// What every project has.
+/// Files common to all projects.
 const COMMON: &[File] = files![".gitignore" from "gitignore"];
 
 const POLICY_FIXTURES: &[File] = files![
@@ -72,7 +72,7 @@ const USER_DATA_FIXTURES: &[File] = files![
     "fixtures/refuses_a_package_twice.yaml" from "fixtures-user-data/refuses_a_package_twice.yaml",
 ];
 
-/// The files of one language and kind.
+/// Returns the files specific to a language and kind.
 const fn starter(language: Language, kind: Kind) -> &'static [File] {
     match (language, kind) {
         (Language::Rust, Kind::ScalingPolicy) => files![
@@ -130,7 +130,7 @@ const fn starter(language: Language, kind: Kind) -> &'static [File] {
     }
 }
 
-/// What is made of the contract for a language, and for a kind.
+/// Returns the bindings generated from the contract for a language and kind.
 const fn generated_bindings(language: Language, kind: Kind) -> &'static [File] {
     match (language, kind) {
         (Language::C, Kind::ScalingPolicy) => bindings!("scaling_policy"),
@@ -139,7 +139,7 @@ const fn generated_bindings(language: Language, kind: Kind) -> &'static [File] {
     }
 }
 
-/// Writes a new project into `directory`, which must not be there yet. Answers the files, in order of their names.
+/// Writes a new project into `directory`, which must not exist. Returns the written files, sorted by name.
 pub fn scaffold(directory: &Path, name: &str, language: Language, kind: Kind) -> Result<Vec<PathBuf>, ScaffoldError> {
     if !is_name(name) {
         return Err(ScaffoldError::Name(name.to_owned()));
@@ -171,7 +171,7 @@ fn write(path: &Path, text: &str) -> Result<(), ScaffoldError> {
     file.write_all(text.as_bytes()).map_err(failed)
 }
 
-/// As the contract has it, and every language's package manager too.
+/// Validates a name by the rules of the contract and of every language's package manager.
 fn is_name(name: &str) -> bool {
     name.len() <= 64
         && name.starts_with(|first: char| first.is_ascii_lowercase())
@@ -185,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_starter_is_a_project_of_its_language_and_kind() {
+    fn starter_is_a_project_of_its_language_and_kind() {
         let folder = tempfile::tempdir().unwrap();
         for language in Language::ALL {
             for kind in [Kind::ScalingPolicy, Kind::UserDataGenerator] {
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn bindings_for_c_are_of_the_contract_that_lies_beside_them() {
+    fn c_bindings_match_the_bundled_contract() {
         for (kind, export) in [(Kind::ScalingPolicy, "policy@0.1.0#decide"), (Kind::UserDataGenerator, "generate")] {
             let [_, (_, source), (name, header)] = generated_bindings(Language::C, kind) else { panic!("three files") };
 
@@ -219,12 +219,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_there_is_written_over() {
+    fn existing_files_are_not_overwritten() {
         let folder = tempfile::tempdir().unwrap();
 
         let error = scaffold(folder.path(), "calm", Language::C, Kind::ScalingPolicy).unwrap_err();
 
-        assert!(error.to_string().ends_with("is there already; nothing was written"), "{error}");
+        assert!(error.to_string().ends_with("already exists; nothing was written"), "{error}");
         assert!(matches!(
             scaffold(&folder.path().join("x"), "../x", Language::C, Kind::ScalingPolicy),
             Err(ScaffoldError::Name(_))

@@ -1,15 +1,16 @@
-//! Taking debug information out of a module or component, however deep it lies. Names stay: a backtrace is read by them.
+//! Removes debug information from a module or component at any nesting depth. Names remain, because backtraces use
+//! them.
 
-/// The sections of a component that hold another binary.
+/// The sections of a component that contain another binary.
 const NESTED_MODULE: u8 = 1;
 const NESTED_COMPONENT: u8 = 4;
 
-/// A custom section.
+/// The ID of custom sections.
 const CUSTOM: u8 = 0;
 
 const HEADER: usize = 8;
 
-/// `binary` without debug information; `None` where it is no WebAssembly.
+/// Returns `binary` without debug information; `None` if it is not WebAssembly.
 pub(super) fn strip(binary: &[u8]) -> Option<Vec<u8>> {
     let (header, mut rest) = binary.split_at_checked(HEADER)?;
     if !header.starts_with(b"\0asm") {
@@ -30,14 +31,14 @@ pub(super) fn strip(binary: &[u8]) -> Option<Vec<u8>> {
     Some(stripped)
 }
 
-/// Adds a section.
+/// Appends a section.
 pub(super) fn section(to: &mut Vec<u8>, id: u8, content: &[u8]) {
     to.push(id);
     write_leb128(to, content.len());
     to.extend_from_slice(content);
 }
 
-/// Adds a custom section.
+/// Appends a custom section.
 pub(super) fn custom_section(to: &mut Vec<u8>, name: &str, content: &[u8]) {
     let mut named = Vec::with_capacity(name.len() + content.len() + 2);
     write_leb128(&mut named, name.len());
@@ -46,7 +47,7 @@ pub(super) fn custom_section(to: &mut Vec<u8>, name: &str, content: &[u8]) {
     section(to, CUSTOM, &named);
 }
 
-/// Whether a custom section is of DWARF, or says where DWARF lies.
+/// Reports whether a custom section contains DWARF or the location of external DWARF.
 fn is_debug(content: &[u8]) -> bool {
     let name = read_leb128(content).and_then(|(length, after)| after.get(..length)).unwrap_or_default();
     name.starts_with(b".debug")
@@ -55,7 +56,7 @@ fn is_debug(content: &[u8]) -> bool {
         || name == b"sourceMappingURL"
 }
 
-/// An unsigned LEB128 number of 32 bits, and what comes after it.
+/// Reads an unsigned 32-bit LEB128 number; returns it and the remaining bytes.
 fn read_leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0_u64;
     for (place, &byte) in bytes.iter().take(5).enumerate() {
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_information_goes_and_everything_else_stays_where_it_was() {
+    fn strip_removes_only_debug_information() {
         let text = r#"(component
             (core module (@custom "name" "\00\02\01m") (@custom ".debug_info" "line one") (func (export "f")))
             (component (core module (@custom ".debug_line" "1") (memory 1)))
@@ -99,18 +100,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_or_no_webassembly_is_left_alone() {
+    fn strip_keeps_truncated_or_foreign_input() {
         let whole = wat::parse_str("(component (core module (memory 1)))").unwrap();
 
         assert!(strip(b"no wasm, but long enough").is_none());
         for length in 0..whole.len() - 1 {
-            // It is never longer than what came in.
+            // The output is never longer than the input.
             assert!(strip(&whole[..length]).is_none_or(|stripped| stripped.len() <= length), "{length}");
         }
     }
 
     #[test]
-    fn numbers_read_back_as_they_were_written() {
+    fn leb128_round_trips() {
         for value in [0, 1, 127, 128, 300, 65_535, 12_000_000] {
             let mut bytes = Vec::new();
             write_leb128(&mut bytes, value);

@@ -1,4 +1,4 @@
-//! Building a project, whatever its language.
+//! Builds a project in any supported language.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,32 +6,32 @@ use std::path::{Path, PathBuf};
 use super::{BuildError, Language, Project, c, component_metadata, javascript, python, rust, strip, toolchain};
 use crate::plugin::Digest;
 
-/// Folders that hold nothing that a build depends on.
+/// Directories that never contain build inputs.
 const IGNORED_DIRECTORIES: [&str; 8] =
     ["build", "target", "node_modules", ".venv", "__pycache__", ".git", "fixtures", ".zig-cache"];
 
-/// Most files of a project.
+/// Maximum number of files in a project.
 const MAX_FILES: usize = 20_000;
 
-/// A component that was built.
+/// A built component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
-    /// Where it lies.
+    /// Path of the component.
     pub path: PathBuf,
-    /// What made it.
+    /// The toolchain and its version.
     pub toolchain: String,
-    /// Whether the same project gives the same bytes, with the same toolchain.
+    /// True if the same project and toolchain produce the same bytes.
     pub is_reproducible: bool,
-    /// Nothing had changed since it was built.
+    /// True if the existing component was up to date and no build was necessary.
     pub is_up_to_date: bool,
-    /// The revision of its source.
+    /// The source revision.
     pub revision: Option<String>,
 }
 
-/// What a toolchain does, ready to be done.
+/// A prepared toolchain invocation that returns the component.
 type BuildCommand = Box<dyn FnOnce() -> Result<Vec<u8>, BuildError>>;
 
-/// A toolchain that was found.
+/// A toolchain found on this machine.
 pub(super) struct Tool {
     version: String,
     is_reproducible: bool,
@@ -48,7 +48,7 @@ impl Tool {
     }
 }
 
-/// Builds `project`. `contract` is the version of the contract that it is for. Takes from less than a second to a minute.
+/// Builds `project` for the contract version `contract`. Takes from less than a second to a minute.
 pub fn build(project: &Project, contract: &str) -> Result<Built, BuildError> {
     let tool = match project.language {
         Language::Rust => rust::tool(project)?,
@@ -80,12 +80,12 @@ pub fn build(project: &Project, contract: &str) -> Result<Built, BuildError> {
     let before = inputs(&TOOLCHAIN_OUTPUTS)?;
     let component = (tool.build)()?;
     let component = strip::strip(&component).ok_or_else(|| BuildError::Component {
-        what: "the toolchain's output cannot be read",
-        reason: "it is no WebAssembly".to_owned(),
+        what: "failed to read the toolchain's output",
+        reason: "not WebAssembly".to_owned(),
     })?;
     let component = component_metadata::with_metadata(&component, &project.metadata, revision.as_deref(), contract)?;
     fs::write(&path, &component).map_err(BuildError::file(&path))?;
-    // A source that was changed meanwhile may not be in it.
+    // A source changed during the build may be missing from the component, so do not mark it as up to date.
     if before == inputs(&TOOLCHAIN_OUTPUTS)? {
         fs::write(&note, note_of(&inputs(&[])?, &component)).map_err(BuildError::file(&note))?;
     }
@@ -96,7 +96,7 @@ pub fn build(project: &Project, contract: &str) -> Result<Built, BuildError> {
 /// Inputs that the first build may write.
 const TOOLCHAIN_OUTPUTS: [&str; 1] = ["Cargo.lock"];
 
-/// A digest of everything that the component depends on, but for files of the names `without`.
+/// Returns a digest of everything that the component depends on, except for files named in `without`.
 fn inputs_digest(
     project: &Project,
     toolchain: &str,
@@ -130,7 +130,7 @@ fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildErr
         if files.len() >= MAX_FILES {
             return Err(BuildError::Component {
                 what: "the project is too large",
-                reason: format!("it has more than {MAX_FILES} files"),
+                reason: format!("more than {MAX_FILES} files"),
             });
         }
         if kind.is_dir() && is_source {
@@ -142,7 +142,8 @@ fn collect_files(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), BuildErr
     Ok(())
 }
 
-/// The commit that the folder is at, with a mark where it was changed since; `None` outside of a repository.
+/// Returns the checked-out commit, with the suffix `-dirty` if the directory has uncommitted changes; `None` outside a
+/// repository.
 fn revision(directory: &Path) -> Option<String> {
     let git = |arguments: &[&str]| {
         let mut command = toolchain::command("git");

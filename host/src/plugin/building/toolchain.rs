@@ -1,4 +1,4 @@
-//! Programs: where they are, and how they are called.
+//! Toolchain programs: locating and running them.
 
 use std::env;
 use std::ffi::OsStr;
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use super::BuildError;
 
-/// A program in the project's own virtual environment, in the one that is active, or on the path.
+/// Locates a program in the project's own virtual environment, in the active one, or on the path.
 pub(super) fn in_environment(directory: &Path, program: &str) -> Option<PathBuf> {
     let own = directory.join(".venv/bin");
     let active = env::var_os("VIRTUAL_ENV").map(|folder| PathBuf::from(folder).join("bin"));
@@ -18,7 +18,7 @@ pub(super) fn in_environment(directory: &Path, program: &str) -> Option<PathBuf>
     })
 }
 
-/// A command without what a build has no use for: tokens and other secrets of the person that builds.
+/// Creates a command whose environment lacks variables that a build must not see: tokens and other secrets of the user.
 pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for (name, _) in env::vars_os().filter(|(name, _)| name.to_str().is_none_or(is_secret)) {
@@ -28,14 +28,14 @@ pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Whether a variable may hold what a build must not see.
+/// Reports whether a variable may contain a secret.
 fn is_secret(name: &str) -> bool {
     const ENDINGS: [&str; 5] = ["TOKEN", "SECRET", "PASSWORD", "PASSPHRASE", "_KEY"];
     let name = name.to_ascii_uppercase();
     ENDINGS.iter().any(|ending| name.ends_with(ending)) || name.starts_with("DIGITALOCEAN_")
 }
 
-/// Runs a command to its end, and answers what it printed.
+/// Runs a command to completion, and returns its output.
 pub(super) fn run(tool: &str, command: &mut Command) -> Result<String, BuildError> {
     let output = command.output().map_err(BuildError::file(PathBuf::from(command.get_program())))?;
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_do_not_reach_a_build() {
+    fn build_environment_has_no_tokens() {
         for name in ["DIGITALOCEAN_ACCESS_TOKEN", "digitalocean_token", "AWS_SECRET_ACCESS_KEY", "REGISTRY_PASSWORD"] {
             assert!(is_secret(name), "{name}");
         }

@@ -1,4 +1,4 @@
-//! What runs in the process that compiles: one component from stdin, its machine code to stdout.
+//! The compiler process: reads one component from stdin, writes its machine code to stdout.
 
 use std::io::{self, Read, Write};
 
@@ -6,20 +6,20 @@ use super::super::artifact::{self, FrameKind};
 use super::super::engine;
 use super::SandboxLimits;
 
-/// Most threads that compile. Each takes address space, which is limited, and processors that serve the site.
+/// Maximum number of compiler threads. Each uses address space, which is limited, and CPU time needed by the site.
 const MAX_THREADS: usize = 4;
 
-/// Reads a component, compiles it and writes a frame that holds the code, or why there is none. What it may use is
-/// taken from the process first and for good, so nothing else can be done in it afterwards.
+/// Reads a component, compiles it and writes a frame that contains the code or the error. First sandboxes the process
+/// permanently, so it cannot be used for anything else afterwards.
 ///
-/// What is enforced is told on stderr, a line that the plugin host logs at level `debug`.
+/// Writes the enforced restrictions to `log` (stderr); the plugin host logs this line at level `debug`.
 pub fn compile_plugin(
     confinement: &SandboxLimits,
     mut component: impl Read,
     answer: impl Write,
     mut log: impl Write,
 ) -> io::Result<()> {
-    // How many processors there are stands in files that cannot be read afterwards.
+    // The number of processors is read from files that are inaccessible in the sandbox.
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let enforced = confinement.enforce()?;
     writeln!(log, "{enforced}")?;
@@ -31,7 +31,7 @@ pub fn compile_plugin(
     artifact::write(answer, kind, &content)
 }
 
-/// Machine code for the engine that plugins run on, or what is wrong.
+/// Compiles a component for the engine that runs plugins; returns machine code or an error.
 pub(super) fn precompile(component: &[u8]) -> (FrameKind, Vec<u8>) {
     match engine::compiler_engine().and_then(|engine| engine.precompile_component(component)) {
         Ok(code) => (FrameKind::Code, code),

@@ -1,8 +1,8 @@
-//! Compiling components, which is the one thing that a plugin makes the host do before any limit of wasmtime holds: a
-//! module of 300 KiB can cost half a minute or more than a gigabyte.
+//! Compilation of components, the only work that a plugin causes in the host before wasmtime's limits apply: a module
+//! of 300 KiB can take more than half a minute or a gigabyte.
 //!
-//! So it happens in a process of its own. `process` starts it and waits for it, no longer than it may take; `child` is
-//! what runs in it; `confine` is what it does to itself before it reads a byte.
+//! Compilation therefore runs in a separate process. `process` starts it and enforces the timeout; `child` is the code
+//! in that process; `sandbox` restricts it before it reads any input.
 
 mod child;
 mod process;
@@ -21,11 +21,11 @@ pub use sandbox::SandboxLimits;
 use super::artifact::{self, CompileOutcome, CompiledComponent};
 use super::{Limit, Limits, LoadError, sanitize};
 
-/// Makes machine code of components.
+/// Compiles components to machine code.
 pub(super) struct Compiler {
-    /// The program whose subcommand compiles; see [`super::PluginSettings::compiler`].
+    /// The program with the compile subcommand; see `PluginSettings::compiler`.
     program: Option<PathBuf>,
-    /// One compilation at a time: it uses several processors by itself.
+    /// Limits compilation to one component at a time, because each compilation uses several processors.
     permit: Arc<Semaphore>,
 }
 
@@ -37,11 +37,11 @@ impl Compiler {
     /// Compiles a component within the limits.
     pub(super) async fn compile(&self, bytes: Vec<u8>, limits: &Limits) -> Result<CompiledComponent, LoadError> {
         let late = || LoadError::CompileLimit(Limit::CompileTimeout(limits.compile_timeout));
-        // One that takes too long must not keep the others waiting without a word.
+        // Bound the wait too, so that a slow compilation does not block the others without an error.
         let turn = tokio::time::timeout(limits.compile_timeout, self.permit.clone().acquire_owned()).await;
         let permit = match turn {
             Ok(Ok(permit)) => permit,
-            Ok(Err(_)) => return Err(LoadError::Compile("the compiler is gone".to_owned())),
+            Ok(Err(_)) => return Err(LoadError::Compile("the compiler task is gone".to_owned())),
             Err(_) => return Err(late()),
         };
         let (program, limits) = (self.program.clone(), limits.clone());
@@ -55,12 +55,13 @@ impl Compiler {
         });
         match compiling.await {
             Ok(compiled) => compiled,
-            Err(error) => Err(LoadError::Compile(format!("compiling it broke off: {error}"))),
+            Err(error) => Err(LoadError::Compile(format!("compilation was aborted: {error}"))),
         }
     }
 }
 
-/// Compiles in a thread, which cannot be stopped: one that takes too long is left to itself, and its turn with it.
+/// Compiles in a thread, which cannot be stopped: after a timeout the thread continues in the background and keeps its
+/// permit.
 fn compile_in_process<T: Send + 'static>(
     bytes: Vec<u8>,
     turn: T,
@@ -72,24 +73,22 @@ fn compile_in_process<T: Send + 'static>(
         let (kind, content) = child::precompile(&bytes);
         let written = artifact::write(&mut frame, kind, &content);
         drop(turn);
-        // Nobody waits for one that took too long.
+        // After a timeout, no receiver is left.
         let _ = done.send(written.map(|()| frame));
     })?;
     match waiting.recv_timeout(limits.compile_timeout) {
         Ok(frame) => match artifact::read(frame?) {
             Some(answer) => into_compiled(answer, limits),
-            None => Err(LoadError::Compile("what was compiled is not whole".to_owned())),
+            None => Err(LoadError::Compile("the compiled code is incomplete".to_owned())),
         },
         Err(mpsc::RecvTimeoutError::Timeout) => {
             Err(LoadError::CompileLimit(Limit::CompileTimeout(limits.compile_timeout)))
         }
-        Err(mpsc::RecvTimeoutError::Disconnected) => {
-            Err(LoadError::Compile("the compiler panicked over it".to_owned()))
-        }
+        Err(mpsc::RecvTimeoutError::Disconnected) => Err(LoadError::Compile("the compiler panicked".to_owned())),
     }
 }
 
-/// What a compiler answered.
+/// Converts the outcome of a compilation.
 fn into_compiled(answer: CompileOutcome, limits: &Limits) -> Result<CompiledComponent, LoadError> {
     match answer {
         CompileOutcome::Code(compiled) => Ok(compiled),

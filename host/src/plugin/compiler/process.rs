@@ -1,5 +1,6 @@
-//! The host's side of the process that compiles: it is started with an empty environment, fed, listened to, and ended
-//! when its time is over. All of it runs in a thread that may block, so that it holds under a clock that stands still.
+//! The host side of the compiler process: starts it with an empty environment, writes the component to it, reads the
+//! result, and kills it after the timeout. Everything runs in a blocking thread, so the timeout applies even with a
+//! stopped clock.
 
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -13,10 +14,10 @@ use nix::sys::signal::Signal;
 use super::super::artifact::{self, CompiledComponent};
 use crate::plugin::{Limit, Limits, LoadError, sanitize};
 
-/// Most bytes of what the process says on stderr that are kept.
+/// Maximum number of bytes kept from the process's stderr.
 const MAX_STDERR_BYTES: u64 = 16 * 1024;
 
-/// Compiles `component` by the subcommand of `program`.
+/// Compiles `component` with the subcommand of `program`.
 pub(super) fn compile(program: &Path, component: &[u8], limits: &Limits) -> Result<CompiledComponent, LoadError> {
     let mut child = command(program, limits)
         .spawn()
@@ -43,7 +44,7 @@ fn command(program: &Path, limits: &Limits) -> Command {
         .arg("compile-plugin")
         .arg(format!("--cpu-seconds={seconds}"))
         .arg(format!("--memory-bytes={}", limits.compile_memory_bytes))
-        // The token may stand in the environment, and where the user is at home.
+        // The token may be in the environment or in the user's home directory.
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::piped())
@@ -52,7 +53,7 @@ fn command(program: &Path, limits: &Limits) -> Command {
     command
 }
 
-/// What came out of the process.
+/// The output of the process.
 struct ChildOutput {
     stdout: StdoutResult,
     stderr: String,
@@ -60,18 +61,18 @@ struct ChildOutput {
 }
 
 enum StdoutResult {
-    /// All of it, up to its end.
+    /// The complete output, up to the end of the stream.
     Frame(Vec<u8>),
     TimedOut,
     TooLarge,
 }
 
-/// Feeds the process and listens to it; in the end it is gone, whatever happened.
+/// Writes the component to the process and reads its output. The process has always terminated on return.
 fn exchange(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<ChildOutput> {
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     thread::scope(|threads| {
         let feeding = thread::Builder::new().spawn_scoped(threads, move || {
-            // One that ends before it has read everything tells why itself.
+            // A process that exits without reading all input reports the reason itself.
             let _ = stdin.map(|mut stdin| stdin.write_all(component));
         });
         let listening = thread::Builder::new().spawn_scoped(threads, move || {
@@ -91,7 +92,7 @@ fn exchange(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<
             let _ = done.send(read.map(|_| frame));
         });
         let frame = waiting.recv_timeout(limits.compile_timeout).ok();
-        // Where it closed its stdout by itself it is ending already, and this changes nothing.
+        // If the process closed its stdout, it is exiting already, and killing it has no effect.
         let ended = child.kill().and_then(|()| child.wait());
         let said = listening.map(|thread| thread.join().unwrap_or_default());
         feeding?;
@@ -105,16 +106,16 @@ fn exchange(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<
     })
 }
 
-/// Why a process ended without an answer.
+/// Returns the reason why a process exited without a result.
 fn exit_error(status: ExitStatus, said: &str, limits: &Limits) -> LoadError {
     let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
     if signal == Some(Signal::SIGXCPU) {
         return LoadError::CompileLimit(Limit::CompileCpuTime(limits.compile_cpu_time));
     }
-    // The words of Rust's standard library, which ends a process that way.
+    // The message of Rust's standard library when it aborts.
     if signal == Some(Signal::SIGABRT) && said.contains("memory allocation of") {
         return LoadError::CompileLimit(Limit::CompileMemory(limits.compile_memory_bytes));
     }
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("it said nothing");
-    LoadError::Compile(format!("the compiler broke off ({status}): {}", sanitize::sanitize_line(last, 300)))
+    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no output");
+    LoadError::Compile(format!("the compiler failed ({status}): {}", sanitize::sanitize_line(last, 300)))
 }

@@ -1,5 +1,5 @@
-//! What the process that compiles does to itself before it reads a byte: it may use so much of processor and memory, and
-//! reach nothing else at all.
+//! The sandbox that the compiler process enters before it reads any input: limits on CPU time and memory, and no access
+//! to other resources.
 
 use std::fs;
 use std::io;
@@ -12,51 +12,55 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::Signal;
 
-/// Files that it may have open: the three that it was given, and some that libraries open for a moment.
+/// Maximum number of open files: the three standard streams, and some that libraries open temporarily.
 const MAX_OPEN_FILES: u64 = 16;
 
-/// What a process that compiles may use.
+/// The resource limits of a compiler process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SandboxLimits {
-    /// Seconds of processor time, all threads together.
+    /// CPU time in seconds, all threads together.
     pub cpu_seconds: u64,
-    /// Bytes of address space: the program itself, its stacks and what it allocates.
+    /// Address space in bytes: the program itself, its stacks and heap.
     pub memory_bytes: u64,
 }
 
 impl SandboxLimits {
-    /// Takes from this process what it does not need, for good, and says what is enforced.
+    /// Sandboxes this process permanently, and returns a description of the enforced restrictions.
     ///
-    /// Limits of resources are a must. Landlock is taken where the kernel has it, as much of it as there is.
+    /// Resource limits are mandatory. Landlock is applied as far as the kernel supports it.
     pub(super) fn enforce(&self) -> io::Result<String> {
         let Self { cpu_seconds, memory_bytes } = *self;
-        // One second between the signal that tells the limit and the one that nobody can ignore.
+        // The hard limit, which kills the process, is one second after the soft limit, whose signal identifies the
+        // cause.
         lower_limit(Resource::RLIMIT_CPU, cpu_seconds, cpu_seconds.saturating_add(1))?;
         lower_limit(Resource::RLIMIT_AS, memory_bytes, memory_bytes)?;
         lower_limit(Resource::RLIMIT_FSIZE, 0, 0)?;
         lower_limit(Resource::RLIMIT_NOFILE, MAX_OPEN_FILES, MAX_OPEN_FILES)?;
         lower_limit(Resource::RLIMIT_CORE, 0, 0)?;
-        // A core is written to a pipe whatever its limit says, unless there is none to be dumped.
+        // Core dumps to a pipe ignore the resource limit, so disable dumping.
         prctl::set_dumpable(false)?;
-        // When the host dies, nobody is left to take the answer or to end this.
+        // Without the host, nothing would read the result or terminate this process.
         prctl::set_pdeathsig(Signal::SIGKILL)?;
-        // When the machine runs out of memory, this goes first. A system that does not let it say so is no worse off.
+        // Makes this process the first to be killed when the machine runs out of memory. Optional: some systems do not
+        // permit it.
         let _ = fs::write("/proc/self/oom_score_adj", "1000");
         let landlock = match apply_landlock() {
             Ok(enforced) => enforced,
             Err(error) => format!("no landlock: {error}"),
         };
-        Ok(format!("compiling within {cpu_seconds} s of CPU and {memory_bytes} bytes of memory; {landlock}"))
+        Ok(format!(
+            "compiling with limits of {cpu_seconds} s of CPU time and {memory_bytes} bytes of memory; {landlock}"
+        ))
     }
 }
 
-/// Sets a limit; one that is lower already stays.
+/// Lowers a resource limit; keeps an existing lower one.
 fn lower_limit(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let (_, inherited) = getrlimit(resource)?;
     Ok(setrlimit(resource, soft.min(inherited), hard.min(inherited))?)
 }
 
-/// No file can be opened, no address connected to or listened on, no other process signalled.
+/// Uses Landlock to deny opening files, connecting to or listening on network addresses, and signaling other processes.
 fn apply_landlock() -> Result<String, RulesetError> {
     let newest = ABI::V8;
     let status = Ruleset::default()
@@ -67,7 +71,7 @@ fn apply_landlock() -> Result<String, RulesetError> {
         .restrict_self()?;
     let extent = match status.ruleset {
         RulesetStatus::FullyEnforced => "fully enforced",
-        RulesetStatus::PartiallyEnforced => "partly enforced",
+        RulesetStatus::PartiallyEnforced => "partially enforced",
         RulesetStatus::NotEnforced => "not enforced",
     };
     let version = match status.landlock {

@@ -1,8 +1,8 @@
-//! The versions of the contract that this host supports, side by side.
+//! The contract versions supported by this host, side by side.
 //!
-//! Each has a module of its own, with its bindings and the conversions to the one [`crate::model`]; here is only which
-//! version a component is of, and the way to it. A new version is a new folder under `wit/`, a new module, and an arm in
-//! each `match` below. What may change within a version is in `wit/README.md`.
+//! Each version has a module of its own, with its bindings and the conversions to the domain model; this module only
+//! dispatches to the version of a component. A new version requires a new directory under `wit/`, a new module, and an
+//! arm in each `match` below. `wit/README.md` lists the changes allowed within a version.
 
 mod v0_1_0;
 
@@ -13,7 +13,7 @@ use super::store_data::StoreData;
 use super::{CallError, Limits};
 use crate::model::{Decision, Manifest, Observation, Problem, UserDataRequest};
 
-/// The newest version, which projects are made for; its interfaces are named `doproxy:plugin/INTERFACE@VERSION`.
+/// The newest version, which new projects use; its interfaces are named `doproxy:plugin/INTERFACE@VERSION`.
 pub const CONTRACT: &str = v0_1_0::NAME;
 
 /// A version of the contract.
@@ -23,7 +23,7 @@ pub(super) enum Version {
 }
 
 impl Version {
-    /// All of them, newest first.
+    /// All versions, newest first.
     const ALL: [Self; 1] = [Self::V0_1_0];
 
     const fn name(self) -> &'static str {
@@ -32,12 +32,12 @@ impl Version {
         }
     }
 
-    /// The version of this name.
+    /// Returns the version with this name.
     pub(super) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.name() == name)
     }
 
-    /// Whether a component of this version may import this interface of the contract.
+    /// Reports whether a component of this version may import this interface of the contract.
     pub(super) fn may_import(self, interface: &str) -> bool {
         match self {
             Self::V0_1_0 => v0_1_0::IMPORTS.contains(&interface),
@@ -45,12 +45,12 @@ impl Version {
     }
 }
 
-/// Links what components may import, of every version.
+/// Adds the interfaces available to components of all versions to the linker.
 pub(super) fn add_to_linker(linker: &mut Linker<StoreData>) -> Result<()> {
     v0_1_0::add_to_linker(linker)
 }
 
-/// A policy of some version, ready to be instantiated.
+/// A policy of any version, ready for instantiation.
 pub(super) enum PolicyPre {
     V0_1_0(v0_1_0::Policy),
 }
@@ -62,14 +62,14 @@ impl PolicyPre {
         }
     }
 
-    /// Asks a new instance what it is.
+    /// Reads the manifest from a new instance.
     pub(super) async fn describe(&self, store: &mut Store<StoreData>) -> Result<Manifest> {
         match self {
             Self::V0_1_0(policy) => policy.describe(store).await,
         }
     }
 
-    /// Has a new instance check a configuration.
+    /// Validates a configuration in a new instance.
     pub(super) async fn validate(
         &self,
         store: &mut Store<StoreData>,
@@ -80,7 +80,7 @@ impl PolicyPre {
         }
     }
 
-    /// Asks a new instance for a decision.
+    /// Makes a decision in a new instance.
     pub(super) async fn decide(
         &self,
         store: &mut Store<StoreData>,
@@ -95,7 +95,7 @@ impl PolicyPre {
     }
 }
 
-/// A generator of some version, ready to be instantiated.
+/// A generator of any version, ready for instantiation.
 pub(super) enum GeneratorPre {
     V0_1_0(v0_1_0::Generator),
 }
@@ -107,14 +107,14 @@ impl GeneratorPre {
         }
     }
 
-    /// Asks a new instance what it is.
+    /// Reads the manifest from a new instance.
     pub(super) async fn describe(&self, store: &mut Store<StoreData>) -> Result<Manifest> {
         match self {
             Self::V0_1_0(generator) => generator.describe(store).await,
         }
     }
 
-    /// Has a new instance check a configuration.
+    /// Validates a configuration in a new instance.
     pub(super) async fn validate(
         &self,
         store: &mut Store<StoreData>,
@@ -125,7 +125,7 @@ impl GeneratorPre {
         }
     }
 
-    /// Has a new instance write user data.
+    /// Generates user data in a new instance.
     pub(super) async fn generate(
         &self,
         store: &mut Store<StoreData>,

@@ -1,24 +1,24 @@
-//! What a registry asks for in `WWW-Authenticate`, as RFC 9110 (section 11.6.1) and the token specification of
-//! registries (<https://distribution.github.io/distribution/spec/auth/token/>) have it.
+//! Authentication challenges in `WWW-Authenticate`, as defined by RFC 9110 (section 11.6.1) and the token specification
+//! for registries (<https://distribution.github.io/distribution/spec/auth/token/>).
 
-/// How a registry wants to be told who is asking.
+/// An authentication scheme requested by a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Challenge {
-    /// A name and a password with each request.
+    /// User name and password with each request.
     Basic,
-    /// A token from another address.
+    /// A token from a token service.
     Bearer {
-        /// That address.
+        /// The address of the token service.
         realm: String,
-        /// What the token is for.
+        /// The service that the token is for.
         service: Option<String>,
-        /// What it shall allow.
+        /// The access that the token must grant.
         scope: Option<String>,
     },
 }
 
 impl Challenge {
-    /// The challenge of a header that is answered best; `None` where there is none that can be.
+    /// Returns the preferred challenge of the headers; `None` if none of them is supported.
     pub(super) fn from_headers<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Self> {
         let challenges: Vec<Self> = headers.filter_map(Self::parse).collect();
         let bearer = challenges.iter().find(|challenge| matches!(challenge, Self::Bearer { .. }));
@@ -46,7 +46,7 @@ impl Challenge {
     }
 }
 
-/// `name="value", name=value`; stops where that is not what is written.
+/// Parses `name="value", name=value`; stops at the first syntax error.
 fn parameters(text: &str) -> Vec<(&str, String)> {
     let mut found = Vec::new();
     let mut rest = text;
@@ -66,7 +66,7 @@ fn parameters(text: &str) -> Vec<(&str, String)> {
     found
 }
 
-/// What stands before the closing quote, and what after it.
+/// Returns the text before the closing quote, and the text after it.
 fn parse_quoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.char_indices();
@@ -86,14 +86,14 @@ mod tests {
 
     use super::*;
 
-    #[expect(clippy::unnecessary_wraps, reason = "as it is compared with")]
+    #[expect(clippy::unnecessary_wraps, reason = "compared with an `Option`")]
     fn bearer(realm: &str, service: Option<&str>, scope: Option<&str>) -> Option<Challenge> {
         let owned = |text: Option<&str>| text.map(str::to_owned);
         Some(Challenge::Bearer { realm: realm.to_owned(), service: owned(service), scope: owned(scope) })
     }
 
     #[test]
-    fn challenges_are_read_as_registries_write_them() {
+    fn challenges_of_common_registries_are_parsed() {
         for (header, challenge) in [
             (r#"Basic realm="basic-realm""#, Some(Challenge::Basic)),
             (
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_before_a_password() {
+    fn token_is_preferred_over_password() {
         let headers = ["Basic realm=x", r#"Bearer realm="https://a""#];
 
         assert_eq!(Challenge::from_headers(headers.into_iter()), bearer("https://a", None, None));
@@ -122,7 +122,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_header_makes_it_panic(header in "\\PC{0,80}", rest in "[a-z=\", \\\\é]{0,40}") {
+        fn arbitrary_header_does_not_panic(header in "\\PC{0,80}", rest in "[a-z=\", \\\\é]{0,40}") {
             let _ = Challenge::parse(&header);
             let _ = Challenge::parse(&format!("Bearer {rest}"));
         }

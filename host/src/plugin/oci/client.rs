@@ -1,5 +1,5 @@
-//! The requests to one repository: with https unless the registry is on this machine, with the login once it is asked
-//! for, and with a bound on all that is read.
+//! HTTP requests to one repository: with HTTPS unless the registry is on this machine, with a login once the registry
+//! requests it, and with a limit on every response.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::{Login, OciReference, RegistryError};
 use crate::plugin::sanitize;
 use crate::tls;
 
-/// What is asked of a repository.
+/// The type of access to a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::plugin) enum Access {
     Pull,
@@ -41,36 +41,36 @@ impl Access {
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest silence.
+/// Maximum time without receiving data.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The longest that one request may take, its answer read: 64 MiB at 1 Mbit/s.
+/// Maximum duration of one request including its response: 64 MiB at 1 Mbit/s.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// Most redirects that one request follows.
+/// Maximum number of redirects that a request follows.
 const MAX_REDIRECTS: usize = 5;
 
-/// Most bytes of an answer that is a message or a token.
+/// Maximum size of a response with a message or a token, in bytes.
 const MAX_MESSAGE_BYTES: u64 = 64 * 1024;
 
-/// One request.
+/// An HTTP request.
 pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) accept: Option<&'a str>,
-    /// Its media type, and itself.
+    /// The media type and content of the body.
     pub(super) body: Option<(&'a str, &'a [u8])>,
-    /// What it does, for messages: `pulling …`.
+    /// The action, for messages: `pulling …`.
     pub(super) doing: &'a str,
 }
 
-/// A conversation with one repository.
+/// An HTTP client for one repository.
 pub(super) struct RegistryClient {
     client: Client,
     login: Login,
     registry: String,
     base: Url,
-    /// Whether plain http is allowed.
+    /// True if plain HTTP is allowed.
     is_local: bool,
     repository: String,
     access: Access,
@@ -79,7 +79,7 @@ pub(super) struct RegistryClient {
 }
 
 impl RegistryClient {
-    /// Finds out how the registry is spoken to. Nobody has been told yet who is asking.
+    /// Determines the scheme of the registry. Sends no credentials.
     pub(super) async fn open(name: &OciReference, access: Access, login: &Login) -> Result<Self, RegistryError> {
         let registry = name.registry();
         let local = name.is_loopback();
@@ -100,23 +100,22 @@ impl RegistryClient {
         })
     }
 
-    /// An address within the repository, such as `manifests/latest`.
+    /// Returns the URL of a path within the repository, such as `manifests/latest`.
     pub(super) fn url(&self, path: &str) -> Result<Url, RegistryError> {
         let path = format!("{}/{path}", self.repository);
         self.base.join(&path).map_err(|error| RegistryError::Setup(format!("{path}: {error}")))
     }
 
-    /// An address that the registry names, seen from another one.
+    /// Resolves a URL from a response, relative to the URL of the request.
     pub(super) fn resolve_location(&self, from: &Url, location: &str, doing: &str) -> Result<Url, RegistryError> {
         let nonsense = |reason: String| RegistryError::UnexpectedResponse { doing: doing.to_owned(), reason };
-        let url =
-            from.join(location).map_err(|error| nonsense(format!("it names an address that is none: {error}")))?;
+        let url = from.join(location).map_err(|error| nonsense(format!("invalid URL: {error}")))?;
         self.check_scheme(&url)?;
         Ok(url)
     }
 
-    /// Sends a request, and once more with the login where the registry asks for it. Whatever else the answer says is
-    /// the caller's.
+    /// Sends a request, and repeats it with the login if the registry requires one. Returns every other response to the
+    /// caller.
     pub(super) async fn send(&mut self, request: &Request<'_>) -> Result<Response, RegistryError> {
         let answer = self.send_following_redirects(request).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
@@ -127,9 +126,9 @@ impl RegistryClient {
         if answer.status() == StatusCode::UNAUTHORIZED { Err(self.login_error()) } else { Ok(answer) }
     }
 
-    /// The body of an answer, at most `most` bytes of it.
+    /// Reads the body of a response, at most `most` bytes.
     pub(super) async fn read(&self, mut answer: Response, most: u64, doing: &str) -> Result<Vec<u8>, RegistryError> {
-        let too_large = || RegistryError::TooLarge { what: format!("the answer to {doing}"), most };
+        let too_large = || RegistryError::TooLarge { what: format!("the response to {doing}"), most };
         if answer.content_length().is_some_and(|length| length > most) {
             return Err(too_large());
         }
@@ -137,7 +136,7 @@ impl RegistryClient {
         loop {
             let chunk = answer.chunk().await.map_err(|error| RegistryError::Unreachable {
                 doing: doing.to_owned(),
-                reason: format!("the answer broke off after {} bytes: {}", body.len(), describe_error(error)),
+                reason: format!("the response was truncated after {} bytes: {}", body.len(), describe_error(error)),
             })?;
             let Some(chunk) = chunk else { return Ok(body) };
             if (body.len() + chunk.len()) as u64 > most {
@@ -147,7 +146,7 @@ impl RegistryClient {
         }
     }
 
-    /// The error that an answer is.
+    /// Converts an error response.
     pub(super) async fn response_error(&self, answer: Response, what: &str, doing: &str) -> RegistryError {
         let status = answer.status();
         let body = self.read(answer, MAX_MESSAGE_BYTES, doing).await.unwrap_or_default();
@@ -163,7 +162,7 @@ impl RegistryClient {
         }
     }
 
-    /// Sends a request and, when it only asks for something, follows where the registry sends it.
+    /// Sends a request and, for GET and HEAD, follows redirects.
     async fn send_following_redirects(&self, request: &Request<'_>) -> Result<Response, RegistryError> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
@@ -179,7 +178,7 @@ impl RegistryClient {
         }
         Err(RegistryError::UnexpectedResponse {
             doing: request.doing.to_owned(),
-            reason: "it sends from one address to the next".to_owned(),
+            reason: "too many redirects".to_owned(),
         })
     }
 
@@ -190,7 +189,7 @@ impl RegistryClient {
         if let Some(accept) = request.accept {
             sent = sent.header(ACCEPT, accept);
         }
-        // Storage that a registry sends to must not learn who is asking.
+        // Storage services that a registry redirects to must not receive the credentials.
         if let Some(authorization) = self.authorization.as_ref().filter(|_| is_own) {
             sent = sent.header(AUTHORIZATION, authorization.clone());
         }
@@ -200,7 +199,7 @@ impl RegistryClient {
         sent.send().await.map_err(|error| self.unreachable(request.doing, error))
     }
 
-    /// Plain http is for registries on this machine, and then for addresses on this machine.
+    /// Allows plain HTTP only for registries on this machine, and then only to addresses on this machine.
     fn check_scheme(&self, url: &Url) -> Result<(), RegistryError> {
         let is_safe = match url.scheme() {
             "https" => true,
@@ -214,11 +213,11 @@ impl RegistryClient {
         Err(RegistryError::InsecureRedirect { registry: self.registry.clone(), to })
     }
 
-    /// Makes ready what the registry wants to see.
+    /// Prepares the authorization requested by the registry.
     async fn authorize(&mut self, answer: &Response, doing: &str) -> Result<(), RegistryError> {
         let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|header| header.to_str().ok());
         let Some(challenge) = Challenge::from_headers(headers) else {
-            let reason = "it asks for a login of a kind that is not known".to_owned();
+            let reason = "unsupported authentication scheme".to_owned();
             return Err(RegistryError::UnexpectedResponse { doing: doing.to_owned(), reason });
         };
         self.credentials = self.login.find(&self.registry).await?;
@@ -236,27 +235,27 @@ impl RegistryClient {
             login_source: self
                 .credentials
                 .as_ref()
-                .map_or_else(|| "its token service".to_owned(), |shown| shown.source.clone()),
-            reason: "it has characters that cannot be sent".to_owned(),
+                .map_or_else(|| "the token service".to_owned(), |shown| shown.source.clone()),
+            reason: "the login contains characters that cannot be sent".to_owned(),
         })?;
         header.set_sensitive(true);
         self.authorization = Some(header);
         Ok(())
     }
 
-    /// A token from the service that the registry names; without a login it is one for everybody.
+    /// Requests a token from the token service of the registry; without a login, an anonymous one.
     async fn token(&self, realm: &str, service: Option<&str>, scope: Option<&str>) -> Result<String, RegistryError> {
         #[derive(Deserialize)]
         struct TokenResponse {
             token: Option<String>,
             access_token: Option<String>,
         }
-        let doing = "asking for a token";
+        let doing = "requesting a token";
         let mut url = self.resolve_location(&self.base, realm, doing)?;
         let wanted = format!("repository:{}:{}", self.repository, self.access.actions());
         let scope = match self.access {
             Access::Pull => scope.unwrap_or(&wanted),
-            // The registry may ask for less than what is about to be done.
+            // The registry may request less access than the push needs.
             Access::Push => &wanted,
         };
         let identity = match self.credentials.as_ref().map(|shown| &shown.secret) {
@@ -288,13 +287,13 @@ impl RegistryClient {
             _ => return Err(self.response_error(answer, "the token service", doing).await),
         }
         let body = self.read(answer, MAX_MESSAGE_BYTES, doing).await?;
-        // Not the parser's words, which may quote a token.
+        // The parser's message could contain a token.
         serde_json::from_slice(&body)
             .ok()
             .and_then(|answer: TokenResponse| answer.token.or(answer.access_token))
             .ok_or_else(|| RegistryError::UnexpectedResponse {
                 doing: doing.to_owned(),
-                reason: "there is no token in it".to_owned(),
+                reason: "the response contains no token".to_owned(),
             })
     }
 
@@ -314,11 +313,11 @@ impl RegistryClient {
         let reason = self.redact(&describe_error(error));
         RegistryError::Unreachable {
             doing: doing.to_owned(),
-            reason: format!("{} cannot be reached: {reason}", self.registry),
+            reason: format!("{} is unreachable: {reason}", self.registry),
         }
     }
 
-    /// Words from outside, fit for a terminal and without what they may repeat of a request.
+    /// Sanitizes a message from the registry for terminals, and redacts secrets from the request that it may repeat.
     fn redact(&self, said: &str) -> String {
         let mut said = sanitize::sanitize_line(said, 500);
         let header = self.authorization.as_ref().and_then(|header| header.to_str().ok());
@@ -339,14 +338,15 @@ fn basic_auth(user: &str, password: &str) -> String {
     format!("Basic {}", BASE64_STANDARD.encode(format!("{user}:{password}")))
 }
 
-/// Whether a registry on this machine speaks plain http; one with https answers that with an error or not at all.
+/// Reports whether a registry on this machine accepts plain HTTP; an HTTPS registry responds with an error or not at
+/// all.
 async fn accepts_plain_http(host: &str) -> Result<bool, RegistryError> {
     let client = build_client(false, true)?;
     match client.get(format!("http://{host}/v2/")).send().await {
         Ok(answer) => Ok(answer.status() != StatusCode::BAD_REQUEST),
         Err(error) if error.is_connect() => Err(RegistryError::Unreachable {
-            doing: "looking for the registry".to_owned(),
-            reason: format!("{host} cannot be reached: {}", describe_error(error)),
+            doing: "connecting to the registry".to_owned(),
+            reason: format!("{host} is unreachable: {}", describe_error(error)),
         }),
         Err(_) => Ok(false),
     }
@@ -364,12 +364,12 @@ fn build_client(with_tls: bool, local: bool) -> Result<Client, RegistryError> {
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
         .timeout(REQUEST_TIMEOUT);
-    // A proxy (HTTPS_PROXY, NO_PROXY) has no way to this machine.
+    // A proxy (HTTPS_PROXY, NO_PROXY) cannot reach this machine.
     let builder = if local { builder.no_proxy() } else { builder };
     builder.build().map_err(|error| setup(&error))
 }
 
-/// What a registry says in the body of an error.
+/// Returns the message in the body of an error response.
 fn error_message(body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Errors {
@@ -386,7 +386,7 @@ fn error_message(body: &[u8]) -> String {
     said.join("; ").trim().to_owned()
 }
 
-/// An error of the HTTP library and its causes, without the address.
+/// Formats an error of the HTTP library with its causes, but without the URL.
 fn describe_error(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut words = error.to_string();

@@ -1,8 +1,9 @@
-//! Who is asking: logins from the environment and from Docker's configuration.
+//! Registry logins from the environment and Docker's configuration.
 //!
-//! In this order: `DOPROXY_REGISTRY_USERNAME` and `DOPROXY_REGISTRY_PASSWORD` for the one registry that
-//! `DOPROXY_REGISTRY` names; `DOCKER_AUTH_CONFIG`, the text of a `config.json`; `config.json` in `DOCKER_CONFIG`, else in
-//! `~/.docker`. In a `config.json`, `credHelpers` goes before `credsStore`, and that before `auths`, as with Docker.
+//! Sources in order of precedence: `DOPROXY_REGISTRY_USERNAME` and `DOPROXY_REGISTRY_PASSWORD` for the single registry
+//! in `DOPROXY_REGISTRY`; `DOCKER_AUTH_CONFIG`, the text of a `config.json`; `config.json` in `DOCKER_CONFIG`, or else
+//! in `~/.docker`. Within a `config.json`, `credHelpers` has precedence over `credsStore`, and that over `auths`, as in
+//! Docker.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,16 +20,16 @@ use tokio::process::Command;
 
 use super::RegistryError;
 
-/// What Docker calls its own registry in `config.json`.
+/// The key of Docker Hub in `config.json`.
 const DOCKER_HUB: &str = "https://index.docker.io/v1/";
 
-/// The longest that a helper may take; some ask a person first.
+/// Timeout of credential helpers; some prompt the user first.
 const HELPER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Most bytes of a `config.json`, and of a helper's answer.
+/// Maximum size of a `config.json` and of a helper's response, in bytes.
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// Where logins are looked for. `Debug` shows no secret.
+/// The sources of registry logins. The `Debug` output contains no secrets.
 #[derive(Clone, Default)]
 pub struct Login {
     env_login: Option<EnvLogin>,
@@ -44,31 +45,31 @@ struct EnvLogin {
     password: String,
 }
 
-/// What a registry is shown.
+/// Credentials for a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Credentials {
     pub(super) secret: Secret,
-    /// Where they came from, for messages.
+    /// The origin of the credentials, for messages.
     pub(super) source: String,
 }
 
 /// The kinds of credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) enum Secret {
-    /// A name and a password.
+    /// User name and password.
     Password { user: String, password: String },
-    /// What a token service gave at the last login, in place of a password.
+    /// An identity token, issued by a token service at the last login in place of a password.
     IdentityToken(String),
-    /// A token of the registry itself.
+    /// A registry token.
     RegistryToken(String),
 }
 
 impl Credentials {
-    /// The name, for messages.
+    /// Returns the user name, for messages.
     pub(super) fn user(&self) -> &str {
         match &self.secret {
             Secret::Password { user, .. } => user,
-            Secret::IdentityToken(_) | Secret::RegistryToken(_) => "the bearer of a token",
+            Secret::IdentityToken(_) | Secret::RegistryToken(_) => "the owner of the token",
         }
     }
 }
@@ -93,7 +94,7 @@ struct DockerConfig {
     creds_store: Option<String>,
 }
 
-#[expect(clippy::struct_field_names, reason = "the name is that of Docker's file")]
+#[expect(clippy::struct_field_names, reason = "the name is defined by Docker's file format")]
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Auth {
@@ -112,7 +113,7 @@ struct HelperResponse {
 }
 
 impl Login {
-    /// That of the environment of this process.
+    /// Returns the login sources in the environment of this process.
     pub fn from_env() -> Self {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let path = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
@@ -126,13 +127,13 @@ impl Login {
         }
     }
 
-    /// One for a registry, whatever the environment says.
+    /// Returns a login for one registry that ignores the environment.
     pub fn with_password(registry: &str, user: &str, password: &str) -> Self {
         let own = EnvLogin { registry: registry.to_owned(), user: user.to_owned(), password: password.to_owned() };
         Self { env_login: Some(own), ..Self::default() }
     }
 
-    /// The login for a registry, where there is one.
+    /// Returns the credentials for a registry, if any.
     pub(super) async fn find(&self, registry: &str) -> Result<Option<Credentials>, RegistryError> {
         if let Some(own) = self.env_login.as_ref().filter(|own| server_of_key(&own.registry) == server_of_key(registry))
         {
@@ -151,7 +152,7 @@ impl Login {
     }
 }
 
-/// The file's text; `None` where there is no file.
+/// Returns the content of the file; `None` if the file does not exist.
 fn read(path: &Path) -> Result<Option<Vec<u8>>, RegistryError> {
     let unreadable = |reason: String| RegistryError::InvalidLoginFile { path: path.to_owned(), reason };
     let file = match std::fs::File::open(path) {
@@ -164,16 +165,16 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, RegistryError> {
     let mut text = Vec::new();
     file.take(MAX_BYTES + 1).read_to_end(&mut text).map_err(|error| unreadable(error.to_string()))?;
     if text.len() as u64 > MAX_BYTES {
-        return Err(unreadable(format!("it is larger than {MAX_BYTES} bytes")));
+        return Err(unreadable(format!("larger than {MAX_BYTES} bytes")));
     }
     Ok(Some(text))
 }
 
 fn parse(text: &[u8], path: &Path) -> Result<DockerConfig, RegistryError> {
-    // Not serde's own words, which may quote what stands there.
+    // serde's own message could contain a secret.
     serde_json::from_slice(text).map_err(|error| RegistryError::InvalidLoginFile {
         path: path.to_owned(),
-        reason: format!("it is not as Docker writes it, near line {} column {}", error.line(), error.column()),
+        reason: format!("not in Docker's format, near line {} column {}", error.line(), error.column()),
     })
 }
 
@@ -218,7 +219,7 @@ impl Auth {
     }
 }
 
-/// Asks a credential helper, as Docker does: <https://github.com/docker/docker-credential-helpers>.
+/// Runs a credential helper with Docker's protocol: <https://github.com/docker/docker-credential-helpers>.
 async fn run_helper(helper: &str, registry: &str) -> Result<Option<Credentials>, RegistryError> {
     let program = format!("docker-credential-{helper}");
     let failed = |reason: String| RegistryError::InvalidLogin {
@@ -227,12 +228,12 @@ async fn run_helper(helper: &str, registry: &str) -> Result<Option<Credentials>,
         reason: crate::plugin::sanitize::sanitize_line(&reason, 300),
     };
     if !helper.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')) {
-        return Err(failed("it is no name of a credential helper".to_owned()));
+        return Err(failed("invalid name of a credential helper".to_owned()));
     }
     let exchange = async {
         let mut child = Command::new(&program)
             .arg("get")
-            // It has no business with the API.
+            // The helper does not need access to the DigitalOcean API.
             .env_remove("DIGITALOCEAN_TOKEN")
             .env_remove("DIGITALOCEAN_ACCESS_TOKEN")
             .stdin(Stdio::piped())
@@ -242,22 +243,22 @@ async fn run_helper(helper: &str, registry: &str) -> Result<Option<Credentials>,
             .spawn()?;
         if let Some(mut stdin) = child.stdin.take() {
             let asked = if server_of_key(registry) == server_of_key(DOCKER_HUB) { DOCKER_HUB } else { registry };
-            // One that knows its answer without reading is done already.
+            // Ignore the error: a helper may exit without reading its input.
             let _ = stdin.write_all(asked.as_bytes()).await;
         }
         child.wait_with_output().await
     };
     let output = tokio::time::timeout(HELPER_TIMEOUT, exchange)
         .await
-        .map_err(|_| failed(format!("it gave no answer within {HELPER_TIMEOUT:?}")))?
+        .map_err(|_| failed(format!("no response within {HELPER_TIMEOUT:?}")))?
         .map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stdout);
-        // The protocol's only way to say that there is none.
+        // The protocol reports missing credentials only by this message.
         return if said.contains("credentials not found") { Ok(None) } else { Err(failed(said.into_owned())) };
     }
     let HelperResponse { username, secret } =
-        serde_json::from_slice(&output.stdout).map_err(|_| failed("its answer is not the protocol's".to_owned()))?;
+        serde_json::from_slice(&output.stdout).map_err(|_| failed("the response violates the protocol".to_owned()))?;
     let secret = match username.as_str() {
         "<token>" => Secret::IdentityToken(secret),
         _ => Secret::Password { user: username, password: secret },
@@ -265,7 +266,7 @@ async fn run_helper(helper: &str, registry: &str) -> Result<Option<Credentials>,
     Ok(Some(Credentials { secret, source: program }))
 }
 
-/// The host and port of a key, however Docker wrote it: with a scheme, with a path.
+/// Returns the host and port of a key in any form written by Docker: with a scheme, with a path.
 fn server_of_key(key: &str) -> &str {
     let host = key.split_once("://").map_or(key, |(_, rest)| rest);
     match host.split('/').next().unwrap_or_default() {
@@ -282,7 +283,7 @@ mod tests {
         Login { config_text: Some(text.to_owned()), ..Login::default() }
     }
 
-    #[expect(clippy::unnecessary_wraps, reason = "as it is compared with")]
+    #[expect(clippy::unnecessary_wraps, reason = "compared with an `Option`")]
     fn password(user: &str, password: &str) -> Option<Secret> {
         Some(Secret::Password { user: user.to_owned(), password: password.to_owned() })
     }
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_login_is_found_however_docker_wrote_its_registry() {
+    async fn login_is_found_for_every_docker_key_form() {
         let login = with_config(
             r#"{"auths": {
                 "https://index.docker.io/v1/": {"auth": "aHViOnB3OndpdGg="},
@@ -313,7 +314,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_own_login_goes_first_and_to_its_registry_alone() {
+    async fn environment_login_has_precedence_for_its_registry_only() {
         let mut login = with_config(r#"{"auths": {"registry.example.com": {"username": "docker", "password": "x"}}}"#);
         login.env_login = Login::with_password("registry.example.com", "own", "y").env_login;
 
@@ -322,7 +323,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_is_told_without_what_stands_there() {
+    async fn unreadable_login_is_reported_without_secrets() {
         let mut messages = Vec::new();
         for text in [
             r#"{"auths": {"registry.example.com": {"auth": "secret!"}}}"#,
@@ -333,9 +334,9 @@ mod tests {
         }
 
         insta::assert_snapshot!(messages.join("\n"), @"
-        the login of registry.example.com in DOCKER_AUTH_CONFIG cannot be used: `auth` is not base64 of USER:PASSWORD
-        the logins in DOCKER_AUTH_CONFIG cannot be read: it is not as Docker writes it, near line 1 column 43
-        the login of registry.example.com in docker-credential-../secret cannot be used: it is no name of a credential helper
+        failed to read the login for registry.example.com from DOCKER_AUTH_CONFIG: `auth` is not base64 of USER:PASSWORD
+        failed to read the logins in DOCKER_AUTH_CONFIG: not in Docker's format, near line 1 column 43
+        failed to read the login for registry.example.com from docker-credential-../secret: invalid name of a credential helper
         ");
     }
 }

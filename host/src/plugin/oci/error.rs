@@ -1,142 +1,142 @@
-//! What can go wrong with a registry.
+//! Registry errors.
 
 use std::path::PathBuf;
 
 use crate::plugin::digest::Digest;
 
-/// What went wrong with a registry, and what to do.
+/// An error of a registry, with a remedy where possible.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
-    /// No TLS, or no HTTP client. Final.
-    #[error("no connection can be set up: {0}; install the package ca-certificates, or set SSL_CERT_FILE")]
+    /// TLS or the HTTP client cannot be initialized. Permanent.
+    #[error("failed to set up TLS or HTTP: {0}; install the package ca-certificates, or set SSL_CERT_FILE")]
     Setup(String),
-    /// There is no answer, or not all of it. It may be there later.
+    /// There was no response, or only a partial one. May be transient.
     #[error("{doing}: {reason}")]
     Unreachable {
         /// The request.
         doing: String,
-        /// What happened.
+        /// The cause.
         reason: String,
     },
-    /// The registry has a fault of its own (5xx), or too many requests (429). It may pass.
-    #[error("{doing}: the registry has a fault: {reason}")]
+    /// The registry failed (5xx) or throttled the request (429). May be transient.
+    #[error("{doing}: registry error: {reason}")]
     ServerError {
         /// The request.
         doing: String,
-        /// Its words.
+        /// The registry's message.
         reason: String,
     },
-    /// The registry says no. Final.
-    #[error("{doing}: the registry refuses it: {reason}")]
+    /// The registry rejected the request. Permanent.
+    #[error("{doing}: rejected by the registry: {reason}")]
     Rejected {
         /// The request.
         doing: String,
-        /// Its words.
+        /// The registry's message.
         reason: String,
     },
-    /// There is nothing of that name, or nothing that this user may see. Final.
-    #[error("{what} is not there; many registries say so as well of what one may not read")]
+    /// The resource does not exist, or the user may not read it. Permanent.
+    #[error("{what} not found; many registries also report this if read access is missing")]
     NotFound {
-        /// What was asked for.
+        /// The requested resource.
         what: String,
     },
-    /// It wants to know who is asking. Final.
+    /// The registry requires a login. Permanent.
     #[error(
-        "{registry} wants a login, and there is none: run `docker login {registry}`, or set DOPROXY_REGISTRY={registry}, DOPROXY_REGISTRY_USERNAME and DOPROXY_REGISTRY_PASSWORD"
+        "{registry} requires a login; run `docker login {registry}`, or set DOPROXY_REGISTRY={registry}, DOPROXY_REGISTRY_USERNAME and DOPROXY_REGISTRY_PASSWORD"
     )]
     LoginRequired {
         /// The registry.
         registry: String,
     },
-    /// It knows who is asking, and does not let them. Final.
+    /// The registry rejected the login. Permanent.
     #[error(
-        "{registry} does not let {user} do this with the login from {login_source}; it is wrong, has run out, or lacks the right to {permission}"
+        "{registry} rejected the login of {user} from {login_source}; it is wrong or expired, or lacks the permission to {permission}"
     )]
     LoginRejected {
         /// The registry.
         registry: String,
-        /// The user, as the login names it.
+        /// The user name in the login.
         user: String,
-        /// Where the login came from.
+        /// The origin of the login.
         login_source: String,
-        /// What it was for.
+        /// The required permission.
         permission: &'static str,
     },
-    /// A login is kept somewhere and cannot be read. Final.
-    #[error("the login of {registry} in {login_source} cannot be used: {reason}")]
+    /// A stored login cannot be read. Permanent.
+    #[error("failed to read the login for {registry} from {login_source}: {reason}")]
     InvalidLogin {
         /// The registry.
         registry: String,
-        /// Where it is kept.
+        /// The origin of the login.
         login_source: String,
-        /// Why not.
+        /// The cause.
         reason: String,
     },
-    /// A file of logins cannot be read. Final.
-    #[error("the logins in {} cannot be read: {reason}", .path.display())]
+    /// A file with logins cannot be read. Permanent.
+    #[error("failed to read the logins in {}: {reason}", .path.display())]
     InvalidLoginFile {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         reason: String,
     },
-    /// It sends on to an address that would show the login or the plugin to the network. Final.
+    /// The registry redirects to an address that would expose the login or the plugin on the network. Permanent.
     #[error(
-        "{registry} sends on to {to}, which is plain http to another machine; only a registry on this machine may do without https"
+        "{registry} redirects to {to}, which uses plain HTTP on another machine; only registries on this machine may use plain HTTP"
     )]
     InsecureRedirect {
         /// The registry.
         registry: String,
-        /// The other address.
+        /// The redirect target.
         to: String,
     },
-    /// Its answer is none of a registry's. Final.
-    #[error("{doing}: the answer is not a registry's: {reason}")]
+    /// The response does not follow the registry protocol. Permanent.
+    #[error("{doing}: unexpected response: {reason}")]
     UnexpectedResponse {
         /// The request.
         doing: String,
-        /// What is wrong.
+        /// The problem.
         reason: String,
     },
-    /// It is longer than is read. Final.
-    #[error("{what} is larger than {most} bytes, which is the most that is read of it")]
+    /// The response exceeds the size limit. Permanent.
+    #[error("{what} exceeds the limit of {most} bytes")]
     TooLarge {
-        /// What.
+        /// The requested content.
         what: String,
-        /// Bytes.
+        /// The limit in bytes.
         most: u64,
     },
-    /// The bytes are others than those that were asked for. Final.
+    /// The content does not match its digest. Permanent.
     #[error(
-        "{what} is not what the registry says it is: it should be {expected} and is {actual}; it was damaged or tampered with, there or on the way"
+        "{what} has the wrong digest: expected {expected}, got {actual}; it was damaged or tampered with, in the registry or in transit"
     )]
     DigestMismatch {
-        /// What.
+        /// The requested content.
         what: String,
-        /// What it should be.
+        /// The expected digest.
         expected: Digest,
-        /// What it is.
+        /// The actual digest.
         actual: Digest,
     },
-    /// It is shorter or longer than its manifest says. Final.
-    #[error("{what} has {actual} bytes, and its manifest says {expected}; it was damaged or tampered with")]
+    /// The size differs from the size in the manifest. Permanent.
+    #[error("{what} has {actual} bytes, but its manifest specifies {expected}; it was damaged or tampered with")]
     SizeMismatch {
-        /// What.
+        /// The requested content.
         what: String,
-        /// Bytes that the manifest says.
+        /// The size in the manifest, in bytes.
         expected: u64,
-        /// Bytes that there are.
+        /// The actual size in bytes.
         actual: u64,
     },
 }
 
 impl RegistryError {
-    /// Whether it may be otherwise in a moment.
+    /// Reports whether the error may be transient.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::ServerError { .. })
     }
 
-    /// Whether it is about what the user wrote or has, and not about how things went.
+    /// Reports whether the error is caused by the user's configuration rather than by a failure at run time.
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,

@@ -1,9 +1,9 @@
-//! Manifests: what a registry keeps under a tag or a digest, and how a plugin is packed into one.
+//! OCI manifests: the objects that a registry stores under tags and digests, and the packaging of a plugin in one.
 //!
-//! The layout is the one of the WebAssembly working group
-//! (<https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>), so that `wkg` and others can read it: a
-//! manifest with one layer, the component, and a configuration that says what it imports and exports. The same component
-//! gives the same bytes, and so the same digest: nothing in it says when it was pushed.
+//! The layout follows the WebAssembly working group
+//! (<https://tag-runtime.cncf.io/wgs/wasm/deliverables/wasm-oci-artifact/>), so that `wkg` and other tools can read it:
+//! a manifest with one layer, the component, and a configuration with its imports and exports. The same component
+//! produces the same bytes, and so the same digest: the manifest does not contain the time of the push.
 
 use std::collections::BTreeMap;
 
@@ -11,16 +11,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::plugin::digest::Digest;
 
-/// A manifest of one artifact.
+/// Media type of the manifest of one artifact.
 pub(in crate::plugin) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-/// A list of manifests.
+/// Media type of a list of manifests.
 pub(in crate::plugin) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// The configuration of a component.
+/// Media type of a component's configuration.
 const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
-/// A component.
+/// Media type of a component.
 const WASM: &str = "application/wasm";
 
-/// What was in use before the standard: by Spin, Krustlet, and the first versions of several tools.
+/// Media types in use before the standard: by Spin, Krustlet, and the first versions of several tools.
 const LEGACY_TYPES: [&str; 4] = [
     "application/vnd.wasm.content.layer.v1+wasm",
     "application/vnd.wasm.config.v1+json",
@@ -28,16 +28,16 @@ const LEGACY_TYPES: [&str; 4] = [
     "application/vnd.fermyon.spin.application.v1+config",
 ];
 
-/// What Docker called its manifests before there was a standard.
+/// Prefix of Docker's media types for manifests from before the standard.
 const DOCKER_PREFIX: &str = "application/vnd.docker.";
 
-/// Points to something by its content.
+/// A reference to content by digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::plugin) struct Descriptor {
     pub(in crate::plugin) media_type: String,
     pub(in crate::plugin) digest: Digest,
-    /// Bytes.
+    /// Size in bytes.
     pub(in crate::plugin) size: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::plugin) artifact_type: Option<String>,
@@ -46,7 +46,7 @@ pub(in crate::plugin) struct Descriptor {
 }
 
 impl Descriptor {
-    /// Points to `content`.
+    /// Returns the descriptor of `content`.
     pub(in crate::plugin) fn of(media_type: &str, content: &[u8]) -> Self {
         Self {
             media_type: media_type.to_owned(),
@@ -58,7 +58,7 @@ impl Descriptor {
     }
 }
 
-/// One artifact.
+/// The manifest of one artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(in crate::plugin) struct Manifest {
@@ -79,36 +79,36 @@ pub(in crate::plugin) struct Index {
     pub(in crate::plugin) manifests: Vec<Descriptor>,
 }
 
-/// Why a manifest is not that of a plugin.
+/// The reason why a manifest is not that of a plugin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAPlugin {
-    /// It is not JSON, or lacks a field.
-    #[error("its manifest cannot be read: {0}")]
+    /// The manifest is not JSON, or lacks a field.
+    #[error("failed to read the manifest: {0}")]
     Unreadable(String),
-    /// It is a list of several artifacts.
-    #[error("it is a list of several artifacts, and a plugin is one; name one of them by its digest")]
+    /// The manifest is a list of several artifacts.
+    #[error("a list of several artifacts, but a plugin is a single one; select one by its digest")]
     Index,
-    /// It is packed in a way from before the standard.
+    /// The artifact uses a layout from before the standard.
     #[error(
-        "it is packed in the layout from before the standard ({0}), which is not read; push it again, with `doproxy plugin push` or `wkg oci push`"
+        "unsupported layout from before the standard ({0}); push it again with `doproxy plugin push` or `wkg oci push`"
     )]
     Legacy(String),
-    /// It is something else, such as an image of a container.
-    #[error("it is no WebAssembly artifact: its {part} is {actual}, and a plugin's is {expected}")]
+    /// The artifact is something else, such as a container image.
+    #[error("not a WebAssembly artifact: the {part} is {actual}, expected {expected}")]
     Other {
-        /// The part that tells.
+        /// The part with the unexpected media type.
         part: &'static str,
-        /// Its media type.
+        /// The actual media type.
         actual: String,
-        /// What it should be.
+        /// The expected media type.
         expected: &'static str,
     },
-    /// A component is one layer.
-    #[error("it has {0} layers, and a plugin has one")]
+    /// The artifact does not have exactly one layer.
+    #[error("the artifact has {0} layers, but a plugin has one")]
     Layers(usize),
 }
 
-/// The configuration of a component, its fields in the order in which other tools write them.
+/// The configuration of a component, with its fields in the order used by other tools.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Config<'a> {
@@ -127,25 +127,25 @@ struct Component<'a> {
     target: Option<String>,
 }
 
-/// What a component is described by.
+/// The description of a component in its configuration and manifest.
 #[derive(Debug)]
 pub(in crate::plugin) struct Description<'a> {
     pub(in crate::plugin) imports: &'a [String],
     pub(in crate::plugin) exports: &'a [String],
-    /// For registries that show it: title, version and so on.
+    /// Annotations for registries that display them: title, version and so on.
     pub(in crate::plugin) annotations: BTreeMap<String, String>,
-    /// Seconds since 1970.
+    /// Creation time, in seconds since 1970.
     pub(in crate::plugin) created: i64,
 }
 
-/// A component, packed: two blobs and a manifest.
+/// A packed component: two blobs and a manifest.
 #[derive(Debug)]
 pub(in crate::plugin) struct Packed {
     pub(in crate::plugin) config: Vec<u8>,
     pub(in crate::plugin) manifest: Vec<u8>,
 }
 
-/// Packs a component. The same arguments give the same bytes.
+/// Packs a component. Identical arguments produce identical bytes.
 pub(in crate::plugin) fn pack(component: &[u8], description: Description<'_>) -> serde_json::Result<Packed> {
     let layer = Descriptor::of(WASM, component);
     let created = jiff::Timestamp::from_second(description.created).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
@@ -168,7 +168,7 @@ pub(in crate::plugin) fn pack(component: &[u8], description: Description<'_>) ->
     Ok(Packed { config, manifest })
 }
 
-/// The layer of a manifest that is the component.
+/// Returns the descriptor of the layer that contains the component.
 pub(in crate::plugin) fn component_layer(manifest: &[u8]) -> Result<Descriptor, NotAPlugin> {
     let unreadable = |error: serde_json::Error| NotAPlugin::Unreadable(error.to_string());
     let value: serde_json::Value = serde_json::from_slice(manifest).map_err(unreadable)?;
@@ -199,7 +199,7 @@ pub(in crate::plugin) fn component_layer(manifest: &[u8]) -> Result<Descriptor, 
     }
 }
 
-/// The media types that are asked for: what is none of a plugin is asked for too, to be able to say what it is.
+/// Returns the accepted media types. They include types that are not plugins, so that errors can name the actual type.
 pub(in crate::plugin) fn accept_header() -> String {
     [
         MANIFEST,
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_is_packed_as_the_standard_says() {
+    fn component_is_packed_in_standard_layout() {
         let packed = packed();
 
         insta::assert_snapshot!(text(&packed.config), @r#"{"created":"2023-11-14T22:13:20Z","author":null,"architecture":"wasm","os":"wasip2","layerDigests":["sha256:cd5d4935a48c0672cb06407bb443bc0087aff947c6b864bac886982c73b3027f"],"component":{"exports":["doproxy:plugin/policy@0.1.0"],"imports":[],"target":null}}"#);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_packed_otherwise_is_told_what_it_is() {
+    fn other_artifacts_are_rejected_by_type() {
         let manifest = text(&packed().manifest);
         let refused: Vec<String> = [
             ("no JSON".to_owned()),
@@ -252,15 +252,15 @@ mod tests {
         .collect();
 
         insta::assert_snapshot!(refused.join("\n"), @"
-        its manifest cannot be read: expected ident at line 1 column 2
-        its manifest cannot be read: missing field `layers`
-        it is no WebAssembly artifact: its configuration is application/vnd.oci.image.config.v1+json, and a plugin's is application/vnd.wasm.config.v0+json
-        it is packed in the layout from before the standard (application/vnd.wasm.config.v1+json), which is not read; push it again, with `doproxy plugin push` or `wkg oci push`
-        it is packed in the layout from before the standard (application/vnd.wasm.content.layer.v1+wasm), which is not read; push it again, with `doproxy plugin push` or `wkg oci push`
-        it is no WebAssembly artifact: its layer is application/vnd.oci.image.layer.v1.tar�[2J, and a plugin's is application/wasm
-        it is no WebAssembly artifact: its manifest is application/vnd.docker.distribution.manifest.v2+json, and a plugin's is application/vnd.oci.image.manifest.v1+json
-        it is a list of several artifacts, and a plugin is one; name one of them by its digest
-        it has 2 layers, and a plugin has one
+        failed to read the manifest: expected ident at line 1 column 2
+        failed to read the manifest: missing field `layers`
+        not a WebAssembly artifact: the configuration is application/vnd.oci.image.config.v1+json, expected application/vnd.wasm.config.v0+json
+        unsupported layout from before the standard (application/vnd.wasm.config.v1+json); push it again with `doproxy plugin push` or `wkg oci push`
+        unsupported layout from before the standard (application/vnd.wasm.content.layer.v1+wasm); push it again with `doproxy plugin push` or `wkg oci push`
+        not a WebAssembly artifact: the layer is application/vnd.oci.image.layer.v1.tar�[2J, expected application/wasm
+        not a WebAssembly artifact: the manifest is application/vnd.docker.distribution.manifest.v2+json, expected application/vnd.oci.image.manifest.v1+json
+        a list of several artifacts, but a plugin is a single one; select one by its digest
+        the artifact has 2 layers, but a plugin has one
         ");
     }
 }

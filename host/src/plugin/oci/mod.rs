@@ -1,12 +1,12 @@
-//! Registries: the part of the OCI distribution specification that it takes to share plugins.
+//! The registry client: the part of the OCI distribution specification needed to share plugins.
 //!
-//! [`reference`] is what a plugin there is called, `manifest` how one is packed, `credentials` who is asking, `challenge`
-//! what a registry wants to see of that, `session` the requests, and `registry` what can be done. What is trusted, stored
-//! and locked is not decided here.
+//! `reference` is the name of a plugin in a registry, `manifest` its packaging, `credentials` the logins, `challenge`
+//! the authentication schemes, `client` the HTTP requests, and `registry` the supported operations. Trust, storage and
+//! pinning are handled elsewhere.
 //!
-//! The client is doproxy's own, over the HTTP client that is here anyway. Of the crates for this, oci-client 0.17 reads
-//! manifests, tokens and messages of any size, writes tokens to its log, sends a password to whatever address a registry
-//! names, and brings a second implementation of cryptography that needs a C compiler.
+//! doproxy has its own client on top of the HTTP client that it uses anyway. Of the existing crates, oci-client 0.17
+//! reads manifests, tokens and messages of unbounded size, logs tokens, sends passwords to any address that a registry
+//! names, and depends on a second cryptography implementation that needs a C compiler.
 
 mod challenge;
 mod client;

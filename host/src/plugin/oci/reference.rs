@@ -1,7 +1,7 @@
-//! What a plugin in a registry is called: `oci://REGISTRY/REPOSITORY:TAG`, `…:TAG@sha256:…` or `…@sha256:…`.
+//! References to plugins in registries: `oci://REGISTRY/REPOSITORY:TAG`, `…:TAG@sha256:…` or `…@sha256:…`.
 //!
 //! The grammar is that of the OCI distribution specification (<https://github.com/opencontainers/distribution-spec>,
-//! "Pulling manifests"), without its defaults: there is no registry and no tag that is meant where none is written.
+//! "Pulling manifests"), but without a default registry or a default tag.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,16 +10,16 @@ use url::Host;
 
 use crate::plugin::digest::Digest;
 
-/// What every such reference begins with.
+/// The scheme of registry references.
 pub const SCHEME: &str = "oci://";
 
-/// Most characters of the name of a repository.
+/// Maximum number of characters in the name of a repository.
 const MAX_REPOSITORY_LEN: usize = 255;
 
-/// Most characters of a tag.
+/// Maximum number of characters in a tag.
 const MAX_TAG_LEN: usize = 128;
 
-/// A plugin in a registry. It has a tag, a digest, or both; where it has both, the tag is for people alone.
+/// A plugin in a registry, with a tag, a digest, or both; with both, the tag is only informative.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OciReference {
     registry: String,
@@ -28,36 +28,36 @@ pub struct OciReference {
     digest: Option<Digest>,
 }
 
-/// What is wrong with a reference.
+/// The reason why a reference is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOciReference {
-    /// There is no slash.
-    #[error("it names no repository: REGISTRY/REPOSITORY is needed")]
+    /// The slash is missing.
+    #[error("no repository; write REGISTRY/REPOSITORY")]
     NoRepository,
-    /// What stands before the first slash is a namespace, as `docker pull` takes it.
-    #[error("{0:?} is no registry: write its host name before it, such as registry.example.com/{0}/…")]
+    /// The part before the first slash is a namespace, as accepted by `docker pull`.
+    #[error("{0:?} is not a registry; put its host name first, such as registry.example.com/{0}/…")]
     NotARegistry(String),
-    /// The registry is no host name with a port.
-    #[error("the registry {0:?} is no host name in lower case, with a port or without")]
+    /// The registry is not a host name with an optional port.
+    #[error("the registry {0:?} is not a lower-case host name with an optional port")]
     Registry(String),
-    /// The repository has characters or forms that it may not.
+    /// The repository contains invalid characters or separators.
     #[error(
-        "the repository {0:?} is not of lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between its parts"
+        "the repository {0:?} is invalid; use lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between components"
     )]
     Repository(String),
-    /// Neither tag nor digest.
-    #[error("it has neither a tag nor a digest; there is no tag that is meant where none is written")]
+    /// There is neither a tag nor a digest.
+    #[error("no tag or digest; there is no default tag")]
     NoVersion,
-    /// The tag has characters or forms that it may not.
-    #[error("the tag {0:?} is not of letters, digits, `_`, `.` and `-` (the latter two not first), at most 128")]
+    /// The tag contains invalid characters.
+    #[error("the tag {0:?} is invalid; use at most 128 letters, digits, `_`, `.` and `-` (the latter two not first)")]
     Tag(String),
-    /// The digest is none.
-    #[error("{0:?} is no digest: it is written sha256: and 64 lower-case hexadecimal digits")]
+    /// The digest is invalid.
+    #[error("{0:?} is not a digest; write sha256: followed by 64 lower-case hexadecimal digits")]
     Digest(String),
 }
 
 impl OciReference {
-    /// Reads what follows `oci://`.
+    /// Parses the part after `oci://`.
     pub(in crate::plugin) fn parse(text: &str) -> Result<Self, InvalidOciReference> {
         let (registry, rest) = text.split_once('/').ok_or(InvalidOciReference::NoRepository)?;
         check_registry(registry)?;
@@ -92,38 +92,38 @@ impl OciReference {
         })
     }
 
-    /// The registry: a host, and a port where it is not the usual one.
+    /// Returns the registry: a host, with a port unless it is the default one.
     pub fn registry(&self) -> &str {
         &self.registry
     }
 
-    /// The repository within the registry.
+    /// Returns the repository within the registry.
     pub fn repository(&self) -> &str {
         &self.repository
     }
 
-    /// The tag.
+    /// Returns the tag.
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
     }
 
-    /// The digest of the manifest.
+    /// Returns the digest of the manifest.
     pub fn digest(&self) -> Option<Digest> {
         self.digest
     }
 
-    /// Registry and repository, as rules of trust and signatures name them.
+    /// Returns registry and repository, as used in trust rules and signatures.
     pub fn name(&self) -> String {
         format!("{}/{}", self.registry, self.repository)
     }
 
-    /// The same with this digest in place of its own.
+    /// Returns the same reference with this digest.
     #[must_use]
     pub fn with_digest(&self, digest: Digest) -> Self {
         Self { digest: Some(digest), ..self.clone() }
     }
 
-    /// Whether the registry is on this machine, so that nobody listens on the way to it.
+    /// Reports whether the registry is on this machine, so that traffic to it cannot be intercepted.
     pub(in crate::plugin) fn is_loopback(&self) -> bool {
         is_loopback(host_and_port(&self.registry).0)
     }
@@ -150,7 +150,7 @@ impl fmt::Display for OciReference {
     }
 }
 
-/// Whether a host name is that of this machine, whatever its resolver says of others.
+/// Reports whether a host name refers to this machine, independent of its resolver.
 pub(in crate::plugin) fn is_loopback(host: &str) -> bool {
     match Host::parse(host) {
         Ok(Host::Domain(name)) => name == "localhost",
@@ -169,7 +169,7 @@ fn host_and_port(registry: &str) -> (&str, Option<&str>) {
 
 fn check_registry(text: &str) -> Result<(), InvalidOciReference> {
     let (host, port) = host_and_port(text);
-    // As it stands in a URL: what a URL parser would change is no host name.
+    // The host must be in canonical form: if a URL parser would change it, it is not a valid host name.
     let is_host = match Host::parse(host) {
         Ok(Host::Domain(name)) => name == host && name.bytes().all(is_host_char),
         Ok(other) => other.to_string() == host,
@@ -197,7 +197,7 @@ fn is_repository(text: &str) -> bool {
     text.len() <= MAX_REPOSITORY_LEN && text.split('/').all(is_path_component)
 }
 
-/// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+/// Matches `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`.
 fn is_path_component(text: &str) -> bool {
     let is_inner = |character: char| character.is_ascii_lowercase() || character.is_ascii_digit();
     let is_separator = |text: &str| matches!(text, "." | "_" | "__") || text.bytes().all(|byte| byte == b'-');
@@ -221,7 +221,7 @@ mod tests {
     const DIGEST: &str = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
     #[test]
-    fn a_reference_reads_back_as_it_was_written() {
+    fn reference_round_trips() {
         for text in [
             "oci://registry.example.com/acme/queue:1.2".to_owned(),
             "oci://localhost/queue:1".to_owned(),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_part_by_part() {
+    fn each_invalid_part_is_reported() {
         let refused: Vec<String> = [
             "registry.example.com",
             "acme/queue:1",
@@ -262,44 +262,44 @@ mod tests {
 
         insta::assert_snapshot!(refused.join("\n"), @r#"
         registry.example.com
-          it names no repository: REGISTRY/REPOSITORY is needed
+          no repository; write REGISTRY/REPOSITORY
         acme/queue:1
-          "acme" is no registry: write its host name before it, such as registry.example.com/acme/…
+          "acme" is not a registry; put its host name first, such as registry.example.com/acme/…
         registry.example.com/:1
-          it names no repository: REGISTRY/REPOSITORY is needed
+          no repository; write REGISTRY/REPOSITORY
         REGISTRY.example.com/acme/queue:1
-          the registry "REGISTRY.example.com" is no host name in lower case, with a port or without
+          the registry "REGISTRY.example.com" is not a lower-case host name with an optional port
         registry.example.com:0/acme/queue:1
-          the registry "registry.example.com:0" is no host name in lower case, with a port or without
+          the registry "registry.example.com:0" is not a lower-case host name with an optional port
         user@registry.example.com/acme/queue:1
-          the registry "user@registry.example.com" is no host name in lower case, with a port or without
+          the registry "user@registry.example.com" is not a lower-case host name with an optional port
         127.1/queue:1
-          the registry "127.1" is no host name in lower case, with a port or without
+          the registry "127.1" is not a lower-case host name with an optional port
         registry.example.com/Acme/queue:1
-          the repository "Acme/queue" is not of lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between its parts
+          the repository "Acme/queue" is invalid; use lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between components
         registry.example.com/acme//queue:1
-          the repository "acme//queue" is not of lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between its parts
+          the repository "acme//queue" is invalid; use lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between components
         registry.example.com/acme/que..ue:1
-          the repository "acme/que..ue" is not of lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between its parts
+          the repository "acme/que..ue" is invalid; use lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between components
         registry.example.com/acme/../queue:1
-          the repository "acme/../queue" is not of lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between its parts
+          the repository "acme/../queue" is invalid; use lower-case letters and digits, with single `.` or `_`, `__` or `-` between them, and `/` between components
         registry.example.com/acme/queue
-          it has neither a tag nor a digest; there is no tag that is meant where none is written
+          no tag or digest; there is no default tag
         registry.example.com/acme/queue:
-          the tag "" is not of letters, digits, `_`, `.` and `-` (the latter two not first), at most 128
+          the tag "" is invalid; use at most 128 letters, digits, `_`, `.` and `-` (the latter two not first)
         registry.example.com/acme/queue:-1
-          the tag "-1" is not of letters, digits, `_`, `.` and `-` (the latter two not first), at most 128
+          the tag "-1" is invalid; use at most 128 letters, digits, `_`, `.` and `-` (the latter two not first)
         registry.example.com/acme/queue:1?x=y
-          the tag "1?x=y" is not of letters, digits, `_`, `.` and `-` (the latter two not first), at most 128
+          the tag "1?x=y" is invalid; use at most 128 letters, digits, `_`, `.` and `-` (the latter two not first)
         registry.example.com/acme/queue:1@sha256:12
-          "sha256:12" is no digest: it is written sha256: and 64 lower-case hexadecimal digits
+          "sha256:12" is not a digest; write sha256: followed by 64 lower-case hexadecimal digits
         registry.example.com/acme/queue@sha512:12
-          "sha512:12" is no digest: it is written sha256: and 64 lower-case hexadecimal digits
+          "sha512:12" is not a digest; write sha256: followed by 64 lower-case hexadecimal digits
         "#);
     }
 
     #[test]
-    fn this_machine_is_told_from_all_others() {
+    fn loopback_hosts_are_recognized() {
         for (registry, is_own) in [
             ("localhost:5000", true),
             ("127.9.9.9:5000", true),
@@ -316,7 +316,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic_and_what_is_taken_is_written_the_same(text in "[a-zA-Z0-9:/@._\\[\\]%é -]{0,60}") {
+        fn arbitrary_text_round_trips_or_is_rejected(text in "[a-zA-Z0-9:/@._\\[\\]%é -]{0,60}") {
             if let Ok(reference) = OciReference::parse(&text) {
                 prop_assert_eq!(reference.to_string(), format!("oci://{text}"));
                 let url = url::Url::parse(&format!("https://{}/v2/{}/manifests/x", reference.registry(), reference.repository())).unwrap();

@@ -1,5 +1,5 @@
-//! What can be done with a repository: manifests and blobs, there and back. What comes is what was asked for, digest and
-//! size, or an error.
+//! Operations on a repository: pulling and pushing manifests and blobs. Pulled content always matches the requested
+//! digest and size; otherwise the operation fails.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use super::manifest::{self, Descriptor, INDEX, Index, MANIFEST};
 use super::{Login, OciReference, RegistryError};
 use crate::plugin::digest::Digest;
 
-/// Most bytes of a manifest, as the specification has it.
+/// Maximum size of a manifest in bytes, as in the specification.
 const MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The pauses before a request is repeated after a fault that may pass.
+/// The delays before a request is retried after a transient failure.
 const RETRY_DELAYS: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 
-/// One repository.
+/// A repository in a registry.
 pub(in crate::plugin) struct Registry {
     client: RegistryClient,
     name: String,
 }
 
 impl Registry {
-    /// Finds the registry of `reference`.
+    /// Opens the repository of `reference`.
     pub(in crate::plugin) async fn open(
         reference: &OciReference,
         access: Access,
@@ -33,7 +33,7 @@ impl Registry {
         Ok(Self { client: RegistryClient::open(reference, access, login).await?, name: reference.name() })
     }
 
-    /// The manifest under a tag or a digest; `None` where there is none.
+    /// Returns the manifest for a tag or digest; `None` if it does not exist.
     pub(in crate::plugin) async fn manifest(&mut self, version: &str) -> Result<Option<Vec<u8>>, RegistryError> {
         let what = format!("{}:{version}", self.name);
         let bytes =
@@ -47,7 +47,7 @@ impl Registry {
         Ok(Some(bytes))
     }
 
-    /// What a descriptor points to, where that is at most `most` bytes; `what` is for messages.
+    /// Returns the content of a descriptor, at most `most` bytes; `what` is for messages.
     pub(in crate::plugin) async fn blob(
         &mut self,
         descriptor: &Descriptor,
@@ -57,7 +57,7 @@ impl Registry {
         if descriptor.size > most {
             return Err(RegistryError::TooLarge { what: what.to_owned(), most });
         }
-        // One byte more tells a blob that is longer than its descriptor says.
+        // One extra byte detects a blob that is longer than its descriptor specifies.
         let bytes =
             self.get(&format!("blobs/{}", descriptor.digest), "*/*", what, descriptor.size.saturating_add(1)).await?;
         verify_digest(&bytes, descriptor.digest, what)?;
@@ -67,14 +67,14 @@ impl Registry {
         }
     }
 
-    /// What refers to a manifest and is of a type: signatures, for one. Where the registry keeps no such list, the tag
-    /// that stands for it is read, as the specification says.
+    /// Returns the descriptors of artifacts of one type that refer to a manifest, such as signatures. If the registry
+    /// does not support the referrers API, reads the fallback tag defined by the specification.
     pub(in crate::plugin) async fn referrers(
         &mut self,
         digest: Digest,
         artifact_type: &str,
     ) -> Result<Vec<Descriptor>, RegistryError> {
-        let what = format!("the list of what refers to {}@{digest}", self.name);
+        let what = format!("the referrers of {}@{digest}", self.name);
         let listed = match self.get(&format!("referrers/{digest}"), INDEX, &what, MANIFEST_BYTES).await {
             Err(RegistryError::NotFound { .. } | RegistryError::Rejected { .. }) => {
                 self.manifest(&format!("sha256-{}", digest.hex())).await?
@@ -89,7 +89,7 @@ impl Registry {
         Ok(index.manifests.into_iter().filter(|one| one.artifact_type.as_deref() == Some(artifact_type)).collect())
     }
 
-    /// Brings a blob there, unless it is there.
+    /// Pushes a blob, unless it exists already.
     pub(in crate::plugin) async fn put_blob(&mut self, content: &[u8], what: &str) -> Result<(), RegistryError> {
         let doing = &format!("pushing {what}");
         let digest = Digest::of(content);
@@ -113,7 +113,7 @@ impl Registry {
         let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok()).map(str::to_owned);
         let location = location.ok_or_else(|| RegistryError::UnexpectedResponse {
             doing: doing.clone(),
-            reason: "it does not say where to".to_owned(),
+            reason: "the upload location is missing".to_owned(),
         })?;
         let mut url = self.client.resolve_location(&url, &location, doing)?;
         url.query_pairs_mut().append_pair("digest", &digest.to_string());
@@ -131,7 +131,7 @@ impl Registry {
         }
     }
 
-    /// Puts a manifest under a tag, in place of what was there. What it points to has to be there.
+    /// Pushes a manifest under a tag, replacing the previous one. The content that it refers to must exist already.
     pub(in crate::plugin) async fn put_manifest(&mut self, tag: &str, content: &[u8]) -> Result<(), RegistryError> {
         let what = format!("{}:{tag}", self.name);
         let doing = &format!("pushing {what}");
@@ -150,14 +150,14 @@ impl Registry {
         }
     }
 
-    /// Reads something, again and again where a fault may pass.
+    /// Pulls content, with retries after transient failures.
     async fn get(&mut self, path: &str, accept: &str, what: &str, most: u64) -> Result<Vec<u8>, RegistryError> {
         let mut pauses = RETRY_DELAYS.iter();
         loop {
             match self.get_once(path, accept, what, most).await {
                 Err(error) if error.is_transient() => match pauses.next() {
                     Some(pause) => {
-                        tracing::debug!("{error}; once more in {pause:?}");
+                        tracing::debug!("{error}; retrying in {pause:?}");
                         tokio::time::sleep(*pause).await;
                     }
                     None => return Err(error),

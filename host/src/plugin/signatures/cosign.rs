@@ -1,8 +1,9 @@
-//! Where a registry keeps the signatures on a manifest.
+//! Storage of signatures in a registry.
 //!
-//! In cosign's older form a manifest under the tag `sha256-DIGEST.sig` has a layer for each: the layer is the payload,
-//! its annotation the signature. In the newer one each is an artifact that refers to the manifest. Ours are written in the
-//! older form: every version of cosign reads it, and it needs no registry that keeps lists of what refers to what.
+//! In cosign's older format, a manifest under the tag `sha256-DIGEST.sig` has a layer for each signature: the layer is
+//! the payload, its annotation the signature. In the newer format, each signature is an artifact that refers to the
+//! manifest. doproxy writes the older format: every version of cosign reads it, and it does not require the referrers
+//! API.
 
 use std::collections::BTreeMap;
 
@@ -16,8 +17,8 @@ const ANNOTATION: &str = "dev.cosignproject.cosign/signature";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// The signatures on a manifest, of both forms, as they are. What is there and cannot be read is left out: whoever can
-/// write to the repository could take it away as well.
+/// Fetches the signatures on a manifest in both formats, unverified. Unreadable signatures are skipped: an attacker
+/// with write access to the repository could also delete them.
 pub(in crate::plugin) async fn fetch(registry: &mut Registry, digest: Digest) -> Result<Vec<Signature>, RegistryError> {
     let mut found = Vec::new();
     for layer in signed_layers(registry, digest).await?.iter().flat_map(|manifest| &manifest.layers) {
@@ -44,14 +45,14 @@ pub(in crate::plugin) async fn fetch(registry: &mut Registry, digest: Digest) ->
     Ok(found)
 }
 
-/// Adds a signature to those that are there; answers whether it was not there yet.
+/// Adds a signature to the existing ones; returns whether it was new.
 pub(in crate::plugin) async fn attach(
     registry: &mut Registry,
     digest: Digest,
     signature: &Signature,
 ) -> Result<bool, RegistryError> {
     let Signature::SimpleSigning { payload, signature } = signature else { return Ok(false) };
-    // It was encoded a moment ago.
+    // Decoding cannot fail: the payload was encoded by `Signature::new`.
     let payload = decode(payload, "the payload").unwrap_or_default();
     let mut layer = Descriptor::of(SIMPLE_SIGNING, &payload);
     layer.annotations.insert(ANNOTATION.to_owned(), signature.clone());
@@ -71,7 +72,7 @@ pub(in crate::plugin) async fn attach(
     };
     registry.put_blob(&payload, "the signature").await?;
     registry.put_blob(&config, "the configuration of the signature").await?;
-    // Structs of strings always have a form in JSON.
+    // Serializing structs of strings cannot fail.
     registry.put_manifest(&signature_tag(digest), &serde_json::to_vec(&manifest).unwrap_or_default()).await?;
     Ok(true)
 }
@@ -80,25 +81,25 @@ fn signature_tag(digest: Digest) -> String {
     format!("sha256-{}.sig", digest.hex())
 }
 
-/// The manifest of the signatures of the older form, where there is one.
+/// Fetches the manifest of signatures in the older format, if it exists.
 async fn signed_layers(registry: &mut Registry, digest: Digest) -> Result<Option<Manifest>, RegistryError> {
     let manifest = registry.manifest(&signature_tag(digest)).await?;
     Ok(manifest.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
-/// What came; nothing where it is broken, and an error where it may be there later.
+/// Returns the content, or `None` if it is invalid; transient failures remain errors.
 fn skip_unreadable<T>(answer: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
         Err(error) if error.is_transient() => Err(error),
         Err(error) => {
-            tracing::warn!("a signature is left out: {error}");
+            tracing::warn!("skipping an unreadable signature: {error}");
             Ok(None)
         }
     }
 }
 
-/// The configuration of an image that has these layers and nothing else, as cosign writes it.
+/// Returns the configuration of an image with only these layers, in the form used by cosign.
 fn image_config(layers: &[Descriptor]) -> Vec<u8> {
     let ids: Vec<Digest> = layers.iter().map(|layer| layer.digest).collect();
     let never = "0001-01-01T00:00:00Z";

@@ -1,5 +1,5 @@
-//! Keys: P-256, in PEM. Private ones are PKCS#8 or SEC1 and not encrypted, public ones SPKI, so that `openssl` and
-//! `cosign verify --key` read what is written here.
+//! Keys: P-256, in PEM. Private keys are unencrypted PKCS#8 or SEC1, public keys SPKI, so that `openssl` and `cosign
+//! verify --key` can read the files written here.
 
 use std::fmt;
 use std::fs::OpenOptions;
@@ -18,10 +18,10 @@ use p256::pkcs8::{
 use super::SignatureError;
 use crate::plugin::digest::Digest;
 
-/// Most bytes of a file with a key.
+/// Maximum size of a key file in bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024;
 
-/// What is wrong with a key.
+/// Key errors.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read or written.
@@ -29,47 +29,47 @@ pub enum KeyError {
     File {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// It is something else.
-    #[error("{location} is no {expected} of P-256 in PEM: {reason}; `doproxy plugin keygen` makes a pair")]
+    /// The file or text is not a supported key.
+    #[error("{location} is not a P-256 {expected} in PEM: {reason}; create a key pair with `doproxy plugin keygen`")]
     InvalidKey {
-        /// The file, or where the text stands.
+        /// The file, or the location of the text.
         location: String,
-        /// What was wanted.
+        /// The expected kind of key.
         expected: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// Others can read it.
-    #[error("the private key {path} can be read by others (mode {mode:03o}): `chmod 600 {path}`, and make a new pair if they may have", path = .path.display())]
+    /// Other users can read the private key.
+    #[error("the private key {path} is readable by other users (mode {mode:03o}); run `chmod 600 {path}`, and create a new key pair if it may have leaked", path = .path.display())]
     InsecurePermissions {
         /// The file.
         path: PathBuf,
-        /// Its mode.
+        /// The file mode.
         mode: u32,
     },
-    /// There is a file already.
-    #[error("{} is there already, and a key is never overwritten; name another with --out", .0.display())]
+    /// The file exists already.
+    #[error("{} already exists, and keys are never overwritten; choose another path with --out", .0.display())]
     Exists(PathBuf),
 }
 
-/// A key that signs. `Debug` shows its public half.
+/// A private key for signing. Its `Debug` output shows the public key.
 #[derive(Clone)]
 pub struct PrivateKey(SigningKey);
 
-/// A key that checks signatures.
+/// A public key for verifying signatures.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
 
 impl PrivateKey {
-    /// A new one, from the system's randomness.
+    /// Generates a new key from the system's random number generator.
     pub fn generate() -> Self {
         Self(SigningKey::from(SecretKey::generate()))
     }
 
-    /// Reads it from a file that nobody else can read.
+    /// Reads a key from a file that only the current user can read.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         let (text, mode) = read(path)?;
         if mode & 0o077 != 0 {
@@ -78,14 +78,15 @@ impl PrivateKey {
         Self::from_pem(&text, &path.display().to_string())
     }
 
-    /// Reads it from text; `place` is where that stands.
+    /// Parses a key in PEM; `place` is the location of the text, for messages.
     pub fn from_pem(text: &str, place: &str) -> Result<Self, KeyError> {
         let no_key =
             |reason: String| KeyError::InvalidKey { location: place.to_owned(), expected: "private key", reason };
         let text = text.trim();
         if text.contains("ENCRYPTED") {
             return Err(no_key(
-                "it is encrypted, and a key is read as it is: keep the file where only you can read it".to_owned(),
+                "encrypted keys are not supported; store the key unencrypted in a file that only you can read"
+                    .to_owned(),
             ));
         }
         let key = if text.starts_with("-----BEGIN EC PRIVATE KEY-----") {
@@ -96,12 +97,13 @@ impl PrivateKey {
         key.map(|key| Self(SigningKey::from(key)))
     }
 
-    /// Its public half.
+    /// Returns the public key.
     pub fn public(&self) -> PublicKey {
         PublicKey(*self.0.verifying_key())
     }
 
-    /// Writes the pair: `path` with mode 0600, and the public half to `public`. Neither may be there.
+    /// Writes the key pair: the private key to `path` with mode 0600, and the public key to `public`. Neither may
+    /// exist.
     pub fn write_pair(&self, path: &Path, public: &Path) -> Result<(), KeyError> {
         let no_key = |reason: String| KeyError::InvalidKey {
             location: path.display().to_string(),
@@ -116,7 +118,7 @@ impl PrivateKey {
         write(public, self.public().to_pem().as_bytes(), 0o644)
     }
 
-    /// A signature in DER. The same bytes give the same signature (RFC 6979).
+    /// Creates a signature in DER. The same bytes have the same signature (RFC 6979).
     pub(super) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
         let signature: DerSignature = self.0.sign(bytes);
         signature.as_bytes().to_vec()
@@ -124,34 +126,34 @@ impl PrivateKey {
 }
 
 impl PublicKey {
-    /// Reads it from a file.
+    /// Reads a key from a file.
     pub fn read(path: &Path) -> Result<Self, KeyError> {
         Self::from_pem(&read(path)?.0, &path.display().to_string())
     }
 
-    /// Reads it from text; `place` is where that stands.
+    /// Parses a key in PEM; `place` is the location of the text, for messages.
     pub fn from_pem(text: &str, place: &str) -> Result<Self, KeyError> {
         let no_key =
             |reason: String| KeyError::InvalidKey { location: place.to_owned(), expected: "public key", reason };
         if text.contains("PRIVATE KEY") {
-            return Err(no_key("it is a private key; name its public half".to_owned()));
+            return Err(no_key("it is a private key; use its public key".to_owned()));
         }
         VerifyingKey::from_public_key_pem(text.trim()).map(Self).map_err(|error| no_key(error.to_string()))
     }
 
-    /// The text that [`Self::from_pem`] reads.
+    /// Returns the PEM form that [`Self::from_pem`] reads.
     pub fn to_pem(&self) -> String {
-        // A point on the curve always has a form in DER.
+        // Encoding a point on the curve in DER cannot fail.
         self.0.to_public_key_pem(LineEnding::LF).unwrap_or_default()
     }
 
-    /// What to call it where there is no room for the whole: the first 16 digits of the SHA-256 of its DER form.
+    /// Returns a short fingerprint: the first 16 digits of the SHA-256 of its DER form.
     pub fn fingerprint(&self) -> String {
         let der = self.0.to_public_key_der().map(|der| der.as_bytes().to_vec()).unwrap_or_default();
         Digest::of(&der).hex().chars().take(16).collect()
     }
 
-    /// Whether `signature` (DER) is of `bytes` and by this key.
+    /// Verifies that `signature` (DER) covers `bytes` and was made with this key.
     pub(super) fn verify(&self, bytes: &[u8], signature: &[u8]) -> Result<(), SignatureError> {
         let signature = DerSignature::from_bytes(signature).map_err(|_| SignatureError::KeyMismatch)?;
         self.0.verify(bytes, &signature).map_err(|_| SignatureError::KeyMismatch)
@@ -170,7 +172,7 @@ impl fmt::Debug for PublicKey {
     }
 }
 
-/// The text of a file and its mode.
+/// Reads the text of a file and its mode.
 fn read(path: &Path) -> Result<(String, u32), KeyError> {
     let failed = |source| KeyError::File { path: path.to_owned(), source };
     let file =

@@ -1,9 +1,9 @@
-//! Signatures on the manifest of a plugin, by key: ECDSA on P-256 with SHA-256, as cosign's key pairs make them.
+//! Key-based signatures on the manifest of a plugin: ECDSA on P-256 with SHA-256, as produced by cosign's key pairs.
 //!
-//! `key` reads, makes and writes keys; `payload` is what is signed in cosign's older form, which is written here, and
-//! `bundle` what is signed in its newer one, which is read as well; `attached` knows where a registry keeps them. A
-//! signature says that somebody with the key vouched for a digest: no certificate, no time, no transparency log. Which
-//! keys count is decided in [`super::trust`].
+//! `key` reads, generates and writes keys; `payload` is the signed content in cosign's older format, which doproxy
+//! writes, and `bundle` that of its newer format, which doproxy reads too; `cosign` stores and fetches signatures in a
+//! registry. A signature proves that the owner of a key vouched for a digest; it contains no certificate, time or
+//! transparency log entry. The accepted keys are defined by `trust`.
 
 mod cosign;
 mod key;
@@ -17,50 +17,51 @@ pub use key::{KeyError, PrivateKey, PublicKey};
 
 use super::digest::Digest;
 
-/// Most signatures on one plugin that are looked at.
+/// Maximum number of signatures verified per plugin.
 pub(super) const MAX_SIGNATURES: usize = 64;
 
-/// Most bytes of one signature and what it signs.
+/// Maximum size of one signature and its signed content, in bytes.
 pub(super) const MAX_BYTES: u64 = 64 * 1024;
 
-/// A signature as it was found: nothing of it is believed yet.
+/// A signature as found in a registry, not yet verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) enum Signature {
-    /// A payload of simple signing, and a signature on it; both in base64.
+    /// A simple signing payload and the signature on it; both in base64.
     SimpleSigning {
-        /// What is signed.
+        /// The signed payload.
         payload: String,
-        /// The signature on it, in DER.
+        /// The signature on the payload, in DER.
         signature: String,
     },
     /// A Sigstore bundle, in base64.
     Bundle(String),
 }
 
-/// Why a signature does not count.
+/// The reason why a signature is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
-    /// It was made with another key, or its bytes or those that it signs were changed.
-    #[error("it is not by this key, or was changed")]
+    /// The signature was made with another key, or the signature or its content was modified.
+    #[error("made with another key, or modified")]
     KeyMismatch,
-    /// It vouches for something else.
-    #[error("it is for {0}, and not for this plugin")]
+    /// The signature vouches for another digest.
+    #[error("made for {0} instead of this plugin")]
     DigestMismatch(String),
-    /// It is not a signature of one of the two forms.
-    #[error("it cannot be read: {0}")]
+    /// The signature has neither of the two formats.
+    #[error("unreadable: {0}")]
     Unreadable(String),
 }
 
 impl Signature {
-    /// A new one.
+    /// Signs a digest.
     pub(super) fn new(name: &str, digest: Digest, key: &PrivateKey) -> Self {
         let payload = payload::write(name, digest);
         let signature = key.sign(&payload);
         Self::SimpleSigning { payload: encode(&payload), signature: encode(&signature) }
     }
 
-    /// Whether it is by `key` and for `digest`. What it says is read after it is known to be by the key.
+    /// Verifies that the signature was made with `key` for `digest`. The content is parsed only after the key is
+    /// verified.
     pub(super) fn verify(&self, digest: Digest, key: &PublicKey) -> Result<(), SignatureError> {
         let signed = match self {
             Self::SimpleSigning { payload, signature } => {

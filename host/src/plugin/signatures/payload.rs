@@ -1,8 +1,8 @@
-//! What is signed in cosign's older form: a payload of simple signing
+//! Signed content in cosign's older format: a simple signing payload
 //! (<https://github.com/sigstore/cosign/blob/main/specs/SIGNATURE_SPEC.md>).
 //!
-//! The name in it is for people: as with cosign it is not compared, so that a mirror may carry the signatures of what it
-//! mirrors. The digest is what counts.
+//! The name in the payload is informative. As in cosign it is not compared, so that a mirror can serve the original
+//! signatures. Only the digest is verified.
 
 use serde::{Deserialize, Serialize};
 
@@ -38,7 +38,7 @@ struct Image {
     docker_manifest_digest: Digest,
 }
 
-/// The bytes that are signed for a manifest.
+/// Returns the bytes to sign for a manifest.
 pub(super) fn write(name: &str, digest: Digest) -> Vec<u8> {
     let payload = Payload {
         critical: Critical {
@@ -48,17 +48,17 @@ pub(super) fn write(name: &str, digest: Digest) -> Vec<u8> {
         },
         optional: None,
     };
-    // Structs of strings always have a form in JSON.
+    // Serializing structs of strings cannot fail.
     serde_json::to_vec(&payload).unwrap_or_default()
 }
 
-/// What a payload vouches for.
+/// Returns the digests that a payload vouches for.
 pub(super) fn read(payload: &[u8]) -> Result<Vec<Digest>, SignatureError> {
     let Payload { critical, .. } =
         serde_json::from_slice(payload).map_err(|error| SignatureError::Unreadable(format!("the payload: {error}")))?;
     if critical.kind != PAYLOAD_TYPE {
         let kind = crate::plugin::sanitize::sanitize_line(&critical.kind, 100);
-        return Err(SignatureError::Unreadable(format!("its type is {kind:?}, and not {PAYLOAD_TYPE:?}")));
+        return Err(SignatureError::Unreadable(format!("its type is {kind:?}, expected {PAYLOAD_TYPE:?}")));
     }
     Ok(vec![critical.image.docker_manifest_digest])
 }

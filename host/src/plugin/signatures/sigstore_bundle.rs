@@ -1,7 +1,8 @@
-//! What is signed in cosign's newer form: a Sigstore bundle (version 0.3) around a DSSE envelope around an in-toto
-//! statement. Of the bundle the envelope counts; entries of a transparency log are not looked at.
+//! Signed content in cosign's newer format: a Sigstore bundle (version 0.3) with a DSSE envelope that contains an
+//! in-toto statement. Only the envelope is verified; transparency log entries are ignored.
 //!
-//! Formats: <https://docs.sigstore.dev/about/bundle/>, <https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>,
+//! Formats: <https://docs.sigstore.dev/about/bundle/>,
+//! <https://github.com/secure-systems-lab/dsse/blob/master/protocol.md>,
 //! <https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md>.
 
 use std::collections::BTreeMap;
@@ -14,10 +15,11 @@ use crate::plugin::sanitize;
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const STATEMENT_TYPE: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];
-/// Attestations, such as the report of a scan, come in the same envelope: only this one says "I vouch for it".
+/// The predicate type of signatures. Attestations, such as scan reports, use the same envelope, but only this type
+/// vouches for the artifact.
 const SIGN_PREDICATE: &str = "https://sigstore.dev/cosign/sign/v1";
 
-/// Most signatures in one envelope.
+/// Maximum number of signatures in one envelope.
 const MAX_SIGNATURES: usize = 16;
 
 #[derive(Debug, Deserialize)]
@@ -53,7 +55,7 @@ struct Subject {
     digest: BTreeMap<String, String>,
 }
 
-/// What a bundle vouches for, once it is known to be by `key`.
+/// Returns the digests that a bundle vouches for, after verifying that it was signed with `key`.
 pub(super) fn read(bundle: &[u8], key: &PublicKey) -> Result<Vec<Digest>, SignatureError> {
     let unreadable = |what: &str, error: serde_json::Error| SignatureError::Unreadable(format!("the {what}: {error}"));
     let Bundle { dsse_envelope: envelope } =
@@ -74,19 +76,21 @@ pub(super) fn read(bundle: &[u8], key: &PublicKey) -> Result<Vec<Digest>, Signat
     let statement: Statement = serde_json::from_slice(&payload).map_err(|error| unreadable("statement", error))?;
     if !STATEMENT_TYPE.contains(&statement.kind.as_str()) {
         return Err(SignatureError::Unreadable(format!(
-            "it is a statement of type {:?}",
+            "unsupported statement type {:?}",
             sanitize::sanitize_line(&statement.kind, 100)
         )));
     }
     if statement.predicate_type != SIGN_PREDICATE {
         let is = sanitize::sanitize_line(&statement.predicate_type, 100);
-        return Err(SignatureError::Unreadable(format!("it attests {is:?}, which is not a signature on the plugin")));
+        return Err(SignatureError::Unreadable(format!(
+            "attestation of type {is:?} instead of a signature on the plugin"
+        )));
     }
     let digests = statement.subject.iter().filter_map(|subject| subject.digest.get("sha256"));
     Ok(digests.filter_map(|digits| format!("sha256:{digits}").parse().ok()).collect())
 }
 
-/// The bytes that a DSSE signature is of.
+/// Returns the bytes that a DSSE signature covers.
 pub(super) fn pre_authentication_encoding(kind: &str, payload: &[u8]) -> Vec<u8> {
     let mut bytes = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).into_bytes();
     bytes.extend_from_slice(payload);

@@ -1,4 +1,4 @@
-//! Signatures: what counts, and that nothing else does.
+//! Tests of signature verification: valid signatures are accepted, and everything else is rejected.
 
 use std::process::Command;
 
@@ -13,12 +13,12 @@ fn signed(key: &PrivateKey) -> (Vec<u8>, Vec<u8>) {
     let Signature::SimpleSigning { payload, signature } =
         Signature::new("registry.example.com/acme/queue", digest(), key)
     else {
-        panic!("another form")
+        panic!("not in the simple signing format")
     };
     (decode(&payload, "").unwrap(), decode(&signature, "").unwrap())
 }
 
-/// A bundle as cosign 3 writes it for a key pair.
+/// Returns a bundle as written by cosign 3 for a key pair.
 fn bundle(key: &PrivateKey, predicate_type: &str, subject: Digest) -> serde_json::Value {
     let statement = format!(
         r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"digest":{{"sha256":"{}"}},"annotations":{{}}}}],"predicateType":"{predicate_type}","predicate":{{}}}}"#,
@@ -44,7 +44,7 @@ fn encoded_bundle(bundle: &serde_json::Value) -> Signature {
 }
 
 #[test]
-fn the_payload_is_cosigns_byte_for_byte() {
+fn payload_is_identical_to_cosign() {
     let (payload, _) = signed(&PrivateKey::generate());
 
     assert_eq!(
@@ -57,7 +57,7 @@ fn the_payload_is_cosigns_byte_for_byte() {
 }
 
 #[test]
-fn a_signature_counts_for_its_key_and_its_digest_alone() {
+fn signature_is_valid_only_for_its_key_and_digest() {
     let (key, other) = (PrivateKey::generate(), PrivateKey::generate());
     let signature = Signature::new("registry.example.com/acme/queue", digest(), &key);
 
@@ -73,7 +73,7 @@ fn a_signature_counts_for_its_key_and_its_digest_alone() {
 }
 
 #[test]
-fn a_signature_with_any_byte_changed_does_not_count() {
+fn modified_signature_is_invalid() {
     let key = PrivateKey::generate();
     let (payload, signature) = signed(&key);
     let check = |payload: &[u8], signature: &[u8]| {
@@ -99,7 +99,7 @@ fn a_signature_with_any_byte_changed_does_not_count() {
 }
 
 #[test]
-fn a_bundle_counts_for_its_key_and_its_digest_alone() {
+fn bundle_is_valid_only_for_its_key_and_digest() {
     let (key, other) = (PrivateKey::generate(), PrivateKey::generate());
     let signature = encoded_bundle(&bundle(&key, SIGN_PREDICATE, digest()));
 
@@ -109,17 +109,17 @@ fn a_bundle_counts_for_its_key_and_its_digest_alone() {
 }
 
 #[test]
-fn an_attestation_about_a_plugin_is_no_signature_on_it() {
+fn attestation_is_not_a_signature() {
     let key = PrivateKey::generate();
     let scanned = encoded_bundle(&bundle(&key, "https://cosign.sigstore.dev/attestation/vuln/v1", digest()));
 
     let flaw = scanned.verify(digest(), &key.public()).unwrap_err();
 
-    insta::assert_snapshot!(flaw, @r#"it cannot be read: it attests "https://cosign.sigstore.dev/attestation/vuln/v1", which is not a signature on the plugin"#);
+    insta::assert_snapshot!(flaw, @r#"unreadable: attestation of type "https://cosign.sigstore.dev/attestation/vuln/v1" instead of a signature on the plugin"#);
 }
 
 #[test]
-fn a_bundle_with_any_byte_of_its_envelope_changed_does_not_count() {
+fn modified_bundle_is_invalid() {
     let key = PrivateKey::generate();
     let whole = bundle(&key, SIGN_PREDICATE, digest());
     let fields = ["/dsseEnvelope/payload", "/dsseEnvelope/payloadType", "/dsseEnvelope/signatures/0/sig"];
@@ -136,7 +136,7 @@ fn a_bundle_with_any_byte_of_its_envelope_changed_does_not_count() {
 }
 
 #[test]
-fn openssl_makes_what_is_read_here_and_reads_what_is_made_here() {
+fn keys_and_signatures_interoperate_with_openssl() {
     let dir = tempfile::tempdir().unwrap();
     let openssl = |arguments: &[&str]| {
         let output = Command::new("openssl").args(arguments).current_dir(dir.path()).output().unwrap();
@@ -167,7 +167,7 @@ fn openssl_makes_what_is_read_here_and_reads_what_is_made_here() {
 }
 
 #[test]
-fn what_is_no_key_is_told_what_it_is() {
+fn invalid_key_is_reported() {
     let dir = tempfile::tempdir().unwrap();
     let key = PrivateKey::generate();
     let (path, public) = (dir.path().join("a.key"), dir.path().join("a.pub"));
@@ -187,13 +187,13 @@ fn what_is_no_key_is_told_what_it_is() {
     let told: Vec<String> = told.iter().map(ToString::to_string).collect();
     assert!(!dir.path().join("b.key").exists());
     insta::assert_snapshot!(told.join("\n").replace(dir.path().to_str().unwrap(), "DIR"), @"
-    DIR/a.key is there already, and a key is never overwritten; name another with --out
-    DIR/a.pub is there already, and a key is never overwritten; name another with --out
-    keys[0] is no public key of P-256 in PEM: it is a private key; name its public half; `doproxy plugin keygen` makes a pair
-    keys[0] is no public key of P-256 in PEM: ASN.1 error: PEM error: PEM preamble contains invalid data (NUL byte); `doproxy plugin keygen` makes a pair
-    cosign.key is no private key of P-256 in PEM: it is encrypted, and a key is read as it is: keep the file where only you can read it; `doproxy plugin keygen` makes a pair
+    DIR/a.key already exists, and keys are never overwritten; choose another path with --out
+    DIR/a.pub already exists, and keys are never overwritten; choose another path with --out
+    keys[0] is not a P-256 public key in PEM: it is a private key; use its public key; create a key pair with `doproxy plugin keygen`
+    keys[0] is not a P-256 public key in PEM: ASN.1 error: PEM error: PEM preamble contains invalid data (NUL byte); create a key pair with `doproxy plugin keygen`
+    cosign.key is not a P-256 private key in PEM: encrypted keys are not supported; store the key unencrypted in a file that only you can read; create a key pair with `doproxy plugin keygen`
     the key DIR/none.key: No such file or directory (os error 2)
-    the private key DIR/a.key can be read by others (mode 640): `chmod 600 DIR/a.key`, and make a new pair if they may have
+    the private key DIR/a.key is readable by other users (mode 640); run `chmod 600 DIR/a.key`, and create a new key pair if it may have leaked
     ");
     assert!(!format!("{key:?}").contains(pem.lines().nth(1).unwrap()));
 }

@@ -1,4 +1,4 @@
-//! Writing into a fixture what came out, without touching anything else that stands in the file.
+//! Updates the expectations in a fixture to the actual results, without changing anything else in the file.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use super::expectation::Expectation;
 use super::fixture::{Fixture, FixtureError, FixtureFile};
 use super::runner::FixtureRun;
 
-/// Makes what came out what is expected, where that is not so yet. Answers whether the file was changed.
+/// Replaces expectations that differ from the actual results. Returns whether the file was changed.
 pub fn bless(file: &FixtureFile, ran: &FixtureRun) -> Result<bool, FixtureError> {
     let invalid = |message: &str| FixtureError::Invalid { path: file.path.clone(), message: message.to_owned() };
     let blessed: Vec<Option<Expectation>> = ran
@@ -31,21 +31,19 @@ pub fn bless(file: &FixtureFile, ran: &FixtureRun) -> Result<bool, FixtureError>
             }
         }
         with_ticks(&text, &blessed).ok_or_else(|| {
-            invalid(
-                "to be blessed, `ticks` must be written one below the other, as `- observation: …` and not as `- {…}`",
-            )
+            invalid("to bless `ticks`, write them as a block list (`- observation: …`), not in flow style (`- {…}`)")
         })?
     };
-    // Text that was put together is read before it replaces anything.
+    // Parse the edited text before it replaces the file.
     let read: Option<Fixture> = serde_yaml::from_str(&changed).ok();
     if read.as_ref() != Some(&wanted) {
-        return Err(invalid("it is not written so that an expectation can be put into it; write `expect` by hand"));
+        return Err(invalid("unsupported layout for inserting an expectation; write `expect` by hand"));
     }
     fs::write(&file.path, changed).map_err(|source| FixtureError::Write { path: file.path.clone(), source })?;
     Ok(true)
 }
 
-/// `text` with this `expect` in place of the one that stands at `indent`, or at its end.
+/// Returns `text` with this `expect`, replacing the existing one at `indent`, or else appended at the end.
 fn with_expect(text: &str, expect: &Expectation, indent: usize) -> String {
     let margin = " ".repeat(indent);
     let mut block = vec![format!("{margin}expect:")];
@@ -59,7 +57,7 @@ fn with_expect(text: &str, expect: &Expectation, indent: usize) -> String {
     let is_within = |line: &&str| line.trim().is_empty() || line.starts_with(&format!("{margin} "));
     let mut end = (begin + 1).min(lines.len());
     end += lines[end..].iter().take_while(|line| is_within(line)).count();
-    // What is blank belongs to what comes next.
+    // Blank lines belong to the following item.
     while end > begin + 1 && lines[end - 1].trim().is_empty() {
         end -= 1;
     }
@@ -69,7 +67,7 @@ fn with_expect(text: &str, expect: &Expectation, indent: usize) -> String {
     changed.join("\n") + "\n"
 }
 
-/// `text` with these expectations in its `ticks`; `None` where these are not written in a block each.
+/// Returns `text` with these expectations in its `ticks`; `None` if a tick is not in block style.
 fn with_ticks(text: &str, blessed: &[Option<Expectation>]) -> Option<String> {
     let lines: Vec<&str> = text.lines().collect();
     let ticks = lines.iter().position(|line| line.trim_end() == "ticks:")?;
@@ -92,7 +90,7 @@ fn with_ticks(text: &str, blessed: &[Option<Expectation>]) -> Option<String> {
         let until = begins.get(place + 1).copied().unwrap_or(end);
         let mut item = lines[begin..until].join("\n");
         if let Some(Some(expect)) = blessed.get(place) {
-            // Without the dash, an item is a mapping as any other.
+            // Replace the dash by a space, so that the item is an ordinary mapping.
             item.replace_range(indent..=indent, " ");
             item = with_expect(&item, expect, indent + 2);
             item.replace_range(indent..=indent, "-");
@@ -120,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expectation_replaces_the_one_that_stands_there_and_nothing_else() {
+    fn with_expect_replaces_only_the_expectation() {
         let text = "# what it shows\nexpect:\n  outcome: hold # for now\n\n# the load\nobservation:\n  fleet: 3\n";
 
         assert_snapshot!(with_expect(text, &scale_to_five(), 0), @"
@@ -136,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_none_it_comes_last() {
+    fn with_expect_appends_missing_expectation() {
         assert_snapshot!(with_expect("observation: { fleet: 3 }\n\n", &scale_to_five(), 0), @"
         observation: { fleet: 3 }
         expect:
@@ -146,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn each_tick_gets_its_own() {
+    fn with_ticks_updates_each_tick() {
         let text = "ticks:\n  - observation: { fleet: 3 }\n  - expect: { outcome: hold }\n    after: 5m\n  # last\n  - after: 1m\n";
 
         assert_snapshot!(with_ticks(text, &[Some(scale_to_five()), Some(scale_to_five()), None]).unwrap(), @"

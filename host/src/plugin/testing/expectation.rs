@@ -1,4 +1,4 @@
-//! What is to come out of a call, and whether it did.
+//! Expectations about the result of a call, and their comparison with the actual result.
 
 use std::fmt;
 
@@ -9,19 +9,19 @@ use super::values::{Base64Bytes, CountRange, FixtureDuration};
 use crate::model::{Decision, Outcome, UserData};
 use crate::plugin::{CallError, PluginError};
 
-/// An answer in one word.
+/// The kind of a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OutcomeKind {
-    /// Nothing is to happen.
+    /// Keep the fleet as it is.
     Hold,
-    /// Another size.
+    /// Change the size of the fleet.
     ScaleTo,
-    /// An explicit change.
+    /// Create and delete specific droplets.
     Change,
     /// User data.
     UserData,
-    /// No answer: `validate` refused the configuration, or the call failed.
+    /// No result: `validate` rejected the configuration, or the call failed.
     Error,
 }
 
@@ -37,26 +37,26 @@ impl fmt::Display for OutcomeKind {
     }
 }
 
-/// How a call failed, in one word.
+/// The kind of a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CallErrorKind {
-    /// The configuration is wrong.
+    /// The configuration is invalid.
     InvalidConfig,
-    /// A series is not there.
+    /// A required series is missing.
     MissingMetric,
-    /// It says that it failed.
+    /// The plugin reported a failure.
     Failed,
-    /// It broke off.
+    /// The plugin trapped.
     Trapped,
-    /// It went over a limit.
+    /// The plugin exceeded a limit.
     Limit,
-    /// Its answer cannot be meant.
+    /// The plugin returned an invalid result.
     Nonsense,
 }
 
 impl CallErrorKind {
-    /// The word for an error; `None` where the plugin cannot be called at all.
+    /// Returns the kind of an error; `None` if the plugin cannot be called at all.
     pub fn of(error: &PluginError) -> Option<Self> {
         Some(match error {
             PluginError::Config { .. } => Self::InvalidConfig,
@@ -86,72 +86,72 @@ impl fmt::Display for CallErrorKind {
     }
 }
 
-/// What is to come out. What is not said may be anything.
+/// The expected result of a call. Missing fields match any result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectation {
-    /// The kind of answer.
+    /// The kind of result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OutcomeKind>,
-    /// The size of the fleet that it leads to.
+    /// The resulting fleet size.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<CountRange>,
-    /// Which error.
+    /// The kind of error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<CallErrorKind>,
-    /// A pattern that is found in the reason, or in the message of an error.
+    /// A pattern that matches in the reason, or in the message of an error.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Whom to delete, or to delete first: how that list begins.
+    /// The droplets to delete, or to delete first: a prefix of that list.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delete: Option<Vec<u64>>,
-    /// Whom that list must not hold.
+    /// Droplets that the list must not contain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<Vec<u64>>,
-    /// When it wishes to be asked again.
+    /// The requested delay until the next evaluation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_check: Option<FixtureDuration>,
     /// The state, byte for byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Base64Bytes>,
-    /// What cloud-init takes the user data for, such as `cloud-config` or `shell script`.
+    /// The user-data type detected by cloud-init, such as `cloud-config` or `shell script`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    /// How the user data begins.
+    /// A prefix of the user data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_with: Option<String>,
-    /// What the user data holds.
+    /// Strings that the user data must contain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub contains: Vec<String>,
-    /// What the user data must not hold.
+    /// Strings that the user data must not contain.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lacks: Vec<String>,
 }
 
-/// What came out.
+/// The actual result of a call.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
+#[expect(clippy::large_enum_variant, reason = "at most one value exists at a time")]
 pub enum Actual {
-    /// A decision, for a fleet of this size.
+    /// A decision for a fleet of this size.
     Decision {
         /// The decision.
         decision: Decision,
-        /// The size of the fleet it was about.
+        /// The size of the observed fleet.
         size: u32,
     },
     /// User data.
     UserData(String),
-    /// No answer.
+    /// The call failed.
     Failed {
-        /// How it failed.
+        /// The kind of error.
         error: CallErrorKind,
-        /// The whole message.
+        /// The complete message.
         message: String,
     },
 }
 
 impl Actual {
-    /// In one word.
+    /// Returns the kind of the result.
     pub fn outcome_kind(&self) -> OutcomeKind {
         match self {
             Self::Failed { .. } => OutcomeKind::Error,
@@ -164,7 +164,7 @@ impl Actual {
         }
     }
 
-    /// The size that a decision leads to.
+    /// Returns the fleet size that a decision leads to.
     pub fn count(&self) -> Option<u32> {
         match self {
             Self::Decision { decision, size } => Some(decision.outcome.size(*size)),
@@ -172,7 +172,7 @@ impl Actual {
         }
     }
 
-    /// The reason, or what a failed call said.
+    /// Returns the reason, or the message of a failed call.
     pub fn reason(&self) -> &str {
         match self {
             Self::Decision { decision, .. } => &decision.reason,
@@ -213,7 +213,7 @@ impl fmt::Display for Actual {
 }
 
 impl Expectation {
-    /// What came out and is not as expected, in lines of text; none where all is.
+    /// Returns the differences between the actual and the expected result, as lines of text; empty if there are none.
     pub fn mismatches(&self, came: &Actual) -> Vec<String> {
         let mut found = Vec::new();
         let mut differs = |what: &str, expected: &dyn fmt::Display, came: &dyn fmt::Display| {
@@ -238,7 +238,7 @@ impl Expectation {
             match Regex::new(pattern) {
                 Ok(regex) if regex.is_match(came.reason()) => {}
                 Ok(_) => differs("reason", &format_args!("/{pattern}/"), &format_args!("{:?}", came.reason())),
-                Err(error) => found.push(format!("reason: the pattern is not valid: {error}")),
+                Err(error) => found.push(format!("reason: invalid pattern: {error}")),
             }
         }
         found.extend(self.list_mismatches(came));
@@ -255,12 +255,12 @@ impl Expectation {
             found.push(format!("delete: expected {wanted:?} first, got {deleted:?}"));
         }
         if let Some(kept) = self.keep.iter().flatten().find(|id| deleted.contains(id)) {
-            found.push(format!("keep: droplet {kept} is to be kept, and is in {deleted:?}"));
+            found.push(format!("keep: droplet {kept} must be kept, but is in {deleted:?}"));
         }
         if let Some(wanted) = self.next_check {
             let got = if let Actual::Decision { decision, .. } = came { decision.next_check_ms } else { None };
             if got != Some(wanted.ms()) {
-                let got = got.map_or_else(|| "no wish".to_owned(), |ms| format!("{ms} ms"));
+                let got = got.map_or_else(|| "none".to_owned(), |ms| format!("{ms} ms"));
                 found.push(format!("next_check: expected {} ms, got {got}", wanted.ms()));
             }
         }
@@ -292,18 +292,18 @@ impl Expectation {
             self.contains
                 .iter()
                 .filter(|part| !text.contains(part.as_str()))
-                .map(|part| format!("contains: {part:?} is not in it")),
+                .map(|part| format!("contains: {part:?} is missing")),
         );
         found.extend(
             self.lacks
                 .iter()
                 .filter(|part| text.contains(part.as_str()))
-                .map(|part| format!("lacks: {part:?} is in it")),
+                .map(|part| format!("lacks: {part:?} is present")),
         );
         found
     }
 
-    /// What is to be written down for an answer, so that it is expected from then on.
+    /// Returns the expectation that matches a result, for recording.
     pub fn from_actual(came: &Actual) -> Self {
         let exactly = |text: &str| (!text.is_empty()).then(|| format!("^{}$", regex::escape(text)));
         let word = Some(came.outcome_kind());

@@ -1,4 +1,4 @@
-//! A fixture: one YAML file with what goes into a plugin and what is to come out.
+//! Fixtures: YAML files with the input of a plugin and the expected result.
 
 use std::fs;
 use std::io;
@@ -12,40 +12,40 @@ use super::properties::Property;
 use super::values::{Base64Bytes, FixtureDuration};
 use crate::model::UserDataRequest;
 
-/// Why fixtures cannot be used.
+/// The reason why a fixture cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
-    /// A file or folder cannot be read.
-    #[error("cannot read {}: {source}", .path.display())]
+    /// A file or directory cannot be read.
+    #[error("failed to read {}: {source}", .path.display())]
     Read {
-        /// Which.
+        /// The file or directory.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// A file cannot be written.
-    #[error("cannot write {}: {source}", .path.display())]
+    #[error("failed to write {}: {source}", .path.display())]
     Write {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// It is no fixture.
+    /// The file is not a valid fixture.
     #[error("{}: {message}", .path.display())]
     Invalid {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it; with line and column where they are known.
+        /// The problem; with line and column if known.
         message: String,
     },
 }
 
-/// What a fixture says. What is left out is as in an ordinary small fleet.
+/// The content of a fixture. Missing fields default to those of an ordinary small fleet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fixture {
-    /// What it shows, for people.
+    /// A description for readers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The plugin's configuration.
@@ -54,47 +54,47 @@ pub struct Fixture {
     /// The state before the first tick.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Base64Bytes>,
-    /// What the policy sees; with `ticks`, what of it stays the same.
+    /// The observation of the policy; with `ticks`, the part common to all of them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observation: Option<ObservationFixture>,
-    /// For a generator: the droplet.
+    /// The droplet, for a generator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestFixture>,
-    /// What is to come out.
+    /// The expected result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expectation>,
-    /// A rule that is to hold in this situation, in place of one answer.
+    /// A property that must hold for this observation, instead of a specific result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub property: Option<Property>,
-    /// Several ticks, one after the other: each gets the state that the one before gave.
+    /// Several consecutive ticks: each receives the state returned by the previous one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ticks: Vec<TickFixture>,
 }
 
-/// One tick of several.
+/// One of several ticks.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TickFixture {
-    /// The time since the tick before; a minute where it is not said.
+    /// Time since the previous tick; defaults to one minute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<FixtureDuration>,
-    /// What differs from the fixture's own observation.
+    /// The differences from the fixture's own observation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observation: Option<ObservationFixture>,
-    /// What is to come out.
+    /// The expected result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expectation>,
 }
 
-/// The droplet that user data is for.
+/// The droplet that the user data is generated for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RequestFixture {
-    /// The fleet.
+    /// The fleet's name.
     pub fleet_name: String,
-    /// Its name.
+    /// The droplet's name.
     pub hostname: String,
-    /// Its number in the fleet.
+    /// The droplet's number in the fleet.
     pub index: u32,
     /// Size slug.
     pub size: String,
@@ -102,9 +102,9 @@ pub struct RequestFixture {
     pub region: String,
     /// Image slug.
     pub image: String,
-    /// Its tags.
+    /// The droplet's tags.
     pub tags: Vec<String>,
-    /// What the policy gave along.
+    /// Parameters provided by the policy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub params: Option<serde_json::Value>,
 }
@@ -140,25 +140,25 @@ impl From<&RequestFixture> for UserDataRequest {
 }
 
 impl Fixture {
-    /// The configuration as a plugin gets it.
+    /// Returns the configuration as passed to a plugin.
     pub fn config_text(&self) -> String {
         self.config.as_ref().map_or_else(|| "{}".to_owned(), ToString::to_string)
     }
 }
 
-/// A fixture and where it lies.
+/// A fixture and its location.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FixtureFile {
     /// The file.
     pub path: PathBuf,
-    /// The name of the file, without its ending.
+    /// The name of the file, without its extension.
     pub name: String,
-    /// What it says.
+    /// The content.
     pub fixture: Fixture,
 }
 
 impl FixtureFile {
-    /// Reads one.
+    /// Reads a fixture.
     pub fn read(path: &Path) -> Result<Self, FixtureError> {
         let text = fs::read_to_string(path).map_err(|source| FixtureError::Read { path: path.to_owned(), source })?;
         let fixture: Fixture = serde_yaml::from_str(&text)
@@ -167,7 +167,7 @@ impl FixtureFile {
         Ok(Self { path: path.to_owned(), name, fixture })
     }
 
-    /// Reads all of a folder, in the order of their names. A folder that is not there has none.
+    /// Reads all fixtures of a directory, in order of their names. A missing directory contains none.
     pub fn read_all(folder: &Path) -> Result<Vec<Self>, FixtureError> {
         let unreadable = |source| FixtureError::Read { path: folder.to_owned(), source };
         let entries = match fs::read_dir(folder) {
@@ -186,7 +186,7 @@ impl FixtureFile {
         paths.iter().map(|path| Self::read(path)).collect()
     }
 
-    /// The folder that it lies in, where files lie that it names.
+    /// Returns the directory of the fixture, which relative paths in it refer to.
     pub fn folder(&self) -> &Path {
         self.path.parent().unwrap_or(Path::new("."))
     }

@@ -1,4 +1,4 @@
-//! Situations without end: ordinary ones for the most part, and every odd one that a host may come upon.
+//! Random observations: ordinary ones for the most part, and every unusual one that a host may produce.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::rng::SplitMix64;
 use super::values::{FixtureDuration, FixtureTime};
 use crate::model::{Phase, Timestamp};
 
-/// The series that every host makes.
+/// The series provided by every host.
 const HOST_SERIES: [&str; 6] = [
     "haproxy.errors_per_second",
     "haproxy.queued",
@@ -20,13 +20,13 @@ const HOST_SERIES: [&str; 6] = [
     "haproxy.utilisation",
 ];
 
-/// Whether a series of the host's is an average over the droplets, and no total.
+/// Reports whether one of the host's series is an average over the droplets rather than a total.
 pub(super) fn is_average(name: &str) -> bool {
     matches!(name, "haproxy.response_time_ms" | "haproxy.utilisation")
 }
 
-/// The names of series that a plugin may look for: the host's, those of its manifest, and what looks like one in its
-/// configuration.
+/// Returns the names of series that a plugin may read: the host's, those of its manifest, and strings in its
+/// configuration that look like one.
 pub(super) fn series_names(manifest: &crate::model::Manifest, config: &serde_json::Value) -> Vec<String> {
     let mut names: Vec<String> = HOST_SERIES.iter().map(ToString::to_string).collect();
     names.extend(manifest.metrics.iter().map(|need| need.name.clone()));
@@ -45,7 +45,7 @@ fn collect(value: &serde_json::Value, names: &mut Vec<String>) {
     }
 }
 
-/// `custom.queue`: words of letters, digits and `_`, with dots between them.
+/// Matches names such as `custom.queue`: words of letters, digits and `_`, separated by dots.
 fn is_series_name(text: &str) -> bool {
     let is_word = |word: &str| {
         word.starts_with(|first: char| first.is_ascii_lowercase())
@@ -54,7 +54,7 @@ fn is_series_name(text: &str) -> bool {
     text.len() <= 100 && text.contains('.') && text.split('.').all(is_word)
 }
 
-/// A situation of any kind.
+/// Generates an arbitrary observation.
 pub(super) fn observation(chance: &mut SplitMix64, names: &[String]) -> ObservationFixture {
     let min = chance.between(0, 3);
     let max = min + chance.between(0, 30);
@@ -68,12 +68,12 @@ pub(super) fn observation(chance: &mut SplitMix64, names: &[String]) -> Observat
         boot_time: chance.with_percent(50).then(|| FixtureDuration::seconds(u64::from(chance.between(0, 300)))),
         last_scale_out: chance.with_percent(50).then(|| FixtureDuration::seconds(u64::from(chance.between(0, 3600)))),
         last_scale_in: chance.with_percent(50).then(|| FixtureDuration::seconds(u64::from(chance.between(0, 3600)))),
-        facts: chance.with_percent(10).then(|| BTreeMap::from([("unknown".to_owned(), "to everybody".to_owned())])),
+        facts: chance.with_percent(10).then(|| BTreeMap::from([("unknown".to_owned(), "to every plugin".to_owned())])),
         ..ObservationFixture::default()
     }
 }
 
-/// An ordinary situation whose load does not change: droplets that serve, and series that stand still.
+/// Generates an ordinary observation with constant load: serving droplets, and series with constant values.
 pub(super) fn steady_observation(chance: &mut SplitMix64, names: &[String]) -> ObservationFixture {
     let max = chance.between(2, 30);
     let metrics = names
@@ -156,7 +156,7 @@ fn metric(chance: &mut SplitMix64, name: &str) -> MetricFixture {
     }
 }
 
-/// A value: mostly one that could be, at times one that no sane source gives.
+/// Generates a value: usually a plausible one, sometimes one that no sane source reports.
 fn any_value(chance: &mut SplitMix64, name: &str) -> f64 {
     match chance.between(0, 19) {
         0 => 0.0,
@@ -166,13 +166,13 @@ fn any_value(chance: &mut SplitMix64, name: &str) -> f64 {
     }
 }
 
-/// A value that could be, with at most three digits after the point so that a person can read it.
+/// Generates a plausible value, with at most three decimal places for readability.
 fn plausible_value(chance: &mut SplitMix64, name: &str) -> f64 {
     let most = if name == "haproxy.utilisation" { 2.0 } else { chance.choose(100.0, &[1.0, 1000.0, 100_000.0]) };
     (chance.next_f64() * most * 1000.0).round() / 1000.0
 }
 
-/// The droplet that user data is for.
+/// Generates the droplet that user data is generated for.
 pub(super) fn request(chance: &mut SplitMix64) -> RequestFixture {
     let index = chance.between(0, 100_000);
     let prefix = chance.choose("web", &["a", "auto-nginx", "www.example.com", "x-1"]);

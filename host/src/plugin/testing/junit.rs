@@ -1,24 +1,24 @@
-//! A report in the form of `JUnit`, which every build server reads.
+//! Reports in the `JUnit` format, which every CI server reads.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
-/// One test.
+/// A test case.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Case {
-    /// Its group: `fixtures` or `properties`.
+    /// The group: `fixtures` or `properties`.
     pub group: &'static str,
-    /// Its name.
+    /// The name of the test.
     pub name: String,
-    /// How long it took.
+    /// The duration.
     pub duration: Duration,
-    /// Why it failed.
+    /// The failure, if the test failed.
     pub failure: Option<String>,
-    /// What else there is to say.
+    /// Additional output.
     pub output: String,
 }
 
-/// The report on the plugin `suite`.
+/// Returns the report on the plugin `suite`.
 pub fn report(suite: &str, cases: &[Case]) -> String {
     let failures = cases.iter().filter(|case| case.failure.is_some()).count();
     let seconds: f64 = cases.iter().map(|case| case.duration.as_secs_f64()).sum();
@@ -46,7 +46,7 @@ pub fn report(suite: &str, cases: &[Case]) -> String {
     xml
 }
 
-/// Text as XML 1.0 takes it: what it has no character for is replaced.
+/// Escapes text for XML 1.0, and replaces characters that XML cannot represent.
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_is_told_with_its_first_line() {
+    fn failure_message_is_its_first_line() {
         let case = |name: &str, failure: Option<&str>| Case {
             group: "fixtures",
             name: name.to_owned(),

@@ -1,12 +1,12 @@
-//! Testing plugins: fixtures that say what is to come out, and properties that hold for whatever goes in.
+//! Plugin tests: fixtures with expected results, and properties that hold for any input.
 //!
-//! The rooms: `values` are the small things that a person writes (times, states), `fixture` is a whole file,
-//! `situation` what stands under `observation:` and how a real observation is made of it, `expect` what is to come out;
-//! `run` goes through fixtures and `bless` writes into them what came out. `chance` and `generate` make situations
-//! without end, `properties` is what must hold in each, `shrink` makes a failing one small, `search` puts these
-//! together. `junit` is a report for machines.
+//! Modules: `values` contains the small values in fixtures (times, states), `fixture` the whole file,
+//! `observation_builder` the content of `observation:` and its conversion to a real observation, `expectation` the
+//! expected results; `runner` runs fixtures and `bless` updates their expectations. `rng` and `generator` produce
+//! random observations, `properties` must hold for each of them, `shrink` minimizes a failing one, and `search`
+//! combines these. `junit` writes a machine-readable report.
 //!
-//! Everything runs the real component in the real host. What is printed is for `cli` to say.
+//! All tests run the real component in the real host. Console output is the responsibility of the CLI.
 
 mod bless;
 mod expectation;

@@ -1,4 +1,4 @@
-//! What stands under `observation:` in a fixture, and the observation that a policy is given for it.
+//! The `observation:` section of a fixture, and its conversion to the observation passed to a policy.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,20 +15,20 @@ use crate::model::{
     Series, Tag, Timestamp,
 };
 
-/// The time between two samples, and between two ticks, where nothing else is said.
+/// Default time between two samples, and between two ticks.
 pub(super) const DEFAULT_INTERVAL: FixtureDuration = FixtureDuration::seconds(60);
 
-/// How long ago a droplet was asked for, where nothing else is said.
+/// Default age of a droplet.
 const DEFAULT_AGE: FixtureDuration = FixtureDuration::seconds(3600);
 
-/// Most droplets of a fixture; DigitalOcean's largest accounts have fewer.
+/// Maximum number of droplets in a fixture; DigitalOcean's largest accounts have fewer.
 const MAX_DROPLETS: usize = 20_000;
 
-/// An observation in short hand. What is left out is as in an ordinary small fleet.
+/// An observation in short form. Missing fields default to those of an ordinary small fleet.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ObservationFixture {
-    /// The time of the tick; a Monday at noon where it is not said.
+    /// The time of the tick; defaults to a Monday at noon.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<FixtureTime>,
     /// The number of the tick.
@@ -37,82 +37,82 @@ pub struct ObservationFixture {
     /// The fleet's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_name: Option<String>,
-    /// How many serve, or the droplets one by one.
+    /// The number of serving droplets, or a list of droplets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet: Option<FleetFixture>,
-    /// The kinds of droplet.
+    /// The droplet templates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub templates: Option<Vec<TemplateFixture>>,
     /// The series by name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<BTreeMap<String, MetricFixture>>,
-    /// The bounds.
+    /// The scaling limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsFixture>,
-    /// From request to serving.
+    /// Time from create request to serving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_time: Option<FixtureDuration>,
-    /// How long ago droplets were last added.
+    /// Time since droplets were last added.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_scale_out: Option<FixtureDuration>,
-    /// How long ago droplets were last removed.
+    /// Time since droplets were last removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_scale_in: Option<FixtureDuration>,
-    /// Facts that the contract has no field for.
+    /// Facts for which the contract has no field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<BTreeMap<String, String>>,
 }
 
-/// The droplets of a situation.
+/// The droplets of an observation.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FleetFixture {
-    /// So many that serve and are healthy.
+    /// The number of droplets, all serving and healthy.
     Serving(u32),
-    /// One by one.
+    /// A list of droplets.
     Droplets(Vec<DropletFixture>),
 }
 
-/// One droplet, or several that are alike.
+/// A droplet, or several identical ones.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DropletFixture {
-    /// How many of these; one where it is not said.
+    /// Number of identical droplets; defaults to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
-    /// Its id; its place in the fleet, from 1, where it is not said.
+    /// The ID; defaults to its position in the fleet, starting at 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
-    /// Its name; `web-` and its place where it is not said.
+    /// The name; defaults to `web-` followed by its position.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Where it is in its life; serving where it is not said.
+    /// The lifecycle phase; defaults to serving.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
-    /// Whether the health check passes; it does for those that serve.
+    /// True if the health check passes; defaults to true for serving droplets.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub healthy: Option<bool>,
-    /// How long ago it was asked for.
+    /// Time since the create request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<FixtureDuration>,
-    /// Since when it is in its phase; as long as it is old where it is not said.
+    /// Time in the current phase; defaults to the age.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub in_phase: Option<FixtureDuration>,
-    /// For how long removing it still saves nothing.
+    /// Time until the end of the billing period, before which removal saves nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub paid_for: Option<FixtureDuration>,
     /// Index into the templates.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<u32>,
-    /// Whether it must be kept.
+    /// True if the droplet is protected from deletion.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub protected: Option<bool>,
-    /// Sessions in process.
+    /// Current sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<u32>,
-    /// How many it takes.
+    /// Maximum number of sessions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<u32>,
-    /// Requests that wait.
+    /// Queued requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queued: Option<u32>,
     /// Requests per second.
@@ -126,7 +126,7 @@ pub struct DropletFixture {
     pub errors_per_second: Option<f64>,
 }
 
-/// A kind of droplet.
+/// A droplet template.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TemplateFixture {
@@ -136,10 +136,10 @@ pub struct TemplateFixture {
     pub region: String,
     /// Image slug.
     pub image: String,
-    /// Tags beside the fleet's own.
+    /// Tags in addition to the fleet's own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<Tag>,
-    /// US dollars an hour.
+    /// US dollars per hour.
     pub hourly_price: f64,
 }
 
@@ -155,19 +155,19 @@ impl Default for TemplateFixture {
     }
 }
 
-/// The bounds.
+/// The scaling limits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsFixture {
-    /// Fewest droplets.
+    /// Minimum number of droplets.
     pub min: u32,
-    /// Most droplets.
+    /// Maximum number of droplets.
     pub max: u32,
-    /// Most created in one tick.
+    /// Maximum number created in one tick.
     pub max_create: u32,
-    /// Most deleted in one tick.
+    /// Maximum number deleted in one tick.
     pub max_delete: u32,
-    /// US dollars an hour.
+    /// US dollars per hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_hourly_cost: Option<f64>,
 }
@@ -178,16 +178,16 @@ impl Default for LimitsFixture {
     }
 }
 
-/// What is written for one name under `metrics:`.
+/// The value of one name under `metrics:`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum MetricFixture {
-    /// One sample, of now.
+    /// One sample, taken now.
     Latest(f64),
-    /// Samples, oldest first, an interval apart; the last is of now.
+    /// Samples, oldest first, at the default interval; the last one is from now.
     Samples(Vec<f64>),
-    /// With everything that can be said.
+    /// A series with all optional fields.
     Series(SeriesFixture),
-    /// Several series of one name, which labels tell apart.
+    /// Several series with the same name and different labels.
     MultiSeries(Vec<SeriesFixture>),
 }
 
@@ -195,34 +195,34 @@ pub enum MetricFixture {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SeriesFixture {
-    /// Oldest first; the last is of now.
+    /// Samples, oldest first; the last one is from now unless `ended` is set.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<f64>,
-    /// A file with the samples in place of these, beside the fixture.
+    /// A CSV file with the samples, relative to the fixture; replaces `samples`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub csv: Option<PathBuf>,
-    /// Its column; the last one where it is not said.
+    /// The column in the file; defaults to the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
-    /// The time between samples.
+    /// Time between samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<FixtureDuration>,
-    /// How long ago the last sample was taken.
+    /// Time since the last sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<FixtureDuration>,
-    /// Whether its source failed or is late.
+    /// True if the source failed or is late.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
-    /// Its unit.
+    /// The unit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// What tells it apart.
+    /// The labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
 }
 
 impl ObservationFixture {
-    /// A fleet of so many that serve, and nothing else.
+    /// Returns the observation of a fleet with this number of serving droplets, and no other fields.
     pub fn serving(droplets: u32) -> Self {
         Self {
             fleet: Some(FleetFixture::Serving(droplets)),
@@ -231,7 +231,7 @@ impl ObservationFixture {
         }
     }
 
-    /// This one, with what it leaves out as in `base`.
+    /// Returns this observation, with missing fields taken from `base`.
     #[must_use]
     pub fn with_defaults(&self, base: &Self) -> Self {
         let Self { now, tick, fleet_name, fleet, templates, metrics, limits, boot_time, .. } = self.clone();
@@ -250,7 +250,7 @@ impl ObservationFixture {
         }
     }
 
-    /// The observation. `folder` is where files that it names lie.
+    /// Converts to an observation. Relative file paths refer to `folder`.
     pub fn observation(&self, folder: &Path) -> Result<Observation, String> {
         let now = self.now.unwrap_or(FixtureTime::DEFAULT).0;
         let templates: Vec<ObservedTemplate> = self
@@ -261,7 +261,7 @@ impl ObservationFixture {
             .map(template)
             .collect();
         if templates.is_empty() {
-            return Err("templates: there must be one".to_owned());
+            return Err("templates: at least one is required".to_owned());
         }
         let mut metrics = Vec::new();
         for (name, metric) in self.metrics.iter().flatten() {
@@ -326,11 +326,11 @@ fn droplets(fleet: &FleetFixture, now: Timestamp, templates: usize) -> Result<Ve
 fn droplet(text: &DropletFixture, place: usize, now: Timestamp, templates: usize) -> Result<ObservedDroplet, String> {
     let phase = text.phase.unwrap_or(Phase::Serving);
     if phase == Phase::Gone {
-        return Err("fleet: a droplet that is gone is not observed".to_owned());
+        return Err("fleet: deleted droplets cannot be observed".to_owned());
     }
     let template = text.template.unwrap_or(0);
     if usize::try_from(template).map_or(true, |index| index >= templates) {
-        return Err(format!("fleet: there is no template {template}; they are counted from 0"));
+        return Err(format!("fleet: template {template} does not exist; indexes start at 0"));
     }
     let ago = |time: FixtureDuration| Timestamp(now.0.saturating_sub(time.ms()));
     let age = text.age.unwrap_or(DEFAULT_AGE);
@@ -358,7 +358,7 @@ fn droplet(text: &DropletFixture, place: usize, now: Timestamp, templates: usize
 }
 
 impl MetricFixture {
-    /// The series of this name.
+    /// Returns the series with this name.
     fn series(&self, name: &str, now: Timestamp, folder: &Path) -> Result<Vec<Series>, String> {
         let plain = |samples: Vec<f64>| SeriesFixture { samples, ..SeriesFixture::default() }.series(name, now, folder);
         match self {
@@ -374,7 +374,7 @@ impl SeriesFixture {
     fn series(&self, name: &str, now: Timestamp, folder: &Path) -> Result<Series, String> {
         let values = match (&self.csv, self.samples.is_empty()) {
             (None, _) => self.samples.clone(),
-            (Some(_), false) => return Err("give either samples or csv".to_owned()),
+            (Some(_), false) => return Err("specify either samples or csv".to_owned()),
             (Some(file), true) => read_csv(&folder.join(file), self.column.as_deref())?,
         };
         let interval = self.interval.unwrap_or(DEFAULT_INTERVAL).ms().max(1);
@@ -398,7 +398,7 @@ impl SeriesFixture {
     }
 }
 
-/// The unit of a series of the host's.
+/// Returns the unit of one of the host's series.
 fn unit_of(name: &str) -> &'static str {
     match name {
         "haproxy.requests_per_second" => "requests/s",
@@ -411,7 +411,7 @@ fn unit_of(name: &str) -> &'static str {
     }
 }
 
-/// One column of a file of numbers with a line of names above; cells that are empty are left out.
+/// Reads one column of a CSV file of numbers with a header line; skips empty cells.
 fn read_csv(file: &Path, column: Option<&str>) -> Result<Vec<f64>, String> {
     let text = fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
     let cells = |line: &str| line.split(',').map(|cell| cell.trim().trim_matches('"').to_owned()).collect::<Vec<_>>();
@@ -422,18 +422,13 @@ fn read_csv(file: &Path, column: Option<&str>) -> Result<Vec<f64>, String> {
         Some(column) => names.iter().position(|name| name == column),
     };
     let place = place.ok_or_else(|| {
-        format!(
-            "{}: there is no column {}; there are: {}",
-            file.display(),
-            column.unwrap_or("at all"),
-            names.join(", ")
-        )
+        format!("{}: no column {}; available: {}", file.display(), column.unwrap_or("at all"), names.join(", "))
     })?;
     let mut values = Vec::new();
     for (index, line) in lines {
         let cells = cells(line);
         let Some(cell) = cells.get(place).filter(|cell| !cell.is_empty()) else { continue };
-        values.push(cell.parse().map_err(|_| format!("{}:{}: {cell:?} is no number", file.display(), index + 1))?);
+        values.push(cell.parse().map_err(|_| format!("{}:{}: {cell:?} is not a number", file.display(), index + 1))?);
     }
     Ok(values)
 }
@@ -530,7 +525,7 @@ impl<'de> Visitor<'de> for MetricVisitor {
         match (numbers.is_empty(), several.is_empty()) {
             (_, true) => Ok(MetricFixture::Samples(numbers)),
             (true, false) => Ok(MetricFixture::MultiSeries(several)),
-            (false, false) => Err(de::Error::custom("a list is either of numbers or of series")),
+            (false, false) => Err(de::Error::custom("a list must contain only numbers or only series")),
         }
     }
 }

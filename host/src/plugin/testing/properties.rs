@@ -1,4 +1,4 @@
-//! Rules that a policy keeps in whatever situation it is asked.
+//! Properties that a policy must have for any observation.
 
 use std::fmt;
 use std::path::Path;
@@ -13,45 +13,45 @@ use super::runner::capture_failure;
 use crate::model::{Decision, DropletId, Observation, ObservedDroplet, Outcome, Phase, Sample};
 use crate::plugin::{CallOutput, PluginError, Policy};
 
-/// A rule.
+/// A property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Property {
-    /// It answers, or says with an error of the contract why it cannot: no trap, no limit, no nonsense, and nobody is to
-    /// be deleted who is not there.
+    /// The policy returns a decision or an error defined by the contract: it does not trap, exceed a limit, return an
+    /// invalid result, or delete a droplet that does not exist.
     Answers,
-    /// The same tick gives the same decision, and takes the same fuel.
+    /// The same tick leads to the same decision and uses the same fuel.
     SameTwice,
-    /// While load stands still, the fleet does not grow, shrink and grow again.
+    /// Under constant load, the fleet does not grow, shrink and grow again.
     Steady,
-    /// Without fresh metrics it does not shrink a fleet that it would not shrink under load.
+    /// Without fresh metrics, the policy does not shrink a fleet that it would not shrink under load.
     CalmWhenBlind,
-    /// Twice the load never leads to a smaller fleet. A warning: a metric may count what is free.
+    /// Doubling the load never leads to a smaller fleet. Only a warning, because a metric may measure free capacity.
     Monotone,
-    /// What it wants is within the fleet's bounds. A warning: the host holds these, and a policy need not.
+    /// The target size is within the fleet's limits. Only a warning, because the host enforces the limits.
     WithinBounds,
 }
 
-/// Whether a rule holds.
+/// The result of checking a property.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PropertyOutcome {
-    /// It does.
+    /// The property holds.
     Holds,
-    /// It does not, and how that shows.
+    /// The property is violated, with a description.
     Violated(String),
 }
 
 impl Property {
-    /// All of them.
+    /// All properties.
     pub const ALL: [Self; 6] =
         [Self::Answers, Self::SameTwice, Self::Steady, Self::CalmWhenBlind, Self::Monotone, Self::WithinBounds];
 
-    /// Whether a policy may have its reasons to break it.
+    /// Reports whether a violation is only a warning, because policies may have valid reasons for it.
     pub const fn is_warning(self) -> bool {
         matches!(self, Self::Monotone | Self::WithinBounds)
     }
 
-    /// Whether it holds for `policy` in `situation`, with what the tick before gave.
+    /// Checks the property for `policy` with this observation and the state returned by the previous tick.
     pub async fn check(
         self,
         policy: &Policy,
@@ -61,7 +61,7 @@ impl Property {
     ) -> Result<PropertyOutcome, PluginError> {
         let observation = match situation.observation(Path::new(".")) {
             Ok(observation) => observation,
-            Err(error) => return Ok(PropertyOutcome::Violated(format!("the situation cannot be made: {error}"))),
+            Err(error) => return Ok(PropertyOutcome::Violated(format!("invalid observation: {error}"))),
         };
         let asked = PolicyUnderTest { policy, config };
         Ok(match self {
@@ -88,10 +88,10 @@ impl fmt::Display for Property {
     }
 }
 
-/// How many ticks load stands still.
+/// Number of ticks with constant load.
 const STEADY_TICKS: u32 = 30;
 
-/// The time between them.
+/// Time between these ticks.
 const STEADY_INTERVAL: Duration = Duration::from_mins(1);
 
 struct PolicyUnderTest<'a> {
@@ -100,7 +100,8 @@ struct PolicyUnderTest<'a> {
 }
 
 impl PolicyUnderTest<'_> {
-    /// What came of one call: a decision, or an error of the contract; `Err` for what breaks it.
+    /// Returns the result of one call: a decision, or `None` for an error defined by the contract; `Err` for a contract
+    /// violation.
     async fn decide(
         &self,
         observation: &Observation,
@@ -113,7 +114,7 @@ impl PolicyUnderTest<'_> {
         })
     }
 
-    /// The size that it wants; the size that there is where it cannot say.
+    /// Returns the target size; the current size if the policy cannot determine one.
     async fn target_size(&self, observation: &Observation) -> Result<u32, PluginError> {
         let size = observation.size();
         Ok(match self.decide(observation, b"").await? {
@@ -128,7 +129,7 @@ impl PolicyUnderTest<'_> {
             Ok(None) => PropertyOutcome::Holds,
             Ok(Some(called)) => match unknown_deletion(&called.value.outcome, observation) {
                 Some(id) => {
-                    PropertyOutcome::Violated(format!("it wants to delete droplet {id}, which is not in the fleet"))
+                    PropertyOutcome::Violated(format!("the decision deletes droplet {id}, which is not in the fleet"))
                 }
                 None => PropertyOutcome::Holds,
             },
@@ -158,19 +159,22 @@ impl PolicyUnderTest<'_> {
         Ok(if is_within || called.value.outcome == Outcome::Hold {
             PropertyOutcome::Holds
         } else {
-            PropertyOutcome::Violated(format!("it wants {size}, and the bounds are {} to {}", limits.min, limits.max))
+            PropertyOutcome::Violated(format!(
+                "the target size is {size}, but the limits are {} to {}",
+                limits.min, limits.max
+            ))
         })
     }
 
     async fn monotone(&self, observation: &Observation) -> Result<PropertyOutcome, PluginError> {
-        // What is beyond all measure cannot be doubled.
+        // Extremely large values cannot be doubled.
         let once = with_values(observation, |value| value.abs().min(1e15));
         let twice = with_values(observation, |value| value.abs().min(1e15) * 2.0);
         let (less, more) = (self.target_size(&once).await?, self.target_size(&twice).await?);
         Ok(if more >= less {
             PropertyOutcome::Holds
         } else {
-            PropertyOutcome::Violated(format!("it wants {less} droplets, and {more} for twice the load"))
+            PropertyOutcome::Violated(format!("the target size is {less} droplets, but {more} for twice the load"))
         })
     }
 
@@ -193,11 +197,11 @@ impl PolicyUnderTest<'_> {
             if wanted >= kept {
                 continue;
             }
-            // A policy that looks at no metric, such as a schedule, wants the same under any load.
+            // A policy that reads no metrics, such as a schedule, has the same target under any load.
             let loaded = with_values(observation, |value| value.abs().mul_add(1000.0, 1_000_000.0));
             if self.target_size(&loaded).await? > wanted {
                 return Ok(PropertyOutcome::Violated(format!(
-                    "it wants {wanted} droplets in place of {kept} while {how}"
+                    "the target size is {wanted} droplets instead of {kept} while {how}"
                 )));
             }
         }
@@ -224,12 +228,12 @@ impl PolicyUnderTest<'_> {
             PropertyOutcome::Holds
         } else {
             let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
-            PropertyOutcome::Violated(format!("while load stood still, the fleet went {}", sizes.join(" ")))
+            PropertyOutcome::Violated(format!("under constant load, the fleet size was {}", sizes.join(" ")))
         })
     }
 }
 
-/// Somebody who is to be deleted and is not there.
+/// Returns the first droplet in a deletion that does not exist.
 fn unknown_deletion(outcome: &Outcome, observation: &Observation) -> Option<DropletId> {
     let ids: &[DropletId] = match outcome {
         Outcome::Hold => &[],
@@ -239,7 +243,7 @@ fn unknown_deletion(outcome: &Outcome, observation: &Observation) -> Option<Drop
     ids.iter().copied().find(|id| observation.fleet.iter().all(|droplet| droplet.id != Some(*id)))
 }
 
-/// The same with other values, and all of it fresh.
+/// Returns the observation with other metric values, all of them fresh.
 fn with_values(observation: &Observation, value: impl Fn(f64) -> f64) -> Observation {
     let mut changed = observation.clone();
     for series in &mut changed.metrics {
@@ -249,12 +253,12 @@ fn with_values(observation: &Observation, value: impl Fn(f64) -> f64) -> Observa
     changed
 }
 
-/// A value to stand still at.
+/// Returns the latest value, to be kept constant.
 fn latest_value(sample: Option<&Sample>) -> f64 {
     sample.map(|sample| sample.value.abs()).filter(|value| value.is_finite()).unwrap_or_default()
 }
 
-/// Carries out a decision at once, within the bounds.
+/// Applies a decision immediately, within the limits.
 fn apply_outcome(observation: &mut Observation, outcome: &Outcome) {
     let limits = observation.limits;
     let wanted = outcome.size(observation.size()).clamp(limits.min, limits.max.max(limits.min));
@@ -291,7 +295,8 @@ fn new_droplet(observation: &Observation, id: u64) -> Option<ObservedDroplet> {
     })
 }
 
-/// One tick later, under the same load: totals stay, averages are over the droplets that there are now.
+/// Advances by one tick under the same load: totals stay constant, and averages are distributed over the current
+/// droplets.
 fn advance(observation: &mut Observation, totals: &[f64], begin: u32) {
     let size = observation.size().max(1);
     observation.now = observation.now.plus(STEADY_INTERVAL);
@@ -305,7 +310,7 @@ fn advance(observation: &mut Observation, totals: &[f64], begin: u32) {
     }
 }
 
-/// How often a fleet began to go the other way.
+/// Returns the number of changes between growing and shrinking.
 fn reversals(sizes: &[u32]) -> usize {
     let steps: Vec<bool> = sizes.windows(2).filter(|pair| pair[0] != pair[1]).map(|pair| pair[1] > pair[0]).collect();
     steps.windows(2).filter(|pair| pair[0] != pair[1]).count()
@@ -316,7 +321,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fleet_that_goes_up_down_and_up_again_turns_twice() {
+    fn reversals_counts_direction_changes() {
         assert_eq!(reversals(&[3, 3, 5, 5, 8]), 0);
         assert_eq!(reversals(&[3, 6, 5, 5, 5]), 1);
         assert_eq!(reversals(&[3, 6, 5, 5, 6]), 2);

@@ -1,11 +1,11 @@
-//! Random numbers that are the same for the same seed, on every machine and with every release.
+//! Random numbers that are identical for the same seed on every machine and in every release.
 
 /// `SplitMix64`, by Sebastiano Vigna (<https://prng.di.unimi.it/splitmix64.c>).
 #[derive(Debug, Clone)]
 pub(super) struct SplitMix64(u64);
 
 impl SplitMix64 {
-    /// What belongs to one case of a search: another one for each, whatever the cases before took.
+    /// Returns the generator for one case of a search. It is independent of the random numbers used by previous cases.
     pub(super) fn for_case(seed: u64, case: u32) -> Self {
         Self(Self(seed ^ (u64::from(case) << 32)).next())
     }
@@ -18,25 +18,25 @@ impl SplitMix64 {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `least` to `most`.
+    /// Returns a number from `least` to `most`.
     pub(super) fn between(&mut self, least: u32, most: u32) -> u32 {
         let width = u64::from(most.saturating_sub(least)) + 1;
         least.saturating_add(u32::try_from(self.next() % width).unwrap_or(0))
     }
 
-    /// True in `percent` of all cases.
+    /// Returns true with a probability of `percent` percent.
     pub(super) fn with_percent(&mut self, percent: u32) -> bool {
         self.between(0, 99) < percent
     }
 
-    /// A number from 0 up to 1.
+    /// Returns a number from 0 up to, but excluding, 1.
     pub(super) fn next_f64(&mut self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "53 bits are what a float holds")]
+        #[expect(clippy::cast_precision_loss, reason = "a float has 53 bits of precision")]
         let share = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
         share
     }
 
-    /// One of several.
+    /// Returns one of several values.
     pub(super) fn choose<T: Copy>(&mut self, first: T, others: &[T]) -> T {
         match self.between(0, u32::try_from(others.len()).unwrap_or(0)) {
             0 => first,

@@ -1,4 +1,4 @@
-//! Going through a fixture, tick by tick.
+//! Runs fixtures, tick by tick.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::values::FixtureTime;
 use crate::model::{Manifest, Observation, UserData, UserDataRequest};
 use crate::plugin::{CallOutput, Generator, LogLine, PluginError, Policy};
 
-/// What is tested.
+/// The plugin under test.
 #[derive(Debug)]
 pub enum Subject {
     /// A policy.
@@ -19,45 +19,45 @@ pub enum Subject {
     Generator(Generator),
 }
 
-/// How one tick went.
+/// The result of one tick.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TickRun {
-    /// What came out.
+    /// The actual result.
     pub actual: Actual,
-    /// What is not as expected.
+    /// The differences from the expected result.
     pub mismatches: Vec<String>,
-    /// Whether it is said what is expected.
+    /// True if the fixture specifies an expectation.
     pub is_expected: bool,
-    /// Fuel.
+    /// Fuel used.
     pub fuel: u64,
-    /// Bytes of memory.
+    /// Memory used, in bytes.
     pub memory_bytes: usize,
-    /// What the plugin logged.
+    /// The plugin's log.
     pub log: Vec<LogLine>,
 }
 
-/// How a fixture went.
+/// The result of a fixture.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FixtureRun {
-    /// Its name.
+    /// The name of the fixture.
     pub name: String,
-    /// Tick by tick; one for a fixture without `ticks`.
+    /// The ticks; a single one for a fixture without `ticks`.
     pub ticks: Vec<TickRun>,
-    /// What is wrong with the fixture itself, or which rule does not hold.
+    /// An error in the fixture itself, or a violated property.
     pub failure: Option<String>,
-    /// What should be looked at, and fails nothing.
+    /// A warning, which does not fail the fixture.
     pub warning: Option<String>,
-    /// How long it took.
+    /// The duration.
     pub duration: Duration,
 }
 
 impl FixtureRun {
-    /// Whether all is as expected.
+    /// Reports whether all results are as expected.
     pub fn passed(&self) -> bool {
         self.failure.is_none() && self.ticks.iter().all(|tick| tick.mismatches.is_empty())
     }
 
-    /// What is wrong, in lines.
+    /// Returns the problems, as lines of text.
     pub fn problems(&self) -> Vec<String> {
         let several = self.ticks.len() > 1;
         let of_ticks = self.ticks.iter().enumerate().flat_map(|(index, tick)| {
@@ -68,19 +68,18 @@ impl FixtureRun {
         self.failure.iter().cloned().chain(of_ticks).collect()
     }
 
-    /// The most fuel of its calls.
+    /// Returns the maximum fuel used by a call.
     pub fn fuel(&self) -> u64 {
         self.ticks.iter().map(|tick| tick.fuel).max().unwrap_or_default()
     }
 
-    /// The most memory of its calls.
+    /// Returns the maximum memory used by a call.
     pub fn memory_bytes(&self) -> usize {
         self.ticks.iter().map(|tick| tick.memory_bytes).max().unwrap_or_default()
     }
 }
 
-/// Goes through one fixture. What the plugin does wrong is part of what is answered; an error is only what keeps any
-/// fixture from being run.
+/// Runs one fixture. Plugin failures are part of the result; an error is only returned if no fixture could be run.
 pub async fn run(subject: &Subject, file: &FixtureFile) -> Result<FixtureRun, PluginError> {
     let started = Instant::now();
     let mut ran = FixtureRun {
@@ -103,7 +102,7 @@ pub async fn run(subject: &Subject, file: &FixtureFile) -> Result<FixtureRun, Pl
     Ok(ran)
 }
 
-/// What a fixture says that does not go together.
+/// Returns an error for fields of a fixture that cannot be combined.
 fn invalid_combination(subject: &Subject, fixture: &Fixture) -> Option<String> {
     let is_policy = matches!(subject, Subject::Policy(_));
     let of_policy = fixture.observation.is_some() || !fixture.ticks.is_empty() || fixture.property.is_some();
@@ -114,11 +113,9 @@ fn invalid_combination(subject: &Subject, fixture: &Fixture) -> Option<String> {
         () if !is_policy && of_policy => {
             "`observation`, `ticks` and `property` are for a policy; give a generator a `request`"
         }
-        () if !fixture.ticks.is_empty() && fixture.expect.is_some() => {
-            "with `ticks`, what is expected stands in each of them"
-        }
+        () if !fixture.ticks.is_empty() && fixture.expect.is_some() => "with `ticks`, specify `expect` in each tick",
         () if fixture.property.is_some() && (fixture.expect.is_some() || !fixture.ticks.is_empty()) => {
-            "`property` stands in place of `expect` and `ticks`"
+            "`property` cannot be combined with `expect` or `ticks`"
         }
         () => return None,
     };
@@ -184,7 +181,7 @@ async fn run_policy(policy: &Policy, file: &FixtureFile, ran: &mut FixtureRun) -
     Ok(())
 }
 
-/// Decides twice: a policy that answers differently the second time is not what it has to be.
+/// Makes the decision twice, because a policy must be deterministic.
 async fn decide(
     policy: &Policy,
     config: &str,
@@ -197,7 +194,7 @@ async fn decide(
     let mut ran = first;
     if (&ran.actual, ran.fuel) != (&again.actual, again.fuel) {
         ran.mismatches.push(format!(
-            "the same tick gave another answer the second time: {} for {} fuel, then {} for {} fuel",
+            "the same tick led to a different result the second time: {} for {} fuel, then {} for {} fuel",
             ran.actual, ran.fuel, again.actual, again.fuel
         ));
     }
@@ -249,9 +246,9 @@ async fn generate(generator: &Generator, config: &str, request: RequestFixture) 
         Err(came) => TickRun::of(came.clone()),
     };
     if first.map(|called| called.value) != again.map(|called| called.value) {
-        tick.mismatches.push("the same request gave another text the second time".to_owned());
+        tick.mismatches.push("the same request led to different text the second time".to_owned());
     }
-    // What cloud-init would silently ignore is no user data, whatever is expected of it.
+    // Text that cloud-init would silently ignore is invalid, independent of the expectation.
     if let Actual::UserData(text) = &tick.actual
         && let Err(error) = UserData::parse(text.as_str())
     {
@@ -266,7 +263,7 @@ impl TickRun {
     }
 }
 
-/// What a plugin did wrong is what came of the call; anything else ends the run.
+/// Converts a plugin failure to an actual result; any other error aborts the run.
 pub(super) fn capture_failure<T>(result: Result<T, PluginError>) -> Result<Result<T, Actual>, PluginError> {
     match result {
         Ok(value) => Ok(Ok(value)),
@@ -278,7 +275,7 @@ pub(super) fn capture_failure<T>(result: Result<T, PluginError>) -> Result<Resul
 }
 
 impl Subject {
-    /// What it says of itself.
+    /// Returns the manifest.
     pub fn manifest(&self) -> &Manifest {
         match self {
             Self::Policy(policy) => policy.manifest(),
@@ -286,7 +283,7 @@ impl Subject {
         }
     }
 
-    /// Checks a configuration.
+    /// Validates a configuration.
     pub async fn validate(&self, config: &str) -> Result<(), PluginError> {
         match self {
             Self::Policy(policy) => policy.validate(config).await,
@@ -296,7 +293,7 @@ impl Subject {
 }
 
 impl ObservationFixture {
-    /// Of a situation that names no file: the observation.
+    /// Returns the observation of a fixture that refers to no files.
     pub(super) fn inline_observation(&self) -> Result<Observation, String> {
         self.observation(std::path::Path::new("."))
     }

@@ -1,4 +1,4 @@
-//! Looking for a situation in which a rule is broken, and making it small.
+//! Searches for an observation that violates a property, and shrinks it.
 
 use super::fixture::{Fixture, RequestFixture};
 use super::observation_builder::ObservationFixture;
@@ -10,54 +10,55 @@ use super::{generator, shrink};
 use crate::model::{Manifest, UserData, UserDataRequest};
 use crate::plugin::{Generator, PluginError, Policy};
 
-/// Most attempts to make a situation smaller.
+/// Maximum number of attempts to shrink an observation.
 const MAX_SHRINK_ATTEMPTS: usize = 400;
 
-/// Load stands still for many ticks: the rule is tried in fewer situations.
+/// This property simulates many ticks per case, so it is tested with fewer cases.
 const STEADY_EVERY: u32 = 8;
 
-/// What is to be looked through.
+/// The parameters of a search.
 #[derive(Debug, Clone)]
 pub struct Search {
-    /// How many situations.
+    /// Number of cases.
     pub cases: u32,
-    /// The same seed gives the same situations.
+    /// The seed; the same seed produces the same observations.
     pub seed: u64,
-    /// The configurations, in turn.
+    /// The configurations to use in turn.
     pub configs: Vec<serde_json::Value>,
 }
 
-/// A situation in which a rule is broken.
+/// A counterexample to a property.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Counterexample {
     /// The number of the case.
     pub case: u32,
-    /// How it shows.
+    /// A description of the violation.
     pub violation: String,
-    /// The situation, made small; it is broken as long as this fixture fails.
+    /// The shrunk observation as a fixture, which fails as long as the property is violated.
     pub fixture: Fixture,
 }
 
-/// What became of one rule.
+/// The result for one property.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PropertyReport {
-    /// Its name.
+    /// The name of the property.
     pub name: String,
-    /// Whether breaking it is only a warning.
+    /// True if a violation is only a warning.
     pub is_warning: bool,
-    /// In how many situations it was tried.
+    /// Number of cases tested.
     pub cases: u32,
-    /// The first situation in which it is broken.
+    /// The first counterexample.
     pub counterexample: Option<Counterexample>,
 }
 
-/// Situations of any kind, for a plugin of this manifest and configuration. The same seed gives the same ones.
+/// Generates arbitrary observations for a plugin with this manifest and configuration. The same seed produces the same
+/// observations.
 pub fn observations(manifest: &Manifest, config: &serde_json::Value, seed: u64, count: u32) -> Vec<ObservationFixture> {
     let names = generator::series_names(manifest, config);
     (0..count).map(|case| generator::observation(&mut SplitMix64::for_case(seed, case), &names)).collect()
 }
 
-/// Goes through generated situations, one rule after the other.
+/// Tests each property with generated observations.
 pub async fn search(subject: &Subject, search: &Search) -> Result<Vec<PropertyReport>, PluginError> {
     let mut usable = Vec::new();
     for config in &search.configs {
@@ -79,7 +80,7 @@ pub async fn search(subject: &Subject, search: &Search) -> Result<Vec<PropertyRe
 }
 
 impl Search {
-    /// The configuration of a case; `None` where there is none that the plugin takes.
+    /// Returns the configuration of a case; `None` if the plugin accepts none of them.
     fn config(&self, case: u32) -> Option<&serde_json::Value> {
         let count = u32::try_from(self.configs.len()).ok().filter(|count| *count > 0)?;
         self.configs.get(usize::try_from(case % count).ok()?)
@@ -134,7 +135,7 @@ async fn search_policy(policy: &Policy, property: Property, search: &Search) -> 
     Ok(report)
 }
 
-/// A state: none, one of another situation, one that is cut off, or bytes of anything.
+/// Generates a state: empty, taken from another observation, truncated, or random bytes.
 fn state(chance: &mut SplitMix64, last: &[u8]) -> Vec<u8> {
     match chance.between(0, 9) {
         0 | 1 => last.to_vec(),
@@ -158,7 +159,7 @@ impl ViolationCheck<'_> {
         })
     }
 
-    /// The smallest situation that can be found in which the rule is broken.
+    /// Returns the smallest observation found that violates the property.
     async fn shrink_counterexample(
         &self,
         mut situation: ObservationFixture,
@@ -211,7 +212,7 @@ async fn search_generator(generator: &Generator, search: &Search) -> Result<Prop
     Ok(report)
 }
 
-/// What is wrong with the user data for a droplet.
+/// Returns the problem with the user data for a droplet.
 async fn user_data_violation(
     generator: &Generator,
     config: &str,
@@ -221,7 +222,9 @@ async fn user_data_violation(
     let first = capture_failure(generator.generate(config, &request).await)?;
     let again = capture_failure(generator.generate(config, &request).await)?;
     Ok(match (first, again) {
-        (Ok(first), Ok(again)) if first.value != again.value => Some("the same request gave another text".to_owned()),
+        (Ok(first), Ok(again)) if first.value != again.value => {
+            Some("the same request led to different text".to_owned())
+        }
         (Ok(first), _) => UserData::parse(first.value).err().map(|error| error.to_string()),
         (Err(came), _) => Some(came.reason().to_owned()),
     })

@@ -1,10 +1,10 @@
-//! Making a situation smaller while a rule stays broken in it, so that a person sees what it hangs on.
+//! Shrinks an observation while it still violates a property, so that the cause is easy to see.
 
 use super::observation_builder::{
     DropletFixture, FleetFixture, LimitsFixture, MetricFixture, ObservationFixture, SeriesFixture,
 };
 
-/// Situations that are simpler than `from` in one thing each; the greatest simplification first.
+/// Returns observations that are simpler than `from` in one aspect each; the greatest simplification first.
 pub(super) fn simplifications(from: &ObservationFixture) -> Vec<ObservationFixture> {
     let mut found = Vec::new();
     let mut with = |change: &dyn Fn(&mut ObservationFixture)| {
@@ -104,14 +104,14 @@ fn shorter(values: &[f64]) -> Vec<Vec<f64>> {
     found
 }
 
-/// Rounder numbers of the same size.
+/// Returns rounder numbers of similar magnitude.
 fn rounder(value: f64) -> Vec<f64> {
     let mut found = vec![0.0, 1.0, value.round()];
     if value.is_finite() && value.abs() >= 1.0 {
         let step = 10_f64.powf(value.abs().log10().floor());
         found.push((value / step).round() * step);
     }
-    #[expect(clippy::float_cmp, reason = "whether it is rounder, not whether it is near")]
+    #[expect(clippy::float_cmp, reason = "tests for an exact value, not for approximate equality")]
     found
         .retain(|round| round.abs() < value.abs() || (*round != value && round.fract() == 0.0 && value.fract() != 0.0));
     found
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_way_of_making_it_simpler_comes_to_an_end() {
+    fn simplification_always_terminates() {
         let names = ["haproxy.sessions".to_owned(), "custom.queue".to_owned()];
         for case in 0..50 {
             let mut situation = generator::observation(&mut SplitMix64::for_case(1, case), &names);

@@ -1,4 +1,4 @@
-//! Fixtures and properties against a real policy.
+//! Runs fixtures and properties against a real policy.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn fixture_file(folder: &Path, text: &str) -> FixtureFile {
 const SESSIONS: &str = "config: { metric: haproxy.sessions, target_per_droplet: 10 }\n";
 
 #[tokio::test]
-async fn a_fixture_passes_when_everything_is_as_it_says() {
+async fn fixture_passes_when_result_matches() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "{SESSIONS}observation:\n  fleet: 3\n  metrics: {{ haproxy.sessions: 60 }}\nexpect:\n  outcome: scale-to\n  count: [5, 7]\n  reason: 6 are needed\n"
@@ -35,7 +35,7 @@ async fn a_fixture_passes_when_everything_is_as_it_says() {
 }
 
 #[tokio::test]
-async fn what_differs_is_told_line_by_line() {
+async fn mismatches_are_reported_line_by_line() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "{SESSIONS}observation: {{ fleet: 3, metrics: {{ haproxy.sessions: 60 }} }}\nexpect: {{ outcome: hold, count: 3, reason: right$ }}\n"
@@ -51,7 +51,7 @@ async fn what_differs_is_told_line_by_line() {
 }
 
 #[tokio::test]
-async fn a_tick_gets_the_state_of_the_one_before() {
+async fn tick_receives_state_of_previous_tick() {
     let folder = tempfile::tempdir().unwrap();
     let text = format!(
         "{SESSIONS}observation: {{ fleet: 6 }}
@@ -74,7 +74,7 @@ ticks:
 }
 
 #[tokio::test]
-async fn a_configuration_that_is_refused_is_an_error_that_can_be_expected() {
+async fn rejected_configuration_can_be_expected() {
     let folder = tempfile::tempdir().unwrap();
     let text = "config: { metric: haproxy.sessions, target_per_droplet: -1 }\nexpect: { outcome: error, error: invalid-config, reason: /target_per_droplet }\n";
 
@@ -84,7 +84,7 @@ async fn a_configuration_that_is_refused_is_an_error_that_can_be_expected() {
 }
 
 #[tokio::test]
-async fn blessing_writes_what_came_out_and_then_it_passes() {
+async fn blessed_fixture_passes() {
     let folder = tempfile::tempdir().unwrap();
     let subject = target_tracking().await;
     let file = fixture_file(
@@ -110,7 +110,7 @@ async fn blessing_writes_what_came_out_and_then_it_passes() {
 }
 
 #[tokio::test]
-async fn series_come_from_a_file_too() {
+async fn series_can_be_read_from_csv() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("load.csv"), "minute,sessions\n0,20\n1,\n2,60\n").unwrap();
     let text = format!(
@@ -123,7 +123,7 @@ async fn series_come_from_a_file_too() {
 }
 
 #[test]
-fn what_is_no_fixture_is_told_with_its_place() {
+fn invalid_fixture_is_reported_with_location() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("wrong.yaml");
     let wrong = |text: &str| {
@@ -139,10 +139,10 @@ fn what_is_no_fixture_is_told_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_good_policy_keeps_every_rule() {
+async fn builtin_policy_satisfies_all_properties() {
     let configs = vec![
         serde_json::json!({ "metric": "haproxy.sessions", "target_per_droplet": 10 }),
-        serde_json::json!({ "metric": "haproxy.utilisation", "target_average": 0.6, "scale_in_stabilisation_s": 0 }),
+        serde_json::json!({ "metric": "haproxy.utilisation", "target_average": 0.6, "scale_in_stabilization_s": 0 }),
     ];
 
     let reports = search(&target_tracking().await, &Search { cases: 300, seed: 1, configs }).await.unwrap();

@@ -1,4 +1,4 @@
-//! Small values as a person writes them in a fixture.
+//! Small values in fixtures.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::model::Timestamp;
 
-/// A length of time: `90s`, `1m 30s`, or a number of seconds.
+/// A duration: `90s`, `1m 30s`, or a number of seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FixtureDuration(pub Duration);
 
 impl FixtureDuration {
-    /// A length in whole seconds.
+    /// Returns a duration in whole seconds.
     pub const fn seconds(seconds: u64) -> Self {
         Self(Duration::from_secs(seconds))
     }
 
-    /// Milliseconds.
+    /// Returns the duration in milliseconds.
     pub fn ms(self) -> u64 {
         u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
     }
@@ -43,7 +43,7 @@ impl<'de> Deserialize<'de> for FixtureDuration {
         impl Visitor<'_> for DurationVisitor {
             type Value = FixtureDuration;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a length of time such as `90s` or `5m`, or a number of seconds")
+                f.write_str("a duration such as `90s` or `5m`, or a number of seconds")
             }
             fn visit_u64<E>(self, seconds: u64) -> Result<FixtureDuration, E> {
                 Ok(FixtureDuration::seconds(seconds))
@@ -57,12 +57,12 @@ impl<'de> Deserialize<'de> for FixtureDuration {
     }
 }
 
-/// A point in time, as RFC 3339 has it.
+/// A point in time, in RFC 3339 format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FixtureTime(pub Timestamp);
 
 impl FixtureTime {
-    /// When a fixture takes place that does not say so: a Monday, at noon.
+    /// The default time of a fixture: a Monday at noon.
     pub const DEFAULT: Self = Self(Timestamp(1_767_614_400_000));
 }
 
@@ -71,7 +71,7 @@ impl Serialize for FixtureTime {
         let moment = i64::try_from(self.0.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
         match moment {
             Some(moment) => serializer.collect_str(&moment),
-            None => Err(serde::ser::Error::custom("the time lies beyond the year 9999")),
+            None => Err(serde::ser::Error::custom("the time is beyond the year 9999")),
         }
     }
 }
@@ -80,13 +80,13 @@ impl<'de> Deserialize<'de> for FixtureTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let moment = text.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
-        moment
-            .map(|ms| Self(Timestamp(ms)))
-            .ok_or_else(|| de::Error::custom(format!("{text:?} is no point in time; write it as 2026-01-05T12:00:00Z")))
+        moment.map(|ms| Self(Timestamp(ms))).ok_or_else(|| {
+            de::Error::custom(format!("{text:?} is not a point in time; use the format 2026-01-05T12:00:00Z"))
+        })
     }
 }
 
-/// Bytes, as base64.
+/// Bytes, encoded as base64.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Base64Bytes(pub Vec<u8>);
 
@@ -102,26 +102,26 @@ impl<'de> Deserialize<'de> for Base64Bytes {
         BASE64_STANDARD
             .decode(&text)
             .map(Self)
-            .map_err(|error| de::Error::custom(format!("a state is written in base64: {error}")))
+            .map_err(|error| de::Error::custom(format!("a state must be base64: {error}")))
     }
 }
 
-/// A number, or the least and the most that it may be.
+/// A number, or a minimum and a maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CountRange {
-    /// Least.
+    /// The minimum.
     pub min: u32,
-    /// Most.
+    /// The maximum.
     pub max: u32,
 }
 
 impl CountRange {
-    /// One number.
+    /// Returns the range of a single number.
     pub const fn exactly(number: u32) -> Self {
         Self { min: number, max: number }
     }
 
-    /// Whether `number` is in it.
+    /// Reports whether `number` is in the range.
     pub const fn contains(self, number: u32) -> bool {
         self.min <= number && number <= self.max
     }
@@ -145,7 +145,7 @@ impl<'de> Deserialize<'de> for CountRange {
         impl<'de> Visitor<'de> for RangeVisitor {
             type Value = CountRange;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a count such as 5, or the least and the most, as [4, 6]")
+                f.write_str("a count such as 5, or a minimum and a maximum, as [4, 6]")
             }
             fn visit_u64<E: de::Error>(self, number: u64) -> Result<CountRange, E> {
                 u32::try_from(number)

@@ -1,4 +1,4 @@
-//! What is written reads back to the bit, in few bytes, for as long as it is to be kept; and damage is told.
+//! Records read back bit-identically, take few bytes, and stay for their retention; corruption is reported.
 
 use proptest::prelude::*;
 use rusqlite::params;
@@ -9,7 +9,7 @@ use super::*;
 use crate::model::{Change, DropletId, DropletName, Outcome, Pause, Restriction, ScaleTo, Signal};
 
 #[tokio::test]
-async fn records_read_back_as_they_were_written() {
+async fn records_read_back_as_written() {
     let scene = LogHarness::new();
     let written = scene.ticks(130).await;
 
@@ -26,12 +26,12 @@ async fn records_read_back_as_they_were_written() {
 }
 
 #[tokio::test]
-async fn a_tick_costs_few_bytes() {
+async fn tick_takes_few_bytes() {
     let scene = LogHarness::new();
     let mut seats = [scene.slot(Mode::Active, 10).await];
     let day = 480;
     for tick in 0..day {
-        // A fleet of ten at work: each droplet's load is another at each tick.
+        // A busy fleet of ten: the load of each droplet changes at each tick.
         scene.tick(&mut seats, NOW.plus(INTERVAL * tick), 10, 60.0 + f64::from(tick % 7)).await;
     }
     let bytes =
@@ -50,7 +50,7 @@ async fn a_tick_costs_few_bytes() {
 }
 
 #[tokio::test]
-async fn samples_that_the_history_has_are_not_copied_and_others_are_kept() {
+async fn known_samples_are_referenced_and_others_inlined() {
     let scene = LogHarness::new();
     let metrics = scene.measure(NOW, 20.0);
     let known = decision_record::record(
@@ -60,7 +60,7 @@ async fn samples_that_the_history_has_are_not_copied_and_others_are_kept() {
         GuardFacts::default(),
     );
     let mut strange = known.clone();
-    // One value that was never measured, one that is no number, one series that nobody knows.
+    // One value that was never measured, one NaN, and one unknown series.
     strange.observation.metrics[1].samples[0].value = 1.0;
     strange.observation.metrics[2].samples[0].value = f64::NAN;
     strange.observation.metrics.push(decision_record::series("elsewhere", "", NOW, &[1.0, -0.0]));
@@ -77,7 +77,7 @@ async fn samples_that_the_history_has_are_not_copied_and_others_are_kept() {
 }
 
 #[tokio::test]
-async fn a_damaged_record_is_told_and_takes_no_more_than_its_group_with_it() {
+async fn corruption_is_reported_and_limited_to_its_group() {
     let scene = LogHarness::new();
     scene.ticks(130).await;
     scene.execute_sql("UPDATE records SET body = substr(body, 1, 30) WHERE id = 70");
@@ -104,7 +104,7 @@ async fn a_damaged_record_is_told_and_takes_no_more_than_its_group_with_it() {
 }
 
 #[tokio::test]
-async fn another_process_that_writes_begins_a_group_of_its_own() {
+async fn second_writer_starts_its_own_groups() {
     let scene = LogHarness::new();
     let other = LogWriter::new(Arc::new(TimeSeriesStore::open(&scene.path(), NOW)), DEFAULT_RETENTION);
     let record = |n: u64| decision_record::tick(Timestamp(NOW.0 + n), 20.0);
@@ -119,7 +119,7 @@ async fn another_process_that_writes_begins_a_group_of_its_own() {
 }
 
 #[tokio::test]
-async fn what_is_older_than_the_retention_goes_in_small_steps_with_its_components() {
+async fn pruning_removes_old_groups_and_their_components() {
     let scene = LogHarness::new();
     scene.ticks(200).await;
     let recorder = LogWriter::new(scene.store.clone(), Duration::from_hours(1));
@@ -138,12 +138,12 @@ async fn what_is_older_than_the_retention_goes_in_small_steps_with_its_component
     }
 
     assert_eq!(steps, [(200, 1), (200, 1), (140, 1), (140, 1), (80, 1), (20, 1), (0, 1), (0, 0), (0, 0)]);
-    // Numbers are never used again.
+    // Numbers are never reused.
     assert_eq!(recorder.append(&decision_record::tick(at(300), 1.0)).unwrap(), RecordId(201));
 }
 
 #[tokio::test]
-async fn a_list_has_what_is_new_and_leaves_out_what_is_as_before() {
+async fn list_contains_only_significant_ticks() {
     let scene = LogHarness::new();
     let mut seats = [scene.slot(Mode::Active, 10).await];
     for (tick, (size, sessions)) in
@@ -158,9 +158,10 @@ async fn a_list_has_what_is_new_and_leaves_out_what_is_as_before() {
     assert_eq!(listed(false), [3]);
 }
 
-/// Records of released versions are read by all later ones. `DOPROXY_FIXTURES=1` writes the file when there is a new form.
+/// Records of released versions must be readable by all later ones. `DOPROXY_FIXTURES=1` writes the file for a new
+/// format version.
 #[test]
-fn a_record_of_the_first_form_is_read() {
+fn first_format_version_is_readable() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/record/tests/form-1.record");
     let tick = decision_record::tick(NOW, 25.0);
     if std::env::var_os("DOPROXY_FIXTURES").is_some() {
@@ -178,7 +179,7 @@ fn a_record_of_the_first_form_is_read() {
 }
 
 #[tokio::test]
-async fn a_history_of_before_there_were_records_has_none() {
+async fn store_without_records_table_is_empty() {
     let scene = LogHarness::new();
     scene.execute_sql("DROP TABLE records");
 
@@ -186,7 +187,7 @@ async fn a_history_of_before_there_were_records_has_none() {
     assert!(matches!(scene.reader().select("last".parse().unwrap()), Err(RecordError::Empty)));
 }
 
-/// Any number, also those that are none.
+/// Any `f64`, including NaN.
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![any::<u64>().prop_map(f64::from_bits), -1e3..1e3]
 }
@@ -201,7 +202,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ]
 }
 
-/// A tick that may be anything at all.
+/// An arbitrary tick.
 fn any_record() -> impl Strategy<Value = TickRecord> {
     let numbers = proptest::collection::vec(number(), 0..6);
     let states = proptest::collection::vec(any::<u8>(), 0..80);
@@ -237,7 +238,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_recorded_reads_back_to_the_bit(records in proptest::collection::vec(any_record(), 1..6)) {
+    fn any_record_reads_back_bit_identically(records in proptest::collection::vec(any_record(), 1..6)) {
         let history = Arc::new(TimeSeriesStore::in_memory());
         let recorder = LogWriter::new(history.clone(), DEFAULT_RETENTION);
         let archive = LogReader::new(history);
@@ -248,7 +249,7 @@ proptest! {
     }
 
     #[test]
-    fn whatever_lies_in_the_table_is_told_and_never_a_panic(
+    fn malformed_rows_are_reported_without_panic(
         bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 1..5),
         flips in proptest::collection::vec((0_usize..4, any::<proptest::sample::Index>(), any::<u8>()), 0..4),
         head in any::<bool>(),

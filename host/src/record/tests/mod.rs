@@ -1,4 +1,4 @@
-//! What is recorded reads back, replays and is explained, with real components and real databases.
+//! Records read back, replay and are explained, with real components and databases.
 
 mod keeping;
 mod replaying;
@@ -20,7 +20,7 @@ use crate::plugin::{Limits, PluginHost, PluginSettings};
 const NOW: Timestamp = Timestamp(1_800_000_000_000);
 const INTERVAL: Duration = Duration::from_secs(15);
 
-/// Ten series, as a fleet with some sources has them.
+/// Ten series, as in a fleet with several sources.
 const SERIES: [(&str, &str); 10] = [
     ("haproxy.sessions", "sessions"),
     ("haproxy.requests_per_second", "requests/s"),
@@ -34,7 +34,7 @@ const SERIES: [(&str, &str); 10] = [
     ("orders", "orders/s"),
 ];
 
-/// One host for all tests of a process: compiling is what takes long.
+/// One compilation cache for all tests of a process, because compiling is slow.
 fn host() -> PluginHost {
     static CACHE: std::sync::OnceLock<TempDir> = std::sync::OnceLock::new();
     let cache = CACHE.get_or_init(|| tempfile::tempdir().unwrap());
@@ -43,7 +43,7 @@ fn host() -> PluginHost {
     PluginHost::new(PluginSettings { limits, cache_dir, ..PluginSettings::default() }).unwrap()
 }
 
-/// A history on disk with a recorder.
+/// A time-series store on disk with a writer.
 struct LogHarness {
     dir: TempDir,
     store: Arc<TimeSeriesStore>,
@@ -63,7 +63,7 @@ impl LogHarness {
         self.dir.path().join("doproxy.history.db")
     }
 
-    /// `builtin:target-tracking` on the sessions, kept by the recorder.
+    /// Creates a slot with `builtin:target-tracking` on sessions, and stores its component.
     async fn slot(&self, mode: Mode, target: u32) -> PolicySlot {
         let reference = "builtin:target-tracking".parse().unwrap();
         let policy = self.host.policy(&reference).await.unwrap();
@@ -73,7 +73,7 @@ impl LogHarness {
         PolicySlot::new(ConfiguredPolicy { name, mode, policy, config }, Vec::new())
     }
 
-    /// Measures all series, and gives what policies see of the last five minutes.
+    /// Appends a sample to each series, and returns the last five minutes as policies see them.
     fn measure(&self, now: Timestamp, sessions: f64) -> Vec<Series> {
         let measured = SERIES.iter().zip(0_u32..).map(|((name, unit), index)| {
             let key = SeriesKey { name: (*name).to_owned(), labels: vec![], unit: (*unit).to_owned() };
@@ -86,7 +86,7 @@ impl LogHarness {
         measured.collect()
     }
 
-    /// One tick, asked and recorded.
+    /// Evaluates and records one tick.
     async fn tick(&self, seats: &mut [PolicySlot], now: Timestamp, size: u32, sessions: f64) -> (RecordId, TickRecord) {
         let observation = decision_record::observation(now, size, self.measure(now, sessions));
         let mut answers = Vec::new();
@@ -99,7 +99,7 @@ impl LogHarness {
         (self.writer.append(&record).unwrap(), record)
     }
 
-    /// Ticks whose load goes up and down.
+    /// Records ticks with a load that rises and falls.
     async fn ticks(&self, many: u32) -> Vec<TickRecord> {
         let mut seats = [self.slot(Mode::Active, 10).await, self.slot(Mode::Shadow, 7).await];
         let mut records = Vec::new();
@@ -121,7 +121,7 @@ impl LogHarness {
         Arc::new(Components::new(self.host.clone(), self.reader()))
     }
 
-    /// Something that only damage or somebody with an editor does.
+    /// Executes SQL that simulates corruption or manual changes.
     fn execute_sql(&self, sql: &str) {
         self.store.write(|transaction| transaction.execute_batch(sql)).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Recorded ticks are done again: here, elsewhere, with another policy, and after somebody changed them.
+//! Replays recorded ticks: locally, from a bundle, with a different policy, and after tampering.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::*;
 use crate::model::{AnswerSource, Outcome};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_record_replays_to_the_bit() {
+async fn every_record_replays_bit_identically() {
     let many = std::env::var("DOPROXY_RECORDS").ok().and_then(|many| many.parse().ok()).unwrap_or(200);
     let scene = LogHarness::new();
     scene.ticks(many).await;
@@ -26,7 +26,7 @@ async fn every_record_replays_to_the_bit() {
 }
 
 #[tokio::test]
-async fn what_somebody_changed_is_told() {
+async fn tampering_is_reported() {
     let scene = LogHarness::new();
     let record = scene.ticks(12).await.pop().unwrap();
     let components = scene.components();
@@ -51,21 +51,21 @@ async fn what_somebody_changed_is_told() {
         lines.push(told(change).await.join("; "));
     }
 
-    // How much it is depends on how the component was built.
+    // The fuel depends on the build of the component.
     let fuel = record.evaluations[0].fuel.to_string();
     insta::assert_snapshot!(lines.join("\n").replace(&fuel, "FUEL"), @r"
-    target-10 decides hold as recorded, for another reason
-    target-10 takes FUEL fuel; recorded are 1
-    target-10 logs something else
-    target-10 decides scale to 6; recorded is hold; target-7 decides scale to 6 as recorded, for another reason
-    target-7 cannot be asked: the component 0000000000000000000000000000000000000000000000000000000000000000 of builtin:target-tracking is not there: neither in the records, nor built in, nor at its reference
-    the guard leaves 5 → 5; recorded is 5 → 6
-    the answer of target-10 is taken; recorded is nobody
+    target-10 decides hold as recorded, for a different reason
+    target-10 uses FUEL fuel; the record has 1
+    target-10 logs different lines
+    target-10 decides scale to 6; the record has hold; target-7 decides scale to 6 as recorded, for a different reason
+    target-7 cannot be evaluated: component 0000000000000000000000000000000000000000000000000000000000000000 of builtin:target-tracking not found in the records, among the built-in components or at its reference
+    the guard plans 5 → 5; the record has 5 → 6
+    the evaluation of target-10 is selected; the record has nobody
     ");
 }
 
 #[tokio::test]
-async fn a_policy_that_failed_then_has_to_fail_again() {
+async fn failed_policy_must_fail_again() {
     let scene = LogHarness::new();
     let reference = "builtin:target-tracking".parse().unwrap();
     let policy = scene.host.policy(&reference).await.unwrap();
@@ -74,7 +74,7 @@ async fn a_policy_that_failed_then_has_to_fail_again() {
     let mut mended = record.clone();
     mended.evaluations[0].config = r#"{"metric":"haproxy.sessions","target_per_droplet":10}"#.into();
     let mut late = mended.clone();
-    late.evaluations[0].failure = Some("the deadline of 250ms (plugins.limits.deadline)".into());
+    late.evaluations[0].failure = Some("the call timeout of 250ms (plugins.limits.call_timeout)".into());
 
     assert!(record.evaluations[0].failure.is_some());
     assert_eq!(replay(&record, &scene.components()).await, []);
@@ -83,7 +83,7 @@ async fn a_policy_that_failed_then_has_to_fail_again() {
 }
 
 #[tokio::test]
-async fn a_policy_that_could_not_be_loaded_was_not_asked() {
+async fn unloaded_policy_is_not_evaluated() {
     let scene = LogHarness::new();
     let mut answer = decision_record::evaluation(Outcome::Hold);
     (answer.digest, answer.answered_by) = (String::new(), AnswerSource::Hold);
@@ -95,7 +95,7 @@ async fn a_policy_that_could_not_be_loaded_was_not_asked() {
 }
 
 #[tokio::test]
-async fn another_policy_is_asked_in_the_place_of_the_recorded_one() {
+async fn different_policy_is_compared_with_record() {
     let scene = LogHarness::new();
     scene.ticks(40).await;
     let archive = scene.reader();
@@ -117,7 +117,7 @@ async fn another_policy_is_asked_in_the_place_of_the_recorded_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_bundle_replays_where_there_is_nothing_else() {
+async fn bundle_replays_on_its_own() {
     let scene = LogHarness::new();
     let written = scene.ticks(150).await;
     let archive = scene.reader();
@@ -145,7 +145,7 @@ async fn a_bundle_replays_where_there_is_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_file_is_checked_as_a_whole() {
+async fn whole_file_is_checked() {
     let scene = LogHarness::new();
     scene.ticks(5).await;
 
@@ -153,7 +153,7 @@ async fn a_file_is_checked_as_a_whole() {
 }
 
 #[tokio::test]
-async fn a_component_that_was_changed_is_not_taken_for_the_recorded_one() {
+async fn corrupt_component_is_not_used() {
     let scene = LogHarness::new();
     let record = scene.ticks(1).await.remove(0);
     let digest = &record.evaluations[0].digest;
@@ -161,6 +161,6 @@ async fn a_component_that_was_changed_is_not_taken_for_the_recorded_one() {
     scene.execute_sql("UPDATE components SET body = x'00', size = 1");
 
     assert_eq!(super::super::components::load_component(history, digest).unwrap(), None);
-    // It is built in, too.
+    // The component is also built in.
     assert_eq!(replay(&record, &scene.components()).await, []);
 }

@@ -1,4 +1,4 @@
-//! What happens to a call before, or instead of, being carried out: counted, limited, struck by faults.
+//! Admission of a call before it is executed: counting, rate limits and faults.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::{ApiError, CloudState, CorruptBody, Effect, Quota, RateLimits};
 use crate::model::Timestamp;
 
-/// A call as far as limits and faults look at it.
+/// The parts of a call that rate limits and faults match on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// In capitals.
+    /// HTTP method, in upper case.
     pub method: String,
-    /// The path with names in place of ids, such as `/v2/droplets/{id}`.
+    /// Path with placeholders in place of IDs, such as `/v2/droplets/{id}`.
     pub path: String,
 }
 
 impl Call {
-    /// A call from its two parts.
+    /// Creates a call from its method and path.
     pub fn new(method: impl Into<String>, path: impl Into<String>) -> Self {
         Self { method: method.into(), path: path.into() }
     }
@@ -32,59 +32,59 @@ impl fmt::Display for Call {
     }
 }
 
-/// What is to be done with a call.
+/// The result of admission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Admission {
-    /// What is left of the rate limit.
+    /// Remaining rate limit quota.
     pub quota: Quota,
-    /// How long the answer, or the lack of one, is held back after the server has acted.
+    /// Delay of the response, or of its absence, after the server has acted.
     pub latency: Duration,
-    /// Whether it is carried out, and what is answered.
+    /// Execution and response of the call.
     pub verdict: Verdict,
 }
 
-/// How a call ends.
+/// Execution and response of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// It is carried out and answered.
+    /// Executed, with the regular response.
     Proceed,
-    /// It is not carried out.
+    /// Not executed; the response is an error.
     Reject(ApiError),
-    /// It is carried out, and answered as if it was not.
+    /// Executed, but the response is an error.
     ExecuteAndFail(ApiError),
-    /// It is carried out, and the connection ends without an answer.
+    /// Executed, but the connection closes without a response.
     DropResponse,
-    /// It is not carried out, and the connection is reset.
+    /// Not executed; the connection is reset.
     Reset,
-    /// No answer ever comes.
+    /// No response is ever sent.
     NoResponse {
-        /// Whether it is carried out.
+        /// True if the call is executed.
         executed: bool,
     },
-    /// It is answered with success and a body that is not right.
+    /// The response reports success but has a corrupt body.
     CorruptBody {
-        /// What is wrong with the body.
+        /// Kind of corruption.
         how: CorruptBody,
-        /// Whether it is carried out.
+        /// True if the call is executed.
         executed: bool,
     },
 }
 
-/// What the faults do to one call.
+/// The effect of the faults on one call.
 struct FaultOutcome {
     latency: Duration,
     verdict: Verdict,
-    /// In place of what is really left.
+    /// Replaces the actual remaining quota.
     quota: Option<Quota>,
 }
 
 impl CloudState {
-    /// Counts a call, whatever becomes of it.
+    /// Counts a call, regardless of its outcome.
     pub fn count(&mut self, call: &Call) {
         *self.calls.entry(call.to_string()).or_default() += 1;
     }
 
-    /// Says what is to be done with a call: the rate limits first, then the faults.
+    /// Decides how a call is handled: applies the rate limits first, then the faults.
     pub fn admit(&mut self, now: Timestamp, call: &Call) -> Admission {
         let (quota, refusal) = if let Some(limits) = &self.settings.rate_limits {
             self.call_windows.admit(limits, now, call.is_key_list())
@@ -108,7 +108,7 @@ impl CloudState {
             let method_matches = fault.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(&call.method));
             let matches = method_matches && fault.path.as_ref().is_none_or(|path| *path == call.path);
             let is_aside = matches!(fault.effect, Effect::LatencyMs(_) | Effect::MovedAddresses | Effect::Vanished);
-            // A counted fault that comes too late to matter keeps its count for a later call.
+            // A fault with a limited count that can no longer affect the result keeps its count for a later call.
             if !matches || (verdict != Verdict::Proceed && !is_aside) || !fault.when.triggers(&mut self.persisted.rng) {
                 continue;
             }

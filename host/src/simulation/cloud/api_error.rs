@@ -1,10 +1,10 @@
-//! Why the cloud refuses a call: the API's status, words and class, from one place.
+//! Errors of the simulated cloud: the API's status, message and error class, defined in one place.
 
 use std::time::Duration;
 
 use crate::cloud::ErrorClass;
 
-/// A call that the cloud answers with an error. `Display` is the message in the answer's body.
+/// An error response of the cloud. `Display` is the message in the response body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// 401.
@@ -13,61 +13,61 @@ pub enum ApiError {
     /// 404.
     #[error("The resource you were accessing could not be found.")]
     NotFound,
-    /// 404: nothing is served there.
+    /// 404: the emulator does not implement the path.
     #[error("The emulator does not serve {0}.")]
     NotServed(String),
     /// 405.
     #[error("This path has no such method.")]
     MethodNotAllowed,
-    /// 422: more droplets than the account may have.
+    /// 422: the account's droplet limit would be exceeded.
     #[error("creating this/these droplet(s) will exceed your droplet limit")]
     DropletLimit,
-    /// 422: the size or the region cannot be had now.
+    /// 422: the size or region is currently unavailable.
     #[error("{0}")]
     Unavailable(&'static str),
-    /// 422: something else is being done to the droplet.
+    /// 422: another action on the droplet is in progress.
     #[error("Droplet already has a pending event.")]
     PendingEvent,
-    /// 422: the request is wrong.
+    /// 422: the request is invalid.
     #[error("{0}")]
     Invalid(String),
-    /// 400: the request cannot be read.
+    /// 400: the request cannot be parsed.
     #[error("{0}")]
     Malformed(String),
-    /// 400, in the shape that only tags have: the tag's name is wrong.
+    /// 400, in the format specific to tags: the tag name is invalid.
     #[error("Error validating resource tag: \"tag-name {0:?} contains invalid characters\"")]
     InvalidTag(String),
     /// 429.
     #[error("API rate limit exceeded.")]
     RateLimited {
-        /// How long until the next call is let through.
+        /// Time until the next call is admitted.
         after: Duration,
-        /// Whether it is the limit per minute; only that one sends `retry-after`.
+        /// True for the per-minute limit; only this one sends `retry-after`.
         burst: bool,
     },
-    /// 500: the emulator itself failed, and may have acted.
+    /// 500: the emulator itself failed and may have executed the call.
     #[error("{0}")]
     Failed(String),
-    /// A fault that was asked for: an HTML page in place of the API's own words. `Display` is what a client makes of it.
+    /// An injected fault: an HTML page in place of an API response. `Display` is the client's rendering of it.
     #[error("an HTML page, \"{}\"", Self::page_title(*.status))]
     Page {
         /// The HTTP status.
         status: u16,
     },
-    /// A fault that was asked for.
+    /// An injected fault.
     #[error("{message}")]
     Injected {
         /// The HTTP status.
         status: u16,
-        /// The message.
+        /// Error message.
         message: String,
-        /// The `retry-after` header.
+        /// `retry-after` header.
         retry_after: Option<Duration>,
     },
 }
 
 impl ApiError {
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> u16 {
         match self {
             Self::Unauthorized => 401,
@@ -81,7 +81,7 @@ impl ApiError {
         }
     }
 
-    /// The `id` in the answer's body.
+    /// Returns the `id` in the response body.
     pub fn id(&self) -> &'static str {
         match self.status() {
             400 => "bad_request",
@@ -99,7 +99,7 @@ impl ApiError {
         }
     }
 
-    /// The `retry-after` header, where there is one.
+    /// Returns the `retry-after` header, if any.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::RateLimited { after, burst: true } => Some(*after),
@@ -108,7 +108,7 @@ impl ApiError {
         }
     }
 
-    /// The class that a client puts it in.
+    /// Returns the error class that a client assigns to it.
     pub fn class(&self) -> ErrorClass {
         match self {
             Self::DropletLimit => ErrorClass::LimitExceeded,
@@ -126,7 +126,7 @@ impl ApiError {
         }
     }
 
-    /// The title of an HTML page with this status.
+    /// Returns the title of an HTML page with this status.
     pub fn page_title(status: u16) -> String {
         let reason = match status {
             502 => "Bad Gateway",
@@ -137,7 +137,7 @@ impl ApiError {
         format!("{status} {reason}")
     }
 
-    /// The message that an injected status has where none was asked for.
+    /// Returns the default message of an injected status.
     pub(super) fn default_message(status: u16) -> &'static str {
         match status {
             401 => "Unable to authenticate you.",
@@ -151,7 +151,7 @@ impl ApiError {
     }
 }
 
-/// Only its words tell what an injected 422 is about.
+/// An injected 422 can only be classified by its message.
 fn class_of_unprocessable(message: &str) -> ErrorClass {
     let message = message.to_ascii_lowercase();
     let says = |words: &str| message.contains(words);

@@ -1,72 +1,72 @@
-//! What the simulated cloud has on offer: sizes at DigitalOcean's list prices (an hour is 1/672 of a month), regions
-//! and images; and the slugs of the tutorial, which DigitalOcean has retired, at the prices that they had.
+//! The catalog of the simulated cloud: sizes at DigitalOcean's list prices (an hour is 1/672 of a month), regions and
+//! images. It includes the slugs of the tutorial, which DigitalOcean has retired, at their former prices.
 
 use crate::model::{HourlyPrice, Timestamp};
 
 /// A size.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Such as `s-1vcpu-1gb`.
+    /// Slug, such as `s-1vcpu-1gb`.
     pub slug: &'static str,
-    /// Its kind, in words.
+    /// Name of the size class.
     pub description: &'static str,
-    /// In MiB.
+    /// Memory, in MiB.
     pub memory_mb: u32,
-    /// Virtual processors.
+    /// Number of virtual CPUs.
     pub vcpus: u32,
-    /// In GiB.
+    /// Disk, in GiB.
     pub disk_gb: u32,
-    /// Included traffic, in TB.
+    /// Included transfer, in TB.
     pub transfer_tb: u32,
-    /// In whole dollars.
+    /// Monthly price, in whole dollars.
     pub monthly_dollars: u32,
-    /// Per hour.
+    /// Hourly price.
     pub hourly_price: HourlyPrice,
-    /// Slugs of the regions that have it.
+    /// Slugs of the regions that offer it.
     pub regions: &'static [&'static str],
 }
 
 /// A region.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Region {
-    /// Such as `nyc3`.
+    /// Slug, such as `nyc3`.
     pub slug: &'static str,
-    /// Such as `New York 3`.
+    /// Display name, such as `New York 3`.
     pub name: &'static str,
-    /// Whether droplets can be made there.
+    /// True if droplets can be created there.
     pub available: bool,
 }
 
 /// An image.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Its id.
+    /// ID.
     pub id: u64,
-    /// Such as `ubuntu-22-04-x64`.
+    /// Slug, such as `ubuntu-22-04-x64`.
     pub slug: &'static str,
-    /// Such as `22.04 (LTS) x64`.
+    /// Name, such as `22.04 (LTS) x64`.
     pub name: &'static str,
-    /// Such as `Ubuntu`.
+    /// Distribution, such as `Ubuntu`.
     pub distribution: &'static str,
-    /// When it was published.
+    /// Publication time.
     pub created_at: Timestamp,
 }
 
 /// An SSH key of the account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SshKey {
-    /// Its id.
+    /// ID.
     pub id: u64,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// Its fingerprint, in the old colon-separated form that the API uses.
+    /// Fingerprint, in the old colon-separated form that the API uses.
     pub fingerprint: String,
-    /// The public key itself.
+    /// Public key.
     pub public_key: String,
 }
 
 impl SshKey {
-    /// The key that the account has when nothing else is asked for.
+    /// Returns the account's default key.
     pub fn example() -> Self {
         Self {
             id: 512_189,
@@ -143,7 +143,7 @@ const fn image(id: u64, slug: &'static str, name: &'static str, distribution: &'
     Image { id, slug, name, distribution, created_at: Timestamp(published_s * 1000) }
 }
 
-/// All images; every region has each of them.
+/// All images. Every region offers each of them.
 pub static IMAGES: [Image; 9] = [
     image(6_918_990, "ubuntu-14-04-x64", "14.04 x64", "Ubuntu", 1_413_550_000),
     image(15_611_095, "ubuntu-16-04-x64", "16.04 x64", "Ubuntu", 1_461_250_000),
@@ -156,17 +156,17 @@ pub static IMAGES: [Image; 9] = [
     image(127_084_113, "rockylinux-9-x64", "9 x64", "Rocky Linux", 1_657_800_000),
 ];
 
-/// The size with this slug.
+/// Returns the size with this slug.
 pub fn size_by_slug(slug: &str) -> Option<&'static Size> {
     SIZES.iter().find(|size| size.slug == slug)
 }
 
-/// The region with this slug.
+/// Returns the region with this slug.
 pub fn region_by_slug(slug: &str) -> Option<&'static Region> {
     REGIONS.iter().find(|region| region.slug == slug)
 }
 
-/// The image with this slug, or with this id.
+/// Returns the image with this slug or ID.
 pub fn image_by_slug_or_id(slug_or_id: &str) -> Option<&'static Image> {
     let id = slug_or_id.parse().ok();
     IMAGES.iter().find(|image| image.slug == slug_or_id || Some(image.id) == id)

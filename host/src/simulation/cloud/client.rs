@@ -1,5 +1,5 @@
-//! The simulated cloud behind the `Cloud` seam, in this process: no HTTP in between. Where tokio's clock is paused, its
-//! time is virtual.
+//! An in-process `CloudProvider` backed by the simulated cloud, without HTTP. If tokio's clock is paused, its time is
+//! virtual.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::cloud::{
 use crate::failpoint;
 use crate::model::{DropletId, Tag, Timestamp};
 
-/// A world and the clock that it lives by. Clones share the world.
+/// The state of a simulated cloud and its clock. Clones share the state.
 ///
-/// Calls are not repeated on passing faults: what a fault does to a call is what the caller sees. What only HTTP can
-/// show becomes the error that the real client makes of it.
+/// Calls are not retried on transient faults: the caller sees the effect of each fault. Faults that exist only at the
+/// HTTP level become the error that the real client would report.
 #[derive(Debug, Clone)]
 pub struct SimulatedCloud {
     state: Arc<Mutex<CloudState>>,
@@ -24,12 +24,12 @@ pub struct SimulatedCloud {
 }
 
 impl SimulatedCloud {
-    /// A cloud of its own.
+    /// Creates a cloud with its own state.
     pub fn new(world: CloudState, clock: Clock) -> Self {
         Self { state: Arc::new(Mutex::new(world)), clock }
     }
 
-    /// Looks at the world, or changes it, at the time that it is now.
+    /// Runs `look` on the state at the current time.
     pub fn with_state<T>(&self, look: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
         let mut world = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         look(&mut world, self.clock.now())
@@ -42,7 +42,7 @@ impl SimulatedCloud {
         act: impl FnOnce(&mut CloudState, Timestamp) -> Result<T, ApiError>,
     ) -> Result<T, CloudError> {
         let call = Call::new(method, path);
-        // Everything happens at once, and is heard of later.
+        // The call takes effect immediately; its response arrives later.
         let happens = |world: &mut CloudState, now| {
             world.count(&call);
             let mut admission = world.admit(now, &call);
@@ -56,16 +56,16 @@ impl SimulatedCloud {
                 }
                 Verdict::DropResponse => {
                     let _unheard = act(world, now);
-                    lost("the connection ended before the answer came")
+                    lost("connection closed before the response arrived")
                 }
-                Verdict::Reset => lost("the connection was reset"),
+                Verdict::Reset => lost("connection reset"),
                 Verdict::NoResponse { executed: acted } => {
                     if acted {
                         let _unheard = act(world, now);
                     }
-                    // As long as the real client listens.
+                    // The read timeout of the real client.
                     admission.latency = admission.latency.saturating_add(Timeouts::default().read);
-                    lost("no answer in time")
+                    lost("timed out waiting for the response")
                 }
                 Verdict::CorruptBody {
                     how: CorruptBody::WrongContentType | CorruptBody::Unfamiliar,
@@ -192,7 +192,7 @@ fn new_droplets(request: &CreateRequest) -> NewDroplets {
     }
 }
 
-/// What the API would say of a droplet at `time`.
+/// Returns the API's view of a droplet at `time`.
 fn cloud_instance(droplet: &SimulatedDroplet, time: Timestamp) -> CloudInstance {
     let shown = droplet.has_addresses_at(time);
     let public = droplet.public_address.map(Into::into).into_iter().chain(droplet.ipv6_address.map(Into::into));
@@ -207,7 +207,7 @@ fn cloud_instance(droplet: &SimulatedDroplet, time: Timestamp) -> CloudInstance 
         region: droplet.region.slug.to_owned(),
         image: droplet.image.slug.to_owned(),
         hourly_price: droplet.size.hourly_price,
-        // The API writes times to the second.
+        // The API reports times with a resolution of one second.
         created_at: Some(Timestamp(droplet.created_at.0 / 1000 * 1000)),
     }
 }
@@ -228,11 +228,11 @@ fn api_error(call: &Call, refusal: &ApiError) -> CloudError {
 }
 
 fn corrupt_body_error(call: &Call, how: CorruptBody) -> CloudError {
-    let error = transport_error(call, "the connection broke before the answer was complete");
+    let error = transport_error(call, "connection closed before the response was complete");
     if how == CorruptBody::Truncated {
         return CloudError { status: Some(200), ..error };
     }
-    let message = "the answer cannot be understood".to_owned();
+    let message = "response cannot be parsed".to_owned();
     CloudError { class: ErrorClass::Server, status: Some(200), message, ..error }
 }
 

@@ -1,44 +1,44 @@
-//! A request for droplets, and the checks that the API makes before it takes one.
+//! A create request, and the checks that the API performs before it accepts one.
 
 use super::catalog::{self, Image, Region, Size, SshKey};
 use super::{ApiError, Faults};
 use crate::model::user_data::MAX_BYTES;
 use crate::model::{DropletName, Tag};
 
-/// Most names in one request.
+/// Maximum number of names in one request.
 const MAX_NAMES: usize = 10;
 
-/// A request for droplets, as it comes: nothing in it has been checked.
-#[expect(clippy::struct_excessive_bools, reason = "they are the switches that the API has")]
+/// An unvalidated create request.
+#[expect(clippy::struct_excessive_bools, reason = "these are the options of the API")]
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewDroplets {
-    /// One droplet each.
+    /// Names; one droplet is created for each.
     pub names: Vec<String>,
-    /// A slug, or how slugs begin, such as `nyc`; any region where it is `None`.
+    /// Region slug, or a slug prefix such as `nyc`. `None` allows any region.
     pub region: Option<String>,
-    /// A slug.
+    /// Size slug.
     pub size: String,
-    /// A slug or an id.
+    /// Image slug or ID.
     pub image: String,
-    /// Ids or fingerprints.
+    /// Key IDs or fingerprints.
     pub ssh_keys: Vec<String>,
-    /// Made where they do not exist.
+    /// Tags; missing ones are created.
     pub tags: Vec<String>,
-    /// What they boot with.
+    /// User data.
     pub user_data: Option<String>,
-    /// The region's default where it is `None`.
+    /// VPC; `None` selects the region's default.
     pub vpc_uuid: Option<String>,
-    /// Whether the metrics agent is installed.
+    /// True to install the metrics agent.
     pub monitoring: bool,
-    /// Whether they are backed up.
+    /// True to enable backups.
     pub backups: bool,
-    /// Whether they have IPv6 addresses.
+    /// True to assign IPv6 addresses.
     pub ipv6: bool,
-    /// Whether they have no public address.
+    /// True to omit public addresses.
     pub private_only: bool,
 }
 
-/// What is left to know when all checks have passed.
+/// The resolved values of a validated request.
 #[derive(Debug)]
 pub(super) struct ValidatedRequest {
     pub(super) size: &'static Size,
@@ -47,7 +47,7 @@ pub(super) struct ValidatedRequest {
 }
 
 impl NewDroplets {
-    /// The checks, in the order in which the first that fails is reported; the droplet limit is not among them.
+    /// Validates the request and returns the first error in the API's order. The droplet limit is checked separately.
     pub(super) fn validate(&self, ssh_keys: &[SshKey], faults: &Faults) -> Result<ValidatedRequest, ApiError> {
         self.check_names()?;
         let size = catalog::size_by_slug(&self.size)

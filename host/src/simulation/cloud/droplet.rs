@@ -1,4 +1,4 @@
-//! A droplet and an action of the simulated cloud. What they look like is a function of the time.
+//! Droplets and actions of the simulated cloud. Their visible state is a function of time.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
@@ -9,68 +9,68 @@ use super::catalog::{Image, Region, Size};
 use crate::cloud::Status;
 use crate::model::{DropletId, Timestamp};
 
-/// A droplet. Deleted ones are kept for a while, since lists may lag behind.
+/// A droplet. Deleted droplets are kept for a while, because lists may lag behind.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SimulatedDroplet {
-    /// Its id.
+    /// ID.
     pub id: DropletId,
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// What it is made of.
+    /// Size.
     #[serde(with = "size_slug")]
     pub size: &'static Size,
-    /// Where it is.
+    /// Region.
     #[serde(with = "region_slug")]
     pub region: &'static Region,
-    /// What it boots.
+    /// Image.
     #[serde(with = "image_slug")]
     pub image: &'static Image,
-    /// Its tags, in the capitals of each tag's first use.
+    /// Tags, each in the letter case of its first use.
     pub tags: Vec<String>,
-    /// What it boots with.
+    /// User data.
     pub user_data: Option<String>,
-    /// Its private network.
+    /// VPC.
     pub vpc_uuid: String,
-    /// Whether the metrics agent is installed.
+    /// True if the metrics agent is installed.
     pub monitoring: bool,
-    /// Whether it is backed up.
+    /// True if backups are enabled.
     pub backups: bool,
-    /// On the loopback network, so that it can really be served.
+    /// Private address, on the loopback network so that a real server can listen on it.
     pub private_address: Ipv4Addr,
-    /// In the block for benchmarks (RFC 2544), which is routed nowhere; nothing is served there.
+    /// Public address, in the unrouted benchmarking block (RFC 2544); no server listens on it.
     pub public_address: Option<Ipv4Addr>,
-    /// In the block for documentation (RFC 3849).
+    /// IPv6 address, in the documentation block (RFC 3849).
     pub ipv6_address: Option<Ipv6Addr>,
-    /// When it was asked for.
+    /// Time of the create request.
     pub created_at: Timestamp,
-    /// When it is powered on; never where it is stuck.
+    /// Time at which it becomes active; `None` if it is stuck.
     pub active_at: Option<Timestamp>,
-    /// Whether it ever shows its addresses.
+    /// False if its addresses never appear.
     pub shows_addresses: bool,
-    /// The last time that its power was switched.
+    /// The most recent power change.
     pub last_power_change: Option<PowerChange>,
-    /// When it was deleted.
+    /// Time of deletion.
     pub deleted_at: Option<Timestamp>,
 }
 
-/// A change of power.
+/// A power change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PowerChange {
-    /// When it takes effect.
+    /// Time at which it takes effect.
     pub at: Timestamp,
-    /// To what.
+    /// Power state afterwards.
     pub on: bool,
-    /// From what.
+    /// Power state before.
     pub was_on: bool,
 }
 
 impl SimulatedDroplet {
-    /// Whether there was such a droplet at `time`.
+    /// Reports whether the droplet existed at `time`.
     pub fn exists_at(&self, time: Timestamp) -> bool {
         self.created_at <= time && self.deleted_at.is_none_or(|deleted| time < deleted)
     }
 
-    /// Its status at `time`.
+    /// Returns its status at `time`.
     pub fn status_at(&self, time: Timestamp) -> Status {
         if self.active_at.is_none_or(|active| time < active) {
             return Status::New;
@@ -79,22 +79,22 @@ impl SimulatedDroplet {
         if on { Status::Active } else { Status::Off }
     }
 
-    /// Whether the API shows its addresses at `time`.
+    /// Reports whether the API shows its addresses at `time`.
     pub fn has_addresses_at(&self, time: Timestamp) -> bool {
         self.shows_addresses && self.status_at(time) != Status::New
     }
 
-    /// Whether something is being done to it at `time`.
+    /// Reports whether an action on it is in progress at `time`.
     pub fn has_pending_event_at(&self, time: Timestamp) -> bool {
         self.status_at(time) == Status::New || self.last_power_change.is_some_and(|switch| time < switch.at)
     }
 
-    /// Whether it bears the tag; capitals do not count.
+    /// Reports whether it has the tag, ignoring letter case.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.tags.iter().any(|own| own.eq_ignore_ascii_case(tag))
     }
 
-    /// When it next changes by itself after `time`.
+    /// Returns the time of its next spontaneous change after `time`.
     pub(super) fn next_change_after(&self, time: Timestamp) -> Option<Timestamp> {
         [self.active_at, self.last_power_change.map(|switch| switch.at)]
             .into_iter()
@@ -103,13 +103,13 @@ impl SimulatedDroplet {
             .min()
     }
 
-    /// Its addresses, from the number of droplets made before it. Worlds with different seeds use different
-    /// networks, so that two of them can be served on one machine.
+    /// Returns the addresses of the droplet with this creation number. Different seeds use different networks, so that
+    /// two simulated clouds can run on one machine.
     pub(super) fn addresses(seed: u64, number: u64) -> (Ipv4Addr, Ipv4Addr, Ipv6Addr) {
-        /// The last two bytes go from 1 to 250 each.
+        /// The last two bytes range from 1 to 250 each.
         const PER_NETWORK: u64 = 250 * 250;
         let byte = |value: u64| u8::try_from(value).unwrap_or(u8::MAX);
-        // 127.0.0.0/16 is left to everything else on the machine, 127.0.0.1 above all.
+        // 127.0.0.0/16 is reserved for other uses of the machine, in particular 127.0.0.1.
         let network = byte(1 + (seed % 250 + number / PER_NETWORK) % 250);
         let private = Ipv4Addr::new(127, network, byte(1 + number / 250 % 250), byte(1 + number % 250));
         let public =
@@ -119,35 +119,35 @@ impl SimulatedDroplet {
     }
 }
 
-/// Something that was done to a droplet.
+/// An action on a droplet.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Action {
-    /// Its id.
+    /// ID.
     pub id: u64,
-    /// Such as `create` or `power_off`.
+    /// Type, such as `create` or `power_off`.
     pub kind: String,
-    /// To whom.
+    /// Target droplet.
     pub droplet: DropletId,
-    /// Where.
+    /// Region of the droplet.
     #[serde(with = "region_slug")]
     pub region: &'static Region,
-    /// When it began.
+    /// Start time.
     pub started_at: Timestamp,
-    /// When it is done; never where the droplet is stuck.
+    /// Completion time; `None` if the droplet is stuck.
     pub completes_at: Option<Timestamp>,
 }
 
-/// How far an action has come.
+/// Status of an action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ActionStatus {
-    /// Not done yet.
+    /// Not completed yet.
     InProgress,
-    /// Done, at this time.
+    /// Completed at this time.
     Completed(Timestamp),
 }
 
 impl Action {
-    /// How far it has come at `time`.
+    /// Returns its status at `time`.
     pub fn status_at(&self, time: Timestamp) -> ActionStatus {
         match self.completes_at {
             Some(at) if at <= time => ActionStatus::Completed(at),
@@ -156,10 +156,10 @@ impl Action {
     }
 }
 
-/// How long a switch of power takes.
+/// Duration of a power change.
 pub(super) const POWER_CHANGE_DURATION: Duration = Duration::from_secs(1);
 
-/// Writes an entry of the catalogue as its slug; a slug that the catalogue does not have is an error when it is read.
+/// Serializes a catalog entry as its slug. Deserializing a slug that is missing from the catalog fails.
 macro_rules! by_slug {
     ($module:ident, $type:ident, $find:path) => {
         mod $module {
@@ -178,7 +178,7 @@ macro_rules! by_slug {
                 deserializer: D,
             ) -> Result<&'static catalog::$type, D::Error> {
                 let slug = String::deserialize(deserializer)?;
-                $find(&slug).ok_or_else(|| D::Error::custom(format!("{slug:?} is not in the catalogue")))
+                $find(&slug).ok_or_else(|| D::Error::custom(format!("{slug:?} is not in the catalog")))
             }
         }
     };

@@ -1,70 +1,72 @@
-//! Faults as plain data: what goes wrong, how often, and for which calls.
+//! Faults as plain data: their effects, their frequency, and the calls that they match.
 //!
-//! The same type is the JSON of the emulator's `/_emulator/faults`. Counted faults count down in place, so reading them
-//! back shows what is left.
+//! The same type is the JSON body of the emulator's `/_emulator/faults`. Counted faults count down in place, so reading
+//! them back shows the remaining count.
 
 use serde::{Deserialize, Serialize};
 
 use super::SplitMix64;
 
-/// Everything that can be made to go wrong; nothing by default.
+/// The active faults; none by default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Faults {
-    /// What happens to calls. Latencies and what befalls droplets add up; of the others the first that strikes counts.
+    /// Faults of API calls. Latencies and droplet changes accumulate; of the other faults, the first that triggers
+    /// takes effect.
     pub calls: Vec<CallFault>,
-    /// New droplets that never leave `new`.
+    /// New droplets that stay in `new` forever.
     pub stuck_in_new: Frequency,
     /// New droplets that become active and never show an address.
     pub active_without_address: Frequency,
-    /// Creates that are answered with 202 and never heard of again.
+    /// Creates that are accepted with 202, but whose droplet never appears.
     pub lost_creates: Frequency,
-    /// Deletes that are answered with 204 and not done.
+    /// Deletes that are accepted with 204 but not executed.
     pub ignored_deletes: Frequency,
-    /// How old the world is that lists show, in milliseconds.
+    /// Age of the state that lists show, in milliseconds.
     pub list_lag_ms: u64,
-    /// How long GET answers 404 for a new droplet, in milliseconds.
+    /// Time for which GET returns 404 for a new droplet, in milliseconds.
     pub not_found_after_create_ms: u64,
-    /// Stands in for the account's droplet limit.
+    /// Overrides the account's droplet limit.
     pub droplet_limit: Option<u32>,
-    /// Slugs of sizes that no region has at the moment.
+    /// Slugs of sizes that are sold out in every region.
     pub sold_out_sizes: Vec<String>,
 }
 
-/// What happens to calls that match.
+/// A fault of the calls that match.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CallFault {
-    /// Only calls with this method, in any case; all where it is missing.
+    /// Method to match, ignoring letter case. Matches all methods if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// Only calls with this path as `/_emulator/calls` shows it, such as `/v2/droplets/{id}`; all where it is missing.
+    /// Path to match, in the form shown by `/_emulator/calls`, such as `/v2/droplets/{id}`. Matches all paths if
+    /// absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// How often it strikes.
+    /// Frequency.
     pub when: Frequency,
-    /// What it does.
+    /// Effect.
     pub effect: Effect,
 }
 
-/// How often a fault strikes.
+/// Frequency of a fault.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Frequency {
-    /// Not at all.
+    /// Never.
     #[default]
     Never,
     /// Every time.
     Always,
-    /// By chance.
+    /// With this probability.
     Rate(Rate),
-    /// The next so many times.
+    /// The next N times.
     Next(u32),
-    /// Not at first, and then some times.
+    /// After a number of skipped calls, a limited number of times.
     Later {
-        /// How many calls are spared before.
+        /// Number of calls to skip.
         after: u32,
-        /// How many it strikes then; all that follow where it is missing.
+        /// Number of calls to affect; all subsequent calls if absent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<u32>,
     },
@@ -75,82 +77,82 @@ pub enum Frequency {
 #[serde(try_from = "f64", into = "f64")]
 pub struct Rate(f64);
 
-/// A number that is no probability.
+/// A number outside the range of probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
-#[error("a rate is a number from 0 to 1, and {0} is not")]
+#[error("a rate must be a number from 0 to 1, found {0}")]
 pub struct InvalidRate(f64);
 
-/// What a fault does to a call.
+/// The effect of a fault on a call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
-    /// It is answered with an error.
+    /// The response is an error.
     Status {
         /// The HTTP status.
         code: u16,
-        /// The message in the body; one that fits the status where it is missing.
+        /// Message in the body. Defaults to one that fits the status.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
-        /// The `retry-after` header, in seconds.
+        /// `retry-after` header, in seconds.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         retry_after_s: Option<u64>,
-        /// Whether the server does what it was asked before it answers with the error.
+        /// True if the server executes the call before it returns the error.
         #[serde(default)]
         acted: bool,
     },
-    /// The server acts at once and answers this many milliseconds later, so that a client that gives up meanwhile
-    /// does not know that it has acted.
+    /// The server executes the call at once and responds after this many milliseconds. A client that times out earlier
+    /// cannot know that the call was executed.
     LatencyMs(u64),
-    /// The server acts, and the connection ends without an answer.
+    /// The server executes the call, and the connection closes without a response.
     DropResponse,
-    /// The connection is reset before the server acts.
+    /// The connection is reset before the server executes the call.
     Reset,
-    /// No answer ever comes, and the connection stays open.
+    /// No response is ever sent, and the connection stays open.
     Silence {
-        /// Whether the server does what it was asked.
+        /// True if the server executes the call.
         #[serde(default)]
         acted: bool,
     },
-    /// It is answered with an HTML page and a status that is no success, as a proxy before the API does it.
+    /// The response is an HTML page with an error status, as sent by a proxy in front of the API.
     Page {
         /// The HTTP status.
         code: u16,
-        /// Whether the server does what it was asked before the page is sent.
+        /// True if the server executes the call before it sends the page.
         #[serde(default)]
         acted: bool,
     },
-    /// It is answered with success, and the body is not what it should be.
+    /// The response reports success but has a corrupt body.
     Garbled {
-        /// What is wrong with the body.
+        /// Kind of corruption.
         how: CorruptBody,
-        /// Whether the server does what it was asked; where it does not, there is no right body to begin with.
+        /// True if the server executes the call. If it does not, there is no correct body to start from.
         #[serde(default = "default_true")]
         acted: bool,
     },
-    /// The hourly limit is used up, by other programs for all that is known here: 429 without `retry-after`.
+    /// The hourly limit is exhausted, as if by other programs: 429 without `retry-after`.
     HourlyLimit {
-        /// How far away `ratelimit-reset` is, in seconds.
+        /// Time until `ratelimit-reset`, in seconds.
         reset_after_s: u64,
     },
-    /// Every droplet gets another private address; then the call goes on.
+    /// Every droplet receives a new private address; then the call proceeds.
     MovedAddresses,
-    /// Somebody else deletes the youngest droplet; then the call goes on.
+    /// Another client deletes the newest droplet; then the call proceeds.
     Vanished,
 }
 
-/// What is wrong with the body of a success.
+/// Corruption of the body of a successful response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CorruptBody {
-    /// JSON that ends in the middle; its length is as announced.
+    /// Truncated JSON with a matching content length.
     Malformed,
-    /// The connection ends before as much has come as was announced.
+    /// The connection closes before the announced content length is reached.
     Truncated,
     /// An HTML page.
     Page,
-    /// The right body under a content type that is not JSON's.
+    /// The correct body with a content type other than JSON.
     WrongContentType,
-    /// The right body, in which droplets have fields and a status that no client knows.
+    /// The correct body, with additional droplet fields and a status that no client knows.
     Unfamiliar,
 }
 
@@ -159,7 +161,7 @@ fn default_true() -> bool {
 }
 
 impl Rate {
-    /// Checks that `value` is a probability.
+    /// Validates that `value` is a probability.
     pub fn new(value: f64) -> Result<Self, InvalidRate> {
         if (0.0..=1.0).contains(&value) { Ok(Self(value)) } else { Err(InvalidRate(value)) }
     }
@@ -179,7 +181,7 @@ impl From<Rate> for f64 {
 }
 
 impl Frequency {
-    /// Whether it strikes this time; one that is counted counts down.
+    /// Reports whether the fault triggers this time, and decrements the count of a counted one.
     pub fn triggers(&mut self, chance: &mut SplitMix64) -> bool {
         match self {
             Self::Never | Self::Next(0) => false,

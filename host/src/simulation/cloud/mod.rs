@@ -1,8 +1,8 @@
-//! The simulated cloud: one state machine for the simulator, the emulator and fault tests.
+//! The simulated cloud: one state machine shared by the simulator, the emulator and fault tests.
 //!
-//! [`World`] is plain data and its rules: it is told the time, does no I/O and draws its luck from a seed, so that the
-//! same calls at the same times give the same answers. [`SimulatedCloud`] gives it a clock and the `Cloud` seam; the
-//! HTTP façade is in `crate::emulator`.
+//! [`CloudState`] consists of plain data and its rules. It receives the time as an argument, performs no I/O and draws
+//! random numbers from a seed, so that the same calls at the same times give the same responses. [`SimulatedCloud`]
+//! adds a clock and implements the `CloudProvider` trait. The emulator provides the HTTP API.
 
 mod admission;
 mod api_error;

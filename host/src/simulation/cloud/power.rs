@@ -1,29 +1,29 @@
-//! Actions on droplets: power, and names.
+//! Droplet actions: power changes and renaming.
 
 use super::droplet::POWER_CHANGE_DURATION;
 use super::{Action, ApiError, CloudState, PowerChange};
 use crate::cloud::Status;
 use crate::model::{DropletId, DropletName, Timestamp};
 
-/// What can be done to a droplet.
+/// An action that can be requested for a droplet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Off by the operating system.
+    /// Graceful shutdown by the operating system.
     Shutdown,
-    /// Off by pulling the plug.
+    /// Hard power-off.
     PowerOff,
-    /// On.
+    /// Power-on.
     PowerOn,
-    /// Off and on by the operating system; the droplet counts as running all the time.
+    /// Graceful restart; the droplet counts as running throughout.
     Reboot,
-    /// Off and on by pulling the plug; the droplet counts as running all the time.
+    /// Hard power cycle; the droplet counts as running throughout.
     PowerCycle,
-    /// Another name.
+    /// Changes the name.
     Rename(String),
 }
 
 impl Command {
-    /// The command with this `type`, and the `name` that came with it.
+    /// Parses the action `type` and its accompanying `name`.
     pub fn parse(kind: &str, name: Option<String>) -> Result<Self, ApiError> {
         match kind {
             "shutdown" => Ok(Self::Shutdown),
@@ -52,7 +52,7 @@ impl Command {
 }
 
 impl CloudState {
-    /// Does something to a droplet; it takes a second.
+    /// Starts an action on a droplet; it takes one second.
     pub fn command(&mut self, now: Timestamp, id: DropletId, command: &Command) -> Result<Action, ApiError> {
         let droplet = self.live_droplet(now, id)?;
         if droplet.has_pending_event_at(now) {
@@ -76,19 +76,19 @@ impl CloudState {
         self.action(action).cloned()
     }
 
-    /// Does something to every droplet with a tag that nothing is in the way of.
+    /// Starts an action on every droplet with this tag, skipping droplets that have a pending event.
     pub fn command_tagged(&mut self, now: Timestamp, tag: &str, command: &Command) -> Vec<Action> {
         let tagged = self.persisted.droplets.values().filter(|droplet| droplet.exists_at(now) && droplet.has_tag(tag));
         let ids: Vec<DropletId> = tagged.map(|droplet| droplet.id).collect();
         ids.into_iter().filter_map(|id| self.command(now, id, command).ok()).collect()
     }
 
-    /// One action.
+    /// Returns the action with this ID.
     pub fn action(&self, id: u64) -> Result<&Action, ApiError> {
         self.persisted.actions.get(&id).ok_or(ApiError::NotFound)
     }
 
-    /// What was done to a droplet, the youngest first.
+    /// Returns the actions on a droplet, newest first.
     pub fn actions_of(&self, now: Timestamp, id: DropletId) -> Result<Vec<&Action>, ApiError> {
         self.live_droplet(now, id)?;
         Ok(self.persisted.actions.values().rev().filter(|action| action.droplet == id).collect())

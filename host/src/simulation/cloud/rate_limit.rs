@@ -1,4 +1,4 @@
-//! The API's rate limits: sliding windows in which each call expires alone.
+//! The API's rate limits: sliding windows in which each call expires individually.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -9,36 +9,36 @@ use crate::model::Timestamp;
 const HOUR: Duration = Duration::from_hours(1);
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// How many calls are let through. The limits are the account's: tokens are not told apart.
+/// Rate limits. They apply to the account; tokens are not distinguished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimits {
-    /// In any hour.
+    /// Calls per hour.
     pub per_hour: u32,
-    /// In any minute.
+    /// Calls per minute.
     pub per_minute: u32,
-    /// Of `GET /v2/account/keys` in any minute.
+    /// Calls of `GET /v2/account/keys` per minute.
     pub keys_per_minute: u32,
 }
 
 impl Default for RateLimits {
-    /// The published limits.
+    /// Returns the published limits.
     fn default() -> Self {
         Self { per_hour: 5000, per_minute: 250, keys_per_minute: 10 }
     }
 }
 
-/// What the `ratelimit-*` headers say.
+/// The values of the `ratelimit-*` headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// Calls in an hour.
+    /// Allowed calls per hour.
     pub limit: u32,
-    /// What is left of them.
+    /// Remaining calls.
     pub remaining: u32,
-    /// When the oldest counted call expires.
+    /// Time at which the oldest counted call expires.
     pub reset: Timestamp,
 }
 
-/// Counts calls against the limits. Calls that are refused do not count.
+/// The sliding windows of counted calls. Rejected calls do not count.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CallWindows {
     calls: VecDeque<Timestamp>,
@@ -46,7 +46,7 @@ pub(super) struct CallWindows {
 }
 
 impl CallWindows {
-    /// Counts a call at `now`, or refuses it.
+    /// Counts a call at `now`, or rejects it.
     pub(super) fn admit(
         &mut self,
         limits: &RateLimits,
@@ -68,7 +68,7 @@ impl CallWindows {
     }
 
     fn rate_limit_error(&self, limits: &RateLimits, now: Timestamp, is_key_list: bool) -> Option<ApiError> {
-        // The call that has to expire first is the one that is `limit` calls back.
+        // The call that must expire first is `limit` calls back.
         let wait = |calls: &VecDeque<Timestamp>, limit: u32, window: Duration| {
             let index = calls.len().checked_sub(usize::try_from(limit).unwrap_or(usize::MAX))?;
             let free_at = calls.get(index).map_or(now.plus(window), |call| call.plus(window));

@@ -1,4 +1,4 @@
-//! The state of the simulated cloud, and the life of droplets in it.
+//! The state of the simulated cloud and the lifecycle of its droplets.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,32 +11,32 @@ use super::{Action, ApiError, Faults, NewDroplets, RateLimits, SimulatedDroplet,
 use crate::cloud::Status;
 use crate::model::{DropletId, Timestamp};
 
-/// The id of the first droplet, after the example of the API's description.
+/// ID of the first droplet, taken from the example in the API description.
 const FIRST_DROPLET_ID: u64 = 3_164_444;
-/// The id of the first action.
+/// ID of the first action.
 const FIRST_ACTION_ID: u64 = 36_804_636;
-/// How long deleted droplets are remembered: as far back as lists can lag.
+/// Retention of deleted droplets; lists can lag at most this far.
 const DELETED_RETENTION: Duration = Duration::from_hours(1);
-/// The version of [`State`] as it is written.
+/// Serialized version of [`PersistedState`].
 const STATE_VERSION: u32 = 1;
 
-/// How a world behaves when nothing goes wrong.
+/// Behavior of the simulated cloud without faults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Decides over luck and over the network of the droplets' addresses.
+    /// Determines the random numbers and the network of the droplets' addresses.
     pub seed: u64,
-    /// From the create to `active`, addresses and a running server.
+    /// Time from the create request until the droplet is `active`, has addresses and runs its server.
     pub boot_time: Duration,
     /// The account's droplet limit.
     pub droplet_limit: u32,
-    /// `None` lets every call through.
+    /// Rate limits; `None` disables them.
     pub rate_limits: Option<RateLimits>,
     /// The account's SSH keys.
     pub ssh_keys: Vec<SshKey>,
 }
 
 impl Default for Settings {
-    /// Boots in a second, with the limits of the API's description.
+    /// Returns settings with a boot time of one second and the limits of the API description.
     fn default() -> Self {
         Self {
             seed: 0,
@@ -48,7 +48,7 @@ impl Default for Settings {
     }
 }
 
-/// What of a world outlives the process that runs it.
+/// The part of the state that outlives the process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PersistedState {
@@ -59,13 +59,13 @@ pub struct PersistedState {
     pub(super) rng: SplitMix64,
     pub(super) droplets: BTreeMap<DropletId, SimulatedDroplet>,
     pub(super) actions: BTreeMap<u64, Action>,
-    /// By their names in small letters; the value has the capitals of the first use.
+    /// Tags by lower-case name; the value has the letter case of the first use.
     pub(super) tags: BTreeMap<String, String>,
 }
 
-/// A state that this version cannot carry on from.
+/// An unsupported state version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it is of version {0}, and this program reads version {STATE_VERSION}")]
+#[error("state version {0} is not supported; this program reads version {STATE_VERSION}")]
 pub struct RestoreError(u32);
 
 /// The simulated cloud.
@@ -79,55 +79,55 @@ pub struct CloudState {
     revision: u64,
 }
 
-/// A droplet that was asked for, and the action that makes it.
+/// A created droplet, and the action that creates it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Created {
-    /// The droplet.
+    /// ID of the droplet.
     pub droplet: DropletId,
-    /// The action.
+    /// ID of the action.
     pub action: u64,
 }
 
-/// Which droplets to list.
+/// Filter of a droplet list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Selection<'a> {
-    /// All of them.
+    /// All droplets.
     All,
-    /// Those with this tag, whatever its capitals.
+    /// Droplets with this tag, ignoring letter case.
     Tag(&'a str),
-    /// Those with this name, whatever its capitals.
+    /// Droplets with this name, ignoring letter case.
     Name(&'a str),
 }
 
-/// A list of droplets as they were at a time, which is not now when lists lag.
+/// A droplet list as of a point in time, which lies in the past if lists lag.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Listing<'a> {
-    /// The time that the list shows.
+    /// Point in time that the list shows.
     pub as_of: Timestamp,
-    /// The oldest first.
+    /// Droplets, oldest first.
     pub droplets: Vec<&'a SimulatedDroplet>,
 }
 
-/// Which droplets run a server, and until when that holds if nobody does anything.
+/// The droplets that run a server, and the time until which this holds without further calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunningDroplets {
-    /// Those that are powered on.
+    /// Droplets that are powered on.
     pub running: Vec<DropletId>,
-    /// When the next one starts or stops by itself.
+    /// Time at which the next droplet starts or stops by itself.
     pub next_change: Option<Timestamp>,
 }
 
-/// A size, and where it can be had now.
+/// A size and its current availability.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OfferedSize {
-    /// The size.
+    /// Size.
     pub size: &'static Size,
-    /// Slugs of regions; none while it is sold out.
+    /// Slugs of the regions that offer it; empty while it is sold out.
     pub regions: &'static [&'static str],
 }
 
 impl CloudState {
-    /// A world without droplets.
+    /// Creates a cloud without droplets.
     pub fn new(settings: Settings) -> Self {
         let state = PersistedState {
             version: STATE_VERSION,
@@ -142,7 +142,7 @@ impl CloudState {
         Self::from_persisted(settings, state)
     }
 
-    /// Carries on from `state`, whose seed counts.
+    /// Restores a cloud from `state`, whose seed takes precedence.
     pub fn restore(settings: Settings, state: PersistedState) -> Result<Self, RestoreError> {
         if state.version == STATE_VERSION {
             Ok(Self::from_persisted(settings, state))
@@ -162,12 +162,13 @@ impl CloudState {
         }
     }
 
-    /// What outlives the process.
+    /// Returns the part of the state that outlives the process.
     pub fn persisted(&self) -> &PersistedState {
         &self.persisted
     }
 
-    /// Grows with every change of what [`state`](Self::state) holds, luck aside.
+    /// Returns a counter that increases with every change of [`persisted`](Self::persisted), except for its random
+    /// number generator.
     pub fn revision(&self) -> u64 {
         self.revision
     }
@@ -176,37 +177,37 @@ impl CloudState {
         self.revision += 1;
     }
 
-    /// What goes wrong now.
+    /// Returns the active faults.
     pub fn faults(&self) -> &Faults {
         &self.faults
     }
 
-    /// Says what goes wrong from now on.
+    /// Replaces the active faults.
     pub fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;
     }
 
-    /// How often each call came in, as `POST /v2/droplets` and so on.
+    /// Returns the number of calls, keyed by method and path such as `POST /v2/droplets`.
     pub fn calls(&self) -> &BTreeMap<String, u64> {
         &self.calls
     }
 
-    /// Counts calls from 0 again.
+    /// Resets the call counters.
     pub fn reset_calls(&mut self) {
         self.calls.clear();
     }
 
-    /// Most droplets that the account may have.
+    /// Returns the account's droplet limit.
     pub fn droplet_limit(&self) -> u32 {
         self.faults.droplet_limit.unwrap_or(self.settings.droplet_limit)
     }
 
-    /// The account's SSH keys.
+    /// Returns the account's SSH keys.
     pub fn ssh_keys(&self) -> &[SshKey] {
         &self.settings.ssh_keys
     }
 
-    /// The sizes, and where they can be had.
+    /// Returns the sizes and their availability.
     pub fn sizes(&self) -> impl Iterator<Item = OfferedSize> {
         catalog::SIZES.iter().map(|size| {
             let sold_out = self.faults.sold_out_sizes.iter().any(|slug| slug == size.slug);
@@ -214,7 +215,7 @@ impl CloudState {
         })
     }
 
-    /// Takes an order for droplets, all of them or none. They are made at once and boot later.
+    /// Creates all requested droplets or none. They exist immediately and boot later.
     pub fn create(&mut self, now: Timestamp, request: &NewDroplets) -> Result<Vec<Created>, ApiError> {
         let checked = request.validate(&self.settings.ssh_keys, &self.faults)?;
         let alive = self.persisted.droplets.values().filter(|droplet| droplet.exists_at(now)).count();
@@ -268,19 +269,19 @@ impl CloudState {
         Ok(created)
     }
 
-    /// One droplet, also one that is being made.
+    /// Returns a droplet, including one that is still being created.
     pub fn droplet(&self, now: Timestamp, id: DropletId) -> Result<&SimulatedDroplet, ApiError> {
         let hidden = Duration::from_millis(self.faults.not_found_after_create_ms);
         let droplet = self.live_droplet(now, id)?;
         if now < droplet.created_at.plus(hidden) { Err(ApiError::NotFound) } else { Ok(droplet) }
     }
 
-    /// The droplet that a call has just made; it is there even when it is hidden or lost.
+    /// Returns a droplet that a call has just created, even if faults hide or lose it.
     pub fn just_created(&self, created: Created) -> Result<&SimulatedDroplet, ApiError> {
         self.persisted.droplets.get(&created.droplet).ok_or(ApiError::NotFound)
     }
 
-    /// The droplets that match, as old as the faults say.
+    /// Returns the matching droplets, delayed by the configured list lag.
     pub fn list(&self, now: Timestamp, selection: Selection<'_>) -> Listing<'_> {
         let as_of = Timestamp(now.0.saturating_sub(self.faults.list_lag_ms));
         let matches = |droplet: &&SimulatedDroplet| match selection {
@@ -295,7 +296,7 @@ impl CloudState {
     /// Deletes a droplet.
     pub fn delete(&mut self, now: Timestamp, id: DropletId) -> Result<(), ApiError> {
         let droplet = self.live_droplet(now, id)?;
-        // One that is still being made can be deleted; only a switch of power is in the way.
+        // A droplet that is still being created can be deleted; only a power change prevents deletion.
         if droplet.status_at(now) != Status::New && droplet.has_pending_event_at(now) {
             return Err(ApiError::PendingEvent);
         }
@@ -310,18 +311,18 @@ impl CloudState {
         Ok(())
     }
 
-    /// Deletes every droplet with this tag that nothing is in the way of.
+    /// Deletes every droplet with this tag, skipping droplets that have a pending event.
     pub fn delete_tagged(&mut self, now: Timestamp, tag: &str) {
         let tagged = self.persisted.droplets.values().filter(|droplet| droplet.exists_at(now) && droplet.has_tag(tag));
         let ids: Vec<DropletId> = tagged.map(|droplet| droplet.id).collect();
         for id in ids {
             if let Err(refusal) = self.delete(now, id) {
-                tracing::debug!(%id, %refusal, "droplet not deleted with its tag");
+                tracing::debug!(%id, %refusal, "failed to delete a droplet by its tag");
             }
         }
     }
 
-    /// Gives every droplet a private address that none has had.
+    /// Gives every droplet a new, previously unused private address.
     pub(super) fn move_addresses(&mut self, now: Timestamp) {
         for droplet in self.persisted.droplets.values_mut().filter(|droplet| droplet.exists_at(now)) {
             droplet.private_address =
@@ -331,7 +332,7 @@ impl CloudState {
         self.touch();
     }
 
-    /// Deletes the droplet that was made last, as somebody does in the control panel.
+    /// Deletes the newest droplet, like an operator using the control panel.
     pub(super) fn delete_youngest(&mut self, now: Timestamp) {
         let youngest = self.persisted.droplets.values_mut().rfind(|droplet| droplet.exists_at(now));
         if let Some(droplet) = youngest {
@@ -340,7 +341,7 @@ impl CloudState {
         }
     }
 
-    /// Which droplets run a server.
+    /// Returns the droplets that run a server.
     pub fn running_droplets(&self, now: Timestamp) -> RunningDroplets {
         let alive = || self.persisted.droplets.values().filter(|droplet| droplet.exists_at(now));
         RunningDroplets {
@@ -349,17 +350,17 @@ impl CloudState {
         }
     }
 
-    /// A droplet as its own machine sees itself: there, whatever the API hides of it.
+    /// Returns a droplet as its own host sees it: it exists even if the API hides it.
     pub fn droplet_itself(&self, now: Timestamp, id: DropletId) -> Result<&SimulatedDroplet, ApiError> {
         self.live_droplet(now, id)
     }
 
-    /// The address that the next droplet will have.
+    /// Returns the private address that the next droplet will have.
     pub fn next_address(&self) -> std::net::Ipv4Addr {
         SimulatedDroplet::addresses(self.persisted.seed, self.persisted.droplets_created).0
     }
 
-    /// A droplet that is there, hidden or not.
+    /// Returns a droplet that exists, hidden or not.
     pub(super) fn live_droplet(&self, now: Timestamp, id: DropletId) -> Result<&SimulatedDroplet, ApiError> {
         self.persisted.droplets.get(&id).filter(|droplet| droplet.exists_at(now)).ok_or(ApiError::NotFound)
     }
@@ -394,7 +395,7 @@ impl CloudState {
     }
 }
 
-/// An id of the form that the API has, one for each region.
+/// Returns a VPC ID in the API's format; each region has its own.
 fn default_vpc(region: &catalog::Region) -> String {
     let index = catalog::REGIONS.iter().position(|one| one.slug == region.slug).unwrap_or_default();
     format!("760e09ef-dc84-11e8-981e-3cfdfeaae{index:03x}")

@@ -1,21 +1,21 @@
-//! Tags: names that keep the capitals of their first use, on droplets only.
+//! Tags of droplets. A tag keeps the letter case of its first use.
 
 use super::{ApiError, CloudState};
 use crate::model::{DropletId, Tag, Timestamp};
 
-/// A tag, and what bears it.
+/// A tag and the droplets that have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TagSummary {
-    /// Its name.
+    /// Name.
     pub name: String,
-    /// How many droplets bear it.
+    /// Number of droplets with the tag.
     pub droplets: usize,
-    /// The youngest of them.
+    /// The newest of them.
     pub last: Option<DropletId>,
 }
 
 impl CloudState {
-    /// Makes a tag, where there is none of that name yet.
+    /// Creates a tag if it does not exist yet.
     pub fn create_tag(&mut self, now: Timestamp, name: &str) -> Result<TagSummary, ApiError> {
         if Tag::parse(name).is_err() {
             return Err(ApiError::InvalidTag(name.to_owned()));
@@ -25,19 +25,19 @@ impl CloudState {
         self.tag(now, &name)
     }
 
-    /// One tag.
+    /// Returns the tag with this name.
     pub fn tag(&self, now: Timestamp, name: &str) -> Result<TagSummary, ApiError> {
         let name = self.canonical_tag(name)?;
         let bearers = || self.persisted.droplets.values().filter(|one| one.exists_at(now) && one.has_tag(&name));
         Ok(TagSummary { droplets: bearers().count(), last: bearers().map(|one| one.id).max(), name: name.clone() })
     }
 
-    /// All tags, by name.
+    /// Returns all tags, ordered by name.
     pub fn tags(&self, now: Timestamp) -> Vec<TagSummary> {
         self.persisted.tags.values().filter_map(|name| self.tag(now, name).ok()).collect()
     }
 
-    /// Deletes a tag; the droplets stay.
+    /// Deletes a tag; the droplets remain.
     pub fn delete_tag(&mut self, name: &str) -> Result<(), ApiError> {
         let name = self.canonical_tag(name)?;
         for droplet in self.persisted.droplets.values_mut() {
@@ -48,7 +48,7 @@ impl CloudState {
         Ok(())
     }
 
-    /// Puts a tag on droplets, all of them or none.
+    /// Adds a tag to all of the droplets or, on error, to none.
     pub fn tag_droplets(&mut self, now: Timestamp, name: &str, ids: &[DropletId]) -> Result<(), ApiError> {
         self.change_tag(now, name, ids, |tags, name| {
             if !tags.contains(&name) {
@@ -57,7 +57,7 @@ impl CloudState {
         })
     }
 
-    /// Takes a tag off droplets, all of them or none.
+    /// Removes a tag from all of the droplets or, on error, from none.
     pub fn untag_droplets(&mut self, now: Timestamp, name: &str, ids: &[DropletId]) -> Result<(), ApiError> {
         self.change_tag(now, name, ids, |tags, name| tags.retain(|own| *own != name))
     }
@@ -82,7 +82,8 @@ impl CloudState {
         Ok(())
     }
 
-    /// The name with the capitals that it has, made where it does not exist. The name has been checked.
+    /// Returns the tag's name in its canonical letter case, creating the tag if necessary. The caller has validated the
+    /// name.
     pub(super) fn ensure_tag(&mut self, name: &str) -> String {
         self.persisted.tags.entry(name.to_ascii_lowercase()).or_insert_with(|| name.to_owned()).clone()
     }

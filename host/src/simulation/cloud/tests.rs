@@ -1,4 +1,4 @@
-//! The world and the seam over it, in virtual time.
+//! Tests of the cloud state and of its `CloudProvider`, in virtual time.
 
 use std::time::Duration;
 
@@ -44,7 +44,7 @@ fn listed(world: &CloudState, at: Timestamp) -> usize {
 }
 
 #[test]
-fn a_droplet_is_new_without_addresses_until_it_has_booted() {
+fn droplet_is_new_without_addresses_until_booted() {
     let mut world = new_state();
 
     let created = world.create(START, &droplets(&["web"])).unwrap()[0];
@@ -63,7 +63,7 @@ fn a_droplet_is_new_without_addresses_until_it_has_booted() {
 }
 
 #[test]
-fn what_the_api_would_not_take_is_refused_in_its_words() {
+fn invalid_request_is_rejected_with_api_message() {
     let base = droplets(&["web"]);
     let named = |names: &[&str]| NewDroplets { names: droplets(names).names, ..base.clone() };
     let in_region = |region: &str| NewDroplets { region: Some(region.to_owned()), ..base.clone() };
@@ -107,7 +107,7 @@ fn what_the_api_would_not_take_is_refused_in_its_words() {
 }
 
 #[test]
-fn a_region_may_be_left_open_and_an_image_may_be_an_id() {
+fn region_is_optional_and_image_accepts_id() {
     let mut world = new_state();
     for (region, image) in [(None, "ubuntu-14-04-x64"), (Some("nyc"), "6918990")] {
         let request = NewDroplets {
@@ -127,7 +127,7 @@ fn a_region_may_be_left_open_and_an_image_may_be_an_id() {
 }
 
 #[test]
-fn the_droplet_limit_lets_in_all_of_a_request_or_nothing() {
+fn droplet_limit_applies_to_whole_request() {
     let mut world = new_state_with(Faults { droplet_limit: Some(2), ..Faults::default() });
     let first = create_one(&mut world, START);
 
@@ -139,7 +139,7 @@ fn the_droplet_limit_lets_in_all_of_a_request_or_nothing() {
 }
 
 #[test]
-fn a_size_that_is_sold_out_can_be_had_nowhere() {
+fn sold_out_size_is_unavailable_everywhere() {
     let mut world = new_state_with(Faults { sold_out_sizes: vec!["s-1vcpu-1gb".to_owned()], ..Faults::default() });
 
     let refusal = world.create(START, &droplets(&["web"])).unwrap_err();
@@ -150,7 +150,7 @@ fn a_size_that_is_sold_out_can_be_had_nowhere() {
 }
 
 #[test]
-fn a_lagging_list_shows_the_world_as_it_was() {
+fn lagging_list_shows_past_state() {
     let mut world = new_state_with(Faults { list_lag_ms: 3000, ..Faults::default() });
     let id = create_one(&mut world, START);
 
@@ -165,7 +165,7 @@ fn a_lagging_list_shows_the_world_as_it_was() {
 }
 
 #[test]
-fn a_new_droplet_can_be_hidden_from_get_for_a_while() {
+fn new_droplet_is_hidden_from_get_for_configured_time() {
     let mut world = new_state_with(Faults { not_found_after_create_ms: 2000, ..Faults::default() });
     let id = create_one(&mut world, START);
 
@@ -174,7 +174,7 @@ fn a_new_droplet_can_be_hidden_from_get_for_a_while() {
 }
 
 #[test]
-fn droplets_go_wrong_as_often_as_asked_and_then_no_more() {
+fn droplet_faults_trigger_as_often_as_configured() {
     let mut world = new_state_with(Faults {
         stuck_in_new: Frequency::Next(1),
         active_without_address: Frequency::Next(2),
@@ -201,7 +201,7 @@ fn droplets_go_wrong_as_often_as_asked_and_then_no_more() {
 }
 
 #[test]
-fn a_fault_strikes_only_the_calls_that_it_names_and_keeps_its_count_for_them() {
+fn fault_affects_and_counts_only_matching_calls() {
     let fault = |method: &str, path: &str, effect| CallFault {
         method: Some(method.to_owned()),
         path: Some(path.to_owned()),
@@ -230,7 +230,7 @@ fn a_fault_strikes_only_the_calls_that_it_names_and_keeps_its_count_for_them() {
 }
 
 #[test]
-fn a_fault_may_begin_later_and_end_again() {
+fn later_fault_starts_and_ends_as_configured() {
     let strikes = |mut frequency: Frequency| {
         let mut chance = SplitMix64::from_seed(0);
         (0..6).map(|_| if frequency.triggers(&mut chance) { 'x' } else { '-' }).collect::<String>()
@@ -242,7 +242,7 @@ fn a_fault_may_begin_later_and_end_again() {
 }
 
 #[test]
-fn droplets_move_and_vanish_just_before_a_call_that_goes_on() {
+fn droplets_move_and_vanish_before_call_proceeds() {
     let fault = |effect| CallFault { method: None, path: None, when: Frequency::Next(1), effect };
     let calls = vec![fault(Effect::MovedAddresses), fault(Effect::Vanished), fault(Effect::LatencyMs(1))];
     let mut world = new_state_with(Faults { calls, ..Faults::default() });
@@ -262,7 +262,7 @@ fn droplets_move_and_vanish_just_before_a_call_that_goes_on() {
 }
 
 #[test]
-fn luck_is_the_seeds() {
+fn equal_seeds_give_equal_faults() {
     let verdicts = |seed| {
         let mut world = CloudState::new(Settings { seed, rate_limits: None, ..Settings::default() });
         let when = Frequency::Rate(Rate::new(0.5).unwrap());
@@ -279,7 +279,7 @@ fn luck_is_the_seeds() {
 }
 
 #[test]
-fn each_call_expires_alone_from_the_limits() {
+fn rate_limits_expire_each_call_individually() {
     let limits = RateLimits { per_hour: 3, per_minute: 2, keys_per_minute: 1 };
     let mut world = CloudState::new(Settings { rate_limits: Some(limits), ..Settings::default() });
     let mut admit = |seconds: u64, path: &str| {
@@ -301,7 +301,7 @@ fn each_call_expires_alone_from_the_limits() {
 }
 
 #[test]
-fn a_tag_keeps_the_capitals_of_its_first_use() {
+fn tag_keeps_letter_case_of_first_use() {
     let mut world = new_state();
     let request = NewDroplets { tags: vec!["Web".to_owned(), "web".to_owned()], ..droplets(&["a"]) };
     let tagged = world.create(START, &request).unwrap()[0].droplet;
@@ -323,7 +323,7 @@ fn a_tag_keeps_the_capitals_of_its_first_use() {
 }
 
 #[test]
-fn a_droplet_is_left_alone_while_its_power_is_being_switched() {
+fn droplet_rejects_actions_during_power_change() {
     let mut world = new_state();
     let id = create_one(&mut world, START);
     assert_eq!(world.command(after(500), id, &Command::PowerOff), Err(ApiError::PendingEvent));
@@ -340,7 +340,7 @@ fn a_droplet_is_left_alone_while_its_power_is_being_switched() {
 }
 
 #[test]
-fn a_world_carries_on_from_its_state() {
+fn state_is_restored_from_json() {
     let mut world = new_state();
     world.create(START, &NewDroplets { tags: vec!["www".to_owned()], ..droplets(&["a", "b"]) }).unwrap();
     let written = serde_json::to_string(world.persisted()).unwrap();
@@ -351,12 +351,12 @@ fn a_world_carries_on_from_its_state() {
     assert_eq!(create_one(&mut restored, after(1)), create_one(&mut world, after(1)));
     let unknown = written.replace("s-1vcpu-1gb", "gone");
     let error = serde_json::from_str::<PersistedState>(&unknown).unwrap_err().to_string();
-    assert!(error.starts_with("\"gone\" is not in the catalogue"), "{error}");
+    assert!(error.starts_with("\"gone\" is not in the catalog"), "{error}");
 }
 
 proptest! {
     #[test]
-    fn no_two_droplets_share_an_address_and_none_has_that_of_the_machine(
+    fn addresses_are_unique_and_exclude_localhost(
         seed in any::<u64>(), first in 0_u64..15_000_000, second in 0_u64..15_000_000,
     ) {
         let (one, public, _) = SimulatedDroplet::addresses(seed, first);
@@ -368,13 +368,13 @@ proptest! {
     }
 
     #[test]
-    fn a_rate_is_a_probability(value in any::<f64>()) {
+    fn rate_accepts_only_probabilities(value in any::<f64>()) {
         prop_assert_eq!(Rate::new(value).is_ok(), (0.0..=1.0).contains(&value));
     }
 }
 
 #[test]
-fn faults_read_as_they_are_written() {
+fn faults_round_trip_through_json() {
     let text = r#"{
         "calls": [
             {"method": "POST", "path": "/v2/droplets", "when": {"next": 1}, "effect": "drop_response"},
@@ -404,7 +404,7 @@ fn faults_read_as_they_are_written() {
     }
 }
 
-// The seam.
+// The `CloudProvider` implementation.
 
 fn cloud(faults: Faults) -> SimulatedCloud {
     SimulatedCloud::new(new_state_with(faults), Clock::starting_at(START))
@@ -436,14 +436,14 @@ fn on_every_call(effect: Effect) -> Faults {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_lives_its_life_in_virtual_time() {
+async fn droplet_completes_lifecycle_in_virtual_time() {
     let cloud = cloud(on_every_call(Effect::LatencyMs(100)));
 
     let created = cloud.create(&request(&["web-0", "web-1"])).await.unwrap();
     assert_eq!(created.iter().map(|one| one.name.as_str()).collect::<Vec<_>>(), ["web-0", "web-1"]);
     assert_eq!((&created[0].status, created[0].private_addresses.len()), (&Status::New, 0));
 
-    // Ten answers later the second of booting is over.
+    // Ten responses later, the second of boot time has passed.
     for _ in 0..9 {
         assert_eq!(cloud.get(created[0].id).await.unwrap().status, Status::New);
     }
@@ -460,7 +460,7 @@ async fn a_droplet_lives_its_life_in_virtual_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn errors_have_the_class_that_the_real_client_gives_them() {
+async fn errors_have_class_of_real_client() {
     let status = |code, message: &str| Effect::Status {
         code,
         message: (!message.is_empty()).then(|| message.to_owned()),
@@ -496,7 +496,7 @@ async fn errors_have_the_class_that_the_real_client_gives_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_create_that_failed_has_happened_or_not_as_the_fault_says() {
+async fn failed_create_takes_effect_as_fault_specifies() {
     let failed = |acted| Effect::Status { code: 500, message: None, retry_after_s: None, acted };
     let garbled = |acted| Effect::Garbled { how: CorruptBody::Malformed, acted };
     for (effect, made) in [

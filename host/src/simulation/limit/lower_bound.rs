@@ -1,34 +1,34 @@
-//! The least that any policy can pay that leaves a given number of requests unserved.
+//! The lowest cost of any policy that leaves a given number of requests unserved.
 //!
-//! With a price on each lost request (Lagrange's multiplier), each level by itself is the cheapest path through two
-//! states, there and not there: Viterbi's algorithm. What all levels together pay and lose lies on the lower convex hull
-//! of (unserved, cost), and every point of that hull is a bound that no policy can be below.
+//! With a price on each lost request (a Lagrange multiplier), each level on its own is a cheapest path through two
+//! states, running and not running (Viterbi's algorithm). The sum over all levels lies on the lower convex hull of
+//! (unserved, cost), and every point of that hull is a lower bound for all policies.
 
 use crate::simulation::fluid::Setup;
 use crate::simulation::number::to_f64;
 
-/// What a run loses, and what it pays for that.
+/// Lost requests and cost of a run.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Point {
-    /// What is billed, in ticks.
+    /// Billed ticks.
     pub ticks: f64,
-    /// Requests that are lost.
+    /// Lost requests.
     pub unserved: f64,
 }
 
-/// The lower bound for all shares.
+/// The lower bound on cost for every unserved share.
 #[derive(Debug, Clone)]
 pub struct LowerBound {
     boot_ticks: u32,
     levels: Vec<Level>,
-    /// What is paid and lost whatever is decided: droplets below the minimum, requests beyond the maximum.
+    /// Cost and loss independent of any decision: droplets below the minimum, and requests beyond the maximum.
     fixed: Point,
 }
 
-/// A droplet that may be there or not.
+/// A droplet that is running or not.
 #[derive(Debug, Clone, Default)]
 struct Level {
-    /// Whether it is there at the beginning.
+    /// True if it is running at the start.
     initially_running: bool,
     /// Ticks in which it is needed.
     needs: Vec<Need>,
@@ -39,14 +39,14 @@ struct Level {
 struct Need {
     /// Ticks since it was last needed.
     gap: u32,
-    /// Requests that are lost without it.
+    /// Requests lost without it.
     requests: f64,
 }
 
-/// The cheapest way to a state, so far.
+/// The cheapest path to a state so far.
 #[derive(Debug, Clone, Copy, Default)]
 struct PathCost {
-    /// What it pays, lost requests at their price included.
+    /// Total cost, including the price of lost requests.
     total: f64,
     ticks: u64,
     unserved: f64,
@@ -67,11 +67,11 @@ impl PathCost {
 }
 
 impl LowerBound {
-    /// For `demand` in requests per second, with `first` droplets ready at the beginning.
+    /// Computes the bound for `demand` in requests per second, with `first` droplets ready at the start.
     pub fn of(setup: &Setup, demand: &[f64], first: u32) -> Self {
         let mut fixed = Point { ticks: f64::from(setup.min) * to_f64(demand.len() as u64), unserved: 0.0 };
         let mut levels: Vec<Level> = Vec::new();
-        // The tick after the last need of each level.
+        // Tick after the last need of each level.
         let mut since: Vec<u32> = Vec::new();
         let (bottom, top) = (f64::from(setup.min) * setup.capacity, f64::from(setup.max) * setup.capacity);
         for (now, demand) in (0_u32..).zip(demand.iter().copied()) {
@@ -94,7 +94,7 @@ impl LowerBound {
         Self { boot_ticks: setup.boot_ticks, levels, fixed }
     }
 
-    /// The least that is billed where `unserved` requests are lost, in ticks; `whole` is what is paid to lose none.
+    /// Returns the lowest billed ticks for `unserved` lost requests; `whole` is the cost of losing none.
     pub fn min_ticks(&self, whole: Point, unserved: f64) -> f64 {
         let mut dear = whole;
         let mut cheap = self.at_price(0.0);
@@ -108,7 +108,7 @@ impl LowerBound {
             let price = (dear.ticks - cheap.ticks) / (cheap.unserved - dear.unserved);
             let between = self.at_price(price);
             let on_the_line = dear.ticks + price * dear.unserved;
-            // What rounding leaves of sums of this size.
+            // Rounding error of sums of this magnitude.
             let nothing = 1e-9 * on_the_line.max(1.0);
             let is_new = between.unserved > dear.unserved && between.unserved < cheap.unserved;
             if !is_new || between.ticks + price * between.unserved >= on_the_line - nothing {
@@ -122,7 +122,7 @@ impl LowerBound {
         }
     }
 
-    /// The point of the hull where a lost request costs `price` ticks.
+    /// Returns the point of the hull at which a lost request costs `price` ticks.
     pub fn at_price(&self, price: f64) -> Point {
         self.levels.iter().fold(self.fixed, |sum, level| {
             let way = level.cheapest(self.boot_ticks, price);
@@ -134,7 +134,7 @@ impl LowerBound {
 impl Level {
     fn cheapest(&self, boot_ticks: u32, price: f64) -> PathCost {
         let mut away = PathCost::default();
-        // One that is not there at the beginning has to be started, as every one that is away.
+        // A level that is not running at the start must be started, like any other that is not running.
         let mut there = if self.initially_running { away } else { away.plus_ticks(boot_ticks) };
         for need in &self.needs {
             let kept = there.plus_ticks(need.gap.min(boot_ticks)).plus_ticks(1);

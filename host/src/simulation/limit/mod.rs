@@ -1,9 +1,9 @@
-//! The physical limit: what a scheduler that knows the future pays, and the least that any policy can pay that leaves a
-//! given share unserved.
+//! The theoretical limit: the cost of a scheduler that knows the future, and the lowest cost of any policy that leaves
+//! a given share of requests unserved.
 //!
-//! Both separate by level: whether the i-th droplet is there does not depend on the others. [`optimum`] is the one
-//! that leaves nothing unserved, [`floor`] the lower bound for all shares. Neither knows of a minimum charge, with which
-//! levels do depend on each other: with one they are still bounds, and further away.
+//! Both problems separate by level: the i-th droplet can be decided independently of the others. `optimum` leaves
+//! nothing unserved; `lower_bound` covers every unserved share. Neither models a minimum charge, which would make the
+//! levels depend on each other. With a minimum charge both are still lower bounds, but less tight.
 
 pub mod lower_bound;
 pub mod optimum;
@@ -16,7 +16,7 @@ pub use optimum::Optimum;
 use super::fluid::Setup;
 use super::number::to_f64;
 
-/// The limits of one demand.
+/// The theoretical limits for one demand.
 #[derive(Debug, Clone)]
 pub struct Limit {
     optimum: Optimum,
@@ -24,11 +24,11 @@ pub struct Limit {
     at_slo: f64,
 }
 
-/// The unserved share, in percent, at which policies are ranked by cost.
+/// Unserved share, in percent, at which policies are ranked by cost.
 pub const SLO_PCT: f64 = 0.1;
 
 impl Limit {
-    /// The limits for `demand` in requests per second.
+    /// Computes the limits for `demand` in requests per second.
     pub fn of(setup: &Setup, demand: &[f64]) -> Self {
         let required: Vec<u32> = demand.iter().map(|demand| setup.required(*demand)).collect();
         let first = setup.initial_size(demand);
@@ -40,17 +40,17 @@ impl Limit {
         limit
     }
 
-    /// The clairvoyant optimum.
+    /// Returns the clairvoyant optimum.
     pub fn optimum(&self) -> &Optimum {
         &self.optimum
     }
 
-    /// The least that is billed where [`SLO_PCT`] of all requests are lost, in ticks: one figure for all policies.
+    /// Returns the lowest billed ticks if [`SLO_PCT`] of all requests are lost: one figure for all policies.
     pub fn ticks_at_slo(&self) -> f64 {
         self.at_slo
     }
 
-    /// The least that is billed where `unserved` requests are lost, in ticks.
+    /// Returns the lowest billed ticks if `unserved` requests are lost.
     pub fn min_ticks(&self, unserved: f64) -> f64 {
         self.lower_bound.min_ticks(Point { ticks: to_f64(self.optimum.ticks), unserved: 0.0 }, unserved)
     }

@@ -1,31 +1,31 @@
-//! The clairvoyant optimum: nothing unserved, for the least money.
+//! The clairvoyant optimum: the lowest cost that leaves nothing unserved.
 //!
-//! It orders `boot_ticks + 1` ticks ahead. Between two needs, a level costs as many ticks as it is kept, or
-//! `boot_ticks` to be started again: it is kept over a gap that is no longer than that.
+//! It creates droplets `boot_ticks + 1` ticks ahead. Between two needs, a level costs either the ticks for which it
+//! keeps running, or `boot_ticks` to start it again. It therefore keeps running over gaps of up to `boot_ticks`.
 
 /// The cheapest run that leaves nothing unserved.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Optimum {
-    /// What it bills, in ticks.
+    /// Billed ticks.
     pub ticks: u64,
-    /// The droplets that are ready in each tick.
+    /// Number of ready droplets in each tick.
     pub ready: Vec<u32>,
 }
 
 impl Optimum {
-    /// For `required` droplets in each tick, with `first` of them ready at the beginning.
+    /// Computes the optimum for `required` droplets in each tick, with `first` of them ready at the start.
     pub fn of(required: &[u32], boot_ticks: u32, first: u32) -> Self {
         let boot = boot_ticks as usize;
         let mut ticks = 0;
         let mut ready = required.to_vec();
-        // The tick in which each level was last needed, once its need has ended.
+        // Tick in which each level was last needed, once that need has ended.
         let mut last: Vec<Option<usize>> = Vec::new();
         let mut before = 0;
         for (now, needed) in required.iter().map(|needed| *needed as usize).enumerate() {
             ticks += needed as u64;
             last.resize(last.len().max(needed), None);
             for level in before..needed {
-                // Those of the beginning are there before they are needed; any other has to be started once.
+                // Initial droplets are running before they are needed; any other droplet must be started once.
                 let gap = match last[level] {
                     Some(last) => now - last - 1,
                     None if level < first as usize => now,

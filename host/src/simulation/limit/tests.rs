@@ -7,7 +7,7 @@ fn setup(boot_ticks: u32, min: u32) -> Setup {
     Setup { tick_s: 1.0, capacity: 1.0, boot_ticks, min, max: 100, initial: None, overload: Overload::Loss }
 }
 
-/// Every way in which a pool of at most `most` droplets can be there, with what it costs and loses.
+/// Returns the cost and loss of every possible run of a pool with at most `most` droplets.
 fn all_runs(setup: &Setup, demand: &[f64], most: u32) -> Vec<Point> {
     let first = setup.initial_size(demand);
     let ways = (u64::from(most) + 1 - u64::from(setup.min)).pow(u32::try_from(demand.len()).unwrap());
@@ -18,7 +18,7 @@ fn all_runs(setup: &Setup, demand: &[f64], most: u32) -> Vec<Point> {
             let choices = u64::from(most) + 1 - u64::from(setup.min);
             let ready = setup.min + u32::try_from(code % choices).unwrap();
             code /= choices;
-            // Whoever gets ready has booted, and was paid for it.
+            // A droplet that becomes ready has booted, and its boot time is billed.
             point.ticks += f64::from(ready + ready.saturating_sub(before) * setup.boot_ticks);
             point.unserved += (demand - f64::from(ready)).max(0.0);
             before = ready;
@@ -34,7 +34,7 @@ fn small_demand() -> impl Strategy<Value = Vec<f64>> {
 
 proptest! {
     #[test]
-    fn nothing_that_serves_all_is_cheaper_than_the_optimum(demand in small_demand(), boot in 0_u32..4, min in 0_u32..2) {
+    fn optimum_is_cheapest_run_that_serves_all(demand in small_demand(), boot in 0_u32..4, min in 0_u32..2) {
         let setup = setup(boot, min);
 
         let found = Limit::of(&setup, &demand).optimum().ticks;
@@ -45,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_below_the_limit_and_its_corners_are_reached(demand in small_demand(), boot in 0_u32..4, min in 0_u32..2) {
+    fn limit_bounds_all_runs_and_is_tight(demand in small_demand(), boot in 0_u32..4, min in 0_u32..2) {
         let setup = setup(boot, min);
         let limit = Limit::of(&setup, &demand);
 
@@ -63,7 +63,7 @@ proptest! {
     }
 
     #[test]
-    fn the_optimum_serves_all_and_costs_what_it_shows(demand in small_demand(), boot in 0_u32..4) {
+    fn optimum_serves_all_at_stated_cost(demand in small_demand(), boot in 0_u32..4) {
         let setup = setup(boot, 1);
         let first = setup.initial_size(&demand);
 
@@ -81,7 +81,7 @@ proptest! {
 }
 
 #[test]
-fn a_gap_no_longer_than_a_boot_is_bridged() {
+fn optimum_bridges_gaps_up_to_boot_time() {
     let required = |gap: usize| [vec![2], vec![1; gap], vec![2]].concat();
 
     assert_eq!(Optimum::of(&required(2), 2, 2), Optimum { ticks: 8, ready: vec![2, 2, 2, 2] });
@@ -89,7 +89,7 @@ fn a_gap_no_longer_than_a_boot_is_bridged() {
 }
 
 #[test]
-fn a_limit_falls_as_more_may_be_lost() {
+fn limit_decreases_with_unserved_share() {
     let demand: Vec<f64> = (0..200).map(|tick| 5.0 + 4.0 * (f64::from(tick) / 9.0).sin()).collect();
     let limit = Limit::of(&setup(3, 1), &demand);
     let all: f64 = demand.iter().sum();

@@ -1,7 +1,7 @@
-//! The report: one page that needs nothing else, no network among it.
+//! The report: one self-contained HTML page that needs no network.
 //!
-//! The table stands in it as HTML and reads without scripts; the charts are drawn by `chart.js` as SVG from the numbers
-//! that are embedded as JSON. What comes from outside (names, reasons, the command) is escaped on its way.
+//! The table is plain HTML and readable without scripts. `chart.js` draws the charts as SVG from numbers embedded as
+//! JSON. External text (names, reasons, the command) is escaped.
 
 use serde_json::{Value, json};
 
@@ -10,13 +10,14 @@ use super::compare::{Comparison, Row};
 use super::runner::RunResult;
 use super::scenario::Scenario;
 
-/// Most points of a line: a longer run is drawn in buckets, the most of the demand and the least of the supply.
+/// Maximum number of points in a line. Longer runs are drawn in buckets, using the maximum of the demand and the
+/// minimum of the supply.
 const MAX_POINTS: usize = 50_000;
 
-/// Most decisions of a policy that are shown with their reasons.
+/// Maximum number of decisions per policy shown with their reasons.
 const MAX_REASONS: usize = 5_000;
 
-/// The page for a comparison that `command` made.
+/// Renders the page for a comparison produced by `command`.
 pub fn render_page(scenario: &Scenario, comparison: &Comparison, command: &str) -> String {
     let facts = [
         ("Command", command.to_owned()),
@@ -37,11 +38,11 @@ pub fn render_page(scenario: &Scenario, comparison: &Comparison, command: &str) 
         .replace("{{facts}}", &facts)
         .replace("{{digests}}", &digests)
         .replace("{{script}}", include_str!("chart.js"))
-        // Last, so that nothing of it is taken for a place to fill in.
+        // Replaced last, so that placeholders inside the data are not expanded.
         .replace("{{data}}", &embed_json(&data(scenario, comparison)))
 }
 
-/// Text that means nothing to HTML.
+/// Escapes text for HTML.
 fn escape_html(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -51,7 +52,7 @@ fn escape_html(text: &str) -> String {
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            // Braces name the places of the page that are filled in.
+            // Braces mark the placeholders of the page.
             '{' => escaped.push_str("&#123;"),
             other => escaped.push(other),
         }
@@ -59,7 +60,7 @@ fn escape_html(text: &str) -> String {
     escaped
 }
 
-/// JSON that does not end the script that it stands in.
+/// Serializes JSON so that it cannot end the script element that contains it.
 fn embed_json(value: &Value) -> String {
     value.to_string().replace('<', "\\u003c")
 }
@@ -126,7 +127,7 @@ fn policy(row: &Row, played: &RunResult, bucket: usize) -> Value {
     json!({ "name": row.name, "ready": step_points(&ready), "changes": changes, "point": point(row) })
 }
 
-/// Where a row stands in the chart of cost against unserved requests.
+/// Returns a row's point in the chart of cost against unserved requests.
 fn point(row: &Row) -> Value {
     json!({ "name": row.name, "unserved_pct": row.score.unserved_pct, "cost": row.score.cost })
 }
@@ -135,7 +136,7 @@ fn min_size(sizes: &[u32]) -> u32 {
     sizes.iter().copied().min().unwrap_or(0)
 }
 
-/// A line of few steps: pairs of an index and the value from there on.
+/// Compresses a step line to pairs of an index and the value from there on.
 fn step_points(values: &[u32]) -> Vec<(usize, u32)> {
     let mut steps: Vec<(usize, u32)> = Vec::new();
     for (index, value) in values.iter().copied().enumerate() {
@@ -146,7 +147,7 @@ fn step_points(values: &[u32]) -> Vec<(usize, u32)> {
     steps
 }
 
-/// Six digits are enough to draw.
+/// Rounds to three decimal places, which is enough for drawing.
 fn round_for_chart(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_from_outside_means_anything_to_the_page() {
+    fn external_text_is_escaped() {
         assert_eq!(escape_html("<b onclick='x'>{{data}}&"), "&lt;b onclick=&#39;x&#39;&gt;&#123;&#123;data}}&amp;");
         let text = embed_json(&json!("</script><script>alert(1)"));
         assert!(!text.contains('<'), "{text}");
@@ -164,13 +165,13 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_as_long_as_it_has_steps() {
+    fn step_line_has_one_point_per_step() {
         assert_eq!(step_points(&[2, 2, 3, 3, 3, 1]), [(0, 2), (2, 3), (5, 1)]);
         assert!(step_points(&[]).is_empty());
     }
 
     #[test]
-    fn the_page_loads_nothing() {
+    fn page_loads_no_external_resources() {
         for part in [include_str!("page.html"), include_str!("chart.js"), include_str!("style.css")] {
             for word in ["src=", "href=", "@import", "url(", "fetch(", "XMLHttpRequest"] {
                 assert!(!part.contains(word), "{word}");

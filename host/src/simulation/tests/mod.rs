@@ -1,5 +1,5 @@
-//! The fluid model against vectors of an independent simulator, with other products' algorithms as plain functions; and
-//! real components in the same worlds.
+//! Compares the fluid model with vectors of an independent simulator, using other products' algorithms as plain
+//! functions; and runs real components in the same scenarios.
 
 mod peers;
 mod played;

@@ -1,11 +1,11 @@
-//! What other autoscalers do, as functions of the fluid world. In tests only: the real thing runs components.
+//! The algorithms of other autoscalers as functions of the fluid model. For tests only; simulations run components.
 
 use std::collections::VecDeque;
 
 use crate::simulation::fluid::{Setup, View};
 use crate::simulation::number::{ROUNDING_TOLERANCE, ceil_to_u32, len_to_f64};
 
-/// How many ticks `seconds` are.
+/// Converts `seconds` to ticks.
 fn ticks(setup: &Setup, seconds: f64) -> usize {
     usize::try_from(crate::simulation::number::round_to_u64((seconds / setup.tick_s).floor())).unwrap()
 }
@@ -22,7 +22,7 @@ fn total(view: &View<'_>) -> u32 {
     view.step.ready + view.step.booting
 }
 
-/// What the demand of now needs at the target utilisation `rho`.
+/// Sizes for the current demand at the target utilization `rho`.
 pub fn reactive(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     move |view| ceil_to_u32(now(&view) / (setup.capacity * rho))
 }
@@ -45,7 +45,7 @@ pub fn hpa(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     }
 }
 
-/// AWS target tracking: 3 minutes to grow, 15 to shrink.
+/// AWS target tracking: 3 minutes to scale out, 15 to scale in.
 pub fn aws(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     let (mut high, mut low) = (0, 0);
     move |view| {
@@ -67,7 +67,7 @@ pub fn gce(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     move |view| last(&view, window).iter().map(|rate| ceil_to_u32(rate / (setup.capacity * rho))).max().unwrap_or(0)
 }
 
-/// The peak of as long as a droplet takes to boot.
+/// Sizes for the peak over a droplet's boot time.
 pub fn ski_rental(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     let boot = setup.boot_ticks as usize;
     move |view| {
@@ -77,7 +77,7 @@ pub fn ski_rental(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     }
 }
 
-/// Knative: a stable mean over 60 s, a panic mean over 6 s.
+/// Knative: a stable mean over 60 s and a panic mean over 6 s.
 pub fn kpa(setup: Setup, rho: f64) -> impl FnMut(View<'_>) -> u32 {
     let (stable, short) = (ticks(&setup, 60.0).max(1), ticks(&setup, 6.0).max(1));
     let mut panicking: Option<(f64, u32)> = None;

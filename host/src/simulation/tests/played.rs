@@ -41,7 +41,7 @@ fn scenario(setup: Setup, demand: Vec<f64>) -> Scenario {
     }
 }
 
-/// Two days with a wave, noise and a spike.
+/// Returns a scenario of two days with a daily wave, noise and a spike.
 pub(super) fn two_days() -> Scenario {
     let setup = Setup {
         tick_s: 60.0,
@@ -74,7 +74,7 @@ async fn simulate_policy(scenario: &Scenario, name: &str) -> RunResult {
 }
 
 #[tokio::test]
-async fn target_tracking_configured_as_hpa_gives_the_vectors_of_hpa() {
+async fn hpa_preset_reproduces_hpa_vectors() {
     let vector = Vector::hpa();
     let scenario = scenario(vector.setup, vector.demand.clone());
 
@@ -84,7 +84,7 @@ async fn target_tracking_configured_as_hpa_gives_the_vectors_of_hpa() {
 }
 
 #[tokio::test]
-async fn target_tracking_configured_as_hpa_and_as_gce_is_just_that_on_days_like_others() {
+async fn hpa_and_gce_presets_match_reference_over_two_days() {
     let scenario = two_days();
 
     let (hpa, gce) = (simulate_policy(&scenario, "hpa").await, simulate_policy(&scenario, "gce").await);
@@ -95,7 +95,7 @@ async fn target_tracking_configured_as_hpa_and_as_gce_is_just_that_on_days_like_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_answer_is_the_same_on_one_thread_and_on_two() {
+async fn comparison_is_independent_of_thread_count() {
     let (host, scenario) = (host(), two_days());
     let policies = [preset(&host, "hpa", 50.0).await, preset(&host, "gce", 50.0).await];
     let on = |threads: usize| {
@@ -111,7 +111,7 @@ async fn the_answer_is_the_same_on_one_thread_and_on_two() {
 }
 
 #[tokio::test]
-async fn no_policy_is_below_the_limit() {
+async fn no_preset_beats_the_limit() {
     let scenario = two_days();
     let (host, limit) = (host(), scenario.limit());
     for name in ["hpa", "gce", "aws", "kpa", "hold-boot", "react"] {
@@ -126,7 +126,7 @@ async fn no_policy_is_below_the_limit() {
 }
 
 #[tokio::test]
-async fn the_guard_has_the_last_word_and_what_it_cut_is_counted() {
+async fn guard_limits_size_and_counts_restrictions() {
     let mut scenario = two_days();
     scenario.scaling_rules = Some(ScalingRules {
         limits: Limits { min: 4, max: 12, max_hourly_cost: None, max_create: 2, max_delete: 1 },
@@ -145,7 +145,7 @@ async fn the_guard_has_the_last_word_and_what_it_cut_is_counted() {
 }
 
 #[tokio::test]
-async fn nothing_changes_while_the_api_is_away_or_metrics_are() {
+async fn size_is_constant_during_api_and_metric_outages() {
     for fault in ["api-outage:from=6h,length=4h", "metric-outage:from=6h,length=4h"] {
         let mut scenario = two_days();
         scenario.faults = FaultSchedule(vec![fault.parse().unwrap()]);
@@ -159,7 +159,7 @@ async fn nothing_changes_while_the_api_is_away_or_metrics_are() {
 }
 
 #[tokio::test]
-async fn slow_boots_leave_more_unserved() {
+async fn slow_boots_increase_unserved_requests() {
     let unserved = |played: &RunResult| played.run.steps.iter().map(|step| step.unserved).sum::<f64>();
     let fair = simulate_policy(&two_days(), "hpa").await;
     let mut scenario = two_days();
@@ -171,7 +171,7 @@ async fn slow_boots_leave_more_unserved() {
 }
 
 #[tokio::test]
-async fn single_requests_lead_to_about_the_same_sizes_and_have_latencies() {
+async fn request_model_matches_fluid_sizes_and_measures_latency() {
     let mut scenario = two_days();
     scenario.demand.truncate(600);
     let flowing = simulate_policy(&scenario, "hpa").await;

@@ -1,5 +1,5 @@
-//! The fast world against the whole one: the production controller over the simulated cloud and balancer, with a paused
-//! clock, sees, decides and does the same.
+//! Cross-check of the two environments: the production controller, over the simulated cloud and load balancer with a
+//! paused clock, observes, decides and acts exactly like the fast simulation.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::simulation::scenario::{BootTime, Scenario};
 
 const TICK: Duration = Duration::from_mins(1);
 
-/// The first hours of a day, in whole requests, with droplets that are there before the next tick ends.
+/// Returns the first hours of a day with integer request counts and droplets that are ready before the next tick ends.
 fn morning_scenario() -> Scenario {
     let mut scenario = two_days();
     scenario.demand = scenario.demand[400..520].iter().map(|rate| rate.round()).collect();
@@ -31,7 +31,7 @@ fn morning_scenario() -> Scenario {
     scenario
 }
 
-/// The size at the end of each tick, and what it was brought to.
+/// Fleet size at the end of each tick, and the size it was changed to.
 type Sizes = Vec<(u32, u32)>;
 
 async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
@@ -85,7 +85,7 @@ async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
     (sizes, reasons)
 }
 
-/// The series that the host makes of two readings of the counters.
+/// Returns the series that the host derives from two samples of the counters.
 fn rate_between(before: &BalancerSample, now: &BalancerSample) -> Series {
     let requests = now.stats.requests_total - before.stats.requests_total;
     let value = crate::simulation::number::to_f64(requests) / now.at.since(before.at).as_secs_f64();
@@ -121,7 +121,7 @@ fn settings() -> Settings {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_production_controller_in_the_whole_world_does_what_the_fast_one_says() {
+async fn production_controller_matches_fast_simulation() {
     let scenario = morning_scenario();
 
     let (sizes, reasons) = simulate_in_production(&scenario).await;
@@ -139,5 +139,5 @@ async fn the_production_controller_in_the_whole_world_does_what_the_fast_one_say
     let last = fast.len() - 1;
     assert_eq!(sizes[..last], fast[..last]);
     assert_eq!(reasons, played.changes.iter().map(|change| change.reason.clone()).collect::<Vec<_>>());
-    assert!(reasons.len() > 4, "a morning without changes shows nothing: {reasons:?}");
+    assert!(reasons.len() > 4, "too few changes to be meaningful: {reasons:?}");
 }

@@ -5,7 +5,7 @@ use crate::simulation::fluid::{Overload, Run, Setup, View, run};
 use crate::simulation::limit::Limit;
 use crate::simulation::score::{PriceModel, Score};
 
-/// A run of the independent simulator, tick by tick, and its measures.
+/// A run of the independent simulator, with its state per tick and its measures.
 pub(super) struct Vector {
     pub(super) setup: Setup,
     pub(super) demand: Vec<f64>,
@@ -23,7 +23,7 @@ macro_rules! vector {
 }
 
 impl Vector {
-    /// That of Kubernetes HPA.
+    /// Loads the Kubernetes HPA vector.
     pub(super) fn hpa() -> Self {
         vector!("hpa")
     }
@@ -49,7 +49,7 @@ impl Vector {
         self.assert_matches_run(&run(&self.setup, &self.demand, rule));
     }
 
-    /// Whole numbers are the same, requests to a millionth.
+    /// Asserts that integers are equal and requests differ by less than a millionth.
     pub(super) fn assert_matches_run(&self, run: &Run) {
         let limit = Limit::of(&self.setup, &self.demand);
         for (index, step) in run.steps.iter().enumerate() {
@@ -84,13 +84,13 @@ impl Vector {
             ("dh_min4032s", priced(4032.0).cost),
         ] {
             let wanted = self.facts["metrics"][name].as_f64().unwrap();
-            assert!((found - wanted).abs() < 1e-9, "{name} is {found}, not {wanted}");
+            assert!((found - wanted).abs() < 1e-9, "{name} is {found}, expected {wanted}");
         }
     }
 }
 
 #[test]
-fn the_vectors_of_react_are_reproduced() {
+fn reactive_vectors_are_reproduced() {
     let vector = vector!("react");
     vector.assert_reproduced(peers::reactive(vector.setup, 1.0));
     let vector = vector!("queue_react");
@@ -98,13 +98,13 @@ fn the_vectors_of_react_are_reproduced() {
 }
 
 #[test]
-fn the_vectors_of_hpa_are_reproduced() {
+fn hpa_vectors_are_reproduced() {
     let vector = vector!("hpa");
     vector.assert_reproduced(peers::hpa(vector.setup, 0.7));
 }
 
 #[test]
-fn the_vectors_of_the_other_peers_are_reproduced() {
+fn aws_knative_and_ski_rental_vectors_are_reproduced() {
     let vector = vector!("aws_tt");
     vector.assert_reproduced(peers::aws(vector.setup, 0.7));
     let vector = vector!("kpa");
@@ -114,7 +114,7 @@ fn the_vectors_of_the_other_peers_are_reproduced() {
 }
 
 #[test]
-fn the_peak_of_ten_minutes_leaves_less_unserved_than_that_of_the_boot_time() {
+fn ten_minute_peak_serves_more_than_boot_time_peak() {
     let vector = vector!("react");
 
     let gce = run(&vector.setup, &vector.demand, peers::gce(vector.setup, 0.7));

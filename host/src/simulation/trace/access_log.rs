@@ -1,8 +1,8 @@
-//! HAProxy's HTTP log, and the Common and Combined formats of web servers: each line is a request, and its time stands
-//! in brackets (`[06/Feb/2009:12:14:14.655]`, `[10/Oct/2000:13:55:36 -0700]`).
+//! HAProxy's HTTP log and the Common and Combined Log Formats of web servers. Each line is a request with its time in
+//! brackets (`[06/Feb/2009:12:14:14.655]`, `[10/Oct/2000:13:55:36 -0700]`).
 //!
-//! A log is in the order in which requests ended, so its times may go back; they are counted, and the order does not
-//! matter. HAProxy writes no time zone: its times are taken as UTC.
+//! Log lines are ordered by the end of each request, so their times may go backwards. Requests are only counted, so the
+//! order does not matter. HAProxy logs no time zone; its times are interpreted as UTC.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read as _};
@@ -11,10 +11,10 @@ use super::error::{Problem, TraceError};
 use super::rows::{Repair, Row};
 use super::{MAX_INTERVALS, to_f64};
 
-/// The longest line: HAProxy writes 64 KiB at most.
+/// Maximum line length; HAProxy writes at most 64 KiB.
 const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// Counts the requests of each interval of `interval_ms`. An interval without any is a rate of 0.
+/// Counts the requests in each interval of `interval_ms`. An interval without requests has a rate of 0.
 pub(super) fn read(
     source: &str,
     mut input: impl BufRead,
@@ -22,7 +22,7 @@ pub(super) fn read(
     repair: bool,
 ) -> Result<(Vec<Row>, Vec<Repair>), TraceError> {
     let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
-    let mut skipped = Repair { description: "skipped lines that are no request", count: 0, first: 0 };
+    let mut skipped = Repair { description: "skipped lines that are not requests", count: 0, first: 0 };
     let mut bytes = Vec::new();
     let mut line = 0;
     loop {
@@ -42,14 +42,14 @@ pub(super) fn read(
         }
         match parse_time(text) {
             Some(at_ms) => *counts.entry(at_ms.div_euclid(interval_ms)).or_default() += 1,
-            // HAProxy tells of servers and of itself in the same log.
+            // HAProxy logs its own state and that of its servers in the same file.
             None if repair || contains(text, b"haproxy[") => {
                 skipped.first = if skipped.count == 0 { line } else { skipped.first };
                 skipped.count += 1;
             }
             None => {
                 let shown: String = String::from_utf8_lossy(text).chars().take(60).collect();
-                let problem = format!("no request with its time in brackets: {shown:?}; --repair skips such lines");
+                let problem = format!("no request with a bracketed time: {shown:?}; pass --repair to skip such lines");
                 return Err(TraceError::malformed(source, line, problem));
             }
         }
@@ -58,7 +58,7 @@ pub(super) fn read(
     Ok((rows(source, &counts, interval_ms)?, repairs))
 }
 
-/// A row for each interval from the first to the last.
+/// Returns a row for each interval from the first to the last.
 fn rows(source: &str, counts: &BTreeMap<i64, u64>, interval_ms: i64) -> Result<Vec<Row>, TraceError> {
     let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
         return Ok(Vec::new());
@@ -75,7 +75,7 @@ fn rows(source: &str, counts: &BTreeMap<i64, u64>, interval_ms: i64) -> Result<V
         .collect())
 }
 
-/// Whether a line is one of these formats.
+/// Reports whether a line has one of these formats.
 pub(super) fn is_access_log_line(line: &[u8]) -> bool {
     parse_time(line).is_some() || contains(line, b"haproxy[")
 }
@@ -84,14 +84,14 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-/// The time of a request, in milliseconds since the epoch.
+/// Parses the time of a request, in milliseconds since the epoch.
 fn parse_time(line: &[u8]) -> Option<i64> {
-    // An address of IPv6 may stand in brackets, too.
+    // IPv6 addresses may be bracketed, too.
     let opened = line.iter().enumerate().filter(|(_, byte)| **byte == b'[').map(|(index, _)| index + 1);
     opened.take(8).find_map(|index| parse_bracketed_time(line.get(index..)?))
 }
 
-/// `06/Feb/2009:12:14:14.655]` or `10/Oct/2000:13:55:36 -0700]`.
+/// Parses `06/Feb/2009:12:14:14.655]` or `10/Oct/2000:13:55:36 -0700]`.
 fn parse_bracketed_time(text: &[u8]) -> Option<i64> {
     let (date, rest) = text.split_at_checked(20)?;
     let is_punctuated =
@@ -129,7 +129,8 @@ fn parse_month(name: &[u8]) -> Option<i64> {
     (1..).zip(MONTHS.chunks_exact(3)).find(|(_, month)| *month == name).map(|(number, _)| number)
 }
 
-/// Howard Hinnant's `days_from_civil`: a parser of dates would be most of the time that a log takes.
+/// Converts a date with Howard Hinnant's `days_from_civil`. A general date parser would dominate the time to read a
+/// log.
 fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
@@ -146,7 +147,7 @@ mod tests {
     const COMBINED: &str = "127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] \"GET /apache_pb.gif HTTP/1.0\" 200 2326 \"http://www.example.com/start.html\" \"Mozilla/4.08 [en]\"";
 
     #[test]
-    fn the_time_of_a_request_is_found_in_each_format() {
+    fn request_time_is_parsed_in_each_format() {
         assert_eq!(parse_time(HAPROXY.as_bytes()), Some(1_233_922_454_655));
         assert_eq!(parse_time(COMBINED.as_bytes()), Some(971_211_336_000));
         assert_eq!(parse_time(b"[ssl:warn] [pid 12] nothing"), None);
@@ -154,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_counted_whatever_their_order_and_none_is_a_rate_of_zero() {
+    fn requests_are_counted_in_any_order() {
         let log = |second: u32| format!("::1 - - [10/Oct/2000:13:55:{second:02} +0000] \"GET / HTTP/1.1\" 200 5\n");
         let text: String = [30, 5, 10, 31, 59].map(log).concat();
 
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_request_is_an_error_unless_haproxy_speaks_of_itself() {
+    fn haproxy_status_lines_are_skipped_but_garbage_fails() {
         let text = format!("{HAPROXY}\nFeb  6 12:14:15 localhost haproxy[14389]: Server www/a is UP\nrubbish\n");
 
         let error = read("haproxy.log", text.as_bytes(), 1000, false).unwrap_err().to_string();
@@ -173,8 +174,8 @@ mod tests {
 
         assert_eq!(
             error,
-            "haproxy.log:3: no request with its time in brackets: \"rubbish\"; --repair skips such lines"
+            "haproxy.log:3: no request with a bracketed time: \"rubbish\"; pass --repair to skip such lines"
         );
-        assert_eq!(repairs[0].to_string(), "skipped lines that are no request: 2 times, first at line 2");
+        assert_eq!(repairs[0].to_string(), "skipped lines that are not requests: 2 times, first at line 2");
     }
 }

@@ -1,85 +1,85 @@
-//! What can be wrong with a trace.
+//! Trace errors.
 
 use std::path::PathBuf;
 
 use super::MAX_INTERVALS;
 
-/// What is wrong with a trace, where, and what to do. None of these goes away by trying again.
+/// A trace error with its position and remedy. Retrying does not help with any of them.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// The file cannot be read.
-    #[error("cannot read the trace {}: {source}", path.display())]
+    #[error("failed to read trace {}: {source}", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Underlying error.
         source: std::io::Error,
     },
-    /// A line is wrong.
+    /// A line is invalid.
     #[error("{source_name}:{line}: {problem}")]
     Line {
-        /// The file, or what the samples are.
+        /// File name, or a description of the samples.
         source_name: String,
-        /// The line, from 1; the number of the sample where there are no lines.
+        /// Line number, from 1; the sample number if there are no lines.
         line: u64,
-        /// What is wrong with it.
+        /// Problem with the line.
         problem: Problem,
     },
-    /// The whole is wrong.
+    /// The trace as a whole is invalid.
     #[error("{source_name}: {problem}")]
     Whole {
-        /// The file, or what the samples are.
+        /// File name, or a description of the samples.
         source_name: String,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: String,
     },
-    /// A generator is written wrongly.
-    #[error("{text:?} is no trace: {problem}")]
+    /// A generator expression is invalid.
+    #[error("{text:?} is not a valid trace: {problem}")]
     Generator {
-        /// What was written.
+        /// Text of the expression.
         text: String,
-        /// What is wrong with it.
+        /// Description of the problem.
         problem: String,
     },
 }
 
-/// What is wrong with a line.
+/// A problem with a line.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Problem {
-    /// It has another form than those before.
+    /// The line has an unexpected format.
     #[error("{0}")]
     Malformed(String),
-    /// The rate is below zero.
-    #[error("{0} requests per second: a rate is never negative; --repair makes it 0")]
+    /// The rate is negative.
+    #[error("{0} requests per second is negative; pass --repair to set negative rates to 0")]
     Negative(f64),
     /// The rate is not finite.
-    #[error("{0} is no rate; --repair fills it in from the values beside it")]
+    #[error("{0} is not a rate; pass --repair to interpolate it")]
     NotFinite(f64),
     /// The time is before 1970.
-    #[error("a time before 1970")]
+    #[error("time is before 1970")]
     BeforeEpoch,
-    /// The time is before that of the line before.
-    #[error("its time is {0} s before that of the line before; --repair sorts the trace")]
+    /// The time is before that of the previous line.
+    #[error("time is {0} s before that of the previous line; pass --repair to sort the trace")]
     OutOfOrder(f64),
-    /// The time is that of the line before.
-    #[error("its time is that of the line before; --repair takes the mean of both")]
+    /// The time equals that of the previous line.
+    #[error("time equals that of the previous line; pass --repair to average both")]
     Duplicate,
     /// Lines are missing.
-    #[error("{missing} of the intervals before it {} missing; --repair fills them in from the values beside them", if *.missing == 1 { "is" } else { "are" })]
+    #[error("{missing} of the preceding intervals {} missing; pass --repair to interpolate them", if *.missing == 1 { "is" } else { "are" })]
     Gap {
-        /// How many intervals have no line.
+        /// Number of intervals without a line.
         missing: u64,
     },
-    /// The time is beside the beat of the others.
-    #[error("its time is {off_s} s beside the beat of {interval_s} s; --repair moves it")]
+    /// The time does not match the regular interval.
+    #[error("time is {off_s} s off the {interval_s} s interval; pass --repair to move it")]
     OffInterval {
-        /// How far, in seconds.
+        /// Deviation, in seconds.
         off_s: f64,
-        /// The beat, in seconds.
+        /// Regular interval, in seconds.
         interval_s: f64,
     },
-    /// The line does not end.
-    #[error("the line is longer than {0} bytes")]
+    /// The line exceeds the maximum length.
+    #[error("line is longer than {0} bytes")]
     TooLong(usize),
 }
 
@@ -99,7 +99,7 @@ impl TraceError {
     pub(super) fn too_long(source: &str, intervals: u64) -> Self {
         Self::whole(
             source,
-            format!("{intervals} intervals are more than {MAX_INTERVALS}; is a time wrong, or the unit?"),
+            format!("{intervals} intervals exceed the maximum of {MAX_INTERVALS}; check the times and their unit"),
         )
     }
 }

@@ -1,8 +1,8 @@
-//! Traces: requests per second over time, from files of several kinds and from generators.
+//! Traces: requests per second over time, from files of several formats and from generators.
 //!
-//! [`read`] tells the kind of a file by what is in it and hands its lines to the reader of that kind; [`rows`] makes an
-//! even trace of what the readers found, and is the one place that says what is wrong with it or mends it. [`generate`]
-//! needs no file. What was recorded by the host itself comes in through [`Trace::from_samples`].
+//! `read` detects the format of a file and dispatches to its reader. `rows` turns the readers' rows into a trace with a
+//! regular interval; it is the only place that reports or repairs irregularities. `synthetic` needs no file. Metrics
+//! recorded by the host itself enter through [`Trace::from_samples`].
 
 mod access_log;
 mod csv;
@@ -21,22 +21,22 @@ use super::number::to_f64;
 use crate::model::{Sample, Timestamp};
 use rows::Row;
 
-/// Most intervals of a trace: a second each for seven months.
+/// Maximum number of intervals in a trace: seven months at one second each.
 pub const MAX_INTERVALS: u64 = 20_000_000;
 
 /// Requests per second over time.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trace {
-    /// When it begins.
+    /// Start time.
     pub start: Timestamp,
-    /// For how long a rate holds.
+    /// Interval for which each rate holds.
     pub interval: Duration,
     /// Requests per second, one for each interval.
     pub rates: Vec<f64>,
 }
 
 impl Trace {
-    /// A trace of samples that are `interval` apart; `source` is what errors call them.
+    /// Creates a trace from samples at regular intervals; errors refer to the samples as `source`.
     pub fn from_samples(
         source: &str,
         samples: impl IntoIterator<Item = Sample>,
@@ -50,8 +50,8 @@ impl Trace {
         rows::regularize(source, "sample", rows.collect(), repair)
     }
 
-    /// A trace of measurements that were taken when it suited whoever took them: the mean of those in each `interval`,
-    /// counted from the epoch. A rate is that of the time before its measurement.
+    /// Creates a trace from measurements at irregular times by averaging them over each `interval`, aligned to the
+    /// epoch. A measured rate applies to the time before its measurement.
     pub fn from_measurements(
         source: &str,
         samples: impl IntoIterator<Item = Sample>,
@@ -73,20 +73,19 @@ impl Trace {
         let hole = means.windows(2).find(|pair| pair[1].0 > pair[0].0 + 1);
         if let Some(hole) = hole.filter(|_| !repair) {
             let (from, to) = (Timestamp((hole[0].0 + 1) * interval), Timestamp(hole[1].0 * interval));
-            let problem =
-                format!("nothing is there from {from} to {to}; --repair fills it in from the values beside it");
+            let problem = format!("no samples from {from} to {to}; pass --repair to interpolate them");
             return Err(TraceError::whole(source, problem));
         }
         let samples = means.into_iter().map(|(slot, value, _)| Sample { at: Timestamp(slot * interval), value });
         Self::from_samples(source, samples, repair)
     }
 
-    /// How long it is.
+    /// Returns the length of the trace.
     pub fn duration(&self) -> Duration {
         self.interval.saturating_mul(u32::try_from(self.rates.len()).unwrap_or(u32::MAX))
     }
 
-    /// The mean rate in each tick. A tick that the trace does not cover whole is left out.
+    /// Returns the mean rate in each tick. A tick that the trace covers only partly is omitted.
     pub fn ticks(&self, tick: Duration) -> Vec<f64> {
         let (interval, tick) = (millis(self.interval), millis(tick));
         if tick == interval {
@@ -108,7 +107,7 @@ impl Trace {
         (0..end / tick).map(|index| self.mean_rate(index * tick, (index + 1) * tick, interval)).collect()
     }
 
-    /// The mean rate from one time to another, in milliseconds since the start.
+    /// Returns the mean rate between two times, in milliseconds since the start.
     fn mean_rate(&self, from: u64, to: u64, interval: u64) -> f64 {
         let mut sum = 0.0;
         let mut at = from;
@@ -123,7 +122,7 @@ impl Trace {
     }
 }
 
-/// A length of time in milliseconds, at least one.
+/// Converts a duration to milliseconds, at least one.
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_tick_holds_the_rate_and_a_longer_one_takes_the_mean() {
+    fn rates_are_held_or_averaged_to_ticks() {
         let trace = trace(60, &[1.0, 3.0, 5.0]);
 
         assert_eq!(trace.ticks(Duration::from_mins(1)), [1.0, 3.0, 5.0]);
@@ -146,25 +145,25 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_that_fits_neither_way_takes_its_share_of_each() {
+    fn unaligned_tick_takes_weighted_mean() {
         let rates = trace(60, &[1.0, 3.0, 5.0]).ticks(Duration::from_secs(45));
 
         assert_eq!(rates.len(), 4);
         assert!((rates[1] - (15.0 * 1.0 + 30.0 * 3.0) / 45.0).abs() < 1e-12, "{rates:?}");
     }
 
-    /// Every 15 s, a little late each time.
+    /// Returns measurements every 15 s, each slightly late.
     fn measured(seconds: impl Iterator<Item = u64>) -> impl Iterator<Item = Sample> {
         seconds.map(|second| Sample { at: Timestamp(second * 1000 + second % 7), value: to_f64(second) })
     }
 
     #[test]
-    fn measurements_are_brought_to_the_beat_that_is_wanted() {
+    fn measurements_are_averaged_to_interval() {
         let samples = measured((1..=8).map(|turn| 6000 + turn * 15).filter(|second| *second != 6075));
 
         let (trace, repairs) = Trace::from_measurements("recorded", samples, Duration::from_mins(1), false).unwrap();
 
-        // That of the end of a minute is a little late, and counts for the next.
+        // A measurement of the end of a minute is slightly late and counts for the next minute.
         assert_eq!(trace.start, Timestamp(6_000_000));
         assert_eq!(trace.rates.len(), 3);
         assert!((trace.rates[0] - 6030.0).abs() < 1e-9, "{:?}", trace.rates);
@@ -172,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_in_what_was_measured_is_told_with_its_times() {
+    fn gap_in_measurements_is_reported_with_times() {
         let samples = || measured([30, 90, 300, 360].into_iter());
         let of = |repair| Trace::from_measurements("recorded", samples(), Duration::from_mins(1), repair);
 
@@ -181,15 +180,14 @@ mod tests {
 
         assert_eq!(
             error.to_string(),
-            "recorded: nothing is there from 1970-01-01T00:02:00Z to 1970-01-01T00:05:00Z; --repair fills it in from the \
-             values beside it"
+            "recorded: no samples from 1970-01-01T00:02:00Z to 1970-01-01T00:05:00Z; pass --repair to interpolate them"
         );
         assert_eq!(mended.rates.len(), 7);
         assert_eq!(repairs.len(), 1);
     }
 
     #[test]
-    fn no_request_is_lost_on_the_way_to_ticks() {
+    fn conversion_to_ticks_preserves_total_requests() {
         let trace = trace(15, &[4.0, 0.0, 7.0, 1.0, 1.0, 9.0, 2.0, 3.0]);
         for tick in [5, 10, 15, 20, 24, 30, 40, 60, 120] {
             let sum: f64 = trace.ticks(Duration::from_secs(tick)).iter().sum::<f64>() * to_f64(tick);

@@ -1,4 +1,4 @@
-//! The answer of Prometheus to a range query, as its HTTP API writes it.
+//! The response to a range query of Prometheus's HTTP API.
 
 use std::io::Read;
 
@@ -28,38 +28,38 @@ struct Series {
     values: Vec<(f64, String)>,
 }
 
-/// Reads the one series that the answer has.
+/// Reads the single series of the response.
 pub(super) fn read(source: &str, input: impl Read) -> Result<Vec<Row>, TraceError> {
     let answer: QueryResponse = serde_json::from_reader(input).map_err(|error| {
-        TraceError::malformed(source, error.line() as u64, format!("not what Prometheus answers: {error}"))
+        TraceError::malformed(source, error.line() as u64, format!("not a Prometheus response: {error}"))
     })?;
     let data = match answer {
         QueryResponse { error: Some(error), .. } => {
-            return Err(TraceError::whole(source, format!("Prometheus answered with an error: {error}")));
+            return Err(TraceError::whole(source, format!("Prometheus returned an error: {error}")));
         }
         QueryResponse { data: Some(data), .. } => data,
         QueryResponse { status, .. } => {
             let status = status.unwrap_or_default();
-            return Err(TraceError::whole(source, format!("an answer of Prometheus without data, status {status:?}")));
+            return Err(TraceError::whole(source, format!("Prometheus response without data, status {status:?}")));
         }
     };
     if data.result_type != "matrix" {
         let kind = data.result_type;
-        return Err(TraceError::whole(source, format!("a {kind}, where the answer to query_range is a matrix")));
+        return Err(TraceError::whole(source, format!("expected a matrix from query_range, found a {kind}")));
     }
     let [series] = data.result.as_slice() else {
         let count = data.result.len();
         return Err(TraceError::whole(
             source,
-            format!("{count} series; a query such as sum(rate(…)) makes one of them"),
+            format!("expected one series, found {count}; aggregate them with a query such as sum(rate(…))"),
         ));
     };
     (1_u64..)
         .zip(&series.values)
         .map(|(line, (seconds, value))| {
             let form = |problem: String| TraceError::malformed(source, line, problem);
-            let at_ms = from_seconds(*seconds).ok_or_else(|| form(format!("{seconds} is no time")))?;
-            let rate = value.parse().map_err(|_| form(format!("the value {value:?} is no number")))?;
+            let at_ms = from_seconds(*seconds).ok_or_else(|| form(format!("{seconds} is not a time")))?;
+            let rate = value.parse().map_err(|_| form(format!("value {value:?} is not a number")))?;
             Ok(Row { at_ms, rate, line })
         })
         .collect()
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_samples_of_a_range_query_are_rows() {
+    fn range_query_samples_become_rows() {
         let text = r#"{"status":"success","data":{"resultType":"matrix","result":[
             {"metric":{"job":"haproxy"},"values":[[1435781430.781,"1.5"],[1435781445.781,"2"]]}]}}"#;
 
@@ -83,19 +83,19 @@ mod tests {
     }
 
     #[test]
-    fn several_series_an_error_and_another_kind_are_told_apart() {
+    fn unsupported_responses_have_distinct_errors() {
         for (text, wanted) in [
             (
                 r#"{"status":"success","data":{"resultType":"matrix","result":[{"values":[]},{"values":[]}]}}"#,
-                "p.json: 2 series; a query such as sum(rate(…)) makes one of them",
+                "p.json: expected one series, found 2; aggregate them with a query such as sum(rate(…))",
             ),
             (
                 r#"{"status":"error","errorType":"bad_data","error":"parse error"}"#,
-                "p.json: Prometheus answered with an error: parse error",
+                "p.json: Prometheus returned an error: parse error",
             ),
             (
                 r#"{"status":"success","data":{"resultType":"vector","result":[]}}"#,
-                "p.json: a vector, where the answer to query_range is a matrix",
+                "p.json: expected a matrix from query_range, found a vector",
             ),
         ] {
             assert_eq!(read("p.json", text.as_bytes()).unwrap_err().to_string(), wanted);

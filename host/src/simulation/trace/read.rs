@@ -1,4 +1,4 @@
-//! Reading a trace from a file, whatever kind it is of, packed with gzip or not.
+//! Reads a trace from a file of any supported format, optionally compressed with gzip.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -11,21 +11,21 @@ use super::{Repair, Trace, TraceError, access_log, csv, millis, prometheus, rows
 
 pub use super::csv::DEFAULT_COLUMNS;
 
-/// How a file is to be read.
+/// Options for reading a file.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
-    /// The columns of a CSV, the time's and the rate's.
+    /// CSV columns of the time and the rate.
     pub columns: (String, String),
-    /// The interval in which the lines of a log are counted.
+    /// Interval over which the lines of a log are counted.
     pub interval: Duration,
-    /// Whether what is wrong is mended.
+    /// True to repair invalid data where possible.
     pub repair: bool,
 }
 
-/// Bytes that are looked at to tell the kind of a file.
+/// Number of bytes inspected to detect the format.
 const SNIFF_BYTES: usize = 64 * 1024;
 
-/// The kinds of file.
+/// The file formats.
 enum TraceFormat {
     Csv,
     Prometheus,
@@ -44,7 +44,7 @@ pub fn read_file(path: &Path, reading: &ReadOptions) -> Result<(Trace, Vec<Repai
     read_text(&source, file, reading)
 }
 
-/// Reads text of any kind.
+/// Reads text of any supported format.
 fn read_text(source: &str, mut input: impl BufRead, reading: &ReadOptions) -> Result<(Trace, Vec<Repair>), TraceError> {
     let start = input.fill_buf().map_err(|error| TraceError::whole(source, error.to_string()))?;
     match detect_format(start) {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kind_of_a_file_is_told_by_what_is_in_it_packed_or_not() {
+    fn format_is_detected_with_and_without_gzip() {
         let csv = b"timestamp_s,requests_per_s\n0,2\n30,1\n".to_vec();
         let prometheus = br#" {"status":"success","data":{"resultType":"matrix","result":[{"metric":{},"values":[[0,"2"],[30,"1"]]}]}}"#;
         let log = |second: u32| format!("::1 - - [01/Jan/1970:00:00:{second:02} +0000] \"GET / HTTP/1.1\" 200 5\n");

@@ -1,4 +1,5 @@
-//! From rows as they were found to an even trace: what is wrong is an error with its line, or is mended and said.
+//! Converts raw rows to a trace with a regular interval. Irregularities are either errors with their line, or repaired
+//! and reported.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,25 +8,25 @@ use super::error::Problem;
 use super::{MAX_INTERVALS, Trace, TraceError};
 use crate::model::Timestamp;
 
-/// A time and a rate, and the line on which they stood.
+/// A time and a rate, with their line number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Row {
     /// Milliseconds since the epoch.
     pub(super) at_ms: i64,
-    /// Requests per second; not a number where there was none.
+    /// Requests per second; NaN if the cell was empty.
     pub(super) rate: f64,
-    /// From 1.
+    /// Line number, from 1.
     pub(super) line: u64,
 }
 
-/// What was mended.
+/// A repair that was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repair {
-    /// What was done.
+    /// Description of the repair.
     pub description: &'static str,
-    /// How often.
+    /// Number of occurrences.
     pub count: u64,
-    /// Where first: a line, or the number of a sample.
+    /// Line, or sample number, of the first occurrence.
     pub first: u64,
 }
 
@@ -36,7 +37,7 @@ impl fmt::Display for Repair {
     }
 }
 
-/// What was mended so far.
+/// The repairs made so far.
 #[derive(Debug, Default)]
 struct Repairs(Vec<Repair>);
 
@@ -49,7 +50,8 @@ impl Repairs {
     }
 }
 
-/// Makes an even trace of `rows`, or says what is wrong with the first that is. With `repair` all is mended that can be.
+/// Makes a trace with a regular interval from `rows`, or reports the first error. With `repair`, all repairable errors
+/// are repaired.
 pub(super) fn regularize(
     source: &str,
     unit: &str,
@@ -59,10 +61,7 @@ pub(super) fn regularize(
     let mut repairs = Repairs::default();
     let rows = if repair { repair_rows(rows, &mut repairs) } else { validate(source, rows)? };
     let [first, .., last] = rows.as_slice() else {
-        return Err(TraceError::whole(
-            source,
-            format!("two {unit}s at least make a trace, and there are {}", rows.len()),
-        ));
+        return Err(TraceError::whole(source, format!("a trace needs at least two {unit}s, found {}", rows.len())));
     };
     let interval = detect_interval(&rows).unwrap_or(1);
     let slots = u64::try_from((last.at_ms - first.at_ms) / interval).unwrap_or(u64::MAX).saturating_add(1);
@@ -75,7 +74,7 @@ pub(super) fn regularize(
     Ok((Trace { start, interval, rates }, repairs.0))
 }
 
-/// Rows of which each is right by itself and after the one before.
+/// Validates each row by itself and against the previous one.
 fn validate(source: &str, rows: Vec<Row>) -> Result<Vec<Row>, TraceError> {
     let mut before: Option<i64> = None;
     for row in &rows {
@@ -95,15 +94,15 @@ fn validate(source: &str, rows: Vec<Row>) -> Result<Vec<Row>, TraceError> {
     Ok(rows)
 }
 
-/// The rows sorted, those that are no rates left out, and those below zero made 0.
+/// Sorts the rows, drops those without a valid rate or time, and sets negative rates to 0.
 fn repair_rows(mut rows: Vec<Row>, repairs: &mut Repairs) -> Vec<Row> {
     rows.retain_mut(|row| {
         if !row.rate.is_finite() || row.at_ms < 0 {
-            repairs.record("left out what is no rate or no time", 1, row.line);
+            repairs.record("dropped rows without a valid rate or time", 1, row.line);
             return false;
         }
         if row.rate < 0.0 {
-            repairs.record("made negative rates 0", 1, row.line);
+            repairs.record("set negative rates to 0", 1, row.line);
             row.rate = 0.0;
         }
         true
@@ -115,7 +114,7 @@ fn repair_rows(mut rows: Vec<Row>, repairs: &mut Repairs) -> Vec<Row> {
     rows
 }
 
-/// The time between rows: what is most common, the shortest of those.
+/// Returns the most common time between rows; ties go to the shortest.
 fn detect_interval(rows: &[Row]) -> Option<i64> {
     let mut steps: Vec<i64> =
         rows.windows(2).map(|pair| pair[1].at_ms - pair[0].at_ms).filter(|step| *step > 0).collect();
@@ -125,7 +124,7 @@ fn detect_interval(rows: &[Row]) -> Option<i64> {
         .and_then(|run| run.first().copied())
 }
 
-/// The rates, each in its interval; a row may be a quarter of an interval beside its time, as scrapes are.
+/// Assigns each rate to its interval. A row may be off by a quarter of an interval, as scrapes are.
 fn place_in_intervals(
     source: &str,
     rows: &[Row],
@@ -146,7 +145,7 @@ fn place_in_intervals(
                 let problem = Problem::OffInterval { off_s: seconds(off), interval_s: seconds(interval) };
                 return Err(TraceError::line(source, row.line, problem));
             }
-            repairs.record("moved to the beat of the others", 1, row.line);
+            repairs.record("moved to the regular interval", 1, row.line);
         }
         if slot >= there {
             let missing = u64::try_from(slot - there).unwrap_or_default();
@@ -154,17 +153,17 @@ fn place_in_intervals(
                 if !repair {
                     return Err(TraceError::line(source, row.line, Problem::Gap { missing }));
                 }
-                repairs.record("filled in missing intervals", missing, row.line);
+                repairs.record("interpolated missing intervals", missing, row.line);
                 interpolate(&mut rates, missing, row.rate);
             }
             rates.push(row.rate);
             in_slot = 1;
         } else {
-            // Sorted rows share the newest interval only.
+            // The rows are sorted, so a row can only fall into the newest interval.
             if !repair {
                 return Err(TraceError::line(source, row.line, Problem::Duplicate));
             }
-            repairs.record("took the mean of several of one interval", 1, row.line);
+            repairs.record("averaged rows of the same interval", 1, row.line);
             in_slot += 1;
             if let Some(last) = rates.last_mut() {
                 *last += (row.rate - *last) / f64::from(in_slot);
@@ -174,7 +173,7 @@ fn place_in_intervals(
     Ok(rates)
 }
 
-/// Adds `missing` rates on a straight line to the one that follows.
+/// Appends `missing` rates, interpolated linearly towards `next`.
 fn interpolate(rates: &mut Vec<f64>, missing: u64, next: f64) {
     let from = rates.last().copied().unwrap_or(next);
     let steps = super::to_f64(missing + 1);
@@ -182,7 +181,7 @@ fn interpolate(rates: &mut Vec<f64>, missing: u64, next: f64) {
 }
 
 fn seconds(ms: i64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "only shown")]
+    #[expect(clippy::cast_precision_loss, reason = "for display only")]
     let ms = ms as f64;
     ms / 1000.0
 }
@@ -200,32 +199,32 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_line() {
+    fn errors_name_the_line() {
         assert_eq!(
             error(&[(0, 1.0), (60, -2.0), (120, 1.0)]),
-            "load.csv:3: -2 requests per second: a rate is never negative; --repair makes it 0"
+            "load.csv:3: -2 requests per second is negative; pass --repair to set negative rates to 0"
         );
         assert_eq!(
             error(&[(0, 1.0), (60, 1.0), (240, 1.0), (300, 1.0)]),
-            "load.csv:4: 2 of the intervals before it are missing; --repair fills them in from the values beside them"
+            "load.csv:4: 2 of the preceding intervals are missing; pass --repair to interpolate them"
         );
         assert_eq!(
             error(&[(0, 1.0), (60, 1.0), (30, 1.0)]),
-            "load.csv:4: its time is 30 s before that of the line before; --repair sorts the trace"
+            "load.csv:4: time is 30 s before that of the previous line; pass --repair to sort the trace"
         );
         assert_eq!(
             error(&[(0, 1.0), (60, 1.0), (60, 1.0)]),
-            "load.csv:4: its time is that of the line before; --repair takes the mean of both"
+            "load.csv:4: time equals that of the previous line; pass --repair to average both"
         );
         assert_eq!(
             error(&[(0, 1.0), (60, 1.0), (120, 1.0), (160, 1.0)]),
-            "load.csv:5: its time is 20 s beside the beat of 60 s; --repair moves it"
+            "load.csv:5: time is 20 s off the 60 s interval; pass --repair to move it"
         );
-        assert_eq!(error(&[(0, 1.0)]), "load.csv: two rows at least make a trace, and there are 1");
+        assert_eq!(error(&[(0, 1.0)]), "load.csv: a trace needs at least two rows, found 1");
     }
 
     #[test]
-    fn repair_mends_all_of_it_and_says_what_it_did() {
+    fn repair_fixes_and_reports_all_problems() {
         let broken = [(0, 2.0), (120, 4.0), (60, -1.0), (120, 6.0), (300, 11.0), (360, f64::NAN)];
 
         let (trace, repairs) = regularize("load.csv", "row", rows(&broken), true).unwrap();
@@ -235,17 +234,17 @@ mod tests {
         assert_eq!(
             said,
             [
-                "made negative rates 0: once, first at line 4",
-                "left out what is no rate or no time: once, first at line 7",
+                "set negative rates to 0: once, first at line 4",
+                "dropped rows without a valid rate or time: once, first at line 7",
                 "sorted by time: once, first at line 4",
-                "took the mean of several of one interval: once, first at line 5",
-                "filled in missing intervals: 2 times, first at line 6",
+                "averaged rows of the same interval: once, first at line 5",
+                "interpolated missing intervals: 2 times, first at line 6",
             ]
         );
     }
 
     #[test]
-    fn scrapes_that_are_a_little_late_are_in_their_interval() {
+    fn slightly_late_scrapes_stay_in_their_interval() {
         let late = [(0, 1.0), (15, 2.0), (31, 3.0), (45, 4.0), (60, 5.0)];
 
         let (trace, _) = regularize("p.json", "sample", rows(&late), false).unwrap();

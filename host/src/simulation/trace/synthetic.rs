@@ -1,15 +1,15 @@
-//! Traces that need no file: shapes with settings, added up.
+//! Synthetic traces: a sum of parameterized shapes; no file needed.
 //!
-//! `diurnal:mean=200,swing=0.5+spike:at=12h,height=300,length=10m+noise:share=0.05`. What is below zero in the end is 0.
+//! `diurnal:mean=200,swing=0.5+spike:at=12h,height=300,length=10m+noise:share=0.05`. Negative results become 0.
 //!
-//! | shape | settings | what it is |
+//! | shape | settings | description |
 //! | --- | --- | --- |
-//! | `constant` | `rate` | the same all the time |
-//! | `step` | `from`, `to`, `at` | one rate until `at`, another from then on |
-//! | `ramp` | `from`, `to`, `at`=0s, `length` | a straight line from one rate to another |
-//! | `diurnal` | `mean`, `swing`=0.5, `period`=24h, `peak`=14h | a sine; `swing` is how far it goes from the mean, as a share of it |
-//! | `spike` | `at`, `height`, `length`, `every` | `height` more for `length`, again after `every` |
-//! | `noise` | `share`, `sd` | normal noise: a share of all the rest, or requests per second |
+//! | `constant` | `rate` | a constant rate |
+//! | `step` | `from`, `to`, `at` | one rate until `at`, another afterwards |
+//! | `ramp` | `from`, `to`, `at`=0s, `length` | linear change from one rate to another |
+//! | `diurnal` | `mean`, `swing`=0.5, `period`=24h, `peak`=14h | a sine; `swing` is its amplitude as a share of the mean |
+//! | `spike` | `at`, `height`, `length`, `every` | `height` more for `length`, repeated after `every` |
+//! | `noise` | `share`, `sd` | normally distributed noise: a share of the sum of the other shapes, or requests per second |
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::model::Timestamp;
 use crate::simulation::cloud::SplitMix64;
 use crate::simulation::key_values::KeyValues;
 
-/// Shapes that are added up.
+/// A sum of shapes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Generator(Vec<Shape>);
 
@@ -33,7 +33,7 @@ enum Shape {
     Noise { share: f64, sd: f64 },
 }
 
-/// The shapes and what each can be told.
+/// The shapes and the settings that each accepts.
 const SHAPES: [(&str, &[&str]); 6] = [
     ("constant", &["rate"]),
     ("step", &["from", "to", "at"]),
@@ -44,12 +44,12 @@ const SHAPES: [(&str, &[&str]); 6] = [
 ];
 
 impl Generator {
-    /// Whether a text begins as a generator does, and so is no file.
+    /// Reports whether a text starts like a generator expression and thus is not a file name.
     pub fn is_generator(text: &str) -> bool {
         SHAPES.iter().any(|(name, _)| text.strip_prefix(name).is_some_and(|rest| rest.starts_with(':')))
     }
 
-    /// A trace of `length`, a rate each `interval`. The same seed gives the same trace.
+    /// Generates a trace of `length` with one rate per `interval`. Equal seeds give equal traces.
     pub fn trace(&self, interval: Duration, length: Duration, seed: u64) -> Trace {
         let interval_s = interval.as_secs_f64();
         let intervals = (millis(length) / millis(interval)).clamp(1, MAX_INTERVALS);
@@ -97,7 +97,7 @@ impl Shape {
     }
 }
 
-/// Normally distributed numbers by the polar method of Marsaglia (1964).
+/// A source of normally distributed numbers, using Marsaglia's polar method (1964).
 struct NormalRng {
     rng: SplitMix64,
     spare: Option<f64>,
@@ -135,7 +135,7 @@ fn parse_shape(text: &str) -> Result<Shape, String> {
     let (name, settings) = text.split_once(':').unwrap_or((text, ""));
     let Some((_, known)) = SHAPES.iter().find(|(shape, _)| *shape == name) else {
         let names = SHAPES.map(|(name, _)| name).join(", ");
-        return Err(format!("there is no shape {name:?}; there are {names}"));
+        return Err(format!("unknown shape {name:?}; expected one of: {names}"));
     };
     let settings = KeyValues::parse(settings, known)?;
     Ok(match name {
@@ -164,7 +164,7 @@ fn parse_shape(text: &str) -> Result<Shape, String> {
             every: settings.duration("every")?,
         },
         _ => match (settings.number("share")?, settings.number("sd")?) {
-            (None, None) => return Err("it needs share or sd".to_owned()),
+            (None, None) => return Err("missing share or sd".to_owned()),
             (share, sd) => Shape::Noise { share: share.unwrap_or(0.0), sd: sd.unwrap_or(0.0) },
         },
     })
@@ -180,14 +180,14 @@ mod tests {
     }
 
     #[test]
-    fn shapes_are_added_up() {
+    fn shapes_are_summed() {
         assert_eq!(rates("constant:rate=5+step:from=0,to=2,at=1h", 2), [5.0, 5.0, 7.0, 7.0]);
         assert_eq!(rates("ramp:from=0,to=4,length=2h", 2), [0.5, 1.5, 2.5, 3.5]);
         assert_eq!(rates("spike:at=30m,height=9,length=30m,every=1h", 2), [0.0, 9.0, 0.0, 9.0]);
     }
 
     #[test]
-    fn a_day_has_its_peak_when_it_was_told_and_its_mean() {
+    fn diurnal_has_configured_peak_and_mean() {
         let day = rates("diurnal:mean=100,swing=0.5,peak=14h", 24);
 
         let highest = day.iter().copied().fold(0.0, f64::max);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_repeats_with_its_seed_and_is_as_large_as_it_was_told() {
+    fn noise_is_seeded_and_scaled() {
         let generator: Generator = "constant:rate=1000+noise:share=0.1".parse().unwrap();
         let trace = |seed| generator.trace(Duration::from_secs(1), Duration::from_hours(3), seed).rates;
 
@@ -209,15 +209,21 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_wrongly_is_told_with_what_there_is() {
+    fn invalid_expression_is_rejected_with_alternatives() {
         for (text, wanted) in [
             (
                 "flat:rate=3",
-                "\"flat:rate=3\" is no trace: there is no shape \"flat\"; there are constant, step, ramp, diurnal, spike, noise",
+                "\"flat:rate=3\" is not a valid trace: unknown shape \"flat\"; expected one of: constant, step, ramp, diurnal, spike, noise",
             ),
-            ("constant:speed=3", "\"constant:speed=3\" is no trace: there is no \"speed\"; there are rate"),
-            ("constant:rate=fast", "\"constant:rate=fast\" is no trace: rate is \"fast\", which is no number"),
-            ("constant:rate=1+spike:at=1h", "\"spike:at=1h\" is no trace: it needs height"),
+            (
+                "constant:speed=3",
+                "\"constant:speed=3\" is not a valid trace: unknown setting \"speed\"; expected one of: rate",
+            ),
+            (
+                "constant:rate=fast",
+                "\"constant:rate=fast\" is not a valid trace: rate is \"fast\", which is not a number",
+            ),
+            ("constant:rate=1+spike:at=1h", "\"spike:at=1h\" is not a valid trace: missing height"),
         ] {
             assert_eq!(text.parse::<Generator>().unwrap_err().to_string(), wanted);
         }

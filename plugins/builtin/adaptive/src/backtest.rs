@@ -1,6 +1,6 @@
-//! The backtest: every way to forecast, at every price of a lost request, runs a fleet of its own through the demand that
-//! really came, with the boot time that droplets really take. The cheapest that leaves no more unserved than may be is
-//! followed.
+//! The backtest: every forecast method at every price of a lost request runs a virtual fleet through the real demand,
+//! with the real boot time of the droplets. The policy follows the cheapest virtual fleet that stays within the allowed
+//! unserved share.
 
 use std::collections::VecDeque;
 
@@ -10,125 +10,128 @@ use crate::pace::{ElapsedStep, ewma_weight};
 use doproxy_policy_sdk::Limits;
 use doproxy_policy_sdk::numbers::{ceil_u32, to_f64};
 
-/// How many prices there are.
+/// Number of prices.
 pub const PRICE_COUNT: usize = 19;
-/// One for each forecast and price.
+/// One virtual fleet for each forecast method and price.
 const FLEET_COUNT: usize = METHODS.len() * PRICE_COUNT;
 const FIRST_PRICE: f64 = 6.0;
 const PRICE_RATIO: f64 = 1.35;
-/// A droplet is given up where it would not be worth it at a price so many steps higher: starting one again is paid for
-/// until it serves.
+/// A droplet is given up only if it is not worth its cost even at a price this many steps higher: starting it again
+/// costs money until it serves.
 const SCALE_IN_PRICE_STEPS: usize = 4;
-/// The price at first, of the newest value.
+/// The fleet followed initially: the latest value as forecast, at this price.
 const INITIAL_FLEET: usize = 8;
 
-/// How long what was paid and lost counts, as a time constant in seconds: two weeks.
+/// Time constant of the cost and unserved totals, in seconds: two weeks.
 const TIME_CONSTANT_S: f64 = 1_209_600.0;
 const DAY_S: f64 = 86_400.0;
-/// How much demand is taken for granted at first, in days: with a share unserved that falls with the price.
+/// Demand assumed initially, in days, with an unserved share that falls with the price.
 const PRIOR_DAYS: f64 = 0.03;
-/// The price at which the share that may be is left unserved at first, and by which power that falls.
+/// The price at which the initially assumed unserved share equals the allowed one, and the power by which it falls with
+/// the price.
 const PRIOR_PRICE: f64 = 60.0;
 const PRIOR_POWER: f64 = 1.2;
-/// The most that one event counts, as a share of what may be lost: one that is beyond all others is no rule.
+/// Upper bound on the weight of a single event, as a share of the allowed loss: one extreme outlier does not define the
+/// rule.
 const MAX_EVENT_SHARE: f64 = 0.4;
-/// How often the worst surprise is expected to come again, at first; half as often when so many days were seen.
+/// Initially expected recurrences of the worst residual; the number halves after [`STRESS_HALF_DAYS`].
 const STRESS_EVENTS: f64 = 4.5;
 const STRESS_HALF_DAYS: f64 = 3.0;
-/// What may be lost from now on, over what may be lost on the whole, is at least this, when more was lost.
+/// Lower bound of the loss allowed from now on, relative to the overall allowance, after more than that was lost.
 const MIN_ALLOWED_RATIO: f64 = 0.6;
-/// When less was lost it is up to 1 at first and nearly 2 later, half of that when so many days were seen.
+/// After less was lost, the upper bound is 1 initially and approaches 2; half of the increase is reached after this
+/// many days.
 const SURPLUS_HALF_DAYS: f64 = 7.0;
-/// What was lost or saved is made up for in half as long as what was seen, and in two days at least.
+/// A deficit or surplus is recovered over half the observed time, but over at least two days.
 const MIN_RECOVERY_DAYS: f64 = 2.0;
-/// What is kept back of it, so that a late event is no breach.
+/// Share of the allowance held in reserve, so that a late event does not exceed it.
 const SAFETY_MARGIN: f64 = 0.07;
-/// A fleet has no more room than for so many times the highest demand, and two droplets.
+/// Upper bound of a fleet, as a multiple of the highest demand, plus two droplets.
 const MAX_OVER_PEAK: f64 = 1.3;
-/// Into how many parts the time is cut for which a new droplet is paid at least.
+/// Number of parts into which the minimum billing period of a new droplet is divided.
 const CHARGE_PARTS: usize = 4;
 
-/// The price of a number: what a tick's work of a droplet is worth, in ticks of a droplet.
+/// Returns the price with an index: the value of a tick's work of one droplet, in ticks of a droplet.
 pub fn price(number: usize) -> f64 {
     FIRST_PRICE * PRICE_RATIO.powi(i32::try_from(number).unwrap_or(0))
 }
 
-/// The prices by which one way to forecast is asked for sizes.
+/// Returns the prices for which each forecast method computes sizes.
 pub fn prices() -> impl Iterator<Item = f64> {
     (0..PRICE_COUNT + SCALE_IN_PRICE_STEPS).map(price)
 }
 
-/// Which sizes are right.
+/// The range of acceptable fleet sizes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Band {
-    /// A smaller fleet grows to this.
+    /// A smaller fleet grows to this size.
     pub min: u32,
-    /// A larger one shrinks to this.
+    /// A larger fleet shrinks to this size.
     pub max: u32,
 }
 
 impl Band {
-    /// What becomes of a fleet of `size`.
+    /// Returns the size to which a fleet of `size` changes.
     pub fn clamp(self, size: u32) -> u32 {
         size.clamp(self.min, self.max.max(self.min))
     }
 }
 
-/// What became of a fleet that is only calculated.
+/// The totals of a virtual fleet.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct VirtualFleet {
-    /// Ticks that were paid for, of steps.
+    /// Droplet ticks paid for, counted in steps.
     paid: f64,
-    /// Demand that was left unserved, in droplets' worth of work, with large events cut off.
+    /// Unserved demand, in droplets' worth of work; the loss of large events is capped.
     unserved: f64,
-    /// What the event that goes on has lost so far.
+    /// Demand unserved so far in the current event.
     event_unserved: f64,
-    /// What would have been lost if the worst surprise had come in each step.
+    /// Demand that would have been unserved if the worst residual had occurred in each step.
     stress_unserved: f64,
-    /// Droplets that were bought in the last parts of the minimum charge, the newest first: those that are paid for.
+    /// Droplets bought in the last parts of the minimum billing period, newest first. These are still paid for.
     bought: [u32; CHARGE_PARTS],
 }
 
-/// All fleets, and the real one's balance.
+/// The virtual fleets and the totals of the real one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backtest {
     fleets: Vec<VirtualFleet>,
-    /// Their sizes at the end of the last steps, the newest last.
+    /// Fleet sizes at the end of the last steps, newest last.
     sizes: VecDeque<Vec<u32>>,
-    /// Steps that count, and the demand in them.
+    /// Weighted number of steps, and the demand in them.
     steps: f64,
     demand: f64,
-    /// What the real fleet has left unserved.
+    /// Demand the real fleet left unserved.
     unserved: f64,
     /// The highest demand.
     peak_demand: f64,
-    /// What was seen of the minimum charge: the longest that a droplet was paid for beforehand, in seconds, fading.
+    /// Observed minimum billing period: the longest time for which a droplet was prepaid, in seconds, decaying.
     min_charge_s: f64,
-    /// How much of the newest part of it is over, in seconds.
+    /// Elapsed time in its newest part, in seconds.
     part_s: f64,
-    /// Which is followed.
+    /// Index of the followed fleet.
     selected: usize,
 }
 
-/// What a choice goes by.
+/// The selected fleet and the numbers behind the selection.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Choice {
-    /// Which way to forecast, of [`KINDS`].
+    /// Index of the forecast method in [`METHODS`].
     pub method: usize,
-    /// Which price, by its number.
+    /// Index of the price.
     pub price_index: usize,
     /// The price.
     pub price: f64,
-    /// Its fleet's share of demand that was left unserved.
+    /// Share of demand that the selected virtual fleet left unserved.
     pub backtest_unserved: f64,
-    /// Its fleet's droplets over those that the demand would have filled.
+    /// Droplets of the selected virtual fleet, relative to the number the demand would fill.
     pub cost: f64,
-    /// The share that the real fleet has left unserved.
+    /// Share of demand that the real fleet left unserved.
     pub actual_unserved: f64,
 }
 
 impl Backtest {
-    /// One that has seen nothing, with fleets of `size`.
+    /// Creates an empty backtest with fleets of `size`.
     pub fn new(size: u32) -> Self {
         Self {
             fleets: vec![VirtualFleet::default(); FLEET_COUNT],
@@ -144,7 +147,7 @@ impl Backtest {
     }
 
     /// Serves a step's demand, which `ready` real droplets served, with all fleets. `allowed` is the share that may be
-    /// left unserved, and `paid_for_s` the longest that one of the droplets is paid for from now on, in seconds.
+    /// left unserved, and `paid_for_s` the longest remaining prepaid time of any droplet, in seconds.
     pub fn serve(
         &mut self,
         demand: f64,
@@ -163,7 +166,7 @@ impl Backtest {
         let half_a_day = self.demand / self.steps * DAY_S / 2.0 / elapsed.seconds;
         let most = MAX_EVENT_SHARE * allowed * self.demand.max(half_a_day);
         let Some(newest) = self.sizes.back().cloned() else { return };
-        // A droplet serves when it was there in all of the last steps.
+        // A droplet serves if it existed in all of the last steps.
         let mut ready = newest.clone();
         for sizes in self.sizes.iter().rev().take(ahead) {
             ready.iter_mut().zip(sizes).for_each(|(ready, size)| *ready = (*ready).min(*size));
@@ -176,14 +179,14 @@ impl Backtest {
             fleet.stress_unserved *= kept;
         }
         self.age_purchases(elapsed.seconds);
-        // What they have now is what is resized.
+        // The next resize starts from the current sizes.
         while self.sizes.len() >= ahead.max(1) {
             self.sizes.pop_front();
         }
         self.sizes.push_back(newest);
     }
 
-    /// Lets what the fleets have bought grow older. Where droplets are paid for by the step nothing is kept of it.
+    /// Ages the purchases of the fleets. If droplets are billed per step, no purchase is retained.
     fn age_purchases(&mut self, seconds: f64) {
         self.part_s += seconds;
         let part_s = self.min_charge_s / to_f64(CHARGE_PARTS as u64);
@@ -198,10 +201,10 @@ impl Backtest {
         }
     }
 
-    /// Resizes the fleets of one way to forecast.
+    /// Resizes the fleets of one forecast method.
     pub fn resize(&mut self, kind: usize, outlook: &ForecastHorizon, limits: Limits) -> Vec<Band> {
         let sizes = outlook.tail.sizes(outlook.forecast.demand, outlook.forecast.roughness, prices());
-        // Nobody buys more for fear of what has never been near.
+        // Cap the size: a demand far above any observed one does not justify more droplets.
         let most = ceil_u32(MAX_OVER_PEAK * self.peak_demand + 2.0);
         let limits = Limits { min: limits.min, max: limits.max.min(most.max(limits.min)) };
         let band = |price: usize| Band {
@@ -222,7 +225,7 @@ impl Backtest {
         bands
     }
 
-    /// Chooses whom to follow from now on.
+    /// Selects the fleet to follow from now on.
     pub fn select(&mut self, allowed: f64, elapsed: &ElapsedStep, ahead: usize) -> Choice {
         if elapsed.steps_since_start * elapsed.seconds >= 3600.0 {
             self.selected = self.cheapest(allowed, elapsed, ahead).unwrap_or(self.selected);
@@ -239,7 +242,7 @@ impl Backtest {
         }
     }
 
-    /// The cheapest of those that will do, or the one that loses least.
+    /// Returns the cheapest fleet within the allowance, or the one with the smallest loss if there is none.
     fn cheapest(&self, allowed: f64, elapsed: &ElapsedStep, ahead: usize) -> Option<usize> {
         let allowed = allowed * (1.0 - SAFETY_MARGIN);
         let days = self.steps * elapsed.seconds / DAY_S;
@@ -265,7 +268,7 @@ impl Backtest {
         will_do.min_by(by_cost).or_else(|| (0..FLEET_COUNT).min_by(by_share))
     }
 
-    /// Puts it into a state.
+    /// Writes the backtest into the state.
     pub fn write(&self, to: &mut Writer) {
         to.write_f32(self.steps);
         to.write_f32(self.demand);
@@ -284,7 +287,7 @@ impl Backtest {
         }
     }
 
-    /// Takes it out of a state.
+    /// Reads the backtest from the state.
     pub fn read(from: &mut Reader<'_>) -> Option<Self> {
         let mut read = Self::new(0);
         read.steps = from.read_f32()?;
@@ -314,7 +317,7 @@ impl Backtest {
     }
 }
 
-/// How much days that were seen count against those that were not: from 0 to 1, and a half after `half` days.
+/// Returns the weight of observed days relative to the prior: from 0 to 1, and a half after `half` days.
 fn confidence(days: f64, half: f64) -> f64 {
     let square = (days / half) * (days / half);
     square / (1.0 + square)
@@ -334,7 +337,7 @@ mod tests {
         ForecastHorizon { forecast: expected, tail: ResidualModel::default().tail(), deviation: 1.0, worst: 0.0 }
     }
 
-    /// A backtest in which every way forecasts the same, which really comes.
+    /// Runs a backtest in which every method makes the same, correct forecast.
     fn backtest_after_days(steps: u64, demand: f64) -> (Backtest, Choice) {
         let mut backtest = Backtest::new(1);
         let pace = Cadence::new(60_000, Some(120_000), None);
@@ -351,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn droplets_that_are_not_needed_make_a_lower_price_win() {
+    fn superfluous_droplets_favor_a_lower_price() {
         let (_, at_first) = backtest_after_days(10, 4.0);
         let (_, later) = backtest_after_days(1000, 4.0);
 
@@ -361,10 +364,10 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_serves_when_its_droplets_have_booted() {
+    fn fleet_serves_after_its_droplets_booted() {
         let (backtest, _) = backtest_after_days(4, 4.0);
 
-        // One droplet served in the first three steps, and what was ordered after the first in the fourth.
+        // One droplet served in the first three steps; the droplets ordered after the first step served in the fourth.
         let lost: Vec<f64> = [0, PRICE_COUNT - 1].map(|number| backtest.fleets[number].event_unserved).into();
         assert_eq!(lost, [0.0, 0.0]);
         let (backtest, _) = backtest_after_days(3, 4.0);
@@ -372,15 +375,15 @@ mod tests {
     }
 
     #[test]
-    fn a_band_grows_to_its_least_and_shrinks_to_its_most() {
+    fn band_grows_to_min_and_shrinks_to_max() {
         let band = Band { min: 3, max: 5 };
 
         assert_eq!([1, 3, 4, 5, 9].map(|size| band.clamp(size)), [3, 3, 4, 5, 5]);
     }
 
     #[test]
-    fn a_fleet_keeps_what_it_has_paid_for_until_that_is_used_up() {
-        // How many minutes all but the first droplet stay after a demand that is over at once.
+    fn fleet_keeps_prepaid_droplets_until_expiry() {
+        // Minutes for which all but the first droplet stay after a short burst of demand.
         let kept = |charge_s: f64| {
             let mut backtest = Backtest::new(1);
             let pace = Cadence::new(60_000, Some(0), None);
@@ -400,14 +403,14 @@ mod tests {
     }
 
     #[test]
-    fn days_that_were_seen_are_trusted_more_and_more() {
+    fn confidence_grows_with_observed_days() {
         let found = [0.0, 3.0, 9.0].map(|days| format!("{:.3}", confidence(days, 3.0)));
 
         assert_eq!(found, ["0.000", "0.500", "0.900"]);
     }
 
     #[test]
-    fn what_was_written_is_read_again() {
+    fn written_state_is_read_back() {
         let (backtest, _) = backtest_after_days(100, 4.0);
         let mut writer = Writer::new();
         backtest.write(&mut writer);

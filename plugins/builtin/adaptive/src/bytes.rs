@@ -1,41 +1,41 @@
-//! The state in bytes: numbers one after another, little-endian, so that what is remembered stays small.
+//! Binary encoding of the state: little-endian numbers in sequence, which keeps the state small.
 
-/// Puts numbers into bytes.
+/// Encodes numbers as bytes.
 #[derive(Debug, Default)]
 pub struct Writer(Vec<u8>);
 
 impl Writer {
-    /// One with room for a usual state.
+    /// Creates a writer with room for a typical state.
     pub fn new() -> Self {
         Self(Vec::with_capacity(24 * 1024))
     }
 
-    /// The bytes.
+    /// Returns the bytes.
     pub fn finish(self) -> Vec<u8> {
         self.0
     }
 
-    /// A whole number.
+    /// Writes a 64-bit integer.
     pub fn write_u64(&mut self, number: u64) {
         self.0.extend(number.to_le_bytes());
     }
 
-    /// A count; the largest for one that does not fit.
+    /// Writes a count as 16 bits, saturating.
     pub fn write_u16(&mut self, number: u32) {
         self.0.extend(u16::try_from(number).unwrap_or(u16::MAX).to_le_bytes());
     }
 
-    /// A small count; the largest for one that does not fit.
+    /// Writes a small count as 8 bits, saturating.
     pub fn write_u8(&mut self, number: usize) {
         self.0.push(u8::try_from(number).unwrap_or(u8::MAX));
     }
 
-    /// A number with seven digits.
+    /// Writes a number in single precision (seven digits).
     pub fn write_f32(&mut self, number: f64) {
         self.0.extend(to_f32(number).to_le_bytes());
     }
 
-    /// A number with two to three digits: the upper half of one with seven.
+    /// Writes a number with two to three digits: the upper half of its single-precision form (bfloat16).
     pub fn write_bf16(&mut self, number: f64) {
         let bits = to_f32(number).to_bits();
         let rounded = bits.saturating_add(0x8000).to_le_bytes();
@@ -43,17 +43,17 @@ impl Writer {
     }
 }
 
-/// Takes numbers out of bytes, `None` where there are none left, or what is there is no finite number.
+/// Decodes numbers from bytes; `None` at the end of the input or if a number is not finite.
 #[derive(Debug)]
 pub struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// Reads `bytes` from the beginning.
+    /// Creates a reader at the beginning of `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
-    /// Whether everything was read.
+    /// Reports whether all input was read.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -64,36 +64,36 @@ impl<'a> Reader<'a> {
         Some(*taken)
     }
 
-    /// See [`Writer::whole`].
+    /// See [`Writer::write_u64`].
     pub fn read_u64(&mut self) -> Option<u64> {
         self.take().map(u64::from_le_bytes)
     }
 
-    /// See [`Writer::count`].
+    /// See [`Writer::write_u16`].
     pub fn read_u16(&mut self) -> Option<u32> {
         self.take().map(u16::from_le_bytes).map(u32::from)
     }
 
-    /// See [`Writer::few`].
+    /// See [`Writer::write_u8`].
     pub fn read_u8(&mut self) -> Option<usize> {
         self.take().map(|[byte]| usize::from(byte))
     }
 
-    /// See [`Writer::real`].
+    /// See [`Writer::write_f32`].
     pub fn read_f32(&mut self) -> Option<f64> {
         self.take().map(f32::from_le_bytes).map(f64::from).filter(|number| number.is_finite())
     }
 
-    /// See [`Writer::rough`].
+    /// See [`Writer::write_bf16`].
     pub fn read_bf16(&mut self) -> Option<f64> {
         let [low, high] = self.take()?;
         Some(f64::from(f32::from_le_bytes([0, 0, low, high]))).filter(|number| number.is_finite())
     }
 }
 
-/// The nearest number of single precision, and the largest for what is beyond all of them.
+/// Returns the nearest number in single precision, saturating at the limits.
 fn to_f32(number: f64) -> f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "clamped to what there is")]
+    #[expect(clippy::cast_possible_truncation, reason = "clamped to the range of f32")]
     let single = number.clamp(-1e38, 1e38) as f32;
     if single.is_nan() { 0.0 } else { single }
 }
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_written_is_read_again() {
+    fn written_numbers_are_read_back() {
         let mut writer = Writer::new();
         writer.write_u64(u64::MAX);
         writer.write_u16(70_000);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rough_number_is_within_half_a_percent() {
+    fn bf16_is_accurate_to_half_a_percent() {
         for number in [0.0, 1e-3, 0.3337, 1.0, 7.77, 49.9, -3.21, 1e30] {
             let mut writer = Writer::new();
             writer.write_bf16(number);
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_finite_number_becomes_one_or_is_refused() {
+    fn non_finite_numbers_are_replaced_or_rejected() {
         for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX] {
             let mut writer = Writer::new();
             writer.write_f32(odd);

@@ -1,4 +1,4 @@
-//! What an operator sets; `schema.json` says the same to the host.
+//! The configuration; `schema.json` describes the same to the host.
 
 use std::time::Duration;
 
@@ -7,16 +7,16 @@ use serde::Deserialize;
 
 use crate::clock::Period;
 
-/// A checked configuration.
+/// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The name of the series: a total over the fleet.
+    /// Name of the series, which is a total over the fleet.
     pub metric: String,
-    /// What one droplet can carry of it.
+    /// The amount of the metric one droplet can carry.
     pub capacity_per_droplet: f64,
-    /// The share of it that may be left unserved, from 0 to 1.
+    /// The share of the metric that may be left unserved, from 0 to 1.
     pub max_unserved: f64,
-    /// What repeats.
+    /// The repeating period.
     pub seasonality: Period,
 }
 
@@ -44,11 +44,11 @@ fn day() -> u64 {
     86_400
 }
 
-/// The shortest and the longest season, in seconds.
+/// The shortest and the longest period, in seconds.
 const SEASONALITY_S: std::ops::RangeInclusive<u64> = 600..=2_678_400;
 
 impl Config {
-    /// Reads JSON text that has passed the schema.
+    /// Parses JSON text that has passed the schema.
     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
         let written: RawConfig = parse_json(json)?;
         let mut problems = Vec::new();
@@ -56,10 +56,10 @@ impl Config {
             problems.push(Problem::at("/capacity_per_droplet", "the capacity must be above 0"));
         }
         if !(0.001..=50.0).contains(&written.max_unserved_percent) {
-            problems.push(Problem::at("/unserved_percent", "this is 0.001 to 50 percent"));
+            problems.push(Problem::at("/max_unserved_percent", "must be 0.001 to 50 percent"));
         }
         if !SEASONALITY_S.contains(&written.seasonality_s) {
-            problems.push(Problem::at("/season_s", "a season is ten minutes to 31 days"));
+            problems.push(Problem::at("/seasonality_s", "a season is 10 minutes to 31 days"));
         }
         let config = Self {
             metric: written.metric,
@@ -79,7 +79,7 @@ mod tests {
     use doproxy_policy_sdk::testing::problems;
 
     #[test]
-    fn a_capacity_is_enough() {
+    fn capacity_alone_is_sufficient() {
         let config = Config::parse(r#"{"capacity_per_droplet": 100}"#).unwrap();
 
         assert_eq!((config.metric.as_str(), config.max_unserved), ("haproxy.requests_per_second", 0.001));
@@ -87,15 +87,15 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_place() {
-        let config = r#"{"capacity_per_droplet": 0, "unserved_percent": 0, "season_s": 1}"#;
+    fn every_problem_is_reported_with_its_path() {
+        let config = r#"{"capacity_per_droplet": 0, "max_unserved_percent": 0, "seasonality_s": 1}"#;
 
         assert_eq!(
             problems::<crate::Adaptive>(config),
             [
                 "/capacity_per_droplet: the capacity must be above 0",
-                "/unserved_percent: this is 0.001 to 50 percent",
-                "/season_s: a season is ten minutes to 31 days",
+                "/max_unserved_percent: must be 0.001 to 50 percent",
+                "/seasonality_s: a season is 10 minutes to 31 days",
             ]
         );
     }

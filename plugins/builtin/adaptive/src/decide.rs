@@ -1,4 +1,4 @@
-//! The decision: the band of sizes that is right by the backtest, and who goes where there are too many.
+//! The decision: the range of sizes selected by the backtest, and the droplets to delete first when scaling in.
 
 use doproxy_policy_sdk::numbers::to_f64;
 use doproxy_policy_sdk::reading::Combine;
@@ -12,13 +12,13 @@ use crate::leaving::{ScaleIn, max_prepaid_s};
 use crate::memory::PolicyState;
 use crate::pace::Cadence;
 
-/// The most droplets' worth of work that is believed.
+/// Upper bound of the demand, in droplets' worth of work.
 const MAX_DEMAND: f64 = 1e6;
 
-/// The time between samples where it is not told.
+/// Time between samples if the observation does not include it.
 const DEFAULT_INTERVAL_MS: u64 = 15_000;
 
-/// Decides; see the head of this crate.
+/// Decides; see the crate documentation.
 pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decision {
     let metric = &config.metric;
     let value = match observation.newest(metric, Combine::Sum) {
@@ -26,7 +26,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
         Err(gap) => return Decision::hold(format!("{metric} {gap}: the fleet is held"), state),
     };
     let demand = (value / config.capacity_per_droplet).min(MAX_DEMAND);
-    // One that is not told is that of the controller's ticks.
+    // Without an interval, assume that of the controller's ticks.
     let interval_ms = Some(observation.interval_ms(metric)).filter(|ms| *ms > 0).unwrap_or(DEFAULT_INTERVAL_MS);
     let capacity = observation.capacity(0);
     let began = observation.now.saturating_sub(interval_ms);
@@ -34,11 +34,11 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     let pace = Cadence::new(interval_ms, observation.boot_time_ms, memory.step_ms);
     memory.peak_demand = memory.peak_demand.max(demand);
 
-    let work = format!("{metric} is {}, the work of {} droplets", format_number(value), format_number(demand));
+    let work = format!("{metric} is {}, which fills {} droplets", format_number(value), format_number(demand));
     let is_set_back = memory.step_started_at > observation.now;
     let (band, why, signals) = match memory.band {
         Some(band) if !pace.is_over(memory.step_started_at, observation.now) && !is_set_back => {
-            (band, format!("the next look ahead is due {} after the last", format_duration(pace.step_ms)), Vec::new())
+            (band, format!("the next forecast is due {} after the last", format_duration(pace.step_ms)), Vec::new())
         }
         _ => {
             let (band, choice, outlook) = complete_step(config, observation, &mut memory, pace, capacity.ready);
@@ -54,16 +54,16 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     let band = Band { min: observation.limits.clamp(band.min), max: observation.limits.clamp(band.max) };
     let wanted = band.clamp(capacity.size);
     let leaving = ScaleIn::plan(observation, wanted);
-    let mut reason = format!("{work}; {why}, so {} are right", format_band(band));
+    let mut reason = format!("{work}; {why}, so the target is {}", format_band(band));
     if leaving.retained > 0 {
-        reason += &format!("; {} more are kept, since they are paid for", leaving.retained);
+        reason += &format!("; {} more are kept because they are paid for", leaving.retained);
     }
     let size = wanted + leaving.retained;
     let outcome = if size == capacity.size { Outcome::Hold } else { Outcome::ScaleTo(size) };
     Decision { outcome, delete_first: leaving.delete_first, reason, signals, state: memory.write(config) }
 }
 
-/// Ends a step: serves its demand, looks ahead, and chooses whom to follow.
+/// Completes a step: serves its demand, forecasts, and selects the fleet to follow.
 fn complete_step(
     config: &Config,
     observation: &Observation,
@@ -75,7 +75,7 @@ fn complete_step(
     let mut elapsed = pace.elapsed(memory.step_started_at, now, memory.steps);
     elapsed.is_gap |= memory.step_ms.is_some_and(|step_ms| step_ms != pace.step_ms);
     let demand = memory.peak_demand;
-    #[expect(clippy::float_cmp, reason = "a value that was not measured again is the same to the last digit")]
+    #[expect(clippy::float_cmp, reason = "an unchanged measurement is identical to the last digit")]
     let is_news = demand != memory.previous_demand;
     memory.backtest.serve(demand, ready, config.max_unserved, max_prepaid_s(observation), &elapsed, pace.lead_steps);
     let mut looks: Vec<(ForecastHorizon, Vec<Band>)> = Vec::with_capacity(METHODS.len());
@@ -107,9 +107,9 @@ fn format_band(band: Band) -> String {
 
 fn describe_choice(config: &Config, choice: &Choice, outlook: &ForecastHorizon, ahead: &str) -> String {
     format!(
-        "forecast by {}, within {ahead} there are {} to come, give or take {}; at a price of {} for what a droplet would \
-         have served (a droplet costs 1) the backtest leaves {} % unserved for {} times the droplets that the load would \
-         fill, and {} % really was, of {} % allowed",
+        "forecast from {}: {} droplets of demand within {ahead}, ±{}; at a price of {} per droplet of unserved work (a droplet costs \
+         1), the backtest leaves {} % unserved with {} times the droplets that the load would fill; the real fleet left {} % \
+         unserved, of {} % allowed",
         METHODS[choice.method].name,
         format_number(outlook.forecast.demand),
         format_number(outlook.deviation),
@@ -136,7 +136,7 @@ fn signals(
             ..signal(&format!("{} per droplet", config.metric), value / to_f64(size.max(1).into()))
         },
         Signal { wants: Some(band.min), ..signal("forecast, in droplets", outlook.forecast.demand) },
-        signal("give or take", outlook.deviation),
+        signal("forecast deviation", outlook.deviation),
         signal("price", choice.price),
         Signal {
             target: Some(100.0 * config.max_unserved),
@@ -162,11 +162,11 @@ mod tests {
         to_f64(state.wrapping_mul(0xbf58_476d_1ce4_e5b9) % 1001) / 500.0 - 1.0
     }
 
-    /// A fleet whose droplets take two minutes to boot, minute by minute.
+    /// A fleet whose droplets take two minutes to boot, one tick per minute.
     struct TestFleet {
         /// The minute from which each droplet serves.
         ready_at: Vec<u64>,
-        /// Sizes, unserved load and load, minute by minute.
+        /// Sizes, unserved load and load of each minute.
         sizes: Vec<u32>,
         unserved_load: Vec<f64>,
         load: Vec<f64>,
@@ -201,30 +201,30 @@ mod tests {
     }
 
     impl TestFleet {
-        /// Percent of the load of some minutes that was left unserved.
+        /// Returns the unserved percentage of the load over some minutes.
         fn unserved(&self, minutes: std::ops::Range<usize>) -> f64 {
             100.0 * self.unserved_load[minutes.clone()].iter().sum::<f64>() / self.load[minutes].iter().sum::<f64>()
         }
 
-        /// Droplets over those that the load would fill.
+        /// Returns the droplets relative to the number the load would fill.
         fn cost(&self, minutes: std::ops::Range<usize>) -> f64 {
             let paid: u32 = self.sizes[minutes.clone()].iter().sum();
             10.0 * f64::from(paid) / self.load[minutes].iter().sum::<f64>()
         }
     }
 
-    /// A day of little noise.
+    /// A day with little noise.
     fn smooth(minute: u64) -> f64 {
         let hours = to_f64(minute) / 60.0;
         100.0 + 60.0 * (hours * std::f64::consts::TAU / 24.0).sin() + 2.0 * noise(minute)
     }
 
     #[test]
-    fn a_smooth_load_gets_little_headroom_and_a_rough_one_more() {
+    fn rough_load_gets_more_headroom_than_smooth() {
         let smooth = run(1440, smooth);
         let rough = run(1440, |minute| 100.0 + 60.0 * noise(minute));
 
-        // The first fleet is too small, which no policy could change.
+        // The first fleet is too small under any policy.
         assert!(smooth.cost(720..1440) < 1.2, "{}", smooth.cost(720..1440));
         assert!(smooth.unserved(10..1440) < 0.1, "{}", smooth.unserved(10..1440));
         assert!((1.5..1.9).contains(&rough.cost(720..1440)), "{}", rough.cost(720..1440));
@@ -232,40 +232,40 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_every_hour_is_waited_for_once_it_is_known() {
+    fn hourly_peak_is_anticipated_once_learned() {
         let hourly = |minute: u64| if minute % 60 / 2 == 15 { 160.0 } else { 40.0 } + 2.0 * noise(minute);
 
         let world = run(2880, hourly);
 
         let (before, between) = (world.sizes[2849], world.sizes[2820]);
-        assert!(before >= 16 && between <= 6, "when it comes: {before}, and half an hour before: {between}");
+        assert!(before >= 16 && between <= 6, "at the peak: {before}, half an hour earlier: {between}");
         assert!(world.cost(2160..2880) < 1.4, "{}", world.cost(2160..2880));
         assert!(world.unserved(2160..2880) < 0.1, "{}", world.unserved(2160..2880));
         assert!(world.last.reason.contains("this minute of the hour"), "{}", world.last.reason);
     }
 
     #[test]
-    fn under_constant_load_a_fleet_comes_to_rest() {
+    fn fleet_settles_under_constant_load() {
         let world = run(400, |_| 55.0);
 
         assert!(world.sizes[300..].iter().all(|size| *size == 6), "{:?}", world.sizes);
     }
 
     #[test]
-    fn it_says_what_it_goes_by() {
+    fn reason_names_the_forecast_and_the_backtest() {
         let first = run(1, smooth).last;
         let later = run(200, smooth).last;
 
         assert!(first.reason.starts_with("m is 99."), "{}", first.reason);
-        assert!(first.reason.contains("within 180 s there are"), "{}", first.reason);
-        for words in ["give or take", "the backtest leaves", "of 0.1 % allowed, so "] {
+        assert!(first.reason.contains("droplets of demand within 180 s"), "{}", first.reason);
+        for words in ["±", "the backtest leaves", "of 0.1 % allowed, so "] {
             assert!(later.reason.contains(words), "{}", later.reason);
         }
         assert_eq!(later.signals.len(), 6);
     }
 
     #[test]
-    fn a_metric_that_says_nothing_holds_the_fleet_and_keeps_the_memory() {
+    fn missing_metric_holds_and_keeps_the_state() {
         for scene in
             [ObservationBuilder::at(0).serving(3), ObservationBuilder::at(0).serving(3).series("m", &[99.0]).stale()]
         {
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_droplet_that_is_paid_for_stays_and_the_longest_paid_up_goes_first() {
+    fn prepaid_droplet_stays_and_longest_expired_goes_first() {
         let (past, future) = (50_000, 90_000_000);
         let scene =
             ObservationBuilder::at(86_400_000).paid_until(2, future).paid_until(1, past + 1).paid_until(1, past);
@@ -285,11 +285,11 @@ mod tests {
         let decided = decide::<crate::Adaptive>(CONFIG, scene, b"");
 
         assert_eq!((decided.outcome, decided.delete_first), (Outcome::ScaleTo(6), vec![4, 3]));
-        assert!(decided.reason.ends_with("; 4 more are kept, since they are paid for"), "{}", decided.reason);
+        assert!(decided.reason.ends_with("; 4 more are kept because they are paid for"), "{}", decided.reason);
     }
 
     #[test]
-    fn ticks_that_are_short_against_the_boot_time_are_put_together() {
+    fn short_ticks_are_merged_into_steps() {
         let mut state = Vec::new();
         let mut thoughts = 0;
         for tick in 0..64_u64 {
@@ -304,12 +304,12 @@ mod tests {
     }
 
     #[test]
-    fn the_same_ticks_give_the_same_state() {
+    fn same_ticks_produce_the_same_state() {
         assert_eq!(run(120, smooth).last, run(120, smooth).last);
     }
 
     #[test]
-    fn a_state_of_another_capacity_or_garbage_is_a_fresh_start() {
+    fn invalid_or_foreign_state_is_reset() {
         let learnt = run(100, smooth).last.state;
         let at = |config: &str, state: &[u8]| {
             decide::<crate::Adaptive>(
@@ -328,8 +328,8 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_season_and_boot_fit_into_what_the_host_takes() {
-        let config = r#"{"metric": "m", "capacity_per_droplet": 1e-6, "season_s": 2678400}"#;
+    fn largest_state_fits_the_host_limit() {
+        let config = r#"{"metric": "m", "capacity_per_droplet": 1e-6, "seasonality_s": 2678400}"#;
         let mut state = Vec::new();
         for tick in 0..40_u64 {
             let scene = ObservationBuilder::at(10_000 * tick).limits(1, u32::MAX).boot_time(160_000);
@@ -343,7 +343,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn nothing_that_comes_in_is_a_panic_and_what_goes_out_is_within_the_bounds(
+        fn arbitrary_input_never_panics_and_output_stays_in_limits(
             times in prop::collection::vec(any::<u64>(), 1..8), values in prop::collection::vec(any::<f64>(), 8),
             step in 0..1_000_000_u64, interval in any::<u64>(), size in 0..50_u32, min in any::<u32>(),
             max in any::<u32>(), boot_time in any::<u64>(), paid_until in any::<Option<u64>>(),

@@ -1,4 +1,4 @@
-//! Ways to forecast the demand a boot time ahead. Each is simple; the backtest finds out which of them suits.
+//! Methods that forecast the demand one boot time ahead. Each is simple; the backtest determines which one fits.
 
 use std::collections::VecDeque;
 
@@ -7,18 +7,18 @@ use crate::clock::{Period, SeasonalProfile};
 use crate::pace::{ElapsedStep, ewma_weight};
 use crate::surprise::{MIN_FORECAST, ResidualModel, Tail};
 
-/// What a forecast goes by.
+/// The value on which a forecast is based.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Basis {
-    /// The newest value.
+    /// The latest value.
     Last,
-    /// A mean that fades with a time constant, in seconds.
+    /// An exponential moving average with a time constant in seconds.
     Mean(f64),
     /// The highest value of the last hour.
     Peak,
 }
 
-/// Which clock a forecast looks at.
+/// The seasonal component of a forecast.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeasonalClock {
     /// The minute of the hour.
@@ -27,17 +27,17 @@ pub enum SeasonalClock {
     Season,
 }
 
-/// A way to forecast.
+/// A forecast method.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Method {
-    /// What it is called, in a sentence that begins with "forecast by".
+    /// Name of the method, for a phrase that begins with "forecast from".
     pub name: &'static str,
     basis: Basis,
-    /// How long it is remembered how rough the times are: a time constant in seconds.
+    /// Time constant of the roughness, in seconds.
     roughness_s: f64,
-    /// Where it expects some times of a period to be rougher than others.
+    /// The period whose times differ in roughness, if any.
     seasonal_clock: Option<SeasonalClock>,
-    /// And also higher.
+    /// If set, the times also differ in level.
     has_seasonal_level: bool,
 }
 
@@ -52,106 +52,111 @@ const fn seasonal(name: &'static str, basis: Basis, rhythm: SeasonalClock, has_h
 const SLOW_S: f64 = 3000.0;
 const QUICK_S: f64 = 600.0;
 
-/// All of them.
+/// All forecast methods.
 pub const METHODS: [Method; 14] = [
-    unseasonal("the newest value", Basis::Last, SLOW_S),
-    unseasonal("the newest value, in times that change quickly", Basis::Last, QUICK_S),
-    unseasonal("the mean of two minutes", Basis::Mean(120.0), SLOW_S),
-    unseasonal("the mean of five minutes", Basis::Mean(300.0), SLOW_S),
-    unseasonal("the mean of twenty minutes", Basis::Mean(1200.0), SLOW_S),
-    unseasonal("the mean of twenty minutes, in times that change quickly", Basis::Mean(1200.0), QUICK_S),
-    unseasonal("the mean of an hour, in times that change quickly", Basis::Mean(3600.0), QUICK_S),
-    seasonal("the newest value, and how it jumps at this minute of the hour", Basis::Last, SeasonalClock::Hour, false),
+    unseasonal("the latest value", Basis::Last, SLOW_S),
+    unseasonal("the latest value with quickly adapting roughness", Basis::Last, QUICK_S),
+    unseasonal("the two-minute average", Basis::Mean(120.0), SLOW_S),
+    unseasonal("the five-minute average", Basis::Mean(300.0), SLOW_S),
+    unseasonal("the twenty-minute average", Basis::Mean(1200.0), SLOW_S),
+    unseasonal("the twenty-minute average with quickly adapting roughness", Basis::Mean(1200.0), QUICK_S),
+    unseasonal("the one-hour average with quickly adapting roughness", Basis::Mean(3600.0), QUICK_S),
     seasonal(
-        "the mean of twenty minutes, and what this minute of the hour is like",
+        "the latest value and the usual jumps at this minute of the hour",
+        Basis::Last,
+        SeasonalClock::Hour,
+        false,
+    ),
+    seasonal(
+        "the twenty-minute average and the usual level at this minute of the hour",
         Basis::Mean(1200.0),
         SeasonalClock::Hour,
         true,
     ),
     seasonal(
-        "the mean of five minutes, and what this minute of the hour is like",
+        "the five-minute average and the usual level at this minute of the hour",
         Basis::Mean(300.0),
         SeasonalClock::Hour,
         true,
     ),
     seasonal(
-        "the mean of five minutes, and what this time of the season is like",
+        "the five-minute average and the usual level at this time of the season",
         Basis::Mean(300.0),
         SeasonalClock::Season,
         true,
     ),
     seasonal(
-        "the mean of an hour, and what this time of the season is like",
+        "the one-hour average and the usual level at this time of the season",
         Basis::Mean(3600.0),
         SeasonalClock::Season,
         true,
     ),
     seasonal(
-        "the newest value, and how it jumps at this time of the season",
+        "the latest value and the usual jumps at this time of the season",
         Basis::Last,
         SeasonalClock::Season,
         false,
     ),
-    unseasonal("the highest of the last hour", Basis::Peak, SLOW_S),
+    unseasonal("the peak of the last hour", Basis::Peak, SLOW_S),
 ];
 
-/// How long surprises count, as a time constant in seconds: three and a half days.
+/// Time constant of the residuals, in seconds: three and a half days.
 const RESIDUALS_S: f64 = 302_400.0;
-/// How long the worst surprise counts, likewise: four days.
+/// Time constant of the worst residual, in seconds: four days.
 const WORST_RESIDUAL_S: f64 = 345_600.0;
-/// More than this many times what was expected is no more of a warning.
+/// Cap of the worst residual, as a multiple of the forecast; larger values are treated as this.
 const MAX_WORST_RATIO: f64 = 3.0;
 
-/// How long a mean is taken before anything is called high or low against it, in seconds.
+/// Minimum duration of an average before values are called high or low relative to it, in seconds.
 const MIN_HISTORY_S: f64 = 1200.0;
 
-/// The parts of the last hour of which the highest value is kept.
+/// Number of parts of the last hour; the highest value of each part is stored.
 const PEAK_PARTS: usize = 12;
 const PEAK_PART_MS: u64 = 300_000;
 
-/// A way to forecast, and what it has learnt.
+/// A forecast method and its learned state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Forecaster {
     method: Method,
     residuals: ResidualModel,
-    /// The mean or the newest value, with the heights taken out; `None` before the first.
+    /// The average or the latest value, with the seasonal level removed; `None` before the first value.
     base: Option<f64>,
-    /// How rough the times are, as a share of the variance.
+    /// Current roughness, relative to the usual variance.
     variance_ratio: f64,
-    /// The largest surprise: demand over forecast, with half a droplet added to both.
+    /// The largest ratio of demand to forecast, with half a droplet added to both.
     worst_ratio: f64,
     profile: Option<SeasonalProfile>,
-    /// Highest values of the parts of the last hour, the newest first, and which part that is.
+    /// Highest values of the parts of the last hour, newest first, and the number of the newest part.
     peaks: [f64; PEAK_PARTS],
     newest_part: u64,
-    /// What was forecast for the next steps, the nearest first.
+    /// Forecasts for the next steps, nearest first.
     pending: VecDeque<Forecast>,
 }
 
-/// A forecast, and how rough the times are for which it is.
+/// A forecast and the roughness at its time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Forecast {
     /// In droplets' worth of work.
     pub demand: f64,
-    /// Deviations are so many times as large as usual.
+    /// Ratio of the deviation to the usual one.
     pub roughness: f64,
 }
 
-/// What the next steps may bring.
+/// The forecast for the next steps.
 #[derive(Debug, Clone)]
 pub struct ForecastHorizon {
-    /// The step that needs most.
+    /// The step with the highest requirement.
     pub forecast: Forecast,
-    /// The distribution of what comes.
+    /// Distribution of the demand.
     pub tail: Tail,
-    /// The standard deviation of what comes.
+    /// Standard deviation of the demand.
     pub deviation: f64,
-    /// What would come if the worst surprise came now, in droplets.
+    /// Demand if the worst residual occurred now, in droplets.
     pub worst: f64,
 }
 
 impl Forecaster {
-    /// One that knows nothing.
+    /// Creates a forecaster that has learned nothing.
     pub fn new(kind: Method, season: Period) -> Self {
         Self::with_residuals(kind, season, ResidualModel::default())
     }
@@ -174,13 +179,13 @@ impl Forecaster {
         }
     }
 
-    /// Takes in the demand of the step that ends now. `ahead` is how many steps ahead is forecast.
+    /// Observes the demand of the step that ends now. `ahead` is the number of steps between a forecast and its target.
     pub fn observe(&mut self, demand: f64, is_news: bool, at: u64, elapsed: &ElapsedStep, ahead: usize) {
         let slot = self.slot(elapsed.midpoint(at));
         if elapsed.is_gap {
             self.pending.clear();
         }
-        // Droplets boot faster than they did.
+        // The boot time decreased.
         while self.pending.len() > ahead {
             self.pending.pop_front();
         }
@@ -196,7 +201,7 @@ impl Forecaster {
         self.profile.as_ref().map_or(0, |clock| clock.period.slot(at))
     }
 
-    /// Learns how far off a forecast was.
+    /// Learns the error of a forecast.
     fn learn_residual(
         &mut self,
         demand: f64,
@@ -218,13 +223,13 @@ impl Forecaster {
         };
         self.variance_ratio += ewma_weight(elapsed.seconds, self.method.roughness_s.max(3.0 * elapsed.seconds))
             * ((square / usual).min(25.0) - self.variance_ratio);
-        // Forecasts of neighbouring steps are off together, and a value that has not changed may be an old one.
+        // Forecasts of neighboring steps have correlated errors, and an unchanged value may be an old one.
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let weight = if is_news { 1.0 / ahead as f64 } else { 0.0 };
         let kept = 1.0 - ewma_weight(elapsed.seconds, RESIDUALS_S);
         self.residuals.learn(expected.demand, demand, expected.roughness, weight, kept);
         self.worst_ratio = 1.0 + (self.worst_ratio - 1.0) * (1.0 - ewma_weight(elapsed.seconds, WORST_RESIDUAL_S));
-        // What comes by the clock is no surprise once it was seen.
+        // A seasonal change is expected once it was observed.
         let is_known = self.profile.as_ref().is_none_or(|clock| match self.method.seasonal_clock {
             Some(SeasonalClock::Hour) => clock.observations(slot) >= 3,
             _ => clock.observations(slot) >= 1 || elapsed.steps_since_start * elapsed.seconds < period_seconds(clock),
@@ -234,7 +239,7 @@ impl Forecaster {
         }
     }
 
-    /// Brings the basis up to date, and what is like at this time of the period.
+    /// Updates the base value and the seasonal level.
     fn update_base(&mut self, demand: f64, at: u64, slot: usize, elapsed: &ElapsedStep) {
         self.record_peak(demand, at);
         let height = match &self.profile {
@@ -246,13 +251,13 @@ impl Forecaster {
         let base = match self.method.basis {
             Basis::Last => level,
             Basis::Peak => self.peaks.iter().copied().fold(0.0, f64::max),
-            // At first a mean of everything, so that the first value does not count for more than others.
+            // Start with a plain average, so that the first value has no extra weight.
             Basis::Mean(time_s) => {
                 before + ewma_weight(elapsed.seconds, time_s).max(1.0 / elapsed.steps_since_start) * (level - before)
             }
         };
         self.base = Some(base);
-        // The first minutes are compared with nothing but themselves.
+        // The first minutes have no meaningful average for comparison.
         let is_settled = elapsed.steps_since_start * elapsed.seconds >= MIN_HISTORY_S;
         if let Some(clock) = self.profile.as_mut().filter(|_| is_settled) {
             if self.method.has_seasonal_level {
@@ -272,7 +277,7 @@ impl Forecaster {
         self.peaks[0] = self.peaks[0].max(demand);
     }
 
-    /// Looks `ahead` steps ahead.
+    /// Forecasts up to `ahead` steps ahead.
     pub fn forecast_horizon(&mut self, at: u64, elapsed: &ElapsedStep, ahead: usize) -> ForecastHorizon {
         let last = self.forecast(at, elapsed, ahead);
         self.pending.push_back(last);
@@ -308,7 +313,7 @@ impl Forecaster {
         }
     }
 
-    /// Puts what it has learnt into a state.
+    /// Writes the learned state.
     pub fn write(&self, to: &mut Writer) {
         self.residuals.write(to);
         to.write_u8(usize::from(self.base.is_some()));
@@ -329,7 +334,7 @@ impl Forecaster {
         }
     }
 
-    /// Takes it out of a state.
+    /// Reads the learned state.
     pub fn read(from: &mut Reader<'_>, kind: Method, season: Period) -> Option<Self> {
         let mut read = Self::with_residuals(kind, season, ResidualModel::read(from)?);
         let has_base = from.read_u8()? == 1;
@@ -363,7 +368,7 @@ mod tests {
     use crate::pace::Cadence;
     use std::time::Duration;
 
-    /// What each way forecasts after so many minutes, three minutes ahead.
+    /// Returns the forecast of each method after a number of minutes, three minutes ahead.
     fn forecasts(minutes: u64, demand: impl Fn(u64) -> f64) -> Vec<f64> {
         let pace = Cadence::new(60_000, Some(120_000), None);
         let season = Period::season(Duration::from_hours(24));
@@ -383,15 +388,15 @@ mod tests {
     }
 
     #[test]
-    fn all_agree_on_what_never_changes() {
+    fn all_methods_agree_on_constant_demand() {
         let forecasts = forecasts(300, |_| 4.0);
 
         assert!(forecasts.iter().all(|forecast| (forecast - 4.0).abs() < 1e-6), "{forecasts:?}");
     }
 
     #[test]
-    fn those_that_look_at_the_clock_see_what_comes_by_it() {
-        // It is three minutes before the hour.
+    fn hourly_methods_forecast_an_hourly_peak() {
+        // Three minutes before the hour.
         let forecasts = forecasts(600 - 2, |minute| if minute % 60 == 0 { 8.0 } else { 2.0 });
 
         assert!((forecasts[0] - 2.0).abs() < 1e-9 && (forecasts[13] - 8.0).abs() < 1e-9, "{forecasts:?}");
@@ -399,14 +404,14 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_every_day_is_known_on_the_second() {
+    fn daily_peak_is_forecast_on_the_second_day() {
         let forecasts = forecasts(1440 + 598, |minute| if minute % 1440 >= 600 { 9.0 } else { 3.0 });
 
         assert!((6.0..10.0).contains(&forecasts[10]), "{forecasts:?}");
     }
 
     #[test]
-    fn after_a_gap_nothing_is_held_against_a_forecast() {
+    fn gap_clears_pending_forecasts() {
         let mut forecaster = Forecaster::new(METHODS[0], Period::HOUR);
         let pace = Cadence::new(60_000, Some(0), None);
         for (step, (demand, began)) in [(1.0, 0), (1.0, 60_000), (90.0, 9_000_000)].into_iter().enumerate() {
@@ -420,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_again() {
+    fn written_state_is_read_back() {
         let pace = Cadence::new(60_000, Some(120_000), None);
         for kind in METHODS {
             let mut forecaster = Forecaster::new(kind, Period::HOUR);

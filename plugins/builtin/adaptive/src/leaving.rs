@@ -1,20 +1,20 @@
-//! Who goes where there are too many. A droplet that is paid for is not removed: that saves nothing, and it is room for what
-//! nobody expects.
+//! Scale-in: the droplets to delete first. A droplet that is paid for is not deleted: that saves nothing, and it
+//! provides headroom for unexpected load.
 
 use doproxy_policy_sdk::numbers::{saturating_u32, to_f64};
 use doproxy_policy_sdk::{Droplet, Observation, Phase};
 
-/// Who goes.
+/// The droplets to delete.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct ScaleIn {
-    /// By id: those on their way, the newest first, then those that have been paid for the longest.
+    /// IDs in deletion order: starting droplets, newest first, then those whose paid period expired the longest ago.
     pub delete_first: Vec<u64>,
-    /// Droplets that would go if nothing were paid for.
+    /// Number of surplus droplets retained because they are paid for.
     pub retained: u32,
 }
 
 impl ScaleIn {
-    /// For a fleet of which `wanted` are to stay.
+    /// Selects the droplets to delete so that `wanted` remain.
     pub fn plan(observation: &Observation, wanted: u32) -> Self {
         let all = active(observation).count();
         let too_many = all.saturating_sub(wanted as usize);
@@ -24,7 +24,8 @@ impl ScaleIn {
         let mut going = unpaid(observation, false);
         going.reverse();
         going.truncate(too_many);
-        // Those that are paid for and on their way stay, and serve later only: as many must serve as if they went.
+        // Starting droplets that are paid for stay but serve later, so as many serving droplets must remain as if the
+        // starting ones were deleted.
         let serving = active(observation).filter(|droplet| droplet.phase == Phase::Serving).count();
         let spare = serving.saturating_sub(wanted as usize).min(too_many - going.len());
         going.extend(unpaid(observation, true).into_iter().take(spare));
@@ -33,7 +34,7 @@ impl ScaleIn {
     }
 }
 
-/// The longest that a droplet is paid for beforehand, in seconds.
+/// Returns the longest remaining paid period of any droplet, in seconds.
 pub fn max_prepaid_s(observation: &Observation) -> f64 {
     let ahead = |droplet: &Droplet| droplet.paid_until.map_or(0, |until| until.saturating_sub(observation.now));
     to_f64(active(observation).map(ahead).max().unwrap_or(0)) / 1000.0
@@ -43,8 +44,7 @@ fn active(observation: &Observation) -> impl Iterator<Item = &Droplet> {
     observation.fleet.iter().filter(|droplet| droplet.phase.is_active())
 }
 
-/// Those that serve, or those on their way, of which nothing is paid for any more: until when they were, and their ids,
-/// the oldest first.
+/// Returns the serving (or starting) droplets whose paid period expired: its end and their IDs, earliest first.
 fn unpaid(observation: &Observation, serve: bool) -> Vec<(u64, Option<u64>)> {
     let mut free: Vec<(u64, Option<u64>)> = active(observation)
         .filter(|droplet| (droplet.phase == Phase::Serving) == serve)
@@ -64,7 +64,7 @@ mod tests {
     const EXPIRED: u64 = NOW - 1000;
     const PREPAID: u64 = NOW + 60_000;
 
-    /// Droplets numbered from 1, each in a phase and paid for until a time.
+    /// Creates droplets numbered from 1, each in a phase and paid for until a time.
     fn fleet(droplets: &[(Phase, u64)]) -> Observation {
         let mut observation = ObservationBuilder::at(NOW).build();
         let numbered = droplets.iter().zip(1..);
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_were_paid_for_the_longest_go_and_those_that_are_paid_for_stay() {
+    fn longest_expired_go_first_and_prepaid_stay() {
         use Phase::Serving;
         let fleet = fleet(&[(Serving, PREPAID), (Serving, EXPIRED), (Serving, EXPIRED - 1), (Serving, PREPAID)]);
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn those_on_their_way_go_first_and_the_newest_of_them_before_the_others() {
+    fn starting_droplets_go_first_newest_before_oldest() {
         let fleet =
             fleet(&[(Phase::Serving, EXPIRED - 9), (Phase::Booting, EXPIRED - 1), (Phase::Warming, EXPIRED - 2)]);
 
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn none_that_serves_goes_for_one_that_is_paid_for_and_does_not_serve_yet() {
+    fn serving_droplet_stays_until_prepaid_one_serves() {
         let fleet = fleet(&[(Phase::Serving, EXPIRED), (Phase::Serving, EXPIRED), (Phase::Booting, PREPAID)]);
 
         assert_eq!(ScaleIn::plan(&fleet, 2), ScaleIn { delete_first: vec![], retained: 1 });
@@ -101,12 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_knows_what_is_paid_for_the_host_chooses() {
+    fn host_chooses_when_prices_are_unknown() {
         assert_eq!(ScaleIn::plan(&ObservationBuilder::at(NOW).serving(5).build(), 2), ScaleIn::default());
     }
 
     #[test]
-    fn what_is_paid_for_beforehand_is_seen_on_the_newest() {
+    fn prepaid_time_is_read_from_the_newest_droplet() {
         let seen =
             [fleet(&[(Phase::Serving, EXPIRED), (Phase::Booting, PREPAID)]), fleet(&[(Phase::Serving, EXPIRED)])];
 

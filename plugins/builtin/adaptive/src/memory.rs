@@ -1,37 +1,37 @@
-//! The state: all that is remembered, as bytes.
+//! The policy state and its binary form.
 
 use crate::backtest::{Backtest, Band};
 use crate::bytes::{Reader, Writer};
 use crate::config::Config;
 use crate::forecast::{Forecaster, METHODS};
 
-/// The form of the state; another one is forgotten.
+/// Version of the state format; a state in another format is discarded.
 const VERSION: usize = 2;
 
-/// All that is remembered.
+/// The policy state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyState {
-    /// When the step that is under way began, in milliseconds since the Unix epoch.
+    /// Start of the current step, in milliseconds since the Unix epoch.
     pub step_started_at: u64,
-    /// How long it is to be, in milliseconds; none before the first.
+    /// Planned length of the step, in milliseconds; `None` before the first.
     pub step_ms: Option<u64>,
-    /// How many steps are over.
+    /// Number of completed steps.
     pub steps: u64,
-    /// The highest demand of the step that is under way, in droplets' worth of work.
+    /// The highest demand in the current step, in droplets' worth of work.
     pub peak_demand: f64,
-    /// The demand of the last step.
+    /// Demand of the previous step.
     pub previous_demand: f64,
-    /// Which sizes were right after the last step.
+    /// The target range after the previous step.
     pub band: Option<Band>,
-    /// Ways to forecast, in the order of [`KINDS`].
+    /// The forecasters, in the order of [`METHODS`].
     pub forecasters: Vec<Forecaster>,
-    /// What they would have led to.
+    /// The backtest of all methods.
     pub backtest: Backtest,
 }
 
 impl PolicyState {
-    /// What was remembered; a beginning at `began` with a fleet of `size` where nothing was, or for another capacity or
-    /// season.
+    /// Reads the state; returns a new one that starts at `began` with a fleet of `size` if there is none or if it
+    /// belongs to another capacity or season.
     pub fn read(state: &[u8], config: &Config, began: u64, size: u32) -> Self {
         parse(state, config).unwrap_or_else(|| Self {
             step_started_at: began,
@@ -45,7 +45,7 @@ impl PolicyState {
         })
     }
 
-    /// The state to hand back.
+    /// Encodes the state.
     pub fn write(&self, config: &Config) -> Vec<u8> {
         let mut to = Writer::new();
         to.write_u8(VERSION);
@@ -67,7 +67,7 @@ impl PolicyState {
     }
 }
 
-/// What a state is good for: all demand in it is in droplets' worth of work.
+/// Returns the settings for which a state is valid: all demand in it is in droplets' worth of work.
 fn fingerprint(config: &Config) -> [u64; 2] {
     [config.capacity_per_droplet.to_bits(), config.seasonality.length_ms]
 }

@@ -1,32 +1,32 @@
-//! The time between two thoughts of the policy. Ticks that are short against the boot time are put together to steps, so
-//! that what is remembered for each step until a droplet serves stays small.
+//! The time between two evaluations of the forecasts. Ticks that are short relative to the boot time are merged into
+//! steps, which keeps the state small: it has one entry per step of the boot time.
 
 use doproxy_policy_sdk::numbers::to_f64;
 
-/// Most steps in a boot time, and fewest where a step is several ticks.
+/// Maximum number of steps in a boot time, and minimum if a step is several ticks.
 const MAX_STEPS: u64 = 16;
 const MIN_STEPS: u64 = 6;
 
-/// The boot time where none was seen yet.
+/// Boot time before the first measured boot.
 const DEFAULT_BOOT_TIME_MS: u64 = 120_000;
 
-/// How long a step is, and how many of them a droplet takes to boot.
+/// Length of a step, and the number of steps a droplet takes to boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cadence {
-    /// Milliseconds of a step, a whole number of ticks.
+    /// Length of a step in milliseconds, a whole number of ticks.
     pub step_ms: u64,
-    /// Milliseconds of a tick, at least 1.
+    /// Length of a tick in milliseconds, at least 1.
     pub tick_ms: u64,
-    /// Steps until a droplet that is ordered at the end of one serves through a whole one: the boot, and 1.
+    /// Steps until a droplet that is ordered at the end of a step serves for a whole step: the boot time plus 1.
     pub lead_steps: usize,
 }
 
 impl Cadence {
-    /// For ticks and boots of so many milliseconds. Steps stay as long as they were (`step_ms`) while that will do: boot
-    /// times vary, and what was learnt speaks of steps of that length.
+    /// Creates the cadence for ticks and boots of the given lengths. The step length (`step_ms`) stays unchanged as
+    /// long as it is suitable: boot times vary, and the learned state applies to steps of that length.
     pub fn new(tick_ms: u64, boot_time_ms: Option<u64>, step_ms: Option<u64>) -> Self {
         let tick_ms = tick_ms.max(1);
-        // A day is more than anything takes to boot.
+        // No droplet takes longer than a day to boot.
         let boot_ms = boot_time_ms.unwrap_or(DEFAULT_BOOT_TIME_MS).min(86_400_000);
         let fitting = tick_ms.saturating_mul(boot_ms.div_ceil(tick_ms.saturating_mul(MAX_STEPS)).max(1));
         let will_do = |step_ms: &u64| {
@@ -38,12 +38,13 @@ impl Cadence {
         Self { step_ms, tick_ms, lead_steps: usize::try_from(boot).unwrap_or(0) + 1 }
     }
 
-    /// Whether a step that began at `began` is over. Half a tick early is on time: ticks are not exact.
+    /// Reports whether a step that began at `began` is over. Half a tick early counts as on time, because ticks are not
+    /// exact.
     pub fn is_over(&self, began: u64, now: u64) -> bool {
         now.saturating_add(self.tick_ms / 2) >= began.saturating_add(self.step_ms)
     }
 
-    /// The step from `began` to `now`, with `steps` before it.
+    /// Returns the step from `began` to `now`, with `steps` before it.
     pub fn elapsed(&self, began: u64, now: u64, steps: u64) -> ElapsedStep {
         let ms = now.saturating_sub(began);
         let is_gap = began > now || ms > self.step_ms.saturating_mul(3);
@@ -57,32 +58,32 @@ impl Cadence {
     }
 }
 
-/// The step that ended.
+/// A completed step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ElapsedStep {
-    /// How long it was.
+    /// Its duration.
     pub seconds: f64,
-    /// How long one should be, in milliseconds.
+    /// Planned length of a step, in milliseconds.
     pub step_ms: u64,
-    /// How many there were, this one included.
+    /// Number of steps since the start, including this one.
     pub steps_since_start: f64,
-    /// Steps are missing before it, or the clock was set back.
+    /// If set, steps are missing before this one, or the clock was set back.
     pub is_gap: bool,
 }
 
 impl ElapsedStep {
-    /// The middle of a step that ends at `end`.
+    /// Returns the midpoint of a step that ends at `end`.
     pub fn midpoint(&self, end: u64) -> u64 {
         end.saturating_sub(self.step_ms / 2)
     }
 
-    /// The end of the step `steps` after the one that ends at `end`.
+    /// Returns the end of the step `steps` after the one that ends at `end`.
     pub fn end_after(&self, end: u64, steps: usize) -> u64 {
         end.saturating_add(self.step_ms.saturating_mul(steps as u64))
     }
 }
 
-/// What a value that lasted `seconds` counts in a mean that fades with a time constant.
+/// Returns the weight of a value that lasted `seconds` in an exponential average with a time constant.
 pub fn ewma_weight(seconds: f64, constant: f64) -> f64 {
     1.0 - (-seconds / constant).exp()
 }
@@ -92,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_a_tick_unless_ticks_are_short_against_the_boot_time() {
+    fn step_is_a_tick_unless_ticks_are_short() {
         let paces = [(60_000, 120_000), (10_000, 120_000), (1000, 60_000), (300_000, 90_000), (60_000, 0)];
 
         let found =
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_time_that_varies_a_little_changes_no_step() {
+    fn slightly_varying_boot_time_keeps_the_step() {
         let lengths = [None, Some(10_000), Some(20_000), Some(40_000)];
 
         assert_eq!(
@@ -116,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_times_are_no_panic() {
+    fn extreme_times_do_not_panic() {
         for tick in [0, 1, u64::MAX] {
             for boot in [None, Some(0), Some(u64::MAX)] {
                 let pace = Cadence::new(tick, boot, None);
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_that_is_a_little_early_ends_the_step() {
+    fn slightly_early_tick_ends_the_step() {
         let pace = Cadence::new(60_000, None, None);
 
         assert_eq!([29_000, 59_990, 61_000].map(|now| pace.is_over(0, now)), [false, true, true]);

@@ -1,41 +1,41 @@
-//! How far off the forecasts of one kind were, and what a fleet of n droplets would lose by that.
+//! Forecast residuals of one method, and the expected loss of a fleet of n droplets.
 //!
-//! A demand y (in droplets' worth of work) for which f was forecast is off by z = (y − f)/(v·√(a·f + b·f²)). The two
-//! parts of the variance are those of counts, which grow with the demand, and of shares of it; they are fitted by weighted
-//! least squares to the squared errors. v says how rough the times are. The z that were seen are counted in bins, from
-//! which E[(z − c)⁺] follows: what is lost, on average, with room up to c.
+//! A demand y (in droplets' worth of work) with the forecast f has the residual z = (y − f)/(v·√(a·f + b·f²)). The two
+//! parts of the variance are that of counts, which grows with the demand, and that of proportions of it; weighted least
+//! squares fits them to the squared errors. v is the current roughness. The observed z are counted in bins, from which
+//! E[(z − c)⁺] follows: the average loss with headroom c.
 
 use crate::bytes::{Reader, Writer};
 
-/// How many bins there are.
+/// Number of bins.
 const BINS: usize = 56;
-/// Bins of a quarter; those above grow by a tenth each.
+/// Number of bins of width 0.25; each bin above them is a tenth wider than the previous one.
 const FINE_BINS: usize = 32;
 const LOWEST: f64 = -3.0;
 const GROWTH: f64 = 1.1;
 
-/// How many surprises the one that is taken for granted at first counts for.
+/// Weight of the prior distribution, in residuals.
 const PRIOR_WEIGHT: f64 = 20.0;
-/// Parts of the variance at first.
+/// Initial coefficients of the variance.
 const INITIAL_NOISE: f64 = 0.1;
 const INITIAL_SWING: f64 = 0.04;
 
-/// The smallest demand that is forecast, in droplets: without it nothing would ever be a surprise.
+/// Lower bound of a forecast, in droplets; otherwise a forecast of 0 would have no deviation.
 pub const MIN_FORECAST: f64 = 0.02;
 
-/// What was seen of one kind of forecast.
+/// The learned residuals of one forecast method.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ResidualModel {
-    /// a and b.
+    /// The coefficients a and b.
     noise: f64,
     swing: f64,
     /// The sums of the fit: f·f, f·f², f²·f², f·e², f²·e², each weighted.
     sums: [f64; 5],
-    /// How many z there were in each bin, the newest counting most.
+    /// Number of z in each bin; newer ones have more weight.
     counts: [f64; BINS],
 }
 
-/// The distribution of z, ready to be asked.
+/// The distribution of z, prepared for queries.
 #[derive(Debug, Clone)]
 pub struct Tail {
     noise: f64,
@@ -59,13 +59,13 @@ impl Default for ResidualModel {
 }
 
 impl ResidualModel {
-    /// The standard deviation for a forecast in times that are as rough as ever.
+    /// Returns the standard deviation of a forecast at the usual roughness.
     pub fn deviation(&self, forecast: f64) -> f64 {
         deviation(self.noise, self.swing, forecast)
     }
 
-    /// Takes in that `demand` came where `forecast` was expected in times of `roughness`. `weight` is how much news there
-    /// is in it, and `kept` how much of what is older is kept, both from 0 to 1.
+    /// Learns that `demand` occurred instead of `forecast` at a roughness of `roughness`. `weight` is the amount of new
+    /// information in it, and `kept` the share of the older information to retain, both from 0 to 1.
     pub fn learn(&mut self, forecast: f64, demand: f64, roughness: f64, weight: f64, kept: f64) {
         let off = (demand - forecast) / roughness;
         let deviation = self.deviation(forecast);
@@ -74,7 +74,7 @@ impl ResidualModel {
         self.counts[bin(off / deviation)] += weight;
 
         let variance = deviation * deviation;
-        // One that is beyond six deviations is no measure of what is usual.
+        // Cap at six deviations: an outlier does not describe the usual variance.
         let square = (off * off).min(36.0 * variance + 1e-3);
         let trust = 1.0 / (variance * variance + 1e-4);
         let (once, twice) = (forecast, forecast * forecast);
@@ -83,7 +83,7 @@ impl ResidualModel {
             *sum = *sum * kept + trust * news;
         }
         let [oo, ot, tt, oe, te] = self.sums;
-        // A little more on the diagonal: all demand may have been the same.
+        // Regularize the diagonal: all demand may have been the same.
         let (oo, tt) = (oo * 1.001 + 1e-3, tt * 1.001 + 1e-3);
         let determinant = oo * tt - ot * ot;
         let (noise, swing) = ((oe * tt - te * ot) / determinant, (te * oo - oe * ot) / determinant);
@@ -97,7 +97,7 @@ impl ResidualModel {
         }
     }
 
-    /// The distribution as it is now.
+    /// Returns the current distribution.
     pub fn tail(&self) -> Tail {
         let all: f64 = self.counts.iter().sum::<f64>().max(f64::MIN_POSITIVE);
         let (mut above, mut excess) = ([0.0; BINS + 1], [0.0; BINS + 1]);
@@ -109,13 +109,13 @@ impl ResidualModel {
         Tail { noise: self.noise, swing: self.swing, exceedance: above, excess }
     }
 
-    /// Puts it into a state.
+    /// Writes the residuals into the state.
     pub fn write(&self, to: &mut Writer) {
         let parts = [self.noise, self.swing];
         parts.iter().chain(&self.sums).chain(&self.counts).for_each(|number| to.write_f32(*number));
     }
 
-    /// Takes it out of a state.
+    /// Reads the residuals from the state.
     pub fn read(from: &mut Reader<'_>) -> Option<Self> {
         let mut read = Self { noise: from.read_f32()?, swing: from.read_f32()?, sums: [0.0; 5], counts: [0.0; BINS] };
         for number in read.sums.iter_mut().chain(&mut read.counts) {
@@ -127,7 +127,7 @@ impl ResidualModel {
 }
 
 impl Tail {
-    /// E[(z − c)⁺].
+    /// Returns E[(z − c)⁺].
     fn excess(&self, room: f64) -> f64 {
         if room <= LOWEST {
             return self.excess[0] + (LOWEST - room);
@@ -136,14 +136,14 @@ impl Tail {
         if room >= EDGES[BINS] {
             return 0.0;
         }
-        // Within a bin all z are as likely.
+        // Within a bin, z is uniformly distributed.
         let (into, width) = (room - EDGES[bin], EDGES[bin + 1] - EDGES[bin]);
         let share = self.exceedance[bin] - self.exceedance[bin + 1];
         self.excess[bin] - self.exceedance[bin] * into + share / width * into * into / 2.0
     }
 
-    /// The fewest droplets, for each price of `prices` in rising order, with which one more would cost more than what
-    /// it is expected to serve. A price is what a tick's work of a droplet is worth in ticks of a droplet.
+    /// Returns the smallest fleet for each of `prices`, in ascending order, for which one more droplet would cost more
+    /// than it is expected to serve. A price is the value of a tick's work of one droplet, in ticks of a droplet.
     pub fn sizes(&self, forecast: f64, roughness: f64, prices: impl Iterator<Item = f64>) -> Vec<u32> {
         let deviation = deviation(self.noise, self.swing, forecast) * roughness;
         let served_by_next = |size: u32| {
@@ -153,7 +153,7 @@ impl Tail {
         let most = to_u32(forecast + deviation * EDGES[BINS] + 2.0);
         let mut size = 0;
         let mut next = served_by_next(0);
-        // The first search begins near the forecast, the others where the one before ended.
+        // The first search starts near the forecast, each later one at the previous result.
         let mut stride = (to_u32(forecast) / 2).max(1);
         let mut sizes = Vec::new();
         for price in prices {
@@ -187,7 +187,7 @@ fn deviation(noise: f64, swing: f64, forecast: f64) -> f64 {
     (noise * forecast + swing * forecast * forecast + 1e-6).sqrt()
 }
 
-/// Where the bins begin and end.
+/// Boundaries of the bins.
 static EDGES: [f64; BINS + 1] = {
     let mut edges = [LOWEST; BINS + 1];
     let mut index = 1;
@@ -198,13 +198,13 @@ static EDGES: [f64; BINS + 1] = {
     edges
 };
 
-/// The bin of a z; the first or last one for what is beyond.
+/// Returns the bin of a z; values beyond the range belong to the first or last bin.
 fn bin(z: f64) -> usize {
     EDGES[1..BINS].partition_point(|edge| *edge <= z)
 }
 
-/// P(z > c) as long as nothing was seen: Student's distribution with four degrees of freedom, scaled to a variance of 1.
-/// Its tail is that of things which happen once a year.
+/// Returns P(z > c) before any observation: Student's distribution with four degrees of freedom, scaled to a variance
+/// of 1. Its tail matches events that occur once a year.
 fn prior(c: f64) -> f64 {
     let square = c * c;
     let root = (1.0 + square / 2.0).sqrt();
@@ -212,7 +212,7 @@ fn prior(c: f64) -> f64 {
     (0.5 - half).clamp(0.0, 1.0)
 }
 
-/// A number of droplets, as far as there are numbers.
+/// Converts a number of droplets to an integer, saturating.
 fn to_u32(number: f64) -> u32 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
     let whole = number.min(1e9) as u32;
@@ -232,27 +232,27 @@ mod tests {
         surprises
     }
 
-    /// All from 10 − width to 10 + width, in no order.
+    /// Returns values from 10 − width to 10 + width in no particular order.
     fn alternating(width: f64) -> impl Iterator<Item = f64> {
         (0..3000_u32).map(move |step| 10.0 + width * (f64::from(step * 37 % 101) / 50.0 - 1.0))
     }
 
     #[test]
-    fn before_anything_was_seen_it_is_students_distribution() {
+    fn prior_is_students_distribution() {
         let found = [0.0, 1.0, 3.0, 5.0, 10.0].map(|c| format!("{:.5}", prior(c)));
 
         assert_eq!(found, ["0.50000", "0.11510", "0.00662", "0.00106", "0.00007"]);
     }
 
     #[test]
-    fn the_deviation_is_that_of_what_was_seen() {
+    fn deviation_matches_the_observed_one() {
         let deviation = residuals(alternating(2.0)).deviation(10.0);
 
-        assert!((1.05..1.25).contains(&deviation), "2/√3 is 1.15, not {deviation}");
+        assert!((1.05..1.25).contains(&deviation), "2/√3 is 1.15, but the deviation is {deviation}");
     }
 
     #[test]
-    fn what_is_never_off_needs_no_room_and_what_is_needs_more_the_dearer_a_request() {
+    fn higher_price_needs_more_headroom_only_with_errors() {
         let prices = [2.0, 20.0, 200.0];
 
         assert_eq!(residuals(alternating(0.0)).tail().sizes(10.0, 1.0, prices.into_iter()), [10, 10, 10]);
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn noise_and_swing_are_told_apart() {
+    fn noise_and_swing_are_separated() {
         let mut surprises = ResidualModel::default();
         for step in 0..4000_u32 {
             let demand = [1.0, 4.0, 16.0][step as usize % 3];
@@ -274,7 +274,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_size_is_the_first_that_is_not_worth_one_more(
+        fn size_stops_where_one_more_is_not_worth_it(
             values in prop::collection::vec(0.0_f64..40.0, 0..50), forecast in MIN_FORECAST..60.0, price in 1.1_f64..2000.0,
         ) {
             let tail = residuals(values).tail();
@@ -288,7 +288,7 @@ mod tests {
         }
 
         #[test]
-        fn what_was_written_is_read_again(values in prop::collection::vec(prop::num::f64::NORMAL, 0..20)) {
+        fn written_state_is_read_back(values in prop::collection::vec(prop::num::f64::NORMAL, 0..20)) {
             let mut surprises = ResidualModel::default();
             for value in values {
                 surprises.learn(value.abs().clamp(MIN_FORECAST, 1e9), value.clamp(0.0, 1e9), 1.0, 0.5, 0.99);

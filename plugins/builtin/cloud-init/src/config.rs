@@ -1,11 +1,11 @@
-//! What an operator sets; `schema.json` says the same to the host.
+//! The configuration; `schema.json` describes the same to the host.
 
 use doproxy_user_data_sdk::{Problem, parse_json};
 use serde::Deserialize;
 
 use crate::template::Template;
 
-/// What cloud-init takes a part for, by the names of the configuration.
+/// The kind of a part, by its name in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PartKind {
@@ -21,14 +21,15 @@ pub enum PartKind {
     Boothook,
     /// A list of URLs.
     Include,
-    /// Python code that handles parts of a kind of its own.
+    /// Python code that handles custom part types.
     PartHandler,
     /// A Jinja template of any of these.
     Jinja,
 }
 
 impl PartKind {
-    /// How cloud-init tells it: `INCLUSION_TYPES_MAP` in its `handlers/__init__.py`.
+    /// Returns the first line by which cloud-init detects this kind: `INCLUSION_TYPES_MAP` in its
+    /// `handlers/__init__.py`.
     pub const fn first_line(self) -> &'static str {
         match self {
             Self::Script => "#!",
@@ -42,7 +43,7 @@ impl PartKind {
         }
     }
 
-    /// Its MIME type, from the same map.
+    /// Returns the MIME type, from the same map.
     pub const fn mime_type(self) -> &'static str {
         match self {
             Self::Script => "text/x-shellscript",
@@ -56,7 +57,7 @@ impl PartKind {
         }
     }
 
-    /// What a text is, by how it begins; `None` where cloud-init would not know.
+    /// Detects the kind of a text from its beginning; `None` if cloud-init would not recognize it.
     pub fn detect(beginning: &str) -> Option<Self> {
         const ALL: [PartKind; 8] = [
             PartKind::Script,
@@ -71,34 +72,34 @@ impl PartKind {
         ALL.into_iter().find(|kind| kind.matches(beginning))
     }
 
-    /// Whether a text that begins so is of this kind.
+    /// Reports whether a text with this beginning is of this kind.
     fn matches(self, beginning: &str) -> bool {
         let line = beginning.lines().next().unwrap_or_default().to_ascii_lowercase();
         match self {
-            // The longer words begin with the shorter one.
+            // `#cloud-config` is a prefix of the longer names.
             Self::CloudConfig => line.trim_end() == self.first_line(),
             _ => line.starts_with(self.first_line()),
         }
     }
 }
 
-/// One part of several.
+/// One of several parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// What it is.
+    /// Its kind.
     pub kind: PartKind,
-    /// Its text.
+    /// Its content.
     pub template: Template,
-    /// What cloud-init stores it under.
+    /// Name under which cloud-init stores the part.
     pub filename: String,
 }
 
-/// A checked configuration.
+/// A validated configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Config {
-    /// One text, which is sent as it is.
+    /// A single text, sent unchanged.
     Single(Template),
-    /// Several, which are packed.
+    /// Several parts, packed into one message.
     Parts(Vec<Part>),
 }
 
@@ -118,7 +119,7 @@ struct RawPart {
 }
 
 impl Config {
-    /// Reads JSON text that has passed the schema, and parses the templates in it.
+    /// Parses JSON text that has passed the schema, and the templates in it.
     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
         let written: RawConfig = parse_json(json)?;
         match (written.template, written.parts) {
@@ -127,7 +128,7 @@ impl Config {
                 Err(mistake) => Err(vec![Problem::at("/template", mistake.to_string())]),
             },
             (None, Some(parts)) => parse_parts(parts),
-            _ => Err(vec![Problem::at("", "one of template and parts is needed")]),
+            _ => Err(vec![Problem::at("", "one of template and parts is required")]),
         }
     }
 }
@@ -165,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_mistake_is_told_with_its_place() {
+    fn every_problem_is_reported_with_its_path() {
         let config = r##"{"parts": [
             {"kind": "script", "template": "echo no interpreter"},
             {"kind": "cloud-config", "template": "#cloud-config\nhostname: {{ name }}"},
@@ -178,11 +179,11 @@ mod tests {
         let places: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
         assert_eq!(places, ["/parts/0/template", "/parts/1/template", "/parts/2/template"]);
         assert_eq!(problems[0].message, "a part of this kind must begin with #!");
-        assert!(problems[1].message.starts_with("line 2: there is no field \"name\""), "{}", problems[1].message);
+        assert!(problems[1].message.starts_with("line 2: unknown field \"name\""), "{}", problems[1].message);
     }
 
     #[test]
-    fn a_part_alone_is_sent_as_it_is() {
+    fn single_part_is_sent_unchanged() {
         let config = Config::parse(r##"{"parts": [{"kind": "script", "template": "#!/bin/sh\n"}]}"##);
 
         assert_eq!(config, Ok(Config::Single(Template::parse("#!/bin/sh\n").unwrap())));

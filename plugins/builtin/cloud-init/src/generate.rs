@@ -1,4 +1,4 @@
-//! From a configuration and a droplet to its user data.
+//! Generates the user data of a droplet from a configuration.
 
 use std::error::Error;
 use std::fmt;
@@ -9,12 +9,12 @@ use crate::config::{Config, PartKind};
 use crate::mime::{self, Packing, Part};
 use crate::template::MissingParam;
 
-/// Why there is no user data.
+/// An error of the generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GenerateError {
-    /// A template asks for what was not given.
+    /// A template refers to a parameter that was not provided.
     MissingParam(MissingParam),
-    /// More than DigitalOcean takes.
+    /// The user data exceeds DigitalOcean's limit.
     TooLarge(usize),
 }
 
@@ -24,8 +24,8 @@ impl fmt::Display for GenerateError {
             Self::MissingParam(error) => error.fmt(f),
             Self::TooLarge(bytes) => write!(
                 f,
-                "the user data is {bytes} bytes, compressed where that helps, and DigitalOcean takes at most {MAX_BYTES}: load \
-                 the rest from the droplet, with a part of kind include or with curl"
+                "the user data is {bytes} bytes after compression, but DigitalOcean accepts at most {MAX_BYTES}; download the rest on \
+                 the droplet, with a part of kind include or with curl"
             ),
         }
     }
@@ -39,7 +39,7 @@ impl From<MissingParam> for GenerateError {
     }
 }
 
-/// The user data of one droplet.
+/// Generates the user data of one droplet.
 pub fn generate(config: &Config, request: &Request) -> Result<String, GenerateError> {
     match config {
         Config::Single(template) => {
@@ -64,7 +64,7 @@ pub fn generate(config: &Config, request: &Request) -> Result<String, GenerateEr
     }
 }
 
-/// So that it can be read where that fits, and else as small as can be.
+/// Packs the parts in readable form if they fit, otherwise compressed.
 fn pack_parts(parts: &[Part<'_>]) -> Result<String, GenerateError> {
     check_size(mime::pack(parts, Packing::Readable)).or_else(|_| check_size(mime::pack(parts, Packing::Compressed)))
 }
@@ -83,37 +83,37 @@ mod tests {
     }
 
     #[test]
-    fn one_template_is_sent_as_it_is() {
+    fn single_template_is_sent_unchanged() {
         let text = generated(r##"{"template": "#!/bin/sh\nhostname {{ hostname }}\n"}"##);
 
         assert_eq!(text, Ok("#!/bin/sh\nhostname web-7\n".to_owned()));
     }
 
-    /// Lines that do not repeat, and so cannot be compressed to nothing.
+    /// Returns lines that do not repeat and therefore hardly compress.
     fn incompressible_text(lines: u64) -> String {
         let line = |number: u64| format!("# {:016x}\n", number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         (0..lines).map(line).collect()
     }
 
     #[test]
-    fn more_than_the_api_takes_is_refused_with_a_remedy() {
+    fn oversized_data_is_rejected_with_a_remedy() {
         let script = format!("#!/bin/sh\n{}", incompressible_text(9000));
         let config = serde_json::json!({ "template": script }).to_string();
 
         let error = generated(&config).unwrap_err();
 
         assert!(matches!(error, GenerateError::TooLarge(bytes) if bytes > MAX_BYTES), "{error}");
-        assert!(error.to_string().contains("compressed where that helps"), "{error}");
+        assert!(error.to_string().contains("after compression"), "{error}");
     }
 
     #[test]
-    fn what_cannot_be_told_by_its_first_line_is_not_packed() {
+    fn text_of_unknown_kind_is_not_packed() {
         let config = serde_json::json!({ "template": "x".repeat(MAX_BYTES + 1) }).to_string();
 
         assert_eq!(generated(&config), Err(GenerateError::TooLarge(MAX_BYTES + 1)));
     }
 
-    /// Kind, name and text of each part, as cloud-init's `UserDataProcessor` finds them.
+    /// Returns kind, name and content of each part, as cloud-init's `UserDataProcessor` parses them.
     fn parse_like_cloud_init(message: &str) -> Vec<[String; 3]> {
         use std::io::Write as _;
         use std::process::{Command, Stdio};
@@ -133,13 +133,13 @@ mod tests {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .expect("python3 is needed for this test: apt-get install python3");
+            .expect("this test requires python3: apt-get install python3");
         python.stdin.take().unwrap().write_all(message.as_bytes()).unwrap();
         serde_json::from_slice(&python.wait_with_output().unwrap().stdout).unwrap()
     }
 
     #[test]
-    fn cloud_init_gets_every_part_back() {
+    fn cloud_init_reads_every_part_back() {
         let config = r##"{"parts": [
             {"kind": "cloud-config", "template": "#cloud-config\nhostname: {{ hostname }}\n"},
             {"kind": "script", "template": "#!/bin/sh\necho grüß dich\n", "filename": "hello.sh"}
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_are_too_large_are_compressed_and_cloud_init_gets_them_back() {
+    fn oversized_parts_are_compressed_and_read_back() {
         let script = format!("#!/bin/sh\n{}", incompressible_text(4000));
         let config = serde_json::json!({ "parts": [
             { "kind": "script", "template": script, "filename": "large.sh" },
@@ -172,11 +172,11 @@ mod tests {
                 ["text/cloud-config", "part-002", "#cloud-config\n{}\n"],
             ]
         );
-        assert_eq!(generated(&config.to_string()), Ok(text), "the same again");
+        assert_eq!(generated(&config.to_string()), Ok(text), "generation is deterministic");
     }
 
     #[test]
-    fn a_single_text_that_is_too_large_becomes_a_part() {
+    fn oversized_single_text_becomes_a_part() {
         let script = format!("#!/bin/sh\n{}", incompressible_text(4000));
 
         let text = generated(&serde_json::json!({ "template": script }).to_string()).unwrap();

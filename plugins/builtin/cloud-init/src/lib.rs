@@ -1,9 +1,9 @@
-//! User-data generator: fills in templates, and packs several parts into the MIME message that cloud-init reads.
+//! User-data generator that renders templates and packs several parts into the MIME message that cloud-init reads.
 //!
-//! [`template`] fills in, [`mime`] packs, [`config`] is what an operator sets, and [`generate`] is all of it over plain
-//! data. Parts that would be too much for the 64 KiB of DigitalOcean are compressed, each for itself, as
-//! `application/gzip`: cloud-init unpacks such a part and tells its kind by its first line (`UserDataProcessor` in its
-//! `user_data.py`, `INCLUSION_TYPES_MAP` in its `handlers/__init__.py`). What fits is sent so that it can be read.
+//! [`template`] renders, [`mime`] packs, [`config`] is the configuration, and [`generate`] combines them over plain
+//! data. Parts that exceed DigitalOcean's limit of 64 KiB are compressed individually as `application/gzip`: cloud-init
+//! unpacks such a part and detects its kind from the first line (`UserDataProcessor` in its `user_data.py`,
+//! `INCLUSION_TYPES_MAP` in its `handlers/__init__.py`). Parts that fit are sent in readable form.
 
 pub mod config;
 pub mod generate;

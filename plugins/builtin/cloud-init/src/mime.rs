@@ -1,4 +1,5 @@
-//! MIME multi-part messages as cloud-init reads them (RFC 2046, with Python's `email` package at the other end).
+//! MIME multipart messages in the form that cloud-init reads (RFC 2046; cloud-init parses them with Python's `email`
+//! package).
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -10,27 +11,27 @@ use flate2::{Compression, GzBuilder};
 /// A part of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Part<'a> {
-    /// Such as `text/x-shellscript`.
+    /// MIME type, such as `text/x-shellscript`.
     pub mime_type: &'a str,
-    /// What it is stored under: letters, digits, `.`, `_` and `-`.
+    /// Name under which it is stored: letters, digits, `.`, `_` and `-`.
     pub filename: &'a str,
-    /// Its text.
+    /// Its content.
     pub text: &'a str,
 }
 
-/// How parts are packed.
+/// The packing of parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Packing {
-    /// Plain text as it is.
+    /// Plain text, unmodified.
     Readable,
-    /// Each part compressed where that makes it smaller.
+    /// Each part compressed if that makes it smaller.
     Compressed,
 }
 
-/// Longest line that goes through as it is (RFC 5322, 2.1.1).
+/// Maximum length of a line that is sent unencoded (RFC 5322, 2.1.1).
 const MAX_LINE_LEN: usize = 998;
 
-/// Packs parts into one message. The same parts give the same text.
+/// Packs parts into one message. The same parts always produce the same text.
 pub fn pack(parts: &[Part<'_>], size: Packing) -> String {
     let boundary = boundary(parts);
     let mut message = format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\nMIME-Version: 1.0\n\n");
@@ -55,14 +56,14 @@ pub fn pack(parts: &[Part<'_>], size: Packing) -> String {
     message
 }
 
-/// A part as it stands in a message.
+/// An encoded part of a message.
 struct Encoded {
     content_type: String,
     encoding: &'static str,
     body: String,
 }
 
-/// Plain text stays readable; what mail does not carry goes in base64.
+/// Keeps plain text readable; encodes text that mail cannot transport in base64.
 fn encode(part: &Part<'_>) -> Encoded {
     let Part { mime_type, text, .. } = part;
     let plain = text.is_ascii() && !text.contains('\r') && text.lines().all(|line| line.len() <= MAX_LINE_LEN);
@@ -70,7 +71,7 @@ fn encode(part: &Part<'_>) -> Encoded {
     Encoded { content_type: format!("{mime_type}; charset=\"utf-8\""), encoding, body }
 }
 
-/// Compressed, without a time so that the same text gives the same bytes, where that makes it smaller.
+/// Compresses a part if that makes it smaller; without a timestamp, so that the same text produces the same bytes.
 fn compress(part: &Part<'_>) -> Encoded {
     let plain = encode(part);
     let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::best());
@@ -83,7 +84,7 @@ fn compress(part: &Part<'_>) -> Encoded {
     Encoded { content_type: "application/gzip".to_owned(), encoding: "base64", body }
 }
 
-/// Base64 in lines of 76 (RFC 2045, 6.8).
+/// Encodes as base64 in lines of 76 characters (RFC 2045, 6.8).
 fn base64(bytes: &[u8]) -> String {
     let encoded = STANDARD.encode(bytes);
     let mut body = String::with_capacity(encoded.len() + encoded.len() / 76 + 1);
@@ -96,7 +97,8 @@ fn base64(bytes: &[u8]) -> String {
     body
 }
 
-/// A line that no part holds, the same for the same parts: FNV-1a over them, counted on where chance has it inside.
+/// Returns a boundary that occurs in no part and is the same for the same parts: their FNV-1a hash, incremented on a
+/// collision.
 fn boundary(parts: &[Part<'_>]) -> String {
     let bytes = parts.iter().flat_map(|part| part.text.bytes().chain([0]));
     let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
@@ -147,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn a_boundary_that_a_part_holds_is_passed_over() {
+    fn boundary_inside_a_part_is_skipped() {
         let part = Part { text: "#!/bin/sh\n# ==doproxy-0000000000000007==\n", ..SCRIPT };
 
         assert_eq!(next_boundary(7, &[SCRIPT, part]), "==doproxy-0000000000000008==");
     }
 
     #[test]
-    fn a_part_that_would_not_become_smaller_is_not_compressed() {
+    fn part_stays_plain_if_compression_does_not_help() {
         assert_eq!(pack(&[SCRIPT], Packing::Compressed), pack(&[SCRIPT], Packing::Readable));
         let text = format!("#!/bin/sh\n{}", "echo hello\n".repeat(200));
         assert!(
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_mail_would_break_is_encoded() {
+    fn overlong_line_is_encoded() {
         let text = format!("#!/bin/sh\n# {}\n", "x".repeat(MAX_LINE_LEN));
 
         let message = pack(&[Part { text: &text, ..SCRIPT }], Packing::Readable);

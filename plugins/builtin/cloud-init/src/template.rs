@@ -1,5 +1,5 @@
-//! Templates: text with fields in `{{ }}`, and nothing more. No loops, no conditions: what differs between droplets are
-//! a few words, and a script can test those itself.
+//! Templates: text with fields in `{{ }}` and nothing else. There are no loops and no conditions: droplets differ only
+//! in a few words, and a script can test those itself.
 
 use std::error::Error;
 use std::fmt;
@@ -17,17 +17,17 @@ enum Field {
     Region,
     Image,
     Tags,
-    /// With the keys that lead into it; none for the whole.
+    /// The keys of the path into the parameters; empty for all of them.
     Params(Vec<String>),
 }
 
-/// What is done to a value before it is put in.
+/// The conversion of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Filter {
     Plain,
-    /// One word for a POSIX shell.
+    /// Quotes the value as one word for a POSIX shell.
     Shell,
-    /// A JSON string, which is a YAML one too.
+    /// Encodes the value as a JSON string, which is also valid YAML.
     Json,
 }
 
@@ -41,7 +41,7 @@ enum Piece {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template(Vec<Piece>);
 
-/// What is wrong in a template, and where.
+/// An error in a template, with its line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TemplateError {
     line: usize,
@@ -54,20 +54,20 @@ impl fmt::Display for TemplateError {
     }
 }
 
-/// A template asks for what the policy did not give along.
+/// A parameter that a template refers to and the policy did not provide.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingParam(String);
 
 impl fmt::Display for MissingParam {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the template asks for {{{{ {0} }}}}, and the policy gave no {0} along in user-data-params", self.0)
+        write!(f, "the template refers to {{{{ {0} }}}}, but the policy provided no {0} in user-data-params", self.0)
     }
 }
 
 impl Error for MissingParam {}
 
 impl Template {
-    /// Reads a template; every field that it names is known.
+    /// Parses a template and validates its field names.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut pieces = Vec::new();
         let mut rest = text;
@@ -91,7 +91,7 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// The text that it begins with whatever the fields are; `None` where a field comes first.
+    /// Returns the literal text at the beginning; `None` if the template begins with a field.
     pub fn leading_text(&self) -> Option<&str> {
         match self.0.first() {
             Some(Piece::Text(text)) => Some(text),
@@ -100,7 +100,7 @@ impl Template {
         }
     }
 
-    /// Fills it in.
+    /// Renders the template for a request.
     pub fn render(&self, request: &Request) -> Result<String, MissingParam> {
         let mut text = String::new();
         for piece in &self.0 {
@@ -113,7 +113,7 @@ impl Template {
     }
 }
 
-/// The rest after `"{{" }}`.
+/// Returns the rest after `"{{" }}`.
 fn strip_escaped_braces(after: &str) -> Option<&str> {
     after.trim_start().strip_prefix("\"{{\"")?.trim_start().strip_prefix("}}")
 }
@@ -124,7 +124,7 @@ fn parse_expression(inside: &str) -> Result<Piece, String> {
         Some((name, filter)) => match filter.trim() {
             "shell" => (name, Filter::Shell),
             "json" => (name, Filter::Json),
-            other => return Err(format!("there is no filter {other:?}; shell and json are")),
+            other => return Err(format!("unknown filter {other:?}; use shell or json")),
         },
     };
     let name = name.trim();
@@ -141,8 +141,8 @@ fn parse_expression(inside: &str) -> Result<Piece, String> {
             Some(keys) if keys.iter().all(|key| !key.is_empty()) => Field::Params(keys),
             _ => {
                 return Err(format!(
-                    "there is no field {name:?}; hostname, index, fleet, size, region, image, tags, params and params.KEY are \
-                     (write {{{{ \"{{{{\" }}}} for {{{{ itself)"
+                    "unknown field {name:?}; use one of hostname, index, fleet, size, region, image, tags, params and params.KEY (write \
+                     {{{{ \"{{{{\" }}}} for a literal {{{{)"
                 ));
             }
         },
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_of_the_request_can_be_named() {
+    fn every_request_field_is_available() {
         let text = render("{{hostname}} {{ index }} {{ fleet }} {{ size }} {{ region }} {{ image }} {{ tags }}");
 
         assert_eq!(text, "web-7 7 www s-1vcpu-1gb nyc3 ubuntu-24-04-x64 doproxy:www,web");
@@ -215,22 +215,22 @@ mod tests {
     }
 
     #[test]
-    fn a_value_can_be_quoted_for_where_it_goes() {
+    fn value_is_quoted_for_shell_and_json() {
         assert_eq!(render("ROLE={{ params.role | shell }}"), r#"ROLE='it'\''s "blue"'"#);
         assert_eq!(render("role: {{ params.role|json }}"), r#"role: "it's \"blue\"""#);
     }
 
     #[test]
-    fn what_is_for_others_is_left_alone() {
+    fn foreign_braces_are_preserved() {
         assert_eq!(render("{{ \"{{\" }} ds.meta_data }} ${HOME} }} {"), "{{ ds.meta_data }} ${HOME} }} {");
     }
 
     #[test]
-    fn an_unknown_field_is_a_mistake_with_its_line() {
+    fn unknown_field_is_reported_with_its_line() {
         for (template, message) in [
-            ("#!/bin/sh\necho {{ hostnam }}", "line 2: there is no field \"hostnam\""),
-            ("{{ params. }}", "line 1: there is no field \"params.\""),
-            ("{{ hostname | upper }}", "line 1: there is no filter \"upper\""),
+            ("#!/bin/sh\necho {{ hostnam }}", "line 2: unknown field \"hostnam\""),
+            ("{{ params. }}", "line 1: unknown field \"params.\""),
+            ("{{ hostname | upper }}", "line 1: unknown filter \"upper\""),
             ("\n\n{{ hostname", "line 3: {{ without }}"),
         ] {
             let mistake = Template::parse(template).unwrap_err().to_string();
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_param_that_was_not_given_is_an_error_not_an_empty_word() {
+    fn missing_param_is_an_error() {
         let template = Template::parse("{{ params.db.host }}").unwrap();
 
         for params in ["", "{}", r#"{"db": {}}"#, "no json"] {

@@ -1,7 +1,7 @@
-//! User-data generator that gives every droplet the same text, as it stands.
+//! User-data generator that gives every droplet the same text, unmodified.
 //!
-//! No field is filled in, so a text with `{{ }}` of its own needs no escapes. Whether cloud-init knows what it begins
-//! with, the host checks.
+//! It substitutes no fields, so a text that contains `{{ }}` needs no escapes. The host checks that cloud-init
+//! recognizes its first line.
 
 use doproxy_user_data_sdk::{Generator, MAX_BYTES, Manifest, Problem, Request, manifest, parse_json};
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use serde::Deserialize;
 #[derive(Debug)]
 pub struct File;
 
-/// What an operator sets; `schema.json` says the same to the host.
+/// The configuration; `schema.json` describes the same to the host.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
@@ -28,13 +28,13 @@ impl Generator for File {
         let bytes = config.content.len();
         if bytes > MAX_BYTES {
             let message = format!(
-                "{bytes} bytes, and DigitalOcean takes at most {MAX_BYTES}: load the rest from the droplet, with curl, or \
-                 use builtin:cloud-init, which compresses"
+                "{bytes} bytes, but DigitalOcean accepts at most {MAX_BYTES}; download the rest on the droplet with curl, or use \
+                 builtin:cloud-init, which compresses"
             );
             return Err(vec![Problem::at("/content", message)]);
         }
         if config.content.contains('\0') {
-            return Err(vec![Problem::at("/content", "it holds a NUL character; user data is plain text")]);
+            return Err(vec![Problem::at("/content", "contains a NUL character; user data must be plain text")]);
         }
         Ok(config)
     }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_is_given_to_the_letter() {
+    fn text_is_returned_verbatim() {
         let config = File::parse(r##"{"content": "#cloud-config\nruncmd: ['echo {{ ds }} ${HOME}']\n\n"}"##).unwrap();
 
         let text = File::generate(&config, &Request::default());
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_api_would_refuse_is_refused_before() {
+    fn text_over_the_api_limit_is_rejected() {
         // 40,000 characters of two bytes each.
         let long = format!(r#"{{"content": "{}"}}"#, "ü".repeat(40_000));
 

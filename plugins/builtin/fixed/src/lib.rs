@@ -1,7 +1,7 @@
-//! Scaling policy that keeps the fleet at a count.
+//! Scaling policy that keeps the fleet at a fixed count.
 //!
-//! Its answer is that count within the bounds of the fleet, whatever the metrics say. Beside other policies it is a
-//! floor, since the largest wish counts.
+//! It requests that count within the limits of the fleet, independent of metrics. Combined with other policies it acts
+//! as a minimum, because the largest recommendation wins.
 
 use doproxy_policy_sdk::words::format_droplets;
 use doproxy_policy_sdk::{Decision, Manifest, Observation, Outcome, Policy, Problem, manifest, parse_json};
@@ -11,11 +11,11 @@ use serde::Deserialize;
 #[derive(Debug)]
 pub struct Fixed;
 
-/// What an operator sets; `schema.json` says the same to the host.
+/// The configuration; `schema.json` describes the same to the host.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// How many droplets.
+    /// Number of droplets.
     pub count: u32,
 }
 
@@ -33,10 +33,10 @@ impl Policy for Fixed {
         let bounded = observation.limits.clamp(count);
         let reason = match bounded {
             _ if bounded > count => {
-                format!("the fleet is fixed at {}, and has at least {bounded}", format_droplets(count))
+                format!("the fleet is fixed at {}, but must have at least {bounded}", format_droplets(count))
             }
             _ if bounded < count => {
-                format!("the fleet is fixed at {}, and has at most {bounded}", format_droplets(count))
+                format!("the fleet is fixed at {}, but may have at most {bounded}", format_droplets(count))
             }
             _ => format!("the fleet is fixed at {}", format_droplets(count)),
         };
@@ -56,7 +56,7 @@ mod tests {
     use doproxy_policy_sdk::testing::{ObservationBuilder, decide};
 
     #[test]
-    fn the_count_is_wanted_at_every_size() {
+    fn count_is_requested_at_every_size() {
         for serving in [0, 4, 9] {
             let decided = decide::<Fixed>(r#"{"count": 4}"#, ObservationBuilder::at(0).serving(serving), b"");
 
@@ -66,10 +66,10 @@ mod tests {
     }
 
     #[test]
-    fn the_bounds_of_the_fleet_go_before_it() {
+    fn fleet_limits_take_precedence() {
         for (min, max, size, reason) in [
-            (1, 3, 3, "the fleet is fixed at 4 droplets, and has at most 3"),
-            (5, 9, 5, "the fleet is fixed at 4 droplets, and has at least 5"),
+            (1, 3, 3, "the fleet is fixed at 4 droplets, but may have at most 3"),
+            (5, 9, 5, "the fleet is fixed at 4 droplets, but must have at least 5"),
         ] {
             let decided = decide::<Fixed>(r#"{"count": 4}"#, ObservationBuilder::at(0).limits(min, max), b"");
 

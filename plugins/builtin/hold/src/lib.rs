@@ -1,7 +1,8 @@
-//! Scaling policy that leaves the fleet as it is.
+//! Scaling policy that keeps the fleet at its current size.
 //!
-//! Its answer is always hold, and an operator's note is the reason. The host still keeps the fleet within its bounds.
-//! Beside other policies it keeps the fleet from shrinking, since the largest wish counts, and lets it grow.
+//! Its decision is always hold, with the operator's note as the reason. The host still enforces the limits of the
+//! fleet. Combined with other policies it blocks scale-in, because the largest recommendation wins, but allows
+//! scale-out.
 
 use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest, parse_json};
 use serde::Deserialize;
@@ -10,11 +11,11 @@ use serde::Deserialize;
 #[derive(Debug)]
 pub struct Hold;
 
-/// What an operator sets; `schema.json` says the same to the host.
+/// The configuration; `schema.json` describes the same to the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Why.
+    /// The reason.
     pub note: Option<String>,
 }
 
@@ -29,7 +30,7 @@ impl Policy for Hold {
 
     fn decide(config: &Config, _: &Observation, state: &[u8]) -> Decision {
         let note = config.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-        Decision::hold(format!("the fleet is to stay as it is{note}"), state)
+        Decision::hold(format!("the policy always holds{note}"), state)
     }
 }
 
@@ -46,21 +47,21 @@ mod tests {
     use doproxy_policy_sdk::testing::{ObservationBuilder, decide, problems};
 
     #[test]
-    fn whatever_happens_the_fleet_stays() {
+    fn fleet_is_held_under_any_load() {
         for scene in [ObservationBuilder::at(0), ObservationBuilder::at(u64::MAX).serving(7).booting(2).limits(9, 1)] {
             let decided = decide::<Hold>("{}", scene, b"anything");
 
             assert_eq!(decided.outcome, Outcome::Hold);
-            assert_eq!(decided.reason, "the fleet is to stay as it is");
+            assert_eq!(decided.reason, "the policy always holds");
             assert_eq!(decided.state, b"anything");
         }
     }
 
     #[test]
-    fn the_note_is_the_reason() {
+    fn note_becomes_the_reason() {
         let decided = decide::<Hold>(r#"{"note": "the sale begins at noon"}"#, ObservationBuilder::at(0), b"");
 
-        assert_eq!(decided.reason, "the fleet is to stay as it is: the sale begins at noon");
+        assert_eq!(decided.reason, "the policy always holds: the sale begins at noon");
         assert_eq!(problems::<Hold>(r#"{"notes": "x"}"#).len(), 1);
     }
 }

@@ -1,9 +1,8 @@
-//! User-data generator for a droplet that says who it is, through nginx.
+//! User-data generator for a demo droplet that serves a page with its own name through nginx.
 //!
-//! A shell script installs nginx from the packages of Debian or Ubuntu and serves one page: the droplet's name, its
-//! number in the fleet and its address, so that one sees how HAProxy goes from droplet to droplet. It is what the
-//! tutorial that this project comes from lets its droplets do, written afresh. Beside the page lies `/health`, which
-//! answers once everything is there. The script may run again, and then changes nothing.
+//! A shell script installs nginx from the packages of Debian or Ubuntu and serves one page with the droplet's name,
+//! index and address, which shows how HAProxy distributes requests. The original tutorial's droplets do the same; the
+//! script is newly written. `/health` responds once everything is installed. The script is idempotent.
 
 use std::fmt::Write as _;
 
@@ -14,11 +13,11 @@ use serde::Deserialize;
 #[derive(Debug)]
 pub struct NginxHello;
 
-/// What an operator sets; `schema.json` says the same to the host.
+/// The configuration; `schema.json` describes the same to the host.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// The port that nginx listens on.
+    /// The port nginx listens on.
     #[serde(default = "http")]
     pub port: u16,
     /// A line on the page.
@@ -39,10 +38,10 @@ impl Generator for NginxHello {
         let config: Config = parse_json(json)?;
         let mut problems = Vec::new();
         if config.port == 0 {
-            problems.push(Problem::at("/port", "a port is 1 to 65535"));
+            problems.push(Problem::at("/port", "a port must be 1 to 65535"));
         }
         if config.message.contains(char::is_control) {
-            problems.push(Problem::at("/message", "a message is one line of text"));
+            problems.push(Problem::at("/message", "a message must be a single line of text"));
         }
         validated(config, problems)
     }
@@ -52,7 +51,7 @@ impl Generator for NginxHello {
     }
 }
 
-/// The script.
+/// Generates the script.
 fn script(config: &Config, request: &Request) -> String {
     let name = escape_html(&request.hostname);
     let mut page = format!(
@@ -99,12 +98,12 @@ systemctl reload nginx
     )
 }
 
-/// Text within a page.
+/// Escapes text for HTML.
 fn escape_html(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-/// One word for a POSIX shell.
+/// Quotes text as one word for a POSIX shell.
 fn quote_shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -129,7 +128,7 @@ mod tests {
         NginxHello::generate(&NginxHello::parse(config).unwrap(), &request(hostname)).unwrap()
     }
 
-    /// What the line of the script that writes the page puts out at an address.
+    /// Returns the page that the script's output line writes for an address.
     fn page(script: &str) -> String {
         let from = script.find("printf '%s'").unwrap();
         let to = script.find(" > /var/www/hello/index.html").unwrap();
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_script_is_one_and_its_page_says_who_serves_it() {
+    fn script_is_valid_and_page_names_the_droplet() {
         let script = generated(r#"{"message": "It's <up> & running"}"#, "web-7");
 
         let checked = Command::new("sh").args(["-n", "-c", &script]).status().unwrap();
@@ -154,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn the_port_can_be_set() {
+    fn port_is_configurable() {
         let script = generated(r#"{"port": 8080}"#, "web-7");
 
         assert!(script.contains("listen 8080 default_server;\n    listen [::]:8080 default_server;"), "{script}");
     }
 
     #[test]
-    fn what_makes_no_sense_is_told_with_its_place() {
+    fn invalid_values_are_reported_with_their_path() {
         let problems = NginxHello::parse(r#"{"port": 0, "message": "two\nlines"}"#).unwrap_err();
 
         assert_eq!(problems.iter().map(|problem| problem.path.as_str()).collect::<Vec<_>>(), ["/port", "/message"]);
@@ -170,7 +169,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
         #[test]
-        fn no_message_gets_out_of_the_page(message in "[ -~äöü]{0,40}") {
+        fn message_cannot_escape_from_the_page(message in "[ -~äöü]{0,40}") {
             let config = NginxHello::parse(&serde_json_text(&message)).unwrap();
             let script = script(&config, &request("web-7"));
             let shown = if message.is_empty() { String::new() } else { format!("<p>{}\n", escape_html(&message)) };

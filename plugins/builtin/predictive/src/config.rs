@@ -1,10 +1,10 @@
-//! What an operator sets; `schema.json` says the same to the host.
+//! The configuration; `schema.json` describes the same to the host.
 
 use doproxy_policy_sdk::numbers::seconds_to_ms;
 use doproxy_policy_sdk::{Problem, parse_json, validated};
 use serde::Deserialize;
 
-/// How quickly the parts of the model follow.
+/// The smoothing factors of the model.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Smoothing {
     /// Of the level.
@@ -13,33 +13,33 @@ pub struct Smoothing {
     pub beta: f64,
     /// Of the season.
     pub gamma: f64,
-    /// What is left of the trend after a bucket.
+    /// Damping of the trend per bucket.
     pub phi: f64,
 }
 
-/// How time is cut.
+/// The division of time into buckets and seasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Calendar {
-    /// Milliseconds of a bucket, above 0.
+    /// Length of a bucket in milliseconds, above 0.
     pub bucket_ms: u64,
-    /// Buckets of a season, above 1.
+    /// Number of buckets in a season, above 1.
     pub slots: usize,
 }
 
-/// A checked configuration.
+/// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// The name of the series: a total over the fleet.
+    /// Name of the series, which is a total over the fleet.
     pub metric: String,
-    /// What one droplet should carry of it.
+    /// The amount of the metric one droplet should carry.
     pub target_per_droplet: f64,
-    /// How time is cut.
+    /// The division of time.
     pub calendar: Calendar,
-    /// How quickly the parts of the model follow.
+    /// The smoothing factors of the model.
     pub smoothing: Smoothing,
-    /// How far to look ahead, in milliseconds; none for the boot time and a minute.
+    /// Forecast horizon in milliseconds; the boot time plus a minute if `None`.
     pub look_ahead_ms: Option<u64>,
-    /// For how long a size that was needed keeps the fleet from shrinking below it, in milliseconds.
+    /// Stabilization window for scale-in, in milliseconds.
     pub scale_in_stabilization_ms: u64,
 }
 
@@ -85,12 +85,12 @@ fn nearly_all() -> f64 {
     0.98
 }
 
-/// Most buckets of a season: a week of five minutes and twice that. Two numbers of four bytes each are kept of a
-/// bucket, so the state stays below 33 KiB.
+/// Maximum number of buckets in a season: two weeks of five-minute buckets. The state has two four-byte numbers per
+/// bucket, so it stays below 33 KiB.
 pub const MAX_SLOTS: u64 = 4032;
 
 impl Config {
-    /// Reads JSON text that has passed the schema.
+    /// Parses JSON text that has passed the schema.
     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
         let written: RawConfig = parse_json(json)?;
         let mut problems = Vec::new();
@@ -101,12 +101,12 @@ impl Config {
             [(written.alpha, "/alpha"), (written.beta, "/beta"), (written.gamma, "/gamma"), (written.phi, "/phi")];
         for (share, path) in shares {
             if !(0.0..=1.0).contains(&share) {
-                problems.push(Problem::at(path, "this is a share: 0 to 1"));
+                problems.push(Problem::at(path, "must be a share: 0 to 1"));
             }
         }
         let slots = written.season_s.checked_div(written.bucket_s).unwrap_or(0);
         if !(2..=MAX_SLOTS).contains(&slots) || !written.season_s.is_multiple_of(written.bucket_s) {
-            let message = format!("a season is 2 to {MAX_SLOTS} whole buckets: {} s are none", written.season_s);
+            let message = format!("a season must be 2 to {MAX_SLOTS} whole buckets, not {} s", written.season_s);
             problems.push(Problem::at("/season_s", message));
         }
         let config = Self {
@@ -130,7 +130,7 @@ mod tests {
     use doproxy_policy_sdk::testing::problems;
 
     #[test]
-    fn a_season_is_a_day_of_five_minutes() {
+    fn default_season_is_a_day_of_five_minutes() {
         let config = Config::parse(r#"{"metric": "m", "target_per_droplet": 5}"#).unwrap();
 
         assert_eq!(config.calendar, Calendar { bucket_ms: 300_000, slots: 288 });
@@ -138,15 +138,15 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_place() {
+    fn every_problem_is_reported_with_its_path() {
         let config = r#"{"metric": "m", "target_per_droplet": 0, "season_s": 1000, "alpha": 2}"#;
 
         assert_eq!(
             problems::<crate::Predictive>(config),
             [
                 "/target_per_droplet: the target must be above 0",
-                "/alpha: this is a share: 0 to 1",
-                "/season_s: a season is 2 to 4032 whole buckets: 1000 s are none",
+                "/alpha: must be a share: 0 to 1",
+                "/season_s: a season must be 2 to 4032 whole buckets, not 1000 s",
             ]
         );
         for season in [r#""season_s": 600, "bucket_s": 0"#, r#""season_s": 604800, "bucket_s": 60"#] {

@@ -1,4 +1,4 @@
-//! The decision: what is needed now, and what the forecast needs where it is trusted.
+//! The decision: the current requirement, and that of the forecast if it is trusted.
 
 use doproxy_policy_sdk::numbers::{ceil_u32, to_f64};
 use doproxy_policy_sdk::reading::Combine;
@@ -9,13 +9,13 @@ use crate::config::Config;
 use crate::memory::PolicyState;
 use crate::model::Model;
 
-/// What comes on top of the boot time where the operator does not say how far to look ahead.
+/// Added to the boot time if no forecast horizon is configured.
 const MARGIN_MS: u64 = 60_000;
 
-/// The boot time where none was seen yet.
+/// Boot time before the first measured boot.
 const DEFAULT_BOOT_TIME_MS: u64 = 120_000;
 
-/// Furthest that is looked ahead, in buckets.
+/// Maximum forecast horizon, in buckets.
 const MAX_STEPS: u64 = 48;
 
 /// The highest forecast.
@@ -24,7 +24,7 @@ struct PeakForecast {
     wants: u32,
 }
 
-/// Decides; see the head of this crate.
+/// Decides; see the crate documentation.
 pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decision {
     let metric = &config.metric;
     let value = match observation.newest(metric, Combine::Sum) {
@@ -36,7 +36,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     let look_ahead_ms = config
         .look_ahead_ms
         .unwrap_or_else(|| observation.boot_time_ms.unwrap_or(DEFAULT_BOOT_TIME_MS).saturating_add(MARGIN_MS));
-    // The bucket in the making is the first step.
+    // The incomplete bucket is the first step.
     let steps = look_ahead_ms.div_ceil(config.calendar.bucket_ms).saturating_add(1).min(MAX_STEPS);
     let steps = steps.min(config.calendar.slots as u64);
     record_value(config, &mut memory, bucket, value, steps);
@@ -65,11 +65,11 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     }));
     if let Some(errors) = model.errors() {
         let error = |name: &str, value| Signal { name: name.to_owned(), value, target: None, wants: None };
-        signals.push(error("error of the forecast", errors.model));
-        signals.push(error("error of the same time a season ago", errors.naive));
+        signals.push(error("forecast error", errors.model));
+        signals.push(error("seasonal-naive forecast error", errors.naive));
     }
     let mut reason = format!(
-        "{metric} is {} for a target of {} a droplet, which needs {}; {}",
+        "{metric} is {} for a target of {} per droplet, which needs {}; {}",
         format_number(value),
         format_number(config.target_per_droplet),
         format_droplets(now),
@@ -83,7 +83,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     Decision { outcome, delete_first: Vec::new(), reason, signals, state: memory.write() }
 }
 
-/// Takes a value in; where it is the first of a bucket, the model learns the one before.
+/// Adds a value to its bucket; the first value of a bucket makes the model learn the previous one.
 fn record_value(config: &Config, memory: &mut PolicyState, bucket: u64, value: f64, lead: u64) {
     let (current, count, sum) = memory.bucket;
     if current == bucket {
@@ -97,7 +97,7 @@ fn record_value(config: &Config, memory: &mut PolicyState, bucket: u64, value: f
     memory.bucket = (bucket, 1, value);
 }
 
-/// The highest forecast of the next buckets.
+/// Returns the highest forecast of the next buckets.
 fn peak_forecast(config: &Config, model: &Model, steps: u64) -> Option<PeakForecast> {
     let forecasts = (1..=steps).filter_map(|step| model.forecast(config.smoothing, step));
     let demand = forecasts.reduce(f64::max)?;
@@ -105,22 +105,22 @@ fn peak_forecast(config: &Config, model: &Model, steps: u64) -> Option<PeakForec
 }
 
 fn describe_forecast(model: &Model, ahead: Option<&PeakForecast>, look_ahead_ms: u64) -> String {
-    let Some(ahead) = ahead else { return "nothing is forecast in the first season".to_owned() };
-    let Some(errors) = model.errors() else { return "the forecasts are still being judged".to_owned() };
+    let Some(ahead) = ahead else { return "no forecast in the first season".to_owned() };
+    let Some(errors) = model.errors() else { return "the forecasts are still being evaluated".to_owned() };
     let errors = format!(
-        "by {} on average, and the same time a season ago by {}",
+        "{} on average, {} for the seasonal-naive forecast",
         format_number(errors.model),
         format_number(errors.naive)
     );
     if model.beats_naive() {
         format!(
-            "within {} there are {} to come, which need {} (forecasts are off {errors})",
+            "within {} a demand of {} is forecast, which needs {} (forecast error {errors})",
             format_duration(look_ahead_ms),
             format_number(ahead.demand),
             ahead.wants
         )
     } else {
-        format!("the forecasts are off {errors}, so none is used")
+        format!("the forecast is not used (forecast error {errors})")
     }
 }
 
@@ -140,12 +140,12 @@ mod tests {
         to_f64(state.wrapping_mul(0xbf58_476d_1ce4_e5b9) % 1001) / 50.0
     }
 
-    /// Two hours: quiet, then busy for an hour from one moment to the next.
+    /// Two hours: quiet, then busy for an hour, with an abrupt change.
     fn demand(tick: u64) -> f64 {
         if tick % 120 < 60 { 20.0 + noise(tick) } else { 180.0 + noise(tick) }
     }
 
-    /// Sizes asked for, tick by tick, and the last decision.
+    /// Returns the requested size of each tick and the last decision.
     fn run(config: &str, ticks: u64, demand: impl Fn(u64) -> f64) -> (Vec<u32>, Decision) {
         let mut last = Decision::hold("", b"");
         let mut sizes = Vec::new();
@@ -160,24 +160,24 @@ mod tests {
     }
 
     #[test]
-    fn droplets_are_there_before_what_comes_every_season() {
+    fn droplets_serve_before_a_seasonal_peak() {
         let (sizes, _) = run(CONFIG, 120 * 6, demand);
 
         let minutes_before = |season: usize| sizes[120 * season + 55];
-        assert!(minutes_before(0) <= 4, "the first season is learnt from: {}", minutes_before(0));
-        assert!(minutes_before(5) >= 17, "five minutes before: {}", minutes_before(5));
+        assert!(minutes_before(0) <= 4, "the first season is for learning: {}", minutes_before(0));
+        assert!(minutes_before(5) >= 17, "five minutes before the peak: {}", minutes_before(5));
     }
 
     #[test]
-    fn a_forecast_that_is_no_better_than_yesterday_is_not_used() {
+    fn forecast_no_better_than_naive_is_not_used() {
         let (sizes, last) = run(CONFIG, 120 * 5, |tick| if tick % 120 < 60 { 20.0 } else { 180.0 });
 
         assert_eq!(sizes[120 * 4 + 55], 2);
-        assert!(last.reason.contains("so none is used"), "{}", last.reason);
+        assert!(last.reason.contains("the forecast is not used"), "{}", last.reason);
     }
 
     #[test]
-    fn what_is_needed_now_is_had_whatever_is_forecast() {
+    fn current_requirement_is_met_despite_the_forecast() {
         let (_, before) = run(CONFIG, 120 * 4, demand);
 
         let scene = ObservationBuilder::at(TICK_MS * 480).serving(3).series("m", &[900.0]);
@@ -185,19 +185,19 @@ mod tests {
     }
 
     #[test]
-    fn it_says_what_it_goes_by() {
+    fn reason_describes_the_forecast() {
         let (_, first) = run(CONFIG, 10, demand);
         let (_, second) = run(CONFIG, 130, demand);
         let (_, later) = run(CONFIG, 120 * 5 - 2, demand);
 
-        assert!(first.reason.ends_with("nothing is forecast in the first season"), "{}", first.reason);
-        assert!(second.reason.contains("the forecasts are still being judged"), "{}", second.reason);
-        assert!(later.reason.contains("within 180 s there are"), "{}", later.reason);
+        assert!(first.reason.ends_with("no forecast in the first season"), "{}", first.reason);
+        assert!(second.reason.contains("the forecasts are still being evaluated"), "{}", second.reason);
+        assert!(later.reason.contains("within 180 s a demand of"), "{}", later.reason);
         assert_eq!(later.signals.len(), 4);
     }
 
     #[test]
-    fn a_metric_that_says_nothing_holds_the_fleet_and_keeps_the_memory() {
+    fn missing_metric_holds_and_keeps_the_state() {
         for scene in
             [ObservationBuilder::at(0).serving(3), ObservationBuilder::at(0).serving(3).series("m", &[99.0]).stale()]
         {
@@ -208,27 +208,27 @@ mod tests {
     }
 
     #[test]
-    fn under_constant_load_a_fleet_comes_to_rest() {
+    fn fleet_settles_under_constant_load() {
         let (sizes, _) = run(CONFIG, 120 * 4, |_| 55.0);
 
         assert!(sizes[10..].iter().all(|size| *size == 6), "{sizes:?}");
     }
 
     #[test]
-    fn the_same_ticks_give_the_same_state() {
+    fn same_ticks_produce_the_same_state() {
         assert_eq!(run(CONFIG, 500, demand).1, run(CONFIG, 500, demand).1);
     }
 
     proptest! {
         #[test]
-        fn nothing_that_comes_in_is_a_panic_and_what_goes_out_is_within_the_bounds(
+        fn arbitrary_input_never_panics_and_output_stays_in_limits(
             times in prop::collection::vec(any::<u64>(), 1..8), values in prop::collection::vec(any::<f64>(), 8),
             step in 0..1_000_000_u64, size in 0..50_u32, min in any::<u32>(), max in any::<u32>(),
             boot_time in any::<u64>(), noise in prop::collection::vec(any::<u8>(), 0..40),
         ) {
             let config = r#"{"metric": "m", "target_per_droplet": 1e-300, "season_s": 4, "bucket_s": 1, "alpha": 1, "gamma": 1}"#;
             let mut state = noise;
-            // Odd times, and then some that follow on each other.
+            // Arbitrary times, followed by consecutive ones.
             let follow = (1..20).map(|number| step.saturating_mul(number));
             for (now, value) in times.into_iter().chain(follow).zip(values.into_iter().cycle()) {
                 let scene = ObservationBuilder::at(now).serving(size).series("m", &[value]).limits(min, max).boot_time(boot_time);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_week_of_five_minutes_is_taken() {
+    fn week_of_five_minutes_is_supported() {
         let config =
             format!(r#"{{"metric": "m", "target_per_droplet": 1, "season_s": {}, "bucket_s": 300}}"#, 300 * MAX_SLOTS);
 

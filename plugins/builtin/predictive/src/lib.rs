@@ -1,7 +1,8 @@
-//! Scaling policy that has droplets ready for what comes every day, once its forecasts have proved themselves.
+//! Scaling policy that prepares droplets for a daily pattern, once its forecasts have proved accurate.
 //!
-//! What is needed now is `ceil(v/T)` for a total v and a target T for each droplet. On top, the demand is averaged over
-//! buckets (5 min) and forecast by additive Holt–Winters smoothing with a damped trend, m buckets to a season (a day):
+//! The current requirement is `ceil(v/T)` for a total v and a target T per droplet. In addition, the demand is averaged
+//! over buckets (5 min) and forecast by additive Holt–Winters smoothing with a damped trend, m buckets to a season (a
+//! day):
 //!
 //! ```text
 //! l(t) = α·(y(t) − s(t−m)) + (1−α)·(l(t−1) + φ·b(t−1))          level
@@ -10,14 +11,15 @@
 //! f(t, h) = l(t) + (φ + φ² + … + φʰ)·b(t) + s(t+h−m)             forecast, h buckets ahead
 //! ```
 //!
-//! with α 0.2, β 0.02, γ 0.2, φ 0.98, all of which can be set. The first season is learnt from, the second one only
-//! judged: a forecast is used while the mean absolute error of the forecasts so far ahead, which fades over a season, is
-//! below that of the seasonal-naive one ("as at this time a season ago"). It is a floor: the policy asks for the larger
-//! of what is needed now and what the highest forecast until a new droplet would serve needs, held for 300 s.
+//! with the configurable factors α 0.2, β 0.02, γ 0.2, φ 0.98. The model learns from the first season and is only
+//! evaluated in the second: a forecast is used while the mean absolute error of the forecasts at this horizon, which
+//! decays over a season, is below that of the seasonal-naive forecast (the value of one season ago). The forecast acts
+//! as a minimum: the policy requests the larger of the current requirement and that of the highest forecast until a new
+//! droplet would serve, held for 300 s.
 //!
-//! Sources: C. C. Holt (1957), P. R. Winters (1960), E. S. Gardner (damped trend, 1985); R. J. Hyndman
-//! and G. Athanasopoulos, "Forecasting: Principles and Practice", chapters 5 and 8, for the check against the naive
-//! forecast. AWS predictive scaling never shrinks a fleet either, and looks a boot time ahead.
+//! Sources: C. C. Holt (1957), P. R. Winters (1960), E. S. Gardner (damped trend, 1985); R. J. Hyndman and G.
+//! Athanasopoulos, "Forecasting: Principles and Practice", chapters 5 and 8, for the comparison with the naive
+//! forecast. AWS predictive scaling does not shrink a fleet either, and forecasts one boot time ahead.
 
 pub mod config;
 pub mod decide;

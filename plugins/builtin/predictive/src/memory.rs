@@ -1,4 +1,5 @@
-//! The state: what is short as JSON, then four bytes for each number of the slots, so that a season fits into 64 KiB.
+//! The policy state: JSON for the short part, then four bytes for each number of the slots, so that a season fits into
+//! 64 KiB.
 
 use doproxy_policy_sdk::state;
 use doproxy_policy_sdk::window::Window;
@@ -7,18 +8,18 @@ use serde::{Deserialize, Serialize};
 use crate::config::Calendar;
 use crate::model::{Model, ModelHead};
 
-/// The form of the state; another one is forgotten.
+/// Version of the state format; a state in another format is discarded.
 const VERSION: u32 = 1;
 
-/// What ends the JSON; there is none in it.
+/// Terminator of the JSON, which does not contain it.
 const HEAD_TERMINATOR: u8 = b'\n';
 
-/// All that is remembered.
+/// The policy state.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PolicyState {
-    /// Sizes that were recommended.
+    /// Recent recommendations.
     pub window: Window,
-    /// The bucket in the making: which, how many values, and their sum.
+    /// The incomplete bucket: its number, its count of values, and their sum.
     pub bucket: (u64, u32, f64),
     /// The model.
     pub model: Model,
@@ -39,7 +40,8 @@ struct StoredHeadRef<'a> {
 }
 
 impl PolicyState {
-    /// What was remembered; a beginning at `bucket` where nothing was, or for another calendar.
+    /// Reads the state; returns a new one that starts at `bucket` if there is none or if it belongs to another
+    /// calendar.
     pub fn read(state: &[u8], calendar: Calendar, bucket: u64) -> Self {
         parse(state, calendar).unwrap_or_else(|| Self {
             window: Window::default(),
@@ -48,7 +50,7 @@ impl PolicyState {
         })
     }
 
-    /// The state to hand back.
+    /// Encodes the state.
     pub fn write(&self) -> Vec<u8> {
         let head = StoredHeadRef { window: &self.window, bucket: self.bucket, head: &self.model.head };
         let mut state = state::write(VERSION, &head);
@@ -88,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_again() {
+    fn written_state_is_read_back() {
         let calendar = Calendar { bucket_ms: 300_000, slots: 12 };
         let memory = filled(calendar);
 
@@ -96,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_season_fits_into_what_the_host_takes() {
+    fn longest_season_fits_the_host_limit() {
         let calendar = Calendar { bucket_ms: 300_000, slots: usize::try_from(MAX_SLOTS).unwrap() };
 
         let bytes = filled(calendar).write().len();
@@ -105,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_or_of_another_calendar_is_forgotten() {
+    fn invalid_or_foreign_state_is_discarded() {
         let calendar = Calendar { bucket_ms: 300_000, slots: 12 };
         let state = filled(calendar).write();
         let longer = [&state[..], &[0]].concat();

@@ -1,25 +1,25 @@
-//! The model: what it learns of a bucket, what it forecasts, and how good that was.
+//! The model: learning from buckets, forecasts, and their evaluation.
 
 use doproxy_policy_sdk::numbers::{mean, to_f64};
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Calendar, Smoothing};
 
-/// Most forecasts that wait for what comes.
+/// Maximum number of forecasts awaiting evaluation.
 const MAX_PENDING: usize = 64;
 
-/// Mean absolute errors that fade over a season.
+/// Mean absolute errors that decay over a season.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct ForecastErrors {
     /// Of this model.
     pub model: f64,
-    /// Of "as a season ago".
+    /// Of the seasonal-naive forecast.
     pub naive: f64,
-    /// How many forecasts were judged.
+    /// Number of evaluated forecasts.
     pub evaluated: u64,
 }
 
-/// A forecast of both, and for which bucket.
+/// The forecasts of both methods for one bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Pending {
     bucket: u64,
@@ -27,16 +27,16 @@ struct Pending {
     naive: f64,
 }
 
-/// What is known but the two numbers of each slot.
+/// The state of the model except the slots.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ModelHead {
-    /// Milliseconds of a bucket, to tell whether the configuration changed.
+    /// Length of a bucket in milliseconds; detects a changed configuration.
     bucket_ms: u64,
-    /// The bucket that comes next.
+    /// The next bucket.
     next_bucket: u64,
-    /// Buckets since the beginning, those without data too.
+    /// Buckets since the beginning, including those without data.
     bucket_count: u64,
-    /// Whether the first season is over.
+    /// Set after the first season.
     is_trained: bool,
     level: f64,
     trend: f64,
@@ -47,16 +47,16 @@ pub struct ModelHead {
 /// The model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
-    /// All but the slots.
+    /// The state except the slots.
     pub head: ModelHead,
-    /// The season, slot by slot.
+    /// Seasonal component of each slot.
     pub season: Vec<f32>,
-    /// The demand when the slot was last seen; NaN where it never was.
+    /// Latest demand in each slot; NaN if there was none.
     pub last_seen: Vec<f32>,
 }
 
 impl Model {
-    /// One that knows nothing, and begins with a bucket.
+    /// Creates an untrained model that begins with a bucket.
     pub fn new(calendar: Calendar, bucket: u64) -> Self {
         Self {
             head: ModelHead { bucket_ms: calendar.bucket_ms, next_bucket: bucket, ..ModelHead::default() },
@@ -65,26 +65,26 @@ impl Model {
         }
     }
 
-    /// Whether it is of this calendar.
+    /// Reports whether the model belongs to this calendar.
     pub fn matches_calendar(&self, calendar: Calendar) -> bool {
         self.head.bucket_ms == calendar.bucket_ms
             && self.season.len() == calendar.slots
             && self.last_seen.len() == calendar.slots
     }
 
-    /// The errors, once a season of forecasts was judged.
+    /// Returns the errors, once a season of forecasts was evaluated.
     pub fn errors(&self) -> Option<ForecastErrors> {
         let errors = self.head.errors;
         (errors.evaluated >= self.slots() && errors.model.is_finite() && errors.naive.is_finite()).then_some(errors)
     }
 
-    /// Whether the forecasts have proved themselves.
+    /// Reports whether the forecasts are more accurate than the naive ones.
     pub fn beats_naive(&self) -> bool {
         self.errors().is_some_and(|errors| errors.model < errors.naive)
     }
 
-    /// Learns that `bucket` had a mean demand of `value`. Buckets that were left out had none that is known; after a
-    /// season of them, or where time went back, all is forgotten.
+    /// Learns that `bucket` had a mean demand of `value`. Skipped buckets had no known demand; after a season of them,
+    /// or if the clock was set back, the model is reset.
     pub fn learn(&mut self, calendar: Calendar, smoothing: Smoothing, bucket: u64, value: f64, lead: u64) {
         if bucket < self.head.next_bucket || bucket - self.head.next_bucket >= self.slots() {
             *self = Self::new(calendar, bucket);
@@ -104,12 +104,12 @@ impl Model {
         self.queue_forecast(smoothing, bucket, lead);
     }
 
-    /// The forecast `steps` buckets after the last one that was learnt; `None` in the first season.
+    /// Returns the forecast `steps` buckets after the last learned one; `None` in the first season.
     pub fn forecast(&self, smoothing: Smoothing, steps: u64) -> Option<f64> {
         if !self.head.is_trained || steps == 0 {
             return None;
         }
-        // φ + φ² + … + φʰ; steps are few.
+        // φ + φ² + … + φʰ for a small number of steps.
         let (damped, _) = (0..steps.min(self.slots()))
             .fold((0.0, 1.0), |(sum, power), _| (sum + power * smoothing.phi, power * smoothing.phi));
         let slot = self.slot(self.head.next_bucket.saturating_add(steps - 1));
@@ -129,7 +129,7 @@ impl Model {
         let fading = 1.0 / to_f64(self.slots());
         let errors = &mut self.head.errors;
         for pending in self.head.pending.iter().filter(|pending| pending.bucket == bucket) {
-            // The first ones are averaged, so that the very first does not count for a season.
+            // Start with a plain average, so that the very first error does not dominate a season.
             let weight = fading.max(1.0 / to_f64(errors.evaluated.saturating_add(1)));
             errors.model += weight * ((pending.model - value).abs() - errors.model);
             errors.naive += weight * ((pending.naive - value).abs() - errors.naive);
@@ -148,7 +148,7 @@ impl Model {
         self.season[slot] = to_f32(gamma * (value - level) + (1.0 - gamma) * season);
     }
 
-    /// The level is the season's mean, and the season what is above or below it.
+    /// Initializes the level with the mean of the season, and the season with the differences to it.
     fn initialize_season(&mut self) {
         let known = self.last_seen.iter().filter(|value| value.is_finite()).map(|value| f64::from(*value));
         let Some(level) = mean(known) else { return };
@@ -171,9 +171,9 @@ impl Model {
     }
 }
 
-/// Four bytes are enough for what is remembered of a slot.
+/// Converts to single precision, which is sufficient for a slot.
 fn to_f32(value: f64) -> f32 {
-    #[expect(clippy::cast_possible_truncation, reason = "to the nearest that fits")]
+    #[expect(clippy::cast_possible_truncation, reason = "rounds to the nearest representable value")]
     let narrowed = value as f32;
     narrowed.clamp(f32::MIN, f32::MAX)
 }
@@ -185,14 +185,14 @@ mod tests {
     const CALENDAR: Calendar = Calendar { bucket_ms: 300_000, slots: 24 };
     const SMOOTHING: Smoothing = Smoothing { alpha: 0.2, beta: 0.02, gamma: 0.2, phi: 0.98 };
 
-    /// A day of 24 buckets with a peak at noon, and what differs from day to day.
+    /// Returns a day of 24 buckets with a peak at noon and a daily variation.
     fn demand(bucket: u64, differs: impl Fn(u64) -> f64) -> f64 {
         let hour = to_f64(bucket % 24);
         (100.0 - 80.0 * (hour * std::f64::consts::TAU / 24.0).cos() + differs(bucket)).max(0.0)
     }
 
     fn noise(bucket: u64) -> f64 {
-        // xorshift: the same everywhere.
+        // xorshift: deterministic on all platforms.
         let mut state = bucket.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         state ^= state >> 31;
         state = state.wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn one_step_of_the_smoothing_is_that_of_the_formula() {
+    fn one_smoothing_step_matches_the_formula() {
         let mut model = Model::new(Calendar { bucket_ms: 1, slots: 2 }, 0);
         let calendar = Calendar { bucket_ms: 1, slots: 2 };
         let smoothing = Smoothing { alpha: 0.5, beta: 0.5, gamma: 0.5, phi: 0.5 };
@@ -221,12 +221,12 @@ mod tests {
         assert_eq!((model.head.level, model.head.trend, model.season[0]), (17.0, 1.0, -4.0));
         assert_eq!(model.forecast(smoothing, 1), Some(17.0 + 0.5 + 5.0));
         assert_eq!(model.forecast(smoothing, 2), Some(17.0 + 0.75 - 4.0));
-        // Both had forecast 10 for this bucket.
+        // Both methods had forecast 10 for this bucket.
         assert_eq!(model.head.errors, ForecastErrors { model: 4.0, naive: 4.0, evaluated: 1 });
     }
 
     #[test]
-    fn a_season_is_learnt_and_one_is_judged_before_a_forecast_counts() {
+    fn one_season_trains_and_one_evaluates() {
         assert_eq!(train(23, noise).forecast(SMOOTHING, 1), None);
         assert!(train(24, noise).forecast(SMOOTHING, 1).is_some());
         assert_eq!(train(24 + 24, noise).errors(), None);
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_repeats_with_noise_is_forecast_better_than_by_yesterday() {
+    fn model_beats_naive_on_noisy_repetition() {
         let model = train(24 * 7, noise);
 
         assert!(model.beats_naive(), "{:?}", model.errors());
@@ -243,19 +243,19 @@ mod tests {
     }
 
     #[test]
-    fn what_repeats_exactly_is_not_forecast_better_than_by_yesterday() {
+    fn model_does_not_beat_naive_on_exact_repetition() {
         assert!(!train(24 * 7, |_| 0.0).beats_naive());
     }
 
     #[test]
-    fn growth_from_day_to_day_is_followed() {
+    fn daily_growth_is_followed() {
         let model = train(24 * 9, |bucket| 2.0 * to_f64(bucket));
 
         assert!(model.beats_naive(), "{:?}", model.errors());
     }
 
     #[test]
-    fn a_gap_is_stepped_over_and_a_long_one_forgets() {
+    fn short_gap_is_skipped_and_long_one_resets() {
         let mut model = train(24 * 4, noise);
         let trusted = model.beats_naive();
         model.learn(CALENDAR, SMOOTHING, 24 * 4 + 10, demand(24 * 4 + 10, noise), 2);
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_forgets() {
+    fn clock_set_back_resets_the_model() {
         let mut model = train(24 * 4, noise);
 
         model.learn(CALENDAR, SMOOTHING, 3, 5.0, 2);

@@ -1,4 +1,4 @@
-//! What an operator sets; `schema.json` says the same to the host.
+//! The configuration; `schema.json` describes the same to the host.
 
 use doproxy_policy_sdk::numbers::seconds_to_ms;
 use doproxy_policy_sdk::{Problem, parse_json, validated};
@@ -6,29 +6,29 @@ use serde::Deserialize;
 
 use crate::erlang::ServiceLevel;
 
-/// Where a number comes from.
+/// The source of a number.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Source {
     /// A series.
     Series(String),
-    /// The operator.
+    /// A constant from the configuration.
     Constant(f64),
 }
 
-/// A checked configuration.
+/// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Requests per second.
+    /// Source of the request rate, per second.
     pub arrivals: Source,
-    /// Milliseconds to serve one.
+    /// Source of the service time of a request, in milliseconds.
     pub service_ms: Source,
-    /// Requests that a droplet serves at a time.
+    /// Requests a droplet serves concurrently.
     pub slots: u32,
-    /// What is promised.
+    /// The service level to meet.
     pub service_level: ServiceLevel,
-    /// The series are averaged over so many milliseconds.
+    /// Averaging window of the series, in milliseconds.
     pub window_ms: u64,
-    /// For how long a size that was needed keeps the fleet from shrinking below it, in milliseconds.
+    /// Stabilization window for scale-in, in milliseconds.
     pub scale_in_stabilization_ms: u64,
 }
 
@@ -67,23 +67,26 @@ fn five_minutes() -> u64 {
     300
 }
 
-/// Where requests are counted unless the operator says otherwise.
+/// The default series of the request rate.
 pub const DEFAULT_ARRIVALS_METRIC: &str = "haproxy.requests_per_second";
 
-/// Longest that is averaged over, in milliseconds: the host is asked for samples of so long.
+/// Maximum averaging window in milliseconds; the policy requires samples of this length from the host.
 pub const MAX_WINDOW_MS: u64 = 600_000;
 
-/// Most requests that a droplet serves at a time.
+/// Maximum number of concurrent requests of a droplet.
 const MAX_SLOTS: u32 = 100_000;
 
 impl Config {
-    /// Reads JSON text that has passed the schema.
+    /// Parses JSON text that has passed the schema.
     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
         let written: RawConfig = parse_json(json)?;
         let mut problems = Vec::new();
         let arrivals = match (written.arrivals_metric, written.arrivals_per_second) {
             (Some(_), Some(_)) => {
-                problems.push(Problem::at("/arrivals_per_second", "the arrivals are measured or known, not both"));
+                problems.push(Problem::at(
+                    "/arrivals_per_second",
+                    "set either arrivals_per_second or arrivals_metric, not both",
+                ));
                 None
             }
             (None, Some(number)) => Some(Source::Constant(number)),
@@ -94,7 +97,7 @@ impl Config {
             (Some(name), None) => Some(Source::Series(name)),
             (None, Some(number)) => Some(Source::Constant(number)),
             _ => {
-                problems.push(Problem::at("", "one of service_ms and service_metric is needed"));
+                problems.push(Problem::at("", "one of service_ms and service_metric is required"));
                 None
             }
         };
@@ -103,22 +106,22 @@ impl Config {
             _ => true,
         };
         if !is_a_number(&arrivals, 0.0) {
-            problems.push(Problem::at("/arrivals_per_second", "there are 0 requests per second or more"));
+            problems.push(Problem::at("/arrivals_per_second", "the rate must be 0 requests per second or more"));
         }
         if !is_a_number(&service, f64::MIN_POSITIVE) {
-            problems.push(Problem::at("/service_ms", "to serve a request takes more than 0 ms"));
+            problems.push(Problem::at("/service_ms", "the service time must be above 0 ms"));
         }
         if !(1..=MAX_SLOTS).contains(&written.slots) {
-            problems.push(Problem::at("/slots", format!("a droplet serves 1 to {MAX_SLOTS} requests at a time")));
+            problems.push(Problem::at("/slots", format!("a droplet must serve 1 to {MAX_SLOTS} concurrent requests")));
         }
         if !(written.wait_ms.is_finite() && written.wait_ms >= 0.0) {
-            problems.push(Problem::at("/wait_ms", "a wait is 0 ms or more"));
+            problems.push(Problem::at("/wait_ms", "the wait must be 0 ms or more"));
         }
         if !(written.probability > 0.0 && written.probability < 1.0) {
-            problems.push(Problem::at("/probability", "a probability is above 0 and below 1: 0.05 is 5 %"));
+            problems.push(Problem::at("/probability", "the probability must be above 0 and below 1: 0.05 is 5 %"));
         }
         if seconds_to_ms(written.window_s) > MAX_WINDOW_MS {
-            problems.push(Problem::at("/window_s", "a window is 600 s at the longest"));
+            problems.push(Problem::at("/window_s", "the window must be at most 600 s"));
         }
         let nothing = Source::Constant(0.0);
         let config = Self {
@@ -139,7 +142,7 @@ mod tests {
     use doproxy_policy_sdk::testing::problems;
 
     #[test]
-    fn requests_are_counted_by_haproxy_where_nothing_else_is_said() {
+    fn arrivals_default_to_haproxy_requests() {
         let config = Config::parse(r#"{"service_ms": 20}"#).unwrap();
 
         assert_eq!(config.arrivals, Source::Series("haproxy.requests_per_second".to_owned()));
@@ -148,26 +151,26 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_place() {
+    fn every_problem_is_reported_with_its_path() {
         let config = r#"{"arrivals_per_second": -1, "slots": 0, "wait_ms": -1, "probability": 5, "window_s": 601}"#;
 
         assert_eq!(
             problems::<crate::Queueing>(config),
             [
-                ": one of service_ms and service_metric is needed",
-                "/arrivals_per_second: there are 0 requests per second or more",
-                "/slots: a droplet serves 1 to 100000 requests at a time",
-                "/wait_ms: a wait is 0 ms or more",
-                "/probability: a probability is above 0 and below 1: 0.05 is 5 %",
-                "/window_s: a window is 600 s at the longest",
+                ": one of service_ms and service_metric is required",
+                "/arrivals_per_second: the rate must be 0 requests per second or more",
+                "/slots: a droplet must serve 1 to 100000 concurrent requests",
+                "/wait_ms: the wait must be 0 ms or more",
+                "/probability: the probability must be above 0 and below 1: 0.05 is 5 %",
+                "/window_s: the window must be at most 600 s",
             ]
         );
         let both = r#"{"arrivals_metric": "m", "arrivals_per_second": 1, "service_ms": 0}"#;
         assert_eq!(
             problems::<crate::Queueing>(both),
             [
-                "/arrivals_per_second: the arrivals are measured or known, not both",
-                "/service_ms: to serve a request takes more than 0 ms",
+                "/arrivals_per_second: set either arrivals_per_second or arrivals_metric, not both",
+                "/service_ms: the service time must be above 0 ms",
             ]
         );
     }

@@ -1,4 +1,4 @@
-//! The decision: from the rate of requests and the time that each takes to a size.
+//! The decision: computes a size from the request rate and the service time.
 
 use doproxy_policy_sdk::reading::{Combine, SeriesError};
 use doproxy_policy_sdk::window::Window;
@@ -8,10 +8,10 @@ use doproxy_policy_sdk::{Decision, Observation, Outcome, Signal, state};
 use crate::config::{Config, Source};
 use crate::erlang::Traffic;
 
-/// The form of the state; another one is forgotten.
+/// Version of the state format; a state in another format is discarded.
 const VERSION: u32 = 1;
 
-/// Decides; see the head of this crate.
+/// Decides; see the crate documentation.
 pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decision {
     let size = observation.size();
     let traffic = match traffic(config, observation) {
@@ -19,7 +19,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
         Err(reason) => return Decision::hold(reason, state),
     };
     let limits = observation.limits;
-    // One more than there may be tells what is too much from what is just enough.
+    // Search up to one above the limit, to distinguish an insufficient limit from an exact fit.
     let needed = traffic.droplets(config.service_level, config.slots, limits.clamp(u32::MAX).saturating_add(1));
     let bounded = limits.clamp(needed);
     let mut window: Window = state::read(VERSION, state).unwrap_or_default();
@@ -46,7 +46,10 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
         milliseconds(promise.wait),
     );
     if wanted > bounded {
-        reason += &format!(", and {wanted} were within the last {}", format_duration(config.scale_in_stabilization_ms));
+        reason += &format!(
+            ", and {wanted} were needed within the last {}",
+            format_duration(config.scale_in_stabilization_ms)
+        );
     } else if needed > bounded {
         reason = reason
             .replace(&format!("{} of", format_droplets(needed)), &format!("more than {} of", format_droplets(bounded)));
@@ -55,7 +58,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     Decision { outcome, delete_first: Vec::new(), reason, signals, state: state::write(VERSION, &window) }
 }
 
-/// The traffic, or why the fleet is held.
+/// Returns the traffic, or the reason to hold the fleet.
 fn traffic(config: &Config, observation: &Observation) -> Result<Traffic, String> {
     let read = |source: &Source, combine| match source {
         Source::Constant(number) => Ok(*number),
@@ -66,11 +69,9 @@ fn traffic(config: &Config, observation: &Observation) -> Result<Traffic, String
     let arrivals = read(&config.arrivals, Combine::Sum)?.max(0.0);
     match read(&config.service_ms, Combine::Mean) {
         Ok(ms) if ms > 0.0 => Ok(Traffic { arrivals, service: ms / 1000.0 }),
-        Ok(_) if arrivals > 0.0 => {
-            Err("to serve a request takes no time, which cannot be: the fleet is held".to_owned())
-        }
+        Ok(_) if arrivals > 0.0 => Err("the service time is 0, which is invalid: the fleet is held".to_owned()),
         Err(reason) if arrivals > 0.0 => Err(reason),
-        // Without requests there is no time that one takes.
+        // Without requests there is no service time.
         Ok(_) | Err(_) => Ok(Traffic { arrivals: 0.0, service: 1.0 }),
     }
 }
@@ -100,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_gets_what_keeps_the_promise() {
+    fn fleet_meets_the_service_level() {
         let decided = decided(CONFIG, requests(600_000, 12, &[100.0]), b"");
 
         assert_eq!(decided.outcome, Outcome::ScaleTo(15));
@@ -114,19 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn a_quieter_minute_shrinks_the_fleet_when_the_window_has_passed() {
+    fn fleet_shrinks_after_the_window() {
         let before = decided(CONFIG, requests(0, 15, &[100.0]), b"").state;
 
         let held = decided(CONFIG, requests(300_000, 15, &[50.0]), &before);
         let shrunk = decided(CONFIG, requests(300_001, 15, &[50.0]), &held.state);
 
         assert_eq!(held.size(15), 15);
-        assert!(held.reason.ends_with("and 15 were within the last 300 s"), "{}", held.reason);
+        assert!(held.reason.ends_with("and 15 were needed within the last 300 s"), "{}", held.reason);
         assert!(shrunk.size(15) < 15, "{}", shrunk.reason);
     }
 
     #[test]
-    fn more_than_there_may_be_is_said() {
+    fn reason_reports_an_insufficient_maximum() {
         let decided = decided(CONFIG, requests(0, 12, &[100.0]).limits(1, 12), b"");
 
         assert_eq!(decided.outcome, Outcome::Hold);
@@ -134,14 +135,14 @@ mod tests {
     }
 
     #[test]
-    fn the_arrivals_are_averaged_over_the_window() {
+    fn arrivals_are_averaged_over_the_window() {
         let config = r#"{"service_ms": 100, "wait_ms": 50, "probability": 0.01, "window_s": 120}"#;
 
         assert_eq!(decided(config, requests(600_000, 1, &[9000.0, 150.0, 50.0]), b"").outcome, Outcome::ScaleTo(15));
     }
 
     #[test]
-    fn without_requests_there_is_no_service_time_and_none_is_missed() {
+    fn service_time_is_optional_without_requests() {
         let config = r#"{"service_metric": "haproxy.response_time_ms"}"#;
 
         let quiet = decided(config, requests(0, 4, &[0.0]), b"");
@@ -150,11 +151,11 @@ mod tests {
         assert_eq!(quiet.signals[0].wants, Some(1));
         assert!(quiet.reason.contains("0 slots busy"), "{}", quiet.reason);
         assert_eq!(unknown.outcome, Outcome::Hold);
-        assert_eq!(unknown.reason, "haproxy.response_time_ms is not there: the fleet is held");
+        assert_eq!(unknown.reason, "haproxy.response_time_ms is missing: the fleet is held");
     }
 
     #[test]
-    fn a_metric_that_says_nothing_holds_the_fleet_and_keeps_the_memory() {
+    fn missing_metric_holds_and_keeps_the_state() {
         for scene in [ObservationBuilder::at(0).serving(3), requests(0, 3, &[500.0]).stale()] {
             let decided = decided(CONFIG, scene, b"anything");
 
@@ -164,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_comes_in_is_a_panic_and_what_goes_out_is_within_the_bounds(
+        fn arbitrary_input_never_panics_and_output_stays_in_limits(
             now in any::<u64>(), size in 0..50_u32, arrivals in any::<f64>(), service in any::<f64>(),
             min in any::<u32>(), max in any::<u32>(), noise in prop::collection::vec(any::<u8>(), 0..40),
         ) {
@@ -177,7 +178,7 @@ mod tests {
         }
 
         #[test]
-        fn under_constant_load_a_fleet_comes_to_rest_after_one_step(start in 1..50_u32, load in 0.0..400.0_f64) {
+        fn fleet_settles_after_one_step_under_constant_load(start in 1..50_u32, load in 0.0..400.0_f64) {
             let (mut size, mut state, mut sizes) = (start, Vec::new(), Vec::new());
             for minute in 0..10 {
                 let decided = decided(CONFIG, requests(60_000 * minute, size, &[load]), &state);

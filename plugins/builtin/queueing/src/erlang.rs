@@ -1,13 +1,13 @@
-//! The formulas; see the head of this crate.
+//! The formulas; see the crate documentation.
 
 use std::f64::consts::PI;
 
 use doproxy_policy_sdk::numbers::{ceil_u32, to_f64};
 
-/// Busy slots beyond which the limit stands in for the recursion, which takes a step for each.
+/// Offered load above which the limit replaces the recursion, whose cost is one step per slot.
 const MAX_RECURSION_LOAD: f64 = 1e5;
 
-/// Requests and how they are served.
+/// The request rate and the service time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Traffic {
     /// Requests per second, 0 or more.
@@ -16,22 +16,22 @@ pub struct Traffic {
     pub service: f64,
 }
 
-/// What is promised: at most `probability` to wait longer than `wait` seconds.
+/// The required service level: at most `probability` of waiting longer than `wait` seconds.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ServiceLevel {
-    /// In seconds, 0 or more.
+    /// Wait in seconds, 0 or more.
     pub wait: f64,
-    /// Above 0 and below 1.
+    /// Probability, above 0 and below 1.
     pub probability: f64,
 }
 
 impl Traffic {
-    /// How many slots are busy on average.
+    /// Returns the offered load: the mean number of busy slots.
     pub fn offered_load(self) -> f64 {
         self.arrivals * self.service
     }
 
-    /// How likely it is to wait longer than `wait` seconds for one of `slots`; 1 where they cannot keep up.
+    /// Returns the probability of waiting longer than `wait` seconds for one of `slots`; 1 if they are overloaded.
     pub fn wait_probability(self, wait: f64, slots: u64) -> f64 {
         let offered = self.offered_load();
         if offered <= 0.0 {
@@ -48,13 +48,13 @@ impl Traffic {
         self.wait_exceedance(wait, slots, waits)
     }
 
-    /// Who waits at all waits longer than `wait` with e^(−(n·μ − λ)·t).
+    /// Returns the probability of a wait longer than `wait`: a request that waits at all does so with e^(−(n·μ − λ)·t).
     fn wait_exceedance(self, wait: f64, slots: u64, waits: f64) -> f64 {
-        // Of a service that takes next to no time the rate is infinite, and nothing times that is no number.
+        // For a service time near zero the rate is infinite, and its product with 0 is NaN.
         if wait <= 0.0 { waits } else { waits * (-(to_f64(slots) - self.offered_load()) / self.service * wait).exp() }
     }
 
-    /// The fewest droplets of `slots` each that keep a promise; no more than `most`.
+    /// Returns the fewest droplets of `slots` each that meet a service level, at most `most`.
     pub fn droplets(self, promise: ServiceLevel, slots: u32, most: u32) -> u32 {
         let offered = self.offered_load();
         if offered <= 0.0 {
@@ -86,7 +86,7 @@ impl Traffic {
         most
     }
 
-    /// By halves: more slots never make waiting likelier.
+    /// Bisection: additional slots never make waiting more likely.
     fn droplets_by_bisection(self, promise: ServiceLevel, slots: u32, most: u32) -> u32 {
         let (mut few, mut enough) = (ceil_u32(self.offered_load() / f64::from(slots)).min(most), most);
         while few < enough {
@@ -101,7 +101,7 @@ impl Traffic {
     }
 }
 
-/// Erlang B: how likely it is to find all of `slots` busy where nobody waits.
+/// Erlang B: the probability that all of `slots` are busy if no request waits.
 pub fn erlang_b(offered: f64, slots: u64) -> f64 {
     (1..=slots).fold(1.0, |b, busy| erlang_b_step(offered, busy, b))
 }
@@ -110,14 +110,14 @@ fn erlang_b_step(offered: f64, slots: u64, before: f64) -> f64 {
     offered * before / (to_f64(slots) + offered * before)
 }
 
-/// Erlang C, from Erlang B for as many slots: how likely it is to wait.
+/// Erlang C, from Erlang B for as many slots: the probability of waiting.
 pub fn erlang_c(offered: f64, slots: u64, b: f64) -> f64 {
     b / (1.0 - offered / to_f64(slots) * (1.0 - b))
 }
 
-/// How likely it is to wait where many slots are β·√a more than are busy.
+/// Returns the probability of waiting for a large number of slots, β·√a more than are busy.
 pub fn halfin_whitt(beta: f64) -> f64 {
-    // From here on less than one in 10¹⁵ waits, and the series below would lose its digits.
+    // Above this, the probability is below 10⁻¹⁵ and the series below would lose its precision.
     if beta > 8.0 {
         return 0.0;
     }
@@ -125,7 +125,7 @@ pub fn halfin_whitt(beta: f64) -> f64 {
     1.0 / (1.0 + beta * normal_cdf(beta, density) / density)
 }
 
-/// Φ by its series Φ(x) = ½ + φ(x)·(x + x³/3 + x⁵/(3·5) + …), whose terms are all of one sign.
+/// Computes Φ by its series Φ(x) = ½ + φ(x)·(x + x³/3 + x⁵/(3·5) + …), whose terms all have the same sign.
 fn normal_cdf(x: f64, density: f64) -> f64 {
     let (mut sum, mut term, mut odd) = (x, x, 1.0);
     for _ in 0..200 {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn erlang_b_and_c_are_those_of_the_tables() {
+    fn erlang_b_and_c_match_the_tables() {
         for (offered, slots, b, c) in [
             (1.0, 2, 0.200_000, 0.333_333),
             (5.0, 8, 0.070_048, 0.167_267),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fewest_servers_are_those_of_the_examples() {
+    fn fewest_servers_match_the_examples() {
         for (arrivals, rate, wait, probability, servers) in [
             (100.0, 10.0, 0.05, 0.01, 15),
             (100.0, 10.0, 0.0, 0.01, 19),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_of_halfin_and_whitt_is_that_of_the_table() {
+    fn halfin_whitt_limit_matches_the_table() {
         for (beta, waits) in [(0.25, 0.720_932), (0.5, 0.504_539), (1.0, 0.223_361), (2.0, 0.026_881)] {
             let found = halfin_whitt(beta);
             assert!(near(found, waits), "{beta}: {found}");
@@ -184,13 +184,13 @@ mod tests {
     }
 
     #[test]
-    fn thousands_of_slots_are_no_matter_and_the_limit_agrees_with_the_recursion() {
+    fn limit_agrees_with_the_recursion_for_many_slots() {
         for offered in [5_000.0, 50_000.0] {
             let slots = ceil_u32(offered + 1.5 * f64::sqrt(offered));
             let exact = erlang_c(offered, u64::from(slots), erlang_b(offered, u64::from(slots)));
             let limit = halfin_whitt((f64::from(slots) - offered) / offered.sqrt());
 
-            // The limit is off by a part of 1/√a.
+            // The limit deviates by a fraction of 1/√a.
             assert!((exact - limit).abs() < 0.2 / offered.sqrt(), "{offered}: {exact} {limit}");
         }
         let many = Traffic { arrivals: 2e6, service: 1.0 };
@@ -199,10 +199,10 @@ mod tests {
     }
 
     #[test]
-    fn slots_are_counted_in_whole_droplets() {
+    fn slots_are_rounded_to_whole_droplets() {
         let traffic = Traffic { arrivals: 100.0, service: 0.1 };
 
-        // 15 slots, in fours.
+        // 15 slots, in groups of four.
         assert_eq!(traffic.droplets(ServiceLevel { wait: 0.05, probability: 0.01 }, 4, 100), 4);
         assert_eq!(traffic.droplets(ServiceLevel { wait: 0.05, probability: 0.01 }, 100, 100), 1);
         assert_eq!(traffic.droplets(ServiceLevel { wait: 0.05, probability: 0.01 }, 1, 12), 12);
@@ -210,7 +210,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn probabilities_are_some_and_fall_with_every_slot(offered in 0.0..3000.0_f64, more in 1..200_u64, wait in 0.0..2.0_f64) {
+        fn probabilities_are_valid_and_fall_with_slots(offered in 0.0..3000.0_f64, more in 1..200_u64, wait in 0.0..2.0_f64) {
             let traffic = Traffic { arrivals: offered * 4.0, service: 0.25 };
             let slots = u64::from(ceil_u32(offered)) + 1;
             let (before, after) = (traffic.wait_probability(wait, slots), traffic.wait_probability(wait, slots + more));
@@ -223,7 +223,7 @@ mod tests {
         ) {
             let promise = ServiceLevel { wait: 0.1, probability: 0.05 };
             let needed = |arrivals| Traffic { arrivals, service }.droplets(promise, slots, 10_000);
-            // Where the limit takes over from the recursion, by a rounding.
+            // One droplet of tolerance where the limit replaces the recursion.
             prop_assert!(needed(arrivals + more) + 1 >= needed(arrivals));
         }
     }

@@ -1,4 +1,4 @@
-//! What an operator sets; `schema.json` says the same to the host.
+//! The configuration; `schema.json` describes the same to the host.
 
 use doproxy_policy_sdk::numbers::seconds_to_ms;
 use doproxy_policy_sdk::{Problem, parse_json, validated};
@@ -10,25 +10,25 @@ use crate::cron::Cron;
 use crate::rule::{End, Rule};
 use crate::zone;
 
-/// How much earlier a floor is asked for.
+/// The time by which a minimum is requested before its rule starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeadTime {
-    /// As long as a droplet takes to boot.
+    /// The boot time of a droplet.
     BootTime,
-    /// In milliseconds.
+    /// A fixed time, in milliseconds.
     Fixed(u64),
 }
 
-/// A checked configuration.
+/// A validated configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// Where the clock hangs.
+    /// Time zone of all times.
     pub time_zone: TimeZone,
-    /// What is asked for while no rule holds; none for the fleet's minimum.
+    /// Size requested while no rule is active; the fleet's minimum if `None`.
     pub default: Option<u32>,
-    /// How much earlier a floor is asked for.
+    /// The time by which a minimum is requested before its rule starts.
     pub lead_time: LeadTime,
-    /// Never empty.
+    /// The rules, at least one.
     pub rules: Vec<Rule>,
 }
 
@@ -75,11 +75,11 @@ fn utc() -> String {
     "UTC".to_owned()
 }
 
-/// Longest that a rule by minutes holds: a year.
+/// Maximum duration of a rule in minutes: a year.
 const MAX_MINUTES: u32 = 366 * 24 * 60;
 
 impl Config {
-    /// Reads JSON text that has passed the schema.
+    /// Parses JSON text that has passed the schema.
     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
         let written: RawConfig = parse_json(json)?;
         let mut problems = Vec::new();
@@ -88,7 +88,7 @@ impl Config {
             TimeZone::UTC
         });
         if written.rules.is_empty() {
-            problems.push(Problem::at("/rules", "at least one rule is needed"));
+            problems.push(Problem::at("/rules", "at least one rule is required"));
         }
         let mut rules = Vec::new();
         for (index, rule) in written.rules.into_iter().enumerate() {
@@ -108,7 +108,7 @@ impl Config {
     }
 }
 
-/// What is wrong with a rule: where in it, and what.
+/// An error in a rule: its path within the rule, and a message.
 type RuleError = (&'static str, String);
 
 impl RawRule {
@@ -116,32 +116,32 @@ impl RawRule {
         let name = self.name.clone().unwrap_or_else(|| format!("rule {}", index + 1));
         let (floor, ceiling) = (self.min, self.max);
         match (floor, ceiling) {
-            (None, None) => return Err(("", "a floor or a ceiling is needed".to_owned())),
+            (None, None) => return Err(("", "min or max is required".to_owned())),
             (Some(floor), Some(ceiling)) if floor > ceiling => {
-                return Err(("/floor", format!("the floor of {floor} is above the ceiling of {ceiling}")));
+                return Err(("/min", format!("min {floor} is above max {ceiling}")));
             }
             _ => {}
         }
         let (start, end) = match (&self.from, &self.to, &self.start) {
             (Some(from), Some(to), None) => self.parse_weekly(from, to)?,
             (None, None, Some(start)) => self.parse_cron(start)?,
-            _ => return Err(("", "from and to are needed, or start with end or minutes".to_owned())),
+            _ => return Err(("", "either from and to are required, or start with end or minutes".to_owned())),
         };
         Ok(Rule { name, start, end, min: floor, max: ceiling })
     }
 
     fn parse_weekly(&self, from: &str, to: &str) -> Result<(Cron, End), RuleError> {
         if self.end.is_some() || self.minutes.is_some() {
-            return Err(("", "from and to say when it ends: leave out end and minutes".to_owned()));
+            return Err(("", "from and to define the end; remove end and minutes".to_owned()));
         }
         let days = self.days.clone().unwrap_or_else(|| WEEK.to_vec());
         if days.is_empty() {
-            return Err(("/days", "at least one day is needed; without days, it is every day".to_owned()));
+            return Err(("/days", "at least one day is required; remove days for every day".to_owned()));
         }
         let (from, _) =
-            parse_time(from, false).ok_or_else(|| ("/from", format!("{from:?} is no time: 00:00 to 23:59")))?;
+            parse_time(from, false).ok_or_else(|| ("/from", format!("{from:?} is not a time from 00:00 to 23:59")))?;
         let (to, next_day) =
-            parse_time(to, true).ok_or_else(|| ("/to", format!("{to:?} is no time: 00:00 to 24:00")))?;
+            parse_time(to, true).ok_or_else(|| ("/to", format!("{to:?} is not a time from 00:00 to 24:00")))?;
         let days_of_week = |later: u32| days.clone().into_iter().map(move |day| day as u32 + later);
         let over_midnight = u32::from(next_day || to <= from);
         let start = Cron::weekly(days_of_week(0), from);
@@ -151,25 +151,25 @@ impl RawRule {
 
     fn parse_cron(&self, start: &str) -> Result<(Cron, End), RuleError> {
         if self.days.is_some() {
-            return Err(("/days", "the days are in the cron line: leave them out".to_owned()));
+            return Err(("/days", "the cron line includes the days; remove days".to_owned()));
         }
         let cron = Cron::parse(start).map_err(|message| ("/start", message))?;
         match (&self.end, self.minutes) {
             (Some(end), None) => {
                 let end = Cron::parse(end).map_err(|message| ("/end", message))?;
                 if end == cron {
-                    return Err(("/end", "it ends when it begins, so it would hold for ever".to_owned()));
+                    return Err(("/end", "a rule cannot end at the same times as it starts".to_owned()));
                 }
                 Ok((cron, End::At(end)))
             }
             (None, Some(minutes)) if (1..=MAX_MINUTES).contains(&minutes) => Ok((cron, End::After(minutes))),
-            (None, Some(_)) => Err(("/minutes", format!("a rule holds for 1 to {MAX_MINUTES} minutes"))),
-            _ => Err(("", "with start, one of end and minutes is needed".to_owned())),
+            (None, Some(_)) => Err(("/minutes", format!("a rule must last 1 to {MAX_MINUTES} minutes"))),
+            _ => Err(("", "start requires one of end and minutes".to_owned())),
         }
     }
 }
 
-/// `08:30`; the end of a day may be `24:00`, which is the beginning of the next.
+/// Parses a time such as `08:30`; the end of a day may be `24:00`, which is the beginning of the next.
 fn parse_time(text: &str, may_be_24: bool) -> Option<(Time, bool)> {
     if may_be_24 && text == "24:00" {
         return Some((Time::midnight(), true));
@@ -190,8 +190,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_said_is_utc_the_boot_time_and_every_day() {
-        let config = Config::parse(r#"{"rules": [{"from": "08:00", "to": "18:00", "floor": 4}]}"#).unwrap();
+    fn defaults_are_utc_boot_time_and_every_day() {
+        let config = Config::parse(r#"{"rules": [{"from": "08:00", "to": "18:00", "min": 4}]}"#).unwrap();
 
         assert_eq!(config.time_zone, TimeZone::UTC);
         assert_eq!(config.lead_time, LeadTime::BootTime);
@@ -200,38 +200,47 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_place() {
+    fn every_problem_is_reported_with_its_path() {
         for (rule, message) in [
-            (r#"{"from": "08:00", "to": "18:00"}"#, "/rules/0: a floor or a ceiling is needed"),
+            (r#"{"from": "08:00", "to": "18:00"}"#, "/rules/0: min or max is required"),
+            (r#"{"from": "08:00", "to": "18:00", "min": 5, "max": 4}"#, "/rules/0/min: min 5 is above max 4"),
+            (r#"{"min": 5}"#, "/rules/0: either from and to are required, or start with end or minutes"),
             (
-                r#"{"from": "08:00", "to": "18:00", "floor": 5, "ceiling": 4}"#,
-                "/rules/0/floor: the floor of 5 is above the ceiling of 4",
-            ),
-            (r#"{"floor": 5}"#, "/rules/0: from and to are needed, or start with end or minutes"),
-            (r#"{"from": "08:00", "floor": 5}"#, "/rules/0: from and to are needed, or start with end or minutes"),
-            (r#"{"from": "8:00", "to": "18:00", "floor": 5}"#, "/rules/0/from: \"8:00\" is no time: 00:00 to 23:59"),
-            (r#"{"from": "24:00", "to": "18:00", "floor": 5}"#, "/rules/0/from: \"24:00\" is no time: 00:00 to 23:59"),
-            (r#"{"from": "08:00", "to": "18:60", "floor": 5}"#, "/rules/0/to: \"18:60\" is no time: 00:00 to 24:00"),
-            (
-                r#"{"days": [], "from": "08:00", "to": "18:00", "floor": 5}"#,
-                "/rules/0/days: at least one day is needed; without days, it is every day",
-            ),
-            (r#"{"start": "0 8 * * *", "floor": 5}"#, "/rules/0: with start, one of end and minutes is needed"),
-            (
-                r#"{"start": "0 8 * *", "minutes": 5, "floor": 5}"#,
-                "/rules/0/start: \"0 8 * *\" has 4 fields, and five are wanted: minute, hour, day of month, month, day of week",
+                r#"{"from": "08:00", "min": 5}"#,
+                "/rules/0: either from and to are required, or start with end or minutes",
             ),
             (
-                r#"{"start": "0 8 * * *", "end": "0 8 * * *", "floor": 5}"#,
-                "/rules/0/end: it ends when it begins, so it would hold for ever",
+                r#"{"from": "8:00", "to": "18:00", "min": 5}"#,
+                "/rules/0/from: \"8:00\" is not a time from 00:00 to 23:59",
             ),
             (
-                r#"{"start": "0 8 * * *", "minutes": 0, "floor": 5}"#,
-                "/rules/0/minutes: a rule holds for 1 to 527040 minutes",
+                r#"{"from": "24:00", "to": "18:00", "min": 5}"#,
+                "/rules/0/from: \"24:00\" is not a time from 00:00 to 23:59",
             ),
             (
-                r#"{"days": ["mon"], "start": "0 8 * * *", "minutes": 9, "floor": 5}"#,
-                "/rules/0/days: the days are in the cron line: leave them out",
+                r#"{"from": "08:00", "to": "18:60", "min": 5}"#,
+                "/rules/0/to: \"18:60\" is not a time from 00:00 to 24:00",
+            ),
+            (
+                r#"{"days": [], "from": "08:00", "to": "18:00", "min": 5}"#,
+                "/rules/0/days: at least one day is required; remove days for every day",
+            ),
+            (r#"{"start": "0 8 * * *", "min": 5}"#, "/rules/0: start requires one of end and minutes"),
+            (
+                r#"{"start": "0 8 * *", "minutes": 5, "min": 5}"#,
+                "/rules/0/start: \"0 8 * *\" has 4 fields instead of five: minute, hour, day of month, month, day of week",
+            ),
+            (
+                r#"{"start": "0 8 * * *", "end": "0 8 * * *", "min": 5}"#,
+                "/rules/0/end: a rule cannot end at the same times as it starts",
+            ),
+            (
+                r#"{"start": "0 8 * * *", "minutes": 0, "min": 5}"#,
+                "/rules/0/minutes: a rule must last 1 to 527040 minutes",
+            ),
+            (
+                r#"{"days": ["mon"], "start": "0 8 * * *", "minutes": 9, "min": 5}"#,
+                "/rules/0/days: the cron line includes the days; remove days",
             ),
         ] {
             assert_eq!(problems_of(rule), message);

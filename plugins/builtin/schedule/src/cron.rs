@@ -1,11 +1,11 @@
-//! Civil times that come again and again: cron in five fields, and the last one before a time.
+//! Recurring civil times: cron lines with five fields, and their last occurrence before a time.
 
 use jiff::civil::{Date, DateTime, Time};
 
-/// Sets of numbers up to 59 are bits.
+/// A bit set of numbers up to 59.
 type BitSet = u64;
 
-/// The days, hours and minutes at which something happens.
+/// A recurring time: its days, hours and minutes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cron {
     minutes: BitSet,
@@ -14,11 +14,11 @@ pub struct Cron {
     months: BitSet,
     /// Sunday is 0.
     days_of_week: BitSet,
-    /// Whether one of the days is enough: both are restricted.
+    /// Set if one matching day is enough because both day fields are restricted.
     either_day: bool,
 }
 
-/// A field of a line.
+/// A field of a cron line.
 struct Field {
     name: &'static str,
     first: u32,
@@ -36,23 +36,23 @@ const FIELDS: [Field; 5] = [
         last: 12,
         names: &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
     },
-    // 7 is Sunday too.
+    // 7 is also Sunday.
     Field { name: "day of week", first: 0, last: 7, names: &["sun", "mon", "tue", "wed", "thu", "fri", "sat"] },
 ];
 
 const EVERY_DAY: BitSet = 0xffff_fffe;
 const EVERY_MONTH: BitSet = 0x1ffe;
 
-/// Furthest that is looked back: from one leap day to the one before, across a century without.
+/// Maximum number of days to search backward: from one leap day to the previous one, across a century without one.
 const MAX_DAYS_BACK: u32 = 8 * 366;
 
 impl Cron {
-    /// Reads a line such as `0 8 * * mon-fri`.
+    /// Parses a line such as `0 8 * * mon-fri`.
     pub fn parse(line: &str) -> Result<Self, String> {
         let parts: Vec<&str> = line.split_whitespace().collect();
         let [minutes, hours, in_month, months, in_week] = parts.as_slice() else {
             return Err(format!(
-                "{line:?} has {} fields, and five are wanted: minute, hour, day of month, month, day of week",
+                "{line:?} has {} fields instead of five: minute, hour, day of month, month, day of week",
                 parts.len()
             ));
         };
@@ -67,16 +67,16 @@ impl Cron {
             days_of_month: day_of_month.parse(in_month)?,
             months: month.parse(months)?,
             days_of_week: week,
-            // As in crontab(5): a field that begins with * restricts nothing.
+            // As in crontab(5): a field that begins with * is unrestricted.
             either_day: !in_month.starts_with('*') && !in_week.starts_with('*'),
         };
         if cron.is_impossible() {
-            return Err(format!("{line:?} never comes: no month of those has such a day"));
+            return Err(format!("{line:?} never occurs: none of these months has such a day"));
         }
         Ok(cron)
     }
 
-    /// The same time on some days of the week, Sunday being 0.
+    /// Creates the same time on some days of the week; Sunday is 0.
     pub fn weekly(days_of_week: impl IntoIterator<Item = u32>, time: Time) -> Self {
         let set = |number: i8| 1_u64.checked_shl(u32::try_from(number).unwrap_or(0)).unwrap_or(0);
         Self {
@@ -89,7 +89,7 @@ impl Cron {
         }
     }
 
-    /// The last time at `time` or before it; `None` where it is too long ago.
+    /// Returns the last occurrence at or before `time`; `None` if it is too far in the past.
     pub fn last_at_or_before(&self, time: DateTime) -> Option<DateTime> {
         let mut day = time.date();
         let mut latest = (to_u32(time.hour()), to_u32(time.minute()));
@@ -112,7 +112,7 @@ impl Cron {
         is_day && contains(self.months, to_u32(day.month()))
     }
 
-    /// The last hour and minute of a day up to these.
+    /// Returns the last matching time of a day up to this hour and minute.
     fn last_time_of_day(&self, (hour, minute): (u32, u32)) -> Option<Time> {
         let at = |hour: u32, minute: u32| Time::new(i8::try_from(hour).ok()?, i8::try_from(minute).ok()?, 0, 0).ok();
         if contains(self.hours, hour)
@@ -124,7 +124,7 @@ impl Cron {
         at(hour, last_up_to(self.minutes, 59)?)
     }
 
-    /// Whether no month has such a day: 30 February.
+    /// Reports whether no month has such a day, as on 30 February.
     fn is_impossible(&self) -> bool {
         const DAYS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
         let longest = (1..).zip(DAYS).filter(|(month, _)| contains(self.months, *month)).map(|(_, days)| days).max();
@@ -138,11 +138,11 @@ impl Field {
         text.split(',').try_fold(0, |set, item| Ok(set | self.parse_item(item)?))
     }
 
-    /// `*`, `5`, `1-5`, `*/15`, `1-30/2`, `5/10`.
+    /// Parses `*`, `5`, `1-5`, `*/15`, `1-30/2` or `5/10`.
     fn parse_item(&self, item: &str) -> Result<BitSet, String> {
         let wrong = || {
             format!(
-                "{item:?} is no {}: {} to {}, *, a range, a step or a list of these",
+                "{item:?} is not a valid {}: use {} to {}, *, a range, a step or a list of these",
                 self.name, self.first, self.last
             )
         };
@@ -159,7 +159,7 @@ impl Field {
             }
         };
         if from > to {
-            return Err(format!("{item:?} is no {}: the range runs backwards", self.name));
+            return Err(format!("{item:?} is not a valid {}: the range is reversed", self.name));
         }
         let step = usize::try_from(step.unwrap_or(1)).unwrap_or(usize::MAX);
         Ok((from..=to).step_by(step).fold(0, |set, number| set | (1 << number)))
@@ -183,7 +183,7 @@ fn last_up_to(set: BitSet, most: u32) -> Option<u32> {
     up_to.checked_ilog2()
 }
 
-/// The parts of civil times are never negative.
+/// Converts a part of a civil time, which is never negative.
 fn to_u32(number: i8) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_time_is_found_at_the_minute_itself_and_before() {
+    fn last_time_includes_the_minute_itself() {
         for (line, time, found) in [
             ("0 8 * * 1-5", "2026-11-27T08:00:59", "Fri 2026-11-27 08:00"),
             ("0 8 * * 1-5", "2026-11-27T07:59:59", "Thu 2026-11-26 08:00"),
@@ -218,30 +218,30 @@ mod tests {
     }
 
     #[test]
-    fn where_both_days_are_restricted_either_will_do() {
+    fn either_day_matches_if_both_are_restricted() {
         assert_eq!(last("0 0 13 * fri", "2026-11-27T12:00"), "Fri 2026-11-27 00:00");
         assert_eq!(last("0 0 13 * fri", "2026-12-13T12:00"), "Sun 2026-12-13 00:00");
         assert_eq!(
             last("0 0 */2 * fri", "2026-12-13T12:00"),
             "Fri 2026-12-11 00:00",
-            "a field that begins with * does not count"
+            "a field that begins with * is unrestricted"
         );
     }
 
     #[test]
-    fn what_is_no_cron_line_is_told() {
+    fn invalid_line_is_rejected_with_its_field() {
         for (line, part) in [
             ("0 8 * *", "has 4 fields"),
-            ("60 8 * * *", "\"60\" is no minute: 0 to 59"),
-            ("0 8-25 * * *", "is no hour"),
-            ("0 18-8 * * *", "runs backwards"),
-            ("*/0 * * * *", "is no minute"),
-            ("0 0 0 * *", "is no day of month"),
-            ("0 0 * foo *", "\"foo\" is no month"),
-            ("0 0 30 2 *", "never comes"),
-            ("0 0 31 4,jun *", "never comes"),
+            ("60 8 * * *", "\"60\" is not a valid minute: use 0 to 59"),
+            ("0 8-25 * * *", "is not a valid hour"),
+            ("0 18-8 * * *", "the range is reversed"),
+            ("*/0 * * * *", "is not a valid minute"),
+            ("0 0 0 * *", "is not a valid day of month"),
+            ("0 0 * foo *", "\"foo\" is not a valid month"),
+            ("0 0 30 2 *", "never occurs"),
+            ("0 0 31 4,jun *", "never occurs"),
             ("@daily", "has 1 fields"),
-            ("0 0 * * 1,,2", "is no day of week"),
+            ("0 0 * * 1,,2", "is not a valid day of week"),
         ] {
             let message = Cron::parse(line).unwrap_err();
             assert!(message.contains(part), "{line}: {message}");
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weekly_time_comes_on_its_days() {
+    fn weekly_time_occurs_on_its_days() {
         let cron = Cron::weekly([1, 3], Time::constant(22, 30, 0, 0));
 
         let found = cron.last_at_or_before("2026-11-29T00:00".parse().unwrap()).unwrap();
@@ -259,7 +259,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_line_is_a_panic(line in "[0-9*,/ a-z-]{0,30}") {
+        fn arbitrary_line_never_panics(line in "[0-9*,/ a-z-]{0,30}") {
             if let Ok(cron) = Cron::parse(&line) {
                 let now = "2026-11-27T12:34".parse().unwrap();
                 prop_assert!(cron.last_at_or_before(now).is_none_or(|last| last <= now));
@@ -267,7 +267,7 @@ mod tests {
         }
 
         #[test]
-        fn the_last_time_is_a_time_and_none_comes_between(minute in 0..60_u32, hours in 1..24_u32, days in 0..400_i64) {
+        fn last_time_matches_and_none_lies_between(minute in 0..60_u32, hours in 1..24_u32, days in 0..400_i64) {
             let cron = Cron::parse(&format!("{minute} */{hours} * * *")).unwrap();
             let start: DateTime = "2026-03-01T10:17".parse().unwrap();
             let now = start.checked_add(jiff::Span::new().days(days)).unwrap();

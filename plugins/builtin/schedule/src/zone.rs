@@ -1,31 +1,31 @@
-//! From civil times to points in time and back, across changes of the clock.
+//! Conversion of civil times to points in time and back, across clock changes.
 
 use jiff::civil::DateTime;
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{Span, Timestamp};
 
-/// Which of two is meant where a civil time comes twice.
+/// The choice for a civil time that occurs twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ambiguity {
-    /// The earlier one, of a start.
+    /// The earlier one, for a start.
     Earlier,
-    /// The later one, of an end.
+    /// The later one, for an end.
     Later,
 }
 
-/// A time zone by its IANA name, from the data in this component; the message names what may be meant.
+/// Finds a time zone by its IANA name in the component's data; the error gives examples of names.
 pub fn find(name: &str) -> Result<TimeZone, String> {
-    TimeZoneDatabase::bundled().get(name).map_err(|_| {
-        format!("there is no time zone {name:?}; IANA names such as Europe/Berlin and America/New_York are known")
-    })
+    TimeZoneDatabase::bundled()
+        .get(name)
+        .map_err(|_| format!("unknown time zone {name:?}; use an IANA name such as Europe/Berlin or America/New_York"))
 }
 
-/// A point in time in milliseconds since the Unix epoch; `None` beyond the year 9999.
+/// Converts milliseconds since the Unix epoch to a point in time; `None` beyond the year 9999.
 pub fn timestamp(ms: u64) -> Option<Timestamp> {
     Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok()
 }
 
-/// When it is that time in a zone. A time that a change of the clock leaves out is at the change.
+/// Converts a civil time to a point in time. A time skipped by a clock change maps to the change.
 pub fn to_timestamp(zone: &TimeZone, time: DateTime, twice: Ambiguity) -> Option<Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(time);
     match (ambiguous.offset(), twice) {
@@ -33,7 +33,8 @@ pub fn to_timestamp(zone: &TimeZone, time: DateTime, twice: Ambiguity) -> Option
         (AmbiguousOffset::Fold { .. }, Ambiguity::Earlier) => ambiguous.earlier().ok(),
         (AmbiguousOffset::Fold { .. }, Ambiguity::Later) => ambiguous.later().ok(),
         (AmbiguousOffset::Gap { .. }, _) => {
-            // With the offset of before, it is as long after the change as it is into what is left out.
+            // With the previous offset, the result is as long after the change as the time is into the skipped
+            // interval.
             let after = ambiguous.later().ok()?.checked_add(Span::new().seconds(1)).ok()?;
             zone.preceding(after).next().map(|transition| transition.timestamp())
         }
@@ -50,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_left_out_is_at_the_change() {
+    fn skipped_time_maps_to_the_change() {
         for time in ["2026-03-29T02:00", "2026-03-29T02:30", "2026-03-29T02:59"] {
             assert_eq!(utc("Europe/Berlin", time, Ambiguity::Earlier), "2026-03-29T01:00:00Z", "{time}");
         }
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_comes_twice_is_what_it_is_wanted_for() {
+    fn repeated_time_maps_to_the_requested_one() {
         assert_eq!(utc("Europe/Berlin", "2026-10-25T02:30", Ambiguity::Earlier), "2026-10-25T00:30:00Z");
         assert_eq!(utc("Europe/Berlin", "2026-10-25T02:30", Ambiguity::Later), "2026-10-25T01:30:00Z");
         assert_eq!(
@@ -71,13 +72,13 @@ mod tests {
     }
 
     #[test]
-    fn zones_are_known_by_their_names() {
+    fn zones_are_found_by_name() {
         assert!(find("Europe/Berlin").is_ok() && find("utc").is_ok() && find("Asia/Kathmandu").is_ok());
-        assert!(find("Europe/Berln").unwrap_err().starts_with("there is no time zone \"Europe/Berln\""));
+        assert!(find("Europe/Berln").unwrap_err().starts_with("unknown time zone \"Europe/Berln\""));
     }
 
     #[test]
-    fn times_beyond_the_calendar_are_none() {
+    fn times_outside_the_calendar_are_none() {
         assert_eq!(timestamp(u64::MAX), None);
         assert_eq!(timestamp(1 << 62), None);
         assert!(timestamp(0).is_some());

@@ -1,20 +1,20 @@
-//! What a step does to a number of droplets.
+//! Applies a step's adjustment to a number of droplets.
 
 use serde::Deserialize;
 
-/// How the number of a step is meant.
+/// The meaning of a step's number (AWS `AdjustmentType`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AdjustmentType {
-    /// Droplets more or fewer.
+    /// A number of droplets to add or remove.
     Change,
-    /// So many droplets.
+    /// An absolute number of droplets.
     Exact,
-    /// Percent more or fewer.
+    /// A percentage to add or remove.
     Percent,
 }
 
-/// The number of droplets that `by` makes of `base`; a percentage changes it by `min_magnitude` at the least.
+/// Returns the number of droplets after applying `by` to `base`; a percentage changes it by at least `min_magnitude`.
 pub fn apply_adjustment(adjustment: AdjustmentType, base: u32, by: i32, min_magnitude: u32) -> u32 {
     let (base, by) = (i64::from(base), i64::from(by));
     let wanted = match adjustment {
@@ -27,7 +27,7 @@ pub fn apply_adjustment(adjustment: AdjustmentType, base: u32, by: i32, min_magn
 
 /// AWS: "values greater than 1 are rounded down, between 0 and 1 to 1, between 0 and -1 to -1, less than -1 up".
 fn percent_change(base: i64, by: i64, min_magnitude: i64) -> i64 {
-    // Of nothing there is no part; AWS leaves an empty group to its minimum.
+    // A percentage of zero is zero; AWS raises an empty group to its minimum.
     let exact = base * by;
     if exact == 0 { 0 } else { exact.signum() * (exact.abs() / 100).max(1).max(min_magnitude) }
 }
@@ -38,8 +38,8 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn percentages_are_rounded_as_aws_does() {
-        // Base, percent, least change, and what comes of it.
+    fn percentages_are_rounded_as_in_aws() {
+        // Base, percent, minimum change, and expected result.
         for (base, by, min_magnitude, wanted) in [
             (10, 10, 0, 11),
             (10, 25, 0, 12),  // 12.7 in the guide's example is 12: "12.7 is rounded to 12"
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn changes_and_counts_are_taken_as_they_are() {
+    fn changes_and_counts_apply_unmodified() {
         assert_eq!(apply_adjustment(AdjustmentType::Change, 5, -2, 9), 3);
         assert_eq!(apply_adjustment(AdjustmentType::Change, 1, -2, 0), 0);
         assert_eq!(apply_adjustment(AdjustmentType::Exact, 5, 2, 9), 2);
@@ -66,7 +66,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_larger_percentage_never_leads_to_fewer(base in any::<u32>(), by in any::<i32>(), more in 0..1000_i32, least in 0..100_u32) {
+        fn larger_percentage_never_yields_fewer(base in any::<u32>(), by in any::<i32>(), more in 0..1000_i32, least in 0..100_u32) {
             let wanted = |by| apply_adjustment(AdjustmentType::Percent, base, by, least);
             prop_assert!(wanted(by.saturating_add(more)) >= wanted(by));
         }

@@ -1,10 +1,10 @@
-//! Whether an alarm rings, and which of its steps is taken.
+//! Alarms: their state, and the selection of a step.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Alarm, Comparison, Step};
 
-/// Whether the last datapoints breached the threshold, oldest first: one character each, so that the state is short.
+/// The breaches of the last datapoints, oldest first, with one character each to keep the state short.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Breaches(String);
 
@@ -12,17 +12,17 @@ const BREACHED: char = 'x';
 const OK: char = '.';
 
 impl Breaches {
-    /// Takes a datapoint in.
+    /// Records a datapoint.
     pub fn record(&mut self, alarm: &Alarm, datapoint: f64) {
         self.0.push(if alarm.is_breached(datapoint) { BREACHED } else { OK });
         let of = usize::try_from(alarm.evaluation_periods).unwrap_or(usize::MAX);
-        // What a state holds that is not ours may be anything.
+        // A foreign state may contain anything.
         while self.0.chars().count() > of {
             self.0.remove(0);
         }
     }
 
-    /// How many of the last breached it.
+    /// Returns the number of recorded breaches.
     pub fn count(&self) -> u32 {
         doproxy_policy_sdk::numbers::saturating_u32(self.0.chars().filter(|breach| *breach == BREACHED).count())
     }
@@ -36,7 +36,7 @@ impl Alarm {
         }
     }
 
-    /// The step that holds a datapoint; `None` where it is on the other side of the threshold.
+    /// Returns the step that contains a datapoint; `None` if it is on the other side of the threshold.
     pub fn matching_step(&self, datapoint: f64) -> Option<&Step> {
         if !self.is_breached(datapoint) {
             return None;
@@ -60,15 +60,15 @@ mod tests {
 
     fn alarm(when: &str, steps: &str) -> Alarm {
         let config = format!(
-            r#"{{"metric": "m", "alarms": [{{"when": "{when}", "threshold": 5, "datapoints": 2, "of": 3,
+            r#"{{"metric": "m", "alarms": [{{"comparison": "{when}", "threshold": 5, "datapoints": 2, "evaluation_periods": 3,
                 "adjustment": "change", "steps": {steps}}}]}}"#
         );
         Config::parse(&config).unwrap().alarms.remove(0)
     }
 
     #[test]
-    fn a_bound_belongs_to_the_step_that_is_farther_from_the_threshold_above() {
-        let alarm = alarm("above", r#"[{"from": 0, "to": 2, "by": 1}, {"from": 2, "by": 3}]"#);
+    fn bound_belongs_to_the_outer_step_above() {
+        let alarm = alarm("above", r#"[{"from": 0, "to": 2, "adjustment": 1}, {"from": 2, "adjustment": 3}]"#);
         let by = |datapoint| alarm.matching_step(datapoint).map(|step| step.adjustment);
 
         let taken = [4.9, 5.0, 6.9, 7.0, 1e300, f64::INFINITY].map(by);
@@ -77,16 +77,16 @@ mod tests {
     }
 
     #[test]
-    fn and_likewise_below() {
-        let alarm = alarm("below", r#"[{"to": -2, "by": -3}, {"from": -2, "to": 0, "by": -1}]"#);
+    fn bound_belongs_to_the_outer_step_below() {
+        let alarm = alarm("below", r#"[{"to": -2, "adjustment": -3}, {"from": -2, "to": 0, "adjustment": -1}]"#);
         let by = |datapoint| alarm.matching_step(datapoint).map(|step| step.adjustment);
 
         assert_eq!([5.1, 5.0, 3.1, 3.0, -1e300].map(by), [None, Some(-1), Some(-1), Some(-3), Some(-3)]);
     }
 
     #[test]
-    fn so_many_of_the_last_must_breach() {
-        let alarm = alarm("above", r#"[{"by": 1}]"#);
+    fn alarm_requires_its_number_of_breaches() {
+        let alarm = alarm("above", r#"[{"adjustment": 1}]"#);
         let mut breaches = Breaches::default();
         let counts = [9.0, 1.0, 9.0, 1.0, 1.0, 9.0].map(|datapoint| {
             breaches.record(&alarm, datapoint);

@@ -1,4 +1,4 @@
-//! The decision: from a datapoint to the step that an alarm takes.
+//! The decision: selects an alarm's step for a datapoint.
 
 use doproxy_policy_sdk::numbers::to_f64;
 use doproxy_policy_sdk::period::Period;
@@ -11,19 +11,19 @@ use crate::adjust::{AdjustmentType, apply_adjustment};
 use crate::alarm::Breaches;
 use crate::config::{Alarm, Comparison, Config, Statistic};
 
-/// The form of the state; another one is forgotten.
+/// Version of the state format; a state in another format is discarded.
 const VERSION: u32 = 1;
 
-/// All that is remembered.
+/// The policy state.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct PolicyState {
-    /// The datapoint in the making; none before the first value.
+    /// The incomplete datapoint; `None` before the first value.
     period: Option<Period>,
-    /// Of each alarm.
+    /// Breaches of each alarm.
     breaches: Vec<Breaches>,
 }
 
-/// What an alarm that rings leads to.
+/// A firing alarm and its result.
 struct FiringAlarm<'a> {
     alarm: &'a Alarm,
     adjustment: i32,
@@ -31,7 +31,7 @@ struct FiringAlarm<'a> {
     breach_count: u32,
 }
 
-/// Decides; see the head of this crate.
+/// Decides; see the crate documentation.
 pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decision {
     let metric = &config.metric;
     let capacity = observation.capacity(config.warm_up_ms);
@@ -77,7 +77,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     let signals = signals.collect();
     let state = state::write(VERSION, &memory);
     let Some(largest) = rung.iter().max_by_key(|rung| rung.target_size) else {
-        let reason = format!("{metric} is {} and no alarm rings", format_number(datapoint));
+        let reason = format!("{metric} is {} and no alarm is firing", format_number(datapoint));
         return Decision { signals, ..Decision::hold(reason, &state) };
     };
     let outcome =
@@ -86,7 +86,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     Decision { outcome, delete_first: Vec::new(), reason, signals, state }
 }
 
-/// The value of the metric, or why the fleet is held.
+/// Returns the value of the metric, or the reason to hold the fleet.
 fn read_metric(config: &Config, observation: &Observation, capacity: FleetCapacity) -> Result<f64, String> {
     let combine = match config.statistic {
         Statistic::Sum | Statistic::PerDroplet => Combine::Sum,
@@ -97,13 +97,13 @@ fn read_metric(config: &Config, observation: &Observation, capacity: FleetCapaci
     match config.statistic {
         Statistic::Sum | Statistic::Mean => Ok(value),
         Statistic::PerDroplet if capacity.ready == 0 => {
-            Err(format!("no droplet serves yet, so {metric} cannot be divided among them: the fleet is held"))
+            Err(format!("no droplet is serving yet, so {metric} cannot be divided among them: the fleet is held"))
         }
         Statistic::PerDroplet => Ok(value / to_f64(u64::from(capacity.ready))),
     }
 }
 
-/// The size that a step leads to: droplets that come up are what an earlier step did already.
+/// Returns the size after a step; starting droplets are the result of an earlier step.
 fn target_size(alarm: &Alarm, by: i32, capacity: FleetCapacity) -> u32 {
     let base = capacity.size.saturating_sub(capacity.starting);
     let wanted = apply_adjustment(alarm.adjustment_type, base, by, alarm.min_magnitude);
@@ -138,11 +138,11 @@ fn format_reason(config: &Config, capacity: FleetCapacity, datapoint: f64, rung:
     let coming_up = format_droplets(capacity.starting);
     let are = if capacity.starting == 1 { "is" } else { "are" };
     match (wanted == size, capacity.starting) {
-        (true, 0) => format!("{breach}: the step of {step} leads to {wanted}, which is what is there"),
-        (true, _) => format!("{breach}: the step of {step} is under way, {coming_up} {are} coming up"),
-        (false, 0) => format!("{breach}: the step of {step} makes {wanted} of {size}"),
+        (true, 0) => format!("{breach}: the step of {step} leads to {wanted}, the current size"),
+        (true, _) => format!("{breach}: the step of {step} is in progress, {coming_up} {are} starting"),
+        (false, 0) => format!("{breach}: the step of {step} changes {size} to {wanted}"),
         (false, _) => {
-            format!("{breach}: the step of {step} makes {wanted} of {size}, {coming_up} of which {are} coming up")
+            format!("{breach}: the step of {step} changes {size} to {wanted}, {coming_up} of which {are} starting")
         }
     }
 }
@@ -154,13 +154,13 @@ mod tests {
     use proptest::prelude::*;
 
     const CONFIG: &str = r#"{"metric": "m", "warm_up_s": 120, "alarms": [
-        {"when": "above", "threshold": 60, "datapoints": 2, "of": 3, "adjustment": "percent", "min_magnitude": 1,
-         "steps": [{"from": 0, "to": 10, "by": 10}, {"from": 10, "by": 30}]},
-        {"when": "below", "threshold": 40, "datapoints": 2, "adjustment": "percent",
-         "steps": [{"to": -10, "by": -30}, {"from": -10, "to": 0, "by": -10}]}
+        {"comparison": "above", "threshold": 60, "datapoints": 2, "evaluation_periods": 3, "adjustment": "percent", "min_magnitude": 1,
+         "steps": [{"from": 0, "to": 10, "adjustment": 10}, {"from": 10, "adjustment": 30}]},
+        {"comparison": "below", "threshold": 40, "datapoints": 2, "adjustment": "percent",
+         "steps": [{"to": -10, "adjustment": -30}, {"from": -10, "to": 0, "adjustment": -10}]}
     ]}"#;
 
-    /// Decides once a minute.
+    /// Decides once per minute.
     fn run(scenes: impl IntoIterator<Item = ObservationBuilder>) -> Vec<(u32, String)> {
         let mut state = Vec::new();
         let mut run = Vec::new();
@@ -178,17 +178,17 @@ mod tests {
     }
 
     #[test]
-    fn an_alarm_rings_after_two_of_three_datapoints() {
+    fn alarm_fires_after_two_of_three_datapoints() {
         let run = run([(1, 65.0), (2, 50.0), (3, 65.0), (4, 75.0)].map(|(number, value)| minute(number, 10, value)));
 
         let sizes: Vec<u32> = run.iter().map(|(size, _)| *size).collect();
         assert_eq!(sizes, [10, 10, 11, 13]);
-        assert_eq!(run[1].1, "m is 50 and no alarm rings");
-        assert_eq!(run[2].1, "m is 65, 5 above 60, in 2 of 3 datapoints: the step of +10 % makes 11 of 10");
+        assert_eq!(run[1].1, "m is 50 and no alarm is firing");
+        assert_eq!(run[2].1, "m is 65, 5 above 60, in 2 of 3 datapoints: the step of +10 % changes 10 to 11");
     }
 
     #[test]
-    fn what_comes_up_counts_as_done_and_a_higher_step_adds_the_difference() {
+    fn higher_step_adds_only_the_difference() {
         let run = run([
             minute(1, 10, 65.0),
             minute(2, 10, 65.0),
@@ -201,12 +201,12 @@ mod tests {
 
         let sizes: Vec<u32> = run.iter().map(|(size, _)| *size).collect();
         assert_eq!(sizes, [10, 11, 11, 13, 13, 13, 12]);
-        assert!(run[2].1.ends_with("the step of +10 % is under way, 1 droplet is coming up"), "{}", run[2].1);
-        assert!(run[3].1.ends_with("+30 % makes 13 of 11, 1 droplet of which is coming up"), "{}", run[3].1);
+        assert!(run[2].1.ends_with("the step of +10 % is in progress, 1 droplet is starting"), "{}", run[2].1);
+        assert!(run[3].1.ends_with("+30 % changes 11 to 13, 1 droplet of which is starting"), "{}", run[3].1);
     }
 
     #[test]
-    fn a_droplet_that_warms_up_is_still_coming_up() {
+    fn droplet_in_warm_up_counts_as_starting() {
         let young = |number, value| minute(number, 10, value).serving_since(1, 10_000_000 + 60_000 * number - 119_000);
 
         let run = run([young(1, 65.0), young(2, 65.0)]);
@@ -229,10 +229,10 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_that_says_nothing_holds_the_fleet_and_keeps_the_memory() {
+    fn missing_metric_holds_and_keeps_the_state() {
         let mut state = decide::<crate::Step>(CONFIG, minute(1, 10, 65.0), b"").state;
         for (scene, reason) in [
-            (ObservationBuilder::at(0).serving(4), "m is not there: the fleet is held"),
+            (ObservationBuilder::at(0).serving(4), "m is missing: the fleet is held"),
             (minute(2, 4, 99.0).stale(), "m is stale: the fleet is held"),
         ] {
             let decided = decide::<crate::Step>(CONFIG, scene, &state);
@@ -244,9 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn a_total_can_be_divided_among_the_droplets_that_are_ready() {
-        let config = r#"{"metric": "m", "statistic": "per-droplet", "alarms": [{"when": "above", "threshold": 10,
-            "datapoints": 1, "adjustment": "change", "steps": [{"by": 2}]}]}"#;
+    fn total_is_divided_by_ready_droplets() {
+        let config = r#"{"metric": "m", "statistic": "per-droplet", "alarms": [{"comparison": "above", "threshold": 10,
+            "datapoints": 1, "adjustment": "change", "steps": [{"adjustment": 2}]}]}"#;
 
         assert_eq!(decide::<crate::Step>(config, minute(1, 5, 50.0), b"").size(5), 7);
         assert_eq!(decide::<crate::Step>(config, minute(1, 5, 49.0), b"").size(5), 5);
@@ -255,7 +255,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_that_comes_in_is_a_panic_and_what_goes_out_is_within_the_bounds(
+        fn arbitrary_input_never_panics_and_output_stays_in_limits(
             times in prop::collection::vec(any::<u64>(), 1..6), values in prop::collection::vec(any::<f64>(), 6),
             serving in 0..30_u32, booting in 0..30_u32, interval_ms in any::<u64>(), min in any::<u32>(),
             max in any::<u32>(), noise in prop::collection::vec(any::<u8>(), 0..40),
@@ -273,7 +273,7 @@ mod tests {
         }
 
         #[test]
-        fn more_load_never_leads_to_fewer(size in 1..50_u32, less in 0.0..100.0_f64, more in 0.0..100.0_f64) {
+        fn more_load_never_yields_fewer(size in 1..50_u32, less in 0.0..100.0_f64, more in 0.0..100.0_f64) {
             let after_two = |value: f64| run([minute(1, size, value), minute(2, size, value)]).remove(1).0;
             prop_assert!(after_two(less + more) >= after_two(less));
         }

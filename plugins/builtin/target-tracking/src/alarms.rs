@@ -1,10 +1,10 @@
-//! The rule of AWS target tracking: a fleet changes when the metric was above its target, or well below it, for some
-//! datapoints in a row.
+//! The rule of AWS target tracking: a fleet changes when the metric was above its target, or well below it, for several
+//! consecutive datapoints.
 //!
-//! A datapoint is the mean over a minute of the metric for each droplet that is ready. Three in a row above T make the
-//! fleet grow to `max(size, ceil(need))`, fifteen in a row below 0.9·T make it shrink to `min(size, ceil(need))`, where
-//! the need is the mean of the minute. (Amazon EC2 Auto Scaling User Guide, "Target tracking scaling policies", and the
-//! alarms that such a policy creates.)
+//! A datapoint is the mean of the metric per ready droplet over a minute. Three consecutive ones above T scale out to
+//! `max(size, ceil(need))`, fifteen consecutive ones below 0.9·T scale in to `min(size, ceil(need))`, where the need is
+//! the mean of the minute. (Amazon EC2 Auto Scaling User Guide, "Target tracking scaling policies", and the alarms that
+//! such a policy creates.)
 
 use doproxy_policy_sdk::FleetCapacity;
 use doproxy_policy_sdk::numbers::ceil_u32;
@@ -15,20 +15,20 @@ use crate::config::{Target, Tolerance};
 use crate::measure::Measurement;
 use crate::preset::Alarms;
 
-/// What is remembered of one metric.
+/// The state of one metric.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AlarmState {
-    /// The metric for each ready droplet, in the making.
+    /// Incomplete datapoint of the metric per ready droplet.
     each: Period,
-    /// The need, in the making.
+    /// Incomplete datapoint of the needed droplets.
     need: Period,
-    /// Datapoints above the target in a row.
+    /// Consecutive datapoints above the target.
     above: u32,
-    /// Datapoints below it in a row.
+    /// Consecutive datapoints below the target.
     below: u32,
 }
 
-/// The size that a metric needs at `now`; the size there is while no alarm rings.
+/// Returns the size a metric needs at `now`; the current size while no alarm is firing.
 pub fn recommend(
     alarms: Alarms,
     tolerance: Tolerance,

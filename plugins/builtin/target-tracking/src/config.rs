@@ -1,4 +1,4 @@
-//! What an operator sets; `schema.json` says the same to the host.
+//! The configuration; `schema.json` describes the same to the host.
 
 use doproxy_policy_sdk::numbers::seconds_to_ms;
 use doproxy_policy_sdk::{Problem, parse_json, validated};
@@ -6,17 +6,17 @@ use serde::Deserialize;
 
 use crate::preset::{PeakEffect, Preset, Rule, WindowLength};
 
-/// What a metric is held against.
+/// The target of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Target {
-    /// The series is a total over the fleet: this much for each droplet.
+    /// The series is a total over the fleet; this is the amount per droplet.
     PerDroplet(f64),
-    /// The series is an average over the droplets already.
+    /// The series is an average over the droplets.
     Average(f64),
 }
 
 impl Target {
-    /// The number itself.
+    /// Returns the target value.
     pub fn value(self) -> f64 {
         let (Self::PerDroplet(number) | Self::Average(number)) = self;
         number
@@ -26,34 +26,35 @@ impl Target {
 /// A metric and its target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Metric {
-    /// The name of the series.
+    /// Name of the series.
     pub name: String,
-    /// What it is held against.
+    /// Its target.
     pub target: Target,
 }
 
-/// How far from its target a metric counts as on it, as shares of the target.
+/// The tolerated deviation from the target, as shares of the target.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tolerance {
-    /// Above it.
+    /// Above the target.
     pub scale_out: f64,
-    /// Below it.
+    /// Below the target.
     pub scale_in: f64,
-    /// What is allowed for on top, since a division may be off.
+    /// Additional tolerance for division errors.
     pub epsilon: f64,
 }
 
-/// Most that changes in one decision; where both are given, the larger counts, as with `selectPolicy: Max` of the HPA.
+/// Maximum change in one decision; if both limits are set, the larger applies, as with `selectPolicy: Max` of the HPA.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct StepLimit {
-    /// In percent of the size.
+    /// Limit in percent of the size.
     pub percent: Option<u32>,
-    /// In droplets.
+    /// Limit in droplets.
     pub droplets: Option<u32>,
 }
 
 impl StepLimit {
-    /// The droplets that a step of a fleet of `size` may take; `None` for any number. A part of a droplet counts as one.
+    /// Returns the maximum change of a fleet of `size`, in droplets; `None` if unlimited. A fraction of a droplet is
+    /// rounded up.
     pub fn droplets(self, size: u32) -> Option<u32> {
         let percent = self.percent.map(|percent| {
             let droplets = (u64::from(size) * u64::from(percent)).div_ceil(100);
@@ -63,32 +64,32 @@ impl StepLimit {
     }
 }
 
-/// A checked configuration.
+/// A validated configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// What is followed; never empty.
+    /// The metrics, at least one.
     pub metrics: Vec<Metric>,
-    /// How a need comes of a metric.
+    /// The scaling rule.
     pub rule: Rule,
-    /// How far from the target counts as on it.
+    /// The tolerated deviation from the targets.
     pub tolerance: Tolerance,
-    /// How long a recommendation counts.
+    /// Length of the recommendation window.
     pub window: WindowLength,
-    /// What the largest of them does.
+    /// The effect of the largest recommendation in the window.
     pub peak_effect: PeakEffect,
-    /// Whether the size that was found at first counts as recommended.
+    /// If set, the initial size counts as a recommendation.
     pub counts_initial_size: bool,
-    /// For how long a droplet that serves is not yet taken for ready, in milliseconds.
+    /// Time for which a serving droplet is not yet ready, in milliseconds.
     pub warm_up_ms: u64,
-    /// Whether the fleet shrinks while droplets come up.
+    /// If set, the fleet may shrink while droplets are starting.
     pub scale_in_during_startup: bool,
-    /// Most that it grows.
+    /// Maximum growth.
     pub scale_out: StepLimit,
-    /// Most that it shrinks.
+    /// Maximum shrinkage.
     pub scale_in: StepLimit,
 }
 
-/// The series of the host that are averages; `target_per_droplet` makes no sense with them.
+/// The host's series that are averages; `target_per_droplet` is meaningless for them.
 const AVERAGES: [&str; 2] = [crate::measure::UTILIZATION, crate::measure::RESPONSE_TIME];
 
 #[derive(Deserialize)]
@@ -124,7 +125,7 @@ struct RawMetric {
 }
 
 impl Config {
-    /// Reads JSON text that has passed the schema.
+    /// Parses JSON text that has passed the schema.
     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
         let written: RawConfig = parse_json(json)?;
         let mut problems = Vec::new();
@@ -153,7 +154,7 @@ impl Config {
         if config.scale_out.droplets(1) == Some(0) {
             problems.push(Problem::at(
                 "/max_scale_out_droplets",
-                "the fleet could never grow: allow at least 1 droplet or 1 percent",
+                "the fleet could never grow; allow at least 1 droplet or 1 percent",
             ));
         }
         validated(config, problems)
@@ -168,35 +169,34 @@ fn metrics(written: &RawConfig, problems: &mut Vec<Problem>) -> Vec<Metric> {
         }
         (None, Some(several)) => several,
         _ => {
-            problems.push(Problem::at("", "one of metric and metrics is needed"));
+            problems.push(Problem::at("", "one of metric and metrics is required"));
             return Vec::new();
         }
     };
     if written.target_per_droplet.is_some() || written.target_average.is_some() {
-        problems
-            .push(Problem::at("", "with metrics, each has a target of its own: write the target beside its metric"));
+        problems.push(Problem::at("", "each entry of metrics has its own target; move the target there"));
     }
     let mut metrics: Vec<Metric> = Vec::new();
     for (index, one) in several.iter().enumerate() {
         let path = format!("/metrics/{index}");
         if metrics.iter().any(|metric| metric.name == one.metric) {
-            problems.push(Problem::at(format!("{path}/metric"), format!("{} is there already", one.metric)));
+            problems.push(Problem::at(format!("{path}/metric"), format!("duplicate metric {}", one.metric)));
         }
         metrics.extend(metric(&one.metric, (one.target_per_droplet, one.target_average), &path, problems));
     }
     if several.is_empty() {
-        problems.push(Problem::at("/metrics", "at least one metric is needed"));
+        problems.push(Problem::at("/metrics", "at least one metric is required"));
     }
     metrics
 }
 
-/// A metric with its targets per droplet and on average, one of which is to be there.
+/// Creates a metric from its per-droplet and average targets, exactly one of which must be set.
 fn metric(name: &str, target: (Option<f64>, Option<f64>), path: &str, problems: &mut Vec<Problem>) -> Option<Metric> {
     let target = match target {
         (Some(target), None) => Target::PerDroplet(target),
         (None, Some(target)) => Target::Average(target),
         _ => {
-            problems.push(Problem::at(path, "one of target_per_droplet and target_average is needed"));
+            problems.push(Problem::at(path, "one of target_per_droplet and target_average is required"));
             return None;
         }
     };
@@ -206,7 +206,7 @@ fn metric(name: &str, target: (Option<f64>, Option<f64>), path: &str, problems: 
     if matches!(target, Target::PerDroplet(_)) && AVERAGES.contains(&name) {
         problems.push(Problem::at(
             format!("{path}/target_per_droplet"),
-            format!("{name} is an average over the droplets: set target_average instead"),
+            format!("{name} is an average over the droplets; set target_average instead"),
         ));
     }
     Some(Metric { name: name.to_owned(), target })
@@ -220,7 +220,7 @@ fn rule(written: &RawConfig, rule: Rule, problems: &mut Vec<Problem>) -> Rule {
     }
     for (given, path) in [(written.datapoints_out, "/datapoints_out"), (written.datapoints_in, "/datapoints_in")] {
         if given.is_some() {
-            problems.push(Problem::at(path, "datapoints are counted with preset aws only"));
+            problems.push(Problem::at(path, "only preset aws supports datapoints"));
         }
     }
     let tolerances = [
@@ -230,7 +230,7 @@ fn rule(written: &RawConfig, rule: Rule, problems: &mut Vec<Problem>) -> Rule {
     ];
     for (given, path) in tolerances {
         if given.is_some() && matches!(rule, Rule::Panic(_)) {
-            problems.push(Problem::at(path, "preset knative has no tolerance"));
+            problems.push(Problem::at(path, "preset knative does not support a tolerance"));
         }
     }
     rule
@@ -243,7 +243,7 @@ mod tests {
     use doproxy_policy_sdk::testing::problems;
 
     #[test]
-    fn what_is_not_said_is_as_in_kubernetes() {
+    fn defaults_match_kubernetes() {
         let config = Config::parse(r#"{"metric": "haproxy.sessions", "target_per_droplet": 50}"#).unwrap();
 
         assert_eq!(
@@ -264,9 +264,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_goes_before_a_preset() {
+    fn settings_override_the_preset() {
         let config = r#"{"preset": "aws", "metric": "m", "target_average": 2, "tolerance": 0.2, "tolerance_in": 0.3,
-            "datapoints_in": 5, "scale_in_stabilisation_s": 60}"#;
+            "datapoints_in": 5, "scale_in_stabilization_s": 60}"#;
         let config = Config::parse(config).unwrap();
 
         assert_eq!((config.tolerance.scale_out, config.tolerance.scale_in), (0.2, 0.3));
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn every_mistake_is_told_with_its_place() {
+    fn every_problem_is_reported_with_its_path() {
         let config = r#"{"max_scale_out_droplets": 0, "datapoints_out": 2, "metrics": [
             {"metric": "haproxy.utilisation", "target_per_droplet": 0.6},
             {"metric": "m"},
@@ -288,25 +288,25 @@ mod tests {
         assert_eq!(
             problems::<TargetTracking>(config),
             [
-                "/metrics/0/target_per_droplet: haproxy.utilisation is an average over the droplets: set target_average instead",
-                "/metrics/1: one of target_per_droplet and target_average is needed",
+                "/metrics/0/target_per_droplet: haproxy.utilisation is an average over the droplets; set target_average instead",
+                "/metrics/1: one of target_per_droplet and target_average is required",
                 "/metrics/2: the target must be above 0",
-                "/metrics/3/metric: n is there already",
-                "/datapoints_out: datapoints are counted with preset aws only",
-                "/max_scale_out_droplets: the fleet could never grow: allow at least 1 droplet or 1 percent",
+                "/metrics/3/metric: duplicate metric n",
+                "/datapoints_out: only preset aws supports datapoints",
+                "/max_scale_out_droplets: the fleet could never grow; allow at least 1 droplet or 1 percent",
             ]
         );
     }
 
     #[test]
-    fn one_metric_or_several_but_not_both() {
+    fn metric_and_metrics_are_mutually_exclusive() {
         for (config, problem) in [
-            ("{}", ": one of metric and metrics is needed"),
-            (r#"{"metric": "m"}"#, ": one of target_per_droplet and target_average is needed"),
-            (r#"{"metrics": []}"#, "/metrics: at least one metric is needed"),
+            ("{}", ": one of metric and metrics is required"),
+            (r#"{"metric": "m"}"#, ": one of target_per_droplet and target_average is required"),
+            (r#"{"metrics": []}"#, "/metrics: at least one metric is required"),
             (
                 r#"{"preset": "knative", "metric": "m", "target_average": 1, "tolerance": 0}"#,
-                "/tolerance: preset knative has no tolerance",
+                "/tolerance: preset knative does not support a tolerance",
             ),
         ] {
             assert_eq!(problems::<TargetTracking>(config), [problem], "{config}");
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_droplet_is_a_step_too() {
+    fn fractional_step_is_rounded_up() {
         let limit = StepLimit { percent: Some(10), droplets: None };
 
         assert_eq!(limit.droplets(4), Some(1));

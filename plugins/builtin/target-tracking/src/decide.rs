@@ -1,7 +1,7 @@
-//! The decision: from the needs of the metrics to a size and the reason for it.
+//! The decision: computes a size and its reason from the metrics' recommendations.
 //!
-//! Of several metrics the largest need counts, and while one of them says nothing the fleet does not shrink. Then the
-//! largest recommendation of the window bounds scale-in, and the step limits bound both directions.
+//! The largest recommendation of several metrics applies, and while one of them is unavailable the fleet does not
+//! shrink. Then the largest recommendation of the window limits scale-in, and the step limits apply in both directions.
 
 use std::collections::BTreeMap;
 
@@ -15,13 +15,13 @@ use crate::preset::{PeakEffect, Rule, WindowLength};
 use crate::reason::{self, Sizes};
 use crate::{alarms, panic, ratio};
 
-/// The form of the state; another one is forgotten.
+/// Version of the state format; a state in another format is discarded.
 const VERSION: u32 = 2;
 
-/// How long a recommendation counts where that is the boot time, and none was seen yet: as in Kubernetes.
+/// Length of a boot-time window before the first measured boot, as in Kubernetes.
 const DEFAULT_BOOT_TIME_MS: u64 = 300_000;
 
-/// All that is remembered; what the rules remember by the names of the metrics.
+/// The policy state; the state of the rules is keyed by metric name.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct PolicyState {
     window: Window,
@@ -31,13 +31,13 @@ struct PolicyState {
     panics: BTreeMap<String, Option<panic::PanicState>>,
 }
 
-/// A metric and what it needs.
+/// A metric and the size it needs.
 pub(crate) struct MetricRecommendation<'a> {
     pub(crate) measurement: Measurement<'a>,
     pub(crate) size: u32,
 }
 
-/// Decides; see the head of this module.
+/// Decides; see the module documentation.
 pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decision {
     let capacity = observation.capacity(config.warm_up_ms);
     let size = capacity.size;
@@ -74,7 +74,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     }
 }
 
-/// What each metric needs, within the bounds of the fleet, and those that say nothing.
+/// Returns each metric's recommendation, within the fleet limits, and the unavailable metrics.
 fn recommendations<'a>(
     config: &'a Config,
     observation: &Observation,
@@ -83,7 +83,7 @@ fn recommendations<'a>(
 ) -> (Vec<MetricRecommendation<'a>>, Vec<MeasureError<'a>>) {
     let mut needs = Vec::new();
     let mut silent = Vec::new();
-    // What is remembered of metrics that are no longer followed goes.
+    // Discard the state of metrics that are no longer configured.
     let mut alarms = std::mem::take(&mut memory.alarms);
     let mut panics = std::mem::take(&mut memory.panics);
     for metric in &config.metrics {

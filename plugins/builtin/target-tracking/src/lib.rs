@@ -1,18 +1,18 @@
 //! Scaling policy that keeps metrics at their targets.
 //!
-//! For a metric that is a total over the fleet, with a target T for each droplet, a value v needs `ceil(v/T)` droplets.
-//! For one that is an average over the droplets, with a target T and n droplets that are ready, it needs `ceil(n·v/T)`.
-//! Of several metrics the largest need counts. `ceil` is taken of x − 10⁻⁹, which is what a division may be off by.
-//! What becomes of that is the work of a rule, and of what follows on it:
+//! For a metric that is a total over the fleet, with a target T per droplet, a value v needs `ceil(v/T)` droplets. For
+//! a metric that is an average over the droplets, with a target T and n ready droplets, it needs `ceil(n·v/T)`. The
+//! largest need of several metrics applies. `ceil` is computed for x − 10⁻⁹, to compensate for division errors. A rule
+//! and the following stages turn the need into a size:
 //!
-//! - [`ratio`]: a metric within the tolerance of its target needs what is there. Kubernetes' Horizontal Pod Autoscaler
-//!   (`pkg/controller/podautoscaler`, `replica_calculator.go` and `horizontal.go`), DigitalOcean, GCE.
-//! - [`alarms`]: minutes above the target, or well below it, in a row. AWS target tracking.
-//! - [`panic`]: a mean over a minute, and one over seconds that takes over when it doubles. Knative's autoscaler
+//! - [`ratio`]: a metric within the tolerance of its target needs the current size. Kubernetes' Horizontal Pod
+//!   Autoscaler (`pkg/controller/podautoscaler`, `replica_calculator.go` and `horizontal.go`), DigitalOcean, GCE.
+//! - [`alarms`]: consecutive minutes above the target, or well below it. AWS target tracking.
+//! - [`panic`]: a mean over a minute, and one over seconds that takes precedence when it doubles. Knative's autoscaler
 //!   (`pkg/autoscaler/scaling/autoscaler.go`).
-//! - then the window of recommendations and the limits of a step: [`mod@decide`].
+//! - then the window of recommendations and the step limits: [`mod@decide`].
 //!
-//! [`preset`] has the constants of the peers.
+//! [`preset`] contains the constants of these autoscalers.
 
 pub mod alarms;
 pub mod config;

@@ -1,4 +1,4 @@
-//! From series to the value of a metric, and what it means for the fleet.
+//! Reads the value of a metric from its series and derives the needed droplets.
 
 use std::fmt;
 
@@ -7,32 +7,32 @@ use doproxy_policy_sdk::{FleetCapacity, Observation, Phase};
 
 use crate::config::{Metric, Target};
 
-/// Average share of the slots in use; of the host's own series.
+/// The host's series of the average share of slots in use.
 pub const UTILIZATION: &str = "haproxy.utilisation";
-/// Average response time; of the host's own series.
+/// The host's series of the average response time.
 pub const RESPONSE_TIME: &str = "haproxy.response_time_ms";
-/// Requests that wait; of the host's own series.
+/// The host's series of queued requests.
 const QUEUED: &str = "haproxy.queued";
 
-/// A metric now.
+/// The current value of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Measurement<'a> {
-    /// Which.
+    /// The metric.
     pub metric: &'a Metric,
-    /// What it is.
+    /// Its value.
     pub value: f64,
-    /// How many droplets would have it at its target; no whole number.
+    /// Number of droplets that would bring the metric to its target, unrounded.
     pub droplets: f64,
-    /// The time that it speaks of, in milliseconds.
+    /// Time between samples, in milliseconds.
     pub interval_ms: u64,
 }
 
-/// Why a metric says nothing.
+/// The reason for which a metric has no value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MeasureError<'a> {
-    /// Its series cannot be gone by.
+    /// Its series has no usable value.
     Series(&'a str, SeriesError),
-    /// It is an average over droplets that are ready, and none is.
+    /// It is an average over ready droplets, and there are none.
     NoReadyDroplet(&'a str),
 }
 
@@ -40,7 +40,7 @@ impl fmt::Display for MeasureError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Series(metric, gap) => write!(f, "{metric} {gap}"),
-            Self::NoReadyDroplet(metric) => write!(f, "no droplet serves yet, so {metric} is an average of nothing"),
+            Self::NoReadyDroplet(metric) => write!(f, "no droplet is serving yet, so {metric} has no average"),
         }
     }
 }
@@ -72,7 +72,8 @@ pub fn measure<'a>(
     Ok(Measurement { metric, value, droplets, interval_ms: observation.interval_ms(name) })
 }
 
-/// The host's averages again, without the droplets that warm up; `None` for other series, where nobody can tell.
+/// Recomputes the host's averages without the droplets in warm-up; `None` for other series, for which that is
+/// impossible.
 fn average_over_warm(name: &str, observation: &Observation, warm_up_ms: u64) -> Option<f64> {
     let warm = observation
         .fleet
@@ -123,19 +124,19 @@ mod tests {
     }
 
     #[test]
-    fn a_droplet_that_warms_up_is_left_out_of_the_averages_of_the_host() {
+    fn droplet_in_warm_up_is_excluded_from_averages() {
         let fleet = vec![loaded(0, 80), loaded(90_000, 2)];
 
-        assert_eq!(average(UTILIZATION, fleet.clone(), 60_000), Ok(0.9), "80 sessions and 10 that wait");
-        assert_eq!(average(UTILIZATION, fleet.clone(), 0), Ok(0.5), "what the host says");
+        assert_eq!(average(UTILIZATION, fleet.clone(), 60_000), Ok(0.9), "80 active and 10 queued requests");
+        assert_eq!(average(UTILIZATION, fleet.clone(), 0), Ok(0.5), "the host's value");
         assert_eq!(average(RESPONSE_TIME, fleet.clone(), 60_000), Ok(20.0));
         assert_eq!(average("custom.cpu", fleet, 60_000), Ok(0.5));
     }
 
     #[test]
-    fn an_average_over_droplets_that_all_warm_up_says_nothing() {
+    fn average_without_ready_droplets_is_an_error() {
         let said = average(UTILIZATION, vec![loaded(90_000, 80)], 60_000);
 
-        assert_eq!(said, Err("no droplet serves yet, so haproxy.utilisation is an average of nothing".to_owned()));
+        assert_eq!(said, Err("no droplet is serving yet, so haproxy.utilisation has no average".to_owned()));
     }
 }

@@ -1,10 +1,10 @@
-//! The rule of Knative's autoscaler: the mean of a minute decides, until the mean of some seconds asks for twice what is
-//! there; then the fleet only grows for a minute.
+//! The rule of Knative's autoscaler: the mean of a minute decides until the mean of some seconds needs twice the
+//! current size; then the fleet only grows for a minute.
 //!
-//! With r droplets ready, `want = ceil(mean/T)`, kept within `[floor(r/2), ceil(1000·r)]`. When `ceil(short mean/T)/r`
-//! is 2 or more, panic begins or is prolonged; while it lasts, which is a minute after the last such tick, the largest
-//! want since it began counts. A fleet of several droplets begins in panic at its size. (`autoscaler.go` of Knative's
-//! `pkg/autoscaler/scaling`.)
+//! With r ready droplets, `want = ceil(mean/T)`, limited to `[floor(r/2), ceil(1000·r)]`. When `ceil(short mean/T)/r`
+//! is 2 or more, panic mode starts or is extended; it ends a minute after the last such tick, and until then the
+//! largest want since its start applies. A fleet of several droplets starts in panic mode at its size. (`autoscaler.go`
+//! of Knative's `pkg/autoscaler/scaling`.)
 
 use doproxy_policy_sdk::FleetCapacity;
 use doproxy_policy_sdk::numbers::{ceil_u32, mean};
@@ -13,19 +13,19 @@ use serde::{Deserialize, Serialize};
 use crate::measure::Measurement;
 use crate::preset::Panic;
 
-/// Most samples that are kept, a minute of several a second.
+/// Maximum number of stored samples: a minute at several per second.
 const MAX_SAMPLES: usize = 512;
 
-/// What is remembered of one metric.
+/// The state of one metric.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct PanicState {
-    /// When, and how many droplets were needed.
+    /// Times, and the numbers of needed droplets.
     samples: Vec<(u64, f64)>,
-    /// When panic began or was prolonged, and the most that was wanted since it began.
+    /// Time at which panic mode started or was extended, and the largest want since its start.
     panic: Option<(u64, u32)>,
 }
 
-/// The size that a metric needs at `now`.
+/// Returns the size a metric needs at `now`.
 pub fn recommend(
     panic: Panic,
     capacity: FleetCapacity,

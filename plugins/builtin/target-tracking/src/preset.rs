@@ -1,25 +1,25 @@
-//! The constants of the peers.
+//! Presets with the constants of other autoscalers.
 
 use serde::Deserialize;
 
 use crate::config::{StepLimit, Tolerance};
 use doproxy_policy_sdk::numbers::EPSILON;
 
-/// Whose constants are taken where the operator sets none.
+/// The autoscaler whose constants are the defaults.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// Kubernetes' HPA with a `behavior`: a window that holds back scale-in and never makes a fleet grow.
+    /// Kubernetes' HPA with a `behavior`: a window that delays scale-in and never makes a fleet grow.
     #[default]
     HpaBehavior,
-    /// Kubernetes' HPA as it is without a `behavior`: the largest recommendation of the window counts.
+    /// Kubernetes' HPA without a `behavior`: the largest recommendation of the window applies.
     Hpa,
     /// A managed instance group of Google Compute Engine: the peak of the last ten minutes.
     Gce,
-    /// The peak over the time that a droplet takes to boot: what is deleted now would have to come back sooner than a
-    /// new one could.
+    /// Ski rental: the peak over the boot time of a droplet. A droplet deleted now would be needed again before a new
+    /// one could serve.
     SkiRental,
-    /// What is needed now, and nothing else.
+    /// The current need, without a window.
     Reactive,
     /// Target tracking of AWS EC2 Auto Scaling.
     Aws,
@@ -27,7 +27,7 @@ pub enum Preset {
     Knative,
 }
 
-/// How a need comes of a metric.
+/// The rule that computes the needed size of a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rule {
     /// See [`crate::ratio`].
@@ -38,14 +38,14 @@ pub enum Rule {
     Panic(Panic),
 }
 
-/// The constants of AWS target tracking: its alarms are three minutes above, and fifteen below.
+/// The constants of AWS target tracking: its alarms fire after three minutes above and fifteen below the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Alarms {
-    /// One datapoint is the mean over so many milliseconds.
+    /// Length of a datapoint, in milliseconds.
     pub period_ms: u64,
-    /// So many in a row above the target make the fleet grow.
+    /// Consecutive datapoints above the target that scale out.
     pub scale_out_datapoints: u32,
-    /// So many in a row below it make it shrink.
+    /// Consecutive datapoints below the target that scale in.
     pub scale_in_datapoints: u32,
 }
 
@@ -64,47 +64,47 @@ pub struct Panic {
     pub down_rate: u32,
 }
 
-/// How long a recommendation counts.
+/// Length of the recommendation window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowLength {
     /// In milliseconds.
     Fixed(u64),
-    /// As long as a droplet takes to boot.
+    /// The boot time of a droplet.
     BootTime,
 }
 
-/// What the largest recommendation of the window does.
+/// The effect of the largest recommendation in the window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PeakEffect {
-    /// It keeps the fleet from shrinking below it.
+    /// It only limits scale-in.
     BlocksScaleIn,
-    /// It is what is wanted, also where that makes the fleet grow.
+    /// It becomes the target, even if that makes the fleet grow.
     SetsSize,
 }
 
-/// What an operator need not set.
+/// The defaults of a preset.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PresetConstants {
-    /// How a need comes of a metric.
+    /// The scaling rule.
     pub rule: Rule,
-    /// How far from the target counts as on it.
+    /// The tolerated deviation from the target.
     pub tolerance: Tolerance,
-    /// How long a recommendation counts.
+    /// Length of the recommendation window.
     pub window: WindowLength,
-    /// What the largest of them does.
+    /// The effect of the largest recommendation in the window.
     pub peak_effect: PeakEffect,
-    /// Whether the size that was found at first counts as recommended, so that a start does not shrink a fleet.
+    /// If set, the initial size counts as a recommendation, so that a start does not shrink the fleet.
     pub counts_initial_size: bool,
-    /// Most that it grows in one decision.
+    /// Maximum growth in one decision.
     pub scale_out: StepLimit,
-    /// Whether it shrinks while droplets come up.
+    /// If set, the fleet may shrink while droplets are starting.
     pub scale_in_during_startup: bool,
 }
 
-/// `behavior.scaleUp` of the HPA: 100 % or 4, whichever is more.
+/// `behavior.scaleUp` of the HPA: 100 % or 4 droplets, whichever is more.
 const DOUBLE_OR_FOUR: StepLimit = StepLimit { percent: Some(100), droplets: Some(4) };
 
-/// What is needed now.
+/// The current need, without a window.
 const REACTIVE: PresetConstants = PresetConstants {
     rule: Rule::Ratio,
     tolerance: Tolerance { scale_out: 0.0, scale_in: 0.0, epsilon: EPSILON },
@@ -116,7 +116,7 @@ const REACTIVE: PresetConstants = PresetConstants {
 };
 
 impl Preset {
-    /// Its constants.
+    /// Returns the preset's constants.
     pub fn constants(self) -> PresetConstants {
         match self {
             Self::HpaBehavior => PresetConstants {
@@ -128,13 +128,13 @@ impl Preset {
                 ..REACTIVE
             },
             Self::Hpa => PresetConstants {
-                // To the digit: Kubernetes compares without allowing for what a division is off by.
+                // Exact comparison: Kubernetes does not compensate for division errors.
                 tolerance: Tolerance { scale_out: 0.1, scale_in: 0.1, epsilon: 0.0 },
                 window: WindowLength::Fixed(300_000),
                 scale_out: DOUBLE_OR_FOUR,
                 ..REACTIVE
             },
-            // Its ten minutes are of the load, which says nothing of the size that was found.
+            // GCE's ten minutes are of the load, so the initial size does not count.
             Self::Gce => {
                 PresetConstants { window: WindowLength::Fixed(600_000), counts_initial_size: false, ..REACTIVE }
             }

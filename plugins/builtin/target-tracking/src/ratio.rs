@@ -1,7 +1,7 @@
-//! The rule of the HPA: what a metric needs is what its ratio to the target says, unless that is near enough.
+//! The rule of the HPA: a metric needs the size given by its ratio to the target, unless that is within the tolerance.
 //!
-//! A total follows `AverageValue` of an external metric, an average follows `calcPlainMetricReplicas`, which counts
-//! droplets that are still coming up as idle before it grows a fleet.
+//! A total follows `AverageValue` of an external metric; an average follows `calcPlainMetricReplicas`, which counts
+//! starting droplets as idle before it scales out.
 
 use doproxy_policy_sdk::FleetCapacity;
 use doproxy_policy_sdk::numbers::ceil_u32;
@@ -10,7 +10,7 @@ use crate::config::{Target, Tolerance};
 use crate::measure::Measurement;
 
 impl Tolerance {
-    /// Whether a metric that is so much of its target counts as on it.
+    /// Reports whether a ratio of a metric to its target is within the tolerance.
     pub fn contains(self, ratio: f64) -> bool {
         if ratio >= 1.0 {
             ratio - 1.0 <= self.scale_out + self.epsilon
@@ -20,7 +20,7 @@ impl Tolerance {
     }
 }
 
-/// The size that a metric needs; the size there is where that is near enough.
+/// Returns the size a metric needs; the current size if the metric is within the tolerance.
 pub fn recommend(tolerance: Tolerance, capacity: FleetCapacity, measured: &Measurement<'_>) -> u32 {
     let FleetCapacity { size, ready, .. } = capacity;
     if tolerance.scale_out <= 0.0 && tolerance.scale_in <= 0.0 {
@@ -28,7 +28,7 @@ pub fn recommend(tolerance: Tolerance, capacity: FleetCapacity, measured: &Measu
     }
     match measured.metric.target {
         Target::PerDroplet(target) => {
-            // Droplets that are coming up count as idle here already: the total is shared by all.
+            // Starting droplets already count as idle here, because the total is divided by all.
             let is_near = size > 0 && tolerance.contains(measured.value / (target * f64::from(size)));
             if is_near { size } else { ceil_u32(measured.droplets) }
         }

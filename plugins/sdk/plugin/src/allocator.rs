@@ -1,22 +1,21 @@
-//! The memory of a component that lives for one call.
+//! Memory allocator for a component that lives for one call.
 //!
-//! The host makes a fresh instance for each call and drops it after, so memory is given out in a row and only what was
-//! given out last is taken back. It begins with an arena that is part of the instance: a memory that grows costs the host
-//! two changes of page protection for each call, a third of the time that a decision takes.
+//! The host creates a new instance for each call and drops it afterwards, so memory is allocated sequentially and only
+//! the latest allocation is reused when freed. The memory starts with an arena that is part of the instance: growing it
+//! costs the host two changes of page protection per call, a third of the duration of a decision.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::arch::wasm32::{memory_grow, memory_size};
 use std::cell::UnsafeCell;
 use std::ptr;
 
-/// Enough for an observation of several hundred droplets. The host looks through all of it after each call, for pages that
-/// were written to.
+/// Enough for an observation of several hundred droplets. The host scans all of it for dirty pages after each call.
 const ARENA_BYTES: usize = 1 << 18;
 
-/// The least by which the memory grows, so that it does so once.
+/// The minimum by which the memory grows, so that it grows only once.
 const GROWTH_BYTES: usize = 1 << 20;
 
-/// Of a page of WebAssembly.
+/// Size of a WebAssembly page.
 const PAGE_BYTES: usize = 1 << 16;
 
 #[global_allocator]
@@ -27,7 +26,7 @@ static ARENA: Arena = Arena(UnsafeCell::new([0; ARENA_BYTES]));
 #[repr(align(16))]
 struct Arena(UnsafeCell<[u8; ARENA_BYTES]>);
 
-/// The addresses that are free, from one up to another; nothing before the first call.
+/// Allocates from a range of free addresses; `None` before the first call.
 struct BumpAllocator {
     free: UnsafeCell<Option<(usize, usize)>>,
 }
@@ -49,7 +48,7 @@ impl BumpAllocator {
         unsafe { *self.free.get() = Some(free) };
     }
 
-    /// The first free address of this alignment with so many bytes behind it, the memory grown where that is needed.
+    /// Returns the first free address with this alignment and size, growing the memory if necessary.
     fn reserve(&self, layout: Layout) -> Option<usize> {
         let (from, to) = self.free();
         let start = from.checked_next_multiple_of(layout.align())?;
@@ -58,11 +57,11 @@ impl BumpAllocator {
             return Some(start);
         }
         let top = memory_size::<0>() * PAGE_BYTES;
-        // What is above the arena continues what was grown before, and nothing else grows the memory.
+        // Growth above the arena continues the previous growth, because nothing else grows the memory.
         let start = if to == top { start } else { top.checked_next_multiple_of(layout.align())? };
         let missing = start.checked_add(layout.size())? - top;
         let grows = missing.max(GROWTH_BYTES).div_ceil(PAGE_BYTES);
-        // Near the limit of the memory what is missing may be all that there is.
+        // Near the memory limit, the missing bytes may be all that is left.
         if memory_grow::<0>(grows) == usize::MAX && memory_grow::<0>(missing.div_ceil(PAGE_BYTES)) == usize::MAX {
             return None;
         }
@@ -71,7 +70,7 @@ impl BumpAllocator {
     }
 }
 
-// SAFETY: what is given out is free, large enough and aligned, and is given out again only after it was taken back.
+// SAFETY: an allocation is free, large enough and aligned, and is reused only after it was freed.
 unsafe impl GlobalAlloc for BumpAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(start) = self.reserve(layout) else { return ptr::null_mut() };
@@ -94,12 +93,12 @@ unsafe impl GlobalAlloc for BumpAllocator {
             self.set_free((start + size, to));
             return given;
         }
-        // SAFETY: the alignment is that of the layout, and whoever calls makes sure of the size.
+        // SAFETY: the alignment is that of the layout, and the caller guarantees the size.
         let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
-        // SAFETY: the size is not zero, as whoever calls makes sure.
+        // SAFETY: the caller guarantees that the size is not zero.
         let moved = unsafe { self.alloc(wanted) };
         if !moved.is_null() {
-            // SAFETY: both are as long as what is copied, and the new one is free, so they do not overlap.
+            // SAFETY: both are at least as long as the copied range, and the new one is free, so they do not overlap.
             unsafe { ptr::copy_nonoverlapping(given, moved, layout.size().min(size)) };
         }
         moved

@@ -1,9 +1,9 @@
-//! What all first-party plugins share: how one describes itself, and how it reads what an operator wrote.
+//! The part of the SDK that is common to all plugins: manifest and configuration parsing.
 //!
-//! What only policies or only generators share is in `doproxy-policy-sdk` and `doproxy-user-data-sdk`.
+//! The parts for only one kind of plugin are in `doproxy-policy-sdk` and `doproxy-user-data-sdk`.
 
 #[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "an allocator is made of addresses")]
+#[expect(unsafe_code, reason = "an allocator operates on addresses")]
 mod allocator;
 
 use serde::de::DeserializeOwned;
@@ -11,17 +11,17 @@ use serde::de::DeserializeOwned;
 /// A plugin's description of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Manifest {
-    /// The name of its package.
+    /// Name of its package.
     pub name: &'static str,
-    /// The version of its package.
+    /// Version of its package.
     pub version: &'static str,
-    /// A sentence.
+    /// A one-sentence description.
     pub description: &'static str,
     /// A JSON Schema, draft 2020-12.
     pub config_schema: &'static str,
 }
 
-/// The manifest of the package that says so, with the schema in a file beside the one that says so.
+/// Creates the manifest of the calling package, with the schema in a file next to the caller.
 #[macro_export]
 macro_rules! manifest {
     ($schema:literal) => {
@@ -34,28 +34,28 @@ macro_rules! manifest {
     };
 }
 
-/// Something wrong in a configuration.
+/// A problem in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// A JSON pointer to it; empty for the whole.
+    /// A JSON pointer to the problem; empty for the whole configuration.
     pub path: String,
-    /// What is wrong and what would be right.
+    /// The problem and the accepted values.
     pub message: String,
 }
 
 impl Problem {
-    /// A problem at a JSON pointer.
+    /// Creates a problem at a JSON pointer.
     pub fn at(path: impl Into<String>, message: impl Into<String>) -> Self {
         Self { path: path.into(), message: message.into() }
     }
 }
 
-/// Reads JSON text as it is written.
+/// Parses JSON text.
 pub fn parse_json<T: DeserializeOwned>(json: &str) -> Result<T, Vec<Problem>> {
     serde_json::from_str(json).map_err(|error| vec![Problem::at("", error.to_string())])
 }
 
-/// The value where nothing is wrong with it.
+/// Returns the value, or the problems if there are any.
 pub fn validated<T>(value: T, problems: Vec<Problem>) -> Result<T, Vec<Problem>> {
     if problems.is_empty() { Ok(value) } else { Err(problems) }
 }
@@ -65,14 +65,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_read_is_told_with_where_it_stands() {
+    fn parse_error_includes_the_position() {
         let problems = parse_json::<u32>("{\n\"a\"").unwrap_err();
 
         assert!(problems[0].path.is_empty() && problems[0].message.contains("line"), "{problems:?}");
     }
 
     #[test]
-    fn a_value_with_something_wrong_is_none() {
+    fn value_with_problems_is_rejected() {
         assert_eq!(validated(1, Vec::new()), Ok(1));
         assert_eq!(validated(1, vec![Problem::at("/a", "b")]), Err(vec![Problem::at("/a", "b")]));
     }

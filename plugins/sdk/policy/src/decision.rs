@@ -1,44 +1,45 @@
-//! What a policy answers.
+//! The decision of a policy.
 
-/// A number behind a decision, shown to people.
+/// A value behind a decision, for display.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Signal {
-    /// What it is.
+    /// Its name.
     pub name: String,
-    /// What it was.
+    /// Its value.
     pub value: f64,
-    /// What it should be.
+    /// Its target.
     pub target: Option<f64>,
-    /// The size that it alone leads to.
+    /// The size this signal alone would lead to.
     pub wants: Option<u32>,
 }
 
-/// What a policy wants. Those in here bring a fleet to a size.
+/// The outcome of a policy. The policies that use this SDK only set the size of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The size as it is. Beside other policies this counts as a wish for it, so none of them shrinks the fleet.
+    /// Keeps the size. Combined with other policies this counts as a recommendation of the current size, so none of
+    /// them shrinks the fleet.
     Hold,
-    /// This size. Of several policies the largest wish wins.
+    /// Scales to this size. Of several policies, the largest recommendation wins.
     ScaleTo(u32),
 }
 
-/// A policy's answer.
+/// A policy's decision.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decision {
-    /// What is wanted.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Who is to go first where the fleet shrinks, by id; the others are the host's to choose.
+    /// IDs of the droplets to delete first when scaling in; the host selects the others.
     pub delete_first: Vec<u64>,
-    /// Why, in one sentence with its numbers.
+    /// The reason, in one sentence with its values.
     pub reason: String,
-    /// The numbers.
+    /// The values.
     pub signals: Vec<Signal>,
-    /// To be handed back.
+    /// The state that the host passes to the next call.
     pub state: Vec<u8>,
 }
 
 impl Decision {
-    /// Nothing changes, and what was remembered is kept.
+    /// Creates a decision that changes nothing and keeps the state.
     pub fn hold(reason: impl Into<String>, state: &[u8]) -> Self {
         Self {
             outcome: Outcome::Hold,
@@ -49,7 +50,7 @@ impl Decision {
         }
     }
 
-    /// The size wanted of a fleet that has `size` droplets.
+    /// Returns the target size of a fleet with `size` droplets.
     pub fn size(&self, size: u32) -> u32 {
         match self.outcome {
             Outcome::Hold => size,

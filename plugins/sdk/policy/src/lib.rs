@@ -1,11 +1,11 @@
-//! What the first-party scaling policies share.
+//! SDK for scaling policies.
 //!
-//! A policy is an implementation of [`Policy`]: a configuration that is read from JSON text, and a pure function from an
-//! [`Observation`] to a [`Decision`]. `export_policy!` makes a component of it. Beside that: [`reading`] takes values
-//! out of series, [`period`] makes datapoints of them, [`window`] remembers recommendations, [`state`] keeps a memory in
-//! bytes, [`numbers`] and [`words`] round and say them alike in all policies.
+//! A policy implements [`Policy`]: a configuration parsed from JSON text, and a pure function from an [`Observation`]
+//! to a [`Decision`]. `export_policy!` exports it as a component. Helpers: [`reading`] reads values from series,
+//! [`period`] aggregates them into datapoints, [`window`] stores recommendations, [`state`] encodes the state,
+//! [`numbers`] and [`words`] round and format consistently across policies.
 //!
-//! No policy is in here, and nothing that only one of them needs.
+//! This crate contains no policy and nothing that only one policy needs.
 
 pub mod decision;
 pub mod numbers;

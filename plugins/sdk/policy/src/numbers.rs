@@ -1,32 +1,33 @@
-//! Rounding, alike in all policies.
+//! Rounding that is consistent across policies.
 
-/// What a division may be off by: without it, 1.1/0.1 would need 12 droplets, and 33 over 3 be more than 10 % above 10.
+/// Tolerance for division errors: without it, 1.1/0.1 would need 12 droplets, and 33 over 3 would be more than 10 %
+/// above 10.
 pub const EPSILON: f64 = 1e-9;
 
-/// The next whole number; 0 for what is below it or no number, and the largest for what is above that.
+/// Rounds up to an integer; 0 for negative numbers and NaN, saturating at the maximum.
 pub fn ceil_u32(count: f64) -> u32 {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates")]
     let whole = (count - EPSILON).ceil() as u32;
     whole
 }
 
-/// The count of a list; the largest number for one that is longer than that.
+/// Converts a length to a count, saturating.
 pub fn saturating_u32(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// Seconds in milliseconds.
+/// Converts seconds to milliseconds.
 pub fn seconds_to_ms(seconds: u64) -> u64 {
     seconds.saturating_mul(1000)
 }
 
-/// A count to calculate with.
-#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, and nobody has more")]
+/// Converts a count to a floating-point number.
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53, far above any count")]
 pub fn to_f64(count: u64) -> f64 {
     count as f64
 }
 
-/// The mean; `None` of nothing, and where it is no finite number.
+/// Returns the mean; `None` for an empty input or a non-finite result.
 pub fn mean(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let (count, sum) = values.into_iter().fold((0_u64, 0.0), |(count, sum), value| (count + 1, sum + value));
     Some(sum / to_f64(count)).filter(|mean| mean.is_finite())
@@ -37,20 +38,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_division_without_remainder_needs_no_droplet_more() {
+    fn exact_division_needs_no_extra_droplet() {
         assert_eq!(ceil_u32(1.1 / 0.1), 11);
         assert_eq!(ceil_u32(11.01), 12);
     }
 
     #[test]
-    fn what_is_no_count_becomes_one() {
+    fn invalid_counts_are_clamped() {
         let odd = [f64::NAN, f64::NEG_INFINITY, -3.0, f64::INFINITY, 1e300].map(ceil_u32);
 
         assert_eq!(odd, [0, 0, 0, u32::MAX, u32::MAX]);
     }
 
     #[test]
-    fn a_mean_of_nothing_is_none() {
+    fn mean_of_nothing_is_none() {
         assert_eq!(mean([]), None);
         assert_eq!(mean([f64::MAX, f64::MAX]), None);
         assert_eq!(mean([1.0, 3.0]), Some(2.0));

@@ -1,24 +1,24 @@
-//! What a policy looks at: the observation of the contract, as far as a policy of ours reads it.
+//! The input of a policy: the part of the contract's observation that the first-party policies read.
 
-/// Where a droplet is in its life.
+/// The lifecycle phase of a droplet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// It was asked for.
+    /// Its creation was requested.
     Requested,
-    /// DigitalOcean gave it an id.
+    /// DigitalOcean assigned an ID.
     Booting,
     /// HAProxy checks its health.
     Warming,
-    /// It takes traffic.
+    /// It receives traffic.
     Serving,
-    /// It gets no new sessions.
+    /// It receives no new sessions.
     Draining,
     /// It is being deleted.
     Deleting,
 }
 
 impl Phase {
-    /// Whether it counts into the size of the fleet.
+    /// Reports whether droplets in this phase count toward the fleet size.
     pub fn is_active(self) -> bool {
         matches!(self, Self::Requested | Self::Booting | Self::Warming | Self::Serving)
     }
@@ -27,11 +27,11 @@ impl Phase {
 /// The load on one droplet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Load {
-    /// Sessions in process.
+    /// Active sessions.
     pub sessions: u32,
-    /// How many HAProxy lets through at a time.
+    /// HAProxy's limit of concurrent sessions.
     pub max_sessions: Option<u32>,
-    /// Requests that wait for it.
+    /// Requests queued for it.
     pub queued: u32,
     /// Requests per second.
     pub requests_per_second: f64,
@@ -42,26 +42,27 @@ pub struct Load {
 /// A droplet of the fleet.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Droplet {
-    /// Its number at DigitalOcean, once it has one.
+    /// Its DigitalOcean ID, once known.
     pub id: Option<u64>,
-    /// Where it is in its life.
+    /// Its lifecycle phase.
     pub phase: Phase,
-    /// Since when, in milliseconds since the Unix epoch.
+    /// Start of the phase, in milliseconds since the Unix epoch.
     pub phase_since: u64,
-    /// Until then removing it saves nothing, in milliseconds since the Unix epoch; none where there is no minimum charge.
+    /// End of the minimum billing period, in milliseconds since the Unix epoch; deleting the droplet earlier saves
+    /// nothing. `None` if there is no minimum charge.
     pub paid_until: Option<u64>,
-    /// Whether HAProxy's health check passes.
+    /// Indicates that HAProxy's health check passes.
     pub healthy: bool,
-    /// Its load, where HAProxy has a server for it.
+    /// Its load, if it is a server in HAProxy.
     pub load: Option<Load>,
 }
 
 /// One point of a series.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Sample {
-    /// When it was measured, in milliseconds since the Unix epoch.
+    /// Time of the measurement, in milliseconds since the Unix epoch.
     pub at: u64,
-    /// What was measured.
+    /// The measured value.
     pub value: f64,
 }
 
@@ -70,58 +71,58 @@ pub struct Sample {
 pub struct Series {
     /// Its name.
     pub name: String,
-    /// The time between samples in milliseconds.
+    /// Time between samples, in milliseconds.
     pub interval_ms: u64,
-    /// The newest sample does not speak of now.
+    /// Indicates that the newest sample is outdated.
     pub stale: bool,
-    /// Oldest first.
+    /// Samples, oldest first.
     pub samples: Vec<Sample>,
 }
 
-/// The bounds that the host holds.
+/// The fleet limits enforced by the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Fewest droplets.
+    /// Minimum number of droplets.
     pub min: u32,
-    /// Most droplets.
+    /// Maximum number of droplets.
     pub max: u32,
 }
 
 impl Limits {
-    /// A count within the bounds; the lower one wins where they contradict each other.
+    /// Clamps a count to the limits; `min` takes precedence if they conflict.
     pub fn clamp(self, count: u32) -> u32 {
         count.clamp(self.min, self.max.max(self.min))
     }
 }
 
-/// Everything that a policy may look at in one tick.
+/// The input of a policy in one tick.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
-    /// The time of this tick, in milliseconds since the Unix epoch.
+    /// Time of this tick, in milliseconds since the Unix epoch.
     pub now: u64,
-    /// Every droplet that is not gone.
+    /// Every existing droplet.
     pub fleet: Vec<Droplet>,
     /// The series.
     pub metrics: Vec<Series>,
-    /// The bounds.
+    /// The limits of the fleet.
     pub limits: Limits,
-    /// From request to serving in milliseconds, as seen lately.
+    /// Recent duration from the create request to serving, in milliseconds.
     pub boot_time_ms: Option<u64>,
 }
 
-/// A fleet in numbers.
+/// Droplet counts of a fleet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct FleetCapacity {
-    /// Droplets that serve or are on their way to.
+    /// Serving and starting droplets.
     pub size: u32,
-    /// Droplets that serve, are healthy and have warmed up.
+    /// Droplets that serve, are healthy and have completed their warm-up.
     pub ready: u32,
-    /// Droplets on their way, and those that have served for less than the warm-up.
+    /// Starting droplets, and those that have served for less than the warm-up.
     pub starting: u32,
 }
 
 impl Observation {
-    /// Counts the fleet; a droplet has warmed up when it has served for `warm_up_ms`.
+    /// Counts the droplets; the warm-up of a droplet ends after `warm_up_ms` of serving.
     pub fn capacity(&self, warm_up_ms: u64) -> FleetCapacity {
         let mut capacity = FleetCapacity::default();
         for droplet in self.fleet.iter().filter(|droplet| droplet.phase.is_active()) {
@@ -136,12 +137,12 @@ impl Observation {
         capacity
     }
 
-    /// Whether a serving droplet has served for `warm_up_ms`.
+    /// Reports whether a serving droplet has served for `warm_up_ms`.
     pub fn is_warm(&self, droplet: &Droplet, warm_up_ms: u64) -> bool {
         self.now.saturating_sub(droplet.phase_since) >= warm_up_ms
     }
 
-    /// Droplets that serve or are on their way to.
+    /// Returns the number of serving and starting droplets.
     pub fn size(&self) -> u32 {
         self.capacity(0).size
     }
@@ -153,7 +154,7 @@ mod tests {
     use crate::testing::{ObservationBuilder, droplet};
 
     #[test]
-    fn a_fleet_is_counted_by_what_its_droplets_can_do() {
+    fn droplets_are_counted_by_readiness() {
         let mut observation = ObservationBuilder::at(100_000).build();
         observation.fleet = vec![
             droplet(Phase::Requested, 0),
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_was_set_back_makes_no_droplet_warm() {
+    fn clock_set_back_makes_no_droplet_warm() {
         let mut observation = ObservationBuilder::at(1000).build();
         observation.fleet = vec![droplet(Phase::Serving, u64::MAX)];
 
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn bounds_that_contradict_each_other_are_no_panic() {
+    fn conflicting_limits_do_not_panic() {
         assert_eq!(Limits { min: 5, max: 2 }.clamp(9), 5);
     }
 }

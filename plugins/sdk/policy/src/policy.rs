@@ -1,32 +1,32 @@
-//! What a policy is.
+//! The interface of a policy.
 
 use doproxy_plugin_sdk::{Manifest, Problem};
 
 use crate::{Decision, Observation};
 
-/// A series that a policy looks back at, where the host has it.
+/// A series whose history a policy reads, if the host has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MetricRequirement {
     /// Its name.
     pub name: &'static str,
-    /// How far back, in milliseconds.
+    /// Length of the history, in milliseconds.
     pub window_ms: u64,
 }
 
 /// A scaling policy.
 pub trait Policy {
-    /// What an operator sets, checked.
+    /// The validated configuration.
     type Config;
 
-    /// What it says of itself.
+    /// The plugin's description of itself.
     const MANIFEST: Manifest;
 
-    /// What it looks back at; the newest samples of all series are there anyway.
+    /// The required history; the newest samples of all series are always available.
     const METRIC_REQUIREMENTS: &'static [MetricRequirement] = &[];
 
-    /// Reads JSON text that has passed the schema; everything that is wrong in it, where something is.
+    /// Parses JSON text that has passed the schema, or returns all problems in it.
     fn parse(json: &str) -> Result<Self::Config, Vec<Problem>>;
 
-    /// Decides. It never fails: a policy that lacks something holds the fleet and says why.
+    /// Decides. It never fails: a policy with missing input holds the fleet and gives the reason.
     fn decide(config: &Self::Config, observation: &Observation, state: &[u8]) -> Decision;
 }

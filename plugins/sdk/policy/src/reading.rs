@@ -1,14 +1,14 @@
-//! Values out of series.
+//! Reads values from series.
 
 use std::fmt;
 
 use crate::numbers::mean;
 use crate::{Observation, Series};
 
-/// Why a series has no value to go by.
+/// The reason for which a series has no usable value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeriesError {
-    /// There is no such series, or it has no sample, or none that is a finite number.
+    /// The series does not exist, has no samples, or has no finite one.
     Missing,
     /// Its source failed or is late.
     Stale,
@@ -17,23 +17,23 @@ pub enum SeriesError {
 impl fmt::Display for SeriesError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Missing => "is not there",
+            Self::Missing => "is missing",
             Self::Stale => "is stale",
         })
     }
 }
 
-/// How several series of one name, which differ in their labels, become one value.
+/// The aggregation of several series with the same name and different labels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Combine {
-    /// They are parts of a total.
+    /// Adds them up: they are parts of a total.
     Sum,
-    /// They are averages.
+    /// Averages them.
     Mean,
 }
 
 impl Combine {
-    /// One value of several.
+    /// Aggregates the values.
     fn apply(self, values: &[f64]) -> Option<f64> {
         let combined = match self {
             Self::Sum if values.is_empty() => None,
@@ -45,13 +45,12 @@ impl Combine {
 }
 
 impl Observation {
-    /// The newest value of the series of that name.
+    /// Returns the newest value of the series with a name.
     pub fn newest(&self, name: &str, combine: Combine) -> Result<f64, SeriesError> {
         self.combined(name, combine, |series| series.samples.last().map(|sample| sample.value))
     }
 
-    /// The mean over the last `length_ms` of the series of that name: of its samples that are younger than that, and of
-    /// its newest where none is.
+    /// Returns the mean of a series' samples of the last `length_ms`, or its newest sample if there are none.
     pub fn mean_over(&self, name: &str, combine: Combine, length_ms: u64) -> Result<f64, SeriesError> {
         self.combined(name, combine, |series| {
             let young = |at: u64| self.now.saturating_sub(at) < length_ms;
@@ -60,12 +59,12 @@ impl Observation {
         })
     }
 
-    /// The time between the samples of the series of that name, in milliseconds; 0 where there is none.
+    /// Returns the time between samples of the series with a name, in milliseconds; 0 if there is none.
     pub fn interval_ms(&self, name: &str) -> u64 {
         self.series_named(name).map(|series| series.interval_ms).max().unwrap_or(0)
     }
 
-    /// The series of that name.
+    /// Returns the series with a name.
     pub fn series_named(&self, name: &str) -> impl Iterator<Item = &Series> {
         self.metrics.iter().filter(move |series| series.name == name)
     }
@@ -79,7 +78,7 @@ impl Observation {
         if self.series_named(name).any(|series| series.stale) {
             return Err(SeriesError::Stale);
         }
-        // A part of a total that is not there makes the total unknown.
+        // A total is unknown if any part is missing.
         let values: Option<Vec<f64>> = self.series_named(name).map(value).collect();
         combine.apply(&values.unwrap_or_default()).ok_or(SeriesError::Missing)
     }
@@ -91,7 +90,7 @@ mod tests {
     use crate::testing::ObservationBuilder;
 
     #[test]
-    fn parts_add_up_and_averages_are_averaged() {
+    fn sums_are_added_and_means_averaged() {
         let observation = ObservationBuilder::at(0).series("m", &[9.0, 1.0]).series("m", &[3.0]).build();
 
         assert_eq!(observation.newest("m", Combine::Sum), Ok(4.0));
@@ -99,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_gone_by_is_a_gap() {
+    fn unusable_series_is_an_error() {
         let cases = [
             (ObservationBuilder::at(0), SeriesError::Missing),
             (ObservationBuilder::at(0).series("m", &[]), SeriesError::Missing),
@@ -118,8 +117,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_is_over_the_window_and_not_before_it() {
-        // One a minute; the newest is of now.
+    fn mean_covers_only_the_window() {
+        // One sample per minute, the newest at the current time.
         let observation = ObservationBuilder::at(600_000).series("m", &[100.0, 4.0, 2.0]).build();
 
         assert_eq!(observation.mean_over("m", Combine::Sum, 60_000), Ok(2.0));

@@ -1,17 +1,17 @@
-//! Numbers as a person would write them.
+//! Human-readable formatting of numbers.
 
-/// `1 droplet`, `3 droplets`.
+/// Formats a count: `1 droplet`, `3 droplets`.
 pub fn format_droplets(count: u32) -> String {
     if count == 1 { "1 droplet".to_owned() } else { format!("{count} droplets") }
 }
 
-/// A number with at most two decimals; one that is too large for that, or would lose all its digits, as a power of ten.
+/// Formats a number with at most two decimals; in scientific notation if it is too large or would lose all its digits.
 pub fn format_number(number: f64) -> String {
     let size = number.abs();
     if size != 0.0 && !(0.005..1e15).contains(&size) {
         return format!("{number:.2e}");
     }
-    // By whole numbers: writing a float out takes a good part of a small policy's time.
+    // Integer arithmetic: formatting a float takes a considerable part of a small policy's time.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 1e17")]
     let hundredths = (100.0 * size).round() as u64;
     let sign = if number < 0.0 { "-" } else { "" };
@@ -23,7 +23,7 @@ pub fn format_number(number: f64) -> String {
     }
 }
 
-/// A time in milliseconds, in whole minutes or hours where it is some and would be long in seconds.
+/// Formats a duration in milliseconds, in whole minutes or hours if it is a multiple and would be long in seconds.
 pub fn format_duration(ms: u64) -> String {
     let seconds = ms / 1000;
     if !ms.is_multiple_of(1000) {
@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_as_short_as_they_can_be() {
+    fn numbers_are_as_short_as_possible() {
         let written = [0.0, 3.0, 3.337, 0.004, -2.5, 1e300, f64::NAN].map(format_number);
 
         assert_eq!(written, ["0", "3", "3.34", "4.00e-3", "-2.5", "1.00e300", "NaN"]);
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn times_have_the_unit_that_fits() {
+    fn durations_use_the_fitting_unit() {
         let written = [0, 1500, 90_000, 300_000, 1_800_000, 3_600_000].map(format_duration);
 
         assert_eq!(written, ["0 s", "1.5 s", "90 s", "300 s", "30 min", "1 h"]);

@@ -1,14 +1,14 @@
-//! What the first-party user-data generators share.
+//! SDK for user-data generators.
 //!
-//! A generator is an implementation of [`Generator`]: a configuration that is read from JSON text, and a pure function
-//! from a [`Request`] to a text. `export_generator!` makes a component of it.
+//! A generator implements [`Generator`]: a configuration parsed from JSON text, and a pure function from a [`Request`]
+//! to a text. `export_generator!` exports it as a component.
 
 pub use doproxy_plugin_sdk::{Manifest, Problem, manifest, parse_json, validated};
 
 #[cfg(target_family = "wasm")]
 pub mod guest;
 
-/// Most bytes of user data that DigitalOcean takes.
+/// Maximum size of user data accepted by DigitalOcean, in bytes.
 pub const MAX_BYTES: usize = 64 * 1024;
 
 /// The droplet that is about to be created.
@@ -16,33 +16,34 @@ pub const MAX_BYTES: usize = 64 * 1024;
 pub struct Request {
     /// The fleet.
     pub fleet_name: String,
-    /// Its name.
+    /// Its hostname.
     pub hostname: String,
-    /// Its number in the fleet, from 0.
+    /// Its index in the fleet, from 0.
     pub index: u32,
-    /// Size slug.
+    /// Its size slug.
     pub size: String,
-    /// Region slug.
+    /// Its region slug.
     pub region: String,
-    /// Image slug or id.
+    /// Its image slug or ID.
     pub image: String,
     /// All its tags.
     pub tags: Vec<String>,
-    /// What the policy gave along: JSON text, or empty.
+    /// Parameters from the policy: JSON text, or empty.
     pub params: String,
 }
 
 /// A user-data generator.
 pub trait Generator {
-    /// What an operator sets, checked.
+    /// The validated configuration.
     type Config;
 
-    /// What it says of itself.
+    /// The plugin's description of itself.
     const MANIFEST: Manifest;
 
-    /// Reads JSON text that has passed the schema; everything that is wrong in it, where something is.
+    /// Parses JSON text that has passed the schema, or returns all problems in it.
     fn parse(json: &str) -> Result<Self::Config, Vec<Problem>>;
 
-    /// The user data of a droplet, or why there is none, in a sentence. The same request gives the same text.
+    /// Generates the user data of a droplet, or fails with a reason in one sentence. The same request must produce the
+    /// same text.
     fn generate(config: &Self::Config, request: &Request) -> Result<String, String>;
 }

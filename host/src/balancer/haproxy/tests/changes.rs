@@ -1,4 +1,4 @@
-//! Changes that work.
+//! Successful updates.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -8,7 +8,7 @@ use crate::balancer::haproxy::{HaProxy, Options, ReloadMethod, UpdateMode};
 use crate::balancer::{ApplyResult, LoadBalancer};
 
 #[tokio::test]
-async fn a_droplet_gets_traffic_from_its_first_good_check_until_it_drains() {
+async fn droplet_receives_traffic_from_first_check_until_drain() {
     let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
     rig.boot(2).await;
@@ -16,11 +16,11 @@ async fn a_droplet_gets_traffic_from_its_first_good_check_until_it_drains() {
     let applied = rig.haproxy.apply(&[local(Warming, 1)]).await.unwrap();
     assert!(
         matches!(applied, ApplyResult::Reloaded { .. }),
-        "nobody knows what that worker was started with: {applied:?}"
+        "the configuration of that worker is unknown: {applied:?}"
     );
     rig.wait_for_stats(|stats| server_stats(stats, 1).is_some_and(|server| server.check_passed && server.healthy))
         .await;
-    assert_eq!(rig.get().await.0, 503, "a warming droplet gets no traffic");
+    assert_eq!(rig.get().await.0, 503, "a warming droplet receives no traffic");
 
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
     assert_eq!(rig.get().await, (200, "1".into()));
@@ -35,12 +35,12 @@ async fn a_droplet_gets_traffic_from_its_first_good_check_until_it_drains() {
 }
 
 #[tokio::test]
-async fn nothing_is_done_when_file_and_process_are_so_already() {
+async fn apply_is_a_no_op_when_up_to_date() {
     let rig = HaproxyHarness::start().await;
     let servers = [local(Serving, 2), local(Serving, 1)];
     rig.haproxy.apply(&servers).await.unwrap();
     let inode = std::fs::metadata(&rig.options.config_file).unwrap().ino();
-    // Whether HAProxy is asked is the difference between milliseconds and seconds.
+    // Running the HAProxy binary makes the difference between milliseconds and seconds.
     let without_binary = Options { binary: "/nowhere/haproxy".into(), ..rig.options.clone() };
 
     let applied = HaProxy::new(without_binary).unwrap().apply(&[local(Serving, 1), local(Serving, 2)]).await.unwrap();
@@ -50,7 +50,7 @@ async fn nothing_is_done_when_file_and_process_are_so_already() {
 }
 
 #[tokio::test]
-async fn a_process_that_does_not_have_what_the_file_says_is_reloaded() {
+async fn process_differing_from_the_file_is_reloaded() {
     let rig = HaproxyHarness::start().await;
     let servers = [local(Serving, 1)];
     std::fs::write(&rig.options.config_file, rig.haproxy.render(&servers).unwrap()).unwrap();
@@ -62,9 +62,9 @@ async fn a_process_that_does_not_have_what_the_file_says_is_reloaded() {
 }
 
 #[tokio::test]
-async fn a_change_that_was_cut_off_before_its_reload_is_carried_on() {
+async fn update_interrupted_before_its_reload_is_resumed() {
     let rig = HaproxyHarness::start().await;
-    // The servers are the same, so that the process alone does not show it.
+    // The servers are unchanged, so the process alone does not reveal the pending update.
     std::fs::write(rig.dir.path().join("haproxy.cfg.pending"), "").unwrap();
 
     let (first, second) = (rig.haproxy.apply(&[]).await.unwrap(), rig.haproxy.apply(&[]).await.unwrap());
@@ -74,7 +74,7 @@ async fn a_change_that_was_cut_off_before_its_reload_is_carried_on() {
 }
 
 #[tokio::test]
-async fn a_reload_that_is_asked_for_happens_in_any_case() {
+async fn requested_reload_is_unconditional() {
     let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
@@ -83,11 +83,11 @@ async fn a_reload_that_is_asked_for_happens_in_any_case() {
 
     rig.haproxy.reload(&[local(Serving, 1)]).await.unwrap();
 
-    assert_eq!(rig.haproxy.stats().await.unwrap().requests_total, 0, "the counters are a new worker's");
+    assert_eq!(rig.haproxy.stats().await.unwrap().requests_total, 0, "the counters belong to a new worker");
 }
 
 #[tokio::test]
-async fn sessions_in_a_worker_of_before_count_until_they_end() {
+async fn sessions_in_old_worker_count_until_they_end() {
     let rig = HaproxyHarness::start_with(|options| options.update_mode = UpdateMode::ReloadOnly).await;
     rig.boot(1).await;
     rig.boot(2).await;
@@ -102,7 +102,7 @@ async fn sessions_in_a_worker_of_before_count_until_they_end() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_down_stays_down_over_a_reload() {
+async fn down_server_stays_down_across_reload() {
     let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
     let nobody_listens = local(Serving, 9);
@@ -114,11 +114,11 @@ async fn a_server_that_is_down_stays_down_over_a_reload() {
     let stats = rig.haproxy.stats().await.unwrap();
     assert!(server_stats(&stats, 9).unwrap().status.starts_with("DOWN"), "{stats:?}");
     assert!(server_stats(&stats, 1).unwrap().healthy, "a server that was up stays up: {stats:?}");
-    assert_eq!(std::fs::read_to_string(&rig.options.state_file).unwrap(), "1\n", "for that one worker only");
+    assert_eq!(std::fs::read_to_string(&rig.options.state_file).unwrap(), "1\n", "only for that one worker");
 }
 
 #[tokio::test]
-async fn a_command_reloads_where_there_is_no_master_socket() {
+async fn command_reloads_without_master_socket() {
     let rig = HaproxyHarness::start().await;
     let master = rig.process.pid().unwrap().to_string();
     let reload = ReloadMethod::Command(vec!["kill".into(), "-USR2".into(), master]);
@@ -131,7 +131,7 @@ async fn a_command_reloads_where_there_is_no_master_socket() {
 }
 
 #[tokio::test]
-async fn a_process_ends_when_it_is_told_to() {
+async fn process_stops_on_request() {
     let rig = HaproxyHarness::start().await;
     let stats_socket = rig.options.stats_socket.clone();
 

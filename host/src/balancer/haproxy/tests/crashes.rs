@@ -1,4 +1,4 @@
-//! A crash at each point of a change: the file that is left boots, and the next change carries on.
+//! A crash at each failpoint of an update: the remaining file is valid, and the next update resumes the work.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,12 +9,12 @@ use crate::balancer::ServerState::Serving;
 use crate::balancer::haproxy::{HaProxy, Options, ReloadMethod};
 use crate::balancer::{LoadBalancer as _, Server};
 
-/// What the process that crashes is to know.
+/// Variables passed to the crashing process.
 const PORT: &str = "DOPROXY_TEST_PART_PORT";
 const BIND: &str = "DOPROXY_TEST_PART_BIND";
 
-/// Crashes at each point of a change to two servers that listen at `bind`, each time after `before`; answers at how
-/// many points.
+/// Crashes at each failpoint of an update to two servers listening at `bind`, running `before` ahead of each attempt;
+/// returns the number of failpoints.
 async fn abort_at_each_failpoint(rig: &HaproxyHarness, bind: &str, before: impl AsyncFn(&HaproxyHarness)) -> usize {
     let trace = rig.dir.path().join("trace");
     let mut points = 0;
@@ -32,7 +32,7 @@ async fn abort_at_each_failpoint(rig: &HaproxyHarness, bind: &str, before: impl 
         let at = at.lines().last().unwrap_or_default().to_owned();
         assert!(rig.boots(), "after a crash {at}");
         assert_eq!(rig.get().await.0, 200, "after a crash {at}");
-        // What it left is carried on, and is nothing that stays.
+        // The interrupted update is resumed and leaves nothing behind.
         rig.haproxy.apply(&two()).await.unwrap_or_else(|error| panic!("after a crash {at}: {error}"));
         assert_eq!(in_service(rig).await, [1, 2], "after a crash {at}");
         assert_eq!(staged_files(rig.dir.path()), [""; 0], "after a crash {at}");
@@ -51,7 +51,7 @@ fn two() -> [Server; 2] {
     [local(Serving, 1), local(Serving, 2)]
 }
 
-/// The droplets that HAProxy gives traffic.
+/// Returns the droplets that receive traffic.
 async fn in_service(rig: &HaproxyHarness) -> Vec<u64> {
     let stats = rig.haproxy.stats().await.unwrap();
     let up = stats.servers.iter().filter(|server| server.status.starts_with("UP"));
@@ -60,25 +60,25 @@ async fn in_service(rig: &HaproxyHarness) -> Vec<u64> {
     up
 }
 
-/// Files that are not in their place.
+/// Returns the staged files left in `dir`.
 fn staged_files(dir: &Path) -> Vec<String> {
     let names = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     names.filter(|name| name.contains(".new.")).collect()
 }
 
 fn report(points: usize, what: &str) {
-    let _ = writeln!(std::io::stderr(), "crash points of {what} survived by HAProxy's configuration: {points}");
+    let _ = writeln!(std::io::stderr(), "failpoints of {what} survived by HAProxy's configuration: {points}");
 }
 
 #[tokio::test]
-async fn a_change_over_an_edit_may_crash_at_each_point_and_the_edit_is_kept() {
+async fn edit_survives_crash_at_each_failpoint() {
     let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
     rig.boot(2).await;
     let bind = rig.options.bind[0].clone();
 
     let points = abort_at_each_failpoint(&rig, &bind, async |rig| {
-        // Each time it is the first of its kind.
+        // Each time the edit is the first one.
         let _ = std::fs::remove_file(rig.dir.path().join("haproxy.cfg.edited"));
         std::fs::write(&rig.options.config_file, rig.config() + "# mine\n").unwrap();
     });
@@ -90,27 +90,27 @@ async fn a_change_over_an_edit_may_crash_at_each_point_and_the_edit_is_kept() {
 }
 
 #[tokio::test]
-async fn a_change_while_haproxy_runs_may_crash_between_any_two_commands() {
+async fn run_time_update_survives_crash_between_commands() {
     let rig = HaproxyHarness::start().await;
     for id in 1..=3 {
         rig.boot(id).await;
     }
     let bind = rig.options.bind[0].clone();
 
-    // One comes and one goes.
+    // One server is added and one removed.
     let points = abort_at_each_failpoint(&rig, &bind, async |rig| {
         rig.haproxy.apply(&[local(Serving, 1), local(Serving, 3)]).await.unwrap();
     });
     let points = points.await;
 
-    report(points, "a change while HAProxy runs");
+    report(points, "an update at run time");
     assert!(points > 50, "{points}");
     let reloads = rig.haproxy.counters().reloads;
-    assert!(reloads < points as u64 / 4, "most of it is carried on without a reload: {reloads} of {points}");
+    assert!(reloads < points as u64 / 4, "most updates are resumed without a reload: {reloads} of {points}");
 }
 
 #[tokio::test]
-async fn a_change_that_fails_may_crash_at_each_point_of_going_back() {
+async fn rollback_survives_crash_at_each_failpoint() {
     let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
     rig.boot(2).await;
@@ -118,12 +118,12 @@ async fn a_change_that_fails_may_crash_at_each_point_of_going_back() {
 
     let points = abort_at_each_failpoint(&rig, &bind[0], async |_| {}).await;
 
-    report(points, "a change that fails");
+    report(points, "a failing update");
     assert!(points > 50, "{points}");
 }
 
 #[tokio::test]
-#[ignore = "a part of the tests above"]
+#[ignore = "run by the tests above"]
 async fn part_that_changes() {
     let Some(dir) = part::subtest_dir() else { return };
     let options = Options {
@@ -137,6 +137,6 @@ async fn part_that_changes() {
         ..Options::new(dir.join("haproxy.cfg"))
     };
 
-    // Whether it works is not the question: that it ends is.
+    // Success does not matter here, only that the process ends.
     let _ = HaProxy::new(options).unwrap().apply(&two()).await;
 }

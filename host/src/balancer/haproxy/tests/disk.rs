@@ -1,4 +1,4 @@
-//! A disk that is full, and a directory where doproxy may do little. Both need a process of their own.
+//! A full disk, and a directory with restricted permissions. Both need a separate process.
 
 use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
@@ -11,33 +11,33 @@ use crate::balancer::LoadBalancer as _;
 use crate::balancer::ServerState::Serving;
 use crate::balancer::haproxy::config_file::ConfigFile;
 
-/// The size of the disk in [`a_full_disk_never_costs_the_configuration_that_is_live`].
+/// The size of the disk in [`full_disk_never_loses_the_live_configuration`].
 const PAGES: usize = 64;
 
-/// How many pages may be left of it: from none to more than a change needs.
+/// Number of free-page amounts to try: from none to more than an update needs.
 const AMOUNTS: usize = 8;
 
-/// Says why a test was not carried out, past the harness, which shows nothing of a test that passes.
+/// Prints the reason for skipping a test directly to stderr, because the harness hides the output of passing tests.
 fn skipped(why: &str) {
     let _ = writeln!(std::io::stderr(), "SKIPPED {}: {why}", std::thread::current().name().unwrap_or_default());
 }
 
 #[test]
-fn a_full_disk_never_costs_the_configuration_that_is_live() {
+fn full_disk_never_loses_the_live_configuration() {
     let dir = tempfile::tempdir().unwrap();
     let mount = format!("mount -t tmpfs -o size={}k tmpfs {} || exit 77; exec \"$@\"", 4 * PAGES, dir.path().display());
-    // Others than root are it in a user namespace, where the kernel lets them have one.
+    // Users other than root mount it in a user namespace, if the kernel permits one.
     let own_mounts: &[&str] = if Uid::effective().is_root() { &["-m"] } else { &["-r", "-m"] };
     let allowed = std::process::Command::new("unshare").args(own_mounts).arg("true").output();
     if !allowed.is_ok_and(|output| output.status.success()) {
-        return skipped("the kernel gives this process no mounts of its own");
+        return skipped("the kernel does not allow this process its own mounts");
     }
     let wrapper: Vec<&str> = ["unshare"].iter().chain(own_mounts).copied().chain(["sh", "-c", &mount, "sh"]).collect();
 
     let output = subtest(&wrapper, "disk::part_on_a_small_disk", dir.path()).output().unwrap();
 
     if output.status.code() == Some(77) {
-        return skipped("the kernel does not let this process mount a tmpfs");
+        return skipped("the kernel does not allow this process to mount a tmpfs");
     }
     assert!(output.status.success(), "{}", part::output_text(&output));
     let said = part::output_text(&output);
@@ -46,7 +46,7 @@ fn a_full_disk_never_costs_the_configuration_that_is_live() {
 }
 
 #[tokio::test]
-#[ignore = "a part of a_full_disk_never_costs_the_configuration_that_is_live"]
+#[ignore = "run by full_disk_never_loses_the_live_configuration"]
 async fn part_on_a_small_disk() {
     let Some(dir) = part::subtest_dir() else { return };
     let rig = HaproxyHarness::start_in(tempfile::tempdir_in(&dir).unwrap(), |_| {}).await;
@@ -62,7 +62,7 @@ async fn part_on_a_small_disk() {
         fill(&filler, free);
 
         that_fails.apply(&servers).await.unwrap_err();
-        assert_eq!(rig.config(), before, "a change that fails, with {free} pages");
+        assert_eq!(rig.config(), before, "a failing update, with {free} pages");
         fill(&filler, free);
         let result = rig.haproxy.apply(&servers).await;
 
@@ -75,16 +75,18 @@ async fn part_on_a_small_disk() {
         }
     }
     let too_little = failures.len();
-    assert!(too_little < AMOUNTS, "there was never room");
-    println!("\nHAProxy's disk was full: {AMOUNTS} amounts of room tried, {too_little} of them too little, none lost");
+    assert!(too_little < AMOUNTS, "there was never enough space");
+    println!(
+        "\nHAProxy's disk was full: {AMOUNTS} amounts of free space tried, {too_little} of them insufficient, none lost the configuration"
+    );
     failures.dedup();
     insta::assert_snapshot!(failures.join("\n"), @"
-    cannot write DIR/haproxy.cfg.state: No space left on device (os error 28); make room on that disk; nothing was changed, neither DIR/haproxy.cfg nor what is live
-    cannot write DIR/haproxy.cfg.last-good: No space left on device (os error 28); make room on that disk; nothing was changed, neither DIR/haproxy.cfg nor what is live
+    cannot write DIR/haproxy.cfg.state: No space left on device (os error 28); free up disk space; nothing was changed: DIR/haproxy.cfg and the running HAProxy are as before
+    cannot write DIR/haproxy.cfg.last-good: No space left on device (os error 28); free up disk space; nothing was changed: DIR/haproxy.cfg and the running HAProxy are as before
     ");
 }
 
-/// Fills the disk but for some pages.
+/// Fills the disk except for some pages.
 fn fill(filler: &std::path::Path, free: usize) {
     let page = [7; 4096];
     let mut file = std::fs::File::create(filler).unwrap();
@@ -96,15 +98,15 @@ fn fill(filler: &std::path::Path, free: usize) {
 }
 
 #[test]
-fn a_user_who_may_do_little_installs_with_the_group_and_the_mode_of_the_file() {
+fn restricted_user_keeps_group_and_mode_of_the_file() {
     if !Uid::effective().is_root() {
-        return skipped("only root can become another user");
+        return skipped("only root can switch to another user");
     }
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("haproxy.cfg");
     std::fs::write(&config, "old\n").unwrap();
     std::fs::set_permissions(&config, std::fs::Permissions::from_mode(0o640)).unwrap();
-    // A file of root's, which the kernel lets nobody else link to; its group may read it.
+    // A file of root's, which the kernel allows no other user to link to; its group may read it.
     chown(&config, Some(0), Some(GROUP)).unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
 
@@ -113,15 +115,15 @@ fn a_user_who_may_do_little_installs_with_the_group_and_the_mode_of_the_file() {
     assert!(output.status.success(), "{}", part::output_text(&output));
     let installed = std::fs::metadata(&config).unwrap();
     assert_eq!((installed.uid(), installed.gid(), installed.mode() & 0o777), (NOBODY, GROUP, 0o640));
-    assert_eq!(std::fs::read_to_string(&config).unwrap(), "old\n", "what was installed was rolled back");
+    assert_eq!(std::fs::read_to_string(&config).unwrap(), "old\n", "the installed configuration was rolled back");
 }
 
-/// A user and a group who own nothing.
+/// A user and a group that own nothing.
 const NOBODY: u32 = 65_534;
 const GROUP: u32 = 64_321;
 
 #[test]
-#[ignore = "a part of a_user_who_may_do_little_installs_with_the_group_and_the_mode_of_the_file"]
+#[ignore = "run by restricted_user_keeps_group_and_mode_of_the_file"]
 fn part_as_nobody() {
     let Some(dir) = part::subtest_dir() else { return };
     setgroups(&[Gid::from_raw(GROUP)]).unwrap();

@@ -1,4 +1,4 @@
-//! A file that somebody else changed, or that does not boot any more.
+//! A file that was edited outside doproxy, or that is no longer valid.
 
 use super::rig::{HaproxyHarness, local, occupied_address};
 use crate::balancer::ServerState::Serving;
@@ -6,7 +6,7 @@ use crate::balancer::haproxy::{DiskState, FailedUpdate, HaProxyError};
 use crate::balancer::{ApplyResult, LoadBalancer as _};
 
 #[tokio::test]
-async fn what_somebody_else_wrote_is_replaced_and_kept() {
+async fn external_edit_is_replaced_and_saved() {
     let rig = HaproxyHarness::start().await;
     let first = rig.config() + "# a note of mine\n";
     let second = rig.config() + "# another\n";
@@ -29,7 +29,7 @@ async fn what_somebody_else_wrote_is_replaced_and_kept() {
 }
 
 #[tokio::test]
-async fn an_edit_that_boots_comes_back_when_the_change_fails() {
+async fn valid_edit_is_restored_when_update_fails() {
     let rig = HaproxyHarness::start().await;
     let edited = rig.config() + "# a note of mine\n";
     std::fs::write(&rig.options.config_file, &edited).unwrap();
@@ -41,7 +41,7 @@ async fn an_edit_that_boots_comes_back_when_the_change_fails() {
 }
 
 #[tokio::test]
-async fn an_edit_that_does_not_boot_is_kept_and_is_not_what_a_failed_change_goes_back_to() {
+async fn invalid_edit_is_saved_but_not_restored() {
     let rig = HaproxyHarness::start().await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
     rig.haproxy.apply(&[local(Serving, 2)]).await.unwrap();
@@ -61,7 +61,7 @@ async fn an_edit_that_does_not_boot_is_kept_and_is_not_what_a_failed_change_goes
 }
 
 #[tokio::test]
-async fn a_last_good_configuration_that_does_not_boot_any_more_is_not_put_back() {
+async fn invalid_last_good_configuration_is_not_restored() {
     let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
@@ -72,7 +72,7 @@ async fn a_last_good_configuration_that_does_not_boot_any_more_is_not_put_back()
 
     let error = haproxy.apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.normalize_error(&error), @"HAProxy did not take the new DIR/haproxy.cfg: the reload failed: the new worker could not start, for example since an address is in use; HAProxy's log says more; the new configuration, which `haproxy -c` accepts, stays on disk, since DIR/haproxy.cfg.last-good does not boot any more (HAProxy refuses DIR/haproxy.cfg.last-good: [ALERT] config : unable to load SSL certificate); remove what keeps HAProxy from taking the new one, and run `doproxy reload`; live is the worker of before, with what it had");
+    insta::assert_snapshot!(rig.normalize_error(&error), @"HAProxy failed to load the new DIR/haproxy.cfg: reload failed: the new worker could not start, for example because an address is in use; check HAProxy's log; the new configuration, which `haproxy -c` accepts, stays on disk because DIR/haproxy.cfg.last-good is no longer valid (HAProxy rejects DIR/haproxy.cfg.last-good: [ALERT] config : unable to load SSL certificate); fix the cause of the failed reload and run `doproxy reload`; the previous worker is live and unchanged");
     assert!(rig.boots());
     assert_eq!(rig.get().await, (200, "1".into()));
 }

@@ -1,4 +1,4 @@
-//! What goes wrong is said, and what was live stays live.
+//! Failures are reported, and the live configuration stays live.
 
 use super::rig::{HaproxyHarness, local, occupied_address, options};
 use crate::balancer::ServerState::Serving;
@@ -7,7 +7,7 @@ use crate::balancer::haproxy::{
 };
 use crate::balancer::{ApplyResult, LoadBalancer};
 
-/// The user's own template in the rig's directory.
+/// Returns an HAProxy with a custom template in the harness's directory.
 fn haproxy_with_template(rig: &HaproxyHarness, text: &str) -> HaProxy {
     let file = rig.dir.path().join("own.cfg.tera");
     std::fs::write(&file, text).unwrap();
@@ -15,7 +15,7 @@ fn haproxy_with_template(rig: &HaproxyHarness, text: &str) -> HaProxy {
 }
 
 #[tokio::test]
-async fn a_template_that_haproxy_refuses_changes_nothing() {
+async fn rejected_template_changes_nothing() {
     let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
@@ -29,27 +29,27 @@ async fn a_template_that_haproxy_refuses_changes_nothing() {
         haproxy_with_template(&rig, &old_style).apply(&[local(Serving, 1), local(Serving, 2)]).await.unwrap_err();
 
     insta::assert_snapshot!(rig.normalize_error(&error), @r"
-    HAProxy refuses the configuration made by DIR/own.cfg.tera: line 41 is `reqadd X-Forwarded-Proto:\ http`
+    HAProxy rejects the configuration rendered from DIR/own.cfg.tera: line 41 is `reqadd X-Forwarded-Proto:\ http`
     [ALERT] config : parsing [DIR/haproxy.cfg:41] : The 'reqadd' directive is not supported anymore since HAProxy 2.1. Use 'http-request add-header' instead.
     [ALERT] config : Error(s) found in configuration file : DIR/haproxy.cfg
-    nothing was changed, neither DIR/haproxy.cfg nor what is live
+    nothing was changed: DIR/haproxy.cfg and the running HAProxy are as before
     ");
     assert_eq!(rig.config(), before);
     assert_eq!(rig.get().await, (200, "1".into()));
 }
 
 #[tokio::test]
-async fn a_template_without_the_servers_never_reaches_haproxy() {
+async fn template_without_servers_never_reaches_haproxy() {
     let rig = HaproxyHarness::start().await;
     let truncated = BUILT_IN_TEMPLATE.split("{%- for server").next().unwrap();
 
     let error = haproxy_with_template(&rig, truncated).apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.normalize_error(&error), @"DIR/own.cfg.tera does not give a configuration of this fleet: the last line must be `# doproxy: end`: it may be truncated; nothing was changed, neither DIR/haproxy.cfg nor what is live");
+    insta::assert_snapshot!(rig.normalize_error(&error), @"DIR/own.cfg.tera does not render a valid configuration of this fleet: the last line is not `# doproxy: end`; the file may be truncated; nothing was changed: DIR/haproxy.cfg and the running HAProxy are as before");
 }
 
 #[tokio::test]
-async fn a_reload_that_fails_brings_the_configuration_of_before_back() {
+async fn failed_reload_restores_previous_configuration() {
     let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
@@ -59,14 +59,14 @@ async fn a_reload_that_fails_brings_the_configuration_of_before_back() {
 
     let error = elsewhere.apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.normalize_error(&error), @"HAProxy did not take the new DIR/haproxy.cfg: the reload failed: the new worker could not start, for example since an address is in use; HAProxy's log says more; the configuration of before is back on disk and live");
+    insta::assert_snapshot!(rig.normalize_error(&error), @"HAProxy failed to load the new DIR/haproxy.cfg: reload failed: the new worker could not start, for example because an address is in use; check HAProxy's log; the previous configuration is back on disk and live");
     assert_eq!(rig.config(), before);
     assert_eq!(rig.get().await, (200, "1".into()));
     assert_eq!(rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap(), ApplyResult::Unchanged);
 }
 
 #[tokio::test]
-async fn a_reload_command_that_fails_is_quoted_and_tried_again_the_next_time() {
+async fn failed_reload_command_is_quoted_and_retried_next_time() {
     let rig = HaproxyHarness::start().await;
     let before = rig.config();
     let reload = ReloadMethod::Command(["sh", "-c", "echo no such unit >&2; exit 5"].map(String::from).into());
@@ -74,7 +74,7 @@ async fn a_reload_command_that_fails_is_quoted_and_tried_again_the_next_time() {
 
     let error = haproxy.apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.normalize_error(&error), @"HAProxy did not take the new DIR/haproxy.cfg: `sh -c echo no such unit >&2; exit 5` failed (exit status: 5): no such unit; the configuration of before is back on disk; live is the worker of before, with what it had");
+    insta::assert_snapshot!(rig.normalize_error(&error), @"HAProxy failed to load the new DIR/haproxy.cfg: `sh -c echo no such unit >&2; exit 5` failed (exit status: 5): no such unit; the previous configuration is back on disk; the previous worker is live and unchanged");
     assert!(matches!(error, HaProxyError::UpdateFailed { live: FailedUpdate { file: DiskState::Previous, .. }, .. }));
     assert_eq!(rig.config(), before);
     let applied = rig.haproxy.apply(&[]).await.unwrap();
@@ -82,37 +82,37 @@ async fn a_reload_command_that_fails_is_quoted_and_tried_again_the_next_time() {
 }
 
 #[tokio::test]
-async fn a_process_that_reads_another_file_is_found_out() {
+async fn process_reading_a_different_file_is_detected() {
     let rig = HaproxyHarness::start().await;
     let config_file = rig.dir.path().join("other.cfg");
 
     let error = HaProxy::new(Options { config_file, ..rig.options.clone() }).unwrap().apply(&[local(Serving, 1)]).await;
 
-    insta::assert_snapshot!(rig.normalize_error(&error.unwrap_err()), @"HAProxy did not take the new DIR/other.cfg: the new worker does not have the servers of the file: web-1 is missing; was HAProxy started with `-f` another file?; the new configuration stays on disk, since there was none before; live is a worker without the new servers: web-1 is missing");
+    insta::assert_snapshot!(rig.normalize_error(&error.unwrap_err()), @"HAProxy failed to load the new DIR/other.cfg: the new worker does not have the servers in the file: web-1 is missing; check that HAProxy was started with `-f` and this file; the new configuration stays on disk because there was no previous one; a worker without the new servers is live: web-1 is missing");
 }
 
 #[tokio::test]
-async fn an_haproxy_that_does_not_run_is_left_alone() {
+async fn stopped_haproxy_is_left_alone() {
     let (dir, options) = options().await;
     let haproxy = HaProxy::new(options.clone()).unwrap();
 
     let error = haproxy.apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(error.to_string().replace(&*dir.path().to_string_lossy(), "DIR"), @"HAProxy does not answer on DIR/master.sock: No such file or directory (os error 2); is HAProxy running (`systemctl start haproxy`), and is its socket there?; nothing was changed, neither DIR/haproxy.cfg nor what is live");
+    insta::assert_snapshot!(error.to_string().replace(&*dir.path().to_string_lossy(), "DIR"), @"HAProxy is unreachable on DIR/master.sock: No such file or directory (os error 2); check that HAProxy is running (`systemctl start haproxy`) and that its socket exists; nothing was changed: DIR/haproxy.cfg and the running HAProxy are as before");
     assert!(!options.config_file.exists());
 }
 
 #[tokio::test]
-async fn an_haproxy_that_is_not_installed_comes_with_a_remedy() {
+async fn missing_binary_error_includes_remedy() {
     let (_dir, options) = options().await;
 
     let error = HaProxy::new(Options { binary: "/nowhere/haproxy".into(), ..options }).unwrap().check(&[]).await;
 
-    insta::assert_snapshot!(error.unwrap_err(), @"there is no HAProxy at /nowhere/haproxy; install it (`apt-get install haproxy`) or configure where it is");
+    insta::assert_snapshot!(error.unwrap_err(), @"HAProxy not found at /nowhere/haproxy; install it (`apt-get install haproxy`) or set `haproxy.binary`");
 }
 
 #[tokio::test]
-async fn an_haproxy_that_ends_at_once_says_why() {
+async fn immediate_exit_is_reported_with_output() {
     let (dir, options) = options().await;
     std::fs::write(&options.config_file, "global\n  nonsense\n").unwrap();
 
@@ -120,7 +120,7 @@ async fn an_haproxy_that_ends_at_once_says_why() {
         Process::start(&options.binary, &options.config_file, &dir.path().join("master.sock")).await.unwrap_err();
 
     insta::assert_snapshot!(error.to_string().replace(&*dir.path().to_string_lossy(), "DIR"), @r#"
-    /usr/sbin/haproxy ended at once (exit status: 1):
+    /usr/sbin/haproxy exited immediately (exit status: 1):
     [ALERT] config : parsing [DIR/haproxy.cfg:2] : unknown keyword 'nonsense' in 'global' section
     [ALERT] config : Error(s) found in configuration file : DIR/haproxy.cfg
     "#);

@@ -1,4 +1,4 @@
-//! Fifty changes under load: no client notices one, whichever way they are made.
+//! Fifty updates under load: no client request fails, with either update method.
 
 use std::io;
 use std::io::Write as _;
@@ -15,12 +15,12 @@ use crate::balancer::ServerState::{Draining, Serving, Warming};
 use crate::balancer::haproxy::UpdateMode;
 use crate::balancer::{LoadBalancer as _, Server};
 
-/// How many clients there are, how long each rests after an answer, and how many changes there are.
+/// Number of clients, pause of each client after a response, and number of updates.
 const CLIENTS: usize = 8;
 const REST: Duration = Duration::from_millis(1);
 const CHANGES: usize = 50;
 
-/// Clients that ask and ask again, and count every answer that is none.
+/// Clients that send requests continuously and count every failure.
 struct Load {
     clients: JoinSet<()>,
     count: Arc<Count>,
@@ -58,7 +58,7 @@ impl Load {
         Self { clients, count }
     }
 
-    /// How many requests were answered, how many were not, and how the first of these failed.
+    /// Returns the numbers of successful and failed requests, and the first failure.
     async fn end(mut self) -> (u64, u64, Option<String>) {
         self.count.stop.store(true, Ordering::Relaxed);
         while self.clients.join_next().await.is_some() {}
@@ -67,7 +67,7 @@ impl Load {
     }
 }
 
-/// One request, on the connection that is there where the last answer left it open.
+/// Sends one request, on the existing connection if the last response left it open.
 async fn ask(
     connection: &mut Option<BufReader<TcpStream>>,
     front: (std::net::Ipv4Addr, u16),
@@ -82,7 +82,11 @@ async fn ask(
     let mut line = String::new();
     stream.read_line(&mut line).await?;
     if !line.starts_with("HTTP/1.1 200 ") {
-        return Err(io::Error::other(if line.is_empty() { "closed without an answer".to_owned() } else { line }));
+        return Err(io::Error::other(if line.is_empty() {
+            "connection closed without a response".to_owned()
+        } else {
+            line
+        }));
     }
     let (mut length, mut open) = (0, keep_alive);
     loop {
@@ -102,7 +106,7 @@ async fn ask(
     Ok(())
 }
 
-/// Two droplets serve all the time; others come, serve, drain and go, as the controller makes them.
+/// Two droplets serve all the time; others warm up, serve, drain and leave, as the controller does it.
 async fn fifty_changes_under_load(changes: UpdateMode, keep_alive: bool) {
     let rig = HaproxyHarness::start_with(|options| options.update_mode = changes).await;
     for id in 1..=4 {
@@ -132,9 +136,9 @@ async fn fifty_changes_under_load(changes: UpdateMode, keep_alive: bool) {
     }
     let (answered, failed, failure) = load.end().await;
 
-    let way = if changes == UpdateMode::Dynamic { "while HAProxy ran" } else { "by reloads" };
+    let way = if changes == UpdateMode::Dynamic { "at run time" } else { "by reloads" };
     let kind = if keep_alive { "keep-alive" } else { "close" };
-    let _ = writeln!(std::io::stderr(), "{made} changes {way}, {kind}: {answered} requests, {failed} failed");
+    let _ = writeln!(std::io::stderr(), "{made} updates {way}, {kind}: {answered} requests, {failed} failed");
     assert_eq!((failed, failure), (0, None), "of {answered}");
     assert!(answered > 0);
     let reloads = rig.haproxy.counters().reloads - reloads;
@@ -142,21 +146,21 @@ async fn fifty_changes_under_load(changes: UpdateMode, keep_alive: bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_changes_while_haproxy_runs_fail_no_request_of_keep_alive_clients() {
+async fn run_time_updates_fail_no_keep_alive_request() {
     fifty_changes_under_load(UpdateMode::Dynamic, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_changes_while_haproxy_runs_fail_no_request_of_clients_that_close() {
+async fn run_time_updates_fail_no_request_on_closing_connections() {
     fifty_changes_under_load(UpdateMode::Dynamic, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_reloads_fail_no_request_of_keep_alive_clients() {
+async fn reloads_fail_no_keep_alive_request() {
     fifty_changes_under_load(UpdateMode::ReloadOnly, true).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_reloads_fail_no_request_of_clients_that_close() {
+async fn reloads_fail_no_request_on_closing_connections() {
     fifty_changes_under_load(UpdateMode::ReloadOnly, false).await;
 }

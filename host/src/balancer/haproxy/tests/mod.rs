@@ -1,4 +1,4 @@
-//! Against the real HAProxy.
+//! Tests against a real HAProxy.
 
 mod changes;
 mod crashes;

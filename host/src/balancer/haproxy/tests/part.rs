@@ -1,13 +1,13 @@
-//! Parts of tests that need a process of their own: one that crashes, that is another user, that has other mounts.
-//! They are ignored tests of this very binary, which the test that they are a part of runs.
+//! Subtests that need a separate process: one that crashes, runs as another user, or has other mounts. They are ignored
+//! tests of this same binary, which their parent test runs.
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-/// Tells a part where to work; without it a part does nothing.
+/// The variable with a subtest's working directory; without it a subtest does nothing.
 pub(super) const SUBTEST_DIR: &str = "DOPROXY_TEST_PART_DIR";
 
-/// The command that runs the ignored test `name` of these modules, in `dir`; through `wrapper` where that is not
+/// Returns the command that runs the ignored test `name` of these modules in `dir`, through `wrapper` if that is not
 /// empty.
 pub(super) fn subtest(wrapper: &[&str], name: &str, dir: &Path) -> Command {
     let binary = std::env::current_exe().unwrap();
@@ -24,12 +24,12 @@ pub(super) fn subtest(wrapper: &[&str], name: &str, dir: &Path) -> Command {
     command
 }
 
-/// Where this part is to work; `None` where it was not started as a part.
+/// Returns this subtest's working directory; `None` if it was not started by its parent.
 pub(super) fn subtest_dir() -> Option<std::path::PathBuf> {
     std::env::var_os(SUBTEST_DIR).map(Into::into)
 }
 
-/// What a part said, for the message of an assertion.
+/// Returns the output of a subtest, for the message of an assertion.
 pub(super) fn output_text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

@@ -1,4 +1,4 @@
-//! An HAProxy in a directory of its own, with droplets that are small HTTP servers on 127.0.1.x.
+//! An HAProxy in its own directory, with droplets that are small HTTP servers on 127.0.1.x.
 
 use std::fs::Permissions;
 use std::net::Ipv4Addr;
@@ -21,7 +21,7 @@ use crate::balancer::haproxy::test_support::server_in_state;
 use crate::balancer::haproxy::{HaProxy, Options, Process, ReloadMethod};
 use crate::balancer::{LoadBalancer, Server, ServerState, ServerStats, Stats};
 
-/// Far more than anything here takes: it only ends a test that has failed.
+/// Much longer than any step here takes: it only ends a failed test.
 const TEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(super) struct HaproxyHarness {
@@ -29,48 +29,48 @@ pub(super) struct HaproxyHarness {
     pub(super) options: Options,
     pub(super) haproxy: HaProxy,
     pub(super) process: Process,
-    /// Ends the answers that are held.
+    /// Releases held responses.
     pub(super) release: Arc<Notify>,
     front: u16,
 }
 
 impl HaproxyHarness {
-    /// A running HAProxy without servers.
+    /// Starts an HAProxy without servers.
     pub(super) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
 
-    /// The same, after `change` to its options.
+    /// Starts an HAProxy after applying `change` to its options.
     pub(super) async fn start_with(change: impl FnOnce(&mut Options)) -> Self {
         Self::start_in(tempfile::tempdir().unwrap(), change).await
     }
 
-    /// The same, in a directory that is there.
+    /// Starts an HAProxy in an existing directory after applying `change` to its options.
     pub(super) async fn start_in(dir: tempfile::TempDir, change: impl FnOnce(&mut Options)) -> Self {
         let mut options = options_in(dir.path()).await;
         let front = free_port().await;
         options.bind = vec![format!("127.0.0.1:{front}")];
         change(&mut options);
         let haproxy = HaProxy::new(options.clone()).unwrap();
-        // As doproxy leaves it.
+        // The files that doproxy leaves.
         let (place, text) = (ConfigFile::new(&options.config_file), haproxy.render(&[]).unwrap());
         place.install(&place.write_candidate(&text).unwrap(), &text).unwrap();
         place.clear_pending().unwrap();
         std::fs::write(&options.state_file, "1\n").unwrap();
         let process =
             Process::start(&options.binary, &options.config_file, &dir.path().join("master.sock")).await.unwrap();
-        // Since it was written after the start, nobody can know what the worker read: the first change is a reload.
+        // The file is written after the start, so the worker's configuration is unknown: the first update is a reload.
         std::fs::write(&options.config_file, &text).unwrap();
         Self { dir, options, haproxy, process, release: Arc::default(), front }
     }
 
-    /// An HTTP server as droplet `id`, at 127.0.1.ID. It answers with its number; `/hold` has an answer that begins
-    /// and does not end before it is released.
+    /// Starts an HTTP server as droplet `id`, at 127.0.1.ID. It responds with its number; a response to `/hold` starts
+    /// and does not end until it is released.
     pub(super) async fn boot(&self, id: u8) {
         self.boot_unhealthy(id).await.store(false, Ordering::Relaxed);
     }
 
-    /// The same, which answers 503 to everything until that is changed.
+    /// Starts an HTTP server that responds 503 to every request until the returned flag is cleared.
     pub(super) async fn boot_unhealthy(&self, id: u8) -> Arc<AtomicBool> {
         let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 1, id), self.options.server_port)).await.unwrap();
         let (release, sick) = (Arc::clone(&self.release), Arc::new(AtomicBool::new(true)));
@@ -84,12 +84,12 @@ impl HaproxyHarness {
         sick
     }
 
-    /// Where clients connect.
+    /// Returns the address that clients connect to.
     pub(super) fn front(&self) -> (Ipv4Addr, u16) {
         (Ipv4Addr::LOCALHOST, self.front)
     }
 
-    /// What a client gets: the status and the body.
+    /// Sends a request and returns the status and the body.
     pub(super) async fn get(&self) -> (u16, String) {
         let mut client = self.send("/").await;
         let mut response = String::new();
@@ -98,7 +98,7 @@ impl HaproxyHarness {
         (status, response.rsplit("\r\n\r\n").next().unwrap().to_owned())
     }
 
-    /// A client whose request is being answered until the answer is released.
+    /// Returns a client whose response stays open until it is released.
     pub(super) async fn hold_request(&self) -> TcpStream {
         let mut client = self.send("/hold").await;
         client.read_exact(&mut [0; 12]).await.unwrap();
@@ -112,7 +112,7 @@ impl HaproxyHarness {
         client
     }
 
-    /// The statistics, once they are as `wanted`.
+    /// Waits until the statistics satisfy `wanted` and returns them.
     pub(super) async fn wait_for_stats(&self, wanted: impl Fn(&Stats) -> bool) -> Stats {
         let until = Instant::now() + TEST_TIMEOUT;
         loop {
@@ -120,7 +120,7 @@ impl HaproxyHarness {
             if wanted(&stats) {
                 return stats;
             }
-            assert!(Instant::now() < until, "never came: {stats:?}");
+            assert!(Instant::now() < until, "condition never met: {stats:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -129,24 +129,24 @@ impl HaproxyHarness {
         std::fs::read_to_string(&self.options.config_file).unwrap()
     }
 
-    /// What is in the file beside the configuration that ends in `suffix`.
+    /// Reads the file beside the configuration whose name ends in `suffix`.
     pub(super) fn beside(&self, suffix: &str) -> Option<String> {
         std::fs::read_to_string(self.dir.path().join(format!("haproxy.cfg.{suffix}"))).ok()
     }
 
-    /// Whether HAProxy would start with the file that is there.
+    /// Reports whether HAProxy would start with the current file.
     pub(super) fn boots(&self) -> bool {
         let mut haproxy = std::process::Command::new(&self.options.binary);
         haproxy.args(["-q", "-c", "-f"]).arg(&self.options.config_file).status().unwrap().success()
     }
 
-    /// The process id of the worker.
+    /// Returns the process ID of the worker.
     pub(super) async fn worker(&self) -> Pid {
         let socket = Socket::new(&self.options.stats_socket, TEST_TIMEOUT);
         Pid::from_raw(i32::try_from(query_worker(&socket).await.unwrap().pid).unwrap())
     }
 
-    /// HAProxy with these options changed.
+    /// Returns an HAProxy with changed options.
     pub(super) fn with(&self, change: impl FnOnce(&mut Options)) -> HaProxy {
         let mut options = self.options.clone();
         change(&mut options);
@@ -157,12 +157,12 @@ impl HaproxyHarness {
     pub(super) async fn wait_until_unreachable(&self) {
         let until = Instant::now() + TEST_TIMEOUT;
         while std::os::unix::net::UnixStream::connect(&self.options.stats_socket).is_ok() {
-            assert!(Instant::now() < until, "it still answers");
+            assert!(Instant::now() < until, "HAProxy still responds");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
-    /// A program in the rig's directory, made of shell commands.
+    /// Writes an executable shell script into the harness's directory.
     pub(super) fn script(&self, commands: &str) -> PathBuf {
         let path = self.dir.path().join("script");
         std::fs::write(&path, format!("#!/bin/sh\n{commands}\n")).unwrap();
@@ -170,14 +170,14 @@ impl HaproxyHarness {
         path
     }
 
-    /// The text of an error without what differs from run to run.
+    /// Returns the text of an error without the parts that differ from run to run.
     pub(super) fn normalize_error(&self, error: &impl std::fmt::Display) -> String {
         let dir = self.dir.path().to_string_lossy();
         error.to_string().replace(&*dir, "DIR").replace(&self.front.to_string(), "FRONT")
     }
 }
 
-/// The options of an HAProxy in a directory of its own, which is not running.
+/// Returns options for an HAProxy in its own directory, which is not running.
 pub(super) async fn options() -> (tempfile::TempDir, Options) {
     let dir = tempfile::tempdir().unwrap();
     let options = options_in(dir.path()).await;
@@ -198,25 +198,25 @@ async fn options_in(dir: &Path) -> Options {
     }
 }
 
-/// An address that is taken, so that a reload which is to listen there fails.
+/// Returns an occupied address, so that a reload that must listen there fails.
 pub(super) async fn occupied_address() -> (TcpListener, Vec<String>) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let bind = vec![listener.local_addr().unwrap().to_string()];
     (listener, bind)
 }
 
-/// Droplet `id` at the address where [`Rig::boot`] puts it.
+/// Returns droplet `id` at the address that [`HaproxyHarness::boot`] uses.
 pub(super) fn local(state: ServerState, id: u8) -> Server {
     Server { address: Ipv4Addr::new(127, 0, 1, id).into(), ..server_in_state(state, u64::from(id)) }
 }
 
-/// What the statistics say of droplet `id`.
+/// Returns the statistics of droplet `id`.
 pub(super) fn server_stats(stats: &Stats, id: u64) -> Option<&ServerStats> {
     stats.servers.iter().find(|server| server.id.0 == id)
 }
 
-/// A port that nobody listens on, on any address of loopback, and that no other test is given. Below the ports that
-/// Linux gives to outgoing connections, so that no health check takes it away.
+/// Returns a port that is free on every loopback address and not used by another test. It lies below the range that
+/// Linux uses for outgoing connections, so that no health check can occupy it.
 pub(super) async fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     // Tests of other builds may run at the same time.
@@ -229,7 +229,7 @@ pub(super) async fn free_port() -> u16 {
     }
 }
 
-/// Answers requests until the other side has gone, which it may at any time: then there is nobody to answer.
+/// Responds to requests until the client closes the connection, which it may do at any time.
 async fn answer(mut stream: TcpStream, id: u8, sick: Arc<AtomicBool>, release: Arc<Notify>) {
     while let Some(request) = request(&mut stream).await {
         let answered = if sick.load(Ordering::Relaxed) {
@@ -250,7 +250,7 @@ async fn answer(mut stream: TcpStream, id: u8, sick: Arc<AtomicBool>, release: A
     }
 }
 
-/// The header of the next request.
+/// Reads the header of the next request.
 async fn request(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {

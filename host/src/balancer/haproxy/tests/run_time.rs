@@ -1,4 +1,4 @@
-//! Servers that come and go while HAProxy runs.
+//! Servers added and removed at run time.
 
 use std::io::Write as _;
 use std::sync::atomic::Ordering;
@@ -15,7 +15,8 @@ use crate::balancer::haproxy::test_support::server_in_state;
 use crate::balancer::haproxy::{BUILT_IN_TEMPLATE, Process, UpdateMode};
 use crate::balancer::{ApplyResult, LoadBalancer as _, Server};
 
-/// A rig that serves with droplet 1 and whose worker is known, with these droplets up.
+/// Returns a harness that serves with droplet 1, whose worker's configuration is known, and in which these droplets are
+/// up.
 async fn serving_with(others: &[u8]) -> HaproxyHarness {
     let rig = HaproxyHarness::start().await;
     rig.boot(1).await;
@@ -46,7 +47,7 @@ async fn execute_commands(rig: &HaproxyHarness, orders: &[ServerCommand<'_>]) {
 }
 
 #[tokio::test]
-async fn a_droplet_lives_its_life_in_one_and_the_same_worker() {
+async fn droplet_goes_through_all_phases_in_one_worker() {
     let rig = serving_with(&[2]).await;
     let worker = rig.worker().await;
 
@@ -61,7 +62,7 @@ async fn a_droplet_lives_its_life_in_one_and_the_same_worker() {
     assert_eq!(applied, [dynamic(1, 0, 0), dynamic(0, 0, 2), dynamic(0, 1, 0), ApplyResult::Unchanged]);
     let stats = rig.haproxy.stats().await.unwrap();
     assert_eq!(stats.servers.iter().map(|server| server.id.0).collect::<Vec<_>>(), [2]);
-    assert_eq!((rig.worker().await, stats.process.generation), (worker, Some(1)), "reloaded once, at the beginning");
+    assert_eq!((rig.worker().await, stats.process.generation), (worker, Some(1)), "reloaded once, at the start");
     assert!(rig.boots() && rig.config().contains("server web-2 ") && !rig.config().contains("server web-1 "));
     let counters = rig.haproxy.counters();
     assert_eq!((counters.reloads, counters.runtime_updates), (1, 3));
@@ -69,7 +70,7 @@ async fn a_droplet_lives_its_life_in_one_and_the_same_worker() {
 }
 
 #[tokio::test]
-async fn a_droplet_that_answers_503_gets_nothing_and_one_that_begins_to_answer_is_seen_within_a_second() {
+async fn recovering_droplet_receives_traffic_within_a_second() {
     let rig = HaproxyHarness::start_with(|options| options.check_interval = Duration::from_secs(2)).await;
     rig.boot(1).await;
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
@@ -90,12 +91,15 @@ async fn a_droplet_that_answers_503_gets_nothing_and_one_that_begins_to_answer_i
     while rig.get().await.1 != "2" {}
     let served = well.elapsed();
 
-    let _ = writeln!(std::io::stderr(), "a droplet that answers: L7OK after {seen:?}, first request after {served:?}");
+    let _ = writeln!(
+        std::io::stderr(),
+        "a droplet that starts responding: L7OK after {seen:?}, first request after {served:?}"
+    );
     assert!(seen < Duration::from_secs(2), "{seen:?}");
 }
 
 #[tokio::test]
-async fn a_download_survives_the_drain_to_its_end() {
+async fn download_survives_the_drain() {
     let rig = serving_with(&[2]).await;
     let mut client = rig.hold_request().await;
 
@@ -110,7 +114,7 @@ async fn a_download_survives_the_drain_to_its_end() {
 }
 
 #[tokio::test]
-async fn a_download_that_is_left_at_the_end_of_a_drain_is_cut() {
+async fn download_still_open_after_the_drain_is_cut() {
     let rig = serving_with(&[2]).await;
     let mut client = rig.hold_request().await;
     rig.haproxy.apply(&[local(Draining, 1), local(Serving, 2)]).await.unwrap();
@@ -125,7 +129,7 @@ async fn a_download_that_is_left_at_the_end_of_a_drain_is_cut() {
 }
 
 #[tokio::test]
-async fn a_server_with_idle_connections_is_deleted_all_the_same() {
+async fn server_with_idle_connections_is_deleted() {
     let rig = serving_with(&[2]).await;
     for _ in 0..10 {
         rig.get().await;
@@ -139,11 +143,11 @@ async fn a_server_with_idle_connections_is_deleted_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_deleted_is_no_difference_and_goes_with_the_next_look() {
+async fn undeletable_server_is_ignored_and_deleted_later() {
     let rig = serving_with(&[2]).await;
     rig.haproxy.apply(&[local(Serving, 1), local(Serving, 2)]).await.unwrap();
     rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
-    // As it is where `del server` was refused.
+    // The state after HAProxy has refused `del server`.
     execute_commands(&rig, &[ServerCommand::Add("web-2", "127.0.1.2:1 id 2 weight 0")]).await;
 
     let applied = rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
@@ -153,7 +157,7 @@ async fn what_could_not_be_deleted_is_no_difference_and_goes_with_the_next_look(
 }
 
 #[tokio::test]
-async fn what_could_not_be_deleted_makes_way_for_a_server_of_the_same_name() {
+async fn undeletable_server_makes_way_for_one_of_the_same_name() {
     let rig = serving_with(&[2]).await;
     execute_commands(&rig, &[ServerCommand::Add("web-2", "127.0.1.2:1 id 2 weight 0")]).await;
 
@@ -164,7 +168,7 @@ async fn what_could_not_be_deleted_makes_way_for_a_server_of_the_same_name() {
 }
 
 #[tokio::test]
-async fn what_somebody_else_changed_in_the_worker_is_put_right_without_a_reload() {
+async fn external_change_is_corrected_without_reload() {
     let rig = serving_with(&[2]).await;
     let servers = [local(Serving, 1), local(Serving, 2)];
     rig.haproxy.apply(&servers).await.unwrap();
@@ -182,7 +186,7 @@ async fn what_somebody_else_changed_in_the_worker_is_put_right_without_a_reload(
 }
 
 #[tokio::test]
-async fn a_server_that_an_operator_drained_stays_so() {
+async fn operator_drain_is_preserved() {
     let rig = serving_with(&[2]).await;
     execute_commands(&rig, &[ServerCommand::Drain("web-1")]).await;
 
@@ -197,19 +201,19 @@ fn both() -> [Server; 2] {
 }
 
 #[tokio::test]
-async fn what_is_no_server_is_reloaded_and_the_reason_is_said() {
+async fn change_beyond_servers_reloads_with_a_reason() {
     let rig = serving_with(&[2]).await;
     let higher = rig.with(|options| options.timeouts.queue = Duration::from_secs(7));
     let more = rig.with(|options| (options.timeouts.queue, options.maxconn) = (Duration::from_secs(7), 7));
 
     insta::assert_snapshot!(reload_reason(higher.apply(&[local(Serving, 1)]).await.unwrap()), @"`timeout` in `defaults` changed");
     insta::assert_snapshot!(reload_reason(more.apply(&both()).await.unwrap()), @"the line of web-1 changed");
-    insta::assert_snapshot!(reload_reason(more.reload(&both()).await.unwrap()), @"it was asked for");
+    insta::assert_snapshot!(reload_reason(more.reload(&both()).await.unwrap()), @"reload was requested");
     assert_eq!(more.apply(&[local(Serving, 1)]).await.unwrap(), dynamic(0, 1, 0));
 }
 
 #[tokio::test]
-async fn a_template_whose_servers_cannot_be_added_while_haproxy_runs_is_reloaded() {
+async fn template_with_unaddable_servers_is_reloaded() {
     let rig = serving_with(&[2]).await;
     let with = |old: &str, new: &str| {
         let file = rig.dir.path().join("own.cfg.tera");
@@ -224,12 +228,12 @@ async fn a_template_whose_servers_cannot_be_added_while_haproxy_runs_is_reloaded
 
     let default = with("option httpchk", "default-server maxqueue 7\n    option httpchk");
     default.apply(&[local(Serving, 1)]).await.unwrap();
-    insta::assert_snapshot!(reload_reason(default.apply(&both()).await.unwrap()), @"`default-server` does not reach servers that are added at run time");
+    insta::assert_snapshot!(reload_reason(default.apply(&both()).await.unwrap()), @"`default-server` does not apply to servers added at run time");
     assert_eq!(default.apply(&[local(Serving, 1), local(Draining, 2)]).await.unwrap(), dynamic(0, 0, 1));
 }
 
 #[tokio::test]
-async fn an_haproxy_that_somebody_started_with_an_older_file_is_put_right() {
+async fn haproxy_started_with_an_older_file_is_updated() {
     let mut rig = serving_with(&[2, 3]).await;
     let older = rig.config();
     rig.haproxy.apply(&[local(Serving, 2), local(Serving, 3)]).await.unwrap();
@@ -252,7 +256,7 @@ async fn an_haproxy_that_somebody_started_with_an_older_file_is_put_right() {
 }
 
 #[tokio::test]
-async fn an_haproxy_that_somebody_started_with_another_file_is_noticed_though_its_servers_are_the_same() {
+async fn externally_started_haproxy_with_a_different_file_is_reloaded() {
     let mut rig = serving_with(&[]).await;
     let ours = rig.config();
     rig.process.stop().await;
@@ -264,12 +268,12 @@ async fn an_haproxy_that_somebody_started_with_another_file_is_noticed_though_it
 
     let reason = reload_reason(rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap());
 
-    insta::assert_snapshot!(reason, @"it is not known which file HAProxy was started with");
+    insta::assert_snapshot!(reason, @"the file that HAProxy was started with is unknown");
     assert_eq!(rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap(), ApplyResult::Unchanged);
 }
 
 #[tokio::test]
-async fn a_download_in_a_worker_of_before_is_cut_when_its_server_goes() {
+async fn download_in_old_worker_is_cut_when_its_server_is_removed() {
     let rig = HaproxyHarness::start_with(|options| options.update_mode = UpdateMode::ReloadOnly).await;
     rig.boot(1).await;
     rig.boot(2).await;
@@ -287,7 +291,7 @@ async fn a_download_in_a_worker_of_before_is_cut_when_its_server_goes() {
 }
 
 #[tokio::test]
-async fn reloads_keep_their_gap_and_the_first_does_not_wait() {
+async fn first_reload_is_immediate_and_later_ones_wait() {
     let rig = HaproxyHarness::start_with(|options| {
         options.update_mode = UpdateMode::ReloadOnly;
         options.min_reload_interval = Duration::from_secs(1);
@@ -304,19 +308,19 @@ async fn reloads_keep_their_gap_and_the_first_does_not_wait() {
 }
 
 #[tokio::test]
-async fn a_worker_that_does_not_do_as_it_was_told_is_replaced() {
+async fn worker_that_rejects_a_command_is_replaced() {
     let rig = serving_with(&[2]).await;
-    // A server of that number is there, and not of that name: the check of the file cannot see it.
+    // A server with that number exists under a different name, which the check of the file cannot detect.
     execute_commands(&rig, &[ServerCommand::Add("other", "127.0.1.9:1 id 2")]).await;
 
     let reason = reload_reason(rig.haproxy.apply(&both()).await.unwrap());
 
-    assert!(reason.starts_with("it could not be changed at run time: HAProxy answered `add server"), "{reason}");
+    assert!(reason.starts_with("the run-time update failed: HAProxy responded to `add server"), "{reason}");
     assert_eq!(rig.haproxy.apply(&both()).await.unwrap(), ApplyResult::Unchanged);
 }
 
 #[tokio::test]
-async fn five_hundred_servers_are_looked_at_and_changed_in_little_time() {
+async fn five_hundred_servers_are_updated_quickly() {
     let rig = HaproxyHarness::start_with(|options| options.check_interval = Duration::from_mins(1)).await;
     rig.haproxy.apply(&[]).await.unwrap();
     rig.haproxy.reload(&[]).await.unwrap();
@@ -333,10 +337,10 @@ async fn five_hundred_servers_are_looked_at_and_changed_in_little_time() {
         figures.push(format!("{what} {:.1?}", began.elapsed()));
     };
 
-    timed("all come", &fleet, dynamic(500, 0, 0)).await;
-    timed("nothing changes", &fleet, ApplyResult::Unchanged).await;
-    timed("one goes", &fleet[..499], dynamic(0, 1, 0)).await;
-    timed("all go", &[], dynamic(0, 499, 0)).await;
+    timed("add all", &fleet, dynamic(500, 0, 0)).await;
+    timed("no change", &fleet, ApplyResult::Unchanged).await;
+    timed("remove one", &fleet[..499], dynamic(0, 1, 0)).await;
+    timed("remove all", &[], dynamic(0, 499, 0)).await;
 
     let _ = writeln!(std::io::stderr(), "500 servers: {}", figures.join(", "));
     assert_eq!(rig.haproxy.counters().reloads, 1);

@@ -1,4 +1,4 @@
-//! A server that was added while HAProxy runs is the server that the file has.
+//! A server added at run time has the same settings as the one in the file.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::balancer::haproxy::table::Table;
 use crate::balancer::haproxy::{BUILT_IN_TEMPLATE, HaProxy};
 use crate::balancer::{ApplyResult, LoadBalancer as _};
 
-/// What a server is set to, in the two tables that show it; what becomes of it is in others.
+/// The columns with a server's settings in the two tables that show them; its state is in others.
 const STATE: [&str; 11] = [
     "srv_id",
     "srv_addr",
@@ -40,7 +40,7 @@ const STAT: [&str; 14] = [
     "agent_rise",
 ];
 
-/// Droplet 2 as HAProxy has it.
+/// Returns the settings of droplet 2 as HAProxy reports them.
 async fn settings(rig: &HaproxyHarness) -> Vec<String> {
     let socket = Socket::new(&rig.options.stats_socket, Duration::from_secs(5));
     let [state, stat] = socket.query([Command::ShowServersState, Command::ShowStat]).await.unwrap();
@@ -73,13 +73,13 @@ async fn is_the_same_either_way(rig: &HaproxyHarness, haproxy: &HaProxy) {
     assert_eq!(added, settings(rig).await);
 }
 
-/// So that its weight is its own at once.
+/// Disables slow start, so that the server has its full weight immediately.
 fn without_slow_start(options: &mut super::super::Options) {
     options.slow_start = Duration::from_millis(1);
 }
 
 #[tokio::test]
-async fn of_the_built_in_template() {
+async fn added_server_matches_the_built_in_template() {
     let rig = HaproxyHarness::start_with(without_slow_start).await;
     rig.boot(1).await;
     rig.boot(2).await;
@@ -88,7 +88,7 @@ async fn of_the_built_in_template() {
 }
 
 #[tokio::test]
-async fn of_a_template_of_ones_own() {
+async fn added_server_matches_a_custom_template() {
     let rig = HaproxyHarness::start_with(without_slow_start).await;
     rig.boot(1).await;
     rig.boot(2).await;

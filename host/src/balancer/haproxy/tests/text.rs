@@ -1,4 +1,4 @@
-//! The text of the configuration.
+//! The text of the built-in configuration.
 
 use super::rig::options;
 use crate::balancer::ServerState::{Draining, Warming};
@@ -7,7 +7,7 @@ use crate::balancer::haproxy::{HaProxy, Options};
 use crate::model::FleetName;
 
 #[test]
-fn the_built_in_configuration_reads_well() {
+fn built_in_configuration_renders_as_expected() {
     let options = Options { fleet: Some(FleetName::parse("www").unwrap()), ..Options::new("/etc/haproxy/haproxy.cfg") };
     let haproxy = HaProxy::new(options).unwrap();
 
@@ -92,7 +92,7 @@ fn the_built_in_configuration_reads_well() {
 }
 
 #[tokio::test]
-async fn haproxy_accepts_the_built_in_configuration_with_every_option() {
+async fn haproxy_accepts_every_option() {
     let (_dir, options) = options().await;
     let debian = Options::new("/etc/haproxy/haproxy.cfg");
     let full = Options {

@@ -1,4 +1,4 @@
-//! Faults: which calls are repeated, which never, and what is known afterwards.
+//! Faults: which calls are retried, which never are, and which outcome is known.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn error_body(message: &str) -> String {
     json!({ "id": "x", "message": message }).to_string()
 }
 
-/// What a server may do to a create, and what is then known of it.
+/// Returns the possible failures of a create, with their error classes.
 fn create_failures() -> [(Reply, ErrorClass); 10] {
     let large = format!("{{\"droplet\":\"{}\"}}", "x".repeat(crate::cloud::digitalocean::http::MAX_BODY));
     [
@@ -36,7 +36,7 @@ fn create_failures() -> [(Reply, ErrorClass); 10] {
 }
 
 #[tokio::test]
-async fn a_create_is_sent_once_whatever_happens_to_it() {
+async fn create_is_sent_once_on_any_failure() {
     for (play, class) in create_failures() {
         let account = json!({ "account": { "droplet_limit": 25, "status": "active" } });
         for warm_up in [None, Some(respond(200, account.clone())), Some(Reply::RespondAndClose(account.to_string()))] {
@@ -60,7 +60,7 @@ async fn a_create_is_sent_once_whatever_happens_to_it() {
 }
 
 #[tokio::test]
-async fn a_create_never_travels_on_a_connection_that_was_used() {
+async fn create_never_reuses_a_connection() {
     let created = respond(202, json!({ "droplet": droplet(1, "web-1") }));
     let server = MockServer::scripted([created.clone(), created]).await;
     let client = client(&server);
@@ -72,7 +72,7 @@ async fn a_create_never_travels_on_a_connection_that_was_used() {
 }
 
 #[tokio::test]
-async fn only_a_connection_that_was_never_made_is_known_not_to_have_sent_anything() {
+async fn only_refused_connection_counts_as_unsent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
@@ -90,7 +90,7 @@ async fn only_a_connection_that_was_never_made_is_known_not_to_have_sent_anythin
 }
 
 #[tokio::test]
-async fn a_call_that_may_be_repeated_outlives_passing_faults() {
+async fn idempotent_call_survives_transient_faults() {
     let server = MockServer::scripted([
         respond(500, error_body("oops")),
         Reply::Close,
@@ -106,7 +106,7 @@ async fn a_call_that_may_be_repeated_outlives_passing_faults() {
 }
 
 #[tokio::test]
-async fn a_fault_that_does_not_pass_is_told_after_the_last_attempt() {
+async fn persistent_fault_is_reported_after_last_attempt() {
     let server =
         MockServer::responding(|_, _| respond(503, error_body("down")).with_header("x-request-id", "4f-9")).await;
 
@@ -117,7 +117,7 @@ async fn a_fault_that_does_not_pass_is_told_after_the_last_attempt() {
 }
 
 #[tokio::test]
-async fn what_will_be_refused_again_is_asked_once() {
+async fn permanent_rejection_is_not_retried() {
     for (status, message, class) in [
         (400, "", ErrorClass::InvalidRequest),
         (401, "Unable to authenticate you", ErrorClass::Unauthorized),
@@ -134,7 +134,7 @@ async fn what_will_be_refused_again_is_asked_once() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_too_long_is_told_and_not_slept() {
+async fn too_long_delay_fails_without_waiting() {
     for (header, value) in [("retry-after", "3600"), ("ratelimit-reset", "4000000000")] {
         let limited = json!({ "id": "too_many_requests", "message": "API Rate limit exceeded." });
         let server = MockServer::scripted([respond(429, limited).with_header(header, value)]).await;
@@ -148,7 +148,7 @@ async fn a_wait_that_is_too_long_is_told_and_not_slept() {
 }
 
 #[tokio::test]
-async fn a_refusal_without_words_is_still_a_refusal() {
+async fn rejection_without_message_is_classified() {
     let server = MockServer::scripted([respond(401, ""), respond(404, "<html><title>nginx</title>")]).await;
     let client = client(&server);
 
@@ -161,7 +161,7 @@ async fn a_refusal_without_words_is_still_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_page_with_status_200_is_no_proof_that_anything_was_done() {
+async fn page_with_status_200_is_not_a_success() {
     let server = MockServer::responding(|_, _| respond(200, "<html><title>Please log in</title></html>")).await;
     let client = client(&server);
 
@@ -172,14 +172,14 @@ async fn a_page_with_status_200_is_no_proof_that_anything_was_done() {
     ];
 
     insta::assert_snapshot!(errors.map(|error| error.to_string()).join("\n"), @r#"
-    DELETE /v2/droplets/7 failed with status 200: the answer is an HTML page, "Please log in", and not the API's (after 4 attempts)
-    POST /v2/tags failed with status 200: the answer is an HTML page, "Please log in", and not the API's (after 4 attempts)
-    GET /v2/account failed with status 200: the answer is an HTML page, "Please log in", and not the API's (after 4 attempts)
+    DELETE /v2/droplets/7 failed with status 200: the response is an HTML page, "Please log in" and does not come from the API (after 4 attempts)
+    POST /v2/tags failed with status 200: the response is an HTML page, "Please log in" and does not come from the API (after 4 attempts)
+    GET /v2/account failed with status 200: the response is an HTML page, "Please log in" and does not come from the API (after 4 attempts)
     "#);
 }
 
 #[tokio::test]
-async fn when_others_have_used_up_the_hour_nothing_more_is_sent() {
+async fn exhausted_quota_stops_all_requests() {
     let account = json!({ "account": { "droplet_limit": 25, "status": "active" } });
     let reset = super::super::http::now().plus(Duration::from_mins(40)).0 / 1000;
     let last = respond(200, account).with_header("ratelimit-limit", "5000").with_header("ratelimit-remaining", "0");
@@ -193,8 +193,8 @@ async fn when_others_have_used_up_the_hour_nothing_more_is_sent() {
     let told: Vec<String> = errors.iter().map(|error| format!("{}; {}", error.message, error.hint())).collect();
     insta::with_settings!({filters => vec![(r"in \d+ s", "in SOME s")]}, {
         insta::assert_snapshot!(told.join("\n"), @r"
-        not sent: doproxy's own budget is used up: of the token's 5000 requests an hour the API has 0 left; the next can go in SOME s; wait 40 min, and look for other programs that use the same token
-        not sent: doproxy's own budget is used up: of the token's 5000 requests an hour the API has 0 left; the next can go in SOME s; wait 40 min, and look for other programs that use the same token
+        not sent: hourly API quota used up: 0 of the token's 5000 requests remain; retry in SOME s; wait 40 min, and check for other programs that use the same token
+        not sent: hourly API quota used up: 0 of the token's 5000 requests remain; retry in SOME s; wait 40 min, and check for other programs that use the same token
         ");
     });
 }

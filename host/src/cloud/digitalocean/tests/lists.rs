@@ -1,4 +1,4 @@
-//! Lists: their pages, and what happens when these do not behave.
+//! Lists: pagination, and malformed pages.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use super::{client, droplet, name, tag};
 use crate::cloud::{CloudProvider, ErrorClass, Filter};
 use crate::model::DropletId;
 
-/// The number of the page that is asked for.
+/// Returns the requested page number.
 fn page_of(seen: &RecordedRequest) -> u64 {
     let (_, rest) = seen.request_line.split_once("&page=").unwrap();
     rest.split('&').next().unwrap().parse().unwrap()
@@ -22,7 +22,7 @@ fn www() -> Filter {
 }
 
 #[tokio::test]
-async fn a_thousand_droplets_take_five_calls_and_no_address_of_an_answer_is_followed() {
+async fn thousand_droplets_take_five_calls_without_following_links() {
     let elsewhere = MockServer::scripted([]).await;
     let next = elsewhere.url.clone();
     let server = MockServer::responding(move |_, seen| {
@@ -44,7 +44,7 @@ async fn a_thousand_droplets_take_five_calls_and_no_address_of_an_answer_is_foll
 }
 
 #[tokio::test]
-async fn a_droplet_that_moves_to_the_next_page_meanwhile_is_listed_once() {
+async fn droplet_moved_between_pages_is_listed_once() {
     let first: Vec<Value> = (0..200).map(|id| droplet(id, "web")).collect();
     let second = [droplet(199, "web"), droplet(200, "web")];
     let server = MockServer::scripted([page(&first, 201), page(&second, 202)]).await;
@@ -56,7 +56,7 @@ async fn a_droplet_that_moves_to_the_next_page_meanwhile_is_listed_once() {
 }
 
 #[tokio::test]
-async fn a_list_without_a_total_ends_with_a_page_that_is_not_full() {
+async fn list_without_total_ends_at_partial_page() {
     let full: Vec<Value> = (0..200).map(|id| droplet(id, "web")).collect();
     for last in [json!({ "droplets": [droplet(200, "web")] }), json!({ "droplets": null, "meta": null })] {
         let server = MockServer::scripted([respond(200, json!({ "droplets": full })), respond(200, last)]).await;
@@ -69,7 +69,7 @@ async fn a_list_without_a_total_ends_with_a_page_that_is_not_full() {
 }
 
 #[tokio::test]
-async fn a_list_that_never_ends_is_an_error() {
+async fn endless_list_is_an_error() {
     let repeating = MockServer::responding(|_, _| page(&[droplet(1, "web")], 1000)).await;
     let growing = MockServer::responding(|number, _| page(&[droplet(number as u64, "web")], u64::from(u32::MAX))).await;
 
@@ -84,18 +84,18 @@ async fn a_list_that_never_ends_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_list_with_a_droplet_that_cannot_be_known_is_refused_whole() {
+async fn list_with_invalid_droplet_is_rejected() {
     let server =
         MockServer::responding(|_, _| page(&[droplet(1, "web"), json!({ "id": 2, "name": "web-2" })], 2)).await;
 
     let error = client(&server).list(&www()).await.unwrap_err();
 
     assert_eq!(error.class, ErrorClass::Server);
-    insta::assert_snapshot!(error, @"GET /v2/droplets failed with status 200: the answer cannot be understood: missing field `status` at line 1 column 87 (after 4 attempts)");
+    insta::assert_snapshot!(error, @"GET /v2/droplets failed with status 200: failed to parse the response: missing field `status` at line 1 column 87 (after 4 attempts)");
 }
 
 #[tokio::test]
-async fn a_list_by_name_holds_no_stranger() {
+async fn list_by_name_excludes_other_names() {
     let server =
         MockServer::scripted([page(&[droplet(1, "web-1"), droplet(2, "other"), droplet(3, "WEB-1")], 3)]).await;
 

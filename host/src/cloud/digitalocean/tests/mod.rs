@@ -1,4 +1,4 @@
-//! The client against a real socket: what it sends, what it makes of the answers, and what it never does.
+//! The client against a real socket: its requests, its handling of responses, and its guarantees.
 
 mod faults;
 mod lists;
@@ -61,13 +61,13 @@ fn request(names: &[&str]) -> CreateRequest {
     }
 }
 
-/// The least that makes a droplet.
+/// Returns a minimal droplet.
 fn droplet(id: u64, name: &str) -> Value {
     json!({ "id": id, "name": name, "status": "new", "networks": {} })
 }
 
 #[tokio::test]
-async fn one_name_and_several_are_asked_for_as_the_api_wants_it() {
+async fn create_body_has_name_or_names() {
     let server = MockServer::scripted([
         respond(202, json!({ "droplet": droplet(1, "web-1"), "links": { "actions": [] } })),
         respond(202, json!({ "droplets": [droplet(3, "web-3"), droplet(2, "web-2")], "links": {} })),
@@ -95,7 +95,7 @@ async fn one_name_and_several_are_asked_for_as_the_api_wants_it() {
 }
 
 #[tokio::test]
-async fn a_request_says_who_is_asking() {
+async fn request_has_token_and_user_agent() {
     let server =
         MockServer::scripted([respond(200, json!({ "account": { "droplet_limit": 25, "status": "active" } }))]).await;
 
@@ -112,7 +112,7 @@ async fn a_request_says_who_is_asking() {
 }
 
 #[tokio::test]
-async fn a_droplet_that_is_not_there_is_deleted() {
+async fn deleting_missing_droplet_succeeds() {
     let server =
         MockServer::scripted([respond(204, ""), respond(404, json!({ "id": "not_found", "message": "gone" }))]).await;
     let client = client(&server);
@@ -124,7 +124,7 @@ async fn a_droplet_that_is_not_there_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_tag_is_made_before_it_is_used_and_may_be_there_already() {
+async fn existing_tag_is_reused() {
     for made in [respond(201, json!({ "tag": {} })), respond(422, json!({ "message": "tag already exists" }))] {
         let server = MockServer::scripted([made, respond(204, "")]).await;
 
@@ -140,7 +140,7 @@ async fn a_tag_is_made_before_it_is_used_and_may_be_there_already() {
 }
 
 #[tokio::test]
-async fn what_no_call_can_say_is_refused_before_it_is_sent() {
+async fn invalid_calls_are_rejected_before_sending() {
     let server = MockServer::scripted([]).await;
     let client = client(&server);
     let eleven: Vec<String> = (0..11).map(|number| format!("web-{number}")).collect();
@@ -156,11 +156,11 @@ async fn what_no_call_can_say_is_refused_before_it_is_sent() {
 
     let texts: Vec<String> = errors.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(texts.join("\n"), @r#"
-    POST /v2/droplets failed: 0 names in one request; it takes 1 to 10
-    POST /v2/droplets failed: 11 names in one request; it takes 1 to 10
-    GET /v2/images failed: "" is no image: a slug has letters, digits, '-', '_' and '.'
-    GET /v2/images failed: ".." is no image: a slug has letters, digits, '-', '_' and '.'
-    GET /v2/images failed: "x/../../account" is no image: a slug has letters, digits, '-', '_' and '.'
+    POST /v2/droplets failed: 0 names in one request; the limit is 1 to 10
+    POST /v2/droplets failed: 11 names in one request; the limit is 1 to 10
+    GET /v2/images failed: "" is not an image; a slug consists of letters, digits, '-', '_' and '.'
+    GET /v2/images failed: ".." is not an image; a slug consists of letters, digits, '-', '_' and '.'
+    GET /v2/images failed: "x/../../account" is not an image; a slug consists of letters, digits, '-', '_' and '.'
     "#);
     assert!(server.request_lines().is_empty());
 }

@@ -1,4 +1,4 @@
-//! What is made of the API's answers.
+//! Parsing of the API's responses.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::cloud::{Account, CloudInstance, CloudProvider, Image, Region, Size, S
 use crate::model::{DropletId, HourlyPrice, Timestamp};
 
 #[tokio::test]
-async fn a_droplet_is_read_as_the_api_writes_it() {
+async fn droplet_is_parsed() {
     let body = json!({ "droplet": {
         "id": 3_164_444, "name": "web-1", "memory": 1024, "locked": false, "kernel": null, "status": "active",
         "created_at": "2026-07-21T18:37:44Z",
@@ -49,7 +49,7 @@ async fn a_droplet_is_read_as_the_api_writes_it() {
 }
 
 #[test]
-fn only_id_name_and_status_make_a_droplet() {
+fn droplet_needs_only_id_name_and_status() {
     let bare = |parts: Value| {
         let mut droplet = json!({ "id": 1, "name": "web-1", "status": "resting" });
         droplet.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
@@ -69,7 +69,7 @@ fn only_id_name_and_status_make_a_droplet() {
 }
 
 #[test]
-fn an_image_without_a_slug_goes_by_its_id() {
+fn image_without_slug_uses_its_id() {
     let droplet = json!({ "id": 1, "name": "web-1", "status": "new", "image": { "id": 63, "slug": null } });
 
     let droplet = CloudInstance::from(wire::parse::<wire::Droplet>(droplet.to_string().as_bytes()).unwrap());
@@ -78,7 +78,7 @@ fn an_image_without_a_slug_goes_by_its_id() {
 }
 
 #[tokio::test]
-async fn the_account_and_the_catalogue_are_read() {
+async fn account_and_catalog_are_parsed() {
     let server = MockServer::responding(|_, seen| {
         let path = seen.request_line.split(['?', ' ']).nth(1).unwrap_or_default();
         respond(
@@ -121,7 +121,7 @@ async fn the_account_and_the_catalogue_are_read() {
     assert_eq!(client.ssh_keys().await, Ok(vec![SshKey { id: 289_794, fingerprint: "3b:16".to_owned() }]));
 }
 
-/// JSON that looks a little like the API's, so that reading gets beyond the first brace.
+/// Generates JSON that resembles the API's, so that parsing gets beyond the first brace.
 fn json_like() -> impl Strategy<Value = Value> {
     let keys = proptest::sample::select(vec![
         "droplet",
@@ -171,7 +171,7 @@ fn json_like() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn any_body_is_read_or_refused(noise in any::<Vec<u8>>(), parts in json_like()) {
+    fn any_body_is_parsed_or_rejected(noise in any::<Vec<u8>>(), parts in json_like()) {
         let mut whole = json!({ "id": 1, "name": "web-1", "status": "new" });
         if let Some(parts) = parts.as_object() {
             whole.as_object_mut().unwrap().extend(parts.clone());

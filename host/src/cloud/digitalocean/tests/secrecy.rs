@@ -1,4 +1,4 @@
-//! What is never shown: the token, and where the API is.
+//! Redaction of the token and of the API's address.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -10,7 +10,7 @@ use super::{TOKEN, client, options, request};
 use crate::cloud::CloudProvider;
 use crate::model::DropletId;
 
-/// Collects what is logged.
+/// Collects the log output.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -32,7 +32,7 @@ impl Log {
 }
 
 #[tokio::test]
-async fn the_token_is_in_no_error_no_debug_and_no_log_even_when_the_answer_repeats_it() {
+async fn token_never_appears_in_errors_debug_or_logs() {
     let log = Log::default();
     let writer = log.clone();
     let subscriber = tracing_subscriber::fmt()

@@ -1,4 +1,4 @@
-//! A server on loopback that plays what it is told and remembers what it was asked.
+//! A mock server on loopback that sends scripted replies and records its requests.
 
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
@@ -8,34 +8,34 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// A request as it arrived.
+/// A request as received.
 #[derive(Debug, Clone)]
 pub(super) struct RecordedRequest {
-    /// Which connection it came by, from 0.
+    /// The index of its connection, from 0.
     pub(super) connection: usize,
-    /// Such as `GET /v2/droplets?page=1`.
+    /// The request line, such as `GET /v2/droplets?page=1`.
     pub(super) request_line: String,
-    /// Headers, as they were written.
+    /// The headers, as written by the client.
     pub(super) headers: String,
     pub(super) body: String,
 }
 
-/// What the server does with a request that it has read.
+/// The server's reaction to a request.
 #[derive(Debug, Clone)]
 pub(super) enum Reply {
-    /// Answers, and keeps the connection.
+    /// Responds, and keeps the connection open.
     Respond { status: u16, headers: Vec<(&'static str, String)>, body: String },
-    /// Answers with 200 and this, and closes the connection without having said so.
+    /// Responds with 200 and this body, and closes the connection without announcing it.
     RespondAndClose(String),
-    /// Closes the connection without a word.
+    /// Closes the connection without a response.
     Close,
-    /// Closes it in the middle of an answer with status 202.
+    /// Closes the connection in the middle of a response with status 202.
     Truncate,
-    /// Says nothing, and keeps the connection.
+    /// Sends nothing, and keeps the connection open.
     Hang,
 }
 
-/// Text to answer with, from what tests have at hand.
+/// A response body, converted from the types used in tests.
 pub(super) struct Body(String);
 
 impl From<&str> for Body {
@@ -82,13 +82,13 @@ impl Drop for MockServer {
 }
 
 impl MockServer {
-    /// Plays one after the other, and answers 418 when it is asked more often.
+    /// Sends one reply after the other, and 418 for any further request.
     pub(super) async fn scripted(plays: impl IntoIterator<Item = Reply>) -> Self {
         let plays: Vec<Reply> = plays.into_iter().collect();
         Self::responding(move |number, _| plays.get(number).cloned().unwrap_or_else(|| respond(418, ""))).await
     }
 
-    /// Asks `play` for each request; requests are numbered from 0.
+    /// Calls `play` for each request; requests are numbered from 0.
     pub(super) async fn responding(play: impl Fn(usize, &RecordedRequest) -> Reply + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -113,7 +113,7 @@ impl MockServer {
         self.requests().into_iter().map(|seen| seen.request_line).collect()
     }
 
-    /// How many creates arrived.
+    /// Returns the number of creates received.
     pub(super) fn create_count(&self) -> usize {
         self.request_lines().iter().filter(|line| *line == "POST /v2/droplets").count()
     }
@@ -156,7 +156,7 @@ fn response_bytes(status: u16, headers: &[(&str, String)], body: &str) -> Vec<u8
     for (name, value) in headers {
         write!(text, "{name}: {value}\r\n").unwrap();
     }
-    // An answer 204 has no body and no length.
+    // A 204 response has no body and no length.
     if status != 204 {
         write!(text, "content-length: {}\r\n", body.len()).unwrap();
     }
@@ -164,7 +164,7 @@ fn response_bytes(status: u16, headers: &[(&str, String)], body: &str) -> Vec<u8
     text.into_bytes()
 }
 
-/// `None` when the other side has closed the connection.
+/// Returns `None` if the client has closed the connection.
 async fn read_request(stream: &mut TcpStream, connection: usize) -> Option<RecordedRequest> {
     let mut bytes = Vec::new();
     let head_end = loop {

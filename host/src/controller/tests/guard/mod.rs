@@ -1,4 +1,4 @@
-//! What no policy can get past, whatever it answers.
+//! Rules that no policy can bypass, regardless of its decision.
 
 mod properties;
 mod rules;
@@ -75,7 +75,7 @@ fn created(plan: &Plan) -> u32 {
 }
 
 #[test]
-fn what_is_within_bounds_is_done_as_it_was_decided() {
+fn decision_within_limits_is_unchanged() {
     let plan = plan(serving(2), UNLIMITED, scale_to(5));
 
     assert_eq!((plan.from, plan.to, created(&plan)), (2, 5, 3));
@@ -83,21 +83,21 @@ fn what_is_within_bounds_is_done_as_it_was_decided() {
 }
 
 #[test]
-fn a_fleet_below_its_minimum_is_repaired_though_the_policy_holds() {
+fn fleet_below_minimum_grows_despite_hold() {
     let plan = plan(serving(1), Limits { min: 3, ..UNLIMITED }, Outcome::Hold);
 
     assert_eq!((created(&plan), rule_names(&plan)), (2, vec!["min"]));
 }
 
 #[test]
-fn a_fleet_above_its_maximum_shrinks_though_the_policy_holds() {
+fn fleet_above_maximum_shrinks_despite_hold() {
     let plan = plan(serving(5), Limits { max: 3, ..UNLIMITED }, Outcome::Hold);
 
     assert_eq!((plan.deletes.len(), rule_names(&plan)), (2, vec!["max"]));
 }
 
 #[test]
-fn nothing_goes_while_others_are_coming_up() {
+fn scale_in_is_blocked_while_droplets_start() {
     let mut fleet = serving(3);
     fleet.push(droplet(3, Phase::Booting));
 
@@ -108,7 +108,7 @@ fn nothing_goes_while_others_are_coming_up() {
 }
 
 #[test]
-fn the_last_healthy_ones_stay() {
+fn last_healthy_droplets_stay() {
     let mut fleet = serving(4);
     fleet[0].healthy = false;
     let ids = (0..4).map(DropletId).collect();
@@ -119,7 +119,7 @@ fn the_last_healthy_ones_stay() {
 }
 
 #[test]
-fn the_unhealthy_go_first_then_the_least_busy_then_the_newest() {
+fn deletes_prefer_unhealthy_then_idle_then_newest() {
     let mut fleet = serving(4);
     fleet[2].healthy = false;
     fleet[3].load = Some(crate::model::Load { sessions: 9, ..Default::default() });
@@ -131,7 +131,7 @@ fn the_unhealthy_go_first_then_the_least_busy_then_the_newest() {
 }
 
 #[test]
-fn the_cost_cap_cuts_what_cannot_be_paid() {
+fn cost_cap_limits_creates() {
     let limits = Limits { max_hourly_cost: Some(PRICE.times(3)), ..UNLIMITED };
 
     let plan = plan(serving(2), limits, scale_to(9));
@@ -140,7 +140,7 @@ fn the_cost_cap_cuts_what_cannot_be_paid() {
 }
 
 #[test]
-fn a_droplet_of_another_fleet_cannot_be_named() {
+fn droplet_of_another_fleet_is_rejected() {
     let delete = vec![DropletId(999)];
 
     let plan = plan(serving(2), UNLIMITED, Outcome::Change(Change { create: vec![], delete }));

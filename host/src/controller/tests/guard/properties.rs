@@ -1,4 +1,4 @@
-//! No decision, and no sequence of decisions, gets past the guard.
+//! Neither a single decision nor a sequence of decisions can bypass the guard.
 
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ fn any_rules() -> impl Strategy<Value = GuardRules> {
         )
 }
 
-/// What holds for every single plan.
+/// Checks the invariants of a single plan.
 fn is_within_bounds(
     observation: &Observation,
     rules: &GuardRules,
@@ -130,7 +130,7 @@ fn is_within_bounds(
     prop_assert_eq!(
         u64::from(plan.to),
         u64::from(plan.from) + u64::from(created(plan)) - plan.deletes.len() as u64,
-        "what is said is what is done"
+        "the plan's target matches its operations"
     );
     Ok(())
 }
@@ -159,7 +159,7 @@ prop_compose! {
             replaced,
             recommendations: wanted.into_iter().map(|(at, size)| (Timestamp(at), size)).collect(),
             api_unreachable: is_away.then(|| "away".to_owned()),
-            // As the controller tells it.
+            // As the controller sets it.
             unhealthy_since: if balancer_silent { vec![] } else { unhealthy_since },
             balancer_unreachable: balancer_silent,
             ..GuardFacts::default()
@@ -167,7 +167,8 @@ prop_compose! {
     }
 }
 
-/// A fleet to which plans happen: what is created serves some ticks later, what is deleted is gone some ticks later.
+/// A fleet to which plans are applied: created droplets serve some ticks later, deleted ones disappear some ticks
+/// later.
 struct FleetModel {
     observation: Observation,
     memory: ScalingHistory,
@@ -225,7 +226,7 @@ impl FleetModel {
 
 proptest! {
     #[test]
-    fn no_decision_gets_past_the_limits(
+    fn no_decision_exceeds_the_limits(
         fleet in any_fleet(),
         limits in any_limits(),
         rules in any_rules(),
@@ -240,7 +241,7 @@ proptest! {
     }
 
     #[test]
-    fn no_sequence_of_decisions_gets_past_the_guard(
+    fn no_sequence_of_decisions_exceeds_the_limits(
         limits in any_limits(),
         rules in any_rules(),
         cap in prop::option::of(1..200_u32),
@@ -260,11 +261,11 @@ proptest! {
 
             is_within_bounds(&observation, &rules, &facts, &plan)?;
             let now = observation.now;
-            // Within the cool-down only repairs are made.
+            // During the cooldown only repairs are made.
             let is_cooling = |last: Option<Timestamp>, cooldown| last.is_some_and(|last| now.since(last) < cooldown);
             if is_cooling(observation.last_scale_out, rules.cooldown_out) {
                 let replaced = plan.deletes.iter().filter(|delete| delete.replaced).count();
-                // A fleet of one gets a second one before the sick one goes.
+                // A fleet of one gets a second droplet before the unhealthy one is deleted.
                 let alone = usize::from(size == 1 && !observation.fleet.iter().any(|droplet| droplet.healthy));
                 let repair = limits.min.saturating_sub(size) as usize + replaced + alone;
                 prop_assert!(created(&plan) as usize <= repair, "{plan:?}");
@@ -273,7 +274,7 @@ proptest! {
                 || is_cooling(observation.last_scale_in, rules.cooldown_in);
             let shrinks = plan.deletes.iter().any(|delete| !delete.replaced);
             prop_assert!(!cools || !shrinks, "{plan:?}");
-            // What was wanted within the window is kept.
+            // The fleet stays at the sizes recommended within the window.
             let wanted = facts.recommendations.iter().filter(|(at, _)| now.since(*at) < rules.stabilization_window);
             let floor = wanted.map(|(_, size)| *size).max().unwrap_or(0).min(size).min(limits.max);
             prop_assert!(!shrinks || plan.to >= floor, "{plan:?}");

@@ -1,4 +1,4 @@
-//! A policy that asks for the worst is held, rule by rule.
+//! Each rule restricts a policy that makes the worst possible decision.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::model::{
 
 const NOW: Timestamp = Timestamp(10_000_000);
 
-/// A guard with rules and facts of its own, over a fleet.
+/// A fleet with the rules and facts of one test.
 struct Case {
     observation: Observation,
     rules: GuardRules,
@@ -60,28 +60,28 @@ fn detail(plan: &Plan) -> &str {
 }
 
 #[test]
-fn a_tick_creates_so_many_and_no_more() {
+fn creates_per_tick_are_limited() {
     let plan = Case::new(serving(2)).with_limits(Limits { max_create: 3, ..UNLIMITED }).plan(scale_to(50));
 
     assert_eq!((created(&plan), rule_names(&plan)), (3, vec!["max_create"]));
 }
 
 #[test]
-fn a_tick_deletes_so_many_and_no_more() {
+fn deletes_per_tick_are_limited() {
     let plan = Case::new(serving(9)).with_limits(Limits { max_delete: 2, ..UNLIMITED }).plan(scale_to(0));
 
     assert_eq!((plan.deletes.len(), rule_names(&plan)), (2, vec!["max_delete"]));
 }
 
 #[test]
-fn a_fleet_that_is_full_grows_no_more() {
+fn fleet_never_exceeds_max() {
     let plan = Case::new(serving(5)).with_limits(Limits { max: 6, ..UNLIMITED }).plan(scale_to(u32::MAX));
 
     assert_eq!((created(&plan), rule_names(&plan)), (1, vec!["max"]));
 }
 
 #[test]
-fn nothing_is_created_before_the_cooldown_is_over() {
+fn creates_are_blocked_during_cooldown() {
     let case = Case::new(serving(2)).with(|rules, _, observation| {
         rules.cooldown_out = Duration::from_mins(1);
         observation.last_scale_out = Some(ago(20));
@@ -90,11 +90,11 @@ fn nothing_is_created_before_the_cooldown_is_over() {
     let plan = case.plan(scale_to(9));
 
     assert!(plan.is_empty());
-    insta::assert_snapshot!(detail(&plan), @"7 fewer created: the last create was 20 s ago; 40 s to go");
+    insta::assert_snapshot!(detail(&plan), @"7 fewer created: the last create was 20 s ago; 40 s of the cooldown remain");
 }
 
 #[test]
-fn nothing_is_deleted_before_the_cooldown_of_either_direction_is_over() {
+fn deletes_are_blocked_during_either_cooldown() {
     for last_out in [true, false] {
         let case = Case::new(serving(5)).with(|rules, _, observation| {
             rules.cooldown_in = Duration::from_mins(5);
@@ -113,7 +113,7 @@ fn nothing_is_deleted_before_the_cooldown_of_either_direction_is_over() {
 }
 
 #[test]
-fn a_cooldown_does_not_keep_a_fleet_below_its_minimum() {
+fn cooldown_does_not_block_the_minimum() {
     let case = Case::new(serving(1)).with_limits(Limits { min: 3, ..UNLIMITED }).with(|rules, _, observation| {
         rules.cooldown_out = Duration::from_mins(1);
         observation.last_scale_out = Some(ago(1));
@@ -123,7 +123,7 @@ fn a_cooldown_does_not_keep_a_fleet_below_its_minimum() {
 }
 
 #[test]
-fn a_fleet_shrinks_to_no_less_than_was_wanted_within_the_window() {
+fn stabilization_window_limits_scale_in() {
     let case = Case::new(serving(9)).with(|rules, facts, _| {
         rules.stabilization_window = Duration::from_mins(5);
         facts.recommendations = vec![(ago(301), 9), (ago(200), 6), (ago(20), 2)];
@@ -132,11 +132,11 @@ fn a_fleet_shrinks_to_no_less_than_was_wanted_within_the_window() {
     let plan = case.plan(scale_to(1));
 
     assert_eq!((plan.to, rule_names(&plan)), (6, vec!["stabilisation"]));
-    insta::assert_snapshot!(detail(&plan), @"5 droplets kept: 6 were wanted within the last 300 s");
+    insta::assert_snapshot!(detail(&plan), @"5 droplets kept: 6 were recommended within the last 300 s");
 }
 
 #[test]
-fn a_scale_in_that_a_signal_would_at_once_undo_is_cut() {
+fn flap_protection_respects_each_signal() {
     let signal = |wants| Signal { name: "queue".into(), value: 8.0, target: Some(2.0), wants };
     let case = Case::new(serving(6)).with(|rules, _, _| rules.flap_protection = true);
 
@@ -146,7 +146,7 @@ fn a_scale_in_that_a_signal_would_at_once_undo_is_cut() {
 }
 
 #[test]
-fn a_scale_in_that_leaves_no_room_for_the_sessions_is_cut() {
+fn flap_protection_keeps_room_for_sessions() {
     let mut fleet = serving(4);
     for droplet in &mut fleet {
         droplet.load = Some(Load { sessions: 60, queued: 10, max_sessions: Some(100), ..Load::default() });
@@ -155,11 +155,11 @@ fn a_scale_in_that_leaves_no_room_for_the_sessions_is_cut() {
     let plan = Case::new(fleet).with(|rules, _, _| rules.flap_protection = true).plan(scale_to(1));
 
     assert_eq!(plan.to, 3);
-    insta::assert_snapshot!(detail(&plan), @"2 droplets kept: 280 sessions need 3 droplets of 100");
+    insta::assert_snapshot!(detail(&plan), @"2 droplets kept: 280 sessions need 3 droplets of 100 each");
 }
 
 #[test]
-fn nothing_is_deleted_on_old_numbers() {
+fn stale_metrics_block_deletes() {
     let stale = Series {
         name: "cpu".into(),
         unit: "percent".into(),
@@ -177,7 +177,7 @@ fn nothing_is_deleted_on_old_numbers() {
 }
 
 #[test]
-fn no_healthy_one_is_deleted_while_others_are_sick() {
+fn unhealthy_droplets_protect_healthy_ones() {
     let mut fleet = serving(6);
     fleet[3].healthy = false;
     let healthy = Outcome::Change(Change { create: vec![], delete: vec![DropletId(1), DropletId(3)] });
@@ -188,7 +188,7 @@ fn no_healthy_one_is_deleted_while_others_are_sick() {
 }
 
 #[test]
-fn nothing_is_changed_when_most_are_sick_at_once() {
+fn mostly_unhealthy_fleet_is_not_changed() {
     let mut fleet = serving(8);
     for droplet in &mut fleet[..5] {
         droplet.healthy = false;
@@ -218,15 +218,15 @@ fn two_unhealthy() -> Case {
 }
 
 #[test]
-fn who_has_been_unhealthy_for_too_long_is_replaced() {
+fn long_unhealthy_droplet_is_replaced() {
     let plan = two_unhealthy().plan(Outcome::Hold);
 
     assert_eq!((deleted(&plan), created(&plan), plan.to), (vec!["www-2"], 1, 6));
-    insta::assert_snapshot!(plan.deletes[0].reason, @"it has not passed its health check for 200 s");
+    insta::assert_snapshot!(plan.deletes[0].reason, @"the health check has been failing for 200 s");
 }
 
 #[test]
-fn replacing_has_a_budget() {
+fn replacements_per_hour_are_limited() {
     let plan = two_unhealthy().with(|_, facts, _| facts.replaced = 10).plan(Outcome::Hold);
 
     assert!(plan.is_empty());
@@ -234,7 +234,7 @@ fn replacing_has_a_budget() {
 }
 
 #[test]
-fn nobody_is_replaced_while_others_are_coming_up() {
+fn replacement_waits_while_droplets_start() {
     let plan = two_unhealthy().with(|_, _, seen| seen.fleet.push(droplet(9, Phase::Booting))).plan(Outcome::Hold);
 
     assert!(plan.is_empty());
@@ -242,7 +242,7 @@ fn nobody_is_replaced_while_others_are_coming_up() {
 }
 
 #[test]
-fn nobody_goes_whose_successor_may_not_be_created() {
+fn droplet_without_replacement_is_kept() {
     let breaker = CreateHistory { started: 3, consecutive_failures: 3, last_failure: Some(ago(60)) };
 
     let plan = two_unhealthy().with(|_, facts, _| facts.creates = breaker).plan(Outcome::Hold);
@@ -252,8 +252,8 @@ fn nobody_goes_whose_successor_may_not_be_created() {
 }
 
 #[test]
-fn a_policy_cannot_pass_its_creates_off_as_successors() {
-    // Its reason is as that of the guard.
+fn policy_creates_do_not_count_as_replacements() {
+    // The reason is the same as the guard's own.
     let reason = two_unhealthy().plan(Outcome::Hold).creates[0].reason.clone();
     let decision = Decision { reason, ..decision(scale_to(8)) };
 
@@ -264,14 +264,14 @@ fn a_policy_cannot_pass_its_creates_off_as_successors() {
 }
 
 #[test]
-fn who_is_protected_is_not_replaced() {
+fn protected_droplet_is_not_replaced() {
     let plan = two_unhealthy().with(|_, _, seen| seen.fleet[2].protected = true).plan(Outcome::Hold);
 
     assert!(plan.is_empty());
 }
 
 #[test]
-fn a_protected_droplet_is_never_chosen() {
+fn protected_droplet_is_never_deleted() {
     let mut fleet = serving(3);
     fleet[2].protected = true;
 
@@ -281,8 +281,8 @@ fn a_protected_droplet_is_never_chosen() {
 }
 
 #[test]
-fn a_month_costs_no_more_than_its_cap() {
-    // Fifteen days of it are left.
+fn monthly_cost_cap_limits_creates() {
+    // 15 days of the month are left.
     let now = Timestamp(1_795_469_145_678).end_of_month().minus(Duration::from_hours(360));
     let month = |cap, spent| {
         Case::new(serving(2)).with(move |rules, facts, observation| {
@@ -295,7 +295,7 @@ fn a_month_costs_no_more_than_its_cap() {
     // A droplet costs $2.68 for the rest of the month.
     let plan = month(20.0, 5.0).plan(scale_to(9));
     assert_eq!((plan.to, rule_names(&plan)), (5, vec!["max_monthly_cost"]));
-    insta::assert_snapshot!(detail(&plan), @"4 fewer created: the fleet may cost $20.00 this month, has cost $5.00, and would come to $29.11 with them");
+    insta::assert_snapshot!(detail(&plan), @"4 fewer created: the monthly cap is $20.00, $5.00 are spent, and the month would total $29.11");
 
     assert_eq!(month(20.0, 19.0).plan(scale_to(9)).to, 2);
     assert_eq!(month(200.0, 5.0).plan(scale_to(9)).to, 9);
@@ -310,7 +310,7 @@ fn create(create: Vec<DropletRequest>) -> Outcome {
 }
 
 #[test]
-fn a_size_that_no_droplet_has_yet_is_held_to_the_cap_by_its_listed_price() {
+fn new_size_is_capped_by_its_listed_price() {
     let limits = Limits { max_hourly_cost: Some(PRICE.times(9)), ..UNLIMITED };
     let case = Case::new(serving(1))
         .with_limits(limits)
@@ -323,7 +323,7 @@ fn a_size_that_no_droplet_has_yet_is_held_to_the_cap_by_its_listed_price() {
 }
 
 #[test]
-fn a_size_without_a_price_cannot_be_held_below_a_cap() {
+fn size_without_price_is_rejected_under_a_cap() {
     let limits = Limits { max_hourly_cost: Some(PRICE.times(100)), ..UNLIMITED };
     let case = Case::new(serving(1)).with_limits(limits);
 
@@ -332,12 +332,12 @@ fn a_size_without_a_price_cannot_be_held_below_a_cap() {
 
     assert_eq!((created(&one), rule_names(&one)), (1, vec!["max_hourly_cost"]));
     insta::assert_snapshot!(detail(&one), @"2 fewer created: the price of unheard-of is not known yet");
-    insta::assert_snapshot!(detail(&some), @"3 fewer created: the prices of 2 sizes, another among them, are not known yet");
+    insta::assert_snapshot!(detail(&some), @"3 fewer created: the prices of 2 sizes, including another, are not known yet");
     assert_eq!(created(&Case::new(serving(1)).plan(create(vec![request_with_size("unheard-of", 2)]))), 2);
 }
 
 #[test]
-fn an_hour_creates_so_many_and_no_more() {
+fn creates_per_hour_are_limited() {
     let case = Case::new(serving(2)).with(|rules, facts, _| {
         rules.max_create_per_hour = 10;
         facts.creates = CreateHistory { started: 8, ..CreateHistory::default() };
@@ -349,7 +349,7 @@ fn an_hour_creates_so_many_and_no_more() {
 }
 
 #[test]
-fn the_account_is_asked_for_no_more_than_it_has_room_for() {
+fn account_quota_limits_creates() {
     let plan = Case::new(serving(2)).with(|_, facts, _| facts.remaining_quota = Some(1)).plan(scale_to(9));
 
     assert_eq!((created(&plan), rule_names(&plan)), (1, vec!["droplet_limit"]));
@@ -364,7 +364,7 @@ fn paused(direction: Direction) -> Pauses {
 }
 
 #[test]
-fn a_pause_holds_one_direction_until_it_is_over() {
+fn pause_holds_one_direction_until_it_ends() {
     let out = Case::new(serving(3)).with(|_, facts, _| facts.pauses = paused(Direction::Out));
     let in_ = Case::new(serving(3)).with(|_, facts, _| facts.pauses = paused(Direction::In));
 
@@ -375,7 +375,7 @@ fn a_pause_holds_one_direction_until_it_is_over() {
 }
 
 #[test]
-fn a_pause_holds_repairs_too() {
+fn pause_holds_repairs_too() {
     let case = Case::new(serving(1))
         .with_limits(Limits { min: 3, ..UNLIMITED })
         .with(|_, facts, _| facts.pauses = paused(Direction::Out));
@@ -384,7 +384,7 @@ fn a_pause_holds_repairs_too() {
 }
 
 #[test]
-fn nothing_is_begun_while_the_api_is_away() {
+fn api_outage_blocks_all_operations() {
     let case = Case::new(serving(3)).with(|_, facts, _| facts.api_unreachable = Some("timed out".into()));
 
     assert!(case.plan(scale_to(9)).is_empty() && case.plan(scale_to(1)).is_empty());
@@ -392,9 +392,9 @@ fn nothing_is_begun_while_the_api_is_away() {
 }
 
 #[test]
-fn nobody_goes_while_the_balancer_is_silent() {
+fn balancer_outage_blocks_deletes() {
     let limits = Limits { max: 5, ..UNLIMITED };
-    // Before its first answer nobody is known to be healthy.
+    // Before the first response of HAProxy no droplet is known to be healthy.
     let mut fleet = serving(6);
     fleet[..3].iter_mut().for_each(|droplet| droplet.healthy = false);
     let case = Case::new(fleet).with_limits(limits).with(|_, facts, _| facts.balancer_unreachable = true);
@@ -404,19 +404,19 @@ fn nobody_goes_while_the_balancer_is_silent() {
 
     assert!(shrunk.is_empty() && above_max.is_empty());
     assert_eq!(rule_names(&shrunk), ["balancer"]);
-    insta::assert_snapshot!(detail(&shrunk), @"5 droplets kept: HAProxy does not answer, so who is busy and who is healthy is not known");
+    insta::assert_snapshot!(detail(&shrunk), @"5 droplets kept: HAProxy is unreachable, so load and health are unknown");
     assert_eq!(case.with(|_, facts, _| facts.balancer_unreachable = false).plan(scale_to(1)).to, 1);
 }
 
 #[test]
-fn a_silent_balancer_keeps_no_fleet_from_growing() {
+fn balancer_outage_allows_scale_out() {
     let case = Case::new(serving(3)).with(|_, facts, _| facts.balancer_unreachable = true);
 
     assert_eq!(case.plan(scale_to(5)).to, 5);
 }
 
 #[test]
-fn a_fleet_whose_policies_fail_is_brought_to_its_fallback() {
+fn failing_policies_activate_the_fallback() {
     let failing = |seconds| {
         Case::new(serving(2)).with(move |rules, facts, _| {
             rules.fallback = Some(Fallback { size: 5, after: Duration::from_mins(5) });
@@ -430,9 +430,9 @@ fn a_fleet_whose_policies_fail_is_brought_to_its_fallback() {
 }
 
 #[test]
-fn the_order_of_victims_can_be_chosen() {
+fn termination_policy_sets_the_order() {
     let mut fleet = serving(4);
-    // The oldest is free to go and busy; the newest is paid for.
+    // The oldest droplet is busy and past its minimum billing period; the newest is still within it.
     fleet[0].load = Some(Load { sessions: 9, ..Load::default() });
     fleet[1].paid_until = Some(NOW.plus(Duration::from_mins(9)));
     fleet[2].load = Some(Load { sessions: 5, ..Load::default() });
@@ -450,7 +450,7 @@ fn the_order_of_victims_can_be_chosen() {
 }
 
 #[test]
-fn whom_the_policy_names_goes_first() {
+fn delete_first_takes_precedence() {
     let outcome = Outcome::ScaleTo(crate::model::ScaleTo {
         count: 2,
         template: None,
@@ -461,7 +461,7 @@ fn whom_the_policy_names_goes_first() {
 }
 
 #[test]
-fn who_was_to_make_room_and_stays_makes_none() {
+fn kept_droplet_makes_no_room_for_creates() {
     let limits = Limits { max: 3, max_delete: 0, ..UNLIMITED };
     let create = vec![DropletRequest { count: 1, ..DropletRequest::default() }];
 
@@ -473,7 +473,7 @@ fn who_was_to_make_room_and_stays_makes_none() {
 }
 
 #[test]
-fn who_was_to_be_succeeded_stays_when_nobody_may_come() {
+fn deletes_are_cancelled_without_their_creates() {
     let create = vec![DropletRequest { count: 2, ..DropletRequest::default() }];
     let case = Case::new(serving(3)).with(|rules, facts, _| {
         rules.stabilization_window = Duration::from_mins(1);
@@ -487,7 +487,7 @@ fn who_was_to_be_succeeded_stays_when_nobody_may_come() {
 }
 
 #[test]
-fn who_stays_since_no_successor_may_come_is_paid_for() {
+fn kept_droplet_counts_toward_the_cost_cap() {
     let limits = Limits { max_hourly_cost: Some(PRICE.times(6)), ..UNLIMITED };
     let case = two_unhealthy().with_limits(limits).with(|rules, facts, _| {
         rules.max_create_per_hour = 3;
@@ -500,7 +500,7 @@ fn who_stays_since_no_successor_may_come_is_paid_for() {
 }
 
 #[test]
-fn a_small_fleet_that_is_sick_as_a_whole_is_not_replaced() {
+fn fully_unhealthy_small_fleet_is_not_replaced() {
     for (size, sick) in [(2, 2), (3, 3), (5, 3)] {
         let mut fleet = serving(size);
         for droplet in &mut fleet[..sick] {
@@ -520,7 +520,7 @@ fn a_small_fleet_that_is_sick_as_a_whole_is_not_replaced() {
 }
 
 #[test]
-fn a_fleet_of_one_gets_a_second_one_before_the_sick_one_goes() {
+fn fleet_of_one_grows_before_replacement() {
     let sick = |healthy_too: bool| {
         let mut fleet = serving(if healthy_too { 2 } else { 1 });
         fleet[0].healthy = false;
@@ -539,7 +539,7 @@ fn a_fleet_of_one_gets_a_second_one_before_the_sick_one_goes() {
 }
 
 #[test]
-fn a_fleet_is_not_shrunk_below_what_was_decided_when_creates_are_cut() {
+fn limited_creates_never_shrink_below_decision() {
     let create = vec![DropletRequest { count: 3, ..DropletRequest::default() }];
     let delete = (0..3).map(DropletId).collect();
 

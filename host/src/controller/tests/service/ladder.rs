@@ -1,4 +1,4 @@
-//! A policy that fails is answered for: by its last good component, by holding the fleet, by the fallback.
+//! Fallbacks of a failing policy: its last good component, holding the fleet, the fallback size.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ fn answer_sources(running: &super::RunningService) -> Vec<AnswerSource> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_traps_holds_the_fleet_and_recovers_by_itself() {
+async fn trapping_policy_holds_and_recovers() {
     let world = Harness::new();
     let policy = policy_scaling_to(2, 3..6, 0);
 
@@ -34,7 +34,7 @@ async fn a_policy_that_traps_holds_the_fleet_and_recovers_by_itself() {
     assert_eq!(answer_sources(&running)[..8], [own, own, own, hold, hold, hold, own, own]);
     assert!(
         running.records()[3].evaluations[0].failure.as_ref().is_some_and(|why| why.contains("trap")),
-        "it says why"
+        "the failure names the trap"
     );
     let status = running.telemetry.status();
     assert_eq!((status.policies[0].failures, status.policies[0].failing_since), (3, None));
@@ -45,7 +45,7 @@ async fn a_policy_that_traps_holds_the_fleet_and_recovers_by_itself() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fleet_whose_policy_goes_on_failing_is_kept_at_its_fallback() {
+async fn persistent_failure_activates_the_fallback() {
     let world = Harness::with_fleet(1).await;
     let policy = policy_scaling_to(1, 2..1_000, 0);
     let wish = with_fallback(with_policy(spec_with_limits(1, 5), policy.reference(), "{}"), 3, Duration::from_mins(2));
@@ -61,7 +61,7 @@ async fn a_fleet_whose_policy_goes_on_failing_is_kept_at_its_fallback() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_component_that_fails_later_is_answered_for_by_the_one_before() {
+async fn new_component_falls_back_to_previous_one() {
     let world = Harness::with_fleet(1).await;
     let (good, bad) = (policy_scaling_to(2, 0..0, 0), policy_scaling_to(4, 4..1_000, 0));
 
@@ -84,7 +84,7 @@ async fn a_new_component_that_fails_later_is_answered_for_by_the_one_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_cannot_be_loaded_keeps_no_service_from_starting() {
+async fn unloadable_policy_does_not_block_startup() {
     let world = Harness::new();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
@@ -95,9 +95,9 @@ async fn a_policy_that_cannot_be_loaded_keeps_no_service_from_starting() {
         running.wait_for_ticks(2).await;
         let answer = running.last().evaluations[0].clone();
         assert_eq!((answer.answered_by, answer.digest.as_str()), (AnswerSource::Hold, ""));
-        assert!(answer.failure.is_some_and(|why| why.contains("could not be loaded")));
+        assert!(answer.failure.is_some_and(|why| why.contains("failed to load")));
         wait_until(async || serving_count(&world).await == 1).await;
-        let Reference::File(from) = policy.reference() else { unreachable!("it is planted in a file") };
+        let Reference::File(from) = policy.reference() else { unreachable!("the policy is stored in a file") };
         std::fs::copy(from, &file).unwrap();
         wait_until(async || serving_count(&world).await == 3).await;
     })
@@ -107,10 +107,10 @@ async fn a_policy_that_cannot_be_loaded_keeps_no_service_from_starting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_component_that_is_gone_at_the_start_is_answered_for_by_its_bytes_of_before() {
+async fn missing_component_is_replaced_by_stored_bytes() {
     let world = Harness::with_fleet(1).await;
     let policy = policy_scaling_to(2, 0..0, 0);
-    let Reference::File(planted) = policy.reference() else { unreachable!("it is planted in a file") };
+    let Reference::File(planted) = policy.reference() else { unreachable!("the policy is stored in a file") };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
     let bytes = std::fs::read(planted).unwrap();
@@ -128,5 +128,5 @@ async fn a_component_that_is_gone_at_the_start_is_answered_for_by_its_bytes_of_b
     let answer = running.last().evaluations[0].clone();
     assert_eq!((answer.answered_by, answer.digest), (AnswerSource::LastGood, digest));
     assert_eq!(answer.decision.outcome.size(0), 2);
-    assert!(running.last().observation.tick > before.last().observation.tick, "ticks are counted on");
+    assert!(running.last().observation.tick > before.last().observation.tick, "the tick counter continues");
 }

@@ -1,17 +1,17 @@
-//! Ticks for days take no more memory. In a process of its own, since it is the process that is measured.
+//! Memory does not grow over days of ticks. Runs in a separate process because the process's memory is measured.
 
 use std::process::Command;
 
 use super::super::world::Harness;
 use super::{loader, policy_scaling_to, run_with_service, spec_with_limits, with_policy};
 
-/// What a service may take at most, in KiB.
+/// Maximum memory of a service, in KiB.
 const MOST: u64 = 100 * 1024;
-/// What may come to it between the 2,000th and the 10,000th tick: the allocator's own, and pages of SQLite's cache.
+/// Maximum growth between the 2,000th and the 10,000th tick: the allocator's overhead and pages of SQLite's cache.
 const GROWTH: u64 = 8 * 1024;
 
 #[test]
-fn ten_thousand_ticks_do_not_grow() {
+fn ten_thousand_ticks_do_not_leak() {
     let out = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "controller::tests::service::memory::in_a_process_of_its_own", "--nocapture"])
         .output()
@@ -30,7 +30,7 @@ fn ten_thousand_ticks_do_not_grow() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "the test above runs it in a process of its own"]
+#[ignore = "run by the test above in a separate process"]
 async fn in_a_process_of_its_own() {
     let world = Harness::with_fleet(10).await;
     let policy = policy_scaling_to(10, 0..0, 0);
@@ -49,7 +49,7 @@ async fn in_a_process_of_its_own() {
     .await;
 }
 
-/// What this process takes of the machine's memory, in KiB.
+/// Returns the resident memory of this process, in KiB.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();

@@ -1,4 +1,4 @@
-//! The loop over a simulated world, in virtual time.
+//! The service over a simulated cloud and load balancer, in virtual time.
 
 mod ladder;
 mod memory;
@@ -28,7 +28,7 @@ use crate::telemetry::Telemetry;
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(15);
 
-/// A wish without policies, and with rules that hold nothing.
+/// Returns a specification without policies and with unrestricted rules.
 pub(super) fn spec_with_limits(min: u32, max: u32) -> ServiceSpec {
     let limits = Limits { min, max, max_hourly_cost: None, max_create: 10, max_delete: 10 };
     ServiceSpec {
@@ -48,9 +48,10 @@ pub(super) fn with_fallback(wish: ServiceSpec, size: u32, after: Duration) -> Se
     ServiceSpec { scaling: ScalingRules { rules, ..wish.scaling }, ..wish }
 }
 
-/// A policy that wants a fleet of `size`, traps in the ticks `traps`, and wants to be asked again after `next_check_ms`.
+/// Builds a policy that scales to `size`, traps in the ticks `traps`, and requests its next evaluation after
+/// `next_check_ms`.
 pub(super) fn policy_scaling_to(size: u8, traps: std::ops::Range<u64>, next_check_ms: u16) -> GuestFile {
-    // The decision begins at 264: its outcome's kind, and the count of `scale-to`; `next-check-ms` is at 368.
+    // The decision starts at 264 with its outcome's kind and the count of `scale-to`; `next-check-ms` is at 368.
     let check = next_check_ms.to_le_bytes();
     let check = if next_check_ms == 0 {
         String::new()
@@ -63,19 +64,19 @@ pub(super) fn policy_scaling_to(size: u8, traps: std::ops::Range<u64>, next_chec
                       (i64.lt_u (i64.load offset=16 (local.get 0)) (i64.const {}))) (then unreachable)) (i32.const 256)",
         traps.start, traps.end
     );
-    // A module's data comes after its memory.
+    // A module's data must follow its memory.
     GuestText::with_decide(&decide).extra(&data).write()
 }
 
-/// A service that runs beside a test.
+/// A service that runs concurrently with a test.
 pub(super) struct RunningService {
     pub(super) telemetry: Telemetry,
     records: Arc<Mutex<Vec<TickRecord>>>,
     ticks: Arc<Mutex<usize>>,
     pub(super) spec: SharedSpec,
-    /// The sources of series in the configuration.
+    /// The metric options in the configuration.
     pub(super) sources: Arc<Mutex<Options>>,
-    /// Those that were in effect at each reload.
+    /// The options in effect at each reload.
     in_effect: Arc<Mutex<Vec<Options>>>,
     handle: SimulatedHandle,
 }
@@ -83,14 +84,14 @@ pub(super) struct RunningService {
 type SharedSpec = Arc<Mutex<Result<ServiceSpec, String>>>;
 type SimulatedHandle = ServiceHandle<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
 
-/// What happens around a service that a test does not ask for itself.
+/// The environment of a service, for tests that need more than the default.
 pub(super) struct ServiceOptions {
-    /// The file of the configuration.
+    /// The configuration file.
     pub(super) file: PathBuf,
     pub(super) fleet_lock: FleetLock,
-    /// Right after the configuration was read.
+    /// Called after each read of the configuration.
     pub(super) on_config_read: Box<dyn FnMut(&SharedSpec) + Send>,
-    /// Within each tick.
+    /// Called within each tick.
     pub(super) on_tick: Box<dyn FnMut(&SimulatedHandle) + Send>,
 }
 
@@ -118,52 +119,52 @@ impl RunningService {
         self.records.lock().unwrap().last().cloned().expect("a tick")
     }
 
-    /// Waits for the tick of that number, seldom looking.
+    /// Waits for the tick with that number, with infrequent checks.
     pub(super) async fn wait_for_tick(&self, count: usize) {
         while self.ticks() < count {
             tokio::time::sleep(INTERVAL).await;
         }
     }
 
-    /// Waits for so many more ticks.
+    /// Waits for `count` more ticks.
     pub(super) async fn wait_for_ticks(&self, count: usize) {
         let wanted = self.ticks() + count;
         wait_until(async || self.ticks() >= wanted).await;
     }
 
-    /// How long a tick waits for sources, at each reload: it tells apart what was in effect then.
+    /// Returns the time that a tick waited for sources at each reload, which identifies the options in effect.
     pub(super) fn effective_patience(&self) -> Vec<Duration> {
         self.in_effect.lock().unwrap().iter().map(|options| options.poll_wait).collect()
     }
 
-    /// Waits until the last reload was taken (`true`) or refused.
+    /// Waits until the last reload was applied (`true`) or rejected.
     pub(super) async fn wait_for_reload(&self, taken: bool) {
         wait_until(async || self.telemetry.status().reload.is_some_and(|reload| reload.refused.is_none() == taken))
             .await;
     }
 
-    /// Another configuration, and the signal to read it.
+    /// Changes the configuration and signals a reload.
     pub(super) fn reload(&self, wish: Result<ServiceSpec, String>) {
         *self.spec.lock().unwrap() = wish;
         self.handle.reload();
     }
 }
 
-/// Waits, in virtual time, until something is so.
+/// Waits, in virtual time, until the condition holds.
 pub(super) async fn wait_until(mut is_so: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(Duration::from_hours(6), async {
         while !is_so().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
-    waited.await.expect("waited in vain");
+    waited.await.expect("the condition never held");
 }
 
 pub(super) async fn serving_count(world: &Harness) -> usize {
     world.droplets().await.iter().filter(|droplet| droplet.phase == Phase::Serving).count()
 }
 
-/// Runs a service over a world, and `test` beside it. The service has to end when it is stopped.
+/// Runs a service and `test` concurrently. The service must end when it is stopped.
 pub(super) async fn run_with_service(
     world: &Harness,
     wish: ServiceSpec,
@@ -173,7 +174,7 @@ pub(super) async fn run_with_service(
     run_with_options(ServiceOptions::default(), world, wish, loader, test).await
 }
 
-/// As [`beside`], where more happens than the test asks for.
+/// Like [`run_with_service`], with a custom environment.
 pub(super) async fn run_with_options(
     surroundings: ServiceOptions,
     world: &Harness,
@@ -216,7 +217,7 @@ pub(super) async fn run_with_options(
                 *counted.lock().unwrap() += 1;
                 remote_in_tick.get().into_iter().for_each(&mut in_tick);
                 let mut kept = kept.lock().unwrap();
-                // More than that no test looks back.
+                // No test inspects more records than that.
                 if kept.len() < 200 {
                     kept.push(record.clone());
                 }
@@ -243,10 +244,10 @@ async fn start_service(parts: SimulatedBuilder) -> Service<SimulatedCloud, Simul
     Service::start(parts).await.unwrap()
 }
 
-/// One engine for all tests: it costs memory.
+/// One engine for all tests, because engines use much memory.
 pub(super) fn host() -> PluginHost {
     static HOST: std::sync::OnceLock<PluginHost> = std::sync::OnceLock::new();
-    // What a busy machine does to a test is not what is tested.
+    // Load on the machine must not affect the tests.
     let limits = plugin::Limits { call_timeout: Duration::from_mins(10), ..plugin::Limits::default() };
     HOST.get_or_init(|| PluginHost::new(PluginSettings { limits, ..PluginSettings::default() }).unwrap()).clone()
 }
@@ -259,7 +260,7 @@ pub(super) fn loader_with_components(components: ComponentLookup) -> PolicyLoade
     loader().with_components(components)
 }
 
-/// What a test asks of the fleet by hand meanwhile.
+/// Returns a controller for manual commands of a test.
 pub(super) fn manual_controller(world: &Harness) -> SimulatedController {
     world.controller()
 }

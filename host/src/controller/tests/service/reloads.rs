@@ -1,4 +1,4 @@
-//! What is loaded anew replaces what was there only when it works.
+//! A reload replaces the previous configuration only if it succeeds.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::model::{AnswerSource, Trigger};
 use crate::plugin::Reference;
 
 #[tokio::test(start_paused = true)]
-async fn bounds_and_interval_hold_from_the_reload_on() {
+async fn limits_and_interval_apply_after_reload() {
     let world = Harness::with_fleet(1).await;
 
     let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
@@ -26,13 +26,13 @@ async fn bounds_and_interval_hold_from_the_reload_on() {
 
     let records = running.records();
     assert!(records.iter().any(|record| record.trigger == Trigger::Reload));
-    let [.., one, other] = records.as_slice() else { panic!("two ticks at least") };
+    let [.., one, other] = records.as_slice() else { panic!("at least two ticks") };
     assert_eq!(other.at.since(one.at), Duration::from_secs(40));
     assert!(running.telemetry.status().reload.is_some_and(|reload| reload.refused.is_none()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configuration_that_is_wrong_changes_nothing_and_says_why() {
+async fn invalid_configuration_is_rejected_with_reason() {
     let world = Harness::with_fleet(1).await;
 
     let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
@@ -47,7 +47,7 @@ async fn a_configuration_that_is_wrong_changes_nothing_and_says_why() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_component_that_does_not_answer_now_never_takes_over() {
+async fn failing_component_never_takes_over() {
     let world = Harness::with_fleet(1).await;
     let (good, bad) = (policy_scaling_to(2, 0..0, 0), policy_scaling_to(4, 0..1_000, 0));
 
@@ -64,9 +64,9 @@ async fn a_component_that_does_not_answer_now_never_takes_over() {
     .await;
 
     let refused = running.telemetry.status().reload.unwrap().refused.unwrap();
-    assert!(refused.starts_with("policy web does not answer about the fleet as it is: "), "{refused}");
+    assert!(refused.starts_with("policy web failed to evaluate the current fleet: "), "{refused}");
     let last = running.last();
-    // All of it is taken, or nothing.
+    // A reload is applied completely or not at all.
     assert_eq!(
         (last.evaluations[0].answered_by, last.evaluations[0].failure.as_ref(), last.observation.limits.min),
         (AnswerSource::Primary, None, 1)
@@ -74,7 +74,7 @@ async fn a_component_that_does_not_answer_now_never_takes_over() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_component_that_is_written_anew_takes_over_without_a_signal() {
+async fn rewritten_component_takes_over_without_signal() {
     let world = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
@@ -87,7 +87,7 @@ async fn a_component_that_is_written_anew_takes_over_without_a_signal() {
         loader(),
         async |running| {
             running.wait_for_ticks(2).await;
-            std::fs::write(&file, b"no component at all").unwrap();
+            std::fs::write(&file, b"not a component").unwrap();
             running.wait_for_ticks(2).await;
             assert_eq!(running.last().evaluations[0].failure, None);
             assert!(running.telemetry.status().reload.is_some_and(|reload| reload.refused.is_some()));
@@ -101,12 +101,12 @@ async fn a_component_that_is_written_anew_takes_over_without_a_signal() {
 }
 
 fn bytes(policy: &Reference) -> Vec<u8> {
-    let Reference::File(path) = policy else { unreachable!("it is planted in a file") };
+    let Reference::File(path) = policy else { unreachable!("the policy is stored in a file") };
     std::fs::read(path).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
-async fn new_sources_are_taken_by_the_reload_after_one_that_was_refused() {
+async fn new_sources_apply_after_a_rejected_reload() {
     let world = Harness::with_fleet(1).await;
     let missing = with_policy(spec_with_limits(1, 5), "file:/there/is/no/such/policy.wasm".parse().unwrap(), "{}");
     let (before, after) = (Options::new(super::INTERVAL).poll_wait, Duration::from_secs(1));
@@ -126,7 +126,7 @@ async fn new_sources_are_taken_by_the_reload_after_one_that_was_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_configuration_that_is_saved_while_another_is_loaded_is_read_next() {
+async fn configuration_saved_during_a_load_is_read_next() {
     let world = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("doproxy.yml");
@@ -150,7 +150,7 @@ async fn a_configuration_that_is_saved_while_another_is_loaded_is_read_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_component_of_a_configuration_that_was_refused_is_watched() {
+async fn component_of_rejected_configuration_is_watched() {
     let world = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
@@ -169,14 +169,14 @@ async fn a_component_of_a_configuration_that_was_refused_is_watched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_is_missing_is_tried_again_after_a_reload_that_was_refused_meanwhile() {
+async fn unavailable_policy_is_retried_after_rejected_reload() {
     let world = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
     let policy = policy_scaling_to(3, 0..0, 0);
     let wish = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
     let mut ticks = 0;
-    // In the first tick it is being tried again.
+    // The policy is being retried during the first tick.
     let in_tick = move |remote: &super::SimulatedHandle| {
         ticks += 1;
         if ticks == 1 {

@@ -1,4 +1,4 @@
-//! Ticks come in time, whatever is slow or broken.
+//! Ticks are on time even if other parts are slow or broken.
 
 use std::time::Duration;
 
@@ -13,9 +13,9 @@ use crate::simulation::cloud::{Effect, Faults, Frequency};
 use crate::telemetry::families;
 
 #[tokio::test(start_paused = true)]
-async fn the_fleet_follows_its_load() {
+async fn fleet_follows_its_load() {
     let world = Harness::new();
-    let config = r#"{"metric": "haproxy.sessions", "target_per_droplet": 10, "scale_in_stabilisation_s": 0}"#;
+    let config = r#"{"metric": "haproxy.sessions", "target_per_droplet": 10, "scale_in_stabilization_s": 0}"#;
     let wish = with_policy(spec_with_limits(1, 6), "builtin:target-tracking".parse().unwrap(), config);
 
     run_with_service(&world, wish, loader(), async |_| {
@@ -34,7 +34,7 @@ async fn the_fleet_follows_its_load() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_droplet_serves_a_moment_after_it_is_up() {
+async fn droplet_serves_soon_after_booting() {
     let world = Harness::new();
 
     let running = run_with_service(&world, spec_with_limits(2, 5), PolicyLoader::without_plugins(), async |_| {
@@ -42,7 +42,7 @@ async fn a_droplet_serves_a_moment_after_it_is_up() {
     })
     .await;
 
-    // It boots for 20 s.
+    // Booting takes 20 s.
     for droplet in world.droplets().await {
         let took = droplet.phase_since.since(droplet.created_at);
         assert!(took <= Duration::from_secs(22), "{took:?}");
@@ -51,7 +51,7 @@ async fn a_droplet_serves_a_moment_after_it_is_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ticks_come_each_interval_while_droplets_boot_and_drain() {
+async fn interval_is_kept_while_droplets_boot_and_drain() {
     let world = Harness::with_fleet(3).await;
     let names: Vec<_> =
         world.droplets().await.iter().map(|droplet| (droplet.name.clone(), droplet.id.unwrap())).collect();
@@ -61,7 +61,7 @@ async fn ticks_come_each_interval_while_droplets_boot_and_drain() {
 
     let running = run_with_service(&world, spec_with_limits(1, 1), PolicyLoader::without_plugins(), async |running| {
         running.wait_for_ticks(1).await;
-        // Sessions never end, so each drain takes as long as it may.
+        // Sessions never end, so each drain takes its maximum time.
         wait_until(async || world.droplets().await.len() == 1).await;
     })
     .await;
@@ -72,7 +72,7 @@ async fn ticks_come_each_interval_while_droplets_boot_and_drain() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_that_is_slow_delays_no_tick() {
+async fn slow_api_does_not_delay_ticks() {
     let world = Harness::with_fleet(1).await;
 
     let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
@@ -87,7 +87,7 @@ async fn an_api_that_is_slow_delays_no_tick() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_the_api_is_away_the_loop_waits_and_then_goes_on() {
+async fn loop_waits_during_api_outage_and_continues() {
     let world = Harness::with_fleet(1).await;
 
     let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
@@ -111,7 +111,7 @@ async fn while_the_api_is_away_the_loop_waits_and_then_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_is_asked_again_when_it_wants_to_be() {
+async fn policy_is_evaluated_at_its_requested_time() {
     let world = Harness::with_fleet(1).await;
     let policy = policy_scaling_to(1, 0..0, 4_000);
 
@@ -133,7 +133,7 @@ async fn a_policy_is_asked_again_when_it_wants_to_be() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frozen_fleet_is_no_failure_and_is_carried_on_afterwards() {
+async fn maintenance_is_not_a_failure_and_ends_cleanly() {
     use crate::inventory::{Freeze, Inventory};
     let world = Harness::with_fleet(1).await;
 
@@ -151,7 +151,7 @@ async fn a_frozen_fleet_is_no_failure_and_is_carried_on_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_under_way_when_the_service_was_stopped_is_carried_on_by_the_next() {
+async fn next_service_resumes_open_operations() {
     let world = Harness::new();
     run_with_service(&world, spec_with_limits(3, 5), PolicyLoader::without_plugins(), async |_| {
         wait_until(async || world.droplets().await.iter().any(|droplet| droplet.phase == Phase::Booting)).await;
@@ -168,7 +168,7 @@ async fn what_was_under_way_when_the_service_was_stopped_is_carried_on_by_the_ne
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_somebody_creates_by_hand_meanwhile_is_of_the_fleet() {
+async fn manually_created_droplets_belong_to_the_fleet() {
     let world = Harness::new();
 
     run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |_| {

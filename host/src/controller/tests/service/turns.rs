@@ -1,4 +1,4 @@
-//! A command by hand has the fleet, and the service waits for it.
+//! The service waits while a manual command holds the fleet lock.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::controller::service::{FleetLock, PolicyLoader};
 use crate::inventory::sqlite::WriteLock;
 
 #[tokio::test(start_paused = true)]
-async fn a_command_that_has_the_fleet_is_named_until_it_is_done() {
+async fn lock_holder_is_shown_until_it_finishes() {
     let world = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let inventory = dir.path().join("doproxy.db");

@@ -1,4 +1,4 @@
-//! The copy beside the inventory, and what an error says of it.
+//! The backup beside the inventory, and the remedy in errors.
 
 use super::*;
 
@@ -11,14 +11,14 @@ impl TestInventory {
         self.dir.path().join("doproxy.db.backup")
     }
 
-    /// What opening it says, without what differs from run to run.
+    /// Returns the error of opening the file, without the parts that differ from run to run.
     fn open_error(&self) -> String {
         let said = SqliteInventory::open(self.path()).unwrap_err().to_string();
         said.replace(self.dir.path().to_str().unwrap(), "DIR")
     }
 }
 
-/// A fleet of one, backed up.
+/// A fleet with one droplet, backed up.
 async fn backed_up_file() -> TestInventory {
     let file = TestInventory::new();
     serve(&file.open_with_backup(), 0, 7).await;
@@ -43,7 +43,7 @@ macro_rules! assert_output {
 }
 
 #[tokio::test]
-async fn whoever_changed_the_inventory_leaves_a_backup_of_it() {
+async fn change_leaves_a_backup() {
     let file = TestInventory::new();
     let inventory = file.open_with_backup();
     serve(&inventory, 0, 7).await;
@@ -56,7 +56,7 @@ async fn whoever_changed_the_inventory_leaves_a_backup_of_it() {
 }
 
 #[tokio::test]
-async fn who_changes_nothing_makes_no_backup() {
+async fn no_change_makes_no_backup() {
     let file = backed_up_file().await;
     let made = std::fs::metadata(file.backup()).unwrap().modified().unwrap();
 
@@ -66,7 +66,7 @@ async fn who_changes_nothing_makes_no_backup() {
 }
 
 #[tokio::test]
-async fn a_backup_that_a_killed_process_did_not_make_is_made_by_the_next() {
+async fn next_process_makes_up_for_a_missing_backup() {
     let file = backed_up_file().await;
     serve(&file.open(), 1, 8).await;
 
@@ -77,7 +77,7 @@ async fn a_backup_that_a_killed_process_did_not_make_is_made_by_the_next() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_process_that_goes_on_makes_backups_meanwhile() {
+async fn long_running_process_makes_periodic_backups() {
     let file = TestInventory::new();
     let inventory = file.open_with_backup();
 
@@ -91,36 +91,36 @@ async fn a_process_that_goes_on_makes_backups_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_damaged_inventory_is_refused_with_the_two_ways_out() {
+async fn damaged_inventory_error_offers_two_remedies() {
     let file = backed_up_file().await;
 
     damage(&file.path());
 
-    assert_output!(file.open_error(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed), and nothing was done; its last backup is whole: DIR/doproxy.db.backup, made SECONDS s ago, SOME KiB. Move the damaged file away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm`, then either bring the backup back with `cp DIR/doproxy.db.backup DIR/doproxy.db`, or leave it and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag");
+    assert_output!(file.open_error(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed); nothing was changed; its last backup is intact: DIR/doproxy.db.backup, made SECONDS s ago, SOME KiB. Move the damaged file away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm`, then either restore the backup with `cp DIR/doproxy.db.backup DIR/doproxy.db`, or do not restore it and run `doproxy recover --adopt` to rebuild it from the API by the fleet's tag");
 }
 
 #[tokio::test]
-async fn a_damaged_backup_is_not_called_a_good_one() {
+async fn damaged_backup_is_reported_as_damaged() {
     let file = backed_up_file().await;
 
     damage(&file.path());
     damage(&file.backup());
 
-    assert_output!(file.open_error(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed), and nothing was done; its last backup DIR/doproxy.db.backup is damaged too. Move both away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm; mv DIR/doproxy.db.backup DIR/doproxy.db.backup.damaged` and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag");
+    assert_output!(file.open_error(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed); nothing was changed; its last backup DIR/doproxy.db.backup is damaged too. Move both away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm; mv DIR/doproxy.db.backup DIR/doproxy.db.backup.damaged` and run `doproxy recover --adopt` to rebuild it from the API by the fleet's tag");
 }
 
 #[tokio::test]
-async fn without_a_backup_there_is_one_way_out() {
+async fn missing_backup_leaves_one_remedy() {
     let file = backed_up_file().await;
 
     damage(&file.path());
     std::fs::remove_file(file.backup()).unwrap();
 
-    assert_output!(file.open_error(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed), and nothing was done; there is no backup. Move the file away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm` and let `doproxy recover --adopt` rebuild it from the API, by the fleet's tag");
+    assert_output!(file.open_error(), @"the inventory DIR/doproxy.db is damaged or not an inventory (database disk image is malformed); nothing was changed; there is no backup. Move the file away with `mv DIR/doproxy.db DIR/doproxy.db.damaged; rm -f DIR/doproxy.db-wal DIR/doproxy.db-shm` and run `doproxy recover --adopt` to rebuild it from the API by the fleet's tag");
 }
 
 #[tokio::test]
-async fn a_backup_brought_back_as_the_error_says_works() {
+async fn restoring_the_backup_as_suggested_works() {
     let file = backed_up_file().await;
     let before = file.open().load().await.unwrap();
     damage(&file.path());
@@ -136,7 +136,7 @@ async fn a_backup_brought_back_as_the_error_says_works() {
 }
 
 #[tokio::test]
-async fn a_backup_that_knows_more_than_the_inventory_is_kept_aside() {
+async fn backup_ahead_of_the_inventory_is_kept_aside() {
     let file = backed_up_file().await;
     serve(&file.open_with_backup(), 1, 8).await;
     std::fs::remove_file(file.path()).unwrap();
@@ -149,7 +149,7 @@ async fn a_backup_that_knows_more_than_the_inventory_is_kept_aside() {
 }
 
 #[tokio::test]
-async fn a_backup_can_be_read_by_no_more_people_than_the_inventory() {
+async fn backup_permissions_match_the_inventory() {
     use std::os::unix::fs::PermissionsExt;
     let file = TestInventory::new();
     drop(file.open());

@@ -1,10 +1,10 @@
-//! A real file, cut short or with bits flipped: it opens and says the same, or it is refused as damaged.
+//! A real file, truncated or with flipped bits: it either opens with unchanged content, or is rejected as damaged.
 //!
-//! `DOPROXY_EVERY=1` flips a bit in every byte; otherwise a sample over the whole file is looked at.
+//! `DOPROXY_EVERY=1` flips a bit in every byte; otherwise a sample over the whole file is tested.
 
 use super::*;
 
-/// A fleet with a history: droplets that serve, that are gone, that are under way, and what a policy remembers.
+/// A fleet with a history: droplets that are serving, gone and in progress, and the state of a policy.
 async fn populated_file() -> TestInventory {
     let file = TestInventory::new();
     let inventory = file.open();
@@ -27,7 +27,7 @@ async fn populated_file() -> TestInventory {
     file
 }
 
-/// All that an inventory says.
+/// Returns the entire content of an inventory.
 async fn contents(inventory: &SqliteInventory) -> Result<impl PartialEq + std::fmt::Debug + use<>, InventoryError> {
     let snapshot = inventory.load().await?;
     let closed = inventory.closed_operations()?;
@@ -37,7 +37,7 @@ async fn contents(inventory: &SqliteInventory) -> Result<impl PartialEq + std::f
     Ok((snapshot, closed, histories, policy, inventory.next_index().await?))
 }
 
-/// How many of the damaged files were refused, and how many said the same; any other is a failure.
+/// The numbers of damaged files that were rejected and that had unchanged content; any other result is a failure.
 #[derive(Debug, Default, PartialEq)]
 struct Outcomes {
     rejected: usize,
@@ -58,7 +58,7 @@ async fn try_each(damaged: impl Iterator<Item = (String, Vec<u8>)>, file: &TestI
         };
         match answer {
             Ok(answer) => {
-                assert_eq!(answer, sound, "{what}: another fleet, and nobody noticed");
+                assert_eq!(answer, sound, "{what}: altered content was not detected");
                 outcomes.unchanged += 1;
             }
             Err(InventoryError::Corrupt { .. }) => outcomes.rejected += 1,
@@ -69,23 +69,23 @@ async fn try_each(damaged: impl Iterator<Item = (String, Vec<u8>)>, file: &TestI
 }
 
 #[tokio::test]
-async fn a_file_that_is_cut_short_is_refused() {
+async fn truncated_file_is_rejected() {
     let file = populated_file().await;
     let bytes = std::fs::read(file.path()).unwrap();
     let cut = (0..bytes.len()).step_by(512).map(|length| (format!("{length} bytes"), bytes[..length].to_vec()));
 
     let outcomes = try_each(cut, &file).await;
 
-    print_uncaptured(&format!("inventory cut short: {} lengths, all refused", outcomes.rejected));
+    print_uncaptured(&format!("truncated inventory: {} lengths, all rejected", outcomes.rejected));
     assert_eq!(outcomes, Outcomes { rejected: bytes.len() / 512, unchanged: 0 });
 }
 
 #[tokio::test]
-async fn a_bit_that_flips_is_noticed_or_does_not_matter() {
+async fn flipped_bit_is_detected_or_harmless() {
     let file = populated_file().await;
     let bytes = std::fs::read(file.path()).unwrap();
     let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(37);
-    // The header as a whole: each byte of it has a meaning of its own.
+    // The entire header: each of its bytes has its own meaning.
     let positions = (0..100).chain((100..bytes.len()).step_by(every));
     let flipped = positions.map(|position| {
         let bit = (position / every + position) % 8;
@@ -97,7 +97,7 @@ async fn a_bit_that_flips_is_noticed_or_does_not_matter() {
     let outcomes = try_each(flipped, &file).await;
 
     print_uncaptured(&format!(
-        "inventory with a bit flipped: {} refused, {} the same",
+        "inventory with a bit flipped: {} rejected, {} unchanged",
         outcomes.rejected, outcomes.unchanged
     ));
     assert!(outcomes.rejected > 100, "{outcomes:?}");

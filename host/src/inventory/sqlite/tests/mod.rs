@@ -30,7 +30,7 @@ impl TestInventory {
     }
 }
 
-/// Prints a line that is wanted of a test that passes too: the harness keeps only what `println!` prints to itself.
+/// Prints a line even if the test passes, when the harness hides the output of `println!`.
 fn print_uncaptured(line: &str) {
     use std::io::Write;
     std::io::stdout().write_all(format!("{line}\n").as_bytes()).unwrap();
@@ -71,7 +71,7 @@ fn serving_droplet(index: u32, id: u64) -> Droplet {
     }
 }
 
-/// Carries a droplet to `serving`.
+/// Moves a droplet to `serving`.
 async fn serve(inventory: &SqliteInventory, index: u32, id: u64) {
     inventory.begin_create(&[intent(index)]).await.unwrap();
     let steps = [
@@ -85,7 +85,7 @@ async fn serve(inventory: &SqliteInventory, index: u32, id: u64) {
 }
 
 #[tokio::test]
-async fn what_was_written_is_there_after_opening_again() {
+async fn content_survives_reopening() {
     let file = TestInventory::new();
     let inventory = file.open();
     let operations = inventory.begin_create(&[intent(0), intent(1)]).await.unwrap();
@@ -101,7 +101,7 @@ async fn what_was_written_is_there_after_opening_again() {
 }
 
 #[tokio::test]
-async fn a_droplet_keeps_its_history() {
+async fn droplet_history_is_kept() {
     let file = TestInventory::new();
     let inventory = file.open();
 
@@ -113,7 +113,7 @@ async fn a_droplet_keeps_its_history() {
 }
 
 #[tokio::test]
-async fn a_step_that_goes_backwards_is_refused_and_changes_nothing() {
+async fn backward_transition_is_rejected_without_changes() {
     let file = TestInventory::new();
     let inventory = file.open();
     serve(&inventory, 0, 7).await;
@@ -127,7 +127,7 @@ async fn a_step_that_goes_backwards_is_refused_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn intents_are_written_all_or_none() {
+async fn intents_are_written_all_or_nothing() {
     let file = TestInventory::new();
     let inventory = file.open();
 
@@ -138,7 +138,7 @@ async fn intents_are_written_all_or_none() {
 }
 
 #[tokio::test]
-async fn a_number_is_never_given_twice() {
+async fn index_is_never_reused() {
     let file = TestInventory::new();
     let inventory = file.open();
     serve(&inventory, 0, 7).await;
@@ -170,7 +170,7 @@ async fn deleting_twice_is_one_operation() {
 }
 
 #[tokio::test]
-async fn a_create_that_never_was_is_closed_with_its_reason() {
+async fn failed_create_is_closed_with_its_reason() {
     let file = TestInventory::new();
     let inventory = file.open();
     inventory.begin_create(&[intent(0)]).await.unwrap();
@@ -185,7 +185,7 @@ async fn a_create_that_never_was_is_closed_with_its_reason() {
 }
 
 #[tokio::test]
-async fn of_creates_that_failed_only_those_count_that_ran_out_of_time() {
+async fn only_startup_timeouts_count_as_failed_creates() {
     let file = TestInventory::new();
     let inventory = file.open();
     let failed = async || inventory.creates_since(Timestamp(0)).await.unwrap().consecutive_failures;
@@ -205,14 +205,14 @@ async fn of_creates_that_failed_only_those_count_that_ran_out_of_time() {
         .record(&Transition::PhaseChanged { droplet: name(3), phase: Phase::Gone }, Timestamp(2000))
         .await
         .unwrap();
-    assert_eq!(failed().await, 2, "it vanished");
+    assert_eq!(failed().await, 2, "it was found missing");
 
     serve(&inventory, 4, 4).await;
     assert_eq!(failed().await, 0);
 }
 
 #[tokio::test]
-async fn an_adopted_droplet_is_taken_once_and_keeps_its_name_apart() {
+async fn droplet_is_adopted_once_under_a_unique_name() {
     let file = TestInventory::new();
     let inventory = file.open();
     inventory.adopt(&serving_droplet(0, 7)).await.unwrap();
@@ -225,7 +225,7 @@ async fn an_adopted_droplet_is_taken_once_and_keeps_its_name_apart() {
 }
 
 #[tokio::test]
-async fn a_policy_remembers() {
+async fn policy_state_is_kept() {
     let file = TestInventory::new();
     let state = PolicyState { identity: "digest".into(), ticks: 3, state: vec![1, 2, 3] };
 
@@ -236,12 +236,12 @@ async fn a_policy_remembers() {
 }
 
 #[tokio::test]
-async fn a_second_writer_is_told_who_the_first_is_and_gives_up_in_time() {
+async fn second_writer_learns_the_holder_and_times_out() {
     let file = TestInventory::new();
     let _first = WriteLock::acquire(&file.path(), Duration::ZERO, "create", |_| {}).await.unwrap();
     let mut told = String::new();
 
-    // A file opened anew is another process to the kernel.
+    // To the kernel, a reopened file is another process.
     let second =
         WriteLock::acquire(&file.path(), Duration::from_millis(60), "delete", |holder| holder.clone_into(&mut told))
             .await;
@@ -251,7 +251,7 @@ async fn a_second_writer_is_told_who_the_first_is_and_gives_up_in_time() {
 }
 
 #[tokio::test]
-async fn the_lock_is_free_when_its_holder_is_done() {
+async fn lock_is_free_after_its_holder_finishes() {
     let file = TestInventory::new();
     drop(WriteLock::acquire(&file.path(), Duration::ZERO, "create", |_| {}).await.unwrap());
 
@@ -259,7 +259,7 @@ async fn the_lock_is_free_when_its_holder_is_done() {
 }
 
 #[test]
-fn what_is_no_inventory_is_refused_and_left_alone() {
+fn non_inventory_file_is_rejected_and_left_alone() {
     let file = TestInventory::new();
     std::fs::write(file.path(), "3164445\n3164446\n".repeat(100)).unwrap();
 
@@ -270,7 +270,7 @@ fn what_is_no_inventory_is_refused_and_left_alone() {
 }
 
 #[test]
-fn an_inventory_of_a_newer_version_is_refused() {
+fn newer_schema_is_rejected() {
     let file = TestInventory::new();
     drop(file.open());
     let connection = Connection::open(file.path()).unwrap();
@@ -284,7 +284,7 @@ fn an_inventory_of_a_newer_version_is_refused() {
 }
 
 #[test]
-fn an_inventory_belongs_to_one_fleet() {
+fn inventory_belongs_to_one_fleet() {
     let file = TestInventory::new();
     let (www, api) = (FleetName::sanitized("www"), FleetName::sanitized("api"));
     file.open().bind_fleet(&www).unwrap();
@@ -296,7 +296,7 @@ fn an_inventory_belongs_to_one_fleet() {
 }
 
 #[tokio::test]
-async fn a_droplet_that_left_the_fleet_can_be_adopted_again() {
+async fn former_droplet_can_be_adopted_again() {
     let file = TestInventory::new();
     let inventory = file.open();
     inventory.adopt(&serving_droplet(0, 7)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Finding and making the file.
+//! Locating and creating the file.
 
 use std::os::unix::fs::symlink;
 
@@ -14,7 +14,7 @@ fn names(file: &TestInventory) -> Vec<String> {
 }
 
 #[test]
-fn a_new_inventory_is_alone_in_its_folder() {
+fn new_inventory_is_alone_in_its_folder() {
     let file = TestInventory::new();
 
     drop(file.open());
@@ -23,7 +23,7 @@ fn a_new_inventory_is_alone_in_its_folder() {
 }
 
 #[tokio::test]
-async fn two_links_are_one_inventory_with_one_lock() {
+async fn links_share_one_inventory_and_lock() {
     let file = TestInventory::new();
     for link in ["one.db", "two.db"] {
         symlink("doproxy.db", file.dir.path().join(link)).unwrap();
@@ -41,14 +41,14 @@ async fn two_links_are_one_inventory_with_one_lock() {
 }
 
 #[test]
-fn a_folder_that_is_not_there_is_named() {
+fn missing_folder_is_named() {
     let refused = SqliteInventory::open("/nowhere/at/all/doproxy.db").unwrap_err();
 
-    insta::assert_snapshot!(refused, @"cannot find the folder of the inventory /nowhere/at/all/doproxy.db: No such file or directory (os error 2); make it, or name another `inventory`");
+    insta::assert_snapshot!(refused, @"cannot find the folder of the inventory /nowhere/at/all/doproxy.db: No such file or directory (os error 2); create it, or set another `inventory`");
 }
 
 #[test]
-fn what_a_crash_left_of_a_new_inventory_is_cleaned_up() {
+fn leftovers_of_a_crashed_creation_are_removed() {
     let file = TestInventory::new();
     for half in ["doproxy.db.new", "doproxy.db.new-journal", "doproxy.db-wal", "doproxy.db-shm"] {
         std::fs::write(file.dir.path().join(half), "half a database").unwrap();
@@ -60,7 +60,7 @@ fn what_a_crash_left_of_a_new_inventory_is_cleaned_up() {
 }
 
 #[test]
-fn an_empty_file_is_no_empty_fleet() {
+fn empty_file_is_not_an_empty_fleet() {
     let file = TestInventory::new();
     std::fs::write(file.path(), "").unwrap();
 
@@ -70,7 +70,7 @@ fn an_empty_file_is_no_empty_fleet() {
 }
 
 #[test]
-fn a_database_of_something_else_is_no_empty_fleet() {
+fn foreign_database_is_not_an_empty_fleet() {
     let file = TestInventory::new();
     Connection::open(file.path()).unwrap().execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
 
@@ -80,7 +80,7 @@ fn a_database_of_something_else_is_no_empty_fleet() {
 }
 
 #[tokio::test]
-async fn an_inventory_of_the_first_schema_is_brought_up_to_date() {
+async fn first_schema_is_migrated() {
     let file = TestInventory::new();
     serve(&file.open(), 0, 7).await;
     let connection = Connection::open(file.path()).unwrap();
@@ -98,7 +98,7 @@ async fn an_inventory_of_the_first_schema_is_brought_up_to_date() {
 }
 
 #[test]
-fn many_that_open_a_new_inventory_at_once_get_the_same() {
+fn concurrent_openers_share_one_new_inventory() {
     let file = TestInventory::new();
 
     std::thread::scope(|threads| {
@@ -110,9 +110,9 @@ fn many_that_open_a_new_inventory_at_once_get_the_same() {
     assert_eq!(names(&file), ["doproxy.db"]);
 }
 
-/// Prints what it costs to open and to back up an inventory with a long history.
+/// Prints the time to open and to back up an inventory with a long history.
 #[tokio::test]
-async fn a_long_history_opens_and_is_backed_up() {
+async fn long_history_opens_and_is_backed_up() {
     let file = TestInventory::new();
     let inventory = file.open();
     let drafts: Vec<CreateIntent> = (0..1000).map(intent).collect();

@@ -1,4 +1,4 @@
-//! Between [`crate::model`] and version 0.1.0. What comes from a guest is made fit for a terminal here.
+//! Conversions between the domain model and version 0.1.0. Text from guests is sanitized for terminals here.
 
 use super::bindings::{policy, types, user_data};
 
@@ -8,20 +8,20 @@ use crate::model::{
 };
 use crate::plugin::{CallError, LogLevel, sanitize};
 
-/// Most characters of a name, a slug or a path.
+/// Maximum number of characters in a name, a slug or a path.
 const MAX_NAME_LEN: usize = 200;
 
-/// Most characters of a sentence.
+/// Maximum number of characters in a sentence.
 const MAX_TEXT_LEN: usize = 2000;
 
-/// Most problems that are shown.
+/// Maximum number of reported problems.
 const MAX_PROBLEMS: usize = 50;
 
-/// The lists that the records of an observation point to.
+/// The lists borrowed by the records of an observation.
 pub(super) struct Lists<'a> {
-    /// Of each template, its tags.
+    /// The tags of each template.
     tags: Vec<Vec<&'a str>>,
-    /// Of each series.
+    /// The lists of each series.
     series: Vec<SeriesLists<'a>>,
     facts: Vec<(&'a str, &'a str)>,
 }
@@ -45,7 +45,7 @@ impl<'a> Lists<'a> {
     }
 }
 
-/// The records that an observation points to.
+/// The records borrowed by an observation.
 pub(super) struct Records<'a> {
     templates: Vec<types::Template<'a>>,
     fleet: Vec<types::Droplet<'a>>,
@@ -90,7 +90,7 @@ fn pairs(from: &[(String, String)]) -> Vec<(&str, &str)> {
     from.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-/// The contract promises numbers: a source that gives none left a gap.
+/// The contract guarantees finite numbers; other values from a source become gaps.
 fn samples(from: &[Sample]) -> Vec<types::Sample> {
     from.iter()
         .filter(|sample| !sample.value.is_nan())
@@ -108,7 +108,7 @@ fn template<'a>(from: &'a ObservedTemplate, tags: &'a [&'a str]) -> types::Templ
     }
 }
 
-/// `None` for a droplet that is gone, which an observation does not have.
+/// Returns `None` for a deleted droplet, which is not part of an observation.
 fn droplet(from: &ObservedDroplet) -> Option<types::Droplet<'_>> {
     Some(types::Droplet {
         id: from.id.map(|id| id.0),
@@ -181,9 +181,9 @@ pub(super) fn request(from: &UserDataRequest) -> user_data::Request {
     }
 }
 
-/// A decision; or what of it is nonsense.
+/// Converts a decision; fails if it violates the contract.
 pub(super) fn decision(from: policy::Decision) -> Result<Decision, CallError> {
-    // What is no number cannot be kept in the record, nor compared with anything.
+    // A NaN or infinite value can neither be stored in the record nor compared.
     for signal in &from.signals {
         for (field, value) in [("value", Some(signal.value)), ("target", signal.target)] {
             if let Some(value) = value.filter(|value| !value.is_finite()) {
@@ -237,7 +237,8 @@ fn ids(from: Vec<u64>) -> Vec<DropletId> {
     from.into_iter().map(DropletId).collect()
 }
 
-/// Bytes of a decision as it came: its text, its lists, and its numbers at 32 bytes an entry.
+/// Returns the size of a decision in bytes as received: its text, its lists, and 32 bytes for the numbers of each
+/// entry.
 pub(super) fn bytes_of(decision: &policy::Decision) -> usize {
     const ENTRY: usize = 32;
     let optional = |text: &Option<String>| text.as_ref().map_or(0, String::len);
@@ -263,7 +264,7 @@ pub(super) fn manifest(from: types::Manifest) -> Manifest {
         name: sanitize::sanitize_line(&from.name, MAX_NAME_LEN),
         version: sanitize::sanitize_line(&from.version, MAX_NAME_LEN),
         description: sanitize::sanitize_line(&from.description, MAX_TEXT_LEN),
-        // As it is: cleaning could change its meaning. It is JSON, and shown as such.
+        // Not sanitized, which could change its meaning: it is JSON, and displayed as such.
         config_schema: from.config_schema,
         metrics: from
             .metrics
@@ -310,7 +311,7 @@ mod tests {
     use crate::record::decision_record;
 
     #[test]
-    fn what_is_handed_over_keeps_its_order_and_leaves_out_gaps_and_what_is_gone() {
+    fn conversion_keeps_order_and_drops_gaps_and_deleted_droplets() {
         let now = Timestamp(1_800_000_000_000);
         let series_of = |name: &str, values: &[f64]| Series {
             labels: vec![("host".to_owned(), name.to_owned())],

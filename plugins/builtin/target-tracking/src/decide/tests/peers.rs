@@ -1,8 +1,8 @@
-//! The peers, tick by tick: runs of a reference simulator of their algorithms, over one short demand.
+//! Tick-by-tick runs compared with a reference simulator of the other autoscalers, over one short demand.
 //!
 //! Every droplet serves 10 requests/s and takes two ticks of a minute to boot. A decision at the end of a tick takes
-//! effect in the next one: what is more is booting, what is less goes at once, those that boot first. The fleet begins
-//! with three.
+//! effect in the next one: additional droplets boot, surplus ones are deleted at once, booting ones first. The fleet
+//! starts with three.
 
 use doproxy_policy_sdk::numbers::saturating_u32;
 use doproxy_policy_sdk::testing::ObservationBuilder;
@@ -13,7 +13,7 @@ const DEMAND: [f64; 16] = [5.0, 10.0, 25.0, 30.0, 10.0, 10.0, 10.0, 45.0, 45.0, 
 const TICK_MS: u64 = 60_000;
 const BOOT_TICKS: usize = 2;
 
-/// Droplets that are ready and that boot, tick by tick.
+/// Returns the ready and the booting droplets of each tick.
 fn run(config: &str) -> Vec<(u32, u32)> {
     let (mut ready, mut booting, mut state) = (3, Vec::<usize>::new(), Vec::new());
     let mut run = Vec::new();
@@ -46,7 +46,7 @@ fn config(preset: &str, target: f64) -> String {
 }
 
 #[test]
-fn kubernetes() {
+fn kubernetes_matches_the_reference() {
     let reference = [
         (3, 0),
         (3, 0),
@@ -67,17 +67,17 @@ fn kubernetes() {
     ];
 
     assert_eq!(run(&config("hpa", 7.0)), reference);
-    assert_eq!(run(&config("hpa-behaviour", 7.0)), reference, "no step limit is hit in this run");
+    assert_eq!(run(&config("hpa-behavior", 7.0)), reference, "this run reaches no step limit");
 }
 
 #[test]
-fn aws() {
-    // 45 requests/s last for two minutes, and three would be needed; 5 for less than fifteen.
+fn aws_matches_the_reference() {
+    // 45 requests/s last for only two of the required three minutes; 5 requests/s for less than fifteen.
     assert_eq!(run(&config("aws", 7.0)), [(3, 0); 16]);
 }
 
 #[test]
-fn knative() {
+fn knative_matches_the_reference() {
     assert_eq!(
         run(&config("knative", 7.0)),
         [
@@ -102,9 +102,9 @@ fn knative() {
 }
 
 #[test]
-fn holding_for_the_boot_time() {
+fn ski_rental_matches_the_reference() {
     assert_eq!(
-        run(&config("hold-boot", 7.0)),
+        run(&config("ski-rental", 7.0)),
         [
             (3, 0),
             (3, 0),
@@ -127,9 +127,9 @@ fn holding_for_the_boot_time() {
 }
 
 #[test]
-fn reacting_at_once() {
+fn reactive_matches_the_reference() {
     assert_eq!(
-        run(&config("react", 10.0)),
+        run(&config("reactive", 10.0)),
         [
             (3, 0),
             (1, 0),
@@ -170,7 +170,7 @@ fn aws_grows_after_three_minutes_and_shrinks_after_fifteen() {
 }
 
 #[test]
-fn aws_takes_the_mean_of_a_minute_where_ticks_are_shorter() {
+fn aws_averages_shorter_ticks_over_a_minute() {
     let config = config("aws", 7.0);
     let (mut size, mut state) = (3, Vec::new());
     let mut sizes = Vec::new();

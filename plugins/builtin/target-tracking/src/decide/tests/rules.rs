@@ -1,4 +1,4 @@
-//! What holds for every rule and every input.
+//! Properties of all rules for arbitrary input.
 
 use doproxy_policy_sdk::testing::{ObservationBuilder, decide};
 use doproxy_policy_sdk::{Limits, Observation, Policy, Sample, Series};
@@ -8,7 +8,7 @@ use super::sessions;
 use crate::TargetTracking;
 use crate::config::Config;
 
-const PRESETS: [&str; 7] = ["hpa-behaviour", "hpa", "gce", "hold-boot", "react", "aws", "knative"];
+const PRESETS: [&str; 7] = ["hpa-behavior", "hpa", "gce", "ski-rental", "reactive", "aws", "knative"];
 
 fn config(preset: &str, average: bool, warm_up_s: u64) -> String {
     let target = if average { "target_average" } else { "target_per_droplet" };
@@ -32,7 +32,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn nothing_that_comes_in_is_a_panic_and_what_goes_out_is_within_the_bounds(
+    fn arbitrary_input_never_panics_and_output_stays_in_limits(
         preset in prop::sample::select(&PRESETS[..]), average in any::<bool>(), warm_up_s in 0..100_u64,
         observations in prop::collection::vec(arbitrary_observation(), 1..5), noise in prop::collection::vec(any::<u8>(), 0..40),
     ) {
@@ -57,7 +57,7 @@ proptest! {
     }
 
     #[test]
-    fn under_constant_load_a_fleet_comes_to_rest_and_stays(
+    fn fleet_settles_under_constant_load(
         preset in prop::sample::select(&PRESETS[..]), average in any::<bool>(), start in 1..30_u32, load in 0.0..300.0_f64,
     ) {
         let config = config(preset, average, 0);
