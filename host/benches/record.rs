@@ -4,13 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::Bencher;
+use doproxy::controller::evaluate::evaluate;
 use doproxy::controller::guard::guard;
-use doproxy::controller::policy_slot::{ConfiguredPolicy, PolicySlot, select};
+use doproxy::controller::policy_slot::PolicySlot;
 use doproxy::history::{SeriesKey, TimeSeriesStore};
 use doproxy::model::{
     DropletId, DropletName, GuardFacts, GuardRules, HourlyPrice, Limits, Load, Mode, Observation, ObservedDroplet,
     ObservedTemplate, Phase, RecordId, Sample, Series, TickOutcome, TickRecord, Timestamp, Trigger,
 };
+use doproxy::plugin::ConfiguredPolicy;
 use doproxy::plugin::{PluginHost, PluginSettings, Reference};
 use doproxy::record::replay::replay_all;
 use doproxy::record::{Components, DEFAULT_RETENTION, LogReader, LogWriter};
@@ -51,8 +53,7 @@ impl Fleet {
         self.slot.record_evaluation(&answer, now);
         let answers = vec![answer];
         let (rules, facts) = (GuardRules::default(), GuardFacts::default());
-        let taken = select(&observation, &answers).expect("an active policy");
-        let plan = guard(&observation, &answers[taken].decision, &rules, &facts);
+        let plan = evaluate(&observation, [answers[0].active_decision()], &rules, &facts).plan;
         TickRecord {
             at: now,
             trigger: Trigger::Interval,

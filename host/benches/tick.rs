@@ -1,13 +1,13 @@
 //! The cost of a tick without waiting for the API and HAProxy: a fleet of 500, and five series of 1,440 samples.
 
+use doproxy::controller::Platform;
 use std::net::{IpAddr, Ipv4Addr};
 
 use divan::{Bencher, black_box};
 use doproxy::balancer::{LoadBalancer, Server, ServerState};
 use doproxy::clock::Clock;
-use doproxy::controller::policy_slot::ConfiguredPolicy;
 use doproxy::controller::{
-    AddressKind, AutoscalerState, Controller, Deadlines, EventSink, NameGenerator, ScalingRules, Settings, TickInput,
+    AddressKind, AutoscalerState, Controller, EventSink, NameGenerator, ScalingRules, Settings, TickInput,
     UserDataSource,
 };
 use doproxy::inventory::Inventory;
@@ -16,6 +16,7 @@ use doproxy::model::{
     Droplet, DropletId, DropletName, FleetName, GuardRules, HourlyPrice, Limits, Mode, Phase, Sample, Series, Template,
     Timestamp, Trigger, UserData,
 };
+use doproxy::plugin::ConfiguredPolicy;
 use doproxy::plugin::{PluginHost, PluginSettings};
 use doproxy::simulation::balancer::SimulatedBalancer;
 use doproxy::simulation::cloud::{self, CloudState, SimulatedCloud};
@@ -43,7 +44,17 @@ fn policy(runtime: &Runtime) -> ConfiguredPolicy {
     ConfiguredPolicy { name: "web".to_owned(), mode: Mode::Active, policy, config }
 }
 
-type BenchedController = Controller<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
+/// The simulated platform of these tests.
+#[derive(Debug)]
+enum Simulated {}
+
+impl Platform for Simulated {
+    type Cloud = SimulatedCloud;
+    type Balancer = SimulatedBalancer;
+    type Inventory = SqliteInventory;
+}
+
+type BenchedController = Controller<Simulated>;
 
 /// Creates a serving fleet.
 fn fleet(runtime: &Runtime, folder: &std::path::Path) -> BenchedController {
@@ -79,9 +90,9 @@ fn fleet(runtime: &Runtime, folder: &std::path::Path) -> BenchedController {
         ssh_keys: vec![],
         vpc_uuid: None,
         monitoring: false,
-        address: AddressKind::Private,
+        address: doproxy::cloud::AddressKind::Private,
         user_data: UserDataSource::Fixed(UserData::parse("").expect("user data")),
-        deadlines: Deadlines::default(),
+        deadlines: doproxy::model::Deadlines::default(),
         max_create_per_hour: 1_000,
         allow_empty_cloud: false,
     };

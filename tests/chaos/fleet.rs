@@ -1,5 +1,6 @@
 //! A fleet with a succession of processes: the cloud, HAProxy and the inventory file outlive them.
 
+use doproxy::controller::Platform;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -8,9 +9,7 @@ use std::time::Duration;
 use doproxy::balancer::{LoadBalancer, Server};
 use doproxy::clock::Clock;
 use doproxy::cloud::{CloudProvider, CreateRequest};
-use doproxy::controller::{
-    AddressKind, Controller, Deadlines, Event, EventSink, NameGenerator, Settings, UserDataSource,
-};
+use doproxy::controller::{Controller, Event, EventSink, NameGenerator, Settings, UserDataSource};
 use doproxy::inventory::sqlite::SqliteInventory;
 use doproxy::inventory::{Inventory, Snapshot};
 use doproxy::model::{DropletId, DropletName, DropletRequest, FleetName, Phase, Tag, Template, Timestamp, UserData};
@@ -19,7 +18,17 @@ use tempfile::TempDir;
 
 use crate::watched::{RecordingBalancer, RecordingCloud};
 
-pub type TestController = Controller<RecordingCloud, RecordingBalancer, SqliteInventory>;
+/// The simulated platform of these tests.
+#[derive(Debug)]
+pub enum Simulated {}
+
+impl Platform for Simulated {
+    type Cloud = RecordingCloud;
+    type Balancer = RecordingBalancer;
+    type Inventory = SqliteInventory;
+}
+
+pub type TestController = Controller<Simulated>;
 
 /// The start time of the first process.
 pub const START_TIME: Timestamp = Timestamp(1_800_000_000_000);
@@ -175,9 +184,9 @@ fn settings() -> Settings {
         ssh_keys: vec![],
         vpc_uuid: None,
         monitoring: false,
-        address: AddressKind::Private,
+        address: doproxy::cloud::AddressKind::Private,
         user_data: UserDataSource::Fixed(UserData::parse("#!/bin/sh\ntrue\n").unwrap()),
-        deadlines: Deadlines::default(),
+        deadlines: doproxy::model::Deadlines::default(),
         max_create_per_hour: 1_000,
         allow_empty_cloud: true,
     }

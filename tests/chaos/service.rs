@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use doproxy::controller::ScalingRules;
 use doproxy::controller::service::{
-    ConfigSource, FleetLock, Hooks, PolicyLoader, ReloadedConfig, Service, ServiceBuilder, ServiceSpec,
+    ConfigSource, Hooks, PolicyLoader, ReloadedConfig, Service, ServiceBuilder, ServiceSpec,
 };
 use doproxy::history::TimeSeriesStore;
 use doproxy::inventory::Inventory;
@@ -38,7 +38,6 @@ pub async fn serve(fleet: &mut Fleet, folder: &Path) {
                 Ok(ReloadedConfig { spec: read.lock().unwrap().clone(), collector: None, needs_restart: vec![] })
             }),
         }),
-        fleet_lock: FleetLock::for_inventory(folder.join("doproxy.db")),
         telemetry: Telemetry::default(),
         hooks: Hooks::default(),
     };

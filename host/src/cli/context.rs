@@ -12,15 +12,25 @@ use crate::balancer::haproxy::HaProxy;
 use crate::clock::Clock;
 use crate::cloud::digitalocean::{self, DigitalOcean};
 use crate::config::{Config, Environment, PolicyConfig, TokenSource, UserDataConfig};
-use crate::controller::policy_slot::ConfiguredPolicy;
-use crate::controller::{Controller, EventSink, NameGenerator, ScalingRules, Settings, UserDataSource};
+use crate::controller::{Controller, EventSink, NameGenerator, Platform, ScalingRules, Settings, UserDataSource};
 use crate::inventory::sqlite::{SqliteInventory, WriteLock};
 use crate::metrics;
 use crate::model::UserData;
+use crate::plugin::ConfiguredPolicy;
 use crate::plugin::PluginHost;
 
 /// The controller that talks to the real DigitalOcean and HAProxy.
-pub(super) type ProductionController = Controller<DigitalOcean, HaProxy, SqliteInventory>;
+/// DigitalOcean behind HAProxy, with the inventory in a SQLite file.
+#[derive(Debug)]
+pub(in crate::cli) enum Production {}
+
+impl Platform for Production {
+    type Cloud = DigitalOcean;
+    type Balancer = HaProxy;
+    type Inventory = SqliteInventory;
+}
+
+pub(super) type ProductionController = Controller<Production>;
 
 /// The configuration of this invocation and the components built from it.
 pub(super) struct CommandContext {

@@ -40,7 +40,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::balancer::haproxy::HaProxyError;
 use crate::config::{self, ConfigError, Environment};
-use crate::inventory::sqlite::InventoryError;
+use crate::inventory::sqlite::SqliteError;
 use crate::model::user_data::UserDataError;
 use crate::plugin::PluginError;
 use crate::simulation::trace::TraceError;
@@ -269,9 +269,8 @@ fn report(error: &anyhow::Error) -> u8 {
 fn is_config_error(error: &(dyn std::error::Error + 'static)) -> bool {
     let plugin = error.downcast_ref().is_some_and(PluginError::is_configuration);
     let haproxy = error.downcast_ref().is_some_and(HaProxyError::is_configuration);
-    let inventory = error
-        .downcast_ref()
-        .is_some_and(|error: &InventoryError| matches!(error, InventoryError::FleetMismatch { .. }));
+    let inventory =
+        error.downcast_ref().is_some_and(|error: &SqliteError| matches!(error, SqliteError::FleetMismatch { .. }));
     plugin
         || haproxy
         || inventory

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::context::{CommandContext, ProductionController};
 use crate::controller::TickInput;
-use crate::controller::policy_slot::ConfiguredPolicy;
 use crate::history::TimeSeriesStore;
 use crate::metrics::{BalancerSample, Collector, MetricRequirements, Options};
 use crate::model::{Series, Timestamp, Trigger};
+use crate::plugin::ConfiguredPolicy;
 
 /// The sampled input of a tick.
 pub(super) struct SampledInput {

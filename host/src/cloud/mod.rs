@@ -323,3 +323,24 @@ mod tests {
         assert_eq!(waits, ["wait", "wait", "wait 30 s", "wait 120 s", "wait 50 min"]);
     }
 }
+
+/// The kind of droplet address that HAProxy uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AddressKind {
+    /// The address in the private network.
+    #[default]
+    Private,
+    /// The public address.
+    Public,
+}
+
+impl AddressKind {
+    /// Returns the address of this kind, IPv4 before IPv6; `None` while the API reports none.
+    pub fn of(self, droplet: &CloudInstance) -> Option<IpAddr> {
+        let addresses = match self {
+            Self::Private => &droplet.private_addresses,
+            Self::Public => &droplet.public_addresses,
+        };
+        addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
+    }
+}

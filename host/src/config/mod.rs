@@ -26,8 +26,9 @@ pub use token::{Environment, TokenSource};
 pub use values::{Span, user_cache_dir, user_store_dir};
 
 use crate::balancer::haproxy::{self, ReloadMethod, RunAs, UpdateMode};
+use crate::cloud::AddressKind;
 use crate::cloud::digitalocean::ApiUrl;
-use crate::controller::{AddressKind, Deadlines};
+use crate::model::Deadlines;
 use crate::model::{Fallback, FleetName, GuardRules, HourlyPrice, Limits, Mode, Money, Template};
 use crate::plugin::{LockFile, OciReference, PluginSettings, Reference};
 

@@ -3,6 +3,7 @@
 //! The API has no idempotency key, but names are unique. When a response is lost, the controller searches for the
 //! droplet by name until the list-consistency window has passed, and only then retries with the same name.
 
+use crate::controller::Platform;
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use super::elapsed::TimerKey;
 use super::reconcile::{MAX_CONCURRENT_CALLS, ReconcilePass};
 use super::user_data::digest;
 use super::{Controller, ControllerError, Event};
-use crate::balancer::LoadBalancer;
 use crate::cloud::{CloudError, CloudInstance, CloudProvider, CreateRequest, ErrorClass, Filter};
 use crate::inventory::{Inventory, Snapshot, Transition};
 use crate::model::{Droplet, DropletId, Operation, OperationId, OperationKind, Phase, Template, Timestamp, UserData};
@@ -36,7 +36,7 @@ struct PendingCreate<'a> {
     user_data: UserData,
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+impl<P: Platform> Controller<P> {
     /// Finds or requests each droplet that has no ID yet.
     pub(super) async fn reconcile_requested(
         &self,

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::circuit_breaker::BreakerTrip;
 use crate::cloud::CloudError;
-use crate::inventory::Freeze;
-use crate::inventory::sqlite::InventoryError;
+use crate::inventory::{Freeze, InventoryError, InventoryErrorKind};
 use crate::model::{DropletName, Phase};
 
 /// An error that stops the controller.
@@ -20,7 +19,7 @@ pub enum ControllerError {
     Balancer(#[source] Box<dyn Error + Send + Sync>),
     /// The inventory could not be changed or read.
     #[error("{0}")]
-    Inventory(#[source] Box<dyn Error + Send + Sync>),
+    Inventory(#[from] InventoryError),
     /// A plugin failed.
     #[error("{0}")]
     Plugin(#[source] Box<dyn Error + Send + Sync>),
@@ -80,17 +79,10 @@ pub enum ControllerError {
 impl ControllerError {
     /// Reports whether another process changed the same data. Nothing was changed, and the operation can be retried.
     pub fn is_conflict(&self) -> bool {
-        let Self::Inventory(error) = self else { return false };
-        error
-            .downcast_ref()
-            .is_some_and(|error: &InventoryError| matches!(error, InventoryError::PreconditionFailed(_)))
+        matches!(self, Self::Inventory(error) if error.kind == InventoryErrorKind::Conflict)
     }
 
     pub(super) fn balancer(error: impl Error + Send + Sync + 'static) -> Self {
         Self::Balancer(Box::new(error))
-    }
-
-    pub(in crate::controller) fn inventory(error: impl Error + Send + Sync + 'static) -> Self {
-        Self::Inventory(Box::new(error))
     }
 }

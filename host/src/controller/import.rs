@@ -1,10 +1,10 @@
 //! Imports droplets that were created elsewhere, for example by DOProxy.
 
+use crate::controller::Platform;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
 use super::{Controller, ControllerError};
-use crate::balancer::LoadBalancer;
 use crate::cloud::{CloudInstance, CloudProvider, ErrorClass};
 use crate::inventory::Inventory;
 use crate::model::{Droplet, DropletId, DropletName, FleetName, Phase, Tag, Template};
@@ -24,14 +24,14 @@ pub struct ImportSummary {
     pub in_other_fleets: Vec<(DropletId, String)>,
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+impl<P: Platform> Controller<P> {
     /// Imports droplets that were created elsewhere: adds the fleet's tag to each, then records it in the inventory.
     /// Returns the imported droplets and the IDs that were skipped.
     pub async fn import(&self, ids: &[DropletId]) -> Result<ImportSummary, ControllerError> {
         self.ensure_not_frozen().await?;
         let known: HashSet<DropletId> = self.load().await?.droplets.iter().filter_map(|droplet| droplet.id).collect();
         let mut imported = ImportSummary::default();
-        let mut index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
+        let mut index = self.inventory.next_index().await?;
         for &id in ids {
             if known.contains(&id) || imported.droplets.iter().any(|droplet| droplet.id == Some(id)) {
                 imported.already_managed.push(id);
@@ -58,7 +58,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
             let droplet = self.adopted_droplet(&found, index, Some(address), Phase::Serving)?;
             self.ensure_not_frozen().await?;
             self.cloud.tag(id, &self.settings.fleet.tag()).await?;
-            match self.inventory.adopt(&droplet).await.map_err(ControllerError::inventory)? {
+            match self.inventory.adopt(&droplet).await? {
                 Some(adopted) => imported.droplets.push(adopted),
                 None => imported.already_managed.push(id),
             }

@@ -8,6 +8,7 @@ mod circuit_breaker;
 mod create;
 mod elapsed;
 mod error;
+pub mod evaluate;
 pub mod event;
 pub mod guard;
 pub mod import;
@@ -15,11 +16,13 @@ pub mod name_generator;
 pub mod observe;
 pub mod operations;
 mod orphans;
+mod platform;
 pub mod policy_slot;
 mod provider_catalog;
 mod reconcile;
 pub mod recover;
 pub mod scaling_history;
+pub mod select;
 pub mod service;
 pub mod settings;
 #[cfg(test)]
@@ -31,28 +34,27 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 pub use error::ControllerError;
+pub use evaluate::ScalingRules;
 pub use event::{Event, EventSink};
 pub use name_generator::NameGenerator;
 pub use orphans::OrphanDroplet;
+pub use platform::Platform;
 pub use reconcile::{ReconcileOutcome, servers};
-pub use settings::{AddressKind, Deadlines, Settings};
-pub use tick::{AutoscalerState, ScalingRules, Tick, TickInput};
+pub use settings::Settings;
+pub use tick::{AutoscalerState, Tick, TickInput};
 pub use user_data::UserDataSource;
 
-use crate::balancer::LoadBalancer;
 use crate::clock::Clock;
-use crate::cloud::CloudProvider;
-use crate::inventory::Inventory;
 use crate::model::{DropletId, OperationId, Timestamp};
 use create::CreateAttempt;
 use elapsed::ElapsedTimers;
 use provider_catalog::ProviderCatalog;
 
 /// The controller of one fleet. A caller that modifies the fleet must hold the inventory's write lock.
-pub struct Controller<C, B, I> {
-    cloud: C,
-    balancer: B,
-    inventory: I,
+pub struct Controller<P: Platform> {
+    cloud: P::Cloud,
+    balancer: P::Balancer,
+    inventory: P::Inventory,
     settings: Settings,
     clock: Clock,
     events: EventSink,
@@ -67,12 +69,12 @@ pub struct Controller<C, B, I> {
     catalog: ProviderCatalog,
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+impl<P: Platform> Controller<P> {
     /// Creates a controller over a cloud, a load balancer and an inventory.
     pub fn new(
-        cloud: C,
-        balancer: B,
-        inventory: I,
+        cloud: P::Cloud,
+        balancer: P::Balancer,
+        inventory: P::Inventory,
         settings: Settings,
         clock: Clock,
         names: NameGenerator,
@@ -95,17 +97,17 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     }
 
     /// The cloud provider.
-    pub fn cloud(&self) -> &C {
+    pub fn cloud(&self) -> &P::Cloud {
         &self.cloud
     }
 
     /// The load balancer.
-    pub fn balancer(&self) -> &B {
+    pub fn balancer(&self) -> &P::Balancer {
         &self.balancer
     }
 
     /// The inventory.
-    pub fn inventory(&self) -> &I {
+    pub fn inventory(&self) -> &P::Inventory {
         &self.inventory
     }
 

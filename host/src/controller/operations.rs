@@ -1,12 +1,12 @@
 //! Journals operations and drives them to completion.
 
+use crate::controller::Platform;
 use std::collections::HashSet;
 use std::time::Duration;
 
 use super::circuit_breaker::{WINDOW, check};
 use super::user_data::digest;
 use super::{Controller, ControllerError, Event, ReconcileOutcome};
-use crate::balancer::LoadBalancer;
 use crate::cloud::{CloudProvider, Size};
 use crate::inventory::{CreateIntent, DeleteCause, Inventory, Snapshot};
 use crate::model::{
@@ -95,7 +95,7 @@ impl OperationSummary {
     }
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+impl<P: Platform> Controller<P> {
     /// Creates droplets and waits until they serve.
     pub async fn create(&self, request: &DropletRequest) -> Result<OperationSummary, ControllerError> {
         self.ensure_not_frozen().await?;
@@ -114,7 +114,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     /// Returns the outcomes of the creates of the last hour.
     pub(super) async fn recent_creates(&self) -> Result<CreateHistory, ControllerError> {
         let since = Timestamp(self.clock.now().0.saturating_sub(u64::try_from(WINDOW.as_millis()).unwrap_or(u64::MAX)));
-        self.inventory.creates_since(since).await.map_err(ControllerError::inventory)
+        Ok(self.inventory.creates_since(since).await?)
     }
 
     /// Drains and deletes droplets, and waits until the API reports them as not found.
@@ -189,7 +189,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     async fn start_create(&self, request: &DropletRequest, sizes: &[Size]) -> Result<Vec<Operation>, ControllerError> {
         let template = self.resolve_template(request)?;
         let hourly_price = price_of(&template.size, sizes)?;
-        let first = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
+        let first = self.inventory.next_index().await?;
         let at = self.clock.now();
         let mut drafts = Vec::new();
         for index in first..first.saturating_add(request.count) {
@@ -210,7 +210,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 at,
             });
         }
-        self.inventory.begin_create(&drafts).await.map_err(ControllerError::inventory)
+        Ok(self.inventory.begin_create(&drafts).await?)
     }
 
     async fn start_deletes(
@@ -228,11 +228,8 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
                 Some(droplet) if droplet.phase == Phase::Serving => Phase::Draining,
                 Some(droplet) => droplet.phase,
             };
-            let operation = self
-                .inventory
-                .begin_delete(name, phase, DeleteCause::Requested, reason, self.clock.now())
-                .await
-                .map_err(ControllerError::inventory)?;
+            let operation =
+                self.inventory.begin_delete(name, phase, DeleteCause::Requested, reason, self.clock.now()).await?;
             self.report(&Event::Phase { droplet: name.clone(), phase, address: None });
             operations.push(operation);
         }

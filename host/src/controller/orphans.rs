@@ -4,13 +4,13 @@
 //! too late: it is deleted through the journal after two sightings. Any other orphan is reported and left alone,
 //! because deleting it might destroy a droplet that is in use.
 
+use crate::controller::Platform;
 use std::collections::HashSet;
 use std::sync::PoisonError;
 
 use super::elapsed::TimerKey;
 use super::reconcile::ReconcilePass;
 use super::{Controller, ControllerError, Event};
-use crate::balancer::LoadBalancer;
 use crate::cloud::{CloudInstance, CloudProvider, ErrorClass};
 use crate::inventory::{Inventory, Provenance, Snapshot};
 use crate::model::{DropletId, DropletName, Phase};
@@ -31,7 +31,7 @@ impl OrphanDroplet {
     }
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+impl<P: Platform> Controller<P> {
     /// Schedules duplicates of the fleet's own requests for deletion, and reports each other orphan once.
     pub(super) async fn detect_orphans(
         &self,
@@ -41,8 +41,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
     ) -> Result<(), ControllerError> {
         let known: HashSet<DropletId> = snapshot.droplets.iter().filter_map(|droplet| droplet.id).collect();
         for found in seen.iter().filter(|found| !known.contains(&found.id)) {
-            let remembered =
-                self.inventory.provenance(found.id, &found.name).await.map_err(ControllerError::inventory)?;
+            let remembered = self.inventory.provenance(found.id, &found.name).await?;
             let waited = self.timers.elapsed(TimerKey::Orphan(found.id));
             match remembered {
                 Provenance::Requested { name } => {
@@ -99,9 +98,9 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
 
     /// Adds a droplet to the inventory as one to delete; from then on the journal drives its deletion.
     pub(super) async fn adopt_for_deletion(&self, found: &CloudInstance, reason: &str) -> Result<(), ControllerError> {
-        let index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
+        let index = self.inventory.next_index().await?;
         let droplet = self.adopted_droplet(found, index, None, Phase::Deleting)?;
-        self.inventory.adopt_for_deletion(&droplet, reason).await.map_err(ControllerError::inventory)?;
+        self.inventory.adopt_for_deletion(&droplet, reason).await?;
         Ok(())
     }
 

@@ -1,66 +1,12 @@
-//! Evaluates the policies and selects one decision.
+//! Evaluates a configured policy, with a fallback for when it fails.
 //!
 //! If a policy fails, its last good component is evaluated in its place; if it has none, the fleet is held. The
 //! controller continues and reports the failure.
 
 use std::sync::Arc;
 
-use crate::model::{AnswerSource, Decision, Evaluation, Mode, Observation, Outcome, Timestamp};
-use crate::plugin::{CallOutput, CallUsage, Policy};
-
-/// A loaded policy with its configuration.
-#[derive(Debug)]
-pub struct ConfiguredPolicy {
-    /// The name in the configuration.
-    pub name: String,
-    /// Active or shadow mode.
-    pub mode: Mode,
-    /// The component.
-    pub policy: Policy,
-    /// The policy's configuration, as JSON text.
-    pub config: String,
-}
-
-impl ConfiguredPolicy {
-    /// Identifies the component and configuration to which a stored state belongs.
-    pub fn identity(&self) -> String {
-        format!("{} {}", self.policy.digest(), self.config)
-    }
-
-    /// Evaluates the policy for `observation` with the state that it returned last time.
-    pub async fn evaluate(&self, observation: &Observation, state: &[u8]) -> Evaluation {
-        let answer = |decision, failure: Option<String>, stats: Option<CallUsage>, log| Evaluation {
-            policy: self.name.clone(),
-            reference: self.policy.reference().to_string(),
-            digest: self.policy.digest().to_owned(),
-            config: self.config.clone(),
-            mode: self.mode,
-            state: state.to_vec(),
-            decision,
-            answered_by: if failure.is_some() { AnswerSource::Hold } else { AnswerSource::Primary },
-            failure,
-            fuel: stats.map_or(0, |stats| stats.fuel),
-            duration_us: stats.map_or(0, |stats| u64::try_from(stats.duration.as_micros()).unwrap_or(u64::MAX)),
-            log,
-        };
-        match self.policy.decide(&self.config, observation, state).await {
-            Ok(CallOutput { value, log, usage: stats }) => {
-                answer(value, None, Some(stats), log.iter().map(ToString::to_string).collect())
-            }
-            Err(error) => answer(hold_after_failure(&self.name, state), Some(error.to_string()), None, Vec::new()),
-        }
-    }
-}
-
-fn hold_after_failure(policy: &str, state: &[u8]) -> Decision {
-    Decision {
-        outcome: Outcome::Hold,
-        reason: format!("policy {policy} failed; holding the fleet"),
-        signals: Vec::new(),
-        state: state.to_vec(),
-        next_check_ms: None,
-    }
-}
+use crate::model::{AnswerSource, Decision, Evaluation, Mode, Observation, Timestamp};
+use crate::plugin::ConfiguredPolicy;
 
 /// A configured policy that cannot be evaluated because it failed to load.
 #[derive(Debug, Clone)]
@@ -88,7 +34,7 @@ impl UnavailablePolicy {
             config: self.config.clone(),
             mode: self.mode,
             state: state.to_vec(),
-            decision: hold_after_failure(&self.name, state),
+            decision: Decision::hold_after_failure(&self.name, state),
             answered_by: AnswerSource::Hold,
             failure: Some(format!("failed to load: {}", self.why)),
             fuel: 0,
@@ -244,31 +190,5 @@ impl PolicySlot {
         }
         self.failures += 1;
         self.failing_since = self.failing_since.or(Some(now));
-    }
-}
-
-/// Selects the winning evaluation: the active policy whose decision leads to the largest fleet. Ties go to the first
-/// policy that does not hold. `None` if no policy is active.
-pub fn select(observation: &Observation, answers: &[Evaluation]) -> Option<usize> {
-    let current = observation.size();
-    answers
-        .iter()
-        .enumerate()
-        .filter(|(_, answer)| answer.mode == Mode::Active)
-        .max_by_key(|(index, answer)| {
-            let outcome = &answer.decision.outcome;
-            (outcome.size(current), *outcome != Outcome::Hold, std::cmp::Reverse(*index))
-        })
-        .map(|(index, _)| index)
-}
-
-/// Returns the decision for a fleet without an active policy.
-pub fn hold_without_policy() -> Decision {
-    Decision {
-        outcome: Outcome::Hold,
-        reason: "no policy is active; only the fleet's limits apply".to_owned(),
-        signals: Vec::new(),
-        state: Vec::new(),
-        next_check_ms: None,
     }
 }

@@ -1,5 +1,6 @@
 //! Sizes, prices and the account's remaining droplet quota. Both change rarely, so they are cached.
 
+use crate::controller::Platform;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +8,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Controller, ControllerError};
-use crate::balancer::LoadBalancer;
 use crate::cloud::{CloudError, CloudProvider, Size};
 use crate::inventory::Inventory;
 
@@ -39,7 +39,7 @@ impl ProviderCatalog {
     }
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+impl<P: Platform> Controller<P> {
     /// Declares that a background task calls [`Controller::refresh_catalog`] continuously. From then on ticks make no
     /// API calls: they use the cached values and fail while there are none.
     pub fn enable_cache(&self) {

@@ -3,6 +3,7 @@
 //! Level-triggered: a pass starts from the current state of the inventory, the API and HAProxy, regardless of how it
 //! came about, so running it twice changes nothing.
 
+use crate::controller::Platform;
 use std::collections::HashSet;
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -84,7 +85,7 @@ impl ReconcilePass {
     }
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+impl<P: Platform> Controller<P> {
     /// Moves each open operation one step further if possible.
     pub async fn reconcile(&self) -> Result<ReconcileOutcome, ControllerError> {
         let mut pass = ReconcilePass::default();
@@ -178,11 +179,11 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
 
     /// Loads the inventory.
     pub async fn load(&self) -> Result<Snapshot, ControllerError> {
-        self.inventory.load().await.map_err(ControllerError::inventory)
+        Ok(self.inventory.load().await?)
     }
 
     pub(super) async fn record(&self, step: &Transition) -> Result<(), ControllerError> {
-        self.inventory.record(step, self.clock.now()).await.map_err(ControllerError::inventory)
+        Ok(self.inventory.record(step, self.clock.now()).await?)
     }
 
     /// Removes droplets that were deleted out of band from the fleet.
@@ -429,8 +430,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         let why = format!("{} was {} for {} s: {why}", droplet.name, droplet.phase, waited.as_secs());
         self.inventory
             .begin_delete(&droplet.name, Phase::Deleting, DeleteCause::StartupTimeout, &why, self.clock.now())
-            .await
-            .map_err(ControllerError::inventory)?;
+            .await?;
         self.report(&Event::Abandoned { droplet: droplet.name.clone(), why: why.clone() });
         pass.abandon(&droplet.name, why);
         Ok(())
@@ -450,7 +450,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
 
     /// Returns an error while the fleet is in maintenance mode.
     pub async fn ensure_not_frozen(&self) -> Result<(), ControllerError> {
-        match self.inventory.freeze().await.map_err(ControllerError::inventory)? {
+        match self.inventory.freeze().await? {
             None => Ok(()),
             Some(freeze) => Err(ControllerError::Frozen(freeze)),
         }

@@ -6,7 +6,7 @@
 use super::operations::OperationSummary;
 use super::{Controller, ControllerError, Event, NameGenerator, OrphanDroplet, servers};
 use crate::balancer::LoadBalancer;
-use crate::cloud::CloudProvider;
+use crate::controller::Platform;
 use crate::inventory::Inventory;
 use crate::model::{DropletId, DropletName, Phase};
 
@@ -59,7 +59,7 @@ impl RecoverySummary {
     }
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+impl<P: Platform> Controller<P> {
     /// Completes or reverts open operations, makes inventory, API and HAProxy agree, and applies the orphan policy.
     pub async fn recover(&self, strangers: OrphanPolicy) -> Result<RecoverySummary, ControllerError> {
         let before = self.load().await?;
@@ -100,9 +100,9 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         if DropletName::parse(stranger.droplet.name.clone()).is_err() {
             return Ok(None);
         }
-        let index = self.inventory.next_index().await.map_err(ControllerError::inventory)?;
+        let index = self.inventory.next_index().await?;
         let droplet = self.adopted_droplet(&stranger.droplet, index, None, Phase::Booting)?;
-        let adopted = self.inventory.adopt(&droplet).await.map_err(ControllerError::inventory)?;
+        let adopted = self.inventory.adopt(&droplet).await?;
         if let Some(adopted) = &adopted {
             self.report(&Event::Adopted { droplet: adopted.name.clone(), id: stranger.droplet.id });
         }

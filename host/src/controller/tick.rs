@@ -3,32 +3,23 @@
 //! `plan` observes and decides without changing anything; `commit` stores the operations and the state. `reconcile`
 //! executes the operations.
 
-use std::collections::BTreeSet;
+use crate::controller::Platform;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::guard::guard;
+use super::evaluate::{Evaluated, ScalingRules, evaluate, requested_prices};
 use super::observe::{BalancerSample, ObserveInput, observe};
 use super::operations::{OperationSummary, StartedOperations};
-use super::policy_slot::{ConfiguredPolicy, PolicySlot, hold_without_policy, select};
+use super::policy_slot::PolicySlot;
 use super::scaling_history::ScalingHistory;
 use super::{Controller, ControllerError};
 use crate::balancer::LoadBalancer;
 use crate::cloud::{CloudProvider, Size};
 use crate::inventory::{Inventory, PolicyState};
 use crate::model::{
-    AnswerSource, Decision, Evaluation, GuardFacts, GuardRules, HourlyPrice, Limits, Mode, Observation, Outcome, Plan,
-    Series, TickOutcome, TickRecord, Timestamp, Trigger,
+    AnswerSource, Evaluation, GuardFacts, Mode, Observation, Plan, Series, TickOutcome, TickRecord, Timestamp, Trigger,
 };
-
-/// The scaling limits and guard rules set by the operator.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ScalingRules {
-    /// The limits that policies see.
-    pub limits: Limits,
-    /// Rules that only the guard enforces.
-    pub rules: GuardRules,
-}
+use crate::plugin::ConfiguredPolicy;
 
 /// The policies of a fleet and the state carried between ticks.
 #[derive(Debug, Default)]
@@ -69,6 +60,30 @@ pub struct Tick {
 }
 
 impl Tick {
+    fn new(
+        observation: Observation,
+        evaluations: Vec<Evaluation>,
+        rules: &ScalingRules,
+        facts: GuardFacts,
+        trigger: Trigger,
+        sizes: Arc<[Size]>,
+    ) -> Self {
+        let decisions = evaluations.iter().map(Evaluation::active_decision);
+        let Evaluated { selected, recommended_size, plan } = evaluate(&observation, decisions, &rules.rules, &facts);
+        let record = TickRecord {
+            at: observation.now,
+            trigger,
+            selected: selected.and_then(|index| u32::try_from(index).ok()),
+            evaluations,
+            rules: rules.rules.clone(),
+            facts,
+            plan,
+            outcome: TickOutcome::default(),
+            observation,
+        };
+        Self { record, recommended_size, sizes }
+    }
+
     /// The selected evaluation.
     pub fn selected(&self) -> Option<&Evaluation> {
         self.record.evaluations.get(self.record.selected? as usize)
@@ -80,11 +95,11 @@ impl Tick {
     }
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
+impl<P: Platform> Controller<P> {
     /// Loads the policies together with the state each one stored at its last evaluation, whichever process that was
     /// in.
     pub async fn restore_state(&self, policies: Vec<ConfiguredPolicy>) -> Result<AutoscalerState, ControllerError> {
-        let memory = self.inventory.load_loop_state().await.map_err(ControllerError::inventory)?;
+        let memory = self.inventory.load_loop_state().await?;
         // State of an older doproxy that this one cannot parse must not stop it.
         let memory = memory.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
         let mut mind = AutoscalerState { history: memory, ..AutoscalerState::default() };
@@ -106,17 +121,16 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
 
     /// Loads the stored state of a policy name, regardless of component and configuration.
     pub async fn load_policy_state(&self, policy: &str) -> Result<PolicyState, ControllerError> {
-        Ok(self.inventory.policy_state(policy).await.map_err(ControllerError::inventory)?.unwrap_or_default())
+        Ok(self.inventory.policy_state(policy).await?.unwrap_or_default())
     }
 
     /// Collects the facts that the guard uses in addition to the observation.
     pub async fn guard_facts(&self, memory: &ScalingHistory, now: Timestamp) -> Result<GuardFacts, ControllerError> {
-        let inventory = ControllerError::inventory;
         Ok(GuardFacts {
-            pauses: self.inventory.pauses().await.map_err(inventory)?,
+            pauses: self.inventory.pauses().await?,
             creates: self.recent_creates().await?,
             remaining_quota: self.remaining_quota().await,
-            spent_this_month: self.inventory.cost_between(now.start_of_month(), now).await.map_err(inventory)?,
+            spent_this_month: self.inventory.cost_between(now.start_of_month(), now).await?,
             ..memory.guard_facts(now)
         })
     }
@@ -158,7 +172,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         if seen.balancer_unreachable {
             facts.unhealthy_since.clear();
         }
-        Ok(build_tick(observation, answers, bounds, facts, seen.trigger, sizes))
+        Ok(Tick::new(observation, answers, bounds, facts, seen.trigger, sizes))
     }
 
     /// Stores the planned operations and the state of a tick. Sends nothing: `reconcile` executes the started
@@ -205,7 +219,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
         mind.history.record_replacements(now, replaced);
         mind.tick = next;
         let memory = serde_json::to_string(&mind.history).unwrap_or_default();
-        self.inventory.save_state(&memory, &states).await.map_err(ControllerError::inventory)
+        Ok(self.inventory.save_state(&memory, &states).await?)
     }
 
     /// Waits until the operations of a tick are complete.
@@ -225,7 +239,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
 
     /// Returns the median of recent times from request to serving.
     async fn boot_time(&self) -> Result<Option<Duration>, ControllerError> {
-        let mut lately = self.inventory.boot_times(BOOT_TIME_SAMPLES).await.map_err(ControllerError::inventory)?;
+        let mut lately = self.inventory.boot_times(BOOT_TIME_SAMPLES).await?;
         lately.sort_unstable();
         Ok(lately.get(lately.len() / 2).copied())
     }
@@ -233,78 +247,3 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Controller<C, B, I> {
 
 /// Number of recent boots over which the boot time is computed.
 const BOOT_TIME_SAMPLES: u32 = 15;
-
-/// Returns the hourly price of each size that an evaluation names. Listing all sizes would enlarge every record.
-fn requested_prices(answers: &[Evaluation], sizes: &[Size]) -> Vec<(String, HourlyPrice)> {
-    let requests = answers.iter().flat_map(|answer| match &answer.decision.outcome {
-        Outcome::Hold => &[],
-        Outcome::ScaleTo(to) => to.template.as_slice(),
-        Outcome::Change(change) => change.create.as_slice(),
-    });
-    let asked: BTreeSet<&str> = requests.filter_map(|request| request.size.as_deref()).collect();
-    let listed = |slug: &str| sizes.iter().find(|size| size.slug == slug);
-    asked.into_iter().filter_map(listed).map(|size| (size.slug.clone(), size.hourly_price)).collect()
-}
-
-/// Selects an evaluation and builds the plan. A pure function.
-fn build_tick(
-    observation: Observation,
-    answers: Vec<Evaluation>,
-    bounds: &ScalingRules,
-    facts: GuardFacts,
-    trigger: Trigger,
-    sizes: Arc<[Size]>,
-) -> Tick {
-    let selected = select(&observation, &answers);
-    let none = hold_without_policy();
-    let decision: &Decision = selected.map_or(&none, |index| &answers[index].decision);
-    let plan = guard(&observation, decision, &bounds.rules, &facts);
-    let wanted = decision.outcome.size(observation.size());
-    let record = TickRecord {
-        at: observation.now,
-        trigger,
-        selected: selected.and_then(|index| u32::try_from(index).ok()),
-        evaluations: answers,
-        rules: bounds.rules.clone(),
-        facts,
-        plan,
-        outcome: TickOutcome::default(),
-        observation,
-    };
-    Tick { record, recommended_size: wanted, sizes }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::{Change, DropletRequest, ScaleTo};
-    use crate::record::decision_record::evaluation;
-
-    fn request_with_size(size: &str) -> DropletRequest {
-        DropletRequest { count: 1, size: Some(size.to_owned()), ..DropletRequest::default() }
-    }
-
-    #[test]
-    fn guard_facts_list_prices_of_requested_sizes() {
-        let size = |slug: &str, price| Size {
-            slug: slug.to_owned(),
-            available: true,
-            regions: vec![],
-            hourly_price: HourlyPrice::from_micro_dollars(price),
-        };
-        let sizes = [size("small", 1), size("medium", 2), size("large", 3)];
-        let answers = [
-            Outcome::Hold,
-            Outcome::ScaleTo(ScaleTo { count: 3, template: Some(request_with_size("medium")), delete_first: vec![] }),
-            Outcome::Change(Change {
-                create: vec![request_with_size("small"), request_with_size("medium"), request_with_size("none")],
-                delete: vec![],
-            }),
-        ];
-
-        let prices = requested_prices(&answers.map(evaluation), &sizes);
-
-        let price = HourlyPrice::from_micro_dollars;
-        assert_eq!(prices, [("medium".to_owned(), price(2)), ("small".to_owned(), price(1))]);
-    }
-}

@@ -17,15 +17,21 @@ use crate::model::{
 /// Every change is on disk when its method returns `Ok`. A change whose precondition does not hold is rejected as a
 /// whole.
 pub trait Inventory: Send + Sync {
-    /// The error, which names the file and the remedy.
-    type Error: std::error::Error + Send + Sync + 'static;
+    /// The exclusive right to modify the fleet; released on drop.
+    type Lock: std::fmt::Debug + Send + Sync + 'static;
+
+    /// Acquires the exclusive right to modify the fleet without waiting. `command` is the name that other processes see
+    /// while they wait. Fails with [`InventoryErrorKind::Locked`] if another process holds it.
+    fn try_lock(&self, command: &str) -> impl Future<Output = Result<Self::Lock, InventoryError>> + Send;
 
     /// Loads every droplet that is not gone, in creation order, and every open operation.
-    fn load(&self) -> impl Future<Output = Result<Snapshot, Self::Error>> + Send;
+    fn load(&self) -> impl Future<Output = Result<Snapshot, InventoryError>> + Send;
 
     /// Writes the intent to create one droplet per entry, before any request is sent. All or nothing.
-    fn begin_create(&self, drafts: &[CreateIntent])
-    -> impl Future<Output = Result<Vec<Operation>, Self::Error>> + Send;
+    fn begin_create(
+        &self,
+        drafts: &[CreateIntent],
+    ) -> impl Future<Output = Result<Vec<Operation>, InventoryError>> + Send;
 
     /// Writes the intent to delete one droplet and moves it to `phase` (draining or deleting); a serving droplet always
     /// drains. If a delete is already open for the droplet, returns that one. An open create of the droplet is closed
@@ -37,14 +43,14 @@ pub trait Inventory: Send + Sync {
         cause: DeleteCause,
         reason: &str,
         at: Timestamp,
-    ) -> impl Future<Output = Result<Operation, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<Operation, InventoryError>> + Send;
 
     /// Records one transition of an operation or its droplet.
-    fn record(&self, step: &Transition, at: Timestamp) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn record(&self, step: &Transition, at: Timestamp) -> impl Future<Output = Result<(), InventoryError>> + Send;
 
     /// Adopts a droplet created outside doproxy; returns `None` if its ID already is in the fleet. If its name is or
     /// was used by another droplet, the ID is appended to the name. Returns the droplet as written.
-    fn adopt(&self, droplet: &Droplet) -> impl Future<Output = Result<Option<Droplet>, Self::Error>> + Send;
+    fn adopt(&self, droplet: &Droplet) -> impl Future<Output = Result<Option<Droplet>, InventoryError>> + Send;
 
     /// Adopts a droplet like [`Inventory::adopt`], but in order to delete it: droplet and operation are written
     /// together, so that it never counts towards the fleet size.
@@ -52,26 +58,26 @@ pub trait Inventory: Send + Sync {
         &self,
         droplet: &Droplet,
         reason: &str,
-    ) -> impl Future<Output = Result<Option<Operation>, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<Option<Operation>, InventoryError>> + Send;
 
     /// Looks up the history of a droplet that exists at the API but is not in the fleet.
-    fn provenance(&self, id: DropletId, name: &str) -> impl Future<Output = Result<Provenance, Self::Error>> + Send;
+    fn provenance(&self, id: DropletId, name: &str) -> impl Future<Output = Result<Provenance, InventoryError>> + Send;
 
     /// Returns the results of creates since `since`. A create whose droplet was deleted by an operator during startup
     /// does not count as a success or failure.
-    fn creates_since(&self, since: Timestamp) -> impl Future<Output = Result<CreateHistory, Self::Error>> + Send;
+    fn creates_since(&self, since: Timestamp) -> impl Future<Output = Result<CreateHistory, InventoryError>> + Send;
 
     /// Returns the freeze, if the fleet is frozen.
-    fn freeze(&self) -> impl Future<Output = Result<Option<Freeze>, Self::Error>> + Send;
+    fn freeze(&self) -> impl Future<Output = Result<Option<Freeze>, InventoryError>> + Send;
 
     /// Freezes or unfreezes the fleet. A frozen fleet accepts no intent to create or delete.
-    fn set_freeze(&self, freeze: Option<&Freeze>) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn set_freeze(&self, freeze: Option<&Freeze>) -> impl Future<Output = Result<(), InventoryError>> + Send;
 
     /// Returns the current pauses.
-    fn pauses(&self) -> impl Future<Output = Result<Pauses, Self::Error>> + Send;
+    fn pauses(&self) -> impl Future<Output = Result<Pauses, InventoryError>> + Send;
 
     /// Replaces the pauses.
-    fn set_pauses(&self, pauses: &Pauses) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn set_pauses(&self, pauses: &Pauses) -> impl Future<Output = Result<(), InventoryError>> + Send;
 
     /// Protects a droplet from being selected for deletion by a policy or the guard, or removes the protection. Returns
     /// `false` if the droplet does not exist.
@@ -79,32 +85,77 @@ pub trait Inventory: Send + Sync {
         &self,
         droplet: &DropletName,
         protected: bool,
-    ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
+    ) -> impl Future<Output = Result<bool, InventoryError>> + Send;
 
     /// Returns the cost of the fleet's droplets, including those that are gone, from `since` until `now`: by the
     /// second, with at least the minimum charge for each.
-    fn cost_between(&self, since: Timestamp, now: Timestamp)
-    -> impl Future<Output = Result<Money, Self::Error>> + Send;
+    fn cost_between(
+        &self,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Money, InventoryError>> + Send;
 
     /// Returns the times from request to serving of the most recent droplets that reached serving, newest first, at
     /// most `count`.
-    fn boot_times(&self, count: u32) -> impl Future<Output = Result<Vec<Duration>, Self::Error>> + Send;
+    fn boot_times(&self, count: u32) -> impl Future<Output = Result<Vec<Duration>, InventoryError>> + Send;
 
     /// Loads the last saved state of a policy.
-    fn policy_state(&self, policy: &str) -> impl Future<Output = Result<Option<PolicyState>, Self::Error>> + Send;
+    fn policy_state(&self, policy: &str) -> impl Future<Output = Result<Option<PolicyState>, InventoryError>> + Send;
 
     /// Loads the last saved state of the control loop, as text that only the loop interprets.
-    fn load_loop_state(&self) -> impl Future<Output = Result<Option<String>, Self::Error>> + Send;
+    fn load_loop_state(&self) -> impl Future<Output = Result<Option<String>, InventoryError>> + Send;
 
     /// Saves the states of the loop and of its policies (by name). All or nothing.
     fn save_state(
         &self,
         loop_memory: &str,
         policies: &[(String, PolicyState)],
-    ) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    ) -> impl Future<Output = Result<(), InventoryError>> + Send;
 
     /// Returns the index of the next droplet.
-    fn next_index(&self) -> impl Future<Output = Result<u32, Self::Error>> + Send;
+    fn next_index(&self) -> impl Future<Output = Result<u32, InventoryError>> + Send;
+}
+
+/// An error of an inventory: its kind, on which callers act, and the adapter's own message with place and remedy.
+#[derive(Debug, thiserror::Error)]
+#[error("{source}")]
+pub struct InventoryError {
+    /// The kind of error.
+    pub kind: InventoryErrorKind,
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// The kinds of errors that callers handle differently.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InventoryErrorKind {
+    /// Another process changed the same data. Nothing was changed, and the operation can be retried.
+    Conflict,
+    /// The fleet is in maintenance mode. Nothing was changed.
+    Frozen(Freeze),
+    /// Another process holds the write lock.
+    Locked {
+        /// Command and process ID of the holder.
+        holder: String,
+    },
+    /// The inventory belongs to another fleet.
+    FleetMismatch,
+    /// The stored data is damaged; nothing was changed.
+    Corrupt,
+    /// This process is no longer allowed to write: another one took over.
+    LostLeadership,
+    /// The inventory did not respond; nothing was changed.
+    Unreachable,
+    /// A write may or may not have been applied.
+    UnknownOutcome,
+    /// Any other error; the message has the remedy.
+    Other,
+}
+
+impl InventoryError {
+    /// Creates an error of `kind` with the adapter's own error.
+    pub fn new(kind: InventoryErrorKind, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { kind, source: source.into() }
+    }
 }
 
 /// The cause of a deletion, as far as it says something about the next create.

@@ -81,6 +81,24 @@ pub struct Decision {
     pub next_check_ms: Option<u64>,
 }
 
+impl Decision {
+    /// Returns a decision that holds the fleet and keeps the policy's `state`.
+    pub fn hold(reason: impl Into<String>, state: &[u8]) -> Self {
+        Self {
+            outcome: Outcome::Hold,
+            reason: reason.into(),
+            signals: Vec::new(),
+            state: state.to_vec(),
+            next_check_ms: None,
+        }
+    }
+
+    /// Returns the decision of a policy that failed: hold the fleet and keep the policy's `state`.
+    pub fn hold_after_failure(policy: &str, state: &[u8]) -> Self {
+        Self::hold(format!("policy {policy} failed; holding the fleet"), state)
+    }
+}
+
 impl Outcome {
     /// Returns the fleet size that this outcome leads to from `current`.
     pub fn size(&self, current: u32) -> u32 {

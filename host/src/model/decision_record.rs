@@ -68,6 +68,13 @@ pub struct Evaluation {
     pub log: Vec<String>,
 }
 
+impl Evaluation {
+    /// Returns the decision if the policy is active; a shadow policy's decision never counts.
+    pub fn active_decision(&self) -> Option<&Decision> {
+        (self.mode == Mode::Active).then_some(&self.decision)
+    }
+}
+
 /// The trigger of a tick.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -3,7 +3,8 @@
 //! No I/O, no async code, and no dependency on any other module.
 
 pub mod api_token;
-pub mod decision;
+pub mod deadlines;
+mod decision;
 pub mod decision_record;
 pub mod droplet;
 pub mod guard_rules;
@@ -19,6 +20,7 @@ pub mod timestamp;
 pub mod user_data;
 
 pub use api_token::Token;
+pub use deadlines::Deadlines;
 pub use decision::{Change, Decision, DropletRequest, Outcome, ScaleTo, Signal};
 pub use decision_record::{AnswerSource, Evaluation, Mode, RecordId, TickOutcome, TickRecord, Trigger};
 pub use droplet::{Droplet, Template};

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::byte_size::ByteSize;
 use super::resolver::ResolveError;
 use super::{LogLine, Reference};
 use crate::model::{PluginKind, Problem};
@@ -193,7 +194,7 @@ pub enum CallError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Limit {
     /// Size of a component in bytes.
-    #[error("the component limit of {} (plugins.limits.component_bytes)", Bytes(*.0))]
+    #[error("the component limit of {} (plugins.limits.component_bytes)", ByteSize(*.0))]
     Component(usize),
     /// Wall-clock time for compilation.
     #[error("the compile timeout of {0:?} (plugins.limits.compile_timeout)")]
@@ -202,13 +203,13 @@ pub enum Limit {
     #[error("the compile limit of {0:?} of CPU time (plugins.limits.compile_cpu_time)")]
     CompileCpuTime(Duration),
     /// Memory for compilation.
-    #[error("the compile limit of {} of memory (plugins.limits.compile_memory_bytes)", Bytes(*.0))]
+    #[error("the compile limit of {} of memory (plugins.limits.compile_memory_bytes)", ByteSize(*.0))]
     CompileMemory(usize),
     /// Size of the machine code; derived from the component size limit.
-    #[error("the limit of {} of machine code, four times plugins.limits.component_bytes", Bytes(*.0))]
+    #[error("the limit of {} of machine code, four times plugins.limits.component_bytes", ByteSize(*.0))]
     Artifact(usize),
     /// Linear memory.
-    #[error("the memory limit of {} (plugins.limits.memory_bytes)", Bytes(*.0))]
+    #[error("the memory limit of {} (plugins.limits.memory_bytes)", ByteSize(*.0))]
     Memory(usize),
     /// Number of elements of all tables together; fixed.
     #[error("the limit of {0} table elements")]
@@ -220,19 +221,19 @@ pub enum Limit {
     #[error("the call timeout of {0:?} (plugins.limits.call_timeout)")]
     CallTimeout(Duration),
     /// Size of a policy's state.
-    #[error("the state limit of {} (plugins.limits.state_bytes)", Bytes(*.0))]
+    #[error("the state limit of {} (plugins.limits.state_bytes)", ByteSize(*.0))]
     State(usize),
     /// Size of a whole decision.
-    #[error("the decision limit of {} (plugins.limits.decision_bytes)", Bytes(*.0))]
+    #[error("the decision limit of {} (plugins.limits.decision_bytes)", ByteSize(*.0))]
     Decision(usize),
     /// Size of user data.
-    #[error("the user-data limit of {} (plugins.limits.user_data_bytes)", Bytes(*.0))]
+    #[error("the user-data limit of {} (plugins.limits.user_data_bytes)", ByteSize(*.0))]
     UserData(usize),
     /// Number of log lines.
     #[error("the log limit of {0} lines (plugins.limits.log_lines)")]
     LogLines(usize),
     /// Bytes copied from guest to host; derived from the other limits.
-    #[error("the limit of {} copied from plugin to host in one call", Bytes(*.0))]
+    #[error("the limit of {} copied from plugin to host in one call", ByteSize(*.0))]
     Transfer(usize),
 }
 
@@ -243,18 +244,6 @@ pub struct GuestTrace(pub Vec<String>);
 impl fmt::Display for GuestTrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|frame| write!(f, "\n  {frame}"))
-    }
-}
-
-struct Bytes(usize);
-
-impl fmt::Display for Bytes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            bytes if bytes > 0 && bytes % (1024 * 1024) == 0 => write!(f, "{} MiB", bytes / (1024 * 1024)),
-            bytes if bytes > 0 && bytes % 1024 == 0 => write!(f, "{} KiB", bytes / 1024),
-            bytes => write!(f, "{bytes} bytes"),
-        }
     }
 }
 

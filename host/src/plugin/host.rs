@@ -107,7 +107,11 @@ impl PluginHost {
     /// Starts the engine and opens the cache.
     pub fn new(settings: PluginSettings) -> Result<Self, PluginError> {
         let PluginSettings { limits, cache_dir, compiler, registry: sharing } = settings;
-        let shared = PluginResolver { settings: sharing, max_component_bytes: limits.component_bytes };
+        let shared = PluginResolver {
+            settings: sharing,
+            max_component_bytes: limits.component_bytes,
+            validate: |bytes| ComponentInterface::parse(bytes).map(drop).map_err(Into::into),
+        };
         let engine = Engine::start().map_err(|error| PluginError::Engine(format!("{error:#}")))?;
         let cache = cache_dir.map(Cache::open).transpose()?;
         Ok(Self {

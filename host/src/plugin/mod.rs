@@ -18,12 +18,14 @@
 
 mod artifact;
 pub mod building;
+pub mod byte_size;
 mod cache;
 mod call;
 mod call_context;
 mod compiler;
 mod component_info;
 mod config_schema;
+mod configured_policy;
 mod contract;
 mod digest;
 mod engine;
@@ -54,6 +56,7 @@ mod wasi;
 pub use call::{CallOutput, CallUsage};
 pub use compiler::{SandboxLimits, compile_plugin};
 pub use component_info::{Import, ImportPolicy};
+pub use configured_policy::ConfiguredPolicy;
 pub use contract::CONTRACT;
 pub use digest::{Digest, InvalidDigest};
 pub use error::{CallError, GuestTrace, Limit, LoadError, PluginError};

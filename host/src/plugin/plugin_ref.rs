@@ -76,7 +76,7 @@ fn suggestion(text: &str) -> String {
             format!("{SCHEME}{tagged}")
         }
         path if is_path && !path.contains(':') => format!("file:{path}"),
-        name if super::builtins().any(|builtin| builtin == name) => format!("builtin:{name}"),
+        name if doproxy_plugins::ALL.iter().any(|builtin| builtin.name == name) => format!("builtin:{name}"),
         _ => FORMS.to_owned(),
     }
 }

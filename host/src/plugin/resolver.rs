@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::component_info::ComponentInterface;
+use super::byte_size::ByteSize;
 use super::digest::Digest;
 use super::lockfile::{LockError, LockFile};
 use super::oci::manifest::{self, Descriptor};
@@ -17,7 +17,6 @@ use super::oci::{Access, Login, NotAPlugin, OciReference, Registry, RegistryErro
 use super::signatures::{self, KeyError, Signature};
 use super::store::{Store, StoreError};
 use super::trust::{self, Rule, TrustDecision, TrustError};
-use super::{Limit, LoadError};
 
 /// Settings for fetching plugins from registries and verifying them.
 #[derive(Debug, Clone, Default)]
@@ -62,17 +61,17 @@ pub enum ResolveError {
     NotAPlugin(#[from] NotAPlugin),
     /// The component is not a plugin component.
     #[error(transparent)]
-    Component(Box<LoadError>),
+    Component(Box<dyn std::error::Error + Send + Sync>),
     /// A key is invalid.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// The component exceeds the size limit.
-    #[error("the component has {size} bytes, which exceeds {limit}")]
+    #[error("the component has {size} bytes, which exceeds the component limit of {} (plugins.limits.component_bytes)", ByteSize(*.limit))]
     TooLarge {
         /// Actual size in bytes.
         size: u64,
-        /// The limit.
-        limit: Limit,
+        /// The limit in bytes.
+        limit: usize,
     },
     /// The operation requires a tag, or does not accept a digest.
     #[error("{0}")]
@@ -123,7 +122,12 @@ pub(super) struct PluginResolver {
     pub(super) settings: RegistrySettings,
     /// Maximum size of a component in bytes.
     pub(super) max_component_bytes: usize,
+    /// Rejects bytes that are not a plugin.
+    pub(super) validate: Validate,
 }
+
+/// Checks whether bytes are a plugin; the reason if they are not.
+pub type Validate = fn(&[u8]) -> Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// A registry connection that is established on first use.
 pub(super) struct LazyRegistry<'a> {
@@ -280,7 +284,7 @@ impl PluginResolver {
     fn parse_manifest(&self, manifest: Vec<u8>) -> Result<ResolvedManifest, ResolveError> {
         let layer = manifest::component_layer(&manifest)?;
         if layer.size > self.max_component_bytes as u64 {
-            return Err(ResolveError::TooLarge { size: layer.size, limit: Limit::Component(self.max_component_bytes) });
+            return Err(ResolveError::TooLarge { size: layer.size, limit: self.max_component_bytes });
         }
         Ok(ResolvedManifest { digest: Digest::of(&manifest), manifest, layer, component: None })
     }
@@ -350,7 +354,7 @@ impl PluginResolver {
         let what = format!("the component of {reference}");
         let component = line.registry().await?.blob(&found.layer, self.max_component_bytes as u64, &what).await?;
         // Anything that is not a plugin is neither stored nor pinned.
-        ComponentInterface::parse(&component).map_err(|error| ResolveError::Component(Box::new(error)))?;
+        (self.validate)(&component).map_err(ResolveError::Component)?;
         store.put(&component)?;
         store.put(&found.manifest)?;
         self.settings.progress.report(format_args!("pulled {}", reference.with_digest(found.digest)));

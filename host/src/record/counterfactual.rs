@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::{Components, RecordError};
-use crate::controller::policy_slot::select;
+use crate::controller::select::select;
 use crate::model::{AnswerSource, Evaluation, Observation, Sample, TickRecord};
 use crate::plugin::Policy;
 
@@ -111,8 +111,8 @@ impl CounterfactualQuery {
             let Some(policy) = policy else { continue };
             answer.decision = policy.decide(&answer.config, &self.observation, &answer.state).await.ok()?.value;
         }
-        let index = select(&self.observation, &self.evaluations)?;
-        Some(self.evaluations.get(index)?.decision.outcome.size(self.observation.size()))
+        let (_, decision) = select(&self.observation, self.evaluations.iter().map(Evaluation::active_decision))?;
+        Some(decision.outcome.size(self.observation.size()))
     }
 
     async fn tipping_points(

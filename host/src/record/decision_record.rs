@@ -1,7 +1,6 @@
 //! Sample ticks for tests: a fleet, some series, and the resulting plan.
 
-use crate::controller::guard::guard;
-use crate::controller::policy_slot::{hold_without_policy, select};
+use crate::controller::evaluate::{Evaluated, evaluate};
 use crate::model::{
     AnswerSource, Decision, DropletId, DropletName, Evaluation, GuardFacts, GuardRules, HourlyPrice, Limits, Load,
     Mode, Observation, ObservedDroplet, ObservedTemplate, Outcome, Phase, Sample, ScaleTo, Series, Signal, TickOutcome,
@@ -77,10 +76,8 @@ pub(crate) fn record(
     rules: GuardRules,
     facts: GuardFacts,
 ) -> TickRecord {
-    let selected = select(&observation, &answers);
-    let none = hold_without_policy();
-    let decision = selected.map_or(&none, |index| &answers[index].decision);
-    let plan = guard(&observation, decision, &rules, &facts);
+    let decisions = answers.iter().map(Evaluation::active_decision);
+    let Evaluated { selected, plan, .. } = evaluate(&observation, decisions, &rules, &facts);
     TickRecord {
         at: observation.now,
         trigger: Trigger::Interval,

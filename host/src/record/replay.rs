@@ -11,8 +11,8 @@ use tokio::task::JoinSet;
 use super::codec::bit_identical;
 use super::{Components, LogReader, RecordError, RecordRange, StoredRecord};
 use crate::clock::Clock;
-use crate::controller::guard::guard;
-use crate::controller::policy_slot::{hold_without_policy, select};
+use crate::controller::evaluate::evaluate;
+use crate::controller::select::select;
 use crate::model::{AnswerSource, Decision, Evaluation, Outcome, Plan, RecordId, TickRecord};
 use crate::plugin::{CallOutput, Limits, PluginError, PluginHost, PluginSettings, Policy};
 
@@ -174,16 +174,18 @@ pub async fn replay(record: &TickRecord, components: &Components) -> Vec<ReplayM
     for answer in &record.evaluations {
         replay_evaluation(answer, record, components, &mut differences).await;
     }
-    let now = select(&record.observation, &record.evaluations);
+    let decisions = record.evaluations.iter().map(Evaluation::active_decision);
+    let now = select(&record.observation, decisions).map(|(index, _)| index);
     let name =
         |index: Option<usize>| index.and_then(|index| record.evaluations.get(index)).map(|one| one.policy.clone());
     let recorded = record.selected.map(|index| index as usize);
     if now != recorded {
         differences.push(ReplayMismatch::Selection { recorded: name(recorded), now: name(now) });
     }
-    let none = hold_without_policy();
-    let decision = recorded.and_then(|index| record.evaluations.get(index)).map_or(&none, |answer| &answer.decision);
-    let plan = guard(&record.observation, decision, &record.rules, &record.facts);
+    // The guard is checked on its own: on the decision that was selected at the time.
+    let selected = record.evaluations.iter().enumerate();
+    let selected = selected.map(|(index, evaluation)| (recorded == Some(index)).then_some(&evaluation.decision));
+    let plan = evaluate(&record.observation, selected, &record.rules, &record.facts).plan;
     if !bit_identical(&plan, &record.plan) {
         differences.push(ReplayMismatch::Plan { recorded: Box::new(record.plan.clone()), now: Box::new(plan) });
     }

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::controller::guard::guard;
-use crate::controller::policy_slot::hold_without_policy;
-use crate::model::{CreateHistory, Pauses, TickRecord};
+use crate::controller::evaluate::evaluate;
+use crate::model::{CreateHistory, Evaluation, Pauses, TickRecord};
 
 /// The impact of a guard rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,7 +59,6 @@ fn size_without_rule(record: &TickRecord, rule: &str) -> Option<u32> {
         // Protected, unhealthy or starting droplets and those of other fleets are facts, not rules.
         _ => return None,
     }
-    let none = hold_without_policy();
-    let taken = record.selected.and_then(|index| record.evaluations.get(index as usize));
-    Some(guard(&seen, taken.map_or(&none, |answer| &answer.decision), &rules, &facts).to)
+    let decisions = record.evaluations.iter().map(Evaluation::active_decision);
+    Some(evaluate(&seen, decisions, &rules, &facts).plan.to)
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::StoredRecord;
 use super::replay::describe_outcome;
-use crate::controller::guard::guard;
-use crate::model::{Decision, Outcome, RecordId, Timestamp};
+use crate::controller::evaluate::evaluate;
+use crate::model::{Decision, RecordId, Timestamp};
 use crate::plugin::{CallOutput, Policy};
 
 /// A tick as recorded and as it would have been.
@@ -57,12 +57,14 @@ impl WhatIf {
         let answer = self.policy.decide(&self.config, &record.observation, &self.state).await;
         let (decision, failure) = match answer {
             Ok(CallOutput { value, .. }) => (value, None),
-            Err(error) => (hold_after_failure(), Some(error.to_string())),
+            Err(error) => {
+                (Decision::hold_after_failure(&self.policy.reference().to_string(), &[]), Some(error.to_string()))
+            }
         };
         if failure.is_none() {
             self.state.clone_from(&decision.state);
         }
-        let plan = guard(&record.observation, &decision, &record.rules, &record.facts);
+        let plan = evaluate(&record.observation, [Some(&decision)], &record.rules, &record.facts).plan;
         Comparison {
             id: recorded.id,
             at: record.at,
@@ -73,15 +75,5 @@ impl WhatIf {
             reason: decision.reason,
             failure,
         }
-    }
-}
-
-fn hold_after_failure() -> Decision {
-    Decision {
-        outcome: Outcome::Hold,
-        reason: "the policy failed; holding the fleet".to_owned(),
-        signals: Vec::new(),
-        state: Vec::new(),
-        next_check_ms: None,
     }
 }

@@ -14,7 +14,7 @@ use super::requests::Latency;
 use super::runner::{Progress, RunResult, simulate};
 use super::scenario::Scenario;
 use super::score::Score;
-use crate::controller::policy_slot::ConfiguredPolicy;
+use crate::plugin::ConfiguredPolicy;
 
 /// A row of the table.
 #[derive(Debug, Clone, Serialize)]

@@ -13,13 +13,12 @@ use super::number::to_tick;
 use super::observation::{SimulatedObserver, Traffic};
 use super::requests::{Latency, Requests};
 use super::scenario::{Model, Scenario};
-use crate::controller::guard::guard;
-use crate::controller::policy_slot::ConfiguredPolicy;
+use crate::controller::evaluate::{Evaluated, evaluate};
 use crate::controller::scaling_history::ScalingHistory;
 use crate::model::{
     CreateHistory, Decision, DropletId, DropletName, GuardFacts, Money, Observation, Outcome, Timestamp,
 };
-use crate::plugin::Policy;
+use crate::plugin::{ConfiguredPolicy, Policy};
 
 /// The result of simulating a policy.
 #[derive(Debug, Clone, Default)]
@@ -105,7 +104,7 @@ pub async fn simulate_with_config(
             Err(error) => {
                 let (first, why) = (observation.now, error.to_string());
                 played.failures.get_or_insert(Failures { count: 0, first_at: first, first_error: why }).count += 1;
-                hold_on_failure(&state)
+                Decision::hold_after_failure(&policy.reference().to_string(), &state)
             }
         };
         let order =
@@ -123,17 +122,6 @@ pub async fn simulate_with_config(
     played.latency = world.requests.as_ref().map(Requests::latency);
     played.run.cost_meter = world.pool.cost_meter().clone();
     played
-}
-
-/// Returns the decision used when a policy fails: hold the fleet and keep the policy's state.
-fn hold_on_failure(state: &[u8]) -> Decision {
-    Decision {
-        outcome: Outcome::Hold,
-        reason: "the policy failed; holding the fleet".to_owned(),
-        signals: Vec::new(),
-        state: state.to_vec(),
-        next_check_ms: None,
-    }
 }
 
 /// The action at the end of a tick.
@@ -249,12 +237,8 @@ impl GuardState {
                 .then(|| "simulated outage".to_owned()),
             ..self.history.guard_facts(observation.now)
         };
-        let plan = guard(observation, decision, &bounds.rules, &facts);
-        self.history.record_recommendation(
-            observation.now,
-            decision.outcome.size(observation.size()),
-            bounds.rules.stabilization_window,
-        );
+        let Evaluated { plan, recommended_size, .. } = evaluate(observation, [Some(decision)], &bounds.rules, &facts);
+        self.history.record_recommendation(observation.now, recommended_size, bounds.rules.stabilization_window);
         self.history.record_replacements(observation.now, plan.deletes.iter().filter(|delete| delete.replaced).count());
         for cut in &plan.restrictions {
             if let Some(count) = cuts.get_mut(&cut.rule) {

@@ -1,6 +1,7 @@
 //! Execution of one case: the real client and controller against the real emulator, with short deadlines, and the
 //! resulting state.
 
+use doproxy::controller::Platform;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
@@ -34,7 +35,17 @@ const MAX_DURATION: Duration = Duration::from_secs(45);
 /// Different seeds give the droplets of each emulator different addresses. The seeds of `TestEnvironment` begin with 1.
 static NEXT_SEED: AtomicU64 = AtomicU64::new(120);
 
-type TestController = Controller<FaultyClient, SimulatedBalancer, SqliteInventory>;
+/// The simulated platform of these tests.
+#[derive(Debug)]
+enum Simulated {}
+
+impl Platform for Simulated {
+    type Cloud = FaultyClient;
+    type Balancer = SimulatedBalancer;
+    type Inventory = SqliteInventory;
+}
+
+type TestController = Controller<Simulated>;
 
 /// The command that runs while faults are injected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,15 +12,14 @@ use super::config_reload::{ConfigReloader, service_spec};
 use super::decision_log::{DecisionLogger, components};
 use super::notify::Notifier;
 use super::{Global, UsageError};
-use crate::balancer::haproxy::HaProxy;
+use crate::cli::context::Production;
 use crate::cli::context::{CommandContext, ProductionController};
-use crate::cloud::digitalocean::DigitalOcean;
 use crate::config::TelemetryAddress;
 use crate::controller::service::{
-    ConfigSource, FleetLock, Hooks, PolicyLoader, Service, ServiceBuilder, ServiceError, ServiceHandle, event_sink,
+    ConfigSource, Hooks, PolicyLoader, Service, ServiceBuilder, ServiceError, ServiceHandle, event_sink,
 };
 use crate::history::TimeSeriesStore;
-use crate::inventory::sqlite::{ServiceLock, SqliteInventory};
+use crate::inventory::sqlite::ServiceLock;
 use crate::metrics::{self, Collector};
 use crate::model::Mode;
 use crate::record::LogWriter;
@@ -29,7 +28,7 @@ use crate::telemetry::{Telemetry, TelemetryServer, families};
 /// Refresh interval of systemd's status line.
 const STATUS_EVERY: Duration = Duration::from_secs(15);
 
-type ProductionService = Service<DigitalOcean, HaProxy, SqliteInventory>;
+type ProductionService = Service<Production>;
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     // From here on, a signal stops the service gracefully.
@@ -81,7 +80,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     }
 }
 
-fn reload(remote: &ServiceHandle<DigitalOcean, HaProxy, SqliteInventory>) {
+fn reload(remote: &ServiceHandle<Production>) {
     tracing::info!("received SIGHUP; reloading the configuration");
     remote.reload();
 }
@@ -133,7 +132,6 @@ async fn build(
         collector,
         spec: service_spec(config),
         config_source: Some(configuration),
-        fleet_lock: FleetLock::for_inventory(app.inventory_path().to_owned()),
         telemetry: telemetry.clone(),
         hooks,
     };

@@ -5,8 +5,8 @@ use std::path::Path;
 use crate::cli::context::CommandContext;
 use crate::cli::{UsageError, plugin};
 use crate::config::user_cache_dir;
-use crate::controller::policy_slot::ConfiguredPolicy;
 use crate::model::Mode;
+use crate::plugin::ConfiguredPolicy;
 use crate::plugin::{PluginHost, PluginSettings, Reference};
 use crate::simulation::preset::{PRESETS, Preset};
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Args, bar};
 use crate::cli::output::{self, say};
 use crate::cli::{UsageError, signals};
-use crate::controller::policy_slot::ConfiguredPolicy;
+use crate::plugin::ConfiguredPolicy;
 use crate::simulation::compare::policy_row;
 use crate::simulation::runner::{Progress, simulate};
 use crate::simulation::scenario::Scenario;

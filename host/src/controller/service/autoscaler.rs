@@ -1,5 +1,6 @@
 //! Runs ticks: observes, evaluates the policies, journals operations, and wakes the reconciler.
 
+use crate::controller::Platform;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -15,12 +16,13 @@ use super::reporter::{self, Reporter};
 use super::{ConfigSource, Hooks, ReloadedConfig, ServiceSpec, Shared};
 use crate::balancer::{LoadBalancer, Stats};
 use crate::cloud::CloudProvider;
-use crate::controller::policy_slot::{ConfiguredPolicy, PolicySlot, UnavailablePolicy};
+use crate::controller::policy_slot::{PolicySlot, UnavailablePolicy};
 use crate::controller::{AutoscalerState, ControllerError, Tick, TickInput};
 use crate::inventory::Inventory;
-use crate::inventory::sqlite::InventoryError;
+use crate::inventory::{InventoryError, InventoryErrorKind};
 use crate::metrics::{self, BalancerSample, Collector, MetricRequirements};
 use crate::model::{Mode, Observation, TickRecord, Timestamp, Trigger};
+use crate::plugin::ConfiguredPolicy;
 use crate::plugin::Reference;
 use crate::telemetry::families;
 use crate::telemetry::status::{LastTick, PolicyStatus, ReloadStatus};
@@ -42,8 +44,8 @@ const MAX_RETRY_DELAY: Duration = Duration::from_mins(5);
 const LOOP_NAME: &str = "ticker";
 
 /// The state of the autoscaler between ticks.
-pub(super) struct Autoscaler<C, B, I> {
-    shared: Arc<Shared<C, B, I>>,
+pub(super) struct Autoscaler<P: Platform> {
+    shared: Arc<Shared<P>>,
     loader: PolicyLoader,
     collector: Collector,
     spec: ServiceSpec,
@@ -70,15 +72,15 @@ pub(super) struct Autoscaler<C, B, I> {
     conditions: Conditions,
 }
 
-impl<C, B, I> fmt::Debug for Autoscaler<C, B, I> {
+impl<P: Platform> fmt::Debug for Autoscaler<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ticker").field("wish", &self.spec).finish_non_exhaustive()
     }
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
+impl<P: Platform> Autoscaler<P> {
     pub(super) async fn start(
-        shared: Arc<Shared<C, B, I>>,
+        shared: Arc<Shared<P>>,
         loader: PolicyLoader,
         collector: Collector,
         wish: ServiceSpec,
@@ -453,7 +455,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Autoscaler<C, B, I> {
         let shared = Arc::clone(&self.shared);
         // A change by a concurrent manual command would not have been observed.
         let turn = shared.acquire().await;
-        if matches!(turn, Err(InventoryError::Locked { .. })) {
+        if matches!(turn, Err(InventoryError { kind: InventoryErrorKind::Locked { .. }, .. })) {
             // The reconciler notices soon when the command has finished.
             shared.wake.notify_one();
         }

@@ -1,5 +1,6 @@
 //! Refreshes sizes, prices and the account's quota in the background, so that no tick waits for the API.
 
+use crate::controller::Platform;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,6 @@ use tokio::time::sleep;
 
 use super::Shared;
 use super::conditions::Conditions;
-use crate::balancer::LoadBalancer;
-use crate::cloud::CloudProvider;
-use crate::inventory::Inventory;
 
 /// The refresh interval; it is short because other users of the account create droplets too.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(50);
@@ -18,10 +16,10 @@ const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Refreshes the provider catalog that ticks read.
 #[derive(Debug)]
-pub(super) struct CatalogRefresher<C, B, I>(Arc<Shared<C, B, I>>);
+pub(super) struct CatalogRefresher<P: Platform>(Arc<Shared<P>>);
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> CatalogRefresher<C, B, I> {
-    pub(super) fn new(shared: Arc<Shared<C, B, I>>) -> Self {
+impl<P: Platform> CatalogRefresher<P> {
+    pub(super) fn new(shared: Arc<Shared<P>>) -> Self {
         Self(shared)
     }
 

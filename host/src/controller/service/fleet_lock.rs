@@ -4,68 +4,59 @@
 //! chance. Within this process the loops share the lock: each change is a transaction with its own precondition, and a
 //! pass that waits for the API must not delay a tick.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use crate::inventory::sqlite::{InventoryError, WriteLock};
+use crate::inventory::{Inventory, InventoryError};
 
 /// The command name that other processes see while they wait.
 const COMMAND: &str = "run";
 
 /// Acquires the right to modify the fleet, repeatedly.
-#[derive(Debug, Default)]
-pub struct FleetLock {
-    inventory: Option<PathBuf>,
-    held: Mutex<Weak<WriteLock>>,
+pub struct FleetLock<I: Inventory> {
+    held: Mutex<Weak<I::Lock>>,
 }
 
 /// Grants the right to modify the fleet until it is dropped.
-#[derive(Debug, Clone)]
-pub struct FleetLockGuard(#[expect(dead_code, reason = "held, not read")] Option<Arc<WriteLock>>);
+pub struct FleetLockGuard<I: Inventory>(#[expect(dead_code, reason = "held, not read")] Arc<I::Lock>);
 
-impl FleetLock {
-    /// Creates a lock shared with other processes through the write lock of the inventory at `inventory`.
-    pub fn for_inventory(inventory: PathBuf) -> Self {
-        Self { inventory: Some(inventory), held: Mutex::default() }
+impl<I: Inventory> Default for FleetLock<I> {
+    fn default() -> Self {
+        Self { held: Mutex::new(Weak::new()) }
     }
+}
 
-    /// Creates a lock for an inventory that no other process uses.
-    pub fn unshared() -> Self {
-        Self::default()
-    }
-
-    /// Acquires the lock without waiting; fails if another process holds it.
-    pub async fn try_acquire(&self) -> Result<FleetLockGuard, InventoryError> {
-        let Some(inventory) = &self.inventory else { return Ok(FleetLockGuard(None)) };
+impl<I: Inventory> FleetLock<I> {
+    /// Acquires the lock of `inventory` without waiting; fails if another process holds it.
+    pub async fn try_acquire(&self, inventory: &I) -> Result<FleetLockGuard<I>, InventoryError> {
         let mut held = self.held.lock().await;
         if let Some(lock) = held.upgrade() {
-            return Ok(FleetLockGuard(Some(lock)));
+            return Ok(FleetLockGuard(lock));
         }
-        let lock = Arc::new(WriteLock::acquire(inventory, Duration::ZERO, COMMAND, |_| {}).await?);
+        let lock = Arc::new(inventory.try_lock(COMMAND).await?);
         *held = Arc::downgrade(&lock);
-        Ok(FleetLockGuard(Some(lock)))
+        Ok(FleetLockGuard(lock))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inventory::sqlite::SqliteInventory;
 
     #[tokio::test]
     async fn loops_share_the_lock_and_exclude_other_processes() {
         let dir = tempfile::tempdir().unwrap();
-        let inventory = dir.path().join("doproxy.db");
-        let (ours, theirs) = (FleetLock::for_inventory(inventory.clone()), FleetLock::for_inventory(inventory));
+        let inventory = SqliteInventory::open(dir.path().join("doproxy.db")).unwrap();
+        let (ours, theirs) = (FleetLock::default(), FleetLock::default());
 
-        let (one, two) = (ours.try_acquire().await.unwrap(), ours.try_acquire().await.unwrap());
+        let (one, two) = (ours.try_acquire(&inventory).await.unwrap(), ours.try_acquire(&inventory).await.unwrap());
         drop(one);
-        let refused = theirs.try_acquire().await.unwrap_err().to_string();
+        let refused = theirs.try_acquire(&inventory).await.err().unwrap().to_string();
         assert!(refused.contains("doproxy run"), "{refused}");
         drop(two);
 
-        theirs.try_acquire().await.unwrap();
+        theirs.try_acquire(&inventory).await.unwrap();
     }
 }

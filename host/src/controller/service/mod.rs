@@ -21,6 +21,7 @@ mod policy_loader;
 mod reconciler;
 mod reporter;
 
+use crate::controller::Platform;
 use std::fmt;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,10 +46,8 @@ use lock_wait::{LockWait, WaitTransition};
 use reconciler::Reconciler;
 
 use super::{Controller, ControllerError, ScalingRules};
-use crate::balancer::LoadBalancer;
-use crate::cloud::CloudProvider;
 use crate::inventory::Inventory;
-use crate::inventory::sqlite::InventoryError;
+use crate::inventory::{InventoryError, InventoryErrorKind};
 use crate::metrics::{self, Collector};
 use crate::model::TickRecord;
 use crate::telemetry::Telemetry;
@@ -92,7 +91,7 @@ pub struct ConfigSource {
 
 impl fmt::Debug for ConfigSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Configuration").field("file", &self.file).finish_non_exhaustive()
+        f.debug_struct("ConfigSource").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
@@ -117,9 +116,9 @@ impl fmt::Debug for Hooks {
 }
 
 /// The components of a service.
-pub struct ServiceBuilder<C, B, I> {
+pub struct ServiceBuilder<P: Platform> {
     /// The controller.
-    pub controller: Arc<Controller<C, B, I>>,
+    pub controller: Arc<Controller<P>>,
     /// The policy loader.
     pub loader: PolicyLoader,
     /// The metric collector.
@@ -128,17 +127,15 @@ pub struct ServiceBuilder<C, B, I> {
     pub spec: ServiceSpec,
     /// The source from which the specification is reloaded.
     pub config_source: Option<ConfigSource>,
-    /// The lock required to modify the fleet.
-    pub fleet_lock: FleetLock,
     /// The telemetry of the service.
     pub telemetry: Telemetry,
     /// Callbacks.
     pub hooks: Hooks,
 }
 
-impl<C, B, I> fmt::Debug for ServiceBuilder<C, B, I> {
+impl<P: Platform> fmt::Debug for ServiceBuilder<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Parts").field("wish", &self.spec).finish_non_exhaustive()
+        f.debug_struct("ServiceBuilder").field("spec", &self.spec).finish_non_exhaustive()
     }
 }
 
@@ -156,9 +153,9 @@ pub enum ServiceError {
 }
 
 /// State shared by the loops.
-struct Shared<C, B, I> {
-    controller: Arc<Controller<C, B, I>>,
-    fleet_lock: FleetLock,
+struct Shared<P: Platform> {
+    controller: Arc<Controller<P>>,
+    fleet_lock: FleetLock<P::Inventory>,
     /// The process for which the loops wait.
     lock_wait: Mutex<LockWait>,
     telemetry: Telemetry,
@@ -172,7 +169,7 @@ struct Shared<C, B, I> {
     interval_ms: AtomicU64,
 }
 
-impl<C, B, I> Shared<C, B, I> {
+impl<P: Platform> Shared<P> {
     fn api_failure(&self) -> Option<String> {
         self.api_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -191,13 +188,13 @@ impl<C, B, I> Shared<C, B, I> {
     }
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Shared<C, B, I> {
+impl<P: Platform> Shared<P> {
     /// Acquires the fleet lock without waiting. If another process holds it, returns an error and shows that process in
     /// the status until the lock is acquired.
-    async fn acquire(&self) -> Result<FleetLockGuard, InventoryError> {
-        let turn = self.fleet_lock.try_acquire().await;
+    async fn acquire(&self) -> Result<FleetLockGuard<P::Inventory>, InventoryError> {
+        let turn = self.fleet_lock.try_acquire(self.controller.inventory()).await;
         let mut waiting = self.lock_wait.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(InventoryError::Locked { holder, .. }) = &turn {
+        if let Err(InventoryError { kind: InventoryErrorKind::Locked { holder }, .. }) = &turn {
             match waiting.blocked_by(holder) {
                 WaitTransition::Started => {
                     let wait = LockWaitStatus { holder: holder.clone(), since: self.controller.now() };
@@ -220,16 +217,15 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Shared<C, B, I> {
 }
 
 /// Stops or reloads a service.
-#[derive(Debug)]
-pub struct ServiceHandle<C, B, I>(Arc<Shared<C, B, I>>);
+pub struct ServiceHandle<P: Platform>(Arc<Shared<P>>);
 
-impl<C, B, I> fmt::Debug for Shared<C, B, I> {
+impl<P: Platform> fmt::Debug for Shared<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("turns", &self.fleet_lock).finish_non_exhaustive()
+        f.debug_struct("Shared").finish_non_exhaustive()
     }
 }
 
-impl<C, B, I> ServiceHandle<C, B, I> {
+impl<P: Platform> ServiceHandle<P> {
     /// Stops the service within seconds. Operations in progress stay in the journal.
     pub fn stop(&self) {
         self.0.stop.cancel();
@@ -242,29 +238,27 @@ impl<C, B, I> ServiceHandle<C, B, I> {
 }
 
 /// A service that is ready to run.
-#[derive(Debug)]
-pub struct Service<C, B, I> {
-    shared: Arc<Shared<C, B, I>>,
-    autoscaler: Autoscaler<C, B, I>,
+pub struct Service<P: Platform> {
+    shared: Arc<Shared<P>>,
+    autoscaler: Autoscaler<P>,
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Service<C, B, I> {
+impl<P: Platform> Service<P> {
     /// Loads the policies and their states. A policy that fails to load does not prevent the start.
-    pub async fn start(parts: ServiceBuilder<C, B, I>) -> Result<Self, ServiceError> {
+    pub async fn start(parts: ServiceBuilder<P>) -> Result<Self, ServiceError> {
         let ServiceBuilder {
             controller,
             loader,
             collector,
             spec: wish,
             config_source: configuration,
-            fleet_lock: turns,
             telemetry,
             hooks,
         } = parts;
         controller.enable_cache();
         let shared = Arc::new(Shared {
             controller,
-            fleet_lock: turns,
+            fleet_lock: FleetLock::default(),
             lock_wait: Mutex::default(),
             telemetry,
             wake: Notify::new(),
@@ -279,7 +273,7 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Service<C, B, I> {
     }
 
     /// Returns a handle that stops or reloads the service.
-    pub fn handle(&self) -> ServiceHandle<C, B, I> {
+    pub fn handle(&self) -> ServiceHandle<P> {
         ServiceHandle(Arc::clone(&self.shared))
     }
 

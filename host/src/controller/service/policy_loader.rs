@@ -6,9 +6,9 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use super::ServiceSpec;
-use crate::controller::policy_slot::ConfiguredPolicy;
 use crate::metrics::Collector;
 use crate::model::Mode;
+use crate::plugin::ConfiguredPolicy;
 use crate::plugin::{PluginHost, Reference};
 
 /// A configured policy.

@@ -1,5 +1,6 @@
 //! Executes journaled operations, pass by pass. It makes no decisions, and no tick waits for it.
 
+use crate::controller::Platform;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +10,9 @@ use tokio::time::{Instant, sleep};
 use super::Shared;
 use super::conditions::Conditions;
 use super::reporter;
-use crate::balancer::LoadBalancer;
-use crate::cloud::CloudProvider;
 use crate::controller::{ControllerError, ReconcileOutcome};
-use crate::inventory::sqlite::InventoryError;
-use crate::inventory::{Inventory, Snapshot};
+use crate::inventory::Snapshot;
+use crate::inventory::{InventoryError, InventoryErrorKind};
 use crate::model::{DropletName, Phase};
 
 /// The pause between two passes that made progress, so that other processes can acquire the fleet lock.
@@ -39,8 +38,8 @@ const LOOP_NAME: &str = "mover";
 
 /// The state of the reconciler between passes.
 #[derive(Debug)]
-pub(super) struct Reconciler<C, B, I> {
-    shared: Arc<Shared<C, B, I>>,
+pub(super) struct Reconciler<P: Platform> {
+    shared: Arc<Shared<P>>,
     conditions: Conditions,
     backoff: Duration,
     /// The time of the last change.
@@ -55,8 +54,8 @@ pub(super) struct Reconciler<C, B, I> {
     conflicts: u32,
 }
 
-impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Reconciler<C, B, I> {
-    pub(super) fn new(shared: Arc<Shared<C, B, I>>) -> Self {
+impl<P: Platform> Reconciler<P> {
+    pub(super) fn new(shared: Arc<Shared<P>>) -> Self {
         Self {
             shared,
             conditions: Conditions::default(),
@@ -91,11 +90,11 @@ impl<C: CloudProvider, B: LoadBalancer, I: Inventory> Reconciler<C, B, I> {
         let turn = match self.shared.acquire().await {
             Ok(turn) => turn,
             // The process that holds the lock reconciles the open operations, including those of this service.
-            Err(error @ InventoryError::Locked { .. }) => {
+            Err(error @ InventoryError { kind: InventoryErrorKind::Locked { .. }, .. }) => {
                 tracing::debug!("skipping the pass: {error}");
                 return LOCK_RETRY;
             }
-            Err(error) => return self.on_failure(&ControllerError::inventory(error)),
+            Err(error) => return self.on_failure(&error.into()),
         };
         let is_quick = self.awaiting_balancer && self.last_full_pass.elapsed() < REQUEUE_ACTIVE;
         let advanced = if is_quick {

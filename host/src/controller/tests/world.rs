@@ -1,11 +1,12 @@
 //! A fleet over a simulated cloud and load balancer, with helpers to inspect it.
 
+use crate::controller::Platform;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::super::{AddressKind, Controller, Deadlines, Event, EventSink, NameGenerator, Settings, UserDataSource};
+use super::super::{Controller, Event, EventSink, NameGenerator, Settings, UserDataSource};
 use crate::clock::Clock;
 use crate::cloud::{CloudInstance, CloudProvider, CreateRequest, Filter};
 use crate::inventory::sqlite::SqliteInventory;
@@ -14,14 +15,24 @@ use crate::model::{Droplet, DropletId, DropletName, DropletRequest, FleetName, T
 use crate::simulation::balancer::SimulatedBalancer;
 use crate::simulation::cloud::{self, CallFault, Effect, Faults, Frequency, SimulatedCloud};
 
-pub(super) type SimulatedController = Controller<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
+/// The simulated platform of these tests.
+#[derive(Debug)]
+pub(super) enum Simulated {}
+
+impl Platform for Simulated {
+    type Cloud = SimulatedCloud;
+    type Balancer = SimulatedBalancer;
+    type Inventory = SqliteInventory;
+}
+
+pub(super) type SimulatedController = Controller<Simulated>;
 
 /// The state that survives a process (the cloud, HAProxy and the inventory file) and the events reported so far.
 pub(super) struct Harness {
     pub(super) cloud: SimulatedCloud,
     pub(super) balancer: SimulatedBalancer,
     clock: Clock,
-    dir: TempDir,
+    pub(super) dir: TempDir,
     events: Arc<Mutex<Vec<Event>>>,
 }
 
@@ -140,9 +151,9 @@ fn settings() -> Settings {
         ssh_keys: vec![],
         vpc_uuid: None,
         monitoring: false,
-        address: AddressKind::Private,
+        address: crate::cloud::AddressKind::Private,
         user_data: UserDataSource::Fixed(UserData::parse("#!/bin/sh\ntrue\n").unwrap()),
-        deadlines: Deadlines::default(),
+        deadlines: crate::model::Deadlines::default(),
         max_create_per_hour: 120,
         allow_empty_cloud: false,
     }

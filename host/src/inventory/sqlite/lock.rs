@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::InventoryError;
+use super::SqliteError;
 use super::path::InventoryPath;
 
 /// Interval between attempts while another process holds the lock.
@@ -45,17 +45,17 @@ pub struct ServiceLock {
 
 impl ServiceLock {
     /// Acquires the lock, or returns an error that names the holder.
-    pub fn acquire(inventory: &Path) -> Result<Self, InventoryError> {
+    pub fn acquire(inventory: &Path) -> Result<Self, SqliteError> {
         let place = InventoryPath::resolve(inventory)?;
         let path = place.sibling(".service");
-        let failed = |source| InventoryError::Lock { path: path.clone(), source };
+        let failed = |source| SqliteError::Lock { path: path.clone(), source };
         let mut file = open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::Error(source)) => return Err(failed(source)),
             Err(TryLockError::WouldBlock) => {
                 let holder = read_holder(&mut file).unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
-                return Err(InventoryError::ServiceRunning { path: place.file().to_owned(), holder });
+                return Err(SqliteError::ServiceRunning { path: place.file().to_owned(), holder });
             }
         }
         write_holder(&mut file, "run");
@@ -71,10 +71,10 @@ impl WriteLock {
         patience: Duration,
         command: &str,
         mut waiting_for: impl FnMut(&str),
-    ) -> Result<Self, InventoryError> {
+    ) -> Result<Self, SqliteError> {
         let place = InventoryPath::resolve(inventory)?;
         let path = place.sibling(".lock");
-        let failed = |source| InventoryError::Lock { path: path.clone(), source };
+        let failed = |source| SqliteError::Lock { path: path.clone(), source };
         let mut file = open(&path).map_err(failed)?;
         let started = Instant::now();
         let mut told = false;
@@ -87,7 +87,7 @@ impl WriteLock {
                     let waited = started.elapsed();
                     if waited >= patience {
                         let holder = holder.unwrap_or_else(|| UNKNOWN_HOLDER.to_owned());
-                        return Err(InventoryError::Locked { path: place.file().to_owned(), holder, waited: patience });
+                        return Err(SqliteError::Locked { path: place.file().to_owned(), holder, waited: patience });
                     }
                     // The holder writes its name a moment after it acquires the lock.
                     if !told && (holder.is_some() || waited >= HOLDER_GRACE) {

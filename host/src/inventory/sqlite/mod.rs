@@ -6,6 +6,7 @@
 
 mod backup;
 mod checksums;
+mod error;
 mod lock;
 mod path;
 mod rows;
@@ -13,7 +14,7 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,124 +22,18 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 
 use backup::BackupSchedule;
 pub use backup::RecoveryHint;
+pub use error::SqliteError;
 pub use lock::{ServiceLock, WriteLock};
 use path::InventoryPath;
 
-use super::{CreateIntent, DeleteCause, Freeze, Inventory, PolicyState, Provenance, Snapshot, Transition};
+use super::{
+    CreateIntent, DeleteCause, Freeze, Inventory, InventoryError, PolicyState, Provenance, Snapshot, Transition,
+};
 use crate::failpoint;
 use crate::model::{
     CreateHistory, Droplet, DropletId, DropletName, FleetName, Money, Operation, OperationKind, OperationState, Pauses,
     Phase, Timestamp,
 };
-
-/// An error while reading or writing the inventory.
-#[derive(Debug, thiserror::Error)]
-pub enum InventoryError {
-    /// The file cannot be opened or created.
-    #[error("cannot open the inventory {path}: {reason}; check that the file and its folder are writable")]
-    Open {
-        /// The database file.
-        path: PathBuf,
-        /// SQLite's error.
-        reason: rusqlite::Error,
-    },
-    /// The folder for the file does not exist or cannot be used.
-    #[error("cannot find the folder of the inventory {path}: {source}; create it, or set another `inventory`")]
-    Folder {
-        /// The database file, as configured.
-        path: PathBuf,
-        /// The operating system's error.
-        source: std::io::Error,
-    },
-    /// The file cannot be created or read.
-    #[error("cannot {action} the inventory {path}: {source}; check free space and permissions")]
-    File {
-        /// `make` or `read`.
-        action: &'static str,
-        /// The database file.
-        path: PathBuf,
-        /// The operating system's error.
-        source: std::io::Error,
-    },
-    /// The file is not a database, or is damaged.
-    #[error("the inventory {path} is damaged or not an inventory ({detail}); nothing was changed; {remedy}")]
-    Corrupt {
-        /// The database file.
-        path: PathBuf,
-        /// The damage.
-        detail: String,
-        /// The remedy.
-        remedy: Box<RecoveryHint>,
-    },
-    /// A newer doproxy wrote the file.
-    #[error(
-        "the inventory {path} has schema version {found} but this doproxy supports only up to {known}; use the doproxy version that wrote it, or a newer one"
-    )]
-    NewerSchema {
-        /// The database file.
-        path: PathBuf,
-        /// The file's schema version.
-        found: i64,
-        /// The newest version that this program supports.
-        known: i64,
-    },
-    /// Another process already runs the service of this fleet.
-    #[error(
-        "{holder} is already running the service of the fleet in {path}, and only one can run at a time; stop it first"
-    )]
-    ServiceRunning {
-        /// The database file.
-        path: PathBuf,
-        /// The process that runs it.
-        holder: String,
-    },
-    /// The inventory belongs to another fleet.
-    #[error(
-        "the inventory {path} belongs to fleet {theirs}, not to fleet {ours}; set another `inventory`, or set `fleet: {theirs}`"
-    )]
-    FleetMismatch {
-        /// The database file.
-        path: PathBuf,
-        /// The fleet that the inventory belongs to.
-        theirs: String,
-        /// The fleet in the configuration.
-        ours: String,
-    },
-    /// Another process holds the write lock.
-    #[error("the inventory {path} is locked by {holder}; gave up after {waited:?}, retry once it has finished")]
-    Locked {
-        /// The database file.
-        path: PathBuf,
-        /// Command and process ID of the holder.
-        holder: String,
-        /// The time that this process waited.
-        waited: Duration,
-    },
-    /// An operator has frozen the fleet.
-    #[error("the fleet is frozen since {}: {}; run `doproxy unfreeze` to lift the freeze", .0.since, .0.reason)]
-    Frozen(Freeze),
-    /// The lock file cannot be used.
-    #[error("cannot lock the inventory with {path}: {source}; check that its folder is writable")]
-    Lock {
-        /// The lock file.
-        path: PathBuf,
-        /// The operating system's error.
-        source: std::io::Error,
-    },
-    /// A transition whose precondition does not hold; the inventory is unchanged.
-    #[error("the inventory rejected a transition: {0}; this is a fault in doproxy")]
-    PreconditionFailed(String),
-    /// Any other SQLite error.
-    #[error("cannot {action} the inventory {path}: {reason}; check free space and permissions")]
-    Sqlite {
-        /// `read` or `write`.
-        action: &'static str,
-        /// The database file.
-        path: PathBuf,
-        /// SQLite's error.
-        reason: rusqlite::Error,
-    },
-}
 
 /// The key of the control loop's state.
 const LOOP_STATE_KEY: &str = "loop_memory";
@@ -154,7 +49,7 @@ pub struct SqliteInventory {
 
 impl SqliteInventory {
     /// Opens the inventory at `path`, creating it or migrating its schema if necessary.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self, InventoryError> {
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, SqliteError> {
         let place = InventoryPath::resolve(path.as_ref())?;
         let connection = schema::open(&place)?;
         Ok(Self { path: place, connection: Mutex::new(connection), backup_schedule: None })
@@ -162,7 +57,7 @@ impl SqliteInventory {
 
     /// Opens the inventory at `path` like [`open`](Self::open) and maintains a backup beside it, made on drop after a
     /// change, and every few minutes in a long-running process. For holders of the [`WriteLock`].
-    pub fn open_with_backup(path: impl AsRef<Path>) -> Result<Self, InventoryError> {
+    pub fn open_with_backup(path: impl AsRef<Path>) -> Result<Self, SqliteError> {
         let mut inventory = Self::open(path)?;
         let schedule = BackupSchedule::new(&inventory.connection(), &inventory.path);
         inventory.backup_schedule = Some(Mutex::new(schedule));
@@ -170,7 +65,7 @@ impl SqliteInventory {
     }
 
     /// Opens the inventory at `path`; `None` if it does not exist yet.
-    pub fn open_existing(path: impl AsRef<Path>) -> Result<Option<Self>, InventoryError> {
+    pub fn open_existing(path: impl AsRef<Path>) -> Result<Option<Self>, SqliteError> {
         let path = path.as_ref();
         if path.exists() {
             return Self::open(path).map(Some);
@@ -182,7 +77,7 @@ impl SqliteInventory {
     }
 
     /// Binds the inventory to `fleet`, or returns an error if it belongs to another fleet.
-    pub fn bind_fleet(&self, fleet: &FleetName) -> Result<(), InventoryError> {
+    pub fn bind_fleet(&self, fleet: &FleetName) -> Result<(), SqliteError> {
         let owner = self.write(|transaction| {
             transaction.execute("INSERT OR IGNORE INTO meta (key, value) VALUES ('fleet', ?1)", [fleet.as_str()])?;
             Ok(transaction
@@ -191,17 +86,17 @@ impl SqliteInventory {
         if owner == fleet.as_str() {
             return Ok(());
         }
-        Err(InventoryError::FleetMismatch { path: self.path.file().to_owned(), theirs: owner, ours: fleet.to_string() })
+        Err(SqliteError::FleetMismatch { path: self.path.file().to_owned(), theirs: owner, ours: fleet.to_string() })
     }
 
     /// Returns the phases that a droplet went through, oldest first. For inspection and tests.
-    pub fn history(&self, droplet: &DropletName) -> Result<Vec<(Phase, Timestamp)>, InventoryError> {
+    pub fn history(&self, droplet: &DropletName) -> Result<Vec<(Phase, Timestamp)>, SqliteError> {
         let connection = self.connection();
         rows::history(&connection, droplet).map_err(|source| self.sqlite_error("read", source))
     }
 
     /// Returns the closed operations, oldest first. For inspection and tests.
-    pub fn closed_operations(&self) -> Result<Vec<Operation>, InventoryError> {
+    pub fn closed_operations(&self) -> Result<Vec<Operation>, SqliteError> {
         let connection = self.connection();
         rows::operations(&connection, false).map_err(|source| self.sqlite_error("read", source))
     }
@@ -211,15 +106,15 @@ impl SqliteInventory {
         self.connection.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sqlite_error(&self, action: &'static str, source: rusqlite::Error) -> InventoryError {
-        schema::classify(&self.path, action, source)
+    fn sqlite_error<E: From<SqliteError>>(&self, action: &'static str, source: rusqlite::Error) -> E {
+        schema::classify(&self.path, action, source).into()
     }
 
     /// Runs `change` in one transaction, which is either on disk when this returns `Ok` or has no effect.
-    fn write<T>(
+    fn write<T, E: From<SqliteError>>(
         &self,
         change: impl FnOnce(&Transaction<'_>) -> Result<T, TransactionError>,
-    ) -> Result<T, InventoryError> {
+    ) -> Result<T, E> {
         let mut connection = self.connection();
         let changes = connection.total_changes();
         let result = connection
@@ -234,8 +129,8 @@ impl SqliteInventory {
             backups.lock().unwrap_or_else(PoisonError::into_inner).on_change(&connection, &self.path);
         }
         result.map_err(|refusal| match refusal {
-            TransactionError::PreconditionFailed(why) => InventoryError::PreconditionFailed(why),
-            TransactionError::Frozen(freeze) => InventoryError::Frozen(freeze),
+            TransactionError::PreconditionFailed(why) => SqliteError::PreconditionFailed(why).into(),
+            TransactionError::Frozen(freeze) => SqliteError::Frozen(freeze).into(),
             TransactionError::Sqlite(source) => self.sqlite_error("write", source),
         })
     }
@@ -268,7 +163,11 @@ fn reject<T>(why: String) -> Result<T, TransactionError> {
 }
 
 impl Inventory for SqliteInventory {
-    type Error = InventoryError;
+    type Lock = WriteLock;
+
+    async fn try_lock(&self, command: &str) -> Result<WriteLock, InventoryError> {
+        Ok(WriteLock::acquire(self.path.file(), Duration::ZERO, command, |_| {}).await?)
+    }
 
     async fn load(&self) -> Result<Snapshot, InventoryError> {
         let mut connection = self.connection();

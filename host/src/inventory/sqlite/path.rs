@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::InventoryError;
+use super::SqliteError;
 use crate::failpoint;
 
 /// Maximum number of links to follow; more than this form a cycle.
@@ -22,8 +22,8 @@ pub(super) struct InventoryPath {
 
 impl InventoryPath {
     /// Resolves `path`, whether or not the file exists yet. Its folder must exist.
-    pub(super) fn resolve(path: &Path) -> Result<Self, InventoryError> {
-        resolve(path).map_err(|source| InventoryError::Folder { path: path.to_owned(), source })
+    pub(super) fn resolve(path: &Path) -> Result<Self, SqliteError> {
+        resolve(path).map_err(|source| SqliteError::Folder { path: path.to_owned(), source })
     }
 
     pub(super) fn file(&self) -> &Path {

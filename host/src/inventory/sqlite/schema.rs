@@ -9,7 +9,7 @@ use nix::unistd::{AccessFlags, access};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::path::{InventoryPath, remove_database, remove_logs};
-use super::{InventoryError, backup, checksums};
+use super::{SqliteError, backup, checksums};
 
 /// Each entry migrates the schema from its index to the next version; entries never change once released.
 const MIGRATIONS: [&str; 4] = [
@@ -86,7 +86,7 @@ const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 const SYNCHRONOUS_FULL: i64 = 2;
 
 /// Opens the database with full durability, verifies it and migrates its schema. Creates it if it does not exist.
-pub(super) fn open(place: &InventoryPath) -> Result<Connection, InventoryError> {
+pub(super) fn open(place: &InventoryPath) -> Result<Connection, SqliteError> {
     if !exists(place)? {
         create(place)?;
     }
@@ -107,8 +107,8 @@ pub(super) fn open(place: &InventoryPath) -> Result<Connection, InventoryError> 
 
 /// Creates a new database under a temporary name, complete and on disk, and then renames it, so that a crash cannot
 /// leave a partial one.
-fn create(place: &InventoryPath) -> Result<(), InventoryError> {
-    let failed = |source| InventoryError::File { action: "make", path: place.file().to_owned(), source };
+fn create(place: &InventoryPath) -> Result<(), SqliteError> {
+    let failed = |source| SqliteError::File { action: "make", path: place.file().to_owned(), source };
     // Two processes may find it missing at the same time; the lock ends on drop.
     let folder = File::open(place.folder()).map_err(failed)?;
     folder.lock().map_err(failed)?;
@@ -119,7 +119,7 @@ fn create(place: &InventoryPath) -> Result<(), InventoryError> {
     // Left behind by a crash, or when an operator moved the database away: neither belongs to the new one.
     let new = place.sibling(".new");
     remove_database(&new).and_then(|()| remove_logs(place.file())).map_err(failed)?;
-    let made = create_database(&new).map_err(|reason| InventoryError::Open { path: place.file().to_owned(), reason });
+    let made = create_database(&new).map_err(|reason| SqliteError::Open { path: place.file().to_owned(), reason });
     let made = made.and_then(|()| place.install(&new, place.file()).map_err(failed));
     if made.is_err() {
         // The partial file is useless, and the disk may be full.
@@ -139,16 +139,16 @@ fn create_database(new: &Path) -> rusqlite::Result<()> {
     connection.close().map_err(|(_, source)| source)
 }
 
-fn exists(place: &InventoryPath) -> Result<bool, InventoryError> {
+fn exists(place: &InventoryPath) -> Result<bool, SqliteError> {
     place.file().try_exists().map_err(read_error(place))
 }
 
-fn is_empty(place: &InventoryPath) -> Result<bool, InventoryError> {
+fn is_empty(place: &InventoryPath) -> Result<bool, SqliteError> {
     std::fs::metadata(place.file()).map(|found| found.is_file() && found.len() == 0).map_err(read_error(place))
 }
 
-fn read_error(place: &InventoryPath) -> impl FnOnce(io::Error) -> InventoryError {
-    |source| InventoryError::File { action: "read", path: place.file().to_owned(), source }
+fn read_error(place: &InventoryPath) -> impl FnOnce(io::Error) -> SqliteError {
+    |source| SqliteError::File { action: "read", path: place.file().to_owned(), source }
 }
 
 fn set_pragmas(connection: &Connection) -> rusqlite::Result<()> {
@@ -184,7 +184,7 @@ pub(super) fn verify(connection: &mut Connection) -> rusqlite::Result<Option<Str
     checksums::find_mismatch(&transaction)
 }
 
-fn migrate(connection: &mut Connection, place: &InventoryPath) -> Result<(), InventoryError> {
+fn migrate(connection: &mut Connection, place: &InventoryPath) -> Result<(), SqliteError> {
     let failed = |source| classify(place, "write", source);
     if version(connection).map_err(failed)? == SCHEMA_VERSION {
         return Ok(());
@@ -193,7 +193,7 @@ fn migrate(connection: &mut Connection, place: &InventoryPath) -> Result<(), Inv
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
     let found = version(&transaction).map_err(failed)?;
     if found > SCHEMA_VERSION {
-        return Err(InventoryError::NewerSchema { path: place.file().to_owned(), found, known: SCHEMA_VERSION });
+        return Err(SqliteError::NewerSchema { path: place.file().to_owned(), found, known: SCHEMA_VERSION });
     }
     if found < 1 {
         return Err(corrupt(place, "the database does not contain an inventory"));
@@ -218,14 +218,14 @@ fn version(connection: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// Distinguishes a damaged file from any other failure.
-pub(super) fn classify(place: &InventoryPath, action: &'static str, reason: rusqlite::Error) -> InventoryError {
+pub(super) fn classify(place: &InventoryPath, action: &'static str, reason: rusqlite::Error) -> SqliteError {
     let path = place.file().to_owned();
     if is_damage(place, &reason) {
         corrupt(place, reason.to_string())
     } else if action == "open" {
-        InventoryError::Open { path, reason }
+        SqliteError::Open { path, reason }
     } else {
-        InventoryError::Sqlite { action, path, reason }
+        SqliteError::Sqlite { action, path, reason }
     }
 }
 
@@ -255,8 +255,8 @@ fn is_writable(path: &Path) -> bool {
     access(path, AccessFlags::W_OK).is_ok()
 }
 
-fn corrupt(place: &InventoryPath, detail: impl Into<String>) -> InventoryError {
-    InventoryError::Corrupt {
+fn corrupt(place: &InventoryPath, detail: impl Into<String>) -> SqliteError {
+    SqliteError::Corrupt {
         path: place.file().to_owned(),
         detail: detail.into(),
         remedy: Box::new(backup::recovery_hint(place)),

@@ -11,6 +11,7 @@
 mod c;
 mod component;
 pub mod component_metadata;
+mod embed_metadata;
 mod error;
 mod javascript;
 mod js_determinism;

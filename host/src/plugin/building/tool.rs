@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{BuildError, Language, Project, c, component_metadata, javascript, python, rust, strip, toolchain};
+use super::{BuildError, Language, Project, c, embed_metadata, javascript, python, rust, strip, toolchain};
 use crate::plugin::Digest;
 
 /// Directories that never contain build inputs.
@@ -83,7 +83,7 @@ pub fn build(project: &Project, contract: &str) -> Result<Built, BuildError> {
         what: "failed to read the toolchain's output",
         reason: "not WebAssembly".to_owned(),
     })?;
-    let component = component_metadata::with_metadata(&component, &project.metadata, revision.as_deref(), contract)?;
+    let component = embed_metadata::with_metadata(&component, &project.metadata, revision.as_deref(), contract)?;
     fs::write(&path, &component).map_err(BuildError::file(&path))?;
     // A source changed during the build may be missing from the component, so do not mark it as up to date.
     if before == inputs(&TOOLCHAIN_OUTPUTS)? {

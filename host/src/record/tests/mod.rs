@@ -12,9 +12,10 @@ use tempfile::TempDir;
 
 use super::decision_record;
 use super::{Components, DEFAULT_RETENTION, LogReader, LogWriter};
-use crate::controller::policy_slot::{ConfiguredPolicy, PolicySlot};
+use crate::controller::policy_slot::PolicySlot;
 use crate::history::{SeriesKey, TimeSeriesStore};
 use crate::model::{GuardFacts, GuardRules, Mode, RecordId, Sample, Series, TickRecord, Timestamp};
+use crate::plugin::ConfiguredPolicy;
 use crate::plugin::{Limits, PluginHost, PluginSettings};
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);

@@ -6,9 +6,7 @@ use std::time::Duration;
 use super::played::{host, preset, two_days};
 use crate::clock::Clock;
 use crate::controller::observe::BalancerSample;
-use crate::controller::{
-    AddressKind, Controller, Deadlines, EventSink, NameGenerator, ScalingRules, Settings, TickInput, UserDataSource,
-};
+use crate::controller::{Controller, EventSink, NameGenerator, ScalingRules, Settings, TickInput, UserDataSource};
 use crate::inventory::sqlite::SqliteInventory;
 use crate::model::{
     DropletRequest, FleetName, GuardRules, Limits, Sample, Series, Template, Timestamp, Trigger, UserData,
@@ -34,6 +32,15 @@ fn morning_scenario() -> Scenario {
 /// Fleet size at the end of each tick, and the size it was changed to.
 type Sizes = Vec<(u32, u32)>;
 
+/// The simulated platform of this test.
+enum Simulated {}
+
+impl crate::controller::Platform for Simulated {
+    type Cloud = SimulatedCloud;
+    type Balancer = SimulatedBalancer;
+    type Inventory = SqliteInventory;
+}
+
 async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
     let clock = Clock::starting_at(Timestamp(1_800_000_000_000));
     let world = cloud::CloudState::new(cloud::Settings {
@@ -43,7 +50,7 @@ async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
     });
     let balancer = SimulatedBalancer::default();
     let dir = tempfile::tempdir().unwrap();
-    let controller = Controller::new(
+    let controller: Controller<Simulated> = Controller::new(
         SimulatedCloud::new(world, clock),
         balancer.clone(),
         SqliteInventory::open(dir.path().join("doproxy.db")).unwrap(),
@@ -112,9 +119,9 @@ fn settings() -> Settings {
         ssh_keys: vec![],
         vpc_uuid: None,
         monitoring: false,
-        address: AddressKind::Private,
+        address: crate::cloud::AddressKind::Private,
         user_data: UserDataSource::Fixed(UserData::parse("#!/bin/sh\ntrue\n").unwrap()),
-        deadlines: Deadlines { drain: Duration::ZERO, ..Deadlines::default() },
+        deadlines: crate::model::Deadlines { drain: Duration::ZERO, ..crate::model::Deadlines::default() },
         max_create_per_hour: 1000,
         allow_empty_cloud: false,
     }

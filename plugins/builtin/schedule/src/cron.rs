@@ -43,8 +43,8 @@ const FIELDS: [Field; 5] = [
 const EVERY_DAY: BitSet = 0xffff_fffe;
 const EVERY_MONTH: BitSet = 0x1ffe;
 
-/// Maximum number of days to search backward: from one leap day to the previous one, across a century without one.
-const MAX_DAYS_BACK: u32 = 8 * 366;
+/// Maximum number of days to search backward: 29 February falls on the same day of the week at most 40 years apart.
+const MAX_DAYS_BACK: u32 = 40 * 366;
 
 impl Cron {
     /// Parses a line such as `0 8 * * mon-fri`.
@@ -210,6 +210,8 @@ mod tests {
             ("30 6 1,15 * *", "2026-11-10T00:00", "Sun 2026-11-01 06:30"),
             ("0 0 29 2 *", "2026-11-27T00:00", "Thu 2024-02-29 00:00"),
             ("0 0 29 feb *", "1904-02-28T00:00", "Sat 1896-02-29 00:00"),
+            ("0 0 29 2 */7", "2032-02-28T00:00", "Sun 2004-02-29 00:00"),
+            ("0 0 29 2 */7", "1920-02-28T00:00", "Sun 1880-02-29 00:00"),
             ("0 12 * * 7", "2026-11-27T00:00", "Sun 2026-11-22 12:00"),
             ("0 0 1 jan *", "2026-11-27T00:00", "Thu 2026-01-01 00:00"),
         ] {

@@ -11,19 +11,17 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use super::guests::{GuestFile, GuestText};
+use super::world::Simulated;
 use super::world::{Harness, SimulatedController};
 use crate::controller::ScalingRules;
 use crate::controller::service::{
-    ComponentLookup, ConfigSource, FleetLock, Hooks, PolicyLoader, PolicySpec, ReloadedConfig, Service, ServiceBuilder,
+    ComponentLookup, ConfigSource, Hooks, PolicyLoader, PolicySpec, ReloadedConfig, Service, ServiceBuilder,
     ServiceHandle, ServiceSpec,
 };
 use crate::history::TimeSeriesStore;
-use crate::inventory::sqlite::SqliteInventory;
 use crate::metrics::{Collector, Options};
 use crate::model::{Fallback, GuardRules, Limits, Mode, Phase, TickRecord};
 use crate::plugin::{self, PluginHost, PluginSettings, Reference};
-use crate::simulation::balancer::SimulatedBalancer;
-use crate::simulation::cloud::SimulatedCloud;
 use crate::telemetry::Telemetry;
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(15);
@@ -82,13 +80,12 @@ pub(super) struct RunningService {
 }
 
 type SharedSpec = Arc<Mutex<Result<ServiceSpec, String>>>;
-type SimulatedHandle = ServiceHandle<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
+type SimulatedHandle = ServiceHandle<Simulated>;
 
 /// The environment of a service, for tests that need more than the default.
 pub(super) struct ServiceOptions {
     /// The configuration file.
     pub(super) file: PathBuf,
-    pub(super) fleet_lock: FleetLock,
     /// Called after each read of the configuration.
     pub(super) on_config_read: Box<dyn FnMut(&SharedSpec) + Send>,
     /// Called within each tick.
@@ -97,12 +94,7 @@ pub(super) struct ServiceOptions {
 
 impl Default for ServiceOptions {
     fn default() -> Self {
-        Self {
-            file: "/there/is/no/such/file".into(),
-            fleet_lock: FleetLock::unshared(),
-            on_config_read: Box::new(|_| ()),
-            on_tick: Box::new(|_| ()),
-        }
+        Self { file: "/there/is/no/such/file".into(), on_config_read: Box::new(|_| ()), on_tick: Box::new(|_| ()) }
     }
 }
 
@@ -182,7 +174,7 @@ pub(super) async fn run_with_options(
     loader: PolicyLoader,
     test: impl AsyncFnOnce(&RunningService),
 ) -> RunningService {
-    let ServiceOptions { file, fleet_lock: turns, on_config_read: mut after_read, on_tick: mut in_tick } = surroundings;
+    let ServiceOptions { file, on_config_read: mut after_read, on_tick: mut in_tick } = surroundings;
     let records: Arc<Mutex<Vec<TickRecord>>> = Arc::default();
     let telemetry = Telemetry::default();
     let configured = Arc::new(Mutex::new(Ok(wish.clone())));
@@ -210,7 +202,6 @@ pub(super) async fn run_with_options(
         collector,
         spec: wish,
         config_source: Some(ConfigSource { file, read: Box::new(read) }),
-        fleet_lock: turns,
         telemetry: telemetry.clone(),
         hooks: Hooks {
             on_tick: Box::new(move |record| {
@@ -225,7 +216,7 @@ pub(super) async fn run_with_options(
             ..Hooks::default()
         },
     };
-    let service: Service<_, _, _> = start_service(parts).await;
+    let service: Service<_> = start_service(parts).await;
     let _ = remote.set(service.handle());
     let remote = service.handle();
     let running = RunningService { telemetry, records, ticks, spec: configured, sources, in_effect, handle: remote };
@@ -238,9 +229,7 @@ pub(super) async fn run_with_options(
     running
 }
 
-type SimulatedBuilder = ServiceBuilder<SimulatedCloud, SimulatedBalancer, SqliteInventory>;
-
-async fn start_service(parts: SimulatedBuilder) -> Service<SimulatedCloud, SimulatedBalancer, SqliteInventory> {
+async fn start_service(parts: ServiceBuilder<Simulated>) -> Service<Simulated> {
     Service::start(parts).await.unwrap()
 }
 

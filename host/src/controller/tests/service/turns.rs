@@ -4,18 +4,16 @@ use std::time::Duration;
 
 use super::super::world::Harness;
 use super::{ServiceOptions, run_with_options, spec_with_limits, wait_until};
-use crate::controller::service::{FleetLock, PolicyLoader};
+use crate::controller::service::PolicyLoader;
 use crate::inventory::sqlite::WriteLock;
 
 #[tokio::test(start_paused = true)]
 async fn lock_holder_is_shown_until_it_finishes() {
     let world = Harness::with_fleet(1).await;
-    let dir = tempfile::tempdir().unwrap();
-    let inventory = dir.path().join("doproxy.db");
-    let surroundings =
-        ServiceOptions { fleet_lock: FleetLock::for_inventory(inventory.clone()), ..ServiceOptions::default() };
+    let inventory = world.dir.path().join("doproxy.db");
+    let options = ServiceOptions::default();
 
-    run_with_options(surroundings, &world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
+    run_with_options(options, &world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
         let waits_for = || running.telemetry.status().waiting_for;
         running.wait_for_ticks(1).await;
         assert_eq!(waits_for(), None);

@@ -54,14 +54,14 @@ async fn try_each(damaged: impl Iterator<Item = (String, Vec<u8>)>, file: &TestI
         let opened = SqliteInventory::open(place.path());
         let answer = match opened {
             Ok(inventory) => contents(&inventory).await,
-            Err(error) => Err(error),
+            Err(error) => Err(error.into()),
         };
         match answer {
             Ok(answer) => {
                 assert_eq!(answer, sound, "{what}: altered content was not detected");
                 outcomes.unchanged += 1;
             }
-            Err(InventoryError::Corrupt { .. }) => outcomes.rejected += 1,
+            Err(InventoryError { kind: InventoryErrorKind::Corrupt, .. }) => outcomes.rejected += 1,
             Err(other) => panic!("{what}: {other}"),
         }
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::*;
+use crate::inventory::{InventoryError, InventoryErrorKind};
 use crate::model::{HourlyPrice, OperationId, Template};
 
 struct TestInventory {
@@ -122,7 +123,7 @@ async fn backward_transition_is_rejected_without_changes() {
     let refused =
         inventory.record(&Transition::Created { droplets: vec![(name(0), DropletId(8))] }, Timestamp(9)).await;
 
-    assert!(matches!(refused, Err(InventoryError::PreconditionFailed(_))), "{refused:?}");
+    assert!(matches!(refused, Err(InventoryError { kind: InventoryErrorKind::Conflict, .. })), "{refused:?}");
     assert_eq!(inventory.load().await.unwrap(), before);
 }
 
@@ -247,7 +248,7 @@ async fn second_writer_learns_the_holder_and_times_out() {
             .await;
 
     assert_eq!(told, format!("doproxy create (process {})", std::process::id()));
-    assert!(matches!(second, Err(InventoryError::Locked { .. })), "{second:?}");
+    assert!(matches!(second, Err(SqliteError::Locked { .. })), "{second:?}");
 }
 
 #[tokio::test]
@@ -265,7 +266,7 @@ fn non_inventory_file_is_rejected_and_left_alone() {
 
     let refused = SqliteInventory::open(file.path());
 
-    assert!(matches!(refused, Err(InventoryError::Corrupt { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(SqliteError::Corrupt { .. })), "{refused:?}");
     assert!(std::fs::read_to_string(file.path()).unwrap().starts_with("3164445\n"));
 }
 
@@ -280,7 +281,7 @@ fn newer_schema_is_rejected() {
 
     let refused = SqliteInventory::open(file.path());
 
-    assert!(matches!(refused, Err(InventoryError::NewerSchema { found: 99, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(SqliteError::NewerSchema { found: 99, .. })), "{refused:?}");
 }
 
 #[test]
@@ -291,7 +292,7 @@ fn inventory_belongs_to_one_fleet() {
 
     let refused = file.open().bind_fleet(&api);
 
-    assert!(matches!(refused, Err(InventoryError::FleetMismatch { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(SqliteError::FleetMismatch { .. })), "{refused:?}");
     assert!(file.open().bind_fleet(&www).is_ok());
 }
 

@@ -35,7 +35,7 @@ async fn links_share_one_inventory_and_lock() {
     let locked = WriteLock::acquire(&two, Duration::ZERO, "delete", |_| {}).await;
     let through_the_other = SqliteInventory::open(&two).unwrap().load().await.unwrap();
 
-    assert!(matches!(locked, Err(InventoryError::Locked { .. })), "{locked:?}");
+    assert!(matches!(locked, Err(SqliteError::Locked { .. })), "{locked:?}");
     assert_eq!(through_the_other.droplets.len(), 1);
     assert_eq!(names(&file), ["doproxy.db", "doproxy.db.lock", "one.db", "two.db"]);
 }
@@ -66,7 +66,7 @@ fn empty_file_is_not_an_empty_fleet() {
 
     let refused = SqliteInventory::open(file.path());
 
-    assert!(matches!(refused, Err(InventoryError::Corrupt { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(SqliteError::Corrupt { .. })), "{refused:?}");
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn foreign_database_is_not_an_empty_fleet() {
 
     let refused = SqliteInventory::open(file.path());
 
-    assert!(matches!(refused, Err(InventoryError::Corrupt { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(SqliteError::Corrupt { .. })), "{refused:?}");
 }
 
 #[tokio::test]
