@@ -173,7 +173,8 @@ def main():
     found, counts = {}, collections.Counter()
 
     def report(rule, path, line, old):
-        if found.setdefault((path, line, old), rule) is rule:
+        if (path, line, old) not in found:
+            found[path, line, old] = rule
             counts[rule] += 1
 
     for path, full in tracked_files(options.root, areas.get("frozen", [])):
