@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use doproxy::emulator::{Emulator, Options};
+use doproxy_emulator::{Emulator, Options};
 use tokio::process::Command;
 
 /// Returns the folder of the pydo tests, relative to the package.

@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use divan::Bencher;
-use doproxy::balancer::haproxy::{HaProxy, Options};
-use doproxy::balancer::{Server, ServerState};
-use doproxy::model::{DropletId, DropletName};
+use doproxy_core::domain::{DropletId, DropletName};
+use doproxy_core::seams::{Server, ServerState};
+use doproxy_haproxy::{HaProxy, Options};
 
 fn main() {
     divan::main();

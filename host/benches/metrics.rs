@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::Bencher;
-use doproxy::balancer::{ServerStats, Stats};
-use doproxy::history::{Retention, SeriesKey, TimeSeriesStore};
-use doproxy::metrics::{BalancerSample, Collector, MetricRequirements, Options};
-use doproxy::model::{DropletId, Load, MetricRequirement, Sample, SeriesId, Timestamp};
+use doproxy_core::domain::{DropletId, Load, MetricRequirement, Sample, SeriesId, Timestamp};
+use doproxy_core::pipeline::BalancerSample;
+use doproxy_core::seams::{ServerStats, Stats};
+use doproxy_metrics::{Collector, MetricRequirements, Options, Retention, SeriesKey, TimeSeriesStore};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 

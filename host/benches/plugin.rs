@@ -1,11 +1,11 @@
 //! The cost of a plugin: loading one from the compile cache, and each call with its new instance.
 
 use divan::{Bencher, black_box};
-use doproxy::model::{
+use doproxy_core::domain::{
     DropletId, DropletName, HourlyPrice, Limits, Load, Observation, ObservedDroplet, ObservedTemplate, Phase, Sample,
     Series, Timestamp, UserDataRequest,
 };
-use doproxy::plugin::{PluginHost, PluginSettings};
+use doproxy_plugin_host::{PluginHost, PluginSettings};
 use tokio::runtime::{Builder, Runtime};
 
 fn main() {

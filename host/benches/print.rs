@@ -4,11 +4,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use divan::Bencher;
-use doproxy::emulator::{Emulator, Options};
-use doproxy::inventory::Inventory;
-use doproxy::inventory::sqlite::SqliteInventory;
-use doproxy::model::{Droplet, DropletName, HourlyPrice, Phase, Template, Timestamp};
-use doproxy::simulation::cloud::{NewDroplets, Settings};
+use doproxy_core::domain::{Droplet, DropletName, HourlyPrice, Phase, Template, Timestamp};
+use doproxy_core::seams::Inventory;
+use doproxy_emulator::{Emulator, NewDroplets, Options, Settings};
+use doproxy_inventory_sqlite::SqliteInventory;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 

@@ -4,18 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use divan::Bencher;
-use doproxy::controller::evaluate::evaluate;
-use doproxy::controller::guard::guard;
-use doproxy::controller::policy_slot::PolicySlot;
-use doproxy::history::{SeriesKey, TimeSeriesStore};
-use doproxy::model::{
+use doproxy_controller::PolicySlot;
+use doproxy_core::domain::{
     DropletId, DropletName, GuardFacts, GuardRules, HourlyPrice, Limits, Load, Mode, Observation, ObservedDroplet,
     ObservedTemplate, Phase, RecordId, Sample, Series, TickOutcome, TickRecord, Timestamp, Trigger,
 };
-use doproxy::plugin::ConfiguredPolicy;
-use doproxy::plugin::{PluginHost, PluginSettings, Reference};
-use doproxy::record::replay::replay_all;
-use doproxy::record::{Components, DEFAULT_RETENTION, LogReader, LogWriter};
+use doproxy_core::pipeline::evaluate;
+use doproxy_decision_log::{Components, DEFAULT_RETENTION, LogReader, LogWriter, replay_all};
+use doproxy_metrics::{SeriesKey, TimeSeriesStore};
+use doproxy_plugin_host::{ConfiguredPolicy, PluginHost, PluginSettings};
+use doproxy_plugin_registry::Reference;
 use tokio::runtime::{Builder, Runtime};
 
 const BEGIN: Timestamp = Timestamp(1_800_000_000_000);

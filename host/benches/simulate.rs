@@ -4,18 +4,12 @@ use std::time::Duration;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use doproxy::controller::ScalingRules;
-use doproxy::model::{FleetName, GuardRules, HourlyPrice, Limits, Mode, ObservedTemplate, Timestamp};
-use doproxy::plugin::ConfiguredPolicy;
-use doproxy::plugin::{PluginHost, PluginSettings};
-use doproxy::simulation::compare::compare;
-use doproxy::simulation::faults::FaultSchedule;
-use doproxy::simulation::fluid::{Overload, Setup};
-use doproxy::simulation::preset::PRESETS;
-use doproxy::simulation::runner::Progress;
-use doproxy::simulation::scenario::{BootTime, Model, Scenario};
-use doproxy::simulation::score::PriceModel;
-use doproxy::simulation::trace::synthetic::Generator;
+use doproxy_core::domain::{FleetName, GuardRules, HourlyPrice, Limits, Mode, ObservedTemplate, Timestamp};
+use doproxy_core::pipeline::ScalingRules;
+use doproxy_plugin_host::{ConfiguredPolicy, PluginHost, PluginSettings};
+use doproxy_simulation::{
+    BootTime, FaultSchedule, Generator, Model, Overload, PRESETS, PriceModel, Progress, Scenario, Setup, compare,
+};
 use tokio::runtime::Builder;
 
 fn main() {

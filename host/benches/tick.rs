@@ -1,25 +1,19 @@
 //! The cost of a tick without waiting for the API and HAProxy: a fleet of 500, and five series of 1,440 samples.
 
-use doproxy::controller::Platform;
 use std::net::{IpAddr, Ipv4Addr};
 
 use divan::{Bencher, black_box};
-use doproxy::balancer::{LoadBalancer, Server, ServerState};
-use doproxy::clock::Clock;
-use doproxy::controller::{
-    AddressKind, AutoscalerState, Controller, EventSink, NameGenerator, ScalingRules, Settings, TickInput,
-    UserDataSource,
-};
-use doproxy::inventory::Inventory;
-use doproxy::inventory::sqlite::SqliteInventory;
-use doproxy::model::{
+use doproxy_controller::{AutoscalerState, Controller, EventSink, NameGenerator, Settings, TickInput, UserDataSource};
+use doproxy_core::domain::{
     Droplet, DropletId, DropletName, FleetName, GuardRules, HourlyPrice, Limits, Mode, Phase, Sample, Series, Template,
     Timestamp, Trigger, UserData,
 };
-use doproxy::plugin::ConfiguredPolicy;
-use doproxy::plugin::{PluginHost, PluginSettings};
-use doproxy::simulation::balancer::SimulatedBalancer;
-use doproxy::simulation::cloud::{self, CloudState, SimulatedCloud};
+use doproxy_core::pipeline::ScalingRules;
+use doproxy_core::seams::{AddressKind, Inventory, LoadBalancer, Platform, Server, ServerState};
+use doproxy_emulator::{CloudState, SimulatedBalancer, SimulatedCloud, cloud};
+use doproxy_inventory_sqlite::SqliteInventory;
+use doproxy_plugin_host::{ConfiguredPolicy, PluginHost, PluginSettings};
+use doproxy_support::Clock;
 use tokio::runtime::{Builder, Runtime};
 
 const DROPLETS: u32 = 500;
@@ -90,9 +84,9 @@ fn fleet(runtime: &Runtime, folder: &std::path::Path) -> BenchedController {
         ssh_keys: vec![],
         vpc_uuid: None,
         monitoring: false,
-        address: doproxy::cloud::AddressKind::Private,
+        address: AddressKind::Private,
         user_data: UserDataSource::Fixed(UserData::parse("").expect("user data")),
-        deadlines: doproxy::model::Deadlines::default(),
+        deadlines: doproxy_core::domain::Deadlines::default(),
         max_create_per_hour: 1_000,
         allow_empty_cloud: false,
     };

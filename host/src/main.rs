@@ -1,7 +1,9 @@
 //! The `doproxy` command.
 
+mod cli;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    doproxy::cli::main()
+    cli::main()
 }

@@ -9,9 +9,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use doproxy::controller::recover::OrphanPolicy;
-use doproxy::model::DropletId;
-use doproxy::simulation::cloud::{Faults, Selection};
+use doproxy_controller::OrphanPolicy;
+use doproxy_core::domain::DropletId;
+use doproxy_emulator::{Faults, Selection};
 use tempfile::TempDir;
 
 use crate::fleet::{Fleet, folder, tag};

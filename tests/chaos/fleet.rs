@@ -1,19 +1,18 @@
 //! A fleet with a succession of processes: the cloud, HAProxy and the inventory file outlive them.
 
-use doproxy::controller::Platform;
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use doproxy::balancer::{LoadBalancer, Server};
-use doproxy::clock::Clock;
-use doproxy::cloud::{CloudProvider, CreateRequest};
-use doproxy::controller::{Controller, Event, EventSink, NameGenerator, Settings, UserDataSource};
-use doproxy::inventory::sqlite::SqliteInventory;
-use doproxy::inventory::{Inventory, Snapshot};
-use doproxy::model::{DropletId, DropletName, DropletRequest, FleetName, Phase, Tag, Template, Timestamp, UserData};
-use doproxy::simulation::cloud::{self, Faults, PersistedState, SimulatedCloud};
+use doproxy_controller::{Controller, Event, EventSink, NameGenerator, Settings, UserDataSource};
+use doproxy_core::domain::{
+    DropletId, DropletName, DropletRequest, FleetName, Phase, Tag, Template, Timestamp, UserData,
+};
+use doproxy_core::seams::{CloudProvider, CreateRequest, Inventory, LoadBalancer, Platform, Server, Snapshot};
+use doproxy_emulator::{Faults, PersistedState, SimulatedCloud, cloud};
+use doproxy_inventory_sqlite::SqliteInventory;
+use doproxy_support::Clock;
 use tempfile::TempDir;
 
 use crate::watched::{RecordingBalancer, RecordingCloud};
@@ -184,9 +183,9 @@ fn settings() -> Settings {
         ssh_keys: vec![],
         vpc_uuid: None,
         monitoring: false,
-        address: doproxy::cloud::AddressKind::Private,
+        address: doproxy_core::seams::AddressKind::Private,
         user_data: UserDataSource::Fixed(UserData::parse("#!/bin/sh\ntrue\n").unwrap()),
-        deadlines: doproxy::model::Deadlines::default(),
+        deadlines: doproxy_core::domain::Deadlines::default(),
         max_create_per_hour: 1_000,
         allow_empty_cloud: true,
     }

@@ -2,11 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use doproxy::cloud::{CloudProvider, Filter};
-use doproxy::controller::recover::OrphanPolicy;
-use doproxy::controller::servers;
-use doproxy::model::{DropletId, OperationState};
-use doproxy::simulation::cloud::Faults;
+use doproxy_controller::{OrphanPolicy, servers};
+use doproxy_core::domain::{DropletId, OperationState};
+use doproxy_core::seams::{CloudProvider, Filter};
+use doproxy_emulator::Faults;
 
 use crate::fleet::{Fleet, PREFIX, tag};
 

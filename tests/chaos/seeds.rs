@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use doproxy::inventory::Inventory;
+use doproxy_core::seams::Inventory;
 
 use crate::fleet::{Fleet, folder};
 use crate::invariants;

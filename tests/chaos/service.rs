@@ -4,15 +4,12 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use doproxy::controller::ScalingRules;
-use doproxy::controller::service::{
-    ConfigSource, Hooks, PolicyLoader, ReloadedConfig, Service, ServiceBuilder, ServiceSpec,
-};
-use doproxy::history::TimeSeriesStore;
-use doproxy::inventory::Inventory;
-use doproxy::metrics::{Collector, Options};
-use doproxy::model::{GuardRules, Limits, Phase};
-use doproxy::telemetry::Telemetry;
+use doproxy_controller::{ConfigSource, Hooks, PolicyLoader, ReloadedConfig, Service, ServiceBuilder, ServiceSpec};
+use doproxy_core::domain::{GuardRules, Limits, Phase};
+use doproxy_core::pipeline::ScalingRules;
+use doproxy_core::seams::Inventory;
+use doproxy_metrics::{Collector, Options, TimeSeriesStore};
+use doproxy_telemetry::Telemetry;
 
 use crate::fleet::Fleet;
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use doproxy::controller::recover::OrphanPolicy;
-use doproxy::failpoint;
-use doproxy::inventory::{Freeze, Inventory};
-use doproxy::model::Timestamp;
-use doproxy::simulation::cloud::{CallFault, Effect, Faults, Frequency, Rate, Selection, SplitMix64};
+use doproxy_controller::OrphanPolicy;
+use doproxy_core::domain::Timestamp;
+use doproxy_core::seams::{Freeze, Inventory};
+use doproxy_emulator::{CallFault, Effect, Faults, Frequency, Rate, Selection, SplitMix64};
+use doproxy_support::failpoint;
 
 use crate::fleet::{Fleet, PREFIX, TestController, droplet_request, serving_names, tag};
 
@@ -212,7 +212,7 @@ async fn run(fleet: &mut Fleet, command: &Command, stop_at: Option<u64>) {
 }
 
 /// Returns the droplets outside this fleet.
-fn external_droplets(fleet: &Fleet) -> Vec<doproxy::model::DropletId> {
+fn external_droplets(fleet: &Fleet) -> Vec<doproxy_core::domain::DropletId> {
     fleet.cloud.inner.with_state(|world, now| {
         let all = world.list(now, Selection::All).droplets;
         all.iter().filter(|droplet| !droplet.has_tag(tag().as_str())).map(|droplet| droplet.id).collect()
@@ -223,7 +223,7 @@ fn external_droplets(fleet: &Fleet) -> Vec<doproxy::model::DropletId> {
 pub async fn run_command(
     process: &TestController,
     command: &Command,
-    elsewhere: &[doproxy::model::DropletId],
+    elsewhere: &[doproxy_core::domain::DropletId],
 ) -> Result<(), String> {
     let done = async {
         match command {
@@ -255,7 +255,7 @@ pub async fn run_command(
                 process.inventory().set_freeze(None).await.expect("maintenance mode can be cleared")
             }
         }
-        Ok::<(), doproxy::controller::ControllerError>(())
+        Ok::<(), doproxy_controller::ControllerError>(())
     };
     done.await.map_err(|error| error.to_string())
 }

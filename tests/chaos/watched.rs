@@ -8,14 +8,13 @@ use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use doproxy::balancer::{ApplyResult, LoadBalancer, Server, ServerState, Stats};
-use doproxy::cloud::{
-    Account, CloudError, CloudInstance, CloudProvider, CreateRequest, Filter, Image, Region, Size, SshKey,
+use doproxy_core::domain::{DropletId, Tag, Timestamp};
+use doproxy_core::seams::{
+    Account, ApplyResult, CloudError, CloudInstance, CloudProvider, CreateRequest, Filter, Image, LoadBalancer, Region,
+    Server, ServerState, Size, SshKey, Stats,
 };
-use doproxy::failpoint;
-use doproxy::model::{DropletId, Tag, Timestamp};
-use doproxy::simulation::balancer::SimulatedBalancer;
-use doproxy::simulation::cloud::{Faults, Selection, SimulatedCloud};
+use doproxy_emulator::{Faults, Selection, SimulatedBalancer, SimulatedCloud};
+use doproxy_support::failpoint;
 
 /// The recorded violations.
 #[derive(Debug, Clone, Default)]
@@ -110,7 +109,7 @@ impl RecordingCloud {
     }
 
     /// Returns the saved cloud state and its time.
-    pub fn saved(folder: &Path) -> Option<(Timestamp, doproxy::simulation::cloud::PersistedState)> {
+    pub fn saved(folder: &Path) -> Option<(Timestamp, doproxy_emulator::PersistedState)> {
         let text = std::fs::read_to_string(folder.join("world")).ok()?;
         Some(serde_json::from_str(&text).unwrap())
     }

@@ -1,8 +1,8 @@
 //! Invalid input of any kind produces one clear message with its location and a remedy, the right exit code, and no
 //! data loss.
 
-use doproxy::cloud::digitalocean::ApiUrl;
-use doproxy::simulation::cloud::{CallFault, Effect, Faults, Frequency};
+use doproxy_digitalocean::ApiUrl;
+use doproxy_emulator::{CallFault, Effect, Faults, Frequency};
 
 use crate::assert_output;
 use crate::stage::{Output, TestEnvironment, free_port, run};

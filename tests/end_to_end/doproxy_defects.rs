@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use doproxy::simulation::cloud::{CallFault, Effect, Faults, Frequency};
+use doproxy_emulator::{CallFault, Effect, Faults, Frequency};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -101,8 +101,8 @@ async fn defect_6_invalid_haproxy_configuration_is_never_installed() {
     let stage = TestEnvironment::new().await;
     stage.run_ok(&["create"]).await;
     let before = stage.installed_config();
-    let template = doproxy::balancer::haproxy::BUILT_IN_TEMPLATE
-        .replace("    mode http\n", "    mode http\n    reqadd X-A:\\ b\n");
+    let template =
+        doproxy_haproxy::BUILT_IN_TEMPLATE.replace("    mode http\n", "    mode http\n    reqadd X-A:\\ b\n");
     stage.write("mine.tera", &template);
     stage.configure("haproxy_template_file: mine.tera\n");
 

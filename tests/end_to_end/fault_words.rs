@@ -1,6 +1,6 @@
 //! Error messages on API failures: one for each kind of fault, from the program itself.
 
-use doproxy::simulation::cloud::{CallFault, CorruptBody, Effect, Faults, Frequency};
+use doproxy_emulator::{CallFault, CorruptBody, Effect, Faults, Frequency};
 
 use crate::assert_output;
 use crate::stage::{Output, TestEnvironment, free_port, run};

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 
-use doproxy::inventory::sqlite::SqliteInventory;
-use doproxy::inventory::{Inventory, Snapshot};
-use doproxy::model::{DropletId, Operation, OperationKind, Phase};
-use doproxy::simulation::cloud::Selection;
+use doproxy_core::domain::{DropletId, Operation, OperationKind, Phase};
+use doproxy_core::seams::{Inventory, Snapshot};
+use doproxy_emulator::Selection;
+use doproxy_inventory_sqlite::SqliteInventory;
 use tokio::process::Command;
 
 use crate::stage::TestEnvironment;

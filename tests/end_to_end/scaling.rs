@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use doproxy::inventory::Inventory;
-use doproxy::inventory::sqlite::SqliteInventory;
-use doproxy::model::Phase;
+use doproxy_core::domain::Phase;
+use doproxy_core::seams::Inventory;
+use doproxy_inventory_sqlite::SqliteInventory;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Child;

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use doproxy::clock::Clock;
-use doproxy::history::{SeriesKey, TimeSeriesStore};
-use doproxy::metrics::rates::REQUESTS_PER_SECOND;
-use doproxy::model::Sample;
+use doproxy_core::domain::Sample;
+use doproxy_core::pipeline::REQUESTS_PER_SECOND;
+use doproxy_metrics::{SeriesKey, TimeSeriesStore};
+use doproxy_support::Clock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

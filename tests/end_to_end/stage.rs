@@ -9,15 +9,13 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use doproxy::balancer::LoadBalancer;
-use doproxy::balancer::haproxy::{HaProxy, Process};
-use doproxy::config::Config;
-use doproxy::emulator::{Emulator, Options};
-use doproxy::inventory::Inventory;
-use doproxy::inventory::sqlite::SqliteInventory;
-use doproxy::model::{Droplet, DropletId, DropletName, FleetName, Phase, Template, Timestamp};
-use doproxy::record::replay::assert_replays;
-use doproxy::simulation::cloud::{CloudState, Faults, NewDroplets, Selection, Settings};
+use doproxy_config::Config;
+use doproxy_core::domain::{Droplet, DropletId, DropletName, FleetName, Phase, Template, Timestamp};
+use doproxy_core::seams::{Inventory, LoadBalancer};
+use doproxy_decision_log::assert_replays;
+use doproxy_emulator::{CloudState, Emulator, Faults, NewDroplets, Options, Selection, Settings};
+use doproxy_haproxy::{HaProxy, Process};
+use doproxy_inventory_sqlite::SqliteInventory;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 

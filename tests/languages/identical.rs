@@ -5,8 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use doproxy::plugin::testing::observations;
-use doproxy::plugin::{Limits, PluginHost, PluginSettings, Reference};
+use doproxy_plugin_devkit::observations;
+use doproxy_plugin_host::{Limits, PluginHost, PluginSettings};
+use doproxy_plugin_registry::Reference;
 
 use super::workshop::{LANGUAGES, Toolchains};
 

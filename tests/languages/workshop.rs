@@ -1,10 +1,9 @@
 //! The plugin toolchains, a folder for each project, and the `doproxy` program.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::{fs, io};
 
 /// The languages, as accepted by `--lang`.
 pub(super) const LANGUAGES: [&str; 4] = ["rust", "python", "js", "c"];

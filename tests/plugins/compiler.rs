@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use doproxy::plugin::{Limits, PluginHost, PluginSettings};
+use doproxy_plugin_host::{Limits, PluginHost, PluginSettings};
+use doproxy_test_support::guests::{GuestText, HOLD};
 use insta::assert_snapshot;
 
-use super::guests::{GuestText, HOLD};
 use super::sandboxed_host;
 
 #[tokio::test]

@@ -6,11 +6,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 use std::{env, fs, io};
 
-use doproxy::controller::guard::guard;
-use doproxy::model::{Decision, GuardFacts, GuardRules, Plan};
-use doproxy::plugin::{Limits, PluginError, PluginHost};
+use doproxy_core::domain::{Decision, GuardFacts, GuardRules, Plan};
+use doproxy_core::pipeline::guard;
+use doproxy_plugin_host::{Limits, PluginError, PluginHost};
+use doproxy_test_support::guests::{GuestFile, GuestText, HOLD};
 
-use super::guests::{GuestFile, GuestText, HOLD};
 use super::{observation, sandboxed_host};
 
 /// The expected result of a hostile plugin.

@@ -4,12 +4,12 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
+use doproxy_core::domain::Outcome;
+use doproxy_plugin_host::{PluginHost, PluginSettings};
+use doproxy_test_support::guests::{GuestText, HOLD};
 use insta::assert_snapshot;
 
-use super::guests::{GuestText, HOLD};
 use super::observation;
-use doproxy::model::Outcome;
-use doproxy::plugin::{PluginHost, PluginSettings};
 
 fn host_with_cache(directory: &Path) -> PluginHost {
     PluginHost::new(PluginSettings { cache_dir: Some(directory.to_owned()), ..PluginSettings::default() }).unwrap()
@@ -88,8 +88,8 @@ fn public_types_are_send_and_sync() {
     fn shared<T: std::fmt::Debug + Send + Sync>() {}
 
     shared::<PluginHost>();
-    shared::<doproxy::plugin::Policy>();
-    shared::<doproxy::plugin::Generator>();
+    shared::<doproxy_plugin_host::Policy>();
+    shared::<doproxy_plugin_host::Generator>();
 }
 
 #[tokio::test]
@@ -205,7 +205,7 @@ async fn component_of_the_frozen_version_still_loads() {
     // Built by the Rust starter when 0.1.0 was released, and never rebuilt.
     let frozen = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/contract-0.1.0/per-droplet.wasm");
     let host = PluginHost::new(PluginSettings::default()).unwrap();
-    let policy = host.policy(&doproxy::plugin::Reference::File(frozen)).await.unwrap();
+    let policy = host.policy(&doproxy_plugin_registry::Reference::File(frozen)).await.unwrap();
     let config = r#"{"target_per_droplet": 10}"#;
 
     policy.validate(config).await.unwrap();

@@ -1,12 +1,12 @@
 //! The built-in plugins through the whole host. The decisions of each are tested next to its code; these tests load and
 //! configure the plugin and request a decision.
 
+use doproxy_core::domain::{Observation, Outcome, PluginKind, Sample, ScaleTo, Timestamp, UserData, UserDataKind};
+use doproxy_plugin_host::{PluginError, builtins};
+use doproxy_plugin_registry::Reference;
 use insta::assert_snapshot;
 
 use super::{host, observation, request};
-use doproxy::model::{Observation, Outcome, PluginKind, Timestamp, UserData, UserDataKind};
-use doproxy::model::{Sample, ScaleTo};
-use doproxy::plugin::{PluginError, Reference, builtins};
 
 fn target_tracking() -> Reference {
     "builtin:target-tracking".parse().unwrap()
@@ -336,11 +336,11 @@ async fn unknown_builtin_suggests_a_similar_name() {
 
 #[tokio::test]
 async fn every_plugin_fixture_passes() {
-    use doproxy::plugin::testing::{FixtureFile, Subject, run};
+    use doproxy_plugin_devkit::{FixtureFile, Subject, run};
     let plugins = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
     let host = host();
     let mut tried = 0;
-    for name in doproxy::plugin::builtins() {
+    for name in doproxy_plugin_host::builtins() {
         let files = FixtureFile::read_all(&plugins.join(name).join("fixtures")).unwrap();
         let reference = Reference::Builtin(name.to_owned());
         let subject = match host.inspect(&reference).await.unwrap().kind {

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use doproxy_plugin_host::{CallError, CallOutput, GuestTrace, Limit, Limits, PluginError, PluginHost, PluginSettings};
+use doproxy_plugin_registry::Reference;
+use doproxy_test_support::guests::{GuestFile, GuestText, HOLD};
 use insta::assert_snapshot;
 
-use super::guests::{GuestFile, GuestText, HOLD};
 use super::{host, observation};
-use doproxy::plugin::{
-    CallError, CallOutput, GuestTrace, Limit, Limits, PluginError, PluginHost, PluginSettings, Reference,
-};
 
 fn host_with_limits(limits: Limits) -> PluginHost {
     PluginHost::new(PluginSettings { limits, ..PluginSettings::default() }).unwrap()
@@ -18,7 +17,7 @@ fn host_with_limits(limits: Limits) -> PluginHost {
 async fn load_and_decide(
     host: &PluginHost,
     guest: &GuestText,
-) -> Result<CallOutput<doproxy::model::Decision>, PluginError> {
+) -> Result<CallOutput<doproxy_core::domain::Decision>, PluginError> {
     let policy = host.policy(&guest.write().reference()).await.unwrap();
     policy.decide("{}", &observation(2, "haproxy.sessions", 1.0), b"").await
 }
@@ -47,7 +46,7 @@ async fn load_error(host: &PluginHost, planted: &GuestFile) -> String {
 async fn well_behaved_guest_holds_the_fleet() {
     let called = load_and_decide(&host(), &GuestText::with_decide(HOLD)).await.unwrap();
 
-    assert_eq!(called.value.outcome, doproxy::model::Outcome::Hold);
+    assert_eq!(called.value.outcome, doproxy_core::domain::Outcome::Hold);
 }
 
 #[tokio::test]

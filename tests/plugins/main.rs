@@ -4,14 +4,13 @@ mod compiler;
 mod contained;
 mod contract;
 mod first_party;
-mod guests;
 mod hostile;
 
-use doproxy::model::{
+use doproxy_core::domain::{
     DropletName, HourlyPrice, Limits as FleetLimits, Observation, ObservedDroplet, ObservedTemplate, Phase, Sample,
     Series, Timestamp, UserDataRequest,
 };
-use doproxy::plugin::{Limits, PluginHost, PluginSettings};
+use doproxy_plugin_host::{Limits, PluginHost, PluginSettings};
 
 /// Creates a host that compiles in this process, which is faster.
 fn host() -> PluginHost {
@@ -40,7 +39,7 @@ fn observation(size: u64, metric: &str, value: f64) -> Observation {
         }],
         fleet: (0..size)
             .map(|index| ObservedDroplet {
-                id: Some(doproxy::model::DropletId(index)),
+                id: Some(doproxy_core::domain::DropletId(index)),
                 name: DropletName::parse(format!("web-{index}")).unwrap(),
                 phase: Phase::Serving,
                 phase_since: now,

@@ -142,7 +142,7 @@ impl Registry {
 }
 
 pub fn digest(content: &[u8]) -> String {
-    doproxy::plugin::Digest::of(content).to_string()
+    doproxy_plugin_registry::Digest::of(content).to_string()
 }
 
 /// Creates a CA and a certificate from it for 127.0.0.1.

@@ -1,6 +1,6 @@
 //! Signatures and trust rules.
 
-use doproxy::plugin::Digest;
+use doproxy_plugin_registry::Digest;
 
 use crate::assert_registry_output;
 use crate::registry::Registry;

@@ -4,17 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::CommandContext;
-use super::output::say;
-use super::{AlreadyReported, Global, output};
-use crate::clock::Clock;
-use crate::cloud::digitalocean::DigitalOcean;
-use crate::cloud::{CloudProvider, ErrorClass, Filter};
-use crate::config::UserDataConfig;
-use crate::history::TimeSeriesStore;
-use crate::inventory::Inventory;
-use crate::metrics::{self, Collector, SeriesStatus, SourceStatus};
-use crate::model::{DropletId, Mode};
+use doproxy_config::UserDataConfig;
+use doproxy_core::domain::{DropletId, Mode};
+use doproxy_core::seams::{CloudProvider, ErrorClass, Filter, Inventory};
+use doproxy_digitalocean::DigitalOcean;
+use doproxy_metrics as metrics;
+use doproxy_metrics::{Collector, SeriesStatus, SourceStatus, TimeSeriesStore};
+use doproxy_support::Clock;
+
+use crate::cli::context::CommandContext;
+use crate::cli::output::say;
+use crate::cli::{AlreadyReported, Global, output};
 
 /// Upper bound for polling all sources; each source has a shorter timeout of its own.
 const MAX_COLLECT_TIME: Duration = Duration::from_mins(2);

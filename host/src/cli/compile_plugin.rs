@@ -3,7 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
-use crate::plugin::{SandboxLimits, compile_plugin};
+use doproxy_plugin_host::{SandboxLimits, compile_plugin};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

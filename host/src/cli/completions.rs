@@ -3,7 +3,7 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Cli, output};
+use crate::cli::{Cli, output};
 
 #[derive(Debug, clap::Args)]
 #[command(

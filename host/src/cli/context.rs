@@ -5,24 +5,26 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context;
+use doproxy_config::{Config, Environment, PolicyConfig, TokenSource, UserDataConfig};
+use doproxy_controller::{Controller, EventSink, NameGenerator, Settings, UserDataSource};
+use doproxy_core::domain::UserData;
+use doproxy_core::pipeline::ScalingRules;
+use doproxy_core::seams::Platform;
+use doproxy_digitalocean as digitalocean;
+use doproxy_digitalocean::DigitalOcean;
+use doproxy_haproxy::HaProxy;
+use doproxy_inventory_sqlite::{SqliteInventory, WriteLock};
+use doproxy_metrics as metrics;
+use doproxy_plugin_host::{ConfiguredPolicy, PluginHost};
+use doproxy_support::Clock;
 
-use super::output::{self, Progress};
-use super::{Global, UsageError};
-use crate::balancer::haproxy::HaProxy;
-use crate::clock::Clock;
-use crate::cloud::digitalocean::{self, DigitalOcean};
-use crate::config::{Config, Environment, PolicyConfig, TokenSource, UserDataConfig};
-use crate::controller::{Controller, EventSink, NameGenerator, Platform, ScalingRules, Settings, UserDataSource};
-use crate::inventory::sqlite::{SqliteInventory, WriteLock};
-use crate::metrics;
-use crate::model::UserData;
-use crate::plugin::ConfiguredPolicy;
-use crate::plugin::PluginHost;
+use crate::cli::output::Progress;
+use crate::cli::{Global, UsageError, output};
 
 /// The controller that talks to the real DigitalOcean and HAProxy.
 /// DigitalOcean behind HAProxy, with the inventory in a SQLite file.
 #[derive(Debug)]
-pub(in crate::cli) enum Production {}
+pub(crate) enum Production {}
 
 impl Platform for Production {
     type Cloud = DigitalOcean;
@@ -85,7 +87,7 @@ impl CommandContext {
         if let Some(host) = self.plugins.get() {
             return Ok(host.clone());
         }
-        let host = super::plugin::host(self.config.plugins.clone())?;
+        let host = crate::cli::plugin::host(self.config.plugins.clone())?;
         Ok(self.plugins.get_or_init(|| host).clone())
     }
 

@@ -1,9 +1,10 @@
 //! `doproxy create`: creates droplets and adds them to HAProxy.
 
-use super::context::{CommandContext, resume_operations};
-use super::output::{Progress, say};
-use super::{Global, UsageError};
-use crate::model::{Droplet, DropletRequest};
+use doproxy_core::domain::{Droplet, DropletRequest};
+
+use crate::cli::context::{CommandContext, resume_operations};
+use crate::cli::output::{Progress, say};
+use crate::cli::{Global, UsageError};
 
 /// Maximum number of droplets per command, so that a typo does not create a thousand.
 const MAX_COUNT: u32 = 100;

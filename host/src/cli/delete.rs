@@ -1,12 +1,13 @@
 //! `doproxy delete`: drains a droplet, removes it from HAProxy and deletes it. Droplets are selected by line, ID or
 //! name only.
 
-use super::context::{CommandContext, resume_operations};
-use super::droplet_selector::DropletSelector;
-use super::output::{self, Progress, say};
-use super::{Global, UsageError};
-use crate::inventory::{Inventory, Snapshot};
-use crate::model::{Droplet, Phase};
+use doproxy_core::domain::{Droplet, Phase};
+use doproxy_core::seams::{Inventory, Snapshot};
+
+use crate::cli::context::{CommandContext, resume_operations};
+use crate::cli::droplet_selector::DropletSelector;
+use crate::cli::output::{Progress, say};
+use crate::cli::{Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -1,7 +1,8 @@
 //! A tick as text: each policy's decision and reason, and the guard's restrictions.
 
-use super::output;
-use crate::model::{AnswerSource, Evaluation, Mode, Outcome, Plan, TickRecord};
+use doproxy_core::domain::{AnswerSource, Evaluation, Mode, Outcome, Plan, TickRecord};
+
+use crate::cli::output;
 
 /// Describes each policy's evaluation and the plan that the guard made of it.
 pub(super) fn describe(record: &TickRecord) -> String {

@@ -1,8 +1,9 @@
 //! Selection of a droplet on the command line: by line, name or ID only.
 
-use super::UsageError;
-use crate::inventory::Snapshot;
-use crate::model::{Droplet, DropletId};
+use doproxy_core::domain::{Droplet, DropletId};
+use doproxy_core::seams::Snapshot;
+
+use crate::cli::UsageError;
 
 /// A droplet selected on the command line.
 #[derive(Debug, clap::Args)]

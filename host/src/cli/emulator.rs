@@ -4,14 +4,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use doproxy_config::Span;
+use doproxy_core::domain::Token;
+use doproxy_emulator::{Emulator, Faults, Options, Settings};
 
-use super::UsageError;
-use super::output::say;
-use super::signals;
-use crate::config::Span;
-use crate::emulator::{Emulator, Options};
-use crate::model::Token;
-use crate::simulation::cloud::{Faults, Settings};
+use crate::cli::output::say;
+use crate::cli::{UsageError, signals};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:

@@ -1,10 +1,11 @@
 //! `doproxy freeze` and `doproxy unfreeze`: suspends all changes to the fleet until they are allowed again.
 
-use super::context::CommandContext;
-use super::output::say;
-use super::{Global, UsageError};
-use crate::clock::Clock;
-use crate::inventory::{Freeze, Inventory};
+use doproxy_core::seams::{Freeze, Inventory};
+use doproxy_support::Clock;
+
+use crate::cli::context::CommandContext;
+use crate::cli::output::say;
+use crate::cli::{Global, UsageError};
 
 #[derive(Debug, clap::Args)]
 #[command(

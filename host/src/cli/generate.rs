@@ -3,12 +3,12 @@
 use std::io::Write;
 
 use anyhow::Context;
+use doproxy_controller as controller;
+use doproxy_core::seams::Inventory;
 
-use super::context::CommandContext;
-use super::output::say;
-use super::{Global, UsageError, output};
-use crate::controller;
-use crate::inventory::Inventory;
+use crate::cli::context::CommandContext;
+use crate::cli::output::say;
+use crate::cli::{Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy generate\n  doproxy generate --stdout | tail")]

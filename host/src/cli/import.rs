@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use doproxy_core::domain::DropletId;
 
-use super::context::{CommandContext, resume_operations};
-use super::output::{self, Progress, say};
-use super::{Global, UsageError};
-use crate::model::DropletId;
+use crate::cli::context::{CommandContext, resume_operations};
+use crate::cli::output::{Progress, say};
+use crate::cli::{Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  doproxy import inventory")]

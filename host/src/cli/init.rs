@@ -6,9 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use doproxy_haproxy as haproxy;
 
-use super::output::say;
-use crate::balancer::haproxy;
+use crate::cli::output::say;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy init\n  doproxy init /etc/doproxy --service")]

@@ -36,14 +36,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use doproxy_config as config;
+use doproxy_config::{ConfigError, Environment};
+use doproxy_core::domain::UserDataError;
+use doproxy_haproxy::HaProxyError;
+use doproxy_inventory_sqlite::SqliteError;
+use doproxy_plugin_host::PluginError;
+use doproxy_simulation::TraceError;
 use tracing_subscriber::EnvFilter;
-
-use crate::balancer::haproxy::HaProxyError;
-use crate::config::{self, ConfigError, Environment};
-use crate::inventory::sqlite::SqliteError;
-use crate::model::user_data::UserDataError;
-use crate::plugin::PluginError;
-use crate::simulation::trace::TraceError;
 
 /// Autoscaler for DigitalOcean droplets behind HAProxy.
 ///
@@ -100,56 +100,56 @@ enum LogFormat {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a commented starter doproxy.yml, an HAProxy template and user data.
-    Init(init::Args),
+    Init(crate::cli::init::Args),
     /// Validate the configuration, token, plugins and HAProxy without changing anything.
     Check,
     /// List the fleet, one droplet per line.
-    Print(print::Args),
+    Print(crate::cli::print::Args),
     /// Create droplets and add them to HAProxy.
-    Create(create::Args),
+    Create(crate::cli::create::Args),
     /// Drain a droplet, remove it from HAProxy and delete it.
-    Delete(delete::Args),
+    Delete(crate::cli::delete::Args),
     /// Render HAProxy's configuration next to doproxy.yml without installing it.
-    Generate(generate::Args),
+    Generate(crate::cli::generate::Args),
     /// Install HAProxy's configuration and reload HAProxy.
     Reload,
     /// Run the autoscaler, which sizes the fleet as its policies decide.
-    Run(run::Args),
+    Run(crate::cli::run::Args),
     /// Show the actions and cost of the next tick without applying it.
-    Plan(plan::Args),
+    Plan(crate::cli::plan::Args),
     /// Show the status of the fleet and its service.
-    Status(status::Args),
+    Status(crate::cli::status::Args),
     /// Resume interrupted operations and report inconsistencies between inventory, DigitalOcean and HAProxy.
-    Recover(recover::Args),
+    Recover(crate::cli::recover::Args),
     /// Suspend all changes to the fleet until `unfreeze`.
-    Freeze(freeze::Args),
+    Freeze(crate::cli::freeze::Args),
     /// Allow changes to the fleet again.
     Unfreeze,
     /// Suspend automatic scaling.
-    Pause(pause::Args),
+    Pause(crate::cli::pause::Args),
     /// Resume automatic scaling.
-    Resume(pause::ResumeArgs),
+    Resume(crate::cli::pause::ResumeArgs),
     /// Protect a droplet from automatic deletion.
-    Protect(protect::Args),
+    Protect(crate::cli::protect::Args),
     /// Remove deletion protection from a droplet.
-    Unprotect(protect::Args),
+    Unprotect(crate::cli::protect::Args),
     /// List, explain, replay and export recorded scaling decisions.
-    Decisions(decisions::Args),
+    Decisions(crate::cli::decisions::Args),
     /// Import the droplets of a DOProxy inventory.
-    Import(import::Args),
+    Import(crate::cli::import::Args),
     /// Simulate policies on recorded or synthetic load and compare unserved requests and cost.
-    Simulate(Box<simulate::Args>),
+    Simulate(Box<crate::cli::simulate::Args>),
     /// Inspect, build, test, publish and verify plugins.
-    Plugin(plugin::Args),
+    Plugin(crate::cli::plugin::Args),
     /// Run a local DigitalOcean API emulator.
-    Emulator(emulator::Args),
+    Emulator(crate::cli::emulator::Args),
     /// Run the tutorial locally with the emulator, HAProxy and plugins.
-    Demo(demo::Args),
+    Demo(crate::cli::demo::Args),
     /// Generate shell completions.
-    Completions(completions::Args),
+    Completions(crate::cli::completions::Args),
     /// Compile the plugin on stdin (internal; started by doproxy itself).
     #[command(hide = true)]
-    CompilePlugin(compile_plugin::Args),
+    CompilePlugin(crate::cli::compile_plugin::Args),
 }
 
 /// A usage error: exit code 2.
@@ -164,15 +164,15 @@ struct AlreadyReported;
 
 /// Runs the command given by the arguments of this process.
 pub fn main() -> ExitCode {
-    redaction::harden_process();
-    redaction::redact_panics();
+    crate::cli::redaction::harden_process();
+    crate::cli::redaction::redact_panics();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // clap prints help to stdout and errors to stderr, and chooses the exit code.
         Err(error) => error.exit(),
     };
     if let Command::CompilePlugin(args) = &cli.command {
-        return compile_plugin::run(args);
+        return crate::cli::compile_plugin::run(args);
     }
     log_to_stderr(&cli.global, cli.command.is_service());
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
@@ -185,7 +185,7 @@ pub fn main() -> ExitCode {
     let result = if cli.command.handles_signals() {
         runtime.block_on(dispatch(cli))
     } else {
-        runtime.block_on(signals::run_until_interrupted(dispatch(cli)))
+        runtime.block_on(crate::cli::signals::run_until_interrupted(dispatch(cli)))
     };
     // A hanging blocking call must not keep the process alive.
     runtime.shutdown_background();
@@ -226,30 +226,30 @@ async fn run(arguments: &[&str], environment: Environment) -> anyhow::Result<()>
 async fn dispatch(cli: Cli) -> anyhow::Result<()> {
     let Cli { global, command } = cli;
     match command {
-        Command::Init(args) => init::run(&args),
-        Command::Check => check::run(&global).await,
-        Command::Print(args) => print::run(&global, &args).await,
-        Command::Create(args) => create::run(&global, &args).await,
-        Command::Delete(args) => delete::run(&global, &args).await,
-        Command::Generate(args) => generate::run(&global, &args).await,
-        Command::Reload => reload::run(&global).await,
-        Command::Run(args) => Box::pin(run::run(&global, &args)).await,
-        Command::Plan(args) => plan::run(&global, &args).await,
-        Command::Status(args) => status::run(&global, &args).await,
-        Command::Recover(args) => recover::run(&global, &args).await,
-        Command::Freeze(args) => freeze::freeze(&global, &args).await,
-        Command::Unfreeze => freeze::unfreeze(&global).await,
-        Command::Pause(args) => pause::pause(&global, &args).await,
-        Command::Resume(args) => pause::resume(&global, &args).await,
-        Command::Protect(args) => protect::protect(&global, &args).await,
-        Command::Unprotect(args) => protect::unprotect(&global, &args).await,
-        Command::Decisions(args) => decisions::run(&global, &args).await,
-        Command::Import(args) => import::run(&global, &args).await,
-        Command::Simulate(args) => simulate::run(&global, &args).await,
-        Command::Plugin(args) => plugin::run(&global, &args).await,
-        Command::Emulator(args) => emulator::run(&args).await,
-        Command::Demo(args) => demo::run(&args).await,
-        Command::Completions(args) => completions::run(&args),
+        Command::Init(args) => crate::cli::init::run(&args),
+        Command::Check => crate::cli::check::run(&global).await,
+        Command::Print(args) => crate::cli::print::run(&global, &args).await,
+        Command::Create(args) => crate::cli::create::run(&global, &args).await,
+        Command::Delete(args) => crate::cli::delete::run(&global, &args).await,
+        Command::Generate(args) => crate::cli::generate::run(&global, &args).await,
+        Command::Reload => crate::cli::reload::run(&global).await,
+        Command::Run(args) => Box::pin(crate::cli::run::run(&global, &args)).await,
+        Command::Plan(args) => crate::cli::plan::run(&global, &args).await,
+        Command::Status(args) => crate::cli::status::run(&global, &args).await,
+        Command::Recover(args) => crate::cli::recover::run(&global, &args).await,
+        Command::Freeze(args) => crate::cli::freeze::freeze(&global, &args).await,
+        Command::Unfreeze => crate::cli::freeze::unfreeze(&global).await,
+        Command::Pause(args) => crate::cli::pause::pause(&global, &args).await,
+        Command::Resume(args) => crate::cli::pause::resume(&global, &args).await,
+        Command::Protect(args) => crate::cli::protect::protect(&global, &args).await,
+        Command::Unprotect(args) => crate::cli::protect::unprotect(&global, &args).await,
+        Command::Decisions(args) => crate::cli::decisions::run(&global, &args).await,
+        Command::Import(args) => crate::cli::import::run(&global, &args).await,
+        Command::Simulate(args) => crate::cli::simulate::run(&global, &args).await,
+        Command::Plugin(args) => crate::cli::plugin::run(&global, &args).await,
+        Command::Emulator(args) => crate::cli::emulator::run(&args).await,
+        Command::Demo(args) => crate::cli::demo::run(&args).await,
+        Command::Completions(args) => crate::cli::completions::run(&args),
         Command::CompilePlugin(_) => {
             Err(UsageError("`compile-plugin` requires a process of its own".to_owned()).into())
         }
@@ -261,7 +261,7 @@ fn report(error: &anyhow::Error) -> u8 {
     if error.is::<AlreadyReported>() {
         return 1;
     }
-    eprintln!("{} {}", output::error_prefix(), output::format_error(error));
+    eprintln!("{} {}", crate::cli::output::error_prefix(), crate::cli::output::format_error(error));
     if error.chain().any(is_config_error) { 2 } else { 1 }
 }
 
@@ -289,9 +289,9 @@ fn log_to_stderr(global: &Global, is_service: bool) {
         _ => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| redaction::RedactedStderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| crate::cli::redaction::RedactedStderr);
     match global.log_format {
-        LogFormat::Text => logs.with_ansi(output::is_colored()).with_target(false).without_time().init(),
+        LogFormat::Text => logs.with_ansi(crate::cli::output::is_colored()).with_target(false).without_time().init(),
         LogFormat::Json => logs.json().init(),
     }
 }

@@ -3,11 +3,10 @@
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::Duration;
 
+use doproxy_controller::{Event, EventSink};
+use doproxy_core::domain::redacted;
+use doproxy_support::sanitize;
 use indicatif::{ProgressBar, ProgressStyle};
-
-use crate::controller::{Event, EventSink};
-use crate::model::api_token::redacted;
-use crate::plugin::sanitize;
 
 /// Prints a line of the result to stdout.
 macro_rules! say {

@@ -1,12 +1,13 @@
 //! `doproxy pause` and `doproxy resume`: suspends and resumes automatic scaling, in one direction or both.
 
-use super::context::CommandContext;
-use super::output::say;
-use super::{Global, UsageError};
-use crate::clock::Clock;
-use crate::config::Span;
-use crate::inventory::Inventory;
-use crate::model::{Direction, Pause, Pauses, Timestamp};
+use doproxy_config::Span;
+use doproxy_core::domain::{Direction, Pause, Pauses, Timestamp};
+use doproxy_core::seams::Inventory;
+use doproxy_support::Clock;
+
+use crate::cli::context::CommandContext;
+use crate::cli::output::say;
+use crate::cli::{Global, UsageError};
 
 #[derive(Debug, clap::Args)]
 #[command(

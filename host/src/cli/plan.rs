@@ -2,20 +2,20 @@
 
 use std::path::Path;
 
+use doproxy_config::Span;
+use doproxy_core::domain::{HourlyPrice, Mode, Observation, Plan, TickRecord};
+use doproxy_core::seams::CreateRequest;
+use doproxy_inventory_sqlite::SqliteInventory;
+use doproxy_metrics::TimeSeriesStore;
 use serde::Serialize;
 use tempfile::TempDir;
 
-use super::context::CommandContext;
-use super::describe::describe;
-use super::output::{Progress, say};
-use super::run::MIN_WINDOW;
-use super::sample_twice::{metric_requirements, sample_twice};
-use super::{Global, UsageError};
-use crate::cloud::CreateRequest;
-use crate::config::Span;
-use crate::history::TimeSeriesStore;
-use crate::inventory::sqlite::SqliteInventory;
-use crate::model::{HourlyPrice, Mode, Observation, Plan, TickRecord};
+use crate::cli::context::CommandContext;
+use crate::cli::describe::describe;
+use crate::cli::output::{Progress, say};
+use crate::cli::run::MIN_WINDOW;
+use crate::cli::sample_twice::{metric_requirements, sample_twice};
+use crate::cli::{Global, UsageError};
 
 #[derive(Debug, clap::Args)]
 #[command(

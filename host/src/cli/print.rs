@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::fmt;
 use std::net::IpAddr;
 
+use doproxy_core::domain::{Droplet, DropletId, DropletName, Phase};
+use doproxy_core::seams::{CloudInstance, CloudProvider, Filter, Inventory, Snapshot};
 use serde::Serialize;
 
-use super::context::CommandContext;
-use super::output::say;
-use super::{AlreadyReported, Global, output};
-use crate::cloud::{CloudInstance, CloudProvider, Filter};
-use crate::inventory::{Inventory, Snapshot};
-use crate::model::{Droplet, DropletId, DropletName, Phase};
+use crate::cli::context::CommandContext;
+use crate::cli::output::say;
+use crate::cli::{AlreadyReported, Global, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy print\n  doproxy print --json | jq -r '.[].address'")]
@@ -155,8 +154,9 @@ fn warn_about_drift(snapshot: &Snapshot, seen: &[CloudInstance]) {
 /// Checks the printed lines without an API.
 #[cfg(test)]
 mod tests {
+    use doproxy_core::domain::{HourlyPrice, Template, Timestamp};
+
     use super::*;
-    use crate::model::{HourlyPrice, Template, Timestamp};
 
     fn droplet(index: u32, id: Option<u64>, phase: Phase) -> Droplet {
         Droplet {

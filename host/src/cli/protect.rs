@@ -1,10 +1,11 @@
 //! `doproxy protect` and `doproxy unprotect`: excludes droplets from selection by policies and the guard.
 
-use super::context::CommandContext;
-use super::droplet_selector::DropletSelector;
-use super::output::say;
-use super::{Global, UsageError};
-use crate::inventory::Inventory;
+use doproxy_core::seams::Inventory;
+
+use crate::cli::context::CommandContext;
+use crate::cli::droplet_selector::DropletSelector;
+use crate::cli::output::say;
+use crate::cli::{Global, UsageError};
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -1,13 +1,12 @@
 //! `doproxy recover`: completes or rolls back the operations of an earlier command and reports inconsistencies.
 
+use doproxy_controller::{OrphanDroplet, OrphanPolicy, RecoverySummary};
+use doproxy_core::domain::{DropletId, DropletName};
 use serde::Serialize;
 
-use super::Global;
-use super::context::CommandContext;
-use super::output::{self, Progress, say};
-use crate::controller::OrphanDroplet;
-use crate::controller::recover::{OrphanPolicy, RecoverySummary};
-use crate::model::{DropletId, DropletName};
+use crate::cli::context::CommandContext;
+use crate::cli::output::{Progress, say};
+use crate::cli::{Global, output};
 
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a command-line flag")]
@@ -77,7 +76,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         let question =
             format!("Delete droplets that have the tag {} and are not in the inventory?", app.config.fleet.tag());
         if !output::is_interactive() {
-            return Err(super::UsageError(format!("{question} Cannot confirm without a terminal; pass --yes")).into());
+            return Err(
+                crate::cli::UsageError(format!("{question} Cannot confirm without a terminal; pass --yes")).into()
+            );
         }
         if !progress.suspend(|| output::confirm(&question))? {
             say!("nothing was deleted");

@@ -4,11 +4,11 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, Write};
 
+use doproxy_core::domain::redacted;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::output;
-use crate::model::api_token::redacted;
+use crate::cli::output;
 
 /// Forbids core dumps and inspection by other processes of the same user. Continues with a warning on systems without
 /// support.

@@ -1,10 +1,11 @@
 //! `doproxy reload`: configures HAProxy from the inventory.
 
-use super::Global;
-use super::context::{CommandContext, resume_operations};
-use super::output::{self, Progress, say};
-use crate::cloud::CloudError;
-use crate::controller::servers;
+use doproxy_controller::servers;
+use doproxy_core::seams::CloudError;
+
+use crate::cli::context::{CommandContext, resume_operations};
+use crate::cli::output::{Progress, say};
+use crate::cli::{Global, output};
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     let app = CommandContext::load_with_advice(global)?;

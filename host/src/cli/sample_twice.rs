@@ -4,12 +4,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::{CommandContext, ProductionController};
-use crate::controller::TickInput;
-use crate::history::TimeSeriesStore;
-use crate::metrics::{BalancerSample, Collector, MetricRequirements, Options};
-use crate::model::{Series, Timestamp, Trigger};
-use crate::plugin::ConfiguredPolicy;
+use doproxy_controller::TickInput;
+use doproxy_core::domain::{Series, Timestamp, Trigger};
+use doproxy_core::pipeline::BalancerSample;
+use doproxy_metrics::{Collector, MetricRequirements, Options, TimeSeriesStore};
+use doproxy_plugin_host::ConfiguredPolicy;
+
+use crate::cli::context::{CommandContext, ProductionController};
 
 /// The sampled input of a tick.
 pub(super) struct SampledInput {

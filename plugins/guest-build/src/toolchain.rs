@@ -1,10 +1,9 @@
 //! Detects a toolchain that builds for `wasm32-unknown-unknown`.
 
-use std::env;
 use std::ffi::OsString;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::{env, fmt};
 
 use crate::GuestBuildError;
 

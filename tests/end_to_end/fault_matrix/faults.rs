@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use doproxy::simulation::cloud::{CallFault, CorruptBody, Effect, Faults, Frequency};
+use doproxy_emulator::{CallFault, CorruptBody, Effect, Faults, Frequency};
 
 use super::lab::{Outcome, Scenario};
 

@@ -1,7 +1,6 @@
 //! Execution of one case: the real client and controller against the real emulator, with short deadlines, and the
 //! resulting state.
 
-use doproxy::controller::Platform;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,22 +8,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use doproxy::clock::Clock;
-use doproxy::cloud::digitalocean::{ApiUrl, DigitalOcean, Options, Retry, Timeouts};
-use doproxy::cloud::{
-    Account, CloudError, CloudInstance, CloudProvider, CreateRequest, Filter, Image, Region, Size, SshKey,
+use doproxy_controller::{Controller, ControllerError, Event, EventSink, NameGenerator, Settings, UserDataSource};
+use doproxy_core::domain::{
+    Deadlines, DropletId, DropletRequest, FleetName, Phase, Tag, Template, Timestamp, Token, UserData,
 };
-use doproxy::controller::{
-    AddressKind, Controller, ControllerError, Deadlines, Event, EventSink, NameGenerator, Settings, UserDataSource,
+use doproxy_core::seams::{
+    Account, AddressKind, CloudError, CloudInstance, CloudProvider, CreateRequest, Filter, Image, Platform, Region,
+    Size, Snapshot, SshKey,
 };
-use doproxy::emulator::{Emulator, Options as EmulatorOptions};
-use doproxy::inventory::Snapshot;
-use doproxy::inventory::sqlite::SqliteInventory;
-use doproxy::model::{DropletId, DropletRequest, FleetName, Phase, Tag, Template, Timestamp, Token, UserData};
-use doproxy::simulation::balancer::SimulatedBalancer;
-use doproxy::simulation::cloud::{
-    CloudState, Faults, Frequency, NewDroplets, Selection, Settings as CloudSettings, SplitMix64,
+use doproxy_digitalocean::{ApiUrl, DigitalOcean, Options, Retry, Timeouts};
+use doproxy_emulator::{
+    CloudState, Emulator, Faults, Frequency, NewDroplets, Options as EmulatorOptions, Selection,
+    Settings as CloudSettings, SimulatedBalancer, SplitMix64,
 };
+use doproxy_inventory_sqlite::SqliteInventory;
+use doproxy_support::Clock;
 
 use super::faults::{Case, Expected};
 use crate::stage::free_port;

@@ -7,7 +7,6 @@
 mod faults;
 mod lab;
 
-use crate::invariants::print_line;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,6 +15,7 @@ use tokio::task::JoinSet;
 
 use self::faults::{CALL_FAULTS, Case, cloud_faults};
 use self::lab::{CaseResult, FaultHarness, Scenario};
+use crate::invariants::print_line;
 
 /// The number of concurrent cases; they spend most of their time waiting.
 const CONCURRENCY: usize = 12;

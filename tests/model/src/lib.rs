@@ -19,10 +19,9 @@ mod properties;
 mod tests;
 mod world;
 
-use stateright::{Model, Property};
-
 pub use guard::Guard;
 pub use process::{Process, ProcessState, Step};
+use stateright::{Model, Property};
 pub use world::{
     Create, Droplet, DropletStatus, Duplicate, Id, Journal, Name, Origin, Outcome, Phase, Request, SystemState,
     Violation,

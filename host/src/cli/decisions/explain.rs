@@ -1,9 +1,10 @@
 //! `doproxy decisions explain`.
 
-use super::{Source, select_one};
-use crate::cli::output::{self, say};
-use crate::record::RecordSelector;
-use crate::record::explain::explain;
+use doproxy_decision_log::{RecordSelector, explain};
+
+use crate::cli::decisions::{Source, select_one};
+use crate::cli::output;
+use crate::cli::output::say;
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::Source;
-use crate::cli::output::{self, say};
-use crate::record::RecordRange;
-use crate::record::bundle::export;
+use doproxy_decision_log::{RecordRange, export};
+
+use crate::cli::decisions::Source;
+use crate::cli::output;
+use crate::cli::output::say;
 
 #[derive(Debug, clap::Args)]
 #[command(

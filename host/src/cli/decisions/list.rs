@@ -1,12 +1,13 @@
 //! `doproxy decisions list`.
 
+use doproxy_config::Span;
+use doproxy_core::domain::{AnswerSource, RecordId, Timestamp};
+use doproxy_decision_log::{RecordError, RecordSummary};
 use serde::Serialize;
 
-use super::Source;
-use crate::cli::output::{self, say};
-use crate::config::Span;
-use crate::model::{AnswerSource, RecordId, Timestamp};
-use crate::record::{RecordError, RecordSummary};
+use crate::cli::decisions::Source;
+use crate::cli::output;
+use crate::cli::output::say;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

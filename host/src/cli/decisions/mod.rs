@@ -1,4 +1,4 @@
-//! `doproxy decisions`: explains the size of the fleet. One file per verb; the implementation is in `crate::record`.
+//! `doproxy decisions`: explains the size of the fleet. One file per verb; the implementation is in `doproxy_decision_log`.
 
 mod explain;
 mod export;
@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::CommandContext;
-use super::{Global, plugin};
-use crate::clock::Clock;
-use crate::config::user_cache_dir;
-use crate::model::{RecordId, Timestamp};
-use crate::plugin::{Limits, PluginHost, PluginSettings};
-use crate::record::{Components, LogReader, RecordError, RecordRange, RecordSelector};
+use doproxy_config::user_cache_dir;
+use doproxy_core::domain::{RecordId, Timestamp};
+use doproxy_decision_log::{Components, LogReader, RecordError, RecordRange, RecordSelector};
+use doproxy_plugin_host::{Limits, PluginHost, PluginSettings};
+use doproxy_support::Clock;
+
+use crate::cli::context::CommandContext;
+use crate::cli::{Global, plugin};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -33,25 +34,25 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List the ticks with a decision or a change, one per line.
-    List(list::Args),
+    List(crate::cli::decisions::list::Args),
     /// Show all details of a record.
-    Show(show::Args),
+    Show(crate::cli::decisions::show::Args),
     /// Explain a record in sentences, with the values that would have changed the decision.
-    Explain(explain::Args),
+    Explain(crate::cli::decisions::explain::Args),
     /// Replay recorded ticks and verify bit-identical decisions, or show what another policy would have decided.
-    Replay(replay::Args),
+    Replay(crate::cli::decisions::replay::Args),
     /// Export records, the samples they refer to and their components to a file.
-    Export(export::Args),
+    Export(crate::cli::decisions::export::Args),
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let source = Source { global, from: args.from.as_deref() };
     match &args.command {
-        Command::List(args) => list::run(&source, args),
-        Command::Show(args) => show::run(&source, args),
-        Command::Explain(args) => explain::run(&source, args).await,
-        Command::Replay(args) => replay::run(&source, args).await,
-        Command::Export(args) => export::run(&source, args).await,
+        Command::List(args) => crate::cli::decisions::list::run(&source, args),
+        Command::Show(args) => crate::cli::decisions::show::run(&source, args),
+        Command::Explain(args) => crate::cli::decisions::explain::run(&source, args).await,
+        Command::Replay(args) => crate::cli::decisions::replay::run(&source, args).await,
+        Command::Export(args) => crate::cli::decisions::export::run(&source, args).await,
     }
 }
 
@@ -106,11 +107,13 @@ fn select_one(archive: &LogReader, which: RecordSelector) -> Result<RecordId, Re
 mod tests {
     use std::sync::Arc;
 
+    use doproxy_config::Environment;
+    use doproxy_core::domain::Timestamp;
+    use doproxy_decision_log::{DEFAULT_RETENTION, LogWriter, RecordError};
+    use doproxy_metrics::TimeSeriesStore;
+    use doproxy_test_support::decision_record;
+
     use crate::cli::{AlreadyReported, run};
-    use crate::config::Environment;
-    use crate::history::TimeSeriesStore;
-    use crate::model::Timestamp;
-    use crate::record::{DEFAULT_RETENTION, LogWriter, RecordError, decision_record};
 
     #[tokio::test]
     async fn verbs_accept_file_instead_of_configuration() {

@@ -4,16 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
+use doproxy_core::domain::RecordId;
+use doproxy_decision_log::{Comparison, LogReader, RecordError, RecordRange, ReplaySummary, WhatIf, replay_all};
+use doproxy_plugin_registry::Reference;
 use serde::Serialize;
 
-use super::Source;
-use crate::cli::output::{self, Progress, say};
-use crate::cli::{AlreadyReported, UsageError};
-use crate::model::RecordId;
-use crate::plugin::Reference;
-use crate::record::replay::{ReplaySummary, replay_all};
-use crate::record::what_if::{Comparison, WhatIf};
-use crate::record::{LogReader, RecordError, RecordRange};
+use crate::cli::decisions::Source;
+use crate::cli::output::{Progress, say};
+use crate::cli::{AlreadyReported, UsageError, output};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -158,8 +156,9 @@ fn recorded_config(archive: &LogReader, ids: &[RecordId]) -> Result<String, Reco
 
 #[cfg(test)]
 mod tests {
+    use doproxy_decision_log::{ReplayMismatch, ReplayResult};
+
     use super::*;
-    use crate::record::replay::{ReplayMismatch, ReplayResult};
 
     #[test]
     fn summary_lists_mismatches() {

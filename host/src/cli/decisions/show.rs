@@ -1,13 +1,13 @@
 //! `doproxy decisions show`.
 
+use doproxy_core::domain::{ObservedDroplet, RecordId, Series, TickRecord};
+use doproxy_decision_log::{RecordSelector, StoredRecord, format_number};
 use serde::Serialize;
 
-use super::{Source, select_one};
+use crate::cli::decisions::{Source, select_one};
 use crate::cli::describe::describe;
-use crate::cli::output::{self, say};
-use crate::model::{ObservedDroplet, RecordId, Series, TickRecord};
-use crate::record::explain::format_number;
-use crate::record::{RecordSelector, StoredRecord};
+use crate::cli::output;
+use crate::cli::output::say;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -112,7 +112,7 @@ fn state(state: &[u8]) -> String {
     const MAX_CHARS: usize = 200;
     match std::str::from_utf8(state) {
         Ok("") => "none".to_owned(),
-        Ok(text) => crate::plugin::sanitize::sanitize_line(text, MAX_CHARS),
+        Ok(text) => doproxy_support::sanitize_line(text, MAX_CHARS),
         Err(_) => format!("{} bytes", state.len()),
     }
 }
@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn text_shows_the_whole_record() {
-        let record = crate::record::decision_record::tick(crate::model::Timestamp(1_800_000_000_000), 25.0);
+        let record =
+            doproxy_test_support::decision_record::tick(doproxy_core::domain::Timestamp(1_800_000_000_000), 25.0);
         let recorded = StoredRecord { id: RecordId(7), doproxy_version: "0.1.0".to_owned(), record };
 
         let text = text(&recorded).unwrap();

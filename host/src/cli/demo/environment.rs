@@ -5,22 +5,19 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use doproxy_config::Environment;
+use doproxy_core::domain::{FleetName, RecordId, Trigger};
+use doproxy_core::seams::{Filter, Inventory};
+use doproxy_decision_log::{LogReader, RecordRange};
+use doproxy_digitalocean::DigitalOcean;
+use doproxy_emulator::{Emulator, Options, Settings};
+use doproxy_haproxy::Process;
+use doproxy_support::Clock;
 use tempfile::TempDir;
 
-use super::super::context::CommandContext;
-use super::super::output::say;
-use super::super::{Cli, output, run};
-use crate::balancer::haproxy::Process;
-use crate::clock::Clock;
-use crate::cloud::Filter;
-use crate::cloud::digitalocean::DigitalOcean;
-use crate::config::Environment;
-use crate::emulator::{Emulator, Options};
-use crate::inventory::Inventory;
-use crate::model::{FleetName, RecordId, Trigger};
-use crate::record::{LogReader, RecordRange};
-
-use crate::simulation::cloud::Settings;
+use crate::cli::context::CommandContext;
+use crate::cli::output::say;
+use crate::cli::{Cli, output, run};
 
 /// An arbitrary token, since the emulator accepts any. The caller's environment is ignored, so that the demo can never
 /// reach a real account.
@@ -54,9 +51,9 @@ impl DemoEnvironment {
         let yaml = config_yaml(&emulator.url(), &bind, haproxy, droplet_port);
         std::fs::write(dir.path().join("doproxy.yml"), yaml)?;
         let site = format!("http://{bind}/");
-        let config = crate::config::Config::load(&dir.path().join("doproxy.yml"))?;
+        let config = doproxy_config::Config::load(&dir.path().join("doproxy.yml"))?;
         // HAProxy starts with the configuration of an empty fleet, as on a fresh load balancer.
-        let balancer = crate::balancer::haproxy::HaProxy::new(config.haproxy.clone())?;
+        let balancer = doproxy_haproxy::HaProxy::new(config.haproxy.clone())?;
         std::fs::create_dir_all(dir.path().join("haproxy"))?;
         std::fs::write(&config.haproxy.config_file, balancer.render(&[])?)?;
         let haproxy =
@@ -171,7 +168,7 @@ impl DemoEnvironment {
     }
 
     /// Loads the inventory.
-    pub(super) async fn snapshot(&self) -> anyhow::Result<crate::inventory::Snapshot> {
+    pub(super) async fn snapshot(&self) -> anyhow::Result<doproxy_core::seams::Snapshot> {
         Ok(self.app()?.inventory()?.load().await?)
     }
 

@@ -7,9 +7,10 @@ mod scenario;
 
 use std::path::PathBuf;
 
-use crate::cloud::CloudProvider;
-use environment::DemoEnvironment;
-use scenario::run_scenario;
+use doproxy_core::seams::CloudProvider;
+
+use crate::cli::demo::environment::DemoEnvironment;
+use crate::cli::demo::scenario::run_scenario;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  doproxy demo")]

@@ -4,16 +4,17 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use doproxy_core::domain::Phase;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Child;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::super::output::{self, say};
-use super::environment::DemoEnvironment;
-use super::load::Load;
-use crate::model::Phase;
+use crate::cli::demo::environment::DemoEnvironment;
+use crate::cli::demo::load::Load;
+use crate::cli::output;
+use crate::cli::output::say;
 
 /// The number of clients and the label of each load step, in order.
 const LOAD_STEPS: [(usize, &str); 3] = [(4, "quiet"), (38, "a crowd"), (4, "quiet again")];

@@ -3,18 +3,18 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use doproxy_core::domain::{Observation, Sample, Series, Timestamp, UserDataRequest};
+use doproxy_core::pipeline::SERIES;
+use doproxy_plugin_devkit::{FixtureFile, ObservationFixture, RequestFixture, Subject};
+use doproxy_plugin_host::{CallUsage, PluginSettings};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::inspect::Bytes;
-use super::target::{PluginUnderTest, plugin_settings, read_config, relaxed_host, relaxed_limits};
-use super::test::thousands;
 use crate::cli::output::say;
+use crate::cli::plugin::inspect::Bytes;
+use crate::cli::plugin::target::{PluginUnderTest, plugin_settings, read_config, relaxed_host, relaxed_limits};
+use crate::cli::plugin::test::thousands;
 use crate::cli::{Global, UsageError};
-use crate::metrics::rates::SERIES;
-use crate::model::{Observation, Sample, Series, Timestamp, UserDataRequest};
-use crate::plugin::testing::{FixtureFile, ObservationFixture, RequestFixture, Subject};
-use crate::plugin::{CallUsage, PluginSettings};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -93,7 +93,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         let tried = &tried;
         let settings = PluginSettings { limits: relaxed_limits(&limits), cache_dir, ..settings.clone() };
         async move {
-            let host = super::host(settings)?;
+            let host = crate::cli::plugin::host(settings)?;
             let started = Instant::now();
             host.inspect(&tried.reference).await?;
             anyhow::Ok(started.elapsed())

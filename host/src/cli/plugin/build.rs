@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::inspect::{Bytes, describe_import, describe_imports};
-use super::target::{build_project, relaxed_host};
-use crate::cli::Global;
-use crate::cli::output::{self, say};
-use crate::plugin::Reference;
+use doproxy_plugin_registry::Reference;
+
+use crate::cli::output::say;
+use crate::cli::plugin::inspect::{Bytes, describe_import, describe_imports};
+use crate::cli::plugin::target::{build_project, relaxed_host};
+use crate::cli::{Global, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy plugin build\n  doproxy plugin build calm --json")]

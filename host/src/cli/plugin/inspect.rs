@@ -2,16 +2,17 @@
 
 use std::fmt;
 
+use doproxy_core::domain::{Manifest, PluginKind};
+use doproxy_plugin_host::{CONTRACT, ComponentInfo, Import, ImportPolicy};
+use doproxy_plugin_registry::{Metadata, Reference};
+use doproxy_support::sanitize;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::host_and_config;
-use super::origin::{self, ProvenanceOutput};
 use crate::cli::Global;
 use crate::cli::output::say;
-use crate::model::{Manifest, PluginKind};
-use crate::plugin::building::Metadata;
-use crate::plugin::{CONTRACT, ComponentInfo, Import, ImportPolicy, Reference, sanitize};
+use crate::cli::plugin::origin::ProvenanceOutput;
+use crate::cli::plugin::{host_and_config, origin};
 
 #[derive(Debug, clap::Args)]
 #[command(

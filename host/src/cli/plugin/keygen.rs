@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
+use doproxy_plugin_registry::PrivateKey;
+
 use crate::cli::output::say;
-use crate::plugin::PrivateKey;
 
 #[derive(Debug, clap::Args)]
 #[command(

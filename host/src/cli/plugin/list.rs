@@ -1,12 +1,13 @@
 //! `doproxy plugin list`: lists the built-in plugins and those in the configuration.
 
+use doproxy_config::Config;
+use doproxy_core::domain::PluginKind;
+use doproxy_plugin_host::builtins;
+use doproxy_plugin_registry::Reference;
 use serde::Serialize;
 
-use super::{Global, host_and_config};
 use crate::cli::output::say;
-use crate::config::Config;
-use crate::model::PluginKind;
-use crate::plugin::{Reference, builtins};
+use crate::cli::plugin::{Global, host_and_config};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

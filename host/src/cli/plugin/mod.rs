@@ -16,10 +16,12 @@ mod test;
 mod update;
 mod verify;
 
-use super::context::CommandContext;
-use super::{Global, UsageError, output};
-use crate::config::{Config, user_cache_dir, user_store_dir};
-use crate::plugin::{Login, OciReference, PluginHost, PluginSettings, ProgressSink, RegistrySettings};
+use doproxy_config::{Config, user_cache_dir, user_store_dir};
+use doproxy_plugin_host::{PluginHost, PluginSettings};
+use doproxy_plugin_registry::{Login, OciReference, ProgressSink, RegistrySettings};
+
+use crate::cli::context::CommandContext;
+use crate::cli::{Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -30,45 +32,45 @@ pub(super) struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     /// List the built-in plugins and those in the configuration.
-    List(list::Args),
+    List(crate::cli::plugin::list::Args),
     /// Show a plugin's metadata, imports, metric requirements and configuration schema.
-    Inspect(inspect::Args),
+    Inspect(crate::cli::plugin::inspect::Args),
     /// Push a plugin to a registry.
-    Push(push::Args),
+    Push(crate::cli::plugin::push::Args),
     /// Pull plugins from their registries into the local store, for use without the registry.
-    Pull(pull::Args),
+    Pull(crate::cli::plugin::pull::Args),
     /// Resolve the plugin tags of doproxy.yml again and update the lock file.
-    Update(update::Args),
+    Update(crate::cli::plugin::update::Args),
     /// Sign a plugin in a registry.
-    Sign(sign::Args),
+    Sign(crate::cli::plugin::sign::Args),
     /// Verify the signatures of a plugin in a registry.
-    Verify(verify::Args),
+    Verify(crate::cli::plugin::verify::Args),
     /// Generate a key pair for signing and verifying plugins.
-    Keygen(keygen::Args),
+    Keygen(crate::cli::plugin::keygen::Args),
     /// Create a plugin project with a test.
-    New(new::Args),
+    New(crate::cli::plugin::new::Args),
     /// Build a plugin's project into a component.
-    Build(build::Args),
+    Build(crate::cli::plugin::build::Args),
     /// Test a plugin against fixtures and properties.
-    Test(test::Args),
+    Test(crate::cli::plugin::test::Args),
     /// Measure the call times and memory use of a plugin.
-    Bench(bench::Args),
+    Bench(crate::cli::plugin::bench::Args),
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     match &args.command {
-        Command::List(args) => list::run(global, args).await,
-        Command::Inspect(args) => inspect::run(global, args).await,
-        Command::Push(args) => push::run(global, args).await,
-        Command::Pull(args) => pull::run(global, args).await,
-        Command::Update(args) => update::run(global, args).await,
-        Command::Sign(args) => sign::run(global, args).await,
-        Command::Verify(args) => verify::run(global, args).await,
-        Command::Keygen(args) => keygen::run(args),
-        Command::New(args) => new::run(args),
-        Command::Build(args) => build::run(global, args).await,
-        Command::Test(args) => test::run(global, args).await,
-        Command::Bench(args) => bench::run(global, args).await,
+        Command::List(args) => crate::cli::plugin::list::run(global, args).await,
+        Command::Inspect(args) => crate::cli::plugin::inspect::run(global, args).await,
+        Command::Push(args) => crate::cli::plugin::push::run(global, args).await,
+        Command::Pull(args) => crate::cli::plugin::pull::run(global, args).await,
+        Command::Update(args) => crate::cli::plugin::update::run(global, args).await,
+        Command::Sign(args) => crate::cli::plugin::sign::run(global, args).await,
+        Command::Verify(args) => crate::cli::plugin::verify::run(global, args).await,
+        Command::Keygen(args) => crate::cli::plugin::keygen::run(args),
+        Command::New(args) => crate::cli::plugin::new::run(args),
+        Command::Build(args) => crate::cli::plugin::build::run(global, args).await,
+        Command::Test(args) => crate::cli::plugin::test::run(global, args).await,
+        Command::Bench(args) => crate::cli::plugin::bench::run(global, args).await,
     }
 }
 

@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
+use doproxy_core::domain::PluginKind;
+use doproxy_plugin_devkit::Language;
+use doproxy_plugin_devkit::scaffold::scaffold;
 
 use crate::cli::output::say;
-use crate::model::PluginKind;
-use crate::plugin::building::{Language, scaffold};
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -1,9 +1,10 @@
 //! Provenance of a plugin from a registry: its store path, immutable digest and signer.
 
+use doproxy_plugin_registry::{Digest, Provenance, TrustDecision};
 use serde::Serialize;
 
-use crate::cli::output::{self, say};
-use crate::plugin::{Digest, Provenance, TrustDecision};
+use crate::cli::output;
+use crate::cli::output::say;
 
 /// The provenance in the output of `--json`.
 #[derive(Debug, Serialize)]

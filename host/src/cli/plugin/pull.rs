@@ -1,8 +1,9 @@
 //! `doproxy plugin pull`: pulls plugins from their registries into the local store.
 
-use super::{Global, host_and_config, oci_references};
+use doproxy_plugin_registry::OciReference;
+
 use crate::cli::output::say;
-use crate::plugin::OciReference;
+use crate::cli::plugin::{Global, host_and_config, oci_references};
 
 #[derive(Debug, clap::Args)]
 #[command(

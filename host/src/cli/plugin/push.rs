@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{Global, host_and_config};
+use doproxy_plugin_registry::{OciReference, PrivateKey, Reference};
+
 use crate::cli::UsageError;
 use crate::cli::output::say;
-use crate::plugin::{OciReference, PrivateKey, Reference};
+use crate::cli::plugin::{Global, host_and_config};
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::{Global, host_and_config};
+use doproxy_plugin_registry::{OciReference, PrivateKey};
+
 use crate::cli::output::say;
-use crate::plugin::{OciReference, PrivateKey};
+use crate::cli::plugin::{Global, host_and_config};
 
 #[derive(Debug, clap::Args)]
 #[command(

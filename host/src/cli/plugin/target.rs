@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use doproxy_config::{user_cache_dir, user_store_dir};
+use doproxy_core::domain::PluginKind;
+use doproxy_plugin_devkit::{BuildError, Built, Project, Subject, build};
+use doproxy_plugin_host::{CONTRACT, Limits, PluginHost, PluginSettings};
+use doproxy_plugin_registry::{Reference, RegistrySettings};
 use serde_json::Value;
 
 use crate::cli::context::CommandContext;
 use crate::cli::output::Progress;
 use crate::cli::{Global, UsageError};
-use crate::config::{user_cache_dir, user_store_dir};
-use crate::model::PluginKind;
-use crate::plugin::building::{BuildError, Built, Project, build};
-use crate::plugin::testing::Subject;
-use crate::plugin::{CONTRACT, Limits, PluginHost, PluginSettings, Reference, RegistrySettings};
 
 /// Minimum timeouts for calls and compilation in `test` and `bench`. Fuel measures a plugin's consumption, and it is
 /// the same on every machine; a busy machine must not fail a test.
@@ -68,7 +68,7 @@ pub(super) async fn build_project(directory: PathBuf) -> anyhow::Result<(Project
 /// Returns the configured plugin host with relaxed timeouts for busy machines.
 pub(super) fn relaxed_host(global: &Global) -> anyhow::Result<PluginHost> {
     let settings = plugin_settings(global)?;
-    super::host(PluginSettings { limits: relaxed_limits(&settings.limits), ..settings })
+    crate::cli::plugin::host(PluginSettings { limits: relaxed_limits(&settings.limits), ..settings })
 }
 
 /// Returns the same limits with relaxed timeouts.

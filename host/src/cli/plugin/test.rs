@@ -4,17 +4,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use doproxy_plugin_devkit::test::{bless, junit, search};
+use doproxy_plugin_devkit::{
+    Actual, CallErrorKind, Case, FixtureFile, FixtureRun, OutcomeKind, PropertyReport, Search, Subject,
+    run as run_fixture,
+};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::target::{PluginUnderTest, read_config, relaxed_host};
 use crate::cli::output::{count, is_stdout_colored, say, warn};
+use crate::cli::plugin::target::{PluginUnderTest, read_config, relaxed_host};
 use crate::cli::{AlreadyReported, Global, UsageError};
-use crate::plugin::testing::junit::{self, Case};
-use crate::plugin::testing::{
-    Actual, CallErrorKind, FixtureFile, FixtureRun, OutcomeKind, PropertyReport, Search, Subject, bless,
-    run as run_fixture, search,
-};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -319,7 +319,7 @@ struct PropertyOutput<'a> {
 impl<'a> TestOutput<'a> {
     fn of(subject: &'a Subject, outcome: &'a Outcome) -> Self {
         let manifest = subject.manifest();
-        let tick = |tick: &'a crate::plugin::testing::TickRun| TickOutput {
+        let tick = |tick: &'a doproxy_plugin_devkit::TickRun| TickOutput {
             outcome: tick.actual.outcome_kind(),
             count: tick.actual.count(),
             error: if let Actual::Failed { error, .. } = &tick.actual { Some(*error) } else { None },

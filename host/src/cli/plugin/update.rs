@@ -1,9 +1,10 @@
 //! `doproxy plugin update`: resolves the plugin tags of `doproxy.yml` again.
 
-use super::{Global, host_and_config, oci_references};
+use doproxy_plugin_registry::OciReference;
+
 use crate::cli::UsageError;
 use crate::cli::output::say;
-use crate::plugin::OciReference;
+use crate::cli::plugin::{Global, host_and_config, oci_references};
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -3,15 +3,16 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::Global;
+use doproxy_config::{Config, PolicyConfig};
+use doproxy_controller::{PolicySpec, ReloadedConfig, ServiceSpec};
+use doproxy_core::pipeline::ScalingRules;
+use doproxy_digitalocean::DigitalOcean;
+use doproxy_metrics as metrics;
+use doproxy_metrics::{Collector, TimeSeriesStore};
+
 use crate::cli::context::CommandContext;
 use crate::cli::output;
-use crate::cloud::digitalocean::DigitalOcean;
-use crate::config::{Config, PolicyConfig};
-use crate::controller::ScalingRules;
-use crate::controller::service::{PolicySpec, ReloadedConfig, ServiceSpec};
-use crate::history::TimeSeriesStore;
-use crate::metrics::{self, Collector};
+use crate::cli::run::Global;
 
 /// Returns the service specification of a configuration.
 pub(super) fn service_spec(config: &Config) -> ServiceSpec {

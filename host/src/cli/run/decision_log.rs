@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::controller::service::ComponentLookup;
-use crate::history::TimeSeriesStore;
-use crate::model::{TickRecord, Timestamp};
-use crate::plugin::{PluginHost, Reference};
-use crate::record::{LogWriter, RecordError, component_bytes};
+use doproxy_controller::ComponentLookup;
+use doproxy_core::domain::{TickRecord, Timestamp};
+use doproxy_decision_log::{LogWriter, RecordError, load_component as component_bytes};
+use doproxy_metrics::TimeSeriesStore;
+use doproxy_plugin_host::PluginHost;
+use doproxy_plugin_registry::Reference;
 
 /// Records each tick. A failed write only causes a warning.
 pub(super) struct DecisionLogger {

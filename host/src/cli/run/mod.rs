@@ -9,10 +9,10 @@ mod notify;
 mod once;
 mod service;
 
-pub(super) use once::MIN_WINDOW;
+use doproxy_config::Span;
 
-use super::{Global, UsageError};
-use crate::config::Span;
+pub(super) use crate::cli::run::once::MIN_WINDOW;
+use crate::cli::{Global, UsageError};
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -35,5 +35,9 @@ impl Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    if args.once { Box::pin(once::run(global, args.window.0)).await } else { Box::pin(service::run(global)).await }
+    if args.once {
+        Box::pin(crate::cli::run::once::run(global, args.window.0)).await
+    } else {
+        Box::pin(crate::cli::run::service::run(global)).await
+    }
 }

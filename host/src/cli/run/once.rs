@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use super::decision_log::DecisionLogger;
-use super::{Global, UsageError};
+use doproxy_core::domain::Mode;
+use doproxy_decision_log::LogWriter;
+use doproxy_metrics::TimeSeriesStore;
+
 use crate::cli::context::{CommandContext, resume_operations};
 use crate::cli::create::describe_created;
 use crate::cli::describe::describe;
 use crate::cli::output::{Progress, say};
+use crate::cli::run::decision_log::DecisionLogger;
+use crate::cli::run::{Global, UsageError};
 use crate::cli::sample_twice::{metric_requirements, sample_twice};
-use crate::history::TimeSeriesStore;
-use crate::model::Mode;
-use crate::record::LogWriter;
 
 /// The shortest sampling window, because a rate needs two samples some time apart.
-pub(in crate::cli) const MIN_WINDOW: Duration = Duration::from_millis(100);
+pub(crate) const MIN_WINDOW: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(global: &Global, window: Duration) -> anyhow::Result<()> {
     if window < MIN_WINDOW {

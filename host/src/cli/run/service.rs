@@ -4,26 +4,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use doproxy_config::TelemetryAddress;
+use doproxy_controller::{
+    ConfigSource, Hooks, PolicyLoader, Service, ServiceBuilder, ServiceError, ServiceHandle, event_sink,
+};
+use doproxy_core::domain::Mode;
+use doproxy_decision_log::LogWriter;
+use doproxy_inventory_sqlite::ServiceLock;
+use doproxy_metrics as metrics;
+use doproxy_metrics::{Collector, TimeSeriesStore};
+use doproxy_telemetry::{Telemetry, TelemetryServer, families};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::config_reload::{ConfigReloader, service_spec};
-use super::decision_log::{DecisionLogger, components};
-use super::notify::Notifier;
-use super::{Global, UsageError};
-use crate::cli::context::Production;
-use crate::cli::context::{CommandContext, ProductionController};
-use crate::config::TelemetryAddress;
-use crate::controller::service::{
-    ConfigSource, Hooks, PolicyLoader, Service, ServiceBuilder, ServiceError, ServiceHandle, event_sink,
-};
-use crate::history::TimeSeriesStore;
-use crate::inventory::sqlite::ServiceLock;
-use crate::metrics::{self, Collector};
-use crate::model::Mode;
-use crate::record::LogWriter;
-use crate::telemetry::{Telemetry, TelemetryServer, families};
+use crate::cli::context::{CommandContext, Production, ProductionController};
+use crate::cli::run::config_reload::{ConfigReloader, service_spec};
+use crate::cli::run::decision_log::{DecisionLogger, components};
+use crate::cli::run::notify::Notifier;
+use crate::cli::run::{Global, UsageError};
 
 /// Refresh interval of systemd's status line.
 const STATUS_EVERY: Duration = Duration::from_secs(15);

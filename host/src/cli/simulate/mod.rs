@@ -10,17 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use doproxy_config::Span;
+use doproxy_simulation::{Comparison, Fault, Progress, Rules, Scenario, compare, gate, report, total_ticks};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::output::{self, say};
-use super::{AlreadyReported, Global, UsageError};
-use crate::config::Span;
-use crate::simulation::compare::{Comparison, compare, total_ticks};
-use crate::simulation::faults::Fault;
-use crate::simulation::gate::{self, Rules};
-use crate::simulation::report;
-use crate::simulation::runner::Progress;
-use crate::simulation::scenario::Scenario;
+use crate::cli::output::say;
+use crate::cli::{AlreadyReported, Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
@@ -155,14 +150,14 @@ enum ServiceShape {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let app = scenario::load_context(global)?;
-    let (scenario, repairs) = scenario::scenario(args, app.as_ref()).await?;
+    let app = crate::cli::simulate::scenario::load_context(global)?;
+    let (scenario, repairs) = crate::cli::simulate::scenario::scenario(args, app.as_ref()).await?;
     for repair in &repairs {
         output::warn(format_args!("{}: {repair}", args.source()));
     }
-    let policies = policies::load(app.as_ref(), &args.policy, args.capacity).await?;
+    let policies = crate::cli::simulate::policies::load(app.as_ref(), &args.policy, args.capacity).await?;
     if !args.tune.is_empty() {
-        return tune::run(args, &scenario, policies).await;
+        return crate::cli::simulate::tune::run(args, &scenario, policies).await;
     }
     let progress = Arc::new(Progress::default());
     let bar = bar(total_ticks(&scenario, policies.len()));
@@ -181,9 +176,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let comparison = comparison?;
     warn_of_failures(&comparison);
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&table::json(&scenario, &comparison, args))?);
+        say!("{}", serde_json::to_string_pretty(&crate::cli::simulate::table::json(&scenario, &comparison, args))?);
     } else {
-        say!("{}", table::text(&scenario, &comparison));
+        say!("{}", crate::cli::simulate::table::text(&scenario, &comparison));
     }
     if let Some(path) = &args.report {
         let command: Vec<String> = std::env::args().collect();

@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
+use doproxy_config::user_cache_dir;
+use doproxy_core::domain::Mode;
+use doproxy_plugin_host::{ConfiguredPolicy, PluginHost, PluginSettings};
+use doproxy_plugin_registry::Reference;
+use doproxy_simulation::{PRESETS, Preset};
+
 use crate::cli::context::CommandContext;
 use crate::cli::{UsageError, plugin};
-use crate::config::user_cache_dir;
-use crate::model::Mode;
-use crate::plugin::ConfiguredPolicy;
-use crate::plugin::{PluginHost, PluginSettings, Reference};
-use crate::simulation::preset::{PRESETS, Preset};
 
 /// Loads the policies of the command line, or those of doproxy.yml if none are given.
 pub(super) async fn load(

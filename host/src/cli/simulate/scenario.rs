@@ -3,24 +3,21 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{Args, Model, ServiceShape};
+use doproxy_config::Span;
+use doproxy_core::domain::{FleetName, HourlyPrice, ObservedTemplate, Sample};
+use doproxy_core::pipeline::{REQUESTS_PER_SECOND, ScalingRules};
+use doproxy_core::seams::Inventory as _;
+use doproxy_metrics::TimeSeriesStore;
+use doproxy_simulation::trace::read;
+use doproxy_simulation::{
+    BootTime, Distribution, FaultSchedule, Generator, MAX_INTERVALS, Overload, PriceModel, ReadOptions, Repair,
+    Scenario, Service, Setup, Trace, scenario,
+};
+use doproxy_support::Clock;
+
 use crate::cli::context::CommandContext;
+use crate::cli::simulate::{Args, Model, ServiceShape};
 use crate::cli::{Global, UsageError};
-use crate::clock::Clock;
-use crate::config::Span;
-use crate::controller::ScalingRules;
-use crate::history::TimeSeriesStore;
-use crate::inventory::Inventory as _;
-use crate::metrics::rates::REQUESTS_PER_SECOND;
-use crate::model::{FleetName, HourlyPrice, ObservedTemplate, Sample};
-use crate::simulation::faults::FaultSchedule;
-use crate::simulation::fluid::{Overload, Setup};
-use crate::simulation::requests::{Distribution, Service};
-use crate::simulation::scenario::{self, BootTime, Scenario};
-use crate::simulation::score::PriceModel;
-use crate::simulation::trace::read::{self, ReadOptions};
-use crate::simulation::trace::synthetic::Generator;
-use crate::simulation::trace::{MAX_INTERVALS, Repair, Trace};
 
 /// Maximum number of recorded boot times to sample from.
 const MAX_BOOT_SAMPLES: u32 = 500;

@@ -1,12 +1,10 @@
 //! The comparison as a table and as JSON.
 
+use doproxy_simulation::{Comparison, Scenario, columns, rows};
 use serde_json::{Value, json};
 
-use super::Args;
 use crate::cli::output;
-use crate::simulation::columns::{columns, rows};
-use crate::simulation::compare::Comparison;
-use crate::simulation::scenario::Scenario;
+use crate::cli::simulate::Args;
 
 /// Formats the comparison as a text table.
 pub(super) fn text(scenario: &Scenario, comparison: &Comparison) -> String {

@@ -4,15 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Args, bar};
-use crate::cli::output::{self, say};
-use crate::cli::{UsageError, signals};
-use crate::plugin::ConfiguredPolicy;
-use crate::simulation::compare::policy_row;
-use crate::simulation::runner::{Progress, simulate};
-use crate::simulation::scenario::Scenario;
-use crate::simulation::score::Score;
-use crate::simulation::tune::{MAX_PARAMETERS, Objective, Parameter, estimate_ticks, train_test_split, tune};
+use doproxy_plugin_host::ConfiguredPolicy;
+use doproxy_simulation::{
+    MAX_PARAMETERS, Objective, Parameter, Progress, Scenario, Score, estimate_ticks, policy_row, simulate,
+    train_test_split, tune,
+};
+
+use crate::cli::output::say;
+use crate::cli::simulate::{Args, bar};
+use crate::cli::{UsageError, output, signals};
 
 pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<ConfiguredPolicy>) -> anyhow::Result<()> {
     let [policy] = <[ConfiguredPolicy; 1]>::try_from(policies)

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
-
-use crate::balancer::haproxy::HaProxy;
-use crate::balancer::{LoadBalancer, ServerStats, Stats};
-use crate::cli::context::CommandContext;
-use crate::clock::Clock;
-use crate::config::TelemetryAddress;
-use crate::inventory::{Freeze, Inventory, Snapshot};
-use crate::model::{
+use doproxy_config::TelemetryAddress;
+use doproxy_core::domain::{
     Direction, Droplet, DropletId, DropletName, HourlyPrice, OperationKind, Pause, Pauses, Phase, Timestamp,
 };
-use crate::telemetry::Status;
+use doproxy_core::seams::{Freeze, Inventory, LoadBalancer, ServerStats, Snapshot, Stats};
+use doproxy_haproxy::HaProxy;
+use doproxy_support::Clock;
+use doproxy_telemetry::Status;
+use serde::Serialize;
+
+use crate::cli::context::CommandContext;
 
 /// Maximum time to wait for a response from HAProxy or the service.
 const TIMEOUT: Duration = Duration::from_secs(3);

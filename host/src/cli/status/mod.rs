@@ -9,12 +9,13 @@ mod table;
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use super::context::CommandContext;
-use super::output::{self, say};
-use super::{Global, UsageError};
-use crate::config::Span;
-use collect::collect;
-use table::table;
+use doproxy_config::Span;
+
+use crate::cli::context::CommandContext;
+use crate::cli::output::say;
+use crate::cli::status::collect::collect;
+use crate::cli::status::table::table;
+use crate::cli::{Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
 #[command(

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::collect::{DropletStatus, StatusSnapshot};
+use doproxy_core::domain::{AnswerSource, OperationKind, Phase, Timestamp};
+use doproxy_telemetry::{LockWaitStatus, PolicyStatus, Status};
+
 use crate::cli::output::count;
-use crate::model::{AnswerSource, OperationKind, Phase, Timestamp};
-use crate::telemetry::Status;
-use crate::telemetry::status::{LockWaitStatus, PolicyStatus};
+use crate::cli::status::collect::{DropletStatus, StatusSnapshot};
 
 /// Formats the whole snapshot.
 pub(super) fn table(gathered: &StatusSnapshot) -> String {
@@ -177,10 +177,11 @@ fn span(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::collect::{FreezeStatus, HaProxyStatus, OperationStatus};
+    use doproxy_core::domain::{Direction, DropletId, DropletName, Mode, Pause};
+    use doproxy_telemetry::{LastTick, LoopStatus};
+
     use super::*;
-    use crate::model::{Direction, DropletId, DropletName, Mode, Pause};
-    use crate::telemetry::status::{LastTick, LoopStatus};
+    use crate::cli::status::collect::{FreezeStatus, HaProxyStatus, OperationStatus};
 
     const NOW: Timestamp = Timestamp(1_795_469_145_000);
 

@@ -4,11 +4,12 @@
 
 use std::collections::VecDeque;
 
+use doproxy_policy_sdk::Limits;
+use doproxy_policy_sdk::numbers::{ceil_u32, to_f64};
+
 use crate::bytes::{Reader, Writer};
 use crate::forecast::{ForecastHorizon, METHODS};
 use crate::pace::{ElapsedStep, ewma_weight};
-use doproxy_policy_sdk::Limits;
-use doproxy_policy_sdk::numbers::{ceil_u32, to_f64};
 
 /// Number of prices.
 pub const PRICE_COUNT: usize = 19;

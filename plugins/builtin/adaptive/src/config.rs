@@ -75,8 +75,9 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::problems;
+
+    use super::*;
 
     #[test]
     fn capacity_alone_is_sufficient() {

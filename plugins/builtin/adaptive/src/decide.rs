@@ -148,10 +148,11 @@ fn signals(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::{ObservationBuilder, decide, droplet};
     use doproxy_policy_sdk::{Droplet, Phase, state};
     use proptest::prelude::*;
+
+    use super::*;
 
     const CONFIG: &str = r#"{"metric": "m", "capacity_per_droplet": 10}"#;
     const MINUTE_MS: u64 = 60_000;

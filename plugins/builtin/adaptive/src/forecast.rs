@@ -364,9 +364,10 @@ fn period_seconds(clock: &SeasonalProfile) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::pace::Cadence;
-    use std::time::Duration;
 
     /// Returns the forecast of each method after a number of minutes, three minutes ahead.
     fn forecasts(minutes: u64, demand: impl Fn(u64) -> f64) -> Vec<f64> {

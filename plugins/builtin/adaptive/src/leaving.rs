@@ -57,8 +57,9 @@ fn unpaid(observation: &Observation, serve: bool) -> Vec<(u64, Option<u64>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::{ObservationBuilder, droplet};
+
+    use super::*;
 
     const NOW: u64 = 86_400_000;
     const EXPIRED: u64 = NOW - 1000;

@@ -37,9 +37,8 @@ pub mod memory;
 pub mod pace;
 pub mod surprise;
 
-use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
-
 use config::Config;
+use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
 
 /// The policy.
 #[derive(Debug)]

@@ -221,8 +221,9 @@ fn to_u32(number: f64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn residuals(values: impl IntoIterator<Item = f64>) -> ResidualModel {
         let mut surprises = ResidualModel::default();

@@ -10,9 +10,8 @@ pub mod generate;
 pub mod mime;
 pub mod template;
 
-use doproxy_user_data_sdk::{Generator, Manifest, Problem, Request, manifest};
-
 use config::Config;
+use doproxy_user_data_sdk::{Generator, Manifest, Problem, Request, manifest};
 
 /// The generator.
 #[derive(Debug)]

@@ -52,8 +52,9 @@ mod component {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::{ObservationBuilder, decide};
+
+    use super::*;
 
     #[test]
     fn count_is_requested_at_every_size() {

@@ -42,9 +42,10 @@ mod component {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::Outcome;
     use doproxy_policy_sdk::testing::{ObservationBuilder, decide, problems};
+
+    use super::*;
 
     #[test]
     fn fleet_is_held_under_any_load() {

@@ -116,9 +116,11 @@ mod component {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use proptest::prelude::*;
     use std::process::Command;
+
+    use proptest::prelude::*;
+
+    use super::*;
 
     fn request(hostname: &str) -> Request {
         Request { hostname: hostname.to_owned(), index: 7, fleet_name: "www".to_owned(), ..Request::default() }

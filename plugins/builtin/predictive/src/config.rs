@@ -126,8 +126,9 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::problems;
+
+    use super::*;
 
     #[test]
     fn default_season_is_a_day_of_five_minutes() {

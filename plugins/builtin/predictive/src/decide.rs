@@ -126,10 +126,11 @@ fn describe_forecast(model: &Model, ahead: Option<&PeakForecast>, look_ahead_ms:
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::config::MAX_SLOTS;
     use doproxy_policy_sdk::testing::{ObservationBuilder, decide};
     use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::MAX_SLOTS;
 
     const CONFIG: &str = r#"{"metric": "m", "target_per_droplet": 10, "season_s": 7200, "bucket_s": 300}"#;
     const TICK_MS: u64 = 60_000;

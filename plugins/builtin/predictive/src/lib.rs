@@ -26,9 +26,8 @@ pub mod decide;
 pub mod memory;
 pub mod model;
 
-use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
-
 use config::Config;
+use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
 
 /// The policy.
 #[derive(Debug)]

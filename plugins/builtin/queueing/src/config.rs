@@ -138,8 +138,9 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::problems;
+
+    use super::*;
 
     #[test]
     fn arrivals_default_to_haproxy_requests() {

@@ -86,9 +86,10 @@ fn percent(share: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::{ObservationBuilder, decide};
     use proptest::prelude::*;
+
+    use super::*;
 
     const CONFIG: &str = r#"{"service_ms": 100, "wait_ms": 50, "probability": 0.01}"#;
 

@@ -138,8 +138,9 @@ fn normal_cdf(x: f64, density: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn near(value: f64, reference: f64) -> bool {
         (value - reference).abs() < 6e-7

@@ -21,9 +21,8 @@ pub mod config;
 pub mod decide;
 pub mod erlang;
 
-use doproxy_policy_sdk::{Decision, Manifest, MetricRequirement, Observation, Policy, Problem, manifest};
-
 use config::Config;
+use doproxy_policy_sdk::{Decision, Manifest, MetricRequirement, Observation, Policy, Problem, manifest};
 
 /// The policy.
 #[derive(Debug)]

@@ -182,8 +182,9 @@ fn parse_time(text: &str, may_be_24: bool) -> Option<(Time, bool)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::problems;
+
+    use super::*;
 
     fn problems_of(rule: &str) -> String {
         problems::<crate::Schedule>(&format!(r#"{{"rules": [{rule}]}}"#)).join("; ")

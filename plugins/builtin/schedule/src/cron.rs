@@ -190,8 +190,9 @@ fn to_u32(number: i8) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     fn last(line: &str, time: &str) -> String {
         let found = Cron::parse(line).unwrap().last_at_or_before(time.parse().unwrap());

@@ -89,9 +89,10 @@ fn format_clock(config: &Config, at: Timestamp, format: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::{ObservationBuilder, decide};
     use proptest::prelude::*;
+
+    use super::*;
 
     const CONFIG: &str = r#"{"time_zone": "Europe/Berlin", "rules": [
         {"name": "business hours", "days": ["mon", "tue", "wed", "thu", "fri"], "from": "08:00", "to": "18:00", "min": 4},

@@ -30,9 +30,8 @@ pub mod decide;
 pub mod rule;
 pub mod zone;
 
-use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
-
 use config::Config;
+use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
 
 /// The policy.
 #[derive(Debug)]

@@ -96,9 +96,10 @@ const MAX_SKIPPED: usize = 24 * 60 + 1;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::Config;
-    use proptest::prelude::*;
 
     fn rule(zone: &str, rule: &str) -> (TimeZone, Rule) {
         let config = Config::parse(&format!(r#"{{"time_zone": "{zone}", "rules": [{rule}]}}"#)).unwrap();

@@ -34,8 +34,9 @@ fn percent_change(base: i64, by: i64, min_magnitude: i64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn percentages_are_rounded_as_in_aws() {

@@ -234,8 +234,9 @@ fn check_steps(side: Comparison, steps: &[Step], path: &str, problems: &mut Vec<
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::problems;
+
+    use super::*;
 
     fn alarm(when: &str, steps: &str) -> String {
         format!(

@@ -149,9 +149,10 @@ fn format_reason(config: &Config, capacity: FleetCapacity, datapoint: f64, rung:
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::{ObservationBuilder, decide};
     use proptest::prelude::*;
+
+    use super::*;
 
     const CONFIG: &str = r#"{"metric": "m", "warm_up_s": 120, "alarms": [
         {"comparison": "above", "threshold": 60, "datapoints": 2, "evaluation_periods": 3, "adjustment": "percent", "min_magnitude": 1,

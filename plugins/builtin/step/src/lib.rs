@@ -23,9 +23,8 @@ pub mod alarm;
 pub mod config;
 pub mod decide;
 
-use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
-
 use config::Config;
+use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
 
 /// The policy.
 #[derive(Debug)]

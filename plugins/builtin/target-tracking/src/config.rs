@@ -238,9 +238,10 @@ fn rule(written: &RawConfig, rule: Rule, problems: &mut Vec<Problem>) -> Rule {
 
 #[cfg(test)]
 mod tests {
+    use doproxy_policy_sdk::testing::problems;
+
     use super::*;
     use crate::TargetTracking;
-    use doproxy_policy_sdk::testing::problems;
 
     #[test]
     fn defaults_match_kubernetes() {

@@ -23,9 +23,8 @@ pub mod preset;
 pub mod ratio;
 mod reason;
 
-use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
-
 use config::Config;
+use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
 
 /// The policy.
 #[derive(Debug)]

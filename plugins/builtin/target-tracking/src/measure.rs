@@ -98,9 +98,10 @@ fn average_over_warm(name: &str, observation: &Observation, warm_up_ms: u64) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use doproxy_policy_sdk::testing::{ObservationBuilder, droplet};
     use doproxy_policy_sdk::{Droplet, Load};
+
+    use super::*;
 
     fn loaded(since: u64, sessions: u32) -> Droplet {
         let load = Load {

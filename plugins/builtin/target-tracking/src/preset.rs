@@ -1,9 +1,9 @@
 //! Presets with the constants of other autoscalers.
 
+use doproxy_policy_sdk::numbers::EPSILON;
 use serde::Deserialize;
 
 use crate::config::{StepLimit, Tolerance};
-use doproxy_policy_sdk::numbers::EPSILON;
 
 /// The autoscaler whose constants are the defaults.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]

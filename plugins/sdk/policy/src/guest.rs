@@ -2,12 +2,12 @@
 
 use std::marker::PhantomData;
 
-use crate::observation as seen;
-use crate::{Decision as Decided, Outcome as Wanted, Policy, Problem as Wrong};
 use bindings::doproxy::plugin::types as contract;
 use bindings::exports::doproxy::plugin::policy::{
     Decision, Error, Guest, Manifest, Observation, Outcome, Problem, ScaleTo, Signal,
 };
+
+use crate::{Decision as Decided, Outcome as Wanted, Policy, Problem as Wrong, observation as seen};
 
 #[expect(unsafe_code, missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod bindings {

@@ -2,8 +2,9 @@
 
 use std::marker::PhantomData;
 
-use crate::{Generator, Problem as Wrong};
 use bindings::exports::doproxy::plugin::user_data::{Error, Guest, Manifest, Problem, Request};
+
+use crate::{Generator, Problem as Wrong};
 
 #[expect(unsafe_code, missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod bindings {

@@ -1,0 +1,19 @@
+//! `doproxy.yml`: schema, validation with line and column, and the resulting options of each crate.
+
+mod advice;
+mod config;
+mod error;
+mod file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
+mod metrics;
+#[cfg(test)]
+mod tests;
+mod token;
+mod values;
+mod yaml;
+
+pub use config::{Config, DEFAULT_FILE, PolicyConfig, TelemetryAddress, UserDataConfig};
+pub use error::ConfigError;
+pub use token::{Environment, TokenSource};
+pub use values::{Span, user_cache_dir, user_store_dir};

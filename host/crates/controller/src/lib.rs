@@ -1,0 +1,34 @@
+//! The controller: runs ticks, journals operations and reconciles them with the cloud and the load balancer.
+
+mod controller;
+mod error;
+mod event;
+mod import;
+mod name_generator;
+mod operations;
+mod provider_catalog;
+mod reconcile;
+mod recover;
+mod service;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod tick;
+mod user_data;
+
+pub use controller::Controller;
+pub use error::ControllerError;
+pub use event::{Event, EventSink};
+pub use name_generator::NameGenerator;
+pub use reconcile::orphans::OrphanDroplet;
+pub use reconcile::pass::servers;
+pub use recover::{OrphanPolicy, RecoverySummary};
+pub use service::policy_loader::{ComponentLookup, PolicyLoader, PolicySpec};
+pub use service::policy_slot::PolicySlot;
+pub use service::reporter::event_sink;
+pub use service::run::{
+    ConfigSource, Hooks, ReloadedConfig, Service, ServiceBuilder, ServiceError, ServiceHandle, ServiceSpec,
+};
+pub use settings::Settings;
+pub use tick::{AutoscalerState, TickInput};
+pub use user_data::UserDataSource;

@@ -1,0 +1,17 @@
+//! seams
+
+pub(crate) mod cloud_provider;
+pub(crate) mod inventory;
+pub(crate) mod load_balancer;
+pub(crate) mod platform;
+
+pub use cloud_provider::{
+    Account, AddressKind, CloudError, CloudInstance, CloudProvider, CreateRequest, ErrorClass, Filter, Image, Region,
+    Size, SshKey, Status,
+};
+pub use inventory::{
+    CreateIntent, DeleteCause, Freeze, Inventory, InventoryError, InventoryErrorKind, PolicyState, Provenance,
+    Snapshot, Transition,
+};
+pub use load_balancer::{ApplyResult, LoadBalancer, ProcessStats, Server, ServerState, ServerStats, Stats};
+pub use platform::Platform;

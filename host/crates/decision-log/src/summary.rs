@@ -1,0 +1,69 @@
+//! Summarizes ticks, and determines which of them are significant enough to list.
+
+use doproxy_core::domain::{AnswerSource, Mode, TickRecord};
+use serde::Serialize;
+
+/// The summary of a tick, as shown in lists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RecordSummary {
+    /// The previous size.
+    pub from: u32,
+    /// The size that the plan leads to.
+    pub to: u32,
+    /// The size that the decision would have led to.
+    pub recommended: u32,
+    /// The policy whose evaluation was selected.
+    pub policy: Option<String>,
+    /// The reason of its decision.
+    pub reason: String,
+    /// The guard rules that changed something.
+    pub restrictions: Vec<String>,
+    /// Active policies that failed, and the source of their evaluation.
+    pub failing: Vec<(String, AnswerSource)>,
+    /// Number of creates and deletes in the plan.
+    pub changes: usize,
+    /// The error that kept operations from starting.
+    pub error: Option<String>,
+}
+
+impl RecordSummary {
+    /// Summarizes a tick.
+    pub fn new(record: &TickRecord) -> Self {
+        let taken = record.selected.and_then(|index| record.evaluations.get(index as usize));
+        let active = record.evaluations.iter().filter(|answer| answer.mode == Mode::Active);
+        let mut cuts: Vec<String> = Vec::new();
+        for cut in &record.plan.restrictions {
+            if !cuts.contains(&cut.rule) {
+                cuts.push(cut.rule.clone());
+            }
+        }
+        let size = record.observation.size();
+        Self {
+            from: record.plan.from,
+            to: record.plan.to,
+            recommended: taken.map_or(size, |answer| answer.decision.outcome.size(size)),
+            policy: taken.map(|answer| answer.policy.clone()),
+            reason: taken.map_or_else(|| "no policy is active".to_owned(), |answer| answer.decision.reason.clone()),
+            restrictions: cuts,
+            failing: active
+                .filter(|answer| answer.failure.is_some())
+                .map(|answer| (answer.policy.clone(), answer.answered_by))
+                .collect(),
+            changes: record.plan.creates.len() + record.plan.deletes.len(),
+            error: record.outcome.error.clone(),
+        }
+    }
+
+    /// Reports whether the tick changes something, or differs from the previous one.
+    pub fn is_significant(&self, before: Option<&Self>) -> bool {
+        let quiet = self.recommended == self.from && self.restrictions.is_empty() && self.failing.is_empty();
+        let news = match before {
+            None => !quiet,
+            Some(before) => {
+                (self.recommended, &self.restrictions, &self.failing, &self.policy)
+                    != (before.recommended, &before.restrictions, &before.failing, &before.policy)
+            }
+        };
+        self.changes > 0 || self.error.is_some() || news
+    }
+}

@@ -1,0 +1,13 @@
+//! http
+
+pub(crate) mod account;
+pub(crate) mod control;
+pub(crate) mod corrupt;
+pub(crate) mod droplets;
+pub(crate) mod json;
+pub(crate) mod metadata;
+pub(crate) mod monitoring;
+pub(crate) mod pagination;
+pub(crate) mod router;
+pub(crate) mod serve;
+pub(crate) mod tags;

@@ -1,0 +1,260 @@
+//! Errors between doproxy and HAProxy, with the location, the state that is live now, and the remedy.
+
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{fmt, io};
+
+use doproxy_core::domain::{DropletId, InvalidName};
+
+use crate::failed_update::FailedUpdate;
+
+/// An error from HAProxy or its configuration. Updates return only [`HaProxyError::NotApplied`] and
+/// [`HaProxyError::UpdateFailed`], which include the live state.
+#[derive(Debug, thiserror::Error)]
+pub enum HaProxyError {
+    /// An option value that must not reach HAProxy's configuration.
+    #[error(transparent)]
+    Option(#[from] InvalidName),
+    /// A file that cannot be read or written.
+    #[error("cannot {action} {path}: {source}{}", hint(source))]
+    File {
+        /// The attempted action: `read`, `write`, `remove`, `sync`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A template that cannot be parsed or rendered.
+    #[error("{file}{}: {message}", at_line(*line))]
+    Template {
+        /// The template.
+        file: String,
+        /// The line number, from 1, if known.
+        line: Option<usize>,
+        /// The problem.
+        message: String,
+    },
+    /// A rendered template that is not a configuration of these servers.
+    #[error("{file} does not render a valid configuration of this fleet: {problem}")]
+    Lint {
+        /// The template.
+        file: String,
+        /// The problem.
+        problem: crate::lint::Problem,
+    },
+    /// Two servers for the same droplet.
+    #[error("droplet {0} is listed twice; each droplet must be a single server")]
+    DuplicateServer(DropletId),
+    /// An address that a droplet cannot have.
+    #[error("droplet {id} has the address {address}, which is not a host address")]
+    InvalidAddress {
+        /// The droplet.
+        id: DropletId,
+        /// Its address.
+        address: std::net::IpAddr,
+    },
+    /// HAProxy is not installed.
+    #[error("HAProxy not found at {}; install it (`apt-get install haproxy`) or set `haproxy.binary`", .0.display())]
+    BinaryMissing(PathBuf),
+    /// A program that cannot be run.
+    #[error("cannot run {program}: {source}{}", hint(source))]
+    Run {
+        /// The program.
+        program: String,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A program that exceeded its time limit and was killed.
+    #[error("`{command}` did not finish within {after:?} and was killed")]
+    TimedOut {
+        /// The program and its arguments.
+        command: String,
+        /// The time limit.
+        after: Duration,
+    },
+    /// A configuration that `haproxy -c` rejects.
+    #[error("HAProxy rejects the configuration rendered from {template}:{}\n{output}", source_line(*line, text.as_deref()))]
+    ConfigRejected {
+        /// The template that rendered it.
+        template: String,
+        /// The first line that HAProxy reports, from 1.
+        line: Option<usize>,
+        /// The text of that line.
+        text: Option<String>,
+        /// HAProxy's output.
+        output: String,
+    },
+    /// An error on one of HAProxy's sockets.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// An existing file that HAProxy rejects.
+    #[error("HAProxy rejects {}{}", file.display(), colon(output))]
+    ConfigInvalid {
+        /// The file.
+        file: PathBuf,
+        /// HAProxy's output.
+        output: String,
+    },
+    /// An update that failed before anything was changed.
+    #[error("{}", and_then(why, &format_args!("nothing was changed: {} and the running HAProxy are as before", file.display())))]
+    NotApplied {
+        /// The configuration file.
+        file: PathBuf,
+        /// The cause.
+        why: Box<HaProxyError>,
+    },
+    /// An update that was installed but that HAProxy did not load.
+    #[error("HAProxy failed to load the new {}: {}", file.display(), and_then(why, live))]
+    UpdateFailed {
+        /// The configuration file.
+        file: PathBuf,
+        /// The cause.
+        why: Box<ReloadError>,
+        /// The state that is live now.
+        live: FailedUpdate,
+    },
+    /// An HAProxy that exited right after it was started.
+    #[error("{binary} exited immediately ({status}):\n{output}")]
+    ProcessExited {
+        /// The program.
+        binary: PathBuf,
+        /// Its exit status.
+        status: String,
+        /// The end of its output.
+        output: String,
+    },
+}
+
+impl HaProxyError {
+    /// Reports whether the cause is in the user's input rather than in the environment.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::NotApplied { why, .. } => why.is_configuration(),
+            Self::Option(_) | Self::Template { .. } | Self::Lint { .. } | Self::ConfigRejected { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// The cause of a reload that did not lead to the desired process.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// The new worker did not start.
+    #[error("reload failed{}", colon(.0))]
+    Failed(String),
+    /// The reload command failed.
+    #[error("`{command}` failed ({status}){}", colon(output))]
+    Command {
+        /// The command.
+        command: String,
+        /// Its exit status.
+        status: String,
+        /// The command's output.
+        output: String,
+    },
+    /// No new worker started.
+    #[error("no new worker started within {0:?}")]
+    NoNewWorker(Duration),
+    /// The new worker has different servers.
+    #[error(
+        "the new worker does not have the servers in the file: {0}; check that HAProxy was started with `-f` and this file"
+    )]
+    Mismatch(String),
+    /// A file belonging to the configuration that cannot be written.
+    #[error("{0}")]
+    Other(Box<HaProxyError>),
+    /// An error on one of HAProxy's sockets.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+}
+
+/// An error on HAProxy's stats or master socket.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// The socket cannot be reached.
+    #[error("HAProxy is unreachable on {}: {source}; {}", path.display(), remedy(source))]
+    Unreachable {
+        /// The socket.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The response was not complete within the time limit.
+    #[error("HAProxy did not respond to `{command}` on {} within {after:?}", path.display())]
+    TimedOut {
+        /// The socket.
+        path: PathBuf,
+        /// The command.
+        command: String,
+        /// The time limit.
+        after: Duration,
+    },
+    /// The response is longer than any valid one.
+    #[error("HAProxy's response to `{command}` on {} exceeds {limit} bytes", path.display())]
+    TooLong {
+        /// The socket.
+        path: PathBuf,
+        /// The command.
+        command: String,
+        /// The maximum number of bytes read.
+        limit: u64,
+    },
+    /// The response is an error message, or cannot be parsed.
+    #[error("HAProxy responded to `{command}` on {} with {answer:?}", path.display())]
+    UnexpectedResponse {
+        /// The socket.
+        path: PathBuf,
+        /// The command.
+        command: String,
+        /// The beginning of the response.
+        answer: String,
+    },
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "; run doproxy as a user with permission, such as root",
+        io::ErrorKind::StorageFull => "; free up disk space",
+        _ => "",
+    }
+}
+
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => "run doproxy as root or as a member of the socket's group",
+        io::ErrorKind::NotFound => {
+            "check that HAProxy is running (`systemctl start haproxy`) and that its socket exists"
+        }
+        io::ErrorKind::ConnectionRefused => "HAProxy is not running; start it (`systemctl start haproxy`)",
+        _ => "check that HAProxy is running",
+    }
+}
+
+fn at_line(line: Option<usize>) -> String {
+    line.map(|line| format!(":{line}")).unwrap_or_default()
+}
+
+fn source_line(line: Option<usize>, text: Option<&str>) -> String {
+    match (line, text) {
+        (Some(line), Some(text)) => format!(" line {line} is `{}`", text.trim()),
+        (Some(line), None) => format!(" line {line}"),
+        (None, _) => String::new(),
+    }
+}
+
+/// Joins the cause and the live state, on separate lines if the cause spans several.
+fn and_then(why: &impl fmt::Display, live: &impl fmt::Display) -> String {
+    let why = why.to_string();
+    let why = why.trim_end();
+    format!("{why}{}{live}", if why.contains('\n') { "\n" } else { "; " })
+}
+
+/// Formats a program's output after a colon: on the same line if it is a single line, below it otherwise.
+fn colon(text: &str) -> String {
+    match text.lines().count() {
+        0 => String::new(),
+        1 => format!(": {}", text.trim_end()),
+        _ => format!(":\n{}\n", text.trim_end()),
+    }
+}

@@ -1,0 +1,143 @@
+//! HAProxy as the load balancer: the configuration file is the source of truth, and the running process is reconciled
+//! with it.
+//!
+//! An update takes these steps: render (Tera) → doproxy's own checks → `haproxy -c` → install the file, keeping the
+//! last good one beside it → if servers are only added, removed or change state, send commands to the running worker;
+//! reload for any other change, or if the worker does not end up in the desired state → verify the servers of the
+//! worker. If a step fails, the last good file is restored. Edits made outside doproxy are saved beside the file. If
+//! file and process are already as desired, the update is a no-op. A warming or draining droplet is in the file with
+//! weight 0: it is health-checked and receives no new sessions.
+//!
+//! The head of [`BUILT_IN_TEMPLATE`] documents the variables of a template. An update is in `change`; `plan` selects
+//! its method, based on the state of file and worker that `layout`, `state` and `taken` report; `at_run_time` and
+//! `reload` implement the two methods. Queries to HAProxy are in `runtime`, its statistics in `stats`; [`Process`] runs
+//! an HAProxy for the demo and for tests.
+
+use doproxy_core::seams::{ApplyResult, LoadBalancer, Server, Stats};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::apply::{ApplyState, ReloadPolicy};
+use crate::counters::{Counters, UpdateCounters};
+use crate::desired_server::DesiredServer;
+use crate::error::{HaProxyError, SocketError};
+use crate::options::{Options, ReloadMethod, TemplateContext};
+use crate::reload::Processes;
+use crate::runtime_api::{Command, Socket};
+use crate::template::Template;
+
+/// The name of the fleet's backend in every configuration.
+pub const BACKEND: &str = "droplets";
+
+/// HAProxy on this machine.
+#[derive(Debug)]
+pub struct HaProxy {
+    pub(crate) options: Options,
+    pub(crate) setup: TemplateContext,
+    pub(crate) template: Template,
+    /// The state of updates, locked because they run one at a time.
+    pub(crate) state: Mutex<ApplyState>,
+    pub(crate) counters: UpdateCounters,
+}
+
+impl HaProxy {
+    /// Validates the options, and reads and parses the template.
+    pub fn new(options: Options) -> Result<Self, HaProxyError> {
+        let setup = TemplateContext::new(&options, &options.state_file)?;
+        let template = Template::load(options.template.as_deref())?;
+        Ok(Self { options, setup, template, state: Mutex::default(), counters: UpdateCounters::default() })
+    }
+
+    /// Renders the configuration of `servers` as it would be installed.
+    pub fn render(&self, servers: &[Server]) -> Result<String, HaProxyError> {
+        Ok(self.render_checked(&self.setup, servers)?.1)
+    }
+
+    /// Checks that HAProxy accepts the configuration of `servers`, without changing anything.
+    pub async fn check(&self, servers: &[Server]) -> Result<(), HaProxyError> {
+        let scratch = tempfile::tempdir().map_err(|source| HaProxyError::File {
+            action: "write",
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        // The real state file may not exist yet, and HAProxy would warn about it.
+        let state_file = scratch.path().join("state");
+        crate::config_file::write_state(&state_file, crate::running_server::EMPTY_STATE)?;
+        let (_, text) = self.render_checked(&TemplateContext::new(&self.options, &state_file)?, servers)?;
+        let file = scratch.path().join("haproxy.cfg");
+        std::fs::write(&file, &text).map_err(|source| HaProxyError::File {
+            action: "write",
+            path: file.clone(),
+            source,
+        })?;
+        crate::validate::validate(&self.options, &file, &text, self.template.name()).await
+    }
+
+    /// Applies `servers` like [`LoadBalancer::apply`], but reloads even if nothing differs.
+    pub async fn reload(&self, servers: &[Server]) -> Result<ApplyResult, HaProxyError> {
+        self.apply_inner(servers, ReloadPolicy::Always).await
+    }
+
+    pub(crate) fn render_checked(
+        &self,
+        setup: &TemplateContext,
+        servers: &[Server],
+    ) -> Result<(Vec<DesiredServer>, String), HaProxyError> {
+        let wanted = DesiredServer::from_servers(servers, self.options.server_port)?;
+        let text = self.template.render(setup, &wanted)?;
+        crate::lint::check(&text, &wanted)
+            .map_err(|problem| HaProxyError::Lint { file: self.template.name().to_owned(), problem })?;
+        Ok((wanted, text))
+    }
+
+    pub(crate) fn stats_socket(&self) -> Socket {
+        Socket::new(&self.options.stats_socket, self.options.deadlines.response)
+    }
+
+    /// Queries the processes and the statistics of old workers, if there is a master socket.
+    async fn processes(&self) -> Result<Option<(Processes, Vec<String>)>, SocketError> {
+        let ReloadMethod::MasterSocket(path) = &self.options.reload else { return Ok(None) };
+        let deadline = self.options.deadlines.response;
+        let master = Socket::new(path, deadline);
+        let mut answers = Vec::new();
+        let processes = crate::reload::query_processes(&master, Instant::now() + deadline).await?;
+        for &pid in &processes.old_workers {
+            match master.query_master(Command::ShowWorkerStat(pid)).await {
+                Ok(answer) => answers.push(answer),
+                Err(error) => {
+                    let now = crate::reload::query_processes(&master, Instant::now() + deadline).await?;
+                    // The worker may have exited in the meantime, with its last session.
+                    if now.old_workers.contains(&pid) {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        Ok(Some((processes, answers)))
+    }
+
+    /// Returns the counts of updates since this value was created.
+    pub fn counters(&self) -> Counters {
+        self.counters.snapshot()
+    }
+}
+
+impl LoadBalancer for HaProxy {
+    type Error = HaProxyError;
+
+    async fn apply(&self, servers: &[Server]) -> Result<ApplyResult, HaProxyError> {
+        self.apply_inner(servers, ReloadPolicy::IfNeeded).await
+    }
+
+    async fn stats(&self) -> Result<Stats, HaProxyError> {
+        // Sessions that move to an old worker between the two queries are counted twice rather than not at all.
+        let socket = self.stats_socket();
+        let [info, stat] = socket.query([Command::ShowInfo, Command::ShowStat]).await?;
+        let (processes, old_workers) = self.processes().await?.unzip();
+        let mut stats = crate::stats::parse(&info, &stat, &old_workers.unwrap_or_default())
+            .ok_or_else(|| socket.unexpected_response(Command::ShowStat, &stat))?;
+        stats.process.generation = processes.as_ref().map(|processes| processes.reloads);
+        stats.process.old_workers = processes.map_or(0, |processes| processes.old_workers.len());
+        Ok(stats)
+    }
+}

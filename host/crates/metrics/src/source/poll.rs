@@ -1,0 +1,98 @@
+//! The polling interface of sources.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doproxy_core::domain::{DropletId, Sample, Timestamp};
+use doproxy_digitalocean::DigitalOcean;
+
+use crate::error::SourceError;
+use crate::options::{SourceKind, SourceOptions};
+use crate::source::command::Command;
+use crate::source::digitalocean::DigitalOceanSource;
+use crate::source::http_json::HttpJson;
+use crate::source::prometheus::Prometheus;
+
+/// The parameters of one poll.
+#[derive(Debug, Clone)]
+pub(crate) struct Poll {
+    pub(crate) now: Timestamp,
+    /// The time of the newest known sample.
+    pub(crate) newest: Option<Timestamp>,
+    /// The lookback if no sample is known.
+    pub(crate) lookback: Duration,
+    /// The time between its samples.
+    pub(crate) interval: Duration,
+    /// The serving droplets.
+    pub(crate) droplets: Arc<[DropletId]>,
+}
+
+/// The samples of one series.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PolledSeries {
+    /// The suffix of the source's name; empty for the source's own name.
+    pub(crate) suffix: &'static str,
+    pub(crate) labels: Vec<(String, String)>,
+    /// Oldest first.
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// The result of a poll.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum PollResult {
+    /// No new sample is possible yet.
+    Unchanged,
+    /// All current series, each with its new samples.
+    Series(Vec<PolledSeries>),
+}
+
+impl PollResult {
+    /// Returns a single series without labels.
+    pub(super) fn single(sample: Sample) -> Self {
+        Self::Series(vec![PolledSeries { suffix: "", labels: Vec::new(), samples: vec![sample] }])
+    }
+}
+
+/// A source other than HAProxy.
+#[derive(Debug)]
+pub(crate) enum Source {
+    Prometheus(Prometheus),
+    Http(HttpJson),
+    Command(Command),
+    DigitalOcean(DigitalOceanSource),
+}
+
+impl Source {
+    pub(crate) fn new(options: &SourceOptions, cloud: Option<&DigitalOcean>) -> Self {
+        let timeout = options.timeout;
+        match options.kind.clone() {
+            SourceKind::Prometheus { endpoint, query } => Self::Prometheus(Prometheus::new(&endpoint, query, timeout)),
+            SourceKind::Http { endpoint, json_pointer: pointer } => {
+                Self::Http(HttpJson::new(endpoint, pointer, timeout))
+            }
+            SourceKind::Command { program, arguments, working_dir: folder } => {
+                Self::Command(Command::new(program, arguments, &folder, timeout))
+            }
+            SourceKind::DigitalOcean { metrics, droplets_per_poll } => {
+                Self::DigitalOcean(DigitalOceanSource::new(cloud.cloned(), metrics, droplets_per_poll, timeout))
+            }
+        }
+    }
+
+    pub(crate) async fn poll(&self, poll: &Poll) -> Result<PollResult, SourceError> {
+        match self {
+            Self::Prometheus(source) => source.poll(poll).await,
+            Self::Http(source) => source.poll(poll).await,
+            Self::Command(source) => source.poll(poll).await,
+            Self::DigitalOcean(source) => source.poll(poll).await,
+        }
+    }
+}
+
+/// Returns the number if it is finite, otherwise an error.
+pub(super) fn finite(number: f64, what: impl FnOnce() -> String) -> Result<f64, SourceError> {
+    if number.is_finite() {
+        return Ok(number);
+    }
+    Err(SourceError::NotFinite { what: what(), found: number.to_string() })
+}

@@ -1,0 +1,34 @@
+//! Text from outside, sanitized for display.
+
+use doproxy_core::domain::redacted;
+
+/// Maximum length, in characters.
+const MAX_CHARS: usize = 300;
+
+/// Returns the text on one line, without control characters, bounded, and without DigitalOcean tokens.
+pub(super) fn sanitize(text: &str) -> String {
+    let text: String = text.chars().take(4 * MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut words = redacted(&text).split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = words.char_indices().nth(MAX_CHARS) {
+        words.truncate(end);
+        words.push('…');
+    }
+    words
+}
+
+/// Sanitizes bytes that may not be UTF-8; see [`sanitize`].
+pub(super) fn sanitize_bytes(bytes: &[u8]) -> String {
+    sanitize(&String::from_utf8_lossy(&bytes[..bytes.len().min(4 * MAX_CHARS)]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_and_tokens_are_removed() {
+        assert_eq!(sanitize("a\u{1b}[2J\r\nb  c\u{9b}31m dop_v1_secret"), "a [2J b c 31m dop_v1_…");
+        assert_eq!(sanitize(&"x".repeat(5000)).chars().count(), MAX_CHARS + 1);
+        assert_eq!(sanitize_bytes(b"\xff ok"), "\u{fffd} ok");
+    }
+}

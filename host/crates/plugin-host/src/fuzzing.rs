@@ -1,0 +1,14 @@
+//! Component parsing for the fuzzer: every check that runs before compilation.
+
+#![expect(clippy::missing_panics_doc, reason = "a fuzz target reports findings by panicking")]
+
+use crate::component_info::ComponentInterface;
+
+/// Parses the bytes as a plugin; they are accepted, or rejected with an error.
+pub fn component(bytes: &[u8]) {
+    if let Err(error) = ComponentInterface::parse(bytes) {
+        let said = error.to_string();
+        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
+        assert!(said.len() < 4096, "{said:?}");
+    }
+}

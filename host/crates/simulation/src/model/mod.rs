@@ -1,0 +1,4 @@
+//! model
+
+pub(crate) mod fluid;
+pub(crate) mod requests;

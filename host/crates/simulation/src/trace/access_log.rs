@@ -1,0 +1,181 @@
+//! HAProxy's HTTP log and the Common and Combined Log Formats of web servers. Each line is a request with its time in
+//! brackets (`[06/Feb/2009:12:14:14.655]`, `[10/Oct/2000:13:55:36 -0700]`).
+//!
+//! Log lines are ordered by the end of each request, so their times may go backwards. Requests are only counted, so the
+//! order does not matter. HAProxy logs no time zone; its times are interpreted as UTC.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, Read as _};
+
+use crate::trace::error::{Problem, TraceError};
+use crate::trace::rows::{Repair, Row};
+use crate::trace::{MAX_INTERVALS, to_f64};
+
+/// Maximum line length; HAProxy writes at most 64 KiB.
+const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// Counts the requests in each interval of `interval_ms`. An interval without requests has a rate of 0.
+pub(super) fn read(
+    source: &str,
+    mut input: impl BufRead,
+    interval_ms: i64,
+    repair: bool,
+) -> Result<(Vec<Row>, Vec<Repair>), TraceError> {
+    let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
+    let mut skipped = Repair { description: "skipped lines that are not requests", count: 0, first: 0 };
+    let mut bytes = Vec::new();
+    let mut line = 0;
+    loop {
+        bytes.clear();
+        line += 1;
+        let most = u64::try_from(MAX_LINE_BYTES).unwrap_or(u64::MAX);
+        let read = (&mut input).take(most).read_until(b'\n', &mut bytes);
+        if read.map_err(|error| TraceError::malformed(source, line, error.to_string()))? == 0 {
+            break;
+        }
+        if bytes.len() == MAX_LINE_BYTES {
+            return Err(TraceError::line(source, line, Problem::TooLong(MAX_LINE_BYTES)));
+        }
+        let text = bytes.trim_ascii();
+        if text.is_empty() {
+            continue;
+        }
+        match parse_time(text) {
+            Some(at_ms) => *counts.entry(at_ms.div_euclid(interval_ms)).or_default() += 1,
+            // HAProxy logs its own state and that of its servers in the same file.
+            None if repair || contains(text, b"haproxy[") => {
+                skipped.first = if skipped.count == 0 { line } else { skipped.first };
+                skipped.count += 1;
+            }
+            None => {
+                let shown: String = String::from_utf8_lossy(text).chars().take(60).collect();
+                let problem = format!("no request with a bracketed time: {shown:?}; pass --repair to skip such lines");
+                return Err(TraceError::malformed(source, line, problem));
+            }
+        }
+    }
+    let repairs = if skipped.count > 0 { vec![skipped] } else { Vec::new() };
+    Ok((rows(source, &counts, interval_ms)?, repairs))
+}
+
+/// Returns a row for each interval from the first to the last.
+fn rows(source: &str, counts: &BTreeMap<i64, u64>, interval_ms: i64) -> Result<Vec<Row>, TraceError> {
+    let (Some((first, _)), Some((last, _))) = (counts.first_key_value(), counts.last_key_value()) else {
+        return Ok(Vec::new());
+    };
+    let slots = u64::try_from(last - first).unwrap_or(u64::MAX).saturating_add(1);
+    if slots > MAX_INTERVALS {
+        return Err(TraceError::too_long(source, slots));
+    }
+    let seconds = to_f64(u64::try_from(interval_ms).unwrap_or(1)) / 1000.0;
+    let rate = |slot: i64| to_f64(counts.get(&slot).copied().unwrap_or_default()) / seconds;
+    Ok((1_u64..)
+        .zip(*first..=*last)
+        .map(|(line, slot)| Row { at_ms: slot * interval_ms, rate: rate(slot), line })
+        .collect())
+}
+
+/// Reports whether a line has one of these formats.
+pub(super) fn is_access_log_line(line: &[u8]) -> bool {
+    parse_time(line).is_some() || contains(line, b"haproxy[")
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Parses the time of a request, in milliseconds since the epoch.
+fn parse_time(line: &[u8]) -> Option<i64> {
+    // IPv6 addresses may be bracketed, too.
+    let opened = line.iter().enumerate().filter(|(_, byte)| **byte == b'[').map(|(index, _)| index + 1);
+    opened.take(8).find_map(|index| parse_bracketed_time(line.get(index..)?))
+}
+
+/// Parses `06/Feb/2009:12:14:14.655]` or `10/Oct/2000:13:55:36 -0700]`.
+fn parse_bracketed_time(text: &[u8]) -> Option<i64> {
+    let (date, rest) = text.split_at_checked(20)?;
+    let is_punctuated =
+        [(2, b'/'), (6, b'/'), (11, b':'), (14, b':'), (17, b':')].iter().all(|(at, is)| date[*at] == *is);
+    if !is_punctuated {
+        return None;
+    }
+    let day = parse_digits(&date[0..2])?;
+    let month = parse_month(&date[3..6])?;
+    let year = parse_digits(&date[7..11])?;
+    let (hour, minute, second) =
+        (parse_digits(&date[12..14])?, parse_digits(&date[15..17])?, parse_digits(&date[18..20])?);
+    let (ms, zone) = match rest {
+        [b'.', a, b, c, b']', ..] => (parse_digits(&[*a, *b, *c])?, 0),
+        [b']', ..] => (0, 0),
+        [b' ', sign @ (b'+' | b'-'), a, b, c, d, b']', ..] => {
+            let offset = parse_digits(&[*a, *b])? * 60 + parse_digits(&[*c, *d])?;
+            (0, if *sign == b'-' { -offset } else { offset })
+        }
+        _ => return None,
+    };
+    let is_possible = (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+    is_possible.then(|| {
+        let seconds = days_since_epoch(year, month, day) * 86_400 + (hour * 60 + minute - zone) * 60 + second;
+        seconds * 1000 + ms
+    })
+}
+
+fn parse_digits(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
+}
+
+fn parse_month(name: &[u8]) -> Option<i64> {
+    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
+    (1..).zip(MONTHS.chunks_exact(3)).find(|(_, month)| *month == name).map(|(number, _)| number)
+}
+
+/// Converts a date with Howard Hinnant's `days_from_civil`. A general date parser would dominate the time to read a
+/// log.
+fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HAPROXY: &str = "Feb  6 12:14:14 localhost haproxy[14389]: [2001:db8::1]:33317 [06/Feb/2009:12:14:14.655] http-in static/srv1 10/0/30/69/109 200 2750 - - ---- 1/1/1/1/0 0/0 {1wt.eu} {} \"GET /index.html HTTP/1.1\"";
+    const COMBINED: &str = "127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] \"GET /apache_pb.gif HTTP/1.0\" 200 2326 \"http://www.example.com/start.html\" \"Mozilla/4.08 [en]\"";
+
+    #[test]
+    fn request_time_is_parsed_in_each_format() {
+        assert_eq!(parse_time(HAPROXY.as_bytes()), Some(1_233_922_454_655));
+        assert_eq!(parse_time(COMBINED.as_bytes()), Some(971_211_336_000));
+        assert_eq!(parse_time(b"[ssl:warn] [pid 12] nothing"), None);
+        assert_eq!(parse_time(b"x [41/Oct/2000:13:55:36 -0700]"), None);
+    }
+
+    #[test]
+    fn requests_are_counted_in_any_order() {
+        let log = |second: u32| format!("::1 - - [10/Oct/2000:13:55:{second:02} +0000] \"GET / HTTP/1.1\" 200 5\n");
+        let text: String = [30, 5, 10, 31, 59].map(log).concat();
+
+        let (rows, repairs) = read("access.log", text.as_bytes(), 10_000, false).unwrap();
+
+        assert_eq!(rows.iter().map(|row| row.rate).collect::<Vec<_>>(), [0.1, 0.1, 0.0, 0.2, 0.0, 0.1]);
+        assert!(repairs.is_empty());
+    }
+
+    #[test]
+    fn haproxy_status_lines_are_skipped_but_garbage_fails() {
+        let text = format!("{HAPROXY}\nFeb  6 12:14:15 localhost haproxy[14389]: Server www/a is UP\nrubbish\n");
+
+        let error = read("haproxy.log", text.as_bytes(), 1000, false).unwrap_err().to_string();
+        let (_, repairs) = read("haproxy.log", text.as_bytes(), 1000, true).unwrap();
+
+        assert_eq!(
+            error,
+            "haproxy.log:3: no request with a bracketed time: \"rubbish\"; pass --repair to skip such lines"
+        );
+        assert_eq!(repairs[0].to_string(), "skipped lines that are not requests: 2 times, first at line 2");
+    }
+}

@@ -1,0 +1,256 @@
+//! Converts raw rows to a trace with a regular interval. Irregularities are either errors with their line, or repaired
+//! and reported.
+
+use std::fmt;
+use std::time::Duration;
+
+use doproxy_core::domain::Timestamp;
+
+use crate::trace::error::Problem;
+use crate::trace::{MAX_INTERVALS, Trace, TraceError};
+
+/// A time and a rate, with their line number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Row {
+    /// Milliseconds since the epoch.
+    pub(super) at_ms: i64,
+    /// Requests per second; NaN if the cell was empty.
+    pub(super) rate: f64,
+    /// Line number, from 1.
+    pub(super) line: u64,
+}
+
+/// A repair that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repair {
+    /// Description of the repair.
+    pub description: &'static str,
+    /// Number of occurrences.
+    pub count: u64,
+    /// Line, or sample number, of the first occurrence.
+    pub first: u64,
+}
+
+impl fmt::Display for Repair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let times = if self.count == 1 { "once".to_owned() } else { format!("{} times", self.count) };
+        write!(f, "{}: {times}, first at line {}", self.description, self.first)
+    }
+}
+
+/// The repairs made so far.
+#[derive(Debug, Default)]
+struct Repairs(Vec<Repair>);
+
+impl Repairs {
+    fn record(&mut self, what: &'static str, count: u64, line: u64) {
+        match self.0.iter_mut().find(|repair| repair.description == what) {
+            Some(repair) => repair.count += count,
+            None => self.0.push(Repair { description: what, count, first: line }),
+        }
+    }
+}
+
+/// Makes a trace with a regular interval from `rows`, or reports the first error. With `repair`, all repairable errors
+/// are repaired.
+pub(super) fn regularize(
+    source: &str,
+    unit: &str,
+    rows: Vec<Row>,
+    repair: bool,
+) -> Result<(Trace, Vec<Repair>), TraceError> {
+    let mut repairs = Repairs::default();
+    let rows = if repair { repair_rows(rows, &mut repairs) } else { validate(source, rows)? };
+    let [first, .., last] = rows.as_slice() else {
+        return Err(TraceError::whole(source, format!("a trace needs at least two {unit}s, found {}", rows.len())));
+    };
+    let interval = detect_interval(&rows).unwrap_or(1);
+    let slots = u64::try_from((last.at_ms - first.at_ms) / interval).unwrap_or(u64::MAX).saturating_add(1);
+    if slots > MAX_INTERVALS {
+        return Err(TraceError::too_long(source, slots));
+    }
+    let rates = place_in_intervals(source, &rows, interval, repair, &mut repairs)?;
+    let start = Timestamp(u64::try_from(first.at_ms).unwrap_or_default());
+    let interval = Duration::from_millis(u64::try_from(interval).unwrap_or(1));
+    Ok((Trace { start, interval, rates }, repairs.0))
+}
+
+/// Validates each row by itself and against the previous one.
+fn validate(source: &str, rows: Vec<Row>) -> Result<Vec<Row>, TraceError> {
+    let mut before: Option<i64> = None;
+    for row in &rows {
+        let problem = match before {
+            _ if !row.rate.is_finite() => Some(Problem::NotFinite(row.rate)),
+            _ if row.rate < 0.0 => Some(Problem::Negative(row.rate)),
+            _ if row.at_ms < 0 => Some(Problem::BeforeEpoch),
+            Some(before) if row.at_ms == before => Some(Problem::Duplicate),
+            Some(before) if row.at_ms < before => Some(Problem::OutOfOrder(seconds(before - row.at_ms))),
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            return Err(TraceError::line(source, row.line, problem));
+        }
+        before = Some(row.at_ms);
+    }
+    Ok(rows)
+}
+
+/// Sorts the rows, drops those without a valid rate or time, and sets negative rates to 0.
+fn repair_rows(mut rows: Vec<Row>, repairs: &mut Repairs) -> Vec<Row> {
+    rows.retain_mut(|row| {
+        if !row.rate.is_finite() || row.at_ms < 0 {
+            repairs.record("dropped rows without a valid rate or time", 1, row.line);
+            return false;
+        }
+        if row.rate < 0.0 {
+            repairs.record("set negative rates to 0", 1, row.line);
+            row.rate = 0.0;
+        }
+        true
+    });
+    for pair in rows.windows(2).filter(|pair| pair[1].at_ms < pair[0].at_ms) {
+        repairs.record("sorted by time", 1, pair[1].line);
+    }
+    rows.sort_by_key(|row| row.at_ms);
+    rows
+}
+
+/// Returns the most common time between rows; ties go to the shortest.
+fn detect_interval(rows: &[Row]) -> Option<i64> {
+    let mut steps: Vec<i64> =
+        rows.windows(2).map(|pair| pair[1].at_ms - pair[0].at_ms).filter(|step| *step > 0).collect();
+    steps.sort_unstable();
+    let runs = steps.chunk_by(|one, other| one == other);
+    runs.fold(None, |best: Option<&[i64]>, run| Some(best.filter(|best| best.len() >= run.len()).unwrap_or(run)))
+        .and_then(|run| run.first().copied())
+}
+
+/// Assigns each rate to its interval. A row may be off by a quarter of an interval, as scrapes are.
+fn place_in_intervals(
+    source: &str,
+    rows: &[Row],
+    interval: i64,
+    repair: bool,
+    repairs: &mut Repairs,
+) -> Result<Vec<f64>, TraceError> {
+    let start = rows.first().map_or(0, |row| row.at_ms);
+    let mut rates: Vec<f64> = Vec::with_capacity(rows.len());
+    let mut in_slot = 0_u32;
+    for row in rows {
+        let since = row.at_ms - start;
+        let slot = (since + interval / 2) / interval;
+        let off = (since - slot * interval).abs();
+        let there = i64::try_from(rates.len()).unwrap_or(i64::MAX);
+        if off > interval / 4 {
+            if !repair {
+                let problem = Problem::OffInterval { off_s: seconds(off), interval_s: seconds(interval) };
+                return Err(TraceError::line(source, row.line, problem));
+            }
+            repairs.record("moved to the regular interval", 1, row.line);
+        }
+        if slot >= there {
+            let missing = u64::try_from(slot - there).unwrap_or_default();
+            if missing > 0 {
+                if !repair {
+                    return Err(TraceError::line(source, row.line, Problem::Gap { missing }));
+                }
+                repairs.record("interpolated missing intervals", missing, row.line);
+                interpolate(&mut rates, missing, row.rate);
+            }
+            rates.push(row.rate);
+            in_slot = 1;
+        } else {
+            // The rows are sorted, so a row can only fall into the newest interval.
+            if !repair {
+                return Err(TraceError::line(source, row.line, Problem::Duplicate));
+            }
+            repairs.record("averaged rows of the same interval", 1, row.line);
+            in_slot += 1;
+            if let Some(last) = rates.last_mut() {
+                *last += (row.rate - *last) / f64::from(in_slot);
+            }
+        }
+    }
+    Ok(rates)
+}
+
+/// Appends `missing` rates, interpolated linearly towards `next`.
+fn interpolate(rates: &mut Vec<f64>, missing: u64, next: f64) {
+    let from = rates.last().copied().unwrap_or(next);
+    let steps = crate::trace::to_f64(missing + 1);
+    rates.extend((1..=missing).map(|step| from + (next - from) * crate::trace::to_f64(step) / steps));
+}
+
+fn seconds(ms: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "for display only")]
+    let ms = ms as f64;
+    ms / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(times_and_rates: &[(i64, f64)]) -> Vec<Row> {
+        (2_u64..).zip(times_and_rates).map(|(line, (at, rate))| Row { at_ms: at * 1000, rate: *rate, line }).collect()
+    }
+
+    fn error(times_and_rates: &[(i64, f64)]) -> String {
+        regularize("load.csv", "row", rows(times_and_rates), false).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        assert_eq!(
+            error(&[(0, 1.0), (60, -2.0), (120, 1.0)]),
+            "load.csv:3: -2 requests per second is negative; pass --repair to set negative rates to 0"
+        );
+        assert_eq!(
+            error(&[(0, 1.0), (60, 1.0), (240, 1.0), (300, 1.0)]),
+            "load.csv:4: 2 of the preceding intervals are missing; pass --repair to interpolate them"
+        );
+        assert_eq!(
+            error(&[(0, 1.0), (60, 1.0), (30, 1.0)]),
+            "load.csv:4: time is 30 s before that of the previous line; pass --repair to sort the trace"
+        );
+        assert_eq!(
+            error(&[(0, 1.0), (60, 1.0), (60, 1.0)]),
+            "load.csv:4: time equals that of the previous line; pass --repair to average both"
+        );
+        assert_eq!(
+            error(&[(0, 1.0), (60, 1.0), (120, 1.0), (160, 1.0)]),
+            "load.csv:5: time is 20 s off the 60 s interval; pass --repair to move it"
+        );
+        assert_eq!(error(&[(0, 1.0)]), "load.csv: a trace needs at least two rows, found 1");
+    }
+
+    #[test]
+    fn repair_fixes_and_reports_all_problems() {
+        let broken = [(0, 2.0), (120, 4.0), (60, -1.0), (120, 6.0), (300, 11.0), (360, f64::NAN)];
+
+        let (trace, repairs) = regularize("load.csv", "row", rows(&broken), true).unwrap();
+
+        assert_eq!(trace.rates, [2.0, 0.0, 5.0, 7.0, 9.0, 11.0]);
+        let said: Vec<String> = repairs.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            said,
+            [
+                "set negative rates to 0: once, first at line 4",
+                "dropped rows without a valid rate or time: once, first at line 7",
+                "sorted by time: once, first at line 4",
+                "averaged rows of the same interval: once, first at line 5",
+                "interpolated missing intervals: 2 times, first at line 6",
+            ]
+        );
+    }
+
+    #[test]
+    fn slightly_late_scrapes_stay_in_their_interval() {
+        let late = [(0, 1.0), (15, 2.0), (31, 3.0), (45, 4.0), (60, 5.0)];
+
+        let (trace, _) = regularize("p.json", "sample", rows(&late), false).unwrap();
+
+        assert_eq!(trace.interval, Duration::from_secs(15));
+        assert_eq!(trace.rates, [1.0, 2.0, 3.0, 4.0, 5.0]);
+    }
+}

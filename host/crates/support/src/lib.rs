@@ -1,0 +1,16 @@
+//! Small tools that several crates share: clock, failpoints, subprocesses, TLS, sanitized text, private files.
+
+mod byte_size;
+pub mod clock;
+pub mod failpoint;
+pub mod private_file;
+pub mod sanitize;
+pub mod subprocess;
+pub mod tls;
+
+pub use byte_size::ByteSize;
+pub use clock::Clock;
+pub use failpoint::{Aborted, failpoint, failpoint_async};
+pub use private_file::current_uid;
+pub use sanitize::sanitize_line;
+pub use subprocess::RunError;

@@ -1,0 +1,87 @@
+//! Liveness of the service's loops: each sends heartbeats and declares how long it may stay silent before it counts as
+//! stalled.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::status::LoopStatus;
+use crate::telemetry::lock;
+
+/// The heartbeats of the service's loops.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<BTreeMap<&'static str, Heartbeat>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Heartbeat {
+    last: Instant,
+    timeout: Duration,
+}
+
+impl Heartbeat {
+    fn is_stalled(&self) -> bool {
+        self.last.elapsed() > self.timeout
+    }
+}
+
+/// A loop that has stopped making progress.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StalledLoop {
+    name: &'static str,
+    silent_for: Duration,
+}
+
+impl fmt::Display for StalledLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} has made no progress for {} s", self.name, self.silent_for.as_secs())
+    }
+}
+
+impl Health {
+    /// Records a heartbeat of a loop, which must send the next one within `allowed`.
+    pub fn heartbeat(&self, name: &'static str, allowed: Duration) {
+        lock(&self.0).insert(name, Heartbeat { last: Instant::now(), timeout: allowed });
+    }
+
+    /// Returns an error that names the first stalled loop, if any.
+    pub fn check(&self) -> Result<(), StalledLoop> {
+        let loops = lock(&self.0);
+        let stuck = loops.iter().find(|(_, pulse)| pulse.is_stalled());
+        stuck.map_or(Ok(()), |(name, pulse)| Err(StalledLoop { name, silent_for: pulse.last.elapsed() }))
+    }
+
+    /// Returns the status of each loop, for `/status`.
+    pub(super) fn loops(&self) -> Vec<LoopStatus> {
+        lock(&self.0)
+            .iter()
+            .map(|(name, pulse)| LoopStatus {
+                name: (*name).to_owned(),
+                since_heartbeat_ms: u64::try_from(pulse.last.elapsed().as_millis()).unwrap_or(u64::MAX),
+                healthy: !pulse.is_stalled(),
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn loop_is_stalled_after_its_declared_silence() {
+        let health = Health::default();
+        health.heartbeat("ticker", Duration::from_secs(10));
+        health.heartbeat("mover", Duration::from_mins(1));
+
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(health.check(), Ok(()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(health.check().unwrap_err().to_string(), "the ticker has made no progress for 11 s");
+
+        health.heartbeat("ticker", Duration::from_secs(10));
+        assert_eq!(health.check(), Ok(()));
+    }
+}

@@ -1,0 +1,4 @@
+//! Fixtures and harnesses that the tests of several crates share.
+
+pub mod decision_record;
+pub mod guests;
