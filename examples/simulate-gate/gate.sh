@@ -10,7 +10,7 @@ boot_time=90s
 gate() { # NAME SHAPES MAX_UNSERVED_PERCENT MAX_COST_OVER_LIMIT
 	echo "== $1"
 	"$doproxy" simulate --trace "$2" --length 48h --capacity "$capacity" --boot-time "$boot_time" \
-		--minimum-charge 0s --policy "$policy" --check --max-unserved "$3" --max-cost "$4"
+		--minimum-charge 0s --policy "$policy" --assert --max-unserved "$3" --max-cost "$4"
 }
 
 gate steady    "constant:rate=430"                                                 0.01 1.8

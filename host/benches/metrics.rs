@@ -71,15 +71,15 @@ struct Service {
 impl Service {
     fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let history = Arc::new(TimeSeriesStore::open(&dir.path().join("history.db"), NOW));
+        let store = Arc::new(TimeSeriesStore::open(&dir.path().join("history.db"), NOW));
         for (name, unit) in SERIES {
             let key = SeriesKey { name: name.to_owned(), labels: Vec::new(), unit: unit.to_owned() };
-            let id = history.get_or_create(&key).expect("room");
+            let id = store.get_or_create(&key).expect("room");
             let samples: Vec<Sample> =
                 (1..=SAMPLES).map(|n| Sample { at: NOW.minus(INTERVAL * (SAMPLES - n)), value: value(n) }).collect();
-            history.append(id, &samples, NOW);
+            store.append(id, &samples, NOW);
         }
-        let mut collector = Collector::new(Options::new(INTERVAL), history, None);
+        let mut collector = Collector::new(Options::new(INTERVAL), store, None);
         let window_ms = u64::from(SAMPLES) * 15_000;
         let needs = SERIES.map(|(name, _)| MetricRequirement { name: name.to_owned(), window_ms, required: true });
         collector.set_requirements(MetricRequirements::union(&needs), NOW);
@@ -112,22 +112,22 @@ fn value(n: u32) -> f64 {
 }
 
 fn write_ticks(path: &Path, ticks: u32) -> u64 {
-    let history = TimeSeriesStore::open(path, NOW);
+    let store = TimeSeriesStore::open(path, NOW);
     let ids: Vec<SeriesId> = (0..10)
         .map(|n| {
             let key = SeriesKey { name: format!("series.{n}"), labels: Vec::new(), unit: "things".to_owned() };
-            history.get_or_create(&key).expect("room")
+            store.get_or_create(&key).expect("room")
         })
         .collect();
     for tick in 1..=ticks {
         let now = NOW.plus(INTERVAL * tick);
         for (id, salt) in ids.iter().zip(0..) {
-            history.append(*id, &[Sample { at: now, value: value(tick + salt * 31) }], now);
+            store.append(*id, &[Sample { at: now, value: value(tick + salt * 31) }], now);
         }
-        history.flush().expect("a disk");
-        history.prune(&Retention::default(), now).expect("a disk");
+        store.flush().expect("a disk");
+        store.prune(&Retention::default(), now).expect("a disk");
     }
-    history.status().bytes
+    store.status().bytes
 }
 
 /// Returns the size of the database after a day, and the bytes the process wrote meanwhile.

@@ -13,9 +13,9 @@ use tokio::runtime::Runtime;
 
 fn main() {
     let fleet = Fleet::with_droplets(1000);
-    fleet.emulator().with_state(|world, _| world.reset_calls());
+    fleet.emulator().with_state(|cloud, _| cloud.reset_calls());
     fleet.print();
-    let calls: u64 = fleet.emulator().with_state(|world, _| world.calls().values().sum());
+    let calls: u64 = fleet.emulator().with_state(|cloud, _| cloud.calls().values().sum());
     println!("print with 1,000 droplets: {calls} API calls");
     drop(fleet);
     divan::main();
@@ -92,7 +92,7 @@ fn create_droplet(emulator: &Emulator, index: usize) -> Droplet {
         tags: vec!["doproxy:bench".into()],
         ..NewDroplets::default()
     };
-    let created = emulator.with_state(|world, now| world.create(now, &request).expect("a droplet"));
+    let created = emulator.with_state(|cloud, now| cloud.create(now, &request).expect("a droplet"));
     Droplet {
         name: DropletName::parse(name).expect("a name"),
         index: u32::try_from(index).expect("a number"),

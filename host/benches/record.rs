@@ -30,7 +30,7 @@ fn runtime() -> Runtime {
 /// A fleet monitored by ten series, and its policy.
 struct Fleet {
     size: u64,
-    history: Arc<TimeSeriesStore>,
+    store: Arc<TimeSeriesStore>,
     slot: PolicySlot,
 }
 
@@ -40,23 +40,23 @@ impl Fleet {
         let policy = runtime.block_on(host.policy(&reference)).expect("the policy");
         let config = r#"{"metric": "series.0", "target_per_droplet": 10}"#.to_owned();
         let policy = ConfiguredPolicy { name: "web".to_owned(), mode: Mode::Active, policy, config };
-        Self { size, history: Arc::new(TimeSeriesStore::in_memory()), slot: PolicySlot::new(policy, Vec::new()) }
+        Self { size, store: Arc::new(TimeSeriesStore::in_memory()), slot: PolicySlot::new(policy, Vec::new()) }
     }
 
     fn tick(&mut self, runtime: &Runtime, tick: u32) -> TickRecord {
         let now = BEGIN.plus(INTERVAL * tick);
         let load = f64::from(tick % 97);
         let observation = self.observation(now, load);
-        let answer = runtime.block_on(self.slot.evaluate(&observation));
-        self.slot.record_evaluation(&answer, now);
-        let answers = vec![answer];
+        let evaluation = runtime.block_on(self.slot.evaluate(&observation));
+        self.slot.record_evaluation(&evaluation, now);
+        let evaluations = vec![evaluation];
         let (rules, facts) = (GuardRules::default(), GuardFacts::default());
-        let plan = evaluate(&observation, [answers[0].active_decision()], &rules, &facts).plan;
+        let plan = evaluate(&observation, [evaluations[0].active_decision()], &rules, &facts).plan;
         TickRecord {
             at: now,
             trigger: Trigger::Interval,
             observation,
-            evaluations: answers,
+            evaluations,
             selected: Some(0),
             rules,
             facts,
@@ -89,10 +89,10 @@ impl Fleet {
 
     fn series(&self, now: Timestamp, index: u32, load: f64) -> Series {
         let key = SeriesKey { name: format!("series.{index}"), labels: vec![], unit: "1".to_owned() };
-        let id = self.history.get_or_create(&key).expect("room for a series");
-        self.history.append(id, &[Sample { at: now, value: load * 1.37 + f64::from(index) }], now);
-        let reference = self.history.window_ref(id, Duration::from_mins(5), now, INTERVAL, false).expect("a sample");
-        reference.with_samples(self.history.window(&reference).expect("its samples"))
+        let id = self.store.get_or_create(&key).expect("room for a series");
+        self.store.append(id, &[Sample { at: now, value: load * 1.37 + f64::from(index) }], now);
+        let reference = self.store.window_ref(id, Duration::from_mins(5), now, INTERVAL, false).expect("a sample");
+        reference.with_samples(self.store.window(&reference).expect("its samples"))
     }
 }
 
@@ -122,7 +122,7 @@ fn append(bencher: Bencher<'_, '_>, fleet: u64) {
     let runtime = runtime();
     let host = PluginHost::new(PluginSettings::default()).expect("an engine");
     let mut fleet = Fleet::new(&runtime, &host, fleet);
-    let recorder = LogWriter::new(fleet.history.clone(), DEFAULT_RETENTION);
+    let recorder = LogWriter::new(fleet.store.clone(), DEFAULT_RETENTION);
     let mut tick = 0;
 
     bencher
@@ -139,10 +139,10 @@ fn replay_ten_thousand(bencher: Bencher<'_, '_>) {
     let runtime = runtime();
     let host = PluginHost::new(PluginSettings::default()).expect("an engine");
     let mut fleet = Fleet::new(&runtime, &host, 10);
-    let recorder = LogWriter::new(fleet.history.clone(), DEFAULT_RETENTION);
+    let recorder = LogWriter::new(fleet.store.clone(), DEFAULT_RETENTION);
     let ids: Vec<RecordId> =
         (0..10_000).map(|tick| recorder.append(&fleet.tick(&runtime, tick)).expect("a successful write")).collect();
-    let archive = Arc::new(LogReader::new(fleet.history.clone()));
+    let archive = Arc::new(LogReader::new(fleet.store.clone()));
     let components = Arc::new(Components::new(host, archive.clone()));
 
     bencher.bench_local(|| {

@@ -108,14 +108,15 @@ fn tick_of_500_droplets(bencher: Bencher<'_, '_>) {
     let (runtime, dir) = (runtime(), tempfile::tempdir().expect("a folder"));
     let controller = fleet(&runtime, dir.path());
     let bounds = bounds();
-    let mut mind: AutoscalerState = runtime.block_on(controller.restore_state(vec![policy(&runtime)])).expect("a mind");
+    let mut state: AutoscalerState =
+        runtime.block_on(controller.restore_state(vec![policy(&runtime)])).expect("the state");
     let before = runtime.block_on(controller.stats()).expect("counters");
     let metrics: Vec<Series> = (0..5).map(series).collect();
 
     bencher.bench_local(|| {
         runtime.block_on(async {
             let now = controller.stats().await.expect("counters");
-            let seen = TickInput {
+            let input = TickInput {
                 prev_sample: &before,
                 sample: &now,
                 metrics: &metrics,
@@ -123,8 +124,8 @@ fn tick_of_500_droplets(bencher: Bencher<'_, '_>) {
                 api_unreachable: None,
                 balancer_unreachable: false,
             };
-            let mut tick = controller.plan(&mut mind, &bounds, &seen).await.expect("a plan");
-            controller.commit(&mut mind, &mut tick).await.expect("a commit");
+            let mut tick = controller.plan(&mut state, &bounds, &input).await.expect("a plan");
+            controller.commit(&mut state, &mut tick).await.expect("a commit");
             black_box(tick);
         });
     });

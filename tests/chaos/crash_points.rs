@@ -190,7 +190,7 @@ fn stride() -> u64 {
 /// Returns the number of crash points in a command that is not crashed.
 fn count_points(folder: &Path, scenario: &str, lag: bool) -> u64 {
     let trace = folder.join("trace");
-    let status = spawn(folder, scenario, lag, |child| _ = child.env("DOPROXY_CRASH_TRACE", &trace));
+    let status = spawn(folder, scenario, lag, |child| _ = child.env("DOPROXY_FAILPOINT_TRACE", &trace));
     assert!(status.success(), "{scenario} failed without a crash: {status}");
     let lines = std::fs::read_to_string(&trace).unwrap_or_default().lines().count();
     std::fs::remove_file(&trace).unwrap();
@@ -199,7 +199,7 @@ fn count_points(folder: &Path, scenario: &str, lag: bool) -> u64 {
 
 /// Runs a command that crashes at a point.
 fn crash_at(folder: &Path, scenario: &str, lag: bool, at: u64) -> Result<(), String> {
-    let status = spawn(folder, scenario, lag, |child| _ = child.env("DOPROXY_CRASH_AT", at.to_string()));
+    let status = spawn(folder, scenario, lag, |child| _ = child.env("DOPROXY_FAILPOINT", at.to_string()));
     if status.signal() == Some(SIGABRT) {
         Ok(())
     } else {
@@ -226,8 +226,8 @@ pub fn child(arguments: Vec<String>) -> ExitCode {
     let violated = in_virtual_time(async {
         let mut fleet = Fleet::saved(Path::new(folder), 3).await;
         fleet.set_faults(Faults { list_lag_ms: lag.parse().unwrap(), ..Faults::default() });
-        let foreign: Vec<DropletId> = fleet.cloud.inner.with_state(|world, now| {
-            let all = world.list(now, Selection::All).droplets;
+        let foreign: Vec<DropletId> = fleet.cloud.inner.with_state(|cloud, now| {
+            let all = cloud.list(now, Selection::All).droplets;
             all.iter().filter(|droplet| !droplet.has_tag(tag().as_str())).map(|droplet| droplet.id).collect()
         });
         if scenario == SERVICE {

@@ -63,20 +63,20 @@ impl Fleet {
     /// Restores the cloud saved in a folder, at the time of its last save.
     pub async fn saved(folder: &Path, seed: u64) -> Self {
         let (at, state) = RecordingCloud::saved(folder).unwrap_or_else(|| {
-            let world = cloud::CloudState::new(cloud_settings(seed));
-            (START_TIME, world.persisted().clone())
+            let cloud = cloud::CloudState::new(cloud_settings(seed));
+            (START_TIME, cloud.persisted().clone())
         });
         Self::restored(folder, seed, at, state).await
     }
 
     async fn restored(folder: &Path, seed: u64, at: Timestamp, state: PersistedState) -> Self {
-        let world = cloud::CloudState::restore(cloud_settings(seed), state).unwrap();
-        let fleet = Self::on_cloud(world, Clock::starting_at(at), folder, Some(folder.to_owned()), seed);
+        let cloud = cloud::CloudState::restore(cloud_settings(seed), state).unwrap();
+        let fleet = Self::on_cloud(cloud, Clock::starting_at(at), folder, Some(folder.to_owned()), seed);
         let mut servers = Vec::new();
         for (id, state) in RecordingBalancer::saved(folder) {
             let name = DropletName::parse(format!("server-{id}")).unwrap();
             let address =
-                fleet.cloud.inner.with_state(|world, now| world.droplet_itself(now, id).map(|one| one.private_address));
+                fleet.cloud.inner.with_state(|cloud, now| cloud.droplet_itself(now, id).map(|one| one.private_address));
             let Ok(address) = address else { continue };
             servers.push(Server { id, hostname: name, address: address.into(), state });
         }
@@ -85,9 +85,15 @@ impl Fleet {
         fleet
     }
 
-    fn on_cloud(world: cloud::CloudState, clock: Clock, folder: &Path, saved_in: Option<PathBuf>, seed: u64) -> Self {
+    fn on_cloud(
+        cloud_state: cloud::CloudState,
+        clock: Clock,
+        folder: &Path,
+        saved_in: Option<PathBuf>,
+        seed: u64,
+    ) -> Self {
         let balancer = RecordingBalancer::new(saved_in.clone());
-        let cloud = SimulatedCloud::new(world, clock);
+        let cloud = SimulatedCloud::new(cloud_state, clock);
         Self {
             cloud: RecordingCloud::new(cloud, balancer.clone(), tag(), saved_in),
             balancer,
@@ -101,7 +107,7 @@ impl Fleet {
     }
 
     pub fn set_faults(&self, faults: Faults) {
-        self.cloud.inner.with_state(|world, _| world.set_faults(faults));
+        self.cloud.inner.with_state(|cloud, _| cloud.set_faults(faults));
     }
 
     /// Returns a new process: it knows only the state on disk.
@@ -135,11 +141,11 @@ impl Fleet {
 
     /// Returns the droplets reported as orphans.
     pub fn reported(&self) -> HashSet<DropletId> {
-        let told = |event: &Event| match event {
+        let messages = |event: &Event| match event {
             Event::OrphanFound { id, .. } => Some(*id),
             _ => None,
         };
-        self.events().iter().filter_map(told).collect()
+        self.events().iter().filter_map(messages).collect()
     }
 
     /// Creates a droplet as another program would.

@@ -58,7 +58,7 @@ pub async fn violations_after_recovery(fleet: &mut Fleet) -> Vec<String> {
         let own = fleet
             .cloud
             .inner
-            .with_state(|world, now| world.droplet_itself(now, server.id).map(|one| one.private_address));
+            .with_state(|cloud, now| cloud.droplet_itself(now, server.id).map(|one| one.private_address));
         if own.ok().map(Into::into) != Some(server.address) {
             broken.push(format!("HAProxy has {} at a wrong address", server.id));
         }
@@ -84,7 +84,7 @@ pub async fn violations_after_recovery(fleet: &mut Fleet) -> Vec<String> {
 
 /// Returns the number of mutating calls.
 fn mutating_calls(fleet: &Fleet) -> u64 {
-    fleet.cloud.inner.with_state(|world, _| {
-        world.calls().iter().filter(|(call, _)| !call.starts_with("GET")).map(|(_, count)| count).sum()
+    fleet.cloud.inner.with_state(|cloud, _| {
+        cloud.calls().iter().filter(|(call, _)| !call.starts_with("GET")).map(|(_, count)| count).sum()
     })
 }

@@ -31,19 +31,19 @@ struct Arguments {
 
 impl Arguments {
     fn parse(arguments: impl Iterator<Item = String>) -> Self {
-        let mut wish = Self::default();
+        let mut options = Self::default();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "--seed" => wish.seed = arguments.next().and_then(|seed| seed.parse().ok()),
-                "--seeds" => wish.seeds = arguments.next().and_then(|seeds| seeds.parse().ok()),
-                "--list" => wish.list = true,
+                "--seed" => options.seed = arguments.next().and_then(|seed| seed.parse().ok()),
+                "--seeds" => options.seeds = arguments.next().and_then(|seeds| seeds.parse().ok()),
+                "--list" => options.list = true,
                 // All other options of the test runner are ignored.
                 other if other.starts_with('-') => {}
-                filter => wish.filters.push(filter.to_owned()),
+                filter => options.filters.push(filter.to_owned()),
             }
         }
-        wish
+        options
     }
 
     fn selects(&self, name: &str) -> bool {
@@ -56,20 +56,20 @@ fn main() -> ExitCode {
     if arguments.peek().is_some_and(|first| first == crash_points::CHILD) {
         return crash_points::child(arguments.skip(1).collect());
     }
-    let wish = Arguments::parse(arguments);
-    if wish.list {
+    let options = Arguments::parse(arguments);
+    if options.list {
         return ExitCode::SUCCESS;
     }
     let from_environment = |name: &str| std::env::var(name).ok().and_then(|value| value.parse().ok());
-    if let Some(seed) = wish.seed.or_else(|| from_environment("DOPROXY_SEED")) {
+    if let Some(seed) = options.seed.or_else(|| from_environment("DOPROXY_SEED")) {
         return seeds::run_seed(seed);
     }
     let mut failed = false;
-    if wish.selects("crash_points") && wish.seeds.is_none() {
+    if options.selects("crash_points") && options.seeds.is_none() {
         failed |= !crash_points::enumerate();
     }
-    if wish.selects("seeds") {
-        failed |= !seeds::run_seeds(wish.seeds.or_else(|| from_environment("DOPROXY_SEEDS")).unwrap_or(2_000));
+    if options.selects("seeds") {
+        failed |= !seeds::run_seeds(options.seeds.or_else(|| from_environment("DOPROXY_SEEDS")).unwrap_or(2_000));
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

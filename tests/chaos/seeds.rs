@@ -70,20 +70,20 @@ fn run_history(seed: u64, history: &[Step]) -> (Vec<String>, Vec<String>) {
     runtime.block_on(async {
         let folder = folder();
         let mut fleet = Fleet::new(folder.path(), seed);
-        let mut told = Vec::new();
+        let mut messages = Vec::new();
         for step in history {
-            told.push(format!("{step:?}"));
+            messages.push(format!("{step:?}"));
             let before = fleet.events().len();
             execute(&mut fleet, step).await;
-            told.extend(fleet.events().iter().skip(before).map(|event| format!("    {event}")));
+            messages.extend(fleet.events().iter().skip(before).map(|event| format!("    {event}")));
         }
         fleet.balancer.inner.set_all_unhealthy(false);
-        fleet.inventory().set_freeze(None).await.unwrap();
+        fleet.inventory().set_maintenance(None).await.unwrap();
         let before = fleet.events().len();
         let broken = invariants::violations_after_recovery(&mut fleet).await;
-        told.push("the faults are over, and recovery runs".to_owned());
-        told.extend(fleet.events().iter().skip(before).map(|event| format!("    {event}")));
-        (broken, told)
+        messages.push("the faults are over, and recovery runs".to_owned());
+        messages.extend(fleet.events().iter().skip(before).map(|event| format!("    {event}")));
+        (broken, messages)
     })
 }
 
@@ -105,8 +105,8 @@ fn print_shortest(seed: u64) {
 }
 
 fn print_history(seed: u64, history: &[Step]) {
-    let (broken, told) = run_history(seed, history);
+    let (broken, messages) = run_history(seed, history);
     println!("seed {seed}:");
-    told.iter().for_each(|line| println!("  {line}"));
+    messages.iter().for_each(|line| println!("  {line}"));
     broken.iter().for_each(|what| println!("  VIOLATION: {what}"));
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use doproxy_controller::OrphanPolicy;
 use doproxy_core::domain::Timestamp;
-use doproxy_core::seams::{Freeze, Inventory};
+use doproxy_core::seams::{Inventory, Maintenance};
 use doproxy_emulator::{CallFault, Effect, Faults, Frequency, Rate, Selection, SplitMix64};
 use doproxy_support::failpoint;
 
@@ -54,45 +54,45 @@ pub enum ExternalDroplet {
 
 /// Returns the history of a seed.
 pub fn history(seed: u64) -> Vec<Step> {
-    let mut chance = SplitMix64::from_seed(seed);
-    let steps = 3 + random_below(&mut chance, 9);
-    (0..steps).map(|_| step(&mut chance)).collect()
+    let mut rng = SplitMix64::from_seed(seed);
+    let steps = 3 + random_below(&mut rng, 9);
+    (0..steps).map(|_| step(&mut rng)).collect()
 }
 
-fn random_below(chance: &mut SplitMix64, most: u64) -> u64 {
-    chance.next_u64() % most
+fn random_below(rng: &mut SplitMix64, most: u64) -> u64 {
+    rng.next_u64() % most
 }
 
-fn step(chance: &mut SplitMix64) -> Step {
-    match random_below(chance, 20) {
+fn step(rng: &mut SplitMix64) -> Step {
+    match random_below(rng, 20) {
         0..10 => {
-            let command = command(chance);
-            let stops = (random_below(chance, 3) > 0).then(|| 1 + random_below(chance, 90));
+            let command = command(rng);
+            let stops = (random_below(rng, 3) > 0).then(|| 1 + random_below(rng, 90));
             Step::Command(command, stops)
         }
-        10..14 => Step::Faults(Box::new(faults(chance))),
+        10..14 => Step::Faults(Box::new(faults(rng))),
         14 => Step::ExternalCreate(
             [ExternalDroplet::Tagged, ExternalDroplet::SameName, ExternalDroplet::Unrelated]
-                [random_below(chance, 3) as usize],
+                [random_below(rng, 3) as usize],
         ),
-        15 => Step::DeleteOutOfBand(random_below(chance, 5)),
-        16 => Step::FailHealthChecks(random_below(chance, 2) == 0),
-        17 => Step::Sessions(random_below(chance, 5), random_below(chance, 3) as u32),
-        18 => Step::SkewClock([-86_400, -3_600, 0, 3_600, 86_400][random_below(chance, 5) as usize]),
-        _ => Step::Wait(Duration::from_secs(random_below(chance, 900))),
+        15 => Step::DeleteOutOfBand(random_below(rng, 5)),
+        16 => Step::FailHealthChecks(random_below(rng, 2) == 0),
+        17 => Step::Sessions(random_below(rng, 5), random_below(rng, 3) as u32),
+        18 => Step::SkewClock([-86_400, -3_600, 0, 3_600, 86_400][random_below(rng, 5) as usize]),
+        _ => Step::Wait(Duration::from_secs(random_below(rng, 900))),
     }
 }
 
-fn command(chance: &mut SplitMix64) -> Command {
-    match random_below(chance, 12) {
-        0..5 => Command::Create(1 + random_below(chance, 3) as u32),
-        5..8 => Command::Delete(random_below(chance, 5)),
-        8 => Command::Import(random_below(chance, 5)),
+fn command(rng: &mut SplitMix64) -> Command {
+    match random_below(rng, 12) {
+        0..5 => Command::Create(1 + random_below(rng, 3) as u32),
+        5..8 => Command::Delete(random_below(rng, 5)),
+        8 => Command::Import(random_below(rng, 5)),
         9 => Command::Recover(
-            [OrphanPolicy::Report, OrphanPolicy::Adopt, OrphanPolicy::Delete][random_below(chance, 3) as usize],
+            [OrphanPolicy::Report, OrphanPolicy::Adopt, OrphanPolicy::Delete][random_below(rng, 3) as usize],
         ),
         10 => {
-            if random_below(chance, 3) == 0 {
+            if random_below(rng, 3) == 0 {
                 Command::MaintenanceOn
             } else {
                 Command::MaintenanceOff
@@ -102,28 +102,28 @@ fn command(chance: &mut SplitMix64) -> Command {
     }
 }
 
-fn faults(chance: &mut SplitMix64) -> Faults {
+fn faults(rng: &mut SplitMix64) -> Faults {
     let mut faults = Faults::default();
-    if random_below(chance, 2) == 0 {
-        faults.list_lag_ms = random_below(chance, 60_000);
+    if random_below(rng, 2) == 0 {
+        faults.list_lag_ms = random_below(rng, 60_000);
     }
-    if random_below(chance, 4) == 0 {
-        faults.not_found_after_create_ms = random_below(chance, 60_000);
+    if random_below(rng, 4) == 0 {
+        faults.not_found_after_create_ms = random_below(rng, 60_000);
     }
-    let sometimes = |chance: &mut SplitMix64| match random_below(chance, 4) {
-        0 => Frequency::Next(1 + random_below(chance, 3) as u32),
+    let sometimes = |rng: &mut SplitMix64| match random_below(rng, 4) {
+        0 => Frequency::Next(1 + random_below(rng, 3) as u32),
         1 => Frequency::Always,
         _ => Frequency::Rate(Rate::new(0.3).unwrap()),
     };
-    for _ in 0..random_below(chance, 3) {
-        let method = ["POST", "GET", "DELETE"][random_below(chance, 3) as usize].to_owned();
-        let refusal = |code, message: Option<&str>, acted| Effect::Status {
+    for _ in 0..random_below(rng, 3) {
+        let method = ["POST", "GET", "DELETE"][random_below(rng, 3) as usize].to_owned();
+        let refusal = |code, message: Option<&str>, applied| Effect::Status {
             code,
             message: message.map(str::to_owned),
             retry_after_s: None,
-            acted,
+            applied,
         };
-        let effect = match random_below(chance, 9) {
+        let effect = match random_below(rng, 9) {
             0 => Effect::DropResponse,
             1 => Effect::Reset,
             2 => refusal(500, None, true),
@@ -132,17 +132,17 @@ fn faults(chance: &mut SplitMix64) -> Faults {
             5 => refusal(422, Some("Droplet already has a pending event."), false),
             6 => refusal(401, None, false),
             7 => refusal(422, None, false),
-            _ => Effect::LatencyMs(random_below(chance, 20_000)),
+            _ => Effect::LatencyMs(random_below(rng, 20_000)),
         };
-        let when = sometimes(chance);
+        let when = sometimes(rng);
         faults.calls.push(CallFault { method: Some(method), path: None, when, effect });
     }
-    match random_below(chance, 8) {
-        0 => faults.stuck_in_new = sometimes(chance),
-        1 => faults.active_without_address = sometimes(chance),
-        2 => faults.lost_creates = sometimes(chance),
-        3 => faults.ignored_deletes = sometimes(chance),
-        4 => faults.droplet_limit = Some(random_below(chance, 4) as u32),
+    match random_below(rng, 8) {
+        0 => faults.stuck_in_new = sometimes(rng),
+        1 => faults.active_without_address = sometimes(rng),
+        2 => faults.lost_creates = sometimes(rng),
+        3 => faults.ignored_deletes = sometimes(rng),
+        4 => faults.droplet_limit = Some(random_below(rng, 4) as u32),
         5 => faults.sold_out_sizes = vec!["s-1vcpu-1gb".to_owned()],
         _ => {}
     }
@@ -169,10 +169,10 @@ pub async fn execute(fleet: &mut Fleet, step: &Step) {
             let ids: Vec<_> = droplets.iter().filter_map(|droplet| droplet.id).collect();
             if let Some(id) = pick(&ids, *which) {
                 // The droplet may already be deleted.
-                let _ = fleet.cloud.inner.with_state(|world, now| world.delete(now, id));
+                let _ = fleet.cloud.inner.with_state(|cloud, now| cloud.delete(now, id));
             }
         }
-        Step::FailHealthChecks(sick) => fleet.balancer.inner.set_all_unhealthy(*sick),
+        Step::FailHealthChecks(unhealthy) => fleet.balancer.inner.set_all_unhealthy(*unhealthy),
         Step::Sessions(which, sessions) => {
             let ids: Vec<_> = fleet.balancer.inner.servers().iter().map(|server| server.id).collect();
             if let Some(id) = pick(&ids, *which) {
@@ -213,8 +213,8 @@ async fn run(fleet: &mut Fleet, command: &Command, stop_at: Option<u64>) {
 
 /// Returns the droplets outside this fleet.
 fn external_droplets(fleet: &Fleet) -> Vec<doproxy_core::domain::DropletId> {
-    fleet.cloud.inner.with_state(|world, now| {
-        let all = world.list(now, Selection::All).droplets;
+    fleet.cloud.inner.with_state(|cloud, now| {
+        let all = cloud.list(now, Selection::All).droplets;
         all.iter().filter(|droplet| !droplet.has_tag(tag().as_str())).map(|droplet| droplet.id).collect()
     })
 }
@@ -246,13 +246,13 @@ pub async fn run_command(
                     process.import(&[id]).await?;
                 }
             }
-            Command::Recover(strangers) => drop(process.recover(*strangers).await?),
+            Command::Recover(orphans) => drop(process.recover(*orphans).await?),
             Command::MaintenanceOn => {
-                let freeze = Freeze { since: Timestamp(1), reason: "test".to_owned() };
-                process.inventory().set_freeze(Some(&freeze)).await.expect("maintenance mode can be set");
+                let maintenance = Maintenance { since: Timestamp(1), reason: "test".to_owned() };
+                process.inventory().set_maintenance(Some(&maintenance)).await.expect("maintenance mode can be set");
             }
             Command::MaintenanceOff => {
-                process.inventory().set_freeze(None).await.expect("maintenance mode can be cleared")
+                process.inventory().set_maintenance(None).await.expect("maintenance mode can be cleared")
             }
         }
         Ok::<(), doproxy_controller::ControllerError>(())

@@ -116,27 +116,27 @@ impl RecordingCloud {
 
     pub fn save(&self) {
         let Some(folder) = &self.saved_in else { return };
-        let text = self.inner.with_state(|world, now| serde_json::to_string(&(now, world.persisted())).unwrap());
+        let text = self.inner.with_state(|cloud, now| serde_json::to_string(&(now, cloud.persisted())).unwrap());
         std::fs::write(folder.join("world"), text).unwrap();
     }
 
     async fn call<T>(&self, call: impl Future<Output = T>) -> T {
         failpoint::failpoint_async("the API's side", async {
-            let answer = call.await;
+            let response = call.await;
             self.save();
-            answer
+            response
         })
         .await
     }
 
     /// Returns the droplets with this name and the fleet's tag: the true state, without list lag.
     fn tagged_droplets(&self, name: &str) -> HashSet<DropletId> {
-        self.inner.with_state(|world, now| {
-            let faults = world.faults().clone();
-            world.set_faults(Faults::default());
-            let there = world.list(now, Selection::Name(name)).droplets;
+        self.inner.with_state(|cloud, now| {
+            let faults = cloud.faults().clone();
+            cloud.set_faults(Faults::default());
+            let there = cloud.list(now, Selection::Name(name)).droplets;
             let alive = there.iter().filter(|one| one.has_tag(self.tag.as_str())).map(|one| one.id).collect();
-            world.set_faults(faults);
+            cloud.set_faults(faults);
             alive
         })
     }
@@ -151,7 +151,7 @@ impl CloudProvider for RecordingCloud {
     async fn create(&self, request: &CreateRequest) -> Result<Vec<CloudInstance>, CloudError> {
         let before: Vec<_> = request.names.iter().map(|name| self.tagged_droplets(name.as_str())).collect();
         self.call(async {
-            let answer = self.inner.create(request).await;
+            let response = self.inner.create(request).await;
             for (name, before) in request.names.iter().zip(&before) {
                 let new: Vec<DropletId> = self.tagged_droplets(name.as_str()).difference(before).copied().collect();
                 if !new.is_empty() && before.iter().any(|id| self.created().contains(id)) {
@@ -159,7 +159,7 @@ impl CloudProvider for RecordingCloud {
                 }
                 self.created.lock().unwrap().extend(new);
             }
-            answer
+            response
         })
         .await
     }
@@ -173,8 +173,8 @@ impl CloudProvider for RecordingCloud {
     }
 
     async fn delete(&self, id: DropletId) -> Result<(), CloudError> {
-        let foreign = self.inner.with_state(|world, now| {
-            world.droplet_itself(now, id).is_ok_and(|droplet| !droplet.has_tag(self.tag.as_str()))
+        let foreign = self.inner.with_state(|cloud, now| {
+            cloud.droplet_itself(now, id).is_ok_and(|droplet| !droplet.has_tag(self.tag.as_str()))
         });
         if foreign {
             self.violations.record(format!("delete of droplet {id}, which does not have the fleet's tag"));

@@ -24,67 +24,67 @@ impl Findings {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_configuration_is_rejected_with_location() {
-    let stage = TestEnvironment::new().await;
-    let valid = std::fs::read_to_string(stage.path("doproxy.yml")).unwrap();
-    let mut said = Findings::nothing();
+    let env = TestEnvironment::new().await;
+    let valid = std::fs::read_to_string(env.path("doproxy.yml")).unwrap();
+    let mut output = Findings::nothing();
 
     for (from, to) in [
         ("fleet: test", "fleet: [test"),
         ("fleet: test", "flet: test"),
         ("region: nyc3, ", ""),
-        ("check_interval: 100ms", "max_sessions: many"),
+        ("check_interval: 100ms", "maxconn: many"),
         ("127.0.0.1", "nowhere"),
         ("health_path: /health", "health_path: /health check"),
     ] {
-        stage.write("doproxy.yml", &valid.replace(from, to));
-        said.add(&stage.doproxy(&["create"]).await);
+        env.write("doproxy.yml", &valid.replace(from, to));
+        output.add(&env.doproxy(&["create"]).await);
     }
-    said.add(&stage.doproxy(&["--config", "missing.yml", "create"]).await);
+    output.add(&env.doproxy(&["--config", "missing.yml", "create"]).await);
 
-    assert_output!(stage, said.0, @r#"
+    assert_output!(env, output.0, @r#"
     2 error: doproxy.yml:1:8: fleet: invalid type: sequence, expected a string
-    2 error: doproxy.yml:1:1: unknown field `flet`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `history`, `metrics`, `records`, `telemetry`, `plugins`; did you mean `fleet`?
+    2 error: doproxy.yml:1:1: unknown field `flet`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `metrics`, `decision_log`, `telemetry`, `plugins`; did you mean `fleet`?
     2 error: doproxy.yml:2:18: droplet_options: missing field `region`
-    2 error: doproxy.yml:8:17: haproxy.max_sessions: invalid type: string "many", expected u32
+    2 error: doproxy.yml:8:12: haproxy.maxconn: invalid type: string "many", expected u32
     2 error: the bind address "nowhere:PORT" is not valid: an IP address or *, a colon and a port: *:80, ADDRESS:8080
     2 error: the health path "/health check" is not valid: starts with / and consists of letters, digits and ._:-/%?=&~+,@
     2 error: failed to read missing.yml: No such file or directory (os error 2); run `doproxy init` to write a starter file, or pass its path with `--config`
     "#);
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unusable_token_file_is_rejected() {
-    let stage = TestEnvironment::new().await;
-    stage.write_with_mode("open", "dop_v1_very_secret", 0o644);
-    stage.write_with_mode("empty", "\n", 0o600);
-    let mut said = Findings::nothing();
+    let env = TestEnvironment::new().await;
+    env.write_with_mode("open", "dop_v1_very_secret", 0o644);
+    env.write_with_mode("empty", "\n", 0o600);
+    let mut output = Findings::nothing();
 
     for file in ["missing", ".", "open", "empty"] {
-        let mut command = stage.configure(&format!("token_file: {file}\n")).command(&["create"]);
-        said.add(&run(command.env_remove("DIGITALOCEAN_TOKEN")).await);
+        let mut command = env.configure(&format!("token_file: {file}\n")).command(&["create"]);
+        output.add(&run(command.env_remove("DIGITALOCEAN_TOKEN")).await);
     }
-    said.add(&run(stage.configure("").command(&["create"]).env_remove("DIGITALOCEAN_TOKEN")).await);
+    output.add(&run(env.configure("").command(&["create"]).env_remove("DIGITALOCEAN_TOKEN")).await);
 
-    assert_output!(stage, said.0, @r"
+    assert_output!(env, output.0, @r"
     2 error: the token file DIR/missing is unreadable: No such file or directory (os error 2)
     2 error: the token file DIR/. is not a regular file
     2 error: the token file DIR/open is readable by every user of this machine; run `chmod 600 DIR/open`
     2 error: DIR/empty contains no valid API token: it is empty, or contains spaces or characters not allowed in a token
     2 error: no API token found; set DIGITALOCEAN_TOKEN, or set token_file in doproxy.yml
     ");
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_plugin_is_rejected_by_name() {
-    let stage = TestEnvironment::new().await;
-    std::fs::write(stage.path("garbage.wasm"), "not wasm at all").unwrap();
-    std::fs::write(stage.path("module.wasm"), wat::parse_str("(module)").unwrap()).unwrap();
-    std::fs::write(stage.path("empty.wasm"), wat::parse_str("(component)").unwrap()).unwrap();
+    let env = TestEnvironment::new().await;
+    std::fs::write(env.path("garbage.wasm"), "not wasm at all").unwrap();
+    std::fs::write(env.path("module.wasm"), wat::parse_str("(module)").unwrap()).unwrap();
+    std::fs::write(env.path("empty.wasm"), wat::parse_str("(component)").unwrap()).unwrap();
     let greedy = r#"(component (import "evil:host/steal" (instance (export "keys" (func)))))"#;
-    std::fs::write(stage.path("greedy.wasm"), wat::parse_str(greedy).unwrap()).unwrap();
-    let mut said = Findings::nothing();
+    std::fs::write(env.path("greedy.wasm"), wat::parse_str(greedy).unwrap()).unwrap();
+    let mut output = Findings::nothing();
 
     for plugin in [
         "file:garbage.wasm",
@@ -96,11 +96,11 @@ async fn invalid_plugin_is_rejected_by_name() {
         "builtin:cloud-init",
         "target-tracking",
     ] {
-        stage.configure(&format!("  policies: [{{plugin: '{plugin}'}}]\n"));
-        said.add(&stage.doproxy(&["run", "--once"]).await);
+        env.configure(&format!("  policies: [{{plugin: '{plugin}'}}]\n"));
+        output.add(&env.doproxy(&["run", "--once"]).await);
     }
 
-    assert_output!(stage, said.0, @r#"
+    assert_output!(env, output.0, @r#"
     2 error: plugin file:DIR/garbage.wasm: not a WebAssembly file; a plugin is a WebAssembly component
     2 error: plugin file:DIR/module.wasm: a core module, not a component; convert it with `wasm-tools component new`
     2 error: plugin file:DIR/empty.wasm: not a plugin: the component exports nothing, but neither doproxy:plugin/policy nor doproxy:plugin/user-data
@@ -108,26 +108,26 @@ async fn invalid_plugin_is_rejected_by_name() {
     2 error: plugin file:DIR/missing.wasm: failed to read the file: No such file or directory (os error 2)
     2 error: plugin builtin:target-traking: unknown built-in plugin; did you mean builtin:target-tracking?; available: adaptive, cloud-init, file, fixed, hold, nginx-hello, predictive, queueing, schedule, step, target-tracking
     2 error: plugin builtin:cloud-init: expected a scaling-policy, but this is a user-data-generator
-    2 error: doproxy.yml:17:15: scaling.policies[0]: "target-tracking" is not a plugin reference; write builtin:target-tracking
+    2 error: doproxy.yml:18:15: scaling.policies[0]: "target-tracking" is not a plugin reference; write builtin:target-tracking
     "#);
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plugin_reports_invalid_configuration() {
-    let stage = TestEnvironment::new().await;
-    let mut said = Findings::nothing();
+    let env = TestEnvironment::new().await;
+    let mut output = Findings::nothing();
 
     for config in
         ["{metric: haproxy.sessions}", "{metric: haproxy.sessions, target_per_droplet: -1}", "{metric: 5, targt: 1}"]
     {
-        stage.configure(&format!("  policies: [{{plugin: 'builtin:target-tracking', config: {config}}}]\n"));
-        said.add(&stage.doproxy(&["run", "--once"]).await);
+        env.configure(&format!("  policies: [{{plugin: 'builtin:target-tracking', config: {config}}}]\n"));
+        output.add(&env.doproxy(&["run", "--once"]).await);
     }
-    stage.configure("user_data: {plugin: 'builtin:cloud-init', config: {template: '#!/bin/sh {{ hostnme }}'}}\n");
-    said.add(&stage.doproxy(&["create"]).await);
+    env.configure("user_data: {plugin: 'builtin:cloud-init', config: {template: '#!/bin/sh {{ hostnme }}'}}\n");
+    output.add(&env.doproxy(&["create"]).await);
 
-    assert_output!(stage, said.0, @r#"
+    assert_output!(env, output.0, @r#"
     2 error: plugin builtin:target-tracking: invalid configuration:
       one of target_per_droplet and target_average is required
     2 error: plugin builtin:target-tracking: invalid configuration:
@@ -138,89 +138,89 @@ async fn plugin_reports_invalid_configuration() {
     2 error: plugin builtin:cloud-init: invalid configuration:
       /template: line 1: unknown field "hostnme"; use one of hostname, index, fleet, size, region, image, tags, params and params.KEY (write {{ "{{" }} for a literal {{)
     "#);
-    assert_eq!(stage.billed(), [""; 0]);
-    stage.tear_down().await;
+    assert_eq!(env.billed(), [""; 0]);
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_user_data_is_never_sent() {
-    let stage = TestEnvironment::new().await;
-    stage.write("unknown", "packages: [nginx]\n");
-    stage.write("large", &format!("#!/bin/sh\n{}", "#".repeat(65_536)));
-    let mut said = Findings::nothing();
+    let env = TestEnvironment::new().await;
+    env.write("unknown", "packages: [nginx]\n");
+    env.write("large", &format!("#!/bin/sh\n{}", "#".repeat(65_536)));
+    let mut output = Findings::nothing();
 
     for file in ["unknown", "large", "missing"] {
-        stage.configure(&format!("userdata_file: {file}\n"));
-        said.add(&stage.doproxy(&["create"]).await);
+        env.configure(&format!("userdata_file: {file}\n"));
+        output.add(&env.doproxy(&["create"]).await);
     }
-    stage.configure("user_data: {plugin: 'builtin:cloud-init', config: {template: 'hello {{ hostname }}'}}\n");
-    said.add(&stage.doproxy(&["create"]).await);
+    env.configure("user_data: {plugin: 'builtin:cloud-init', config: {template: 'hello {{ hostname }}'}}\n");
+    output.add(&env.doproxy(&["create"]).await);
 
-    assert_output!(stage, said.0, @r#"
+    assert_output!(env, output.0, @r#"
     2 error: userdata_file DIR/unknown: user data begins with "packages", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another supported header
     2 error: userdata_file DIR/large: user data is 65546 bytes; DigitalOcean accepts at most 65536: load the rest from the droplet, with #include or curl
     2 error: failed to read userdata_file DIR/missing: No such file or directory (os error 2)
     1 error: invalid user data for www-0-RANDOM: user data begins with "hello", which cloud-init ignores; begin with #!/bin/sh, #cloud-config or another supported header (generated by builtin:cloud-init)
     "#);
-    assert_eq!(stage.billed(), [""; 0]);
-    stage.tear_down().await;
+    assert_eq!(env.billed(), [""; 0]);
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_template_is_rejected_with_line() {
-    let stage = TestEnvironment::new().await;
-    let mut said = Findings::nothing();
+    let env = TestEnvironment::new().await;
+    let mut output = Findings::nothing();
 
     for template in ["global\n{% for s in servers %}\n", "global\n{{ servrs }}\n", "global\n# doproxy: end\n"] {
-        stage.write("mine.tera", template);
-        stage.configure("haproxy_template_file: mine.tera\n");
-        said.add(&stage.doproxy(&["generate"]).await);
+        env.write("mine.tera", template);
+        env.configure("haproxy_template_file: mine.tera\n");
+        output.add(&env.doproxy(&["generate"]).await);
     }
 
-    assert_output!(stage, said.0, @r"
+    assert_output!(env, output.0, @r"
     2 error: DIR/mine.tera:3: Unexpected end of input
-    2 error: DIR/mine.tera:2: Variable `servrs` is not defined. Available variables: backend, bind, check_interval, fast_check_interval, fleet, health_path, log, max_sessions, metrics, run_as, server_port, servers, slow_start, state_file, stats_socket, timeouts
+    2 error: DIR/mine.tera:2: Variable `servrs` is not defined. Available variables: backend, bind, check_interval, fast_check_interval, fleet, health_path, log, maxconn, prometheus_bind, run_as, server_port, servers, slow_start, state_file, stats_socket, timeouts
     2 error: DIR/mine.tera does not render a valid configuration of this fleet: expected exactly one `backend droplets`, found 0
     ");
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn missing_haproxy_is_reported_without_data_loss() {
-    let stage = TestEnvironment::new().await;
-    let valid = std::fs::read_to_string(stage.path("doproxy.yml")).unwrap();
-    stage.write("doproxy.yml", &valid.replace("log: none", "log: none\n  binary: /nowhere/haproxy"));
+    let env = TestEnvironment::new().await;
+    let valid = std::fs::read_to_string(env.path("doproxy.yml")).unwrap();
+    env.write("doproxy.yml", &valid.replace("log: none", "log: none\n  binary: /nowhere/haproxy"));
 
-    let ended = stage.doproxy(&["create"]).await;
-    stage.write("doproxy.yml", &valid);
-    stage.run_ok(&["reload"]).await;
+    let ended = env.doproxy(&["create"]).await;
+    env.write("doproxy.yml", &valid);
+    env.run_ok(&["reload"]).await;
 
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("error: HAProxy not found at /nowhere/haproxy; install it"), "{}", ended.stderr);
-    assert_eq!((stage.billed().len(), stage.server_count()), (1, 1));
-    stage.tear_down().await;
+    assert_eq!((env.billed().len(), env.server_count()), (1, 1));
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn api_failure_is_reported_with_api_message() {
-    let stage = TestEnvironment::new().await;
-    stage.run_ok(&["create"]).await;
-    let mut said = Findings::nothing();
+    let env = TestEnvironment::new().await;
+    env.run_ok(&["create"]).await;
+    let mut output = Findings::nothing();
 
     for code in [401, 422, 429, 500] {
         let effect =
-            Effect::Status { code, message: Some("what the API says".into()), retry_after_s: None, acted: false };
+            Effect::Status { code, message: Some("what the API says".into()), retry_after_s: None, applied: false };
         let call = CallFault { method: Some("GET".into()), path: None, when: Frequency::Always, effect };
-        stage.set_faults(Faults { calls: vec![call], ..Faults::default() });
-        said.add(&stage.doproxy(&["create"]).await);
+        env.set_faults(Faults { calls: vec![call], ..Faults::default() });
+        output.add(&env.doproxy(&["create"]).await);
     }
-    stage.set_faults(Faults::default());
+    env.set_faults(Faults::default());
     let nowhere = format!("http://127.0.0.1:{}", free_port());
-    let unreachable = run(stage.command(&["print"]).env("DIGITALOCEAN_API_URL", nowhere)).await;
+    let unreachable = run(env.command(&["print"]).env("DIGITALOCEAN_API_URL", nowhere)).await;
     let plain: Result<ApiUrl, _> = "http://example.com".parse();
-    let not_encrypted = run(stage.command(&["print"]).env("DIGITALOCEAN_API_URL", "http://example.com")).await;
+    let not_encrypted = run(env.command(&["print"]).env("DIGITALOCEAN_API_URL", "http://example.com")).await;
 
-    assert_output!(stage, said.0, @r"
+    assert_output!(env, output.0, @r"
     1 error: GET /v2/droplets failed with status 401: what the API says [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
     1 error: GET /v2/droplets failed with status 422: what the API says [request id UUID]; run `doproxy check` to find the invalid setting
     1 error: GET /v2/droplets failed with status 429: what the API says (after 4 attempts) [request id UUID]; wait, and check for other programs that use the same token
@@ -233,35 +233,35 @@ async fn api_failure_is_reported_with_api_message() {
     );
     assert_eq!((unreachable.code, not_encrypted.code), (1, 1));
     assert!(not_encrypted.stderr.contains(&plain.unwrap_err().to_string()), "{}", not_encrypted.stderr);
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_or_locked_inventory_is_left_unchanged() {
-    let stage = TestEnvironment::with_options(std::time::Duration::from_secs(30), 25).await;
-    let mut said = Findings::nothing();
-    let mut other = stage.start(&["create"]);
-    crate::stage::wait_until("the first command to acquire the lock", async || stage.billed().len() == 1).await;
+    let env = TestEnvironment::with_options(std::time::Duration::from_secs(30), 25).await;
+    let mut output = Findings::nothing();
+    let mut other = env.start(&["create"]);
+    crate::stage::wait_until("the first command to acquire the lock", async || env.billed().len() == 1).await;
 
-    said.add(&stage.doproxy(&["--wait", "100ms", "create"]).await);
+    output.add(&env.doproxy(&["--wait", "100ms", "create"]).await);
     other.kill().await.unwrap();
-    stage.write("broken.db", &"3164445\n".repeat(1000));
-    said.add(&stage.doproxy(&["--inventory", "broken.db", "print"]).await);
+    env.write("broken.db", &"3164445\n".repeat(1000));
+    output.add(&env.doproxy(&["--inventory", "broken.db", "print"]).await);
 
-    assert_output!(stage, said.0, @r"
+    assert_output!(env, output.0, @r"
     1 waiting for doproxy create (process PID), which holds the fleet lock
     error: the inventory DIR/doproxy.db is locked by doproxy create (process PID); gave up after 100ms, retry once it has finished
     1 error: the inventory DIR/broken.db is damaged or not an inventory (file is not a database); nothing was changed; there is no backup. Move the file away with `mv DIR/broken.db DIR/broken.db.damaged; rm -f DIR/broken.db-wal DIR/broken.db-shm` and run `doproxy recover --adopt` to rebuild it from the API by the fleet's tag
     ");
-    assert!(std::fs::read_to_string(stage.path("broken.db")).unwrap().starts_with("3164445\n"));
-    stage.tear_down().await;
+    assert!(std::fs::read_to_string(env.path("broken.db")).unwrap().starts_with("3164445\n"));
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_line_deletes_nothing() {
-    let stage = TestEnvironment::new().await;
-    stage.run_ok(&["create", "--count", "2"]).await;
-    let mut said = Findings::nothing();
+    let env = TestEnvironment::new().await;
+    env.run_ok(&["create", "--count", "2"]).await;
+    let mut output = Findings::nothing();
 
     for arguments in [
         &["delete", "abc", "--yes"][..],
@@ -272,12 +272,12 @@ async fn invalid_line_deletes_nothing() {
         &["delete", "0"],
         &["create", "--count", "0"],
     ] {
-        said.add(&stage.doproxy(arguments).await);
+        output.add(&env.doproxy(arguments).await);
     }
-    let none = stage.doproxy(&["delete"]).await;
-    let negative = stage.doproxy(&["delete", "-1", "--yes"]).await;
+    let none = env.doproxy(&["delete"]).await;
+    let negative = env.doproxy(&["delete", "-1", "--yes"]).await;
 
-    assert_output!(stage, said.0, @r#"
+    assert_output!(env, output.0, @r#"
     2 error: "abc" is neither a line number of `doproxy print` nor the name of a droplet of this fleet
     2 error: line 2 does not exist; `doproxy print` shows lines 0 to 1
     2 error: "+0" is neither a line number of `doproxy print` nor the name of a droplet of this fleet
@@ -287,6 +287,6 @@ async fn invalid_line_deletes_nothing() {
     2 error: --count 0 is out of range; create 1 to 100 droplets at a time
     "#);
     assert_eq!((none.code, negative.code), (2, 2));
-    assert_eq!(stage.billed().len(), 2);
-    stage.tear_down().await;
+    assert_eq!(env.billed().len(), 2);
+    env.tear_down().await;
 }

@@ -16,7 +16,7 @@ fn inject(call: &str, when: Frequency, effect: Effect) -> Faults {
 }
 
 fn status(code: u16) -> Effect {
-    Effect::Status { code, message: None, retry_after_s: None, acted: false }
+    Effect::Status { code, message: None, retry_after_s: None, applied: false }
 }
 
 /// Returns the last error line of a failed command. The number and duration of retries before it depend on the machine.
@@ -29,11 +29,11 @@ fn error_of(title: &str, ended: &Output) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn create_fault_is_reported_with_remedy() {
-    let stage = TestEnvironment::new().await;
-    stage.configure_timeouts("poll: 50ms, visible: 300ms, boot: 2s");
+    let env = TestEnvironment::new().await;
+    env.configure_timeouts("50ms", "create_visibility: 300ms, boot: 2s");
     // The first list request resumes earlier operations, the second precedes the create.
     let from_the_third_on = Frequency::Later { after: 2, next: None };
-    let mut said = String::new();
+    let mut output = String::new();
 
     for (title, faults) in [
         ("token revoked during the command", inject(LIST, from_the_third_on, status(401))),
@@ -45,28 +45,28 @@ async fn create_fault_is_reported_with_remedy() {
         ),
         ("droplet limit", Faults { droplet_limit: Some(0), ..Faults::default() }),
         ("sold out", Faults { sold_out_sizes: vec!["s-1vcpu-1gb".to_owned()], ..Faults::default() }),
-        ("502 with a page", inject(LIST, Frequency::Always, Effect::Page { code: 502, acted: false })),
+        ("502 with a page", inject(LIST, Frequency::Always, Effect::Page { code: 502, applied: false })),
         (
             "a page instead of the API",
-            inject(LIST, Frequency::Always, Effect::Garbled { how: CorruptBody::Page, acted: false }),
+            inject(LIST, Frequency::Always, Effect::Corrupt { kind: CorruptBody::Page, applied: false }),
         ),
         (
             "truncated response",
-            inject(LIST, Frequency::Always, Effect::Garbled { how: CorruptBody::Truncated, acted: true }),
+            inject(LIST, Frequency::Always, Effect::Corrupt { kind: CorruptBody::Truncated, applied: true }),
         ),
         ("outcome unknown permanently", inject(CREATE, Frequency::Always, Effect::Reset)),
         ("stuck in new", Faults { stuck_in_new: Frequency::Next(1), ..Faults::default() }),
     ] {
-        stage.set_faults(faults);
-        said += &error_of(title, &stage.doproxy(&["create"]).await);
-        stage.set_faults(Faults::default());
+        env.set_faults(faults);
+        output += &error_of(title, &env.doproxy(&["create"]).await);
+        env.set_faults(Faults::default());
         // Resumes any pending operation, so that each fault meets the same fleet.
-        stage.run_ok(&["reload"]).await;
+        env.run_ok(&["reload"]).await;
     }
     let nobody = format!("http://127.0.0.1:{}", free_port());
-    said += &error_of("connection refused", &run(stage.command(&["create"]).env("DIGITALOCEAN_API_URL", nobody)).await);
+    output += &error_of("connection refused", &run(env.command(&["create"]).env("DIGITALOCEAN_API_URL", nobody)).await);
 
-    assert_output!(stage, said, @r#"
+    assert_output!(env, output, @r#"
     token revoked during the command
       error: GET /v2/droplets failed with status 401: Unable to authenticate you. [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
     token rejected
@@ -92,17 +92,17 @@ async fn create_fault_is_reported_with_remedy() {
     connection refused
       error: GET /v2/droplets failed: no connection: Connection refused (os error 111) (after 4 attempts); check the network, and DIGITALOCEAN_API_URL if it is set
     "#);
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_response_is_reported_and_droplet_is_found() {
-    let stage = TestEnvironment::new().await;
-    stage.set_faults(inject(CREATE, Frequency::Next(1), Effect::DropResponse));
+    let env = TestEnvironment::new().await;
+    env.set_faults(inject(CREATE, Frequency::Next(1), Effect::DropResponse));
 
-    let ended = stage.doproxy(&["create"]).await;
+    let ended = env.doproxy(&["create"]).await;
 
-    assert_output!(stage, ended.stderr, @r"
+    assert_output!(env, ended.stderr, @r"
     requesting from DigitalOcean: www-0-RANDOM
     create request for www-0-RANDOM has an unknown outcome (POST /v2/droplets failed: connection closed before the response was complete: connection closed before message completed); looking up the droplet by name
     www-0-RANDOM was created after all and is booting (id ID)
@@ -110,35 +110,35 @@ async fn lost_response_is_reported_and_droplet_is_found() {
     HAProxy reloaded with 1 server
     www-0-RANDOM is serving
     ");
-    assert_eq!((ended.code, stage.billed().len()), (0, 1));
-    stage.tear_down().await;
+    assert_eq!((ended.code, env.billed().len()), (0, 1));
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_fault_is_reported_with_remedy() {
-    let stage = TestEnvironment::new().await;
-    stage.configure_timeouts("poll: 50ms, delete: 300ms");
+    let env = TestEnvironment::new().await;
+    env.configure_timeouts("50ms", "delete: 300ms");
     let pending = Effect::Status {
         code: 422,
         message: Some("Droplet already has a pending event.".to_owned()),
         retry_after_s: None,
-        acted: false,
+        applied: false,
     };
-    let mut said = String::new();
+    let mut output = String::new();
 
     for (title, faults) in [
         ("token revoked during the command", inject(DELETE, Frequency::Always, status(401))),
         ("pending event", inject(DELETE, Frequency::Always, pending)),
         ("accepted but not executed", Faults { ignored_deletes: Frequency::Always, ..Faults::default() }),
     ] {
-        stage.run_ok(&["create"]).await;
-        stage.set_faults(faults);
-        said += &error_of(title, &stage.doproxy(&["delete", "0", "--yes"]).await);
-        stage.set_faults(Faults::default());
-        stage.run_ok(&["reload"]).await;
+        env.run_ok(&["create"]).await;
+        env.set_faults(faults);
+        output += &error_of(title, &env.doproxy(&["delete", "0", "--yes"]).await);
+        env.set_faults(Faults::default());
+        env.run_ok(&["reload"]).await;
     }
 
-    assert_output!(stage, said, @r"
+    assert_output!(env, output, @r"
     token revoked during the command
       error: DELETE /v2/droplets/3164444 failed with status 401: Unable to authenticate you. [request id UUID]; check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read
     pending event
@@ -146,6 +146,6 @@ async fn delete_fault_is_reported_with_remedy() {
     accepted but not executed
       error: www-2-RANDOM is still deleting after SOME TIME; the operation stays in the journal and the next command resumes it
     ");
-    assert_eq!(stage.billed(), [""; 0]);
-    stage.tear_down().await;
+    assert_eq!(env.billed(), [""; 0]);
+    env.tear_down().await;
 }

@@ -22,28 +22,28 @@ pub struct FleetState {
 }
 
 impl FleetState {
-    pub async fn load(stage: &TestEnvironment) -> Self {
-        let inventory = SqliteInventory::open(stage.path("doproxy.db")).unwrap();
-        let billed = stage.with_state(|world, now| {
-            world.list(now, Selection::All).droplets.iter().map(|one| (one.id, one.name.clone())).collect()
+    pub async fn load(env: &TestEnvironment) -> Self {
+        let inventory = SqliteInventory::open(env.path("doproxy.db")).unwrap();
+        let billed = env.with_state(|cloud, now| {
+            cloud.list(now, Selection::All).droplets.iter().map(|one| (one.id, one.name.clone())).collect()
         });
         Self {
             inventory: inventory.load().await.unwrap(),
             closed_operations: inventory.closed_operations().unwrap(),
             billed,
-            installed: stage.installed_config(),
+            installed: env.installed_config(),
         }
     }
 }
 
 /// Runs a command that only resumes pending operations, twice, and checks all invariants.
-pub async fn assert_recovers(stage: &TestEnvironment, what: &str) -> FleetState {
-    let first = stage.doproxy(&["reload"]).await;
+pub async fn assert_recovers(env: &TestEnvironment, what: &str) -> FleetState {
+    let first = env.doproxy(&["reload"]).await;
     assert_eq!(first.code, 0, "{what}: the next command failed:\n{}", first.stderr);
-    let fleet = FleetState::load(stage).await;
-    let second = stage.doproxy(&["reload"]).await;
+    let fleet = FleetState::load(env).await;
+    let second = env.doproxy(&["reload"]).await;
     assert_eq!(second.code, 0, "{what}: the second command failed:\n{}", second.stderr);
-    assert_eq!(FleetState::load(stage).await, fleet, "{what}: the second recovery changed something");
+    assert_eq!(FleetState::load(env).await, fleet, "{what}: the second recovery changed something");
 
     let known: BTreeSet<_> = fleet.inventory.droplets.iter().filter_map(|droplet| droplet.id).collect();
     for (id, name) in &fleet.billed {
@@ -61,7 +61,7 @@ pub async fn assert_recovers(stage: &TestEnvironment, what: &str) -> FleetState 
     assert_eq!(fleet.inventory.operations, [], "{what}: an operation stays open");
     assert!(fleet.inventory.droplets.iter().all(|droplet| droplet.phase == Phase::Serving), "{what}: {fleet:#?}");
     assert_eq!(known.len(), fleet.billed.len(), "{what}: the inventory has droplets that do not exist");
-    assert_eq!(stage.server_count(), fleet.billed.len(), "{what}: HAProxy has other servers");
+    assert_eq!(env.server_count(), fleet.billed.len(), "{what}: HAProxy has other servers");
     fleet
 }
 

@@ -26,9 +26,9 @@ async fn full_disk_loses_nothing_and_freed_space_suffices() {
     if !can_mount() {
         return;
     }
-    let stage = TestEnvironment::new().await;
-    stage.configure_timeouts("poll: 20ms, drain: 1s, visible: 300ms");
-    std::fs::create_dir(stage.path("disk")).unwrap();
+    let env = TestEnvironment::new().await;
+    env.configure_timeouts("20ms", "drain: 1s, create_visibility: 300ms");
+    std::fs::create_dir(env.path("disk")).unwrap();
     let amounts = [0, 8, 24, 40, 48, 56, 64, 80, 96, 128, 160, 200, 300];
     let mut failed = 0;
     for free_kib in amounts {
@@ -46,7 +46,7 @@ async fn full_disk_loses_nothing_and_freed_space_suffices() {
         );
         let arguments = ["-m", "sh", "-ec", &script, "sh"];
 
-        let ended = run(&mut wrap_command("unshare", &arguments, &stage.command(&[]))).await;
+        let ended = run(&mut wrap_command("unshare", &arguments, &env.command(&[]))).await;
 
         let what = format!("{free_kib} KiB free");
         assert_eq!(ended.code, 0, "{what}: {ended:?}");
@@ -55,7 +55,7 @@ async fn full_disk_loses_nothing_and_freed_space_suffices() {
             assert!(ended.stderr.contains("error: "), "{what}: {ended:?}");
             failed += 1;
         }
-        assert_recovers(&stage, &what).await;
+        assert_recovers(&env, &what).await;
     }
 
     print_line(&format!(
@@ -63,7 +63,7 @@ async fn full_disk_loses_nothing_and_freed_space_suffices() {
         amounts.len()
     ));
     assert!(failed > 0 && failed < amounts.len());
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,82 +72,82 @@ async fn missing_write_permission_is_reported_without_changes() {
         print_line("SKIPPED, a read-only folder: only root can switch to a user without write permission");
         return;
     }
-    let stage = TestEnvironment::new().await;
-    stage.run_ok(&["create"]).await;
-    let before = FleetState::load(&stage).await;
+    let env = TestEnvironment::new().await;
+    env.run_ok(&["create"]).await;
+    let before = FleetState::load(&env).await;
     // Readable for all users, writable only for the owner.
     for (name, mode) in [("", 0o755), ("doproxy.yml", 0o644), ("doproxy.db", 0o644), ("doproxy.db.lock", 0o644)] {
         use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(stage.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+        std::fs::set_permissions(env.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
     }
     let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-    let mut said = String::new();
+    let mut output = String::new();
 
     for arguments in [&["create"][..], &["delete", "0", "--yes"], &["print"]] {
-        let ended = run(&mut wrap_command("setpriv", &nobody, &stage.command(arguments))).await;
+        let ended = run(&mut wrap_command("setpriv", &nobody, &env.command(arguments))).await;
         assert_eq!(ended.code, 1, "{ended:?}");
-        said += &ended.stderr;
+        output += &ended.stderr;
     }
 
-    assert_output!(stage, said, @r"
+    assert_output!(env, output, @r"
     error: cannot lock the inventory with DIR/doproxy.db.lock: Permission denied (os error 13); check that its folder is writable
     error: cannot open the inventory DIR/doproxy.db: attempt to write a readonly database; check that the file and its folder are writable
     error: cannot open the inventory DIR/doproxy.db: attempt to write a readonly database; check that the file and its folder are writable
     ");
-    assert_eq!(FleetState::load(&stage).await, before);
-    stage.tear_down().await;
+    assert_eq!(FleetState::load(&env).await, before);
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_inventory_is_rejected_before_any_change() {
-    let stage = TestEnvironment::new().await;
-    stage.run_ok(&["create"]).await;
-    let billed = stage.billed();
-    let mut bytes = std::fs::read(stage.path("doproxy.db")).unwrap();
+    let env = TestEnvironment::new().await;
+    env.run_ok(&["create"]).await;
+    let billed = env.billed();
+    let mut bytes = std::fs::read(env.path("doproxy.db")).unwrap();
     bytes.truncate(bytes.len() / 2);
-    std::fs::write(stage.path("doproxy.db"), bytes).unwrap();
+    std::fs::write(env.path("doproxy.db"), bytes).unwrap();
 
-    let ended = stage.doproxy(&["create"]).await;
+    let ended = env.doproxy(&["create"]).await;
 
     assert_eq!(ended.code, 1);
     assert!(ended.stderr.contains("its last backup is intact"), "{}", ended.stderr);
-    assert_eq!(stage.billed(), billed);
-    stage.tear_down().await;
+    assert_eq!(env.billed(), billed);
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn restored_old_inventory_does_no_harm() {
-    let stage = TestEnvironment::new().await;
-    stage.run_ok(&["create"]).await;
-    std::fs::copy(stage.path("doproxy.db.backup"), stage.path("older")).unwrap();
-    stage.run_ok(&["create"]).await;
-    let billed = stage.billed();
-    std::fs::copy(stage.path("older"), stage.path("doproxy.db")).unwrap();
+    let env = TestEnvironment::new().await;
+    env.run_ok(&["create"]).await;
+    std::fs::copy(env.path("doproxy.db.backup"), env.path("older")).unwrap();
+    env.run_ok(&["create"]).await;
+    let billed = env.billed();
+    std::fs::copy(env.path("older"), env.path("doproxy.db")).unwrap();
 
-    let printed = stage.doproxy(&["print"]).await;
-    let reloaded = stage.doproxy(&["reload"]).await;
+    let printed = env.doproxy(&["print"]).await;
+    let reloaded = env.doproxy(&["reload"]).await;
 
     let unknown = "has this fleet's tag but is not in the inventory; leaving it alone";
     assert!(printed.stderr.contains(unknown), "{}", printed.stderr);
     assert_eq!(reloaded.code, 0, "{}", reloaded.stderr);
-    assert_eq!((stage.billed(), stage.server_count()), (billed, 1));
-    assert!(stage.path("doproxy.db.backup.ahead").exists());
-    stage.tear_down().await;
+    assert_eq!((env.billed(), env.server_count()), (billed, 1));
+    assert!(env.path("doproxy.db.backup.ahead").exists());
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_concurrent_creates_create_ten_droplets() {
-    let stage = TestEnvironment::new().await;
-    stage.configure_timeouts("poll: 20ms, drain: 1s");
+    let env = TestEnvironment::new().await;
+    env.configure_timeouts("20ms", "drain: 1s");
 
-    let mut creating: Vec<_> = (0..10).map(|_| stage.start(&["create"])).collect();
+    let mut creating: Vec<_> = (0..10).map(|_| env.start(&["create"])).collect();
     for child in &mut creating {
         let status = child.wait().await.unwrap();
         assert!(status.success(), "{status}");
     }
 
-    let names: BTreeSet<String> = stage.billed().into_iter().collect();
-    assert_eq!((names.len(), stage.billed().len(), stage.server_count()), (10, 10, 10));
-    assert_recovers(&stage, "ten concurrent creates").await;
-    stage.tear_down().await;
+    let names: BTreeSet<String> = env.billed().into_iter().collect();
+    assert_eq!((names.len(), env.billed().len(), env.server_count()), (10, 10, 10));
+    assert_recovers(&env, "ten concurrent creates").await;
+    env.tear_down().await;
 }

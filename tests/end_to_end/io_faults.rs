@@ -93,43 +93,43 @@ fn file_of<'line>(line: &'line str, folder: &str) -> Option<&'line str> {
 }
 
 async fn set() -> TestEnvironment {
-    let stage = TestEnvironment::with_options(Duration::from_millis(1), 25).await;
-    stage.configure_timeouts("poll: 20ms, drain: 1s, visible: 300ms, boot: 10s, warm_up: 10s, delete: 10s");
-    stage
+    let env = TestEnvironment::with_options(Duration::from_millis(1), 25).await;
+    env.configure_timeouts("20ms", "drain: 1s, create_visibility: 300ms, boot: 10s, warm_up: 10s, delete: 10s");
+    env
 }
 
 /// Removes the inventory and all droplets, as before the first `create`.
-fn clear(stage: &TestEnvironment) {
-    while !stage.billed().is_empty() {
-        stage.delete_out_of_band(0);
+fn clear(env: &TestEnvironment) {
+    while !env.billed().is_empty() {
+        env.delete_out_of_band(0);
     }
-    for entry in std::fs::read_dir(stage.path("")).unwrap().map(Result::unwrap) {
+    for entry in std::fs::read_dir(env.path("")).unwrap().map(Result::unwrap) {
         if entry.file_name().to_string_lossy().starts_with("doproxy.db") {
             std::fs::remove_file(entry.path()).unwrap();
         }
     }
 }
 
-async fn trace(stage: &TestEnvironment, arguments: &[&str]) -> Vec<Fault> {
-    let file = stage.path("trace");
+async fn trace(env: &TestEnvironment, arguments: &[&str]) -> Vec<Fault> {
+    let file = env.path("trace");
     let strace =
         ["-f", "-y", "--seccomp-bpf", "-e", &format!("trace={MUTATING_SYSCALLS}"), "-o", file.to_str().unwrap()];
-    let ended = run(&mut wrap_command("strace", &strace, &stage.command(arguments))).await;
+    let ended = run(&mut wrap_command("strace", &strace, &env.command(arguments))).await;
     assert_eq!(ended.code, 0, "{ended:?}");
-    let folder = std::fs::canonicalize(stage.path("")).unwrap();
+    let folder = std::fs::canonicalize(env.path("")).unwrap();
     faults(&std::fs::read_to_string(file).unwrap(), folder.to_str().unwrap())
 }
 
-async fn with_fault(stage: &TestEnvironment, fault: &Fault, arguments: &[&str]) -> Output {
+async fn with_fault(env: &TestEnvironment, fault: &Fault, arguments: &[&str]) -> Output {
     let Fault { call, number, file, effect: what } = fault;
     let (trace, inject) = (format!("trace={call}"), format!("inject={call}:{what}:when={number}"));
     let mut strace = vec!["-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-    let file = file.as_ref().map(|file| stage.path(file));
+    let file = file.as_ref().map(|file| env.path(file));
     if let Some(file) = &file {
         // Only calls on this file are counted. Filtering in the kernel is faster, but strace 6.1 then sends no signals.
         strace.extend(["-P", file.to_str().unwrap(), "--seccomp-bpf"]);
     }
-    run(&mut wrap_command("strace", &strace, &stage.command(arguments))).await
+    run(&mut wrap_command("strace", &strace, &env.command(arguments))).await
 }
 
 /// The results of the commands with an injected fault.
@@ -140,12 +140,12 @@ struct Tally {
     failed: usize,
 }
 
-async fn run_with_fault(stage: &TestEnvironment, fault: &Fault, arguments: &[&str], tally: &Mutex<Tally>) {
+async fn run_with_fault(env: &TestEnvironment, fault: &Fault, arguments: &[&str], tally: &Mutex<Tally>) {
     let what = format!("{} with {fault}", arguments[0]);
-    let ended = with_fault(stage, fault, arguments).await;
+    let ended = with_fault(env, fault, arguments).await;
     assert!(!ended.stderr.contains("panicked"), "{what}: {}", ended.stderr);
     assert!(ended.code <= 0 || ended.stderr.contains("error: "), "{what}: it failed without a message: {ended:?}");
-    assert_recovers(stage, &what).await;
+    assert_recovers(env, &what).await;
     let mut tally = tally.lock().unwrap();
     tally.survived += 1;
     // strace ends as its program did: by a signal, or with its exit code.
@@ -158,33 +158,33 @@ async fn run_with_fault(stage: &TestEnvironment, fault: &Fault, arguments: &[&st
 
 /// Creates droplets without an inventory and deletes one of the two, each with its own fault.
 async fn run_rounds(creates: &Mutex<Vec<Fault>>, deletes: &Mutex<Vec<Fault>>, tally: &Mutex<Tally>) {
-    let stage = set().await;
+    let env = set().await;
     loop {
         let (create, delete) = (creates.lock().unwrap().pop(), deletes.lock().unwrap().pop());
         if create.is_none() && delete.is_none() {
             break;
         }
         if let Some(fault) = create {
-            clear(&stage);
-            run_with_fault(&stage, &fault, &["create", "--count", "2"], tally).await;
+            clear(&env);
+            run_with_fault(&env, &fault, &["create", "--count", "2"], tally).await;
         }
         if let Some(fault) = delete {
-            if stage.billed().is_empty() {
-                stage.run_ok(&["create"]).await;
+            if env.billed().is_empty() {
+                env.run_ok(&["create"]).await;
             }
-            run_with_fault(&stage, &fault, &["delete", "0", "--yes"], tally).await;
+            run_with_fault(&env, &fault, &["delete", "0", "--yes"], tally).await;
         }
     }
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn next_command_recovers_from_any_io_fault() {
     let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(DEFAULT_STRIDE);
-    let stage = set().await;
-    let creates = trace(&stage, &["create", "--count", "2"]).await;
-    let deletes = trace(&stage, &["delete", "0", "--yes"]).await;
-    stage.tear_down().await;
+    let env = set().await;
+    let creates = trace(&env, &["create", "--count", "2"]).await;
+    let deletes = trace(&env, &["delete", "0", "--yes"]).await;
+    env.tear_down().await;
     let all = creates.len() + deletes.len();
     let some = |faults: Vec<Fault>| faults.into_iter().step_by(every).collect::<Vec<_>>();
     let (creates, deletes) = (some(creates), some(deletes));

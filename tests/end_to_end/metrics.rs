@@ -15,32 +15,32 @@ metrics:
 
 #[tokio::test(flavor = "multi_thread")]
 async fn policy_follows_a_command_source() {
-    let stage = TestEnvironment::new().await;
-    stage.configure(QUEUE.trim_end());
-    stage.run_ok(&["create", "--count", "2"]).await;
-    stage.write("depth", "25\n");
+    let env = TestEnvironment::new().await;
+    env.configure(QUEUE.trim_end());
+    env.run_ok(&["create", "--count", "2"]).await;
+    env.write("depth", "25\n");
 
-    let planned = stage.run_ok(&["plan", "--window", "200ms"]).await;
-    assert!(!stage.path("doproxy.history.db").exists());
-    let grown = stage.run_ok(&["run", "--once", "--window", "200ms"]).await;
+    let planned = env.run_ok(&["plan", "--window", "200ms"]).await;
+    assert!(!env.path("doproxy.history.db").exists());
+    let grown = env.run_ok(&["run", "--once", "--window", "200ms"]).await;
 
     assert!(planned.contains("queue.depth is 25 over 2 droplets"), "{planned}");
-    assert_output!(stage, grown, @r"
+    assert_output!(env, grown, @r"
     builtin:target-tracking
       decision  scale to 3: queue.depth is 25 over 2 droplets, 12.5 each for a target of 10: 3 are needed
-      signal    queue.depth per droplet 12.5, target 10, wants 3 droplets
+      signal    queue.depth per droplet 12.5, target 10, recommends 3 droplets
       plan      2 → 3: create 1
     created www-2-RANDOM (id ID), serving at ADDRESS
     ");
-    assert!(stage.path("doproxy.history.db").is_file());
-    stage.tear_down().await;
+    assert!(env.path("doproxy.history.db").is_file());
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_polls_each_source() {
-    let stage = TestEnvironment::new().await;
-    stage.write("depth", "25\n");
-    stage.configure(
+    let env = TestEnvironment::new().await;
+    env.write("depth", "25\n");
+    env.configure(
         "metrics:
   sources:
     - {name: queue.depth, unit: jobs, command: [cat, depth]}
@@ -49,10 +49,10 @@ async fn check_polls_each_source() {
     - {digitalocean: {metrics: [cpu]}}",
     );
 
-    let checked = stage.doproxy(&["check"]).await;
+    let checked = env.doproxy(&["check"]).await;
 
     let lines: Vec<&str> = checked.stdout.lines().filter(|line| line.contains("metric")).collect();
-    assert_output!(stage, lines.join("\n"), @r"
+    assert_output!(env, lines.join("\n"), @r"
     ! metrics        a digitalocean source reads the metrics of DigitalOcean's agent, which is only installed with `droplet_options.monitoring: true`
     ✓ metric         queue.depth: 25 jobs, from the output of cat
     ✗ metric         mail: cat failed with exit status: 1: cat: nowhere: No such file or directory
@@ -60,5 +60,5 @@ async fn check_polls_each_source() {
     ! metric         digitalocean: no data yet from DigitalOcean's monitoring API
     ");
     assert_eq!(checked.code, 1);
-    stage.tear_down().await;
+    env.tear_down().await;
 }

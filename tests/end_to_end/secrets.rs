@@ -30,28 +30,27 @@ const COMMANDS: [&[&str]; 9] = [
 ];
 
 /// Writes a wrapper program that records its environment and arguments before running the original.
-fn record(stage: &TestEnvironment, name: &str, then: &str) -> String {
-    let file = stage.path(name).display().to_string();
+fn record(env: &TestEnvironment, name: &str, then: &str) -> String {
+    let file = env.path(name).display().to_string();
     let script = format!(
         "#!/bin/sh\n{{ env; tr '\\0' ' ' <\"/proc/$$/cmdline\"; tr '\\0' ' ' <\"/proc/$PPID/cmdline\"; echo; }} >>{file}.seen\n{then}\n"
     );
-    stage.write_with_mode(name, &script, 0o755);
+    env.write_with_mode(name, &script, 0o755);
     file
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_command_reveals_the_token() {
-    let stage = TestEnvironment::new().await;
-    let haproxy = record(&stage, "haproxy.sh", "exec /usr/sbin/haproxy \"$@\"");
-    let reload = record(&stage, "reload.sh", &format!("kill -USR2 {}", stage.haproxy_pid()));
-    stage
-        .configure(POLICY)
+    let env = TestEnvironment::new().await;
+    let haproxy = record(&env, "haproxy.sh", "exec /usr/sbin/haproxy \"$@\"");
+    let reload = record(&env, "reload.sh", &format!("kill -USR2 {}", env.haproxy_pid()));
+    env.configure(POLICY)
         .edit("master_socket: master.sock", &format!("binary: {haproxy}\n  reload_command: [{reload}]"));
 
     let mut logged = String::new();
     for says_more in [&["-vvv"] as &[&str], &["-vvv", "--log-format", "json"]] {
         for command in COMMANDS {
-            let mut command = stage.command(&[command, says_more].concat());
+            let mut command = env.command(&[command, says_more].concat());
             let ended = run(command.env("RUST_LOG", "trace")).await;
             assert_eq!(ended.code, 0, "{command:?}\n{}", ended.stderr);
             logged += &ended.stderr;
@@ -62,19 +61,19 @@ async fn no_command_reveals_the_token() {
         logged.contains(" TRACE ") || logged.contains("\"TRACE\""),
         "the log is empty, so the search proves nothing"
     );
-    let seen = |name: &str| std::fs::read_to_string(stage.path(name)).unwrap();
+    let seen = |name: &str| std::fs::read_to_string(env.path(name)).unwrap();
     assert!(seen("haproxy.sh.seen").contains(" -c ") && seen("haproxy.sh.seen").contains("PATH="));
     assert!(seen("reload.sh.seen").contains(" create --count 2"));
-    stage.tear_down().await;
+    env.tear_down().await;
     // Bypasses the test harness, which captures the output of passing tests.
     writeln!(std::io::stdout(), "secrets found: 0 in {} places", locations_searched()).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn plugin_compiler_does_not_receive_the_token() {
-    let stage = TestEnvironment::new().await;
-    let mut command = stage.command(&["plugin", "inspect", "builtin:cloud-init"]);
-    let cold = stage.path("cold");
+    let env = TestEnvironment::new().await;
+    let mut command = env.command(&["plugin", "inspect", "builtin:cloud-init"]);
+    let cold = env.path("cold");
     let mut doproxy = command.env("XDG_CACHE_HOME", cold).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pid = doproxy.id().unwrap();
 
@@ -87,7 +86,7 @@ async fn plugin_compiler_does_not_receive_the_token() {
 
     assert!(!seen.is_empty(), "no compiler was observed");
     assert!(!seen.iter().any(|bytes| String::from_utf8_lossy(bytes).contains("very_secret")));
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 /// Returns the arguments and environments of the compilers that a process has started, according to the system. Until
@@ -105,64 +104,64 @@ fn compiler_variables(pid: u32) -> Vec<Vec<u8>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn process_with_token_leaves_no_core_dump() {
-    let stage = TestEnvironment::with_options(Duration::from_hours(1), 25).await;
-    let mut waiting = stage.start(&["create"]);
-    wait_until("a droplet", async || stage.billed().len() == 1).await;
+    let env = TestEnvironment::with_options(Duration::from_hours(1), 25).await;
+    let mut waiting = env.start(&["create"]);
+    wait_until("a droplet", async || env.billed().len() == 1).await;
 
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", waiting.id().unwrap())).unwrap();
 
     let core: Vec<&str> = limits.lines().filter(|line| line.starts_with("Max core file size")).collect();
     insta::assert_snapshot!(core.join("\n").trim_end(), @"Max core file size        0                    0                    bytes");
     waiting.kill().await.unwrap();
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn misplaced_token_is_not_repeated_in_errors() {
-    let stage = TestEnvironment::new().await;
-    let of = async |arguments: &[&str]| run(stage.command(arguments).env_remove("DIGITALOCEAN_TOKEN")).await;
+    let env = TestEnvironment::new().await;
+    let of = async |arguments: &[&str]| run(env.command(arguments).env_remove("DIGITALOCEAN_TOKEN")).await;
 
     let no_key = {
-        stage.write("wrong.yml", "token dop_v1_very_secret\n");
+        env.write("wrong.yml", "token dop_v1_very_secret\n");
         of(&["check", "--config", "wrong.yml"]).await
     };
     let wrong_key = {
-        stage.write("wrong.yml", "droplet_options: dop_v1_very_secret\n");
+        env.write("wrong.yml", "droplet_options: dop_v1_very_secret\n");
         of(&["check", "--config", "wrong.yml"]).await
     };
     let as_a_file = of(&["check", "--config", "dop_v1_very_secret"]).await;
 
-    assert_output!(stage, [no_key.stderr, wrong_key.stderr, as_a_file.stderr].concat(), @r#"
+    assert_output!(env, [no_key.stderr, wrong_key.stderr, as_a_file.stderr].concat(), @r#"
     error: wrong.yml:1:1: invalid type: string "token dop_v1_…", expected struct File
     error: wrong.yml:1:18: droplet_options: invalid type: string "dop_v1_…", expected struct DropletOptions
     error: failed to read dop_v1_…: No such file or directory (os error 2); run `doproxy init` to write a starter file, or pass its path with `--config`
     "#);
-    stage.tear_down().await;
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn systemd_credential_takes_precedence_over_token_file() {
-    let stage = TestEnvironment::new().await;
-    stage.write_with_mode("doproxy-token", "dop_v1_very_secret\n", 0o400);
-    let mut command = stage.configure("token_file: nowhere\n").command(&["check"]);
+    let env = TestEnvironment::new().await;
+    env.write_with_mode("doproxy-token", "dop_v1_very_secret\n", 0o400);
+    let mut command = env.configure("token_file: nowhere\n").command(&["check"]);
 
-    let checked = run(command.env_remove("DIGITALOCEAN_TOKEN").env("CREDENTIALS_DIRECTORY", stage.path("."))).await;
+    let checked = run(command.env_remove("DIGITALOCEAN_TOKEN").env("CREDENTIALS_DIRECTORY", env.path("."))).await;
 
     let line = checked.stdout.lines().find(|line| line.contains("token")).unwrap_or_default();
-    assert_output!(stage, line.replace("/./", "/"), @"✓ token          from DIR/doproxy-token; account active, droplet limit 25");
-    stage.tear_down().await;
+    assert_output!(env, line.replace("/./", "/"), @"✓ token          from DIR/doproxy-token; account active, droplet limit 25");
+    env.tear_down().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn user_data_appears_only_as_digest() {
-    let stage = TestEnvironment::new().await;
-    stage.configure(POLICY);
+    let env = TestEnvironment::new().await;
+    env.configure(POLICY);
 
-    let created = run(stage.command(&["create", "-vvv"]).env("RUST_LOG", "trace")).await;
+    let created = run(env.command(&["create", "-vvv"]).env("RUST_LOG", "trace")).await;
 
-    assert!(stage.user_data().contains("MARKER"));
+    assert!(env.user_data().contains("MARKER"));
     assert!(!created.stderr.contains("MARKER") && !created.stdout.contains("MARKER"), "{}", created.stderr);
-    let left = stage.files_with("MARKER");
-    assert_eq!(left, [stage.path("doproxy.yml")]);
-    stage.tear_down().await;
+    let left = env.files_with("MARKER");
+    assert_eq!(left, [env.path("doproxy.yml")]);
+    env.tear_down().await;
 }

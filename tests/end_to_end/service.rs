@@ -19,11 +19,11 @@ struct Service {
 
 impl Service {
     /// Starts `doproxy run` in an environment, with additional lines in `scaling`.
-    fn start(stage: &TestEnvironment, scaling: &str) -> Self {
+    fn start(env: &TestEnvironment, scaling: &str) -> Self {
         let port = free_port();
-        stage.configure(&format!("telemetry: {{listen: \"127.0.0.1:{port}\"}}\n"));
-        stage.edit("stabilisation: 0s", &format!("stabilisation: 0s\n  interval: 1s\n  {scaling}"));
-        Self { child: stage.start(&["run"]), url: format!("http://127.0.0.1:{port}") }
+        env.configure(&format!("telemetry: {{listen: \"127.0.0.1:{port}\"}}\n"));
+        env.edit("stabilization_window: 0s", &format!("stabilization_window: 0s\n  interval: 1s\n  {scaling}"));
+        Self { child: env.start(&["run"]), url: format!("http://127.0.0.1:{port}") }
     }
 
     fn signal(&self, signal: Signal) {
@@ -32,8 +32,8 @@ impl Service {
     }
 
     async fn get(&self, path: &str) -> Option<(u16, String)> {
-        let answer = http().get(format!("{}{path}", self.url)).send().await.ok()?;
-        Some((answer.status().as_u16(), answer.text().await.ok()?))
+        let response = http().get(format!("{}{path}", self.url)).send().await.ok()?;
+        Some((response.status().as_u16(), response.text().await.ok()?))
     }
 
     async fn metrics(&self) -> String {
@@ -67,11 +67,11 @@ impl Service {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn service_maintains_fleet_and_reports_status() {
-    let stage = TestEnvironment::new().await;
-    let service = Service::start(&stage, "min: 2");
+    let env = TestEnvironment::new().await;
+    let service = Service::start(&env, "min: 2");
 
     service.serves(2).await;
-    assert_eq!(stage.responding_droplets(4).await.len(), 4);
+    assert_eq!(env.responding_droplets(4).await.len(), 4);
     assert_eq!(service.get("/healthz").await, Some((200, "ok\n".to_owned())));
     wait_until("a tick that observes the droplets", async || service.status().await["last_tick"]["to"] == 2).await;
     let status = service.status().await;
@@ -79,13 +79,13 @@ async fn service_maintains_fleet_and_reports_status() {
     let metrics = service.metrics().await;
     for line in [
         "doproxy_api_requests_total{call=\"POST /v2/droplets\",result=\"ok\"} 1\n",
-        "doproxy_decision_to_serving_seconds_count 2\n",
-        "doproxy_guard_cuts_total{rule=\"min\"} 1\n",
+        "doproxy_droplet_startup_duration_seconds_count 2\n",
+        "doproxy_guard_limited_total{rule=\"min\"} 1\n",
         "doproxy_haproxy_up 1\n",
     ] {
         assert!(metrics.contains(line), "no {line} in\n{metrics}");
     }
-    let second = stage.doproxy(&["run"]).await;
+    let second = env.doproxy(&["run"]).await;
     assert_eq!(second.code, 1, "{}", second.stderr);
     let pid = service.child.id().unwrap();
     assert!(
@@ -102,88 +102,88 @@ async fn service_maintains_fleet_and_reports_status() {
         "{}",
         ended.stderr
     );
-    stage.tear_down_and_replay().await;
+    env.tear_down_and_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn manual_commands_run_while_service_runs() {
-    let stage = TestEnvironment::new().await;
-    let service = Service::start(&stage, "min: 1");
+    let env = TestEnvironment::new().await;
+    let service = Service::start(&env, "min: 1");
     service.serves(1).await;
 
-    stage.run_ok(&["create", "--count", "2"]).await;
+    env.run_ok(&["create", "--count", "2"]).await;
     service.serves(3).await;
-    stage.run_ok(&["delete", "1", "--yes"]).await;
+    env.run_ok(&["delete", "1", "--yes"]).await;
     service.serves(2).await;
-    assert_eq!(stage.fleet().await.len(), 2);
+    assert_eq!(env.fleet().await.len(), 2);
 
     assert_eq!(service.wait_for_exit().await.code, 0);
-    assert_eq!(stage.billed().len(), 2);
-    stage.tear_down_and_replay().await;
+    assert_eq!(env.billed().len(), 2);
+    env.tear_down_and_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_operation_is_resumed_by_next_service() {
-    let stage = TestEnvironment::with_options(Duration::from_secs(3), 25).await;
-    let service = Service::start(&stage, "min: 3");
-    wait_until("a create in progress", async || stage.billed().len() == 3).await;
+    let env = TestEnvironment::with_options(Duration::from_secs(3), 25).await;
+    let service = Service::start(&env, "min: 3");
+    wait_until("a create in progress", async || env.billed().len() == 3).await;
 
     let ended = service.wait_for_exit().await;
     assert_eq!(ended.code, 0, "{}", ended.stderr);
-    assert!(stage.fleet().await.iter().all(|droplet| droplet["phase"] != "serving"));
+    assert!(env.fleet().await.iter().all(|droplet| droplet["phase"] != "serving"));
 
-    let service = Service::start(&stage, "min: 3");
+    let service = Service::start(&env, "min: 3");
     service.serves(3).await;
     assert_eq!(service.wait_for_exit().await.code, 0);
-    assert_eq!(stage.billed().len(), 3);
-    stage.tear_down_and_replay().await;
+    assert_eq!(env.billed().len(), 3);
+    env.tear_down_and_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_reloads_valid_configuration() {
-    let stage = TestEnvironment::new().await;
-    let service = Service::start(&stage, "min: 1");
+    let env = TestEnvironment::new().await;
+    let service = Service::start(&env, "min: 1");
     service.serves(1).await;
 
-    stage.edit("  min: 1", "  min: 1\n  mim: 3");
+    env.edit("  min: 1", "  min: 1\n  mim: 3");
     service.signal(Signal::SIGHUP);
     let refused = async || service.status().await["reload"]["refused"].as_str().unwrap_or_default().to_owned();
     wait_until("a rejected reload", async || refused().await.contains("mim")).await;
-    stage.edit("\n  mim: 3", "").edit("  min: 1", "  min: 2").edit("poll: 50ms", "poll: 60ms");
+    env.edit("\n  mim: 3", "").edit("  min: 1", "  min: 2").edit("drain: 10s", "drain: 11s");
     service.signal(Signal::SIGHUP);
     service.serves(2).await;
     assert_eq!(service.status().await["reload"]["needs_restart"], serde_json::json!(["scaling.timeouts"]));
 
     assert_eq!(service.wait_for_exit().await.code, 0);
-    stage.tear_down_and_replay().await;
+    env.tear_down_and_replay().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn systemd_is_notified_of_every_state() {
-    let stage = TestEnvironment::new().await;
-    let socket = UnixDatagram::bind(stage.path("notify")).unwrap();
+    let env = TestEnvironment::new().await;
+    let socket = UnixDatagram::bind(env.path("notify")).unwrap();
     socket.set_nonblocking(true).unwrap();
-    stage.configure("telemetry: {listen: none}\n");
-    stage.edit("stabilisation: 0s", "stabilisation: 0s\n  interval: 1s\n  min: 1");
-    let mut command = stage.command(&["run"]);
-    command.env("NOTIFY_SOCKET", stage.path("notify")).env("WATCHDOG_USEC", "400000");
+    env.configure("telemetry: {listen: none}\n");
+    env.edit("stabilization_window: 0s", "stabilization_window: 0s\n  interval: 1s\n  min: 1");
+    let mut command = env.command(&["run"]);
+    command.env("NOTIFY_SOCKET", env.path("notify")).env("WATCHDOG_USEC", "400000");
     let child = command.stderr(std::process::Stdio::piped()).spawn().unwrap();
     let service = Service { child, url: String::new() };
-    let told = std::cell::RefCell::new(String::new());
+    let message = std::cell::RefCell::new(String::new());
     let hears = async |word: &str| {
         wait_until(word, async || {
             let mut bytes = [0; 4096];
             while let Ok(length) = socket.recv(&mut bytes) {
-                told.borrow_mut().push_str(std::str::from_utf8(&bytes[..length]).unwrap());
+                message.borrow_mut().push_str(std::str::from_utf8(&bytes[..length]).unwrap());
             }
-            told.borrow().contains(word)
+            message.borrow().contains(word)
         })
         .await;
         // Later notifications are read next.
-        let mut told = told.borrow_mut();
-        let end = told.find(word).map_or(told.len(), |at| at + word.len());
-        let rest = told.split_off(end);
-        drop(std::mem::replace(&mut *told, rest));
+        let mut message = message.borrow_mut();
+        let end = message.find(word).map_or(message.len(), |at| at + word.len());
+        let rest = message.split_off(end);
+        drop(std::mem::replace(&mut *message, rest));
     };
 
     hears("READY=1\n").await;
@@ -195,5 +195,5 @@ async fn systemd_is_notified_of_every_state() {
     hears("STOPPING=1\n").await;
     let output = tokio::time::timeout(SECONDS, service.child.wait_with_output()).await.unwrap().unwrap();
     assert!(output.status.success());
-    stage.tear_down_and_replay().await;
+    env.tear_down_and_replay().await;
 }

@@ -119,9 +119,9 @@ fn recorded_series_are_a_trace() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("doproxy.yml"), CONFIG).unwrap();
     let now = Clock::from_wall_clock().now();
-    let history = TimeSeriesStore::open(&dir.path().join("doproxy.history.db"), now);
+    let store = TimeSeriesStore::open(&dir.path().join("doproxy.history.db"), now);
     let key = SeriesKey { name: REQUESTS_PER_SECOND.into(), labels: Vec::new(), unit: "requests/s".into() };
-    let series = history.get_or_create(&key).unwrap();
+    let series = store.get_or_create(&key).unwrap();
     // Two hours at 15 s intervals with jitter.
     let samples: Vec<Sample> = (0..480_u32)
         .map(|turn| Sample {
@@ -129,10 +129,10 @@ fn recorded_series_are_a_trace() {
             value: 100.0 + f64::from(turn),
         })
         .collect();
-    history.append(series, &samples, now);
-    history.flush().unwrap();
-    drop(history);
-    let arguments = ["--recorded", "1h", "--capacity", "50", "--policy", "hpa", "--min", "1", "--json"];
+    store.append(series, &samples, now);
+    store.flush().unwrap();
+    drop(store);
+    let arguments = ["--from-history", "1h", "--capacity", "50", "--policy", "hpa", "--min", "1", "--json"];
 
     let output = Command::new(env!("CARGO_BIN_EXE_doproxy"))
         .current_dir(&dir)
@@ -161,7 +161,7 @@ const HALF_A_DAY: [&str; 12] = [
     "0s",
     "--policy",
     "hpa",
-    "--tune",
+    "--optimize",
     "target_per_droplet=30..100",
 ];
 
@@ -193,7 +193,7 @@ fn interrupted_tuning_prints_best_so_far() {
         .arg("simulate")
         .args(HALF_A_DAY)
         // More points than can be evaluated during the test.
-        .args(["--tune", "scale_in_stabilization_s=60..1200", "--tune", "warm_up_s=0..600"])
+        .args(["--optimize", "scale_in_stabilization_s=60..1200", "--optimize", "warm_up_s=0..600"])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()

@@ -87,10 +87,11 @@ impl TestEnvironment {
         self
     }
 
-    /// Replaces the timeouts in `doproxy.yml`.
-    pub fn configure_timeouts(&self, timeouts: &str) -> &Self {
-        let text =
-            configuration(self.port, self.droplet_port, "").replace("visible: 1s, poll: 50ms, drain: 10s", timeouts);
+    /// Replaces the poll interval and the timeouts in `doproxy.yml`.
+    pub fn configure_timeouts(&self, poll_interval: &str, timeouts: &str) -> &Self {
+        let text = configuration(self.port, self.droplet_port, "")
+            .replace("poll_interval: 50ms", &format!("poll_interval: {poll_interval}"))
+            .replace("create_visibility: 1s, drain: 10s", timeouts);
         self.write("doproxy.yml", &text);
         self
     }
@@ -164,24 +165,24 @@ impl TestEnvironment {
         self.installed_config().lines().filter(|line| line.trim_start().starts_with("server ")).count()
     }
 
-    pub fn with_state<T>(&self, look: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
-        self.emulator.with_state(look)
+    pub fn with_state<T>(&self, read: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
+        self.emulator.with_state(read)
     }
 
     pub fn set_faults(&self, faults: Faults) {
-        self.with_state(|world, _| world.set_faults(faults));
+        self.with_state(|cloud, _| cloud.set_faults(faults));
     }
 
     /// Returns the names of the billed droplets.
     pub fn billed(&self) -> Vec<String> {
-        self.with_state(|world, now| {
-            world.list(now, Selection::All).droplets.iter().map(|one| one.name.clone()).collect()
+        self.with_state(|cloud, now| {
+            cloud.list(now, Selection::All).droplets.iter().map(|one| one.name.clone()).collect()
         })
     }
 
     /// Returns the user data of the only droplet.
     pub fn user_data(&self) -> String {
-        self.with_state(|world, now| world.list(now, Selection::All).droplets[0].user_data.clone().unwrap_or_default())
+        self.with_state(|cloud, now| cloud.list(now, Selection::All).droplets[0].user_data.clone().unwrap_or_default())
     }
 
     /// Creates droplets as another program would; returns their IDs.
@@ -197,7 +198,7 @@ impl TestEnvironment {
                     image: "debian-12-x64".into(),
                     ..NewDroplets::default()
                 };
-                self.with_state(|world, now| world.create(now, &request).unwrap())
+                self.with_state(|cloud, now| cloud.create(now, &request).unwrap())
             })
             .map(|created| created.droplet)
             .collect()
@@ -208,10 +209,10 @@ impl TestEnvironment {
     pub async fn seed_fleet(&self, count: usize) {
         let ids = self.create_external_droplets(count);
         let tag = FleetName::parse("test").unwrap().tag();
-        let made = self.with_state(|world, now| {
-            world.create_tag(now, tag.as_str()).unwrap();
-            world.tag_droplets(now, tag.as_str(), &ids).unwrap();
-            world.list(now, Selection::All).droplets.into_iter().cloned().collect::<Vec<_>>()
+        let made = self.with_state(|cloud, now| {
+            cloud.create_tag(now, tag.as_str()).unwrap();
+            cloud.tag_droplets(now, tag.as_str(), &ids).unwrap();
+            cloud.list(now, Selection::All).droplets.into_iter().cloned().collect::<Vec<_>>()
         });
         let inventory = SqliteInventory::open(self.path("doproxy.db")).unwrap();
         for (index, one) in (0..).zip(made) {
@@ -238,9 +239,9 @@ impl TestEnvironment {
 
     /// Deletes a droplet as an operator does in the control panel.
     pub fn delete_out_of_band(&self, index: usize) {
-        self.with_state(|world, now| {
-            let id = world.list(now, Selection::All).droplets[index].id;
-            world.delete(now, id).unwrap();
+        self.with_state(|cloud, now| {
+            let id = cloud.list(now, Selection::All).droplets[index].id;
+            cloud.delete(now, id).unwrap();
         });
     }
 
@@ -274,8 +275,8 @@ impl TestEnvironment {
     pub async fn responding_droplets(&self, times: usize) -> Vec<String> {
         let mut names = Vec::new();
         for _ in 0..times {
-            let answer = http().get(self.site()).send().await.unwrap().error_for_status().unwrap();
-            names.push(answer.headers()["x-droplet-name"].to_str().unwrap().to_owned());
+            let response = http().get(self.site()).send().await.unwrap().error_for_status().unwrap();
+            names.push(response.headers()["x-droplet-name"].to_str().unwrap().to_owned());
         }
         names
     }
@@ -348,12 +349,13 @@ haproxy:
   check_interval: 100ms
   stats_socket: admin.sock
   master_socket: master.sock
-  run_as: caller
+  run_as: inherit
   log: none
 scaling:
-  timeouts: {{visible: 1s, poll: 50ms, drain: 10s}}
+  poll_interval: 50ms
+  timeouts: {{create_visibility: 1s, drain: 10s}}
   cooldown: {{in: 0s}}
-  stabilisation: 0s
+  stabilization_window: 0s
 {more}"
     )
 }

@@ -21,13 +21,13 @@ fn systemd_accepts_unit_and_rates_it_confined() {
     std::fs::write(&file, UNIT.replace("/usr/local/bin/doproxy", env!("CARGO_BIN_EXE_doproxy"))).unwrap();
 
     let verified = Command::new(analyze).arg("verify").arg("--man=no").arg(&file).output().unwrap();
-    let said = String::from_utf8_lossy(&verified.stderr);
-    assert!(verified.status.success() && !said.contains("doproxy.service"), "{said}");
+    let output = String::from_utf8_lossy(&verified.stderr);
+    assert!(verified.status.success() && !output.contains("doproxy.service"), "{output}");
 
     let security =
         Command::new(analyze).args(["security", "--offline=true", "--no-pager"]).arg(&file).output().unwrap();
-    let said = String::from_utf8_lossy(&security.stdout);
-    let exposure = said.lines().find_map(|line| line.split("exposure level for doproxy.service:").nth(1));
+    let output = String::from_utf8_lossy(&security.stdout);
+    let exposure = output.lines().find_map(|line| line.split("exposure level for doproxy.service:").nth(1));
     let exposure: f64 = exposure.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).expect("a figure");
-    assert!(exposure <= EXPOSURE, "{said}");
+    assert!(exposure <= EXPOSURE, "{output}");
 }

@@ -18,7 +18,7 @@ const JUMPS: [&str; 2] = ["-1h", "+24h"];
 const RUNS: usize = 10;
 
 /// Short timeouts, so that a wait based on the wall clock is detected.
-const TIMEOUTS: &str = "poll: 20ms, drain: 1s, visible: 500ms, boot: 20s, warm_up: 20s, delete: 20s";
+const TIMEOUTS: &str = "drain: 1s, create_visibility: 500ms, boot: 20s, warm_up: 20s, delete: 20s";
 
 /// Returns Debian's path of libfaketime, which depends on the processor architecture.
 fn libfaketime() -> Option<PathBuf> {
@@ -35,11 +35,11 @@ fn is_installed() -> bool {
 }
 
 /// Returns a command with a clock controlled by the file `clock`.
-fn with_fake_time(stage: &TestEnvironment, arguments: &[&str]) -> Command {
-    let mut command = stage.command(arguments);
+fn with_fake_time(env: &TestEnvironment, arguments: &[&str]) -> Command {
+    let mut command = env.command(arguments);
     command
         .env("LD_PRELOAD", libfaketime().unwrap())
-        .env("FAKETIME_TIMESTAMP_FILE", stage.path("clock"))
+        .env("FAKETIME_TIMESTAMP_FILE", env.path("clock"))
         .env("FAKETIME_NO_CACHE", "1")
         .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .env("DONT_FAKE_MONOTONIC", "1");
@@ -47,10 +47,10 @@ fn with_fake_time(stage: &TestEnvironment, arguments: &[&str]) -> Command {
 }
 
 async fn set(boot_time: Duration) -> TestEnvironment {
-    let stage = TestEnvironment::with_options(boot_time, 25).await;
-    stage.configure_timeouts(TIMEOUTS);
-    stage.write("clock", "+0");
-    stage
+    let env = TestEnvironment::with_options(boot_time, 25).await;
+    env.configure_timeouts("20ms", TIMEOUTS);
+    env.write("clock", "+0");
+    env
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,56 +59,56 @@ async fn clock_jump_during_command_does_not_matter() {
         return;
     }
     for jump in JUMPS {
-        let stage = set(Duration::from_millis(50)).await;
-        let mut create = with_fake_time(&stage, &["create", "--count", "2"])
+        let env = set(Duration::from_millis(50)).await;
+        let mut create = with_fake_time(&env, &["create", "--count", "2"])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        wait_until("the create requests", async || stage.billed().len() == 2).await;
-        stage.write("clock", jump);
+        wait_until("the create requests", async || env.billed().len() == 2).await;
+        env.write("clock", jump);
 
         assert!(create.wait().await.unwrap().success(), "create with {jump}");
-        let mut delete = with_fake_time(&stage, &["delete", "0", "--yes"]);
-        stage.write("clock", "+0");
+        let mut delete = with_fake_time(&env, &["delete", "0", "--yes"]);
+        env.write("clock", "+0");
         let deleted = run(&mut delete).await;
 
         assert_eq!(deleted.code, 0, "delete after {jump}: {}", deleted.stderr);
-        let fleet = assert_recovers(&stage, jump).await;
+        let fleet = assert_recovers(&env, jump).await;
         assert_eq!(fleet.billed.len(), 1, "{jump}");
-        stage.tear_down().await;
+        env.tear_down().await;
     }
 }
 
 /// Crashes a create at each of its crash points in turn.
 async fn carried_on_after_a_jump(jump: &str) {
-    let stage = set(Duration::from_millis(50)).await;
-    let trace = stage.path("trace");
-    let mut counted = stage.command(&["create", "--count", "2"]);
-    run(counted.env("DOPROXY_CRASH_TRACE", &trace)).await;
+    let env = set(Duration::from_millis(50)).await;
+    let trace = env.path("trace");
+    let mut counted = env.command(&["create", "--count", "2"]);
+    run(counted.env("DOPROXY_FAILPOINT_TRACE", &trace)).await;
     let points = std::fs::read_to_string(trace).unwrap().lines().count();
-    stage.tear_down().await;
+    env.tear_down().await;
     assert!(points > 10, "{points}");
 
     let every = std::env::var("DOPROXY_EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(points / RUNS);
     for point in (1..=points).step_by(every) {
         let what = format!("stopped at point {point} of {points}, then {jump}");
         // Long enough that droplets are still booting when the next command finds them.
-        let stage = set(Duration::from_secs(1)).await;
-        let mut create = with_fake_time(&stage, &["create", "--count", "2"]);
-        run(create.env("DOPROXY_CRASH_AT", point.to_string())).await;
-        let asked_for = stage.billed();
-        stage.write("clock", jump);
+        let env = set(Duration::from_secs(1)).await;
+        let mut create = with_fake_time(&env, &["create", "--count", "2"]);
+        run(create.env("DOPROXY_FAILPOINT", point.to_string())).await;
+        let asked_for = env.billed();
+        env.write("clock", jump);
 
-        let carried_on = run(&mut with_fake_time(&stage, &["reload"])).await;
+        let carried_on = run(&mut with_fake_time(&env, &["reload"])).await;
 
         assert_eq!(carried_on.code, 0, "{what}: {}", carried_on.stderr);
-        stage.write("clock", "+0");
-        let fleet = assert_recovers(&stage, &what).await;
+        env.write("clock", "+0");
+        let fleet = assert_recovers(&env, &what).await;
         for name in asked_for {
             assert!(fleet.billed.iter().any(|(_, billed)| *billed == name), "{what}: {name} was abandoned");
         }
-        stage.tear_down().await;
+        env.tear_down().await;
     }
 }
 

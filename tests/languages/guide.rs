@@ -21,28 +21,28 @@ async fn guide_works_as_written() {
     let blocks = shell(&guide);
     assert!(blocks.len() >= 5, "{blocks:?}");
     let registry = Registry::start().await;
-    let workshop = Toolchains::shared();
-    let folder = workshop.empty_dir("guide");
+    let toolchains = Toolchains::shared();
+    let folder = toolchains.empty_dir("guide");
 
     let script = format!("set -eu\n{}", blocks.join("\n"));
-    let mut bash = workshop.command("bash", &folder);
+    let mut bash = toolchains.command("bash", &folder);
     bash.args(["-c", &script]).env("REGISTRY", registry.address()).env("XDG_DATA_HOME", folder.join("data"));
     let output = bash.output().unwrap();
 
-    let told = stdout_of("the guide", &output);
-    assert!(told.contains("0 failed"), "{told}");
-    assert!(told.contains("another-team/release.pub, trusted for"), "{told}");
-    assert!(told.contains(&format!("\"oci://{}/policies/calm:1.0.0\": sha256:", registry.address())), "{told}");
+    let message = stdout_of("the guide", &output);
+    assert!(message.contains("0 failed"), "{message}");
+    assert!(message.contains("another-team/release.pub, trusted for"), "{message}");
+    assert!(message.contains(&format!("\"oci://{}/policies/calm:1.0.0\": sha256:", registry.address())), "{message}");
     assert!(folder.join("calm/build/calm.wasm").is_file());
 }
 
 #[test]
 fn business_hours_example_passes_its_tests() {
-    let workshop = Toolchains::shared();
-    let project = workshop.empty_dir("business-hours").join("business-hours");
+    let toolchains = Toolchains::shared();
+    let project = toolchains.empty_dir("business-hours").join("business-hours");
     copy_sources(&example("business-hours"), &project).unwrap();
 
-    let told = workshop.doproxy(&project, &["plugin", "test", "--properties", "--cases", "500"]);
+    let output = toolchains.doproxy(&project, &["plugin", "test", "--properties", "--cases", "500"]);
 
-    assert!(told.ends_with(" passed, 0 failed\n"), "{told}");
+    assert!(output.ends_with(" passed, 0 failed\n"), "{output}");
 }

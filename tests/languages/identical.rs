@@ -38,11 +38,11 @@ fn files(folder: &Path) -> BTreeMap<PathBuf, String> {
 
 #[tokio::test]
 async fn four_languages_make_identical_decisions() {
-    let workshop = Toolchains::shared();
-    let components = LANGUAGES.map(|language| workshop.policy(language));
+    let toolchains = Toolchains::shared();
+    let components = LANGUAGES.map(|language| toolchains.policy(language));
     let host = PluginHost::new(PluginSettings {
         limits: Limits { call_timeout: Duration::from_secs(10), ..Limits::default() },
-        cache_dir: Some(workshop.cache_dir()),
+        cache_dir: Some(toolchains.cache_dir()),
         ..PluginSettings::default()
     })
     .unwrap();
@@ -56,8 +56,8 @@ async fn four_languages_make_identical_decisions() {
 
     let mut state = Vec::new();
     let mut outcomes = BTreeMap::new();
-    for (number, situation) in observations(policies[0].manifest(), &config, 7, 200).into_iter().enumerate() {
-        let observation = situation.observation(Path::new(".")).unwrap();
+    for (number, fixture) in observations(policies[0].manifest(), &config, 7, 200).into_iter().enumerate() {
+        let observation = fixture.observation(Path::new(".")).unwrap();
         let mut decisions = Vec::new();
         for (policy, taken) in policies.iter().zip(&mut taken) {
             let started = Instant::now();
@@ -65,7 +65,7 @@ async fn four_languages_make_identical_decisions() {
             *taken += started.elapsed();
         }
         for (language, decision) in LANGUAGES.iter().zip(&decisions).skip(1) {
-            assert_eq!(decision, &decisions[0], "situation {number}: {language}, and {}: {situation:#?}", LANGUAGES[0]);
+            assert_eq!(decision, &decisions[0], "situation {number}: {language}, and {}: {fixture:#?}", LANGUAGES[0]);
         }
         state.clone_from(&decisions[0].state);
         let kind = std::mem::discriminant(&decisions[0].outcome);
@@ -82,9 +82,9 @@ async fn four_languages_make_identical_decisions() {
 #[test]
 fn examples_match_the_starters() {
     for language in LANGUAGES {
-        let workshop = Toolchains::shared();
-        let folder = workshop.empty_dir(&format!("written-{language}"));
-        workshop.doproxy(&folder, &["plugin", "new", "per-droplet", "--lang", language, "--kind", "policy"]);
+        let toolchains = Toolchains::shared();
+        let folder = toolchains.empty_dir(&format!("written-{language}"));
+        toolchains.doproxy(&folder, &["plugin", "new", "per-droplet", "--lang", language, "--kind", "policy"]);
 
         let (written, example) = (files(&folder.join("per-droplet")), files(&examples().join(language)));
 

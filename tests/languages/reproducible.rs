@@ -5,15 +5,15 @@ use std::fs;
 use super::workshop::{Toolchains, copy_sources};
 
 fn assert_reproducible(language: &str) {
-    let workshop = Toolchains::shared();
-    let component = workshop.policy(language);
-    let elsewhere = workshop.empty_dir(&format!("elsewhere-{language}")).join("in a folder with another name");
+    let toolchains = Toolchains::shared();
+    let component = toolchains.policy(language);
+    let elsewhere = toolchains.empty_dir(&format!("elsewhere-{language}")).join("in a folder with another name");
     copy_sources(component.ancestors().nth(2).unwrap(), &elsewhere).unwrap();
-    workshop.link_node_modules(&elsewhere);
+    toolchains.link_node_modules(&elsewhere);
 
-    let told = workshop.doproxy(&elsewhere, &["plugin", "build", "--json"]);
+    let output = toolchains.doproxy(&elsewhere, &["plugin", "build", "--json"]);
 
-    assert!(told.contains(r#""reproducible": true"#) && told.contains(r#""up_to_date": false"#), "{told}");
+    assert!(output.contains(r#""reproducible": true"#) && output.contains(r#""up_to_date": false"#), "{output}");
     let (one, other) = (fs::read(&component).unwrap(), fs::read(elsewhere.join("build/per-droplet.wasm")).unwrap());
     assert!(one == other, "{} bytes, but {}", one.len(), other.len());
 }

@@ -305,7 +305,7 @@ fn invalid_components() -> Vec<Hostile> {
         hostile(
             "a module that takes seconds to compile",
             &costly(100, 3),
-            ErrorContains("(plugins.limits.compile_cpu)"),
+            ErrorContains("(plugins.limits.compile_cpu_time)"),
         ),
         hostile(
             "a module that takes gigabytes to compile",
@@ -394,9 +394,9 @@ fn hostile_plugins_are_contained() {
         .output()
         .unwrap();
 
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    let summary = said.lines().find(|line| line.starts_with("hostile plugins: ")).unwrap();
+    let message = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{message}\n{}", String::from_utf8_lossy(&output.stderr));
+    let summary = message.lines().find(|line| line.starts_with("hostile plugins: ")).unwrap();
     // Bypass the test harness, which shows the output of failed tests only.
     writeln!(io::stderr(), "{summary}").unwrap();
 }

@@ -115,7 +115,7 @@ async fn endless_logging_is_stopped() {
 #[tokio::test]
 async fn oversized_results_name_their_limit() {
     // The offsets of the address and length of the reason and of the state; memory above 1 MiB contains only zeros.
-    let answer = |offset: u32, bytes: u32| {
+    let respond = |offset: u32, bytes: u32| {
         format!(
             "(drop (memory.grow (i32.const 500)))
              (i32.store (i32.const {}) (i32.const 1048576)) (i32.store (i32.const {}) (i32.const {bytes})) {HOLD}",
@@ -126,9 +126,9 @@ async fn oversized_results_name_their_limit() {
     let (reason, state) = (88, 104);
     let host = host();
 
-    assert_eq!(limit_hit(&host, &answer(state, 64 * 1024 + 1)).await, Limit::State(64 * 1024));
-    assert_eq!(limit_hit(&host, &answer(reason, 1024 * 1024 + 1)).await, Limit::Decision(1024 * 1024));
-    assert_eq!(limit_hit(&host, &answer(reason, 16 * 1024 * 1024)).await, Limit::Transfer(4 * 1024 * 1024));
+    assert_eq!(limit_hit(&host, &respond(state, 64 * 1024 + 1)).await, Limit::State(64 * 1024));
+    assert_eq!(limit_hit(&host, &respond(reason, 1024 * 1024 + 1)).await, Limit::Decision(1024 * 1024));
+    assert_eq!(limit_hit(&host, &respond(reason, 16 * 1024 * 1024)).await, Limit::Transfer(4 * 1024 * 1024));
 }
 
 #[tokio::test]

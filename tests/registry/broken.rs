@@ -14,37 +14,37 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 #[tokio::test(flavor = "multi_thread")]
 async fn modified_blob_is_rejected_and_not_stored() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
-    let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let workspace = Workspace::new();
+    let pushed = workspace.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
     let blob = registry.blob_path(&digest(&component()));
     let mut changed = component();
     *changed.last_mut().unwrap() ^= 1;
     std::fs::write(&blob, &changed).unwrap();
 
-    let of_component = workshop.run_err(1, &["plugin", "pull", &pushed]).await;
+    let of_component = workspace.run_err(1, &["plugin", "pull", &pushed]).await;
     std::fs::write(&blob, &component()[..1000]).unwrap();
-    let too_short = workshop.run_err(1, &["plugin", "pull", &pushed]).await;
+    let too_short = workspace.run_err(1, &["plugin", "pull", &pushed]).await;
     std::fs::write(&blob, [component(), component()].concat()).unwrap();
-    let too_long = workshop.run_err(1, &["plugin", "pull", &pushed]).await;
+    let too_long = workspace.run_err(1, &["plugin", "pull", &pushed]).await;
 
-    assert_registry_output!(workshop, registry, of_component, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: the component of oci://REGISTRY/acme/queue:1@sha256:DIGEST has the wrong digest: expected sha256:DIGEST, got sha256:DIGEST; it was damaged or tampered with, in the registry or in transit");
+    assert_registry_output!(workspace, registry, of_component, @"error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: the component of oci://REGISTRY/acme/queue:1@sha256:DIGEST has the wrong digest: expected sha256:DIGEST, got sha256:DIGEST; it was damaged or tampered with, in the registry or in transit");
     assert!(
         too_short.contains("was damaged or tampered with") || too_short.contains("response was truncated"),
         "{too_short}"
     );
     assert!(too_long.contains("exceeds the limit of"), "{too_long}");
     assert!(
-        workshop.stored_files().iter().all(|path| !path.parent().unwrap().ends_with("sha256")),
+        workspace.stored_files().iter().all(|path| !path.parent().unwrap().ends_with("sha256")),
         "{:?}",
-        workshop.stored_files()
+        workspace.stored_files()
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn modified_manifest_is_rejected() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
-    let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let workspace = Workspace::new();
+    let pushed = workspace.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
     let file = registry.blob_path(digest_of(&pushed));
     let whole = std::fs::read(&file).unwrap();
 
@@ -52,10 +52,10 @@ async fn modified_manifest_is_rejected() {
         let mut changed = whole.clone();
         changed[at] ^= 1;
         std::fs::write(&file, changed).unwrap();
-        let ended = workshop.doproxy(&["plugin", "pull", &pushed]).await;
+        let ended = workspace.doproxy(&["plugin", "pull", &pushed]).await;
         assert_eq!(ended.code, 1, "byte {at}: {ended:?}");
     }
-    assert!(workshop.stored_files().is_empty());
+    assert!(workspace.stored_files().is_empty());
 }
 
 /// Reports whether to modify every byte instead of a sample.
@@ -66,7 +66,7 @@ fn flips_every_byte() -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn non_plugin_artifact_is_rejected_by_type() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
+    let workspace = Workspace::new();
     let config = registry.put_blob("acme/queue", b"{}").await;
     let layer = registry.put_blob("acme/queue", b"layer").await;
     let manifest = |config_type: &str, layer_type: &str| {
@@ -88,18 +88,18 @@ async fn non_plugin_artifact_is_rejected_by_type() {
     registry.put_manifest("acme/queue", "legacy", MANIFEST, &legacy).await;
     registry.put_manifest("acme/queue", "text", MANIFEST, &manifest(wasm, "application/wasm")).await;
 
-    let mut told = String::new();
+    let mut output = String::new();
     for tag in ["image", "index", "legacy", "missing"] {
-        told += &workshop
+        output += &workspace
             .run_err(
                 if tag == "missing" { 1 } else { 2 },
                 &["plugin", "pull", &registry.oci_reference(&format!("acme/queue:{tag}"))],
             )
             .await;
     }
-    told += &workshop.run_err(2, &["plugin", "inspect", &registry.oci_reference("acme/queue:text")]).await;
+    output += &workspace.run_err(2, &["plugin", "inspect", &registry.oci_reference("acme/queue:text")]).await;
 
-    assert_registry_output!(workshop, registry, told, @"
+    assert_registry_output!(workspace, registry, output, @"
     error: plugin oci://REGISTRY/acme/queue:image: not a WebAssembly artifact: the configuration is application/vnd.oci.image.config.v1+json, expected application/vnd.wasm.config.v0+json
     error: plugin oci://REGISTRY/acme/queue:index: a list of several artifacts, but a plugin is a single one; select one by its digest
     error: plugin oci://REGISTRY/acme/queue:legacy: unsupported layout from before the standard (application/vnd.wasm.content.layer.v1+wasm); push it again with `doproxy plugin push` or `wkg oci push`
@@ -111,31 +111,31 @@ async fn non_plugin_artifact_is_rejected_by_type() {
 #[tokio::test(flavor = "multi_thread")]
 async fn oversized_component_is_not_downloaded() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
+    let workspace = Workspace::new();
     let tag = registry.oci_reference("acme/queue:1");
-    workshop.push("queue.wasm", &tag).await;
-    workshop.configure(&tag, "plugins: {limits: {component_bytes: 1024}}\n");
+    workspace.push("queue.wasm", &tag).await;
+    workspace.configure(&tag, "plugins: {limits: {component_bytes: 1024}}\n");
 
-    let told = workshop.run_err(2, &["plugin", "pull"]).await;
+    let output = workspace.run_err(2, &["plugin", "pull"]).await;
 
     let size = format!("{} bytes", component().len());
-    assert_registry_output!(workshop, registry, told.replace(&size, "SOME bytes"), @"error: plugin oci://REGISTRY/acme/queue:1: the component has SOME bytes, which exceeds the component limit of 1 KiB (plugins.limits.component_bytes)");
+    assert_registry_output!(workspace, registry, output.replace(&size, "SOME bytes"), @"error: plugin oci://REGISTRY/acme/queue:1: the component has SOME bytes, which exceeds the component limit of 1 KiB (plugins.limits.component_bytes)");
     assert!(!registry.log().contains(&format!("GET /v2/acme/queue/blobs/{}", digest(&component()))));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_download_leaves_no_partial_file() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
-    let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let workspace = Workspace::new();
+    let pushed = workspace.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
     let proxy = truncating_proxy(registry.address().parse().unwrap()).await;
     let by_proxy = pushed.replace(registry.address(), &proxy.to_string());
 
-    let told = workshop.run_err(1, &["plugin", "pull", &by_proxy]).await;
-    let left = workshop.stored_files();
-    workshop.run_ok(&["plugin", "pull", &pushed]).await;
+    let output = workspace.run_err(1, &["plugin", "pull", &by_proxy]).await;
+    let left = workspace.stored_files();
+    workspace.run_ok(&["plugin", "pull", &pushed]).await;
 
-    assert!(told.contains("the response was truncated after"), "{told}");
+    assert!(output.contains("the response was truncated after"), "{output}");
     assert!(left.iter().all(|path| path.parent().unwrap().ends_with("signatures")), "{left:?}");
 }
 

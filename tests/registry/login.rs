@@ -55,14 +55,14 @@ async fn login_is_accepted_from_every_source() {
 async fn missing_and_wrong_logins_differ_and_hide_the_password() {
     let registry = Registry::with_login().await;
     let tag = registry.oci_reference("acme/queue:1");
-    let (nobody, stranger) = (Workspace::new(), Workspace::new());
-    stranger.write("home/.docker/config.json", docker_config(&registry, INVALID_LOGIN).as_bytes());
+    let (anonymous, other) = (Workspace::new(), Workspace::new());
+    other.write("home/.docker/config.json", docker_config(&registry, INVALID_LOGIN).as_bytes());
 
-    let without = nobody.run_err(2, &["plugin", "pull", &tag]).await;
-    let mut command = stranger.command(&["plugin", "push", "queue.wasm", &tag, "-vvv"]);
+    let without = anonymous.run_err(2, &["plugin", "pull", &tag]).await;
+    let mut command = other.command(&["plugin", "push", "queue.wasm", &tag, "-vvv"]);
     let with_wrong = run(command.env("RUST_LOG", "trace")).await;
 
-    assert_registry_output!(nobody, registry, without, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY requires a login; run `docker login REGISTRY`, or set DOPROXY_REGISTRY=REGISTRY, DOPROXY_REGISTRY_USERNAME and DOPROXY_REGISTRY_PASSWORD");
+    assert_registry_output!(anonymous, registry, without, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY requires a login; run `docker login REGISTRY`, or set DOPROXY_REGISTRY=REGISTRY, DOPROXY_REGISTRY_USERNAME and DOPROXY_REGISTRY_PASSWORD");
     assert_eq!(with_wrong.code, 2);
     assert!(
         !with_wrong.stderr.contains("sesame") && !with_wrong.stderr.contains(INVALID_LOGIN),
@@ -70,30 +70,30 @@ async fn missing_and_wrong_logins_differ_and_hide_the_password() {
         with_wrong.stderr
     );
     let last = with_wrong.stderr.lines().last().unwrap_or_default().to_owned();
-    assert_registry_output!(stranger, registry, last, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY rejected the login of keeper from DIR/home/.docker/config.json; it is wrong or expired, or lacks the permission to push");
+    assert_registry_output!(other, registry, last, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY rejected the login of keeper from DIR/home/.docker/config.json; it is wrong or expired, or lacks the permission to push");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn login_applies_to_its_registry_only() {
     let (ours, theirs) = (Registry::with_login().await, Registry::with_login().await);
-    let workshop = Workspace::new();
-    workshop.write("home/.docker/config.json", docker_config(&ours, VALID_LOGIN).as_bytes());
+    let workspace = Workspace::new();
+    workspace.write("home/.docker/config.json", docker_config(&ours, VALID_LOGIN).as_bytes());
 
-    let told = workshop.run_err(2, &["plugin", "pull", &theirs.oci_reference("acme/queue:1")]).await;
+    let output = workspace.run_err(2, &["plugin", "pull", &theirs.oci_reference("acme/queue:1")]).await;
 
-    assert!(told.contains("requires a login; run"), "{told}");
+    assert!(output.contains("requires a login; run"), "{output}");
     assert!(!theirs.log().contains("keeper"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn https_requires_a_trusted_certificate() {
     let registry = Registry::with_tls().await;
-    let workshop = Workspace::new();
+    let workspace = Workspace::new();
     let tag = registry.oci_reference("acme/queue:1");
     let push = ["plugin", "push", "queue.wasm", tag.as_str()];
 
-    let trusted = run(workshop.command(&push).env("SSL_CERT_FILE", registry.ca_certificate())).await;
-    let untrusted = workshop.doproxy(&push).await;
+    let trusted = run(workspace.command(&push).env("SSL_CERT_FILE", registry.ca_certificate())).await;
+    let untrusted = workspace.doproxy(&push).await;
 
     assert_eq!(trusted.code, 0, "{}", trusted.stderr);
     assert_eq!(untrusted.code, 1, "{}", untrusted.stderr);

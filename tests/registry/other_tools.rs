@@ -15,9 +15,9 @@ use crate::workshop::{Workspace, component, digest_of};
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Runs a program that must succeed.
-async fn run(workshop: &Workspace, program: &str, arguments: &[&str]) -> String {
+async fn run(workspace: &Workspace, program: &str, arguments: &[&str]) -> String {
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(workshop.path(".")).env("HOME", workshop.path("home"));
+    command.args(arguments).current_dir(workspace.path(".")).env("HOME", workspace.path("home"));
     let output =
         command.output().await.unwrap_or_else(|error| panic!("{program}: {error}; see tests/prerequisites.sh"));
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -27,57 +27,57 @@ async fn run(workshop: &Workspace, program: &str, arguments: &[&str]) -> String 
 #[tokio::test(flavor = "multi_thread")]
 async fn plugin_copied_by_skopeo_is_unchanged() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
-    let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let workspace = Workspace::new();
+    let pushed = workspace.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
     let (from, to) = (registry.oci_reference("acme/queue:1"), registry.oci_reference("mirror/queue:1"));
     let (from, to) = (from.replace("oci://", "docker://"), to.replace("oci://", "docker://"));
     let plain = ["--insecure-policy", "copy", "--src-tls-verify=false"];
 
     run(
-        &workshop,
+        &workspace,
         "skopeo",
         &[plain.as_slice(), &["--dest-tls-verify=false", "--preserve-digests", &from, &to]].concat(),
     )
     .await;
-    run(&workshop, "skopeo", &[plain.as_slice(), &[&from, "dir:copy"]].concat()).await;
-    let pulled = workshop.run_ok(&["plugin", "pull", &registry.oci_reference("mirror/queue:1")]).await;
+    run(&workspace, "skopeo", &[plain.as_slice(), &[&from, "dir:copy"]].concat()).await;
+    let pulled = workspace.run_ok(&["plugin", "pull", &registry.oci_reference("mirror/queue:1")]).await;
 
     assert!(pulled.contains(digest_of(&pushed)), "{pulled}");
-    let layer = workshop.path("copy").join(digest(&component()).trim_start_matches("sha256:"));
+    let layer = workspace.path("copy").join(digest(&component()).trim_start_matches("sha256:"));
     assert_eq!(std::fs::read(layer).unwrap(), component());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn openssl_verifies_a_stored_signature() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
-    workshop.run_ok(&["plugin", "keygen"]).await;
+    let workspace = Workspace::new();
+    workspace.run_ok(&["plugin", "keygen"]).await;
     let tag = registry.oci_reference("acme/queue:1");
-    workshop.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    workspace.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
     let pushed = digest(registry.manifest("acme/queue", "1").await.as_bytes());
 
     let signatures = registry.manifest("acme/queue", &format!("{}.sig", pushed.replace(':', "-"))).await;
     let layer = &serde_json::from_str::<serde_json::Value>(&signatures).unwrap()["layers"][0];
     let payload = std::fs::read(registry.blob_path(layer["digest"].as_str().unwrap())).unwrap();
     let signature = layer["annotations"]["dev.cosignproject.cosign/signature"].as_str().unwrap();
-    workshop.write("payload", &payload);
-    workshop.write("signature", &BASE64_STANDARD.decode(signature).unwrap());
-    let said =
-        run(&workshop, "openssl", &["dgst", "-sha256", "-verify", "plugin.pub", "-signature", "signature", "payload"])
+    workspace.write("payload", &payload);
+    workspace.write("signature", &BASE64_STANDARD.decode(signature).unwrap());
+    let output =
+        run(&workspace, "openssl", &["dgst", "-sha256", "-verify", "plugin.pub", "-signature", "signature", "payload"])
             .await;
 
-    assert_eq!(said.trim(), "Verified OK");
+    assert_eq!(output.trim(), "Verified OK");
     assert_eq!(layer["mediaType"], "application/vnd.dev.cosign.simplesigning.v1+json");
     let payload: serde_json::Value = serde_json::from_slice(&payload).unwrap();
     assert_eq!(payload["critical"]["image"]["docker-manifest-digest"], pushed.as_str());
 }
 
 /// Runs the wrapper of the Sigstore project's library.
-async fn sigstore(workshop: &Workspace, arguments: &[&str]) -> Output {
+async fn sigstore(workspace: &Workspace, arguments: &[&str]) -> Output {
     let program = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("sigstore/debug/doproxy-sigstore");
     assert!(program.exists(), "{} is missing; get it with: tests/prerequisites.sh sigstore", program.display());
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(workshop.path(".")).env("COSIGN_PASSWORD", "for a key of a test");
+    command.args(arguments).current_dir(workspace.path(".")).env("COSIGN_PASSWORD", "for a key of a test");
     stage::run(&mut command).await
 }
 
@@ -88,15 +88,15 @@ fn image(oci: &str) -> &str {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigstore_verifies_our_signature_until_tampered_with() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
-    workshop.run_ok(&["plugin", "keygen"]).await;
-    workshop.run_ok(&["plugin", "keygen", "--out", "other"]).await;
+    let workspace = Workspace::new();
+    workspace.run_ok(&["plugin", "keygen"]).await;
+    workspace.run_ok(&["plugin", "keygen", "--out", "other"]).await;
     let tag = registry.oci_reference("acme/queue:1");
-    workshop.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
+    workspace.run_ok(&["plugin", "push", "queue.wasm", &tag, "--key", "plugin.key"]).await;
     let pushed = digest(registry.manifest("acme/queue", "1").await.as_bytes());
 
-    let verified = sigstore(&workshop, &["verify", image(&tag), "plugin.pub"]).await;
-    let with_another = sigstore(&workshop, &["verify", image(&tag), "other.pub"]).await;
+    let verified = sigstore(&workspace, &["verify", image(&tag), "plugin.pub"]).await;
+    let with_another = sigstore(&workspace, &["verify", image(&tag), "other.pub"]).await;
     let name = format!("{}.sig", pushed.replace(':', "-"));
     let manifest = registry.manifest("acme/queue", &name).await;
     let listed: serde_json::Value = serde_json::from_str(&manifest).unwrap();
@@ -105,7 +105,7 @@ async fn sigstore_verifies_our_signature_until_tampered_with() {
     *changed.last_mut().unwrap() ^= 1;
     let changed = manifest.replace(signature, &BASE64_STANDARD.encode(changed));
     registry.put_manifest("acme/queue", &name, MANIFEST, &changed).await;
-    let tampered = sigstore(&workshop, &["verify", image(&tag), "plugin.pub"]).await;
+    let tampered = sigstore(&workspace, &["verify", image(&tag), "plugin.pub"]).await;
 
     assert_eq!((verified.code, verified.stdout), (0, format!("verified {pushed}\n")), "{}", verified.stderr);
     for refused in [with_another, tampered] {
@@ -116,36 +116,36 @@ async fn sigstore_verifies_our_signature_until_tampered_with() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigstore_signature_is_accepted_with_its_key_only() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
-    workshop.run_ok(&["plugin", "keygen"]).await;
+    let workspace = Workspace::new();
+    workspace.run_ok(&["plugin", "keygen"]).await;
     let tag = registry.oci_reference("acme/queue:1");
-    let pushed = workshop.push("queue.wasm", &tag).await;
+    let pushed = workspace.push("queue.wasm", &tag).await;
     let trusted = |key: &str| {
         let rule = format!("{{repository: \"{}/acme/*\", keys: [{key}]}}", registry.address());
-        workshop.configure(&tag, &format!("plugins: {{trust: [{rule}]}}\n"));
+        workspace.configure(&tag, &format!("plugins: {{trust: [{rule}]}}\n"));
     };
     for arguments in [&["keygen", "cosign"][..], &["sign", image(&tag), "cosign.key"]] {
-        let ended = sigstore(&workshop, arguments).await;
+        let ended = sigstore(&workspace, arguments).await;
         assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
     }
 
-    let verified = workshop.run_ok(&["plugin", "verify", &pushed, "--key", "cosign.pub"]).await;
-    let refused = workshop.run_err(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
+    let verified = workspace.run_ok(&["plugin", "verify", &pushed, "--key", "cosign.pub"]).await;
+    let refused = workspace.run_err(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
     trusted("plugin.pub");
-    let not_pulled = workshop.run_err(2, &["plugin", "pull"]).await;
+    let not_pulled = workspace.run_err(2, &["plugin", "pull"]).await;
     trusted("cosign.pub");
-    let pulled = workshop.run_ok(&["plugin", "pull"]).await;
-    workshop.run_ok(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
+    let pulled = workspace.run_ok(&["plugin", "pull"]).await;
+    workspace.run_ok(&["plugin", "sign", &pushed, "--key", "plugin.key"]).await;
 
     assert!(verified.contains("signed by cosign.pub"), "{verified}");
-    for told in [refused, not_pulled] {
-        assert!(told.contains("signature 1: made with another key, or modified"), "{told}");
+    for output in [refused, not_pulled] {
+        assert!(output.contains("signature 1: made with another key, or modified"), "{output}");
     }
     assert!(pulled.contains("trusted for"), "{pulled}");
     // Both tools now find both signatures.
     for key in ["cosign.pub", "plugin.pub"] {
-        workshop.run_ok(&["plugin", "verify", &pushed, "--key", key]).await;
-        let ended = sigstore(&workshop, &["verify", image(&tag), key]).await;
+        workspace.run_ok(&["plugin", "verify", &pushed, "--key", key]).await;
+        let ended = sigstore(&workspace, &["verify", image(&tag), key]).await;
         assert_eq!(ended.code, 0, "{key}: {ended:?}");
     }
 }
@@ -153,19 +153,19 @@ async fn sigstore_signature_is_accepted_with_its_key_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cosign_3_bundle_is_accepted() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
+    let workspace = Workspace::new();
     let tag = registry.oci_reference("acme/queue:1");
-    let pushed = workshop.push("queue.wasm", &tag).await;
-    run(&workshop, "openssl", &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "cosign.key"]).await;
-    run(&workshop, "openssl", &["ec", "-in", "cosign.key", "-pubout", "-out", "cosign.pub"]).await;
+    let pushed = workspace.push("queue.wasm", &tag).await;
+    run(&workspace, "openssl", &["ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", "cosign.key"]).await;
+    run(&workspace, "openssl", &["ec", "-in", "cosign.key", "-pubout", "-out", "cosign.pub"]).await;
     let kind = "application/vnd.in-toto+json";
     let statement = format!(
         r#"{{"_type":"https://in-toto.io/Statement/v1","subject":[{{"digest":{{"sha256":"{}"}},"annotations":{{}}}}],"predicateType":"https://sigstore.dev/cosign/sign/v1","predicate":{{}}}}"#,
         digest_of(&pushed).trim_start_matches("sha256:")
     );
-    workshop.write("signed", format!("DSSEv1 {} {kind} {} {statement}", kind.len(), statement.len()).as_bytes());
-    run(&workshop, "openssl", &["dgst", "-sha256", "-sign", "cosign.key", "-out", "signature", "signed"]).await;
-    let signature = std::fs::read(workshop.path("signature")).unwrap();
+    workspace.write("signed", format!("DSSEv1 {} {kind} {} {statement}", kind.len(), statement.len()).as_bytes());
+    run(&workspace, "openssl", &["dgst", "-sha256", "-sign", "cosign.key", "-out", "signature", "signed"]).await;
+    let signature = std::fs::read(workspace.path("signature")).unwrap();
     let bundle_type = "application/vnd.dev.sigstore.bundle.v0.3+json";
     let bundle = serde_json::json!({
         "mediaType": bundle_type,
@@ -178,9 +178,9 @@ async fn cosign_3_bundle_is_accepted() {
     });
     attach_referrer(&registry, &pushed, bundle_type, bundle.to_string().as_bytes()).await;
 
-    let verified = workshop.run_ok(&["plugin", "verify", &pushed, "--key", "cosign.pub"]).await;
-    workshop.run_ok(&["plugin", "keygen"]).await;
-    let refused = workshop.run_err(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
+    let verified = workspace.run_ok(&["plugin", "verify", &pushed, "--key", "cosign.pub"]).await;
+    workspace.run_ok(&["plugin", "keygen"]).await;
+    let refused = workspace.run_err(2, &["plugin", "verify", &pushed, "--key", "plugin.pub"]).await;
 
     assert!(verified.contains("signed by cosign.pub"), "{verified}");
     assert!(refused.contains("made with another key, or modified"), "{refused}");

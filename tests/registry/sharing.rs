@@ -13,14 +13,14 @@ async fn pulled_plugin_is_identical_to_the_pushed_one() {
     let tag = registry.oci_reference("acme/queue:1.2");
 
     let pushed = author.push("queue.wasm", &tag).await;
-    let said = operator.run_ok(&["plugin", "pull", &tag]).await;
+    let output = operator.run_ok(&["plugin", "pull", &tag]).await;
 
-    assert_registry_output!(operator, registry, said, @"
+    assert_registry_output!(operator, registry, output, @"
     oci://REGISTRY/acme/queue:1.2@sha256:DIGEST
       stored  DIR/home/.local/share/doproxy/plugins/sha256/DIGEST
       trust   no signature required because plugins.trust is not set
     ");
-    assert!(said.starts_with(&pushed), "{said}");
+    assert!(output.starts_with(&pushed), "{output}");
     let stored = operator.stored_files().into_iter().find(|path| std::fs::read(path).unwrap() == component()).unwrap();
     assert_eq!(std::fs::metadata(&stored).unwrap().permissions().mode() & 0o777, 0o600);
     let inspected = operator.run_ok(&["plugin", "inspect", &pushed]).await;
@@ -38,12 +38,12 @@ async fn pulled_plugin_is_identical_to_the_pushed_one() {
 #[tokio::test(flavor = "multi_thread")]
 async fn repeated_push_has_the_same_digest() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
+    let workspace = Workspace::new();
 
-    let first = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
-    let again = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let first = workspace.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    let again = workspace.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
     let arguments = ["plugin", "push", "queue.wasm", &registry.oci_reference("acme/queue:1")];
-    let dated = crate::stage::run(workshop.command(&arguments).env("SOURCE_DATE_EPOCH", "1700000000")).await;
+    let dated = crate::stage::run(workspace.command(&arguments).env("SOURCE_DATE_EPOCH", "1700000000")).await;
 
     assert_eq!(first, again);
     assert_eq!(dated.code, 0, "{}", dated.stderr);
@@ -55,15 +55,15 @@ async fn repeated_push_has_the_same_digest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn non_plugin_is_not_pushed() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
-    workshop.write("notes.txt", b"no component");
+    let workspace = Workspace::new();
+    workspace.write("notes.txt", b"no component");
     let tag = registry.oci_reference("acme/queue:1");
 
-    let text = workshop.run_err(2, &["plugin", "push", "notes.txt", &tag]).await;
+    let text = workspace.run_err(2, &["plugin", "push", "notes.txt", &tag]).await;
     let digest = format!("{}@sha256:{}", registry.oci_reference("acme/queue"), "0".repeat(64));
-    let by_digest = workshop.run_err(2, &["plugin", "push", "queue.wasm", &digest]).await;
+    let by_digest = workspace.run_err(2, &["plugin", "push", "queue.wasm", &digest]).await;
 
-    assert_registry_output!(workshop, registry, text + &by_digest, @"
+    assert_registry_output!(workspace, registry, text + &by_digest, @"
     error: plugin file:notes.txt: not a WebAssembly file; a plugin is a WebAssembly component
     error: plugin oci://REGISTRY/acme/queue@sha256:DIGEST: cannot push to a digest; push to a tag instead: oci://REGISTRY/acme/queue:TAG
     ");
@@ -130,23 +130,23 @@ async fn stored_plugin_works_without_its_registry() {
 #[tokio::test(flavor = "multi_thread")]
 async fn modified_stored_component_is_never_run() {
     let mut registry = Registry::start().await;
-    let workshop = Workspace::new();
-    let pushed = workshop.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
-    workshop.run_ok(&["plugin", "pull", &pushed]).await;
-    let stored = workshop.stored_files().into_iter().find(|path| std::fs::read(path).unwrap() == component()).unwrap();
+    let workspace = Workspace::new();
+    let pushed = workspace.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
+    workspace.run_ok(&["plugin", "pull", &pushed]).await;
+    let stored = workspace.stored_files().into_iter().find(|path| std::fs::read(path).unwrap() == component()).unwrap();
     let mut changed = component();
     changed[1000] ^= 1;
     std::fs::write(&stored, &changed).unwrap();
 
-    let mended = workshop.doproxy(&["plugin", "inspect", &pushed]).await;
+    let mended = workspace.doproxy(&["plugin", "inspect", &pushed]).await;
     let whole_again = std::fs::read(&stored).unwrap() == component();
     std::fs::write(&stored, &changed).unwrap();
     registry.stop().await;
-    let refused = workshop.run_err(1, &["plugin", "inspect", &pushed]).await;
+    let refused = workspace.run_err(1, &["plugin", "inspect", &pushed]).await;
 
     assert_eq!(mended.code, 0, "{}", mended.stderr);
     assert!(whole_again);
-    assert_registry_output!(workshop, registry, refused, @"
+    assert_registry_output!(workspace, registry, refused, @"
      WARN DIR/home/.local/share/doproxy/plugins/sha256/DIGEST was damaged or tampered with; run `doproxy plugin pull` to fetch it again
     error: plugin oci://REGISTRY/acme/queue:1@sha256:DIGEST: connecting to the registry: REGISTRY is unreachable: error sending request: client error (Connect): tcp connect error: Connection refused (os error 111); no intact copy at DIR/home/.local/share/doproxy/plugins/sha256/DIGEST, so the plugin cannot be used without the registry
     ");
@@ -155,14 +155,14 @@ async fn modified_stored_component_is_never_run() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unwritable_lock_error_includes_a_remedy() {
     let registry = Registry::start().await;
-    let workshop = Workspace::new();
+    let workspace = Workspace::new();
     let tag = registry.oci_reference("acme/queue:1");
-    workshop.push("queue.wasm", &tag).await;
-    workshop.configure(&tag, "");
+    workspace.push("queue.wasm", &tag).await;
+    workspace.configure(&tag, "");
     // This also works for root: a file cannot replace a directory.
-    std::fs::create_dir(workshop.path("doproxy.lock")).unwrap();
+    std::fs::create_dir(workspace.path("doproxy.lock")).unwrap();
 
-    let told = workshop.run_err(2, &["plugin", "list"]).await;
+    let output = workspace.run_err(2, &["plugin", "list"]).await;
 
-    assert_registry_output!(workshop, registry, told, @"error: plugin oci://REGISTRY/acme/queue:1: failed to read DIR/doproxy.lock: Is a directory (os error 21)");
+    assert_registry_output!(workspace, registry, output, @"error: plugin oci://REGISTRY/acme/queue:1: failed to read DIR/doproxy.lock: Is a directory (os error 21)");
 }

@@ -20,13 +20,13 @@ pub struct Workspace {
 impl Workspace {
     /// Creates a workspace with two components: `queue.wasm`, and its next version `queue2.wasm`.
     pub fn new() -> Self {
-        let workshop = Self { dir: tempfile::tempdir().unwrap() };
+        let workspace = Self { dir: tempfile::tempdir().unwrap() };
         let component = component();
-        workshop.write("queue.wasm", &component);
+        workspace.write("queue.wasm", &component);
         // The same component with an additional, unused section.
         let section: &[u8] = b"\0\x08\x07version";
-        workshop.write("queue2.wasm", &[component.as_slice(), section].concat());
-        workshop
+        workspace.write("queue2.wasm", &[component.as_slice(), section].concat());
+        workspace
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -89,8 +89,8 @@ impl Workspace {
 
     /// Pushes a component, and returns the reference with its digest.
     pub async fn push(&self, file: &str, to: &str) -> String {
-        let said = self.run_ok(&["plugin", "push", file, to]).await;
-        said.trim().strip_prefix("pushed ").unwrap().to_owned()
+        let output = self.run_ok(&["plugin", "push", file, to]).await;
+        output.trim().strip_prefix("pushed ").unwrap().to_owned()
     }
 
     /// Returns the files in the store.

@@ -13,7 +13,7 @@ use doproxy_metrics::{Collector, SeriesStatus, SourceStatus, TimeSeriesStore};
 use doproxy_support::Clock;
 
 use crate::cli::context::CommandContext;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::{AlreadyReported, Global, output};
 
 /// Upper bound for polling all sources; each source has a shorter timeout of its own.
@@ -46,45 +46,45 @@ impl Checklist {
         }
     }
 
-    fn line(&self, mark: &str, colour: &str, what: &str, detail: impl fmt::Display) {
+    fn line(&self, mark: &str, color: &str, what: &str, detail: impl fmt::Display) {
         // Further lines of a detail are indented below the first.
         let detail = detail.to_string().replace('\n', "\n                 ");
         if self.colored {
-            say!("\x1b[{colour}m{mark}\x1b[0m {what:13}  {detail}");
+            out!("\x1b[{color}m{mark}\x1b[0m {what:13}  {detail}");
         } else {
-            say!("{mark} {what:13}  {detail}");
+            out!("{mark} {what:13}  {detail}");
         }
     }
 }
 
 pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
-    let app = CommandContext::load(global)?;
+    let context = CommandContext::load(global)?;
     let mut list = Checklist { failed: 0, colored: output::is_stdout_colored() };
-    list.pass("configuration", format_args!("{}, fleet {}", app.config.path.display(), app.config.fleet));
-    for advice in &app.config.advice {
+    list.pass("configuration", format_args!("{}, fleet {}", context.config.path.display(), context.config.fleet));
+    for advice in &context.config.advice {
         list.warn(advice.key, &advice.text);
     }
     let mut api = None;
-    match app.cloud() {
+    match context.cloud() {
         Err(error) => list.fail("token", output::format_error(&error)),
         Ok((cloud, source)) => {
             if let Some(room) = account(&cloud, &source.to_string(), &mut list).await {
-                droplet_options(&app, &cloud, &mut list).await;
-                let droplets = fleet(&app, &cloud, room, &mut list).await;
+                droplet_options(&context, &cloud, &mut list).await;
+                let droplets = fleet(&context, &cloud, room, &mut list).await;
                 api = Some((cloud, droplets));
             }
         }
     }
-    user_data(&app, &mut list).await;
-    policies(&app, &mut list).await;
-    haproxy(&app, &mut list).await;
-    inventory(&app, &mut list).await;
-    metrics(&app, api, &mut list).await;
+    user_data(&context, &mut list).await;
+    policies(&context, &mut list).await;
+    haproxy(&context, &mut list).await;
+    inventory(&context, &mut list).await;
+    metrics(&context, api, &mut list).await;
     if list.failed == 0 {
-        say!("all checks passed");
+        out!("all checks passed");
         return Ok(());
     }
-    say!("{} failed", output::count(list.failed, "thing"));
+    out!("{} failed", output::count(list.failed, "check"));
     Err(AlreadyReported.into())
 }
 
@@ -113,21 +113,21 @@ async fn account(cloud: &DigitalOcean, source: &str, list: &mut Checklist) -> Op
     }
 }
 
-async fn droplet_options(app: &CommandContext, cloud: &DigitalOcean, list: &mut Checklist) {
-    let wanted = &app.config.template;
+async fn droplet_options(context: &CommandContext, cloud: &DigitalOcean, list: &mut Checklist) {
+    let template = &context.config.template;
     match cloud.sizes().await {
         Err(error) => list.fail("size", error.with_hint()),
-        Ok(sizes) => match sizes.iter().find(|size| size.slug == wanted.size) {
-            None => list.fail("size", format_args!("size {:?} not found", wanted.size)),
+        Ok(sizes) => match sizes.iter().find(|size| size.slug == template.size) {
+            None => list.fail("size", format_args!("size {:?} not found", template.size)),
             Some(size) if !size.available => {
                 list.fail("size", format_args!("{} is currently unavailable", size.slug));
             }
-            Some(size) if !size.regions.contains(&wanted.region) => list.fail(
+            Some(size) if !size.regions.contains(&template.region) => list.fail(
                 "size",
                 format_args!(
                     "{} is not available in {}; choose one of its regions: {}",
                     size.slug,
-                    wanted.region,
+                    template.region,
                     size.regions.join(", ")
                 ),
             ),
@@ -136,40 +136,41 @@ async fn droplet_options(app: &CommandContext, cloud: &DigitalOcean, list: &mut 
     }
     match cloud.regions().await {
         Err(error) => list.fail("region", error.with_hint()),
-        Ok(regions) => match regions.iter().find(|region| region.slug == wanted.region) {
-            None => list.fail("region", format_args!("region {:?} not found", wanted.region)),
+        Ok(regions) => match regions.iter().find(|region| region.slug == template.region) {
+            None => list.fail("region", format_args!("region {:?} not found", template.region)),
             Some(region) if !region.available => {
                 list.fail("region", format_args!("{} does not accept new droplets", region.slug));
             }
             Some(region) => list.pass("region", &region.slug),
         },
     }
-    match cloud.image(&wanted.image).await {
+    match cloud.image(&template.image).await {
         Err(error) if error.class == ErrorClass::NotFound => {
-            list.fail("image", format_args!("image {:?} not found", wanted.image));
+            list.fail("image", format_args!("image {:?} not found", template.image));
         }
         Err(error) => list.fail("image", error.with_hint()),
-        Ok(image) if !image.regions.contains(&wanted.region) => {
+        Ok(image) if !image.regions.contains(&template.region) => {
             list.fail(
                 "image",
-                format_args!("{} is not available in {}; transfer it there", wanted.image, wanted.region),
+                format_args!("{} is not available in {}; transfer it there", template.image, template.region),
             );
         }
-        Ok(_) => list.pass("image", &wanted.image),
+        Ok(_) => list.pass("image", &template.image),
     }
-    if app.config.ssh_keys.is_empty() {
+    if context.config.ssh_keys.is_empty() {
         list.warn("ssh_key_ids", "none; DigitalOcean emails a root password for each droplet");
         return;
     }
     match cloud.ssh_keys().await {
         Err(error) => list.fail("ssh_key_ids", error.with_hint()),
         Ok(keys) => {
-            let is_there =
-                |wanted: &String| keys.iter().any(|key| key.id.to_string() == *wanted || key.fingerprint == *wanted);
+            let is_there = |configured: &String| {
+                keys.iter().any(|key| key.id.to_string() == *configured || key.fingerprint == *configured)
+            };
             let missing: Vec<&str> =
-                app.config.ssh_keys.iter().filter(|key| !is_there(key)).map(String::as_str).collect();
+                context.config.ssh_keys.iter().filter(|key| !is_there(key)).map(String::as_str).collect();
             if missing.is_empty() {
-                list.pass("ssh_key_ids", output::count(app.config.ssh_keys.len(), "key"));
+                list.pass("ssh_key_ids", output::count(context.config.ssh_keys.len(), "key"));
             } else {
                 list.fail("ssh_key_ids", format_args!("not found in the account: {}", missing.join(", ")));
             }
@@ -178,12 +179,17 @@ async fn droplet_options(app: &CommandContext, cloud: &DigitalOcean, list: &mut 
 }
 
 /// Returns the IDs of the fleet's droplets.
-async fn fleet(app: &CommandContext, cloud: &DigitalOcean, droplet_limit: u32, list: &mut Checklist) -> Vec<DropletId> {
-    let max = app.config.limits.max;
+async fn fleet(
+    context: &CommandContext,
+    cloud: &DigitalOcean,
+    droplet_limit: u32,
+    list: &mut Checklist,
+) -> Vec<DropletId> {
+    let max = context.config.limits.max;
     if max > droplet_limit {
         list.warn("scaling.max", format_args!("{max} exceeds the account's limit of {droplet_limit} droplets"));
     }
-    let tag = app.config.fleet.tag();
+    let tag = context.config.fleet.tag();
     match cloud.list(&Filter::Tag(tag.clone())).await {
         Err(error) => {
             list.fail("fleet", error.with_hint());
@@ -196,12 +202,12 @@ async fn fleet(app: &CommandContext, cloud: &DigitalOcean, droplet_limit: u32, l
     }
 }
 
-async fn user_data(app: &CommandContext, list: &mut Checklist) {
-    let written = match app.settings().await {
+async fn user_data(context: &CommandContext, list: &mut Checklist) {
+    let written = match context.settings().await {
         Ok(settings) => settings.sample_user_data().await.map_err(anyhow::Error::from),
         Err(error) => Err(error),
     };
-    let from = match &app.config.user_data {
+    let from = match &context.config.user_data {
         UserDataConfig::None => String::new(),
         UserDataConfig::File(path) => format!(" from {}", path.display()),
         UserDataConfig::Plugin { plugin, .. } => format!(" from {plugin}"),
@@ -212,19 +218,20 @@ async fn user_data(app: &CommandContext, list: &mut Checklist) {
     }
 }
 
-async fn policies(app: &CommandContext, list: &mut Checklist) {
-    let host = match app.plugins() {
+async fn policies(context: &CommandContext, list: &mut Checklist) {
+    let host = match context.plugins() {
         Ok(host) => host,
         Err(error) => return list.fail("plugins", output::format_error(&error)),
     };
-    if app.config.policies.is_empty() {
+    if context.config.policies.is_empty() {
         list.warn("policy", "none; the fleet changes only through commands");
     }
-    for policy in &app.config.policies {
+    for policy in &context.config.policies {
         let mode = if policy.mode == Mode::Shadow { ", in shadow mode" } else { "" };
         let checked = match host.policy(&policy.plugin).await {
             Ok(loaded) => {
-                for unmet in metrics::unmet_requirements(&app.config.metrics, &policy.name, &loaded.manifest().metrics)
+                for unmet in
+                    metrics::unmet_requirements(&context.config.metrics, &policy.name, &loaded.manifest().metrics)
                 {
                     if unmet.required {
                         list.fail("policy", unmet);
@@ -243,11 +250,11 @@ async fn policies(app: &CommandContext, list: &mut Checklist) {
     }
 }
 
-async fn haproxy(app: &CommandContext, list: &mut Checklist) {
-    let options = &app.config.haproxy;
+async fn haproxy(context: &CommandContext, list: &mut Checklist) {
+    let options = &context.config.haproxy;
     let template =
         options.template.as_ref().map_or("the built-in template".to_owned(), |path| path.display().to_string());
-    let checked = match app.balancer() {
+    let checked = match context.balancer() {
         Ok(balancer) => balancer.check(&[]).await.map_err(anyhow::Error::from),
         Err(error) => Err(error),
     };
@@ -259,8 +266,8 @@ async fn haproxy(app: &CommandContext, list: &mut Checklist) {
     }
 }
 
-async fn inventory(app: &CommandContext, list: &mut Checklist) {
-    let found = match app.existing_inventory() {
+async fn inventory(context: &CommandContext, list: &mut Checklist) {
+    let found = match context.existing_inventory() {
         Err(error) => return list.fail("inventory", output::format_error(&error)),
         Ok(found) => found,
     };
@@ -280,16 +287,16 @@ async fn inventory(app: &CommandContext, list: &mut Checklist) {
 }
 
 /// Polls each source once and reports an unusable metrics database.
-async fn metrics(app: &CommandContext, api: Option<(DigitalOcean, Vec<DropletId>)>, list: &mut Checklist) {
+async fn metrics(context: &CommandContext, api: Option<(DigitalOcean, Vec<DropletId>)>, list: &mut Checklist) {
     let now = Clock::from_wall_clock().now();
-    let history = app.metrics_database_file();
-    if history.exists()
-        && let Err(error) = TimeSeriesStore::open_read_only(&history, now)
+    let database = context.metrics_database_file();
+    if database.exists()
+        && let Err(error) = TimeSeriesStore::open_read_only(&database, now)
     {
-        list.warn("history", error);
+        list.warn("metrics.database", error);
     }
     let (cloud, droplets) = api.unzip();
-    let options = metrics::Options { poll_wait: MAX_COLLECT_TIME, ..app.config.metrics.clone() };
+    let options = metrics::Options { poll_wait: MAX_COLLECT_TIME, ..context.config.metrics.clone() };
     let mut collector = Collector::new(options, Arc::new(TimeSeriesStore::in_memory()), cloud.as_ref());
     collector.set_droplets(droplets.unwrap_or_default());
     collector.collect(now, None).await;

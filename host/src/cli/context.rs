@@ -63,11 +63,11 @@ impl CommandContext {
 
     /// Reads the configuration and prints its advice as warnings.
     pub(super) fn load_with_advice(global: &Global) -> anyhow::Result<Self> {
-        let app = Self::load(global)?;
-        for advice in &app.config.advice {
-            output::warn(format_args!("{}: {advice}", app.config.path.display()));
+        let context = Self::load(global)?;
+        for advice in &context.config.advice {
+            output::warn(format_args!("{}: {advice}", context.config.path.display()));
         }
-        Ok(app)
+        Ok(context)
     }
 
     /// Returns the API client and the source of its token.
@@ -119,8 +119,9 @@ impl CommandContext {
 
     /// Acquires the fleet lock. Other processes report `command` as the holder while they wait.
     pub(super) async fn lock(&self, command: &str, progress: &Progress) -> anyhow::Result<WriteLock> {
-        let told = |holder: &str| progress.println(format_args!("waiting for {holder}, which holds the fleet lock"));
-        Ok(WriteLock::acquire(&self.inventory, self.wait, command, told).await?)
+        let report_holder =
+            |holder: &str| progress.println(format_args!("waiting for {holder}, which holds the fleet lock"));
+        Ok(WriteLock::acquire(&self.inventory, self.wait, command, report_holder).await?)
     }
 
     /// Returns the source of user data. A generator plugin is loaded and its configuration validated.
@@ -205,14 +206,14 @@ impl CommandContext {
 
 /// Resumes the operations that an earlier command left open.
 pub(super) async fn resume_operations(controller: &ProductionController, progress: &Progress) -> anyhow::Result<()> {
-    let acted = controller
+    let summary = controller
         .resume(|snapshot| {
             let open = output::count(snapshot.operations.len(), "operation");
             progress.println(format_args!("resuming {open} of an earlier command"));
         })
         .await?;
     // These failures belong to the earlier command, and its leftovers are cleaned up by now.
-    for (_, why) in &acted.abandoned {
+    for (_, why) in &summary.abandoned {
         output::warn(why);
     }
     Ok(())

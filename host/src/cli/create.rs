@@ -3,7 +3,7 @@
 use doproxy_core::domain::{Droplet, DropletRequest};
 
 use crate::cli::context::{CommandContext, resume_operations};
-use crate::cli::output::{Progress, say};
+use crate::cli::output::{Progress, out};
 use crate::cli::{Global, UsageError};
 
 /// Maximum number of droplets per command, so that a typo does not create a thousand.
@@ -28,22 +28,22 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         ))
         .into());
     }
-    let app = CommandContext::load_with_advice(global)?;
+    let context = CommandContext::load_with_advice(global)?;
     let progress = Progress::new();
-    let _lock = app.lock("create", &progress).await?;
-    let controller = app.controller(&progress).await?;
+    let _lock = context.lock("create", &progress).await?;
+    let controller = context.controller(&progress).await?;
     resume_operations(&controller, &progress).await?;
     if !args.force {
         controller.check_breakers(args.count).await?;
     }
     let request = DropletRequest { count: args.count, ..DropletRequest::default() };
-    let acted = controller.create(&request).await;
+    let summary = controller.create(&request).await;
     progress.finish();
-    let acted = acted?;
-    for droplet in &acted.created {
-        say!("{}", describe_created(droplet));
+    let summary = summary?;
+    for droplet in &summary.created {
+        out!("{}", describe_created(droplet));
     }
-    acted.into_result()?;
+    summary.into_result()?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use doproxy_core::seams::{Inventory, Snapshot};
 
 use crate::cli::context::{CommandContext, resume_operations};
 use crate::cli::droplet_selector::DropletSelector;
-use crate::cli::output::{Progress, say};
+use crate::cli::output::{Progress, out};
 use crate::cli::{Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
@@ -22,26 +22,26 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let app = CommandContext::load_with_advice(global)?;
+    let context = CommandContext::load_with_advice(global)?;
     // The line number refers to the fleet as last printed. Waiting for another command, or resuming the operations of
     // an earlier one, may remove a droplet, after which the line would refer to a different one.
-    let snapshot = match app.existing_inventory()? {
+    let snapshot = match context.existing_inventory()? {
         Some(inventory) => inventory.load().await?,
         None => Snapshot::default(),
     };
     let droplet = args.selector.find(&snapshot)?;
     let progress = Progress::new();
-    let _lock = app.lock("delete", &progress).await?;
-    let controller = app.controller(&progress).await?;
+    let _lock = context.lock("delete", &progress).await?;
+    let controller = context.controller(&progress).await?;
     if !args.yes && !progress.suspend(|| confirm_deletion(droplet, &snapshot))? {
-        say!("nothing was deleted");
+        out!("nothing was deleted");
         return Ok(());
     }
     resume_operations(&controller, &progress).await?;
-    let acted = controller.delete(std::slice::from_ref(&droplet.name), "deleted by the operator").await;
+    let summary = controller.delete(std::slice::from_ref(&droplet.name), "deleted by the operator").await;
     progress.finish();
-    acted?.into_result()?;
-    say!("deleted {}", describe(droplet));
+    summary?.into_result()?;
+    out!("deleted {}", describe(droplet));
     Ok(())
 }
 

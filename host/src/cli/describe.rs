@@ -8,16 +8,19 @@ use crate::cli::output;
 pub(super) fn describe(record: &TickRecord) -> String {
     let mut lines: Vec<String> = record.evaluations.iter().flat_map(describe_evaluation).collect();
     let plan = &record.plan;
-    lines.extend(plan.restrictions.iter().map(|cut| format!("  guard     {}: {}", cut.rule, cut.detail)));
+    lines.extend(
+        plan.restrictions.iter().map(|restriction| format!("  guard     {}: {}", restriction.rule, restriction.detail)),
+    );
     lines.push(format!("  plan      {}", describe_plan(plan)));
     lines.join("\n")
 }
 
 /// Describes the decision, its reason and its signals.
-fn describe_evaluation(answer: &Evaluation) -> Vec<String> {
-    let Evaluation { policy, decision, .. } = answer;
-    let shadow = if answer.mode == Mode::Shadow { " (shadow, not applied)" } else { "" };
-    let stand_in = if answer.answered_by == AnswerSource::LastGood { " (from the last good component)" } else { "" };
+fn describe_evaluation(evaluation: &Evaluation) -> Vec<String> {
+    let Evaluation { policy, decision, .. } = evaluation;
+    let shadow = if evaluation.mode == Mode::Shadow { " (shadow, not applied)" } else { "" };
+    let stand_in =
+        if evaluation.answered_by == AnswerSource::LastGood { " (from the last good component)" } else { "" };
     let wanted = match &decision.outcome {
         Outcome::Hold => "hold".to_owned(),
         Outcome::ScaleTo(to) => format!("scale to {}", to.count),
@@ -32,12 +35,12 @@ fn describe_evaluation(answer: &Evaluation) -> Vec<String> {
         let target = signal.target.map(|target| format!(", target {target}")).unwrap_or_default();
         let wants = signal
             .wants
-            .map(|wants| format!(", wants {}", output::count(wants as usize, "droplet")))
+            .map(|wants| format!(", recommends {}", output::count(wants as usize, "droplet")))
             .unwrap_or_default();
         lines.push(format!("  signal    {} {}{target}{wants}", signal.name, round_to_hundredths(signal.value)));
     }
-    lines.extend(answer.failure.iter().map(|failure| format!("  failed    {failure}")));
-    lines.extend(answer.log.iter().map(|line| format!("  log       {line}")));
+    lines.extend(evaluation.failure.iter().map(|failure| format!("  failed    {failure}")));
+    lines.extend(evaluation.log.iter().map(|line| format!("  log       {line}")));
     lines
 }
 

@@ -8,7 +8,7 @@ use doproxy_config::Span;
 use doproxy_core::domain::Token;
 use doproxy_emulator::{Emulator, Faults, Options, Settings};
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::{UsageError, signals};
 
 #[derive(Debug, clap::Args)]
@@ -61,8 +61,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
     })
     .await
     .context("failed to start the emulator")?;
-    say!("listening on {}", emulator.url());
-    say!("  DIGITALOCEAN_API_URL={} DIGITALOCEAN_TOKEN=any doproxy print", emulator.url());
+    out!("listening on {}", emulator.url());
+    out!("  DIGITALOCEAN_API_URL={} DIGITALOCEAN_TOKEN=any doproxy print", emulator.url());
     let by = signals::wait_for_interrupt().await?;
     emulator.stop().await;
     eprintln!("stopped by {by}");

@@ -7,7 +7,7 @@ use doproxy_controller as controller;
 use doproxy_core::seams::Inventory;
 
 use crate::cli::context::CommandContext;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::{Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
@@ -19,19 +19,19 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let app = CommandContext::load_with_advice(global)?;
-    let droplets = match app.existing_inventory()? {
+    let context = CommandContext::load_with_advice(global)?;
+    let droplets = match context.existing_inventory()? {
         Some(inventory) => inventory.load().await?.droplets,
         None => Vec::new(),
     };
     let servers = controller::servers(&droplets);
-    let text = app.balancer()?.render(&servers)?;
+    let text = context.balancer()?.render(&servers)?;
     if args.stdout {
         output::write(format_args!("{text}"));
         return Ok(());
     }
-    let path = &app.config.generated_file;
-    if *path == app.config.haproxy.config_file {
+    let path = &context.config.generated_file;
+    if *path == context.config.haproxy.config_file {
         return Err(UsageError(format!(
             "{} is HAProxy's live configuration; run `doproxy reload` to install it safely, or `doproxy generate --stdout` to print it",
             path.display()
@@ -39,7 +39,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         .into());
     }
     write(path, &text).with_context(|| format!("failed to write {}", path.display()))?;
-    say!("wrote {} with {}", path.display(), output::count(servers.len(), "server"));
+    out!("wrote {} with {}", path.display(), output::count(servers.len(), "server"));
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context;
 use doproxy_core::domain::DropletId;
 
 use crate::cli::context::{CommandContext, resume_operations};
-use crate::cli::output::{Progress, say};
+use crate::cli::output::{Progress, out};
 use crate::cli::{Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
@@ -21,31 +21,31 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         std::fs::read_to_string(&args.file).with_context(|| format!("failed to read {}", args.file.display()))?;
     let ids = parse(&text, &args.file)?;
     if ids.is_empty() {
-        say!("{} lists no droplets; nothing to import", args.file.display());
+        out!("{} lists no droplets; nothing to import", args.file.display());
         return Ok(());
     }
-    let app = CommandContext::load(global)?;
+    let context = CommandContext::load(global)?;
     let progress = Progress::new();
-    let _lock = app.lock("import", &progress).await?;
-    let controller = app.controller(&progress).await?;
+    let _lock = context.lock("import", &progress).await?;
+    let controller = context.controller(&progress).await?;
     resume_operations(&controller, &progress).await?;
     let imported = controller.import(&ids).await;
     progress.finish();
     let imported = imported?;
     for droplet in &imported.droplets {
         let id = droplet.id.map(|id| id.to_string()).unwrap_or_default();
-        say!("imported {} (id {id})", droplet.name);
+        out!("imported {} (id {id})", droplet.name);
     }
     for id in &imported.already_managed {
-        say!("{id} is already in the inventory");
+        out!("{id} is already in the inventory");
     }
     for id in &imported.missing {
         output::warn(format_args!("skipped droplet {id}: it no longer exists at DigitalOcean"));
     }
     for id in &imported.without_address {
         output::warn(format_args!(
-            "skipped droplet {id}: it has no {:?} address for HAProxy; see haproxy.address in doproxy.yml",
-            app.config.droplet_address
+            "skipped droplet {id}: it has no {:?} address for HAProxy; see haproxy.droplet_address in doproxy.yml",
+            context.config.droplet_address
         ));
     }
     for (id, tag) in &imported.in_other_fleets {
@@ -53,10 +53,10 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
             "skipped droplet {id}: it has the tag {tag} of another fleet; remove that tag first"
         ));
     }
-    say!(
+    out!(
         "{} imported and tagged {}; run `doproxy reload` to add them to HAProxy",
         output::count(imported.droplets.len(), "droplet"),
-        app.config.fleet.tag()
+        context.config.fleet.tag()
     );
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use doproxy_haproxy as haproxy;
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  doproxy init\n  doproxy init /etc/doproxy --service")]
@@ -41,12 +41,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
             Ok(mut file) => {
                 file.write_all(text.as_bytes()).with_context(|| format!("failed to write {shown}"))?;
-                say!("wrote {shown}");
+                out!("wrote {shown}");
             }
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => say!("kept existing {shown}"),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => out!("kept existing {shown}"),
             Err(error) => return Err(error).with_context(|| format!("failed to write {shown}")),
         }
     }
-    say!("Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.");
+    out!("Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.");
     Ok(())
 }

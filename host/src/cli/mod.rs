@@ -13,10 +13,10 @@ mod demo;
 mod describe;
 mod droplet_selector;
 mod emulator;
-mod freeze;
 mod generate;
 mod import;
 mod init;
+mod maintenance;
 mod output;
 mod pause;
 mod plan;
@@ -121,10 +121,8 @@ enum Command {
     Status(crate::cli::status::Args),
     /// Resume interrupted operations and report inconsistencies between inventory, DigitalOcean and HAProxy.
     Recover(crate::cli::recover::Args),
-    /// Suspend all changes to the fleet until `unfreeze`.
-    Freeze(crate::cli::freeze::Args),
-    /// Allow changes to the fleet again.
-    Unfreeze,
+    /// Suspend all changes to the fleet, or allow them again.
+    Maintenance(crate::cli::maintenance::Args),
     /// Suspend automatic scaling.
     Pause(crate::cli::pause::Args),
     /// Resume automatic scaling.
@@ -237,8 +235,7 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Plan(args) => crate::cli::plan::run(&global, &args).await,
         Command::Status(args) => crate::cli::status::run(&global, &args).await,
         Command::Recover(args) => crate::cli::recover::run(&global, &args).await,
-        Command::Freeze(args) => crate::cli::freeze::freeze(&global, &args).await,
-        Command::Unfreeze => crate::cli::freeze::unfreeze(&global).await,
+        Command::Maintenance(args) => crate::cli::maintenance::run(&global, &args).await,
         Command::Pause(args) => crate::cli::pause::pause(&global, &args).await,
         Command::Resume(args) => crate::cli::pause::resume(&global, &args).await,
         Command::Protect(args) => crate::cli::protect::protect(&global, &args).await,

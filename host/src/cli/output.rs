@@ -9,11 +9,11 @@ use doproxy_support::sanitize;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Prints a line of the result to stdout.
-macro_rules! say {
+macro_rules! out {
     () => { $crate::cli::output::line(format_args!("")) };
     ($($text:tt)*) => { $crate::cli::output::line(format_args!($($text)*)) };
 }
-pub(super) use say;
+pub(super) use out;
 
 /// Prints a line to stdout. A reader that stops reading, such as `head`, does not stop the command.
 pub(super) fn line(text: std::fmt::Arguments<'_>) {
@@ -177,7 +177,7 @@ pub(super) fn confirm(question: &str) -> std::io::Result<bool> {
     let mut stderr = std::io::stderr();
     write!(stderr, "{question} [y/N] ")?;
     stderr.flush()?;
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    let mut reply = String::new();
+    std::io::stdin().read_line(&mut reply)?;
+    Ok(matches!(reply.trim(), "y" | "Y" | "yes"))
 }

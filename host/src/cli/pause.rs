@@ -6,12 +6,12 @@ use doproxy_core::seams::Inventory;
 use doproxy_support::Clock;
 
 use crate::cli::context::CommandContext;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::{Global, UsageError};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "A pause suspends the decisions of policies and the guard, including repairs. Operations in progress continue, and so do\nmanual `create` and `delete`; `doproxy freeze` stops those too.\n\nExamples:\n  doproxy pause                            suspend scaling in both directions until `doproxy resume`\n  doproxy pause --in --for 2h \"launch\"     suspend scale-in for two hours"
+    after_help = "A pause suspends the decisions of policies and the guard, including repairs. Operations in progress continue, and so do\nmanual `create` and `delete`; `doproxy maintenance on` stops those too.\n\nExamples:\n  doproxy pause                            suspend scaling in both directions until `doproxy resume`\n  doproxy pause --in --for 2h \"launch\"     suspend scale-in for two hours"
 )]
 pub(super) struct Args {
     #[command(flatten)]
@@ -80,7 +80,7 @@ pub(super) async fn pause(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
     inventory.set_pauses(&pauses).await?;
     let end = pause.until.map_or_else(|| "`doproxy resume`".to_owned(), |until| until.to_string());
-    say!("paused {} until {end}", describe(&directions));
+    out!("paused {} until {end}", describe(&directions));
     Ok(())
 }
 
@@ -92,14 +92,14 @@ pub(super) async fn resume(global: &Global, args: &ResumeArgs) -> anyhow::Result
     let (lifted, running): (Vec<Direction>, Vec<Direction>) =
         named.into_iter().partition(|direction| is_paused(&pauses, *direction, now));
     if lifted.is_empty() {
-        say!("{} was not paused", describe(&running));
+        out!("{} was not paused", describe(&running));
         return Ok(());
     }
     for direction in &lifted {
         *pause_mut(&mut pauses, *direction) = None;
     }
     inventory.set_pauses(&pauses).await?;
-    say!("resumed {}", describe(&lifted));
+    out!("resumed {}", describe(&lifted));
     Ok(())
 }
 

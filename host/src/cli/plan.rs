@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::cli::context::CommandContext;
 use crate::cli::describe::describe;
-use crate::cli::output::{Progress, say};
+use crate::cli::output::{Progress, out};
 use crate::cli::run::MIN_WINDOW;
 use crate::cli::sample_twice::{metric_requirements, sample_twice};
 use crate::cli::{Global, UsageError};
@@ -58,38 +58,38 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         )
         .into());
     }
-    let app = CommandContext::load_with_advice(global)?;
+    let context = CommandContext::load_with_advice(global)?;
     let progress = Progress::new();
-    let policies = app.policies().await?;
+    let policies = context.policies().await?;
     // A fleet without an inventory is observed without creating one.
-    let (inventory, _scratch) = match app.existing_inventory()? {
+    let (inventory, _scratch) = match context.existing_inventory()? {
         Some(inventory) => (inventory, None),
         None => scratch_inventory()?,
     };
-    let controller = app.controller_with_inventory(inventory, progress.reporter()).await?;
+    let controller = context.controller_with_inventory(inventory, progress.reporter()).await?;
     let needs = metric_requirements(&policies);
-    let mut mind = controller.restore_state(policies).await?;
+    let mut state = controller.restore_state(policies).await?;
     // The samples of this command are not stored.
-    let history =
+    let database =
         |path: &Path, now| TimeSeriesStore::open_read_only(path, now).unwrap_or_else(|_| TimeSeriesStore::in_memory());
-    let look = sample_twice(&app, &controller, needs, history, args.window.0).await?;
-    let seen = look.tick_input();
-    let tick = controller.plan(&mut mind, &app.scaling_rules(), &seen).await?;
+    let sample = sample_twice(&context, &controller, needs, database, args.window.0).await?;
+    let input = sample.tick_input();
+    let tick = controller.plan(&mut state, &context.scaling_rules(), &input).await?;
     progress.finish();
     let record = &tick.record;
     let price = plan_cost(&record.observation, &record.plan);
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&PlanOutput { record, cost: price })?);
+        out!("{}", serde_json::to_string_pretty(&PlanOutput { record, cost: price })?);
         return Ok(());
     }
-    if !record.evaluations.iter().any(|answer| answer.mode == Mode::Active) {
-        say!("no active policy; the fleet is only kept within its limits");
+    if !record.evaluations.iter().any(|evaluation| evaluation.mode == Mode::Active) {
+        out!("no active policy; the fleet is only kept within its limits");
     }
-    say!("{}", describe(record));
+    out!("{}", describe(record));
     for line in describe_operations(&record.plan, &price) {
-        say!("  would     {line}");
+        out!("  would     {line}");
     }
-    say!("  cost      {}", describe_cost(&price));
+    out!("  cost      {}", describe_cost(&price));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use doproxy_core::seams::{CloudInstance, CloudProvider, Filter, Inventory, Snaps
 use serde::Serialize;
 
 use crate::cli::context::CommandContext;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::{AlreadyReported, Global, output};
 
 #[derive(Debug, clap::Args)]
@@ -58,29 +58,29 @@ impl fmt::Display for Row<'_> {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let app = CommandContext::load_with_advice(global)?;
-    let snapshot = match app.existing_inventory()? {
+    let context = CommandContext::load_with_advice(global)?;
+    let snapshot = match context.existing_inventory()? {
         Some(inventory) => inventory.load().await?,
         None => Snapshot::default(),
     };
-    let seen = if snapshot.droplets.is_empty() { Ok(Vec::new()) } else { list(&app).await };
-    let rows = rows(&snapshot, seen.as_deref().ok());
+    let listed = if snapshot.droplets.is_empty() { Ok(Vec::new()) } else { list(&context).await };
+    let rows = rows(&snapshot, listed.as_deref().ok());
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&rows)?);
+        out!("{}", serde_json::to_string_pretty(&rows)?);
     } else if rows.is_empty() {
-        say!("The fleet is empty. Run `doproxy create` to create its first droplet.");
-        if let Some(old) = &app.config.old_inventory {
-            say!("Run `doproxy import {}` to import the droplets of DOProxy.", old.display());
+        out!("The fleet is empty. Run `doproxy create` to create its first droplet.");
+        if let Some(old) = &context.config.old_inventory {
+            out!("Run `doproxy import {}` to import the droplets of DOProxy.", old.display());
         }
     }
     if !args.json {
         for row in &rows {
-            say!("{row}");
+            out!("{row}");
         }
     }
-    match seen {
-        Ok(seen) => {
-            warn_about_drift(&snapshot, &seen);
+    match listed {
+        Ok(listed) => {
+            warn_about_drift(&snapshot, &listed);
             Ok(())
         }
         Err(error) => {
@@ -93,18 +93,18 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
 }
 
-async fn list(app: &CommandContext) -> anyhow::Result<Vec<CloudInstance>> {
-    let (cloud, _) = app.cloud()?;
-    let listed = cloud.list(&Filter::Tag(app.config.fleet.tag())).await;
+async fn list(context: &CommandContext) -> anyhow::Result<Vec<CloudInstance>> {
+    let (cloud, _) = context.cloud()?;
+    let listed = cloud.list(&Filter::Tag(context.config.fleet.tag())).await;
     listed.map_err(|error| {
-        let remedy = error.hint();
-        anyhow::Error::new(error).context(remedy)
+        let hint = error.hint();
+        anyhow::Error::new(error).context(hint)
     })
 }
 
-fn rows<'a>(snapshot: &'a Snapshot, seen: Option<&[CloudInstance]>) -> Vec<Row<'a>> {
+fn rows<'a>(snapshot: &'a Snapshot, listed: Option<&[CloudInstance]>) -> Vec<Row<'a>> {
     let by_id: Option<HashMap<DropletId, &CloudInstance>> =
-        seen.map(|seen| seen.iter().map(|droplet| (droplet.id, droplet)).collect());
+        listed.map(|listed| listed.iter().map(|droplet| (droplet.id, droplet)).collect());
     let row = |(line, droplet): (usize, &'a Droplet)| Row {
         line,
         name: &droplet.name,
@@ -130,8 +130,8 @@ fn status(droplet: &Droplet, by_id: &HashMap<DropletId, &CloudInstance>) -> Stri
     }
 }
 
-fn warn_about_drift(snapshot: &Snapshot, seen: &[CloudInstance]) {
-    let ids: Vec<DropletId> = seen.iter().map(|droplet| droplet.id).collect();
+fn warn_about_drift(snapshot: &Snapshot, listed: &[CloudInstance]) {
+    let ids: Vec<DropletId> = listed.iter().map(|droplet| droplet.id).collect();
     for droplet in &snapshot.droplets {
         if let Some(id) = droplet.id.filter(|id| !ids.contains(id) && droplet.phase != Phase::Deleting) {
             output::warn(format_args!(
@@ -140,7 +140,7 @@ fn warn_about_drift(snapshot: &Snapshot, seen: &[CloudInstance]) {
             ));
         }
     }
-    for found in seen.iter().filter(|found| snapshot.droplets.iter().all(|known| known.id != Some(found.id))) {
+    for found in listed.iter().filter(|found| snapshot.droplets.iter().all(|known| known.id != Some(found.id))) {
         let is_asked_for = snapshot.droplets.iter().any(|d| d.id.is_none() && d.name.as_str() == found.name);
         if !is_asked_for {
             output::warn(format_args!(

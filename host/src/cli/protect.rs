@@ -4,7 +4,7 @@ use doproxy_core::seams::Inventory;
 
 use crate::cli::context::CommandContext;
 use crate::cli::droplet_selector::DropletSelector;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::{Global, UsageError};
 
 #[derive(Debug, clap::Args)]
@@ -32,12 +32,12 @@ async fn set_protected(global: &Global, args: &Args, protected: bool) -> anyhow:
     let droplet = args.selector.find(&snapshot)?;
     let word = if protected { "protected" } else { "not protected" };
     if droplet.protected == protected {
-        say!("{} is already {word}", droplet.name);
+        out!("{} is already {word}", droplet.name);
         return Ok(());
     }
     if !inventory.set_protected(&droplet.name, protected).await? {
         return Err(UsageError(format!("{} has left the fleet in the meantime", droplet.name)).into());
     }
-    say!("{} is now {word}", droplet.name);
+    out!("{} is now {word}", droplet.name);
     Ok(())
 }

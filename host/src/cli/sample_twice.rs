@@ -45,20 +45,20 @@ pub(super) fn metric_requirements(policies: &[ConfiguredPolicy]) -> MetricRequir
     MetricRequirements::union(policies.iter().flat_map(|policy| &policy.policy.manifest().metrics))
 }
 
-/// Samples twice, `window` apart, because rates need two samples. `history` opens the time-series store at a path.
+/// Samples twice, `window` apart, because rates need two samples. `open` opens the time-series store at a path.
 pub(super) async fn sample_twice(
-    app: &CommandContext,
+    context: &CommandContext,
     controller: &ProductionController,
     needs: MetricRequirements,
-    history: impl FnOnce(&Path, Timestamp) -> TimeSeriesStore,
+    open: impl FnOnce(&Path, Timestamp) -> TimeSeriesStore,
     window: Duration,
 ) -> anyhow::Result<SampledInput> {
     let before = controller.stats().await?;
-    let history = Arc::new(history(&app.metrics_database_file(), before.at));
+    let open = Arc::new(open(&context.metrics_database_file(), before.at));
     // A late response would be lost, because no later tick follows.
-    let slowest = app.config.metrics.sources.iter().map(|source| source.timeout).max().unwrap_or_default();
-    let options = Options { poll_wait: slowest, ..app.config.metrics.clone() };
-    let mut collector = Collector::new(options, history, Some(controller.cloud()));
+    let slowest = context.config.metrics.sources.iter().map(|source| source.timeout).max().unwrap_or_default();
+    let options = Options { poll_wait: slowest, ..context.config.metrics.clone() };
+    let mut collector = Collector::new(options, open, Some(controller.cloud()));
     collector.set_requirements(needs, before.at);
     collector.collect(before.at, Some(&before)).await;
     tokio::time::sleep(window).await;

@@ -19,9 +19,9 @@ pub enum Repetition {
 enum FaultKind {
     /// The response is usable.
     Harmless,
-    /// No usable response arrives, so the caller cannot know whether the server executed the call; `acted` is the
+    /// No usable response arrives, so the caller cannot know whether the server executed the call; `applied` is the
     /// truth.
-    OutcomeUnknown { acted: bool },
+    OutcomeUnknown { applied: bool },
     /// The server certainly did not execute the call, and may do so on a retry.
     Transient,
     /// The hourly limit.
@@ -41,38 +41,38 @@ pub struct Fault {
     kind: FaultKind,
 }
 
-fn status(code: u16, message: Option<&str>, retry_after_s: Option<u64>, acted: bool) -> Effect {
-    Effect::Status { code, message: message.map(str::to_owned), retry_after_s, acted }
+fn status(code: u16, message: Option<&str>, retry_after_s: Option<u64>, applied: bool) -> Effect {
+    Effect::Status { code, message: message.map(str::to_owned), retry_after_s, applied }
 }
 
-fn corrupted(how: CorruptBody, acted: bool) -> Effect {
-    Effect::Garbled { how, acted }
+fn corrupted(kind: CorruptBody, applied: bool) -> Effect {
+    Effect::Corrupt { kind, applied }
 }
 
 const fn fault(name: &'static str, nature: FaultKind, effect: fn() -> Effect) -> Fault {
     Fault { name, effect: Some(effect), kind: nature }
 }
 
-const REQUEST_LOST: FaultKind = FaultKind::OutcomeUnknown { acted: false };
-const RESPONSE_LOST: FaultKind = FaultKind::OutcomeUnknown { acted: true };
+const REQUEST_LOST: FaultKind = FaultKind::OutcomeUnknown { applied: false };
+const RESPONSE_LOST: FaultKind = FaultKind::OutcomeUnknown { applied: true };
 
 pub const CALL_FAULTS: &[Fault] = &[
     Fault { name: "connection refused", effect: None, kind: FaultKind::Transient },
     fault("reset", REQUEST_LOST, || Effect::Reset),
-    fault("closed after it acted", RESPONSE_LOST, || Effect::DropResponse),
-    fault("silence", REQUEST_LOST, || Effect::Silence { acted: false }),
-    fault("silence after it acted", RESPONSE_LOST, || Effect::Silence { acted: true }),
+    fault("closed after execution", RESPONSE_LOST, || Effect::DropResponse),
+    fault("silence", REQUEST_LOST, || Effect::NoResponse { applied: false }),
+    fault("silence after execution", RESPONSE_LOST, || Effect::NoResponse { applied: true }),
     fault("slow", FaultKind::Harmless, || Effect::LatencyMs(40)),
     fault("429 of a burst", FaultKind::Transient, || status(429, None, Some(0), false)),
     fault("429 of the hour", FaultKind::HourlyLimit, || Effect::HourlyLimit { reset_after_s: 3000 }),
     fault("500", REQUEST_LOST, || status(500, None, None, false)),
-    fault("500 after it acted", RESPONSE_LOST, || status(500, None, None, true)),
-    fault("502 with a page", REQUEST_LOST, || Effect::Page { code: 502, acted: false }),
-    fault("504 with a page after it acted", RESPONSE_LOST, || Effect::Page { code: 504, acted: true }),
+    fault("500 after execution", RESPONSE_LOST, || status(500, None, None, true)),
+    fault("502 with a page", REQUEST_LOST, || Effect::Page { code: 502, applied: false }),
+    fault("504 with a page after execution", RESPONSE_LOST, || Effect::Page { code: 504, applied: true }),
     fault("503", REQUEST_LOST, || status(503, None, None, false)),
-    fault("malformed JSON after it acted", RESPONSE_LOST, || corrupted(CorruptBody::Malformed, true)),
+    fault("malformed JSON after execution", RESPONSE_LOST, || corrupted(CorruptBody::Malformed, true)),
     fault("malformed JSON", REQUEST_LOST, || corrupted(CorruptBody::Malformed, false)),
-    fault("truncated body after it acted", RESPONSE_LOST, || corrupted(CorruptBody::Truncated, true)),
+    fault("truncated body after execution", RESPONSE_LOST, || corrupted(CorruptBody::Truncated, true)),
     fault("200 with a page", REQUEST_LOST, || corrupted(CorruptBody::Page, false)),
     fault("wrong content type", FaultKind::Harmless, || corrupted(CorruptBody::WrongContentType, true)),
     fault("unknown status and fields", FaultKind::Harmless, || corrupted(CorruptBody::Unfamiliar, true)),
@@ -97,10 +97,10 @@ pub const CALL_FAULTS: &[Fault] = &[
 ];
 
 impl Fault {
-    /// Reports whether the fault is distinct for this call: a read changes nothing, so "after it acted" makes no
+    /// Reports whether the fault is distinct for this call: a read changes nothing, so "after execution" makes no
     /// difference.
     pub fn applies_to(&self, call: &str) -> bool {
-        let is_about_acting = self.name.ends_with("after it acted");
+        let is_about_acting = self.name.ends_with("after execution");
         !call.starts_with("GET ") || !is_about_acting || self.name.starts_with("truncated")
     }
 
@@ -179,8 +179,8 @@ impl Expected {
         match (self, outcome) {
             (_, Outcome::TimedOut) => false,
             (Self::Any, _) | (Self::Done, Outcome::Done) => true,
-            (Self::Abandoned(words), Outcome::Abandoned(said)) | (Self::Failed(words), Outcome::Failed(said)) => {
-                said.contains(words)
+            (Self::Abandoned(words), Outcome::Abandoned(output)) | (Self::Failed(words), Outcome::Failed(output)) => {
+                output.contains(words)
             }
             _ => false,
         }
@@ -333,7 +333,7 @@ fn expected_for_read(fault: &Fault, for_good: bool) -> Expected {
 /// Returns the expected outcome of a call that is sent once, and followed by a look-up if its outcome is unknown.
 fn expected_for_create(nature: FaultKind, strikes: Repetition) -> Expected {
     match nature {
-        FaultKind::OutcomeUnknown { acted: false } if strikes == Repetition::Always => {
+        FaultKind::OutcomeUnknown { applied: false } if strikes == Repetition::Always => {
             Expected::Abandoned("did not show up")
         }
         FaultKind::OutcomeUnknown { .. } | FaultKind::Harmless | FaultKind::OutOfBand | FaultKind::Transient => {
@@ -348,7 +348,7 @@ fn expected_for_create(nature: FaultKind, strikes: Repetition) -> Expected {
 /// deadline passes.
 fn expected_for_delete(call: &str, nth: u32, fault: &Fault, for_good: bool) -> Expected {
     // Only successful responses are corrupted, and once the droplet is deleted the response is 404.
-    let is_garbled = matches!(fault.effect.map(|effect| effect()), Some(Effect::Garbled { acted: true, .. }));
+    let is_garbled = matches!(fault.effect.map(|effect| effect()), Some(Effect::Corrupt { applied: true, .. }));
     let acts = call.starts_with("DELETE") || nth > 1;
     match fault.kind {
         _ if is_garbled && acts => Expected::Done,

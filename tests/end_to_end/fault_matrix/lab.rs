@@ -110,18 +110,18 @@ impl FaultHarness {
         self.emulator.stop().await;
     }
 
-    fn with_state<T>(&self, look: impl FnOnce(&mut CloudState) -> T) -> T {
-        self.emulator.with_state(|world, _| look(world))
+    fn with_state<T>(&self, read: impl FnOnce(&mut CloudState) -> T) -> T {
+        self.emulator.with_state(|cloud, _| read(cloud))
     }
 
     /// Runs a case from an empty cloud to the second command after it.
     pub async fn run_case(&self, case: &Case) -> CaseResult {
-        self.with_state(|world| *world = CloudState::new(self.settings.clone()));
+        self.with_state(|cloud| *cloud = CloudState::new(self.settings.clone()));
         let scene = TestFleet::new();
         self.prepare(case.scenario, &scene).await;
-        self.with_state(|world| {
-            world.set_faults(case.faults());
-            world.reset_calls();
+        self.with_state(|cloud| {
+            cloud.set_faults(case.faults());
+            cloud.reset_calls();
         });
 
         let started = Instant::now();
@@ -132,13 +132,13 @@ impl FaultHarness {
             ),
             deadlines(case.expected()),
         );
-        let played = tokio::time::timeout(MAX_DURATION, self.run_scenario(case.scenario, &controller)).await;
-        let outcome = played.unwrap_or(Outcome::TimedOut);
+        let result = tokio::time::timeout(MAX_DURATION, self.run_scenario(case.scenario, &controller)).await;
+        let outcome = result.unwrap_or(Outcome::TimedOut);
         let took = started.elapsed();
         drop(controller);
-        let calls = self.with_state(|world| {
-            world.set_faults(Faults::default());
-            world.calls().clone()
+        let calls = self.with_state(|cloud| {
+            cloud.set_faults(Faults::default());
+            cloud.calls().clone()
         });
 
         let disorder = match tokio::time::timeout(MAX_DURATION, self.recover(&scene)).await {
@@ -166,7 +166,7 @@ impl FaultHarness {
                     ..NewDroplets::default()
                 };
                 // Created long ago.
-                self.emulator.with_state(|world, now| world.create(Timestamp(now.0 - 60_000), &request).unwrap());
+                self.emulator.with_state(|cloud, now| cloud.create(Timestamp(now.0 - 60_000), &request).unwrap());
             }
         }
     }
@@ -175,21 +175,21 @@ impl FaultHarness {
         match story {
             Scenario::Create | Scenario::CreateWithLostResponse => {
                 let request = DropletRequest { count: 2, ..DropletRequest::default() };
-                outcome(controller.create(&request).await.and_then(|acted| {
-                    let made = acted.created.len();
-                    acted.into_result().map(|_| made == 2)
+                outcome(controller.create(&request).await.and_then(|summary| {
+                    let made = summary.created.len();
+                    summary.into_result().map(|_| made == 2)
                 }))
             }
             Scenario::Delete => {
                 let first = controller.load().await.unwrap().droplets[0].name.clone();
-                outcome(controller.delete(&[first], "a test").await.and_then(|acted| {
-                    let gone = acted.deleted.len();
-                    acted.into_result().map(|_| gone == 1)
+                outcome(controller.delete(&[first], "a test").await.and_then(|summary| {
+                    let gone = summary.deleted.len();
+                    summary.into_result().map(|_| gone == 1)
                 }))
             }
             Scenario::Import => {
-                let ids: Vec<DropletId> = self.emulator.with_state(|world, now| {
-                    world.list(now, Selection::All).droplets.iter().map(|one| one.id).collect()
+                let ids: Vec<DropletId> = self.emulator.with_state(|cloud, now| {
+                    cloud.list(now, Selection::All).droplets.iter().map(|one| one.id).collect()
                 });
                 match controller.import(&ids).await {
                     Ok(imported) if !imported.missing.is_empty() => Outcome::Abandoned("missing".to_owned()),
@@ -213,7 +213,7 @@ impl FaultHarness {
         drop(controller);
         self.check(scene, &after, &mut disorder);
 
-        let before = self.with_state(|world| world.revision());
+        let before = self.with_state(|cloud| cloud.revision());
         let servers = scene.balancer.servers();
         let controller = scene.controller(
             self.client(None, LONG_READ_TIMEOUT),
@@ -225,7 +225,7 @@ impl FaultHarness {
         if controller.load().await.unwrap() != after {
             disorder.push("the second command changes the inventory".to_owned());
         }
-        if self.with_state(|world| world.revision()) != before {
+        if self.with_state(|cloud| cloud.revision()) != before {
             disorder.push("the second command changes the cloud".to_owned());
         }
         if scene.balancer.servers() != servers {
@@ -237,8 +237,8 @@ impl FaultHarness {
     /// Checks the invariants.
     fn check(&self, scene: &TestFleet, inventory: &Snapshot, disorder: &mut Vec<String>) {
         let tag = fleet().tag();
-        let billed: Vec<(DropletId, String, IpAddr)> = self.emulator.with_state(|world, now| {
-            let listing = world.list(now, Selection::Tag(tag.as_str()));
+        let billed: Vec<(DropletId, String, IpAddr)> = self.emulator.with_state(|cloud, now| {
+            let listing = cloud.list(now, Selection::Tag(tag.as_str()));
             listing.droplets.iter().map(|one| (one.id, one.name.clone(), one.private_address.into())).collect()
         });
         if !inventory.operations.is_empty() {

@@ -55,10 +55,10 @@ async fn commands_survive_every_fault_of_every_call() {
 }
 
 /// Returns each scenario with each fault in each of its calls, once and permanently, and with each fault of the cloud.
-async fn all_cases(lab: &FaultHarness) -> Vec<Case> {
+async fn all_cases(harness: &FaultHarness) -> Vec<Case> {
     let mut cases = Vec::new();
     for story in Scenario::ALL {
-        let calm = lab.run_case(&Case::without_fault(story)).await;
+        let calm = harness.run_case(&Case::without_fault(story)).await;
         assert_eq!(violations(&Case::without_fault(story), &calm), [""; 0], "{story:?} without faults");
         for (call, times) in &calm.calls {
             for nth in 1..=u32::try_from(*times).unwrap() {
@@ -75,18 +75,18 @@ async fn all_cases(lab: &FaultHarness) -> Vec<Case> {
 }
 
 async fn run_queue(queue: Arc<Mutex<VecDeque<Case>>>, went_wrong: Arc<AtomicUsize>) -> Vec<(Case, CaseResult)> {
-    let lab = FaultHarness::start().await;
+    let harness = FaultHarness::start().await;
     let mut observed = Vec::new();
     while went_wrong.load(Ordering::Relaxed) < MAX_FAILURES {
         let next = queue.lock().unwrap().pop_front();
         let Some(case) = next else { break };
-        let seen = lab.run_case(&case).await;
+        let seen = harness.run_case(&case).await;
         if !violations(&case, &seen).is_empty() {
             went_wrong.fetch_add(1, Ordering::Relaxed);
         }
         observed.push((case, seen));
     }
-    lab.stop().await;
+    harness.stop().await;
     observed
 }
 

@@ -88,29 +88,29 @@ impl Protocol {
     }
 
     /// Reports whether any event is possible without a fault or a request of the user.
-    pub fn can_progress(self, world: &SystemState) -> bool {
+    pub fn can_progress(self, state: &SystemState) -> bool {
         let mut events = Vec::new();
-        self.regular_events(world, &mut events);
+        self.regular_events(state, &mut events);
         events.iter().any(|event| !matches!(event, Event::ProcessSteps(_, Step::RequestDelete)))
     }
 
-    fn regular_events(self, world: &SystemState, events: &mut Vec<Event>) {
-        for who in 0..world.processes.len() {
-            if world.may_start(self, who) {
+    fn regular_events(self, state: &SystemState, events: &mut Vec<Event>) {
+        for who in 0..state.processes.len() {
+            if state.may_start(self, who) {
                 events.push(Event::ProcessStarts(who));
             }
-            events.extend(self.steps(world, who).into_iter().map(|deed| Event::ProcessSteps(who, deed)));
-            if world.is_waiting_for_grace(who) && world.is_converged() {
+            events.extend(self.steps(state, who).into_iter().map(|step| Event::ProcessSteps(who, step)));
+            if state.is_waiting_for_grace(who) && state.is_converged() {
                 events.push(Event::GraceEnds(who));
             }
         }
-        for (number, request) in world.requests.iter().enumerate() {
+        for (number, request) in state.requests.iter().enumerate() {
             events.push(match request.outcome {
                 Outcome::InFlight => Event::RequestArrives(number),
                 Outcome::Created(_) | Outcome::Rejected => Event::ResponseArrives(number),
             });
         }
-        for (id, droplet) in world.droplets.iter().enumerate() {
+        for (id, droplet) in state.droplets.iter().enumerate() {
             if !droplet.listed {
                 events.push(Event::DropletListed(id));
             }
@@ -120,14 +120,14 @@ impl Protocol {
         }
     }
 
-    fn fault_events(self, world: &SystemState, events: &mut Vec<Event>) {
+    fn fault_events(self, state: &SystemState, events: &mut Vec<Event>) {
         let mut fails = |fault| events.push(Event::FaultOccurs(fault));
-        for (who, process) in world.processes.iter().enumerate() {
+        for (who, process) in state.processes.iter().enumerate() {
             if process.state != ProcessState::Down {
                 fails(Fault::Crash(who));
             }
-            if world.is_waiting_for_grace(who) {
-                if !world.is_converged() {
+            if state.is_waiting_for_grace(who) {
+                if !state.is_converged() {
                     fails(Fault::GraceExceeded(who));
                 }
                 if !self.has(Guard::MonotonicClock) {
@@ -135,7 +135,7 @@ impl Protocol {
                 }
             }
         }
-        for (number, request) in world.requests.iter().enumerate() {
+        for (number, request) in state.requests.iter().enumerate() {
             match request.outcome {
                 Outcome::InFlight => {
                     fails(Fault::RequestLost(number));
@@ -148,11 +148,11 @@ impl Protocol {
                 Outcome::Created(_) | Outcome::Rejected => {}
             }
         }
-        for (id, droplet) in world.droplets.iter().enumerate() {
+        for (id, droplet) in state.droplets.iter().enumerate() {
             if droplet.status == DropletStatus::Deleting {
                 fails(Fault::DeleteDropped(id));
             }
-            if droplet.status == DropletStatus::Active && droplet.tagged && world.journal.adopted() == Some(id) {
+            if droplet.status == DropletStatus::Active && droplet.tagged && state.journal.adopted() == Some(id) {
                 fails(Fault::Untagged(id));
             }
         }
@@ -167,29 +167,29 @@ impl Model for Protocol {
         vec![SystemState::new(*self)]
     }
 
-    fn actions(&self, world: &SystemState, events: &mut Vec<Event>) {
-        self.regular_events(world, events);
-        if world.faults_left > 0 {
-            self.fault_events(world, events);
+    fn actions(&self, state: &SystemState, events: &mut Vec<Event>) {
+        self.regular_events(state, events);
+        if state.faults_left > 0 {
+            self.fault_events(state, events);
         }
     }
 
     fn next_state(&self, before: &SystemState, event: Event) -> Option<SystemState> {
-        let mut world = before.clone();
+        let mut state = before.clone();
         match event {
-            Event::ProcessStarts(who) => world.processes[who] = Process { state: ProcessState::Idle, waited: false },
-            Event::ProcessSteps(who, deed) => self.execute(&mut world, who, deed),
-            Event::GraceEnds(who) => world.processes[who].waited = true,
-            Event::RequestArrives(number) => world.create_droplet(number),
-            Event::ResponseArrives(number) => world.deliver_response(number),
-            Event::DropletListed(id) => world.droplets[id].listed = true,
-            Event::DropletDeleted(id) => world.droplets[id].status = DropletStatus::Deleted,
+            Event::ProcessStarts(who) => state.processes[who] = Process { state: ProcessState::Idle, waited: false },
+            Event::ProcessSteps(who, step) => self.execute(&mut state, who, step),
+            Event::GraceEnds(who) => state.processes[who].waited = true,
+            Event::RequestArrives(number) => state.create_droplet(number),
+            Event::ResponseArrives(number) => state.deliver_response(number),
+            Event::DropletListed(id) => state.droplets[id].listed = true,
+            Event::DropletDeleted(id) => state.droplets[id].status = DropletStatus::Deleted,
             Event::FaultOccurs(fault) => {
-                world.faults_left -= 1;
-                world.apply_fault(fault);
+                state.faults_left -= 1;
+                state.apply_fault(fault);
             }
         }
-        Some(world)
+        Some(state)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {

@@ -73,51 +73,51 @@ pub enum Step {
 
 impl Protocol {
     /// Returns the possible next steps of a process.
-    pub fn steps(self, world: &SystemState, who: ProcessId) -> Vec<Step> {
-        match world.processes[who].state {
+    pub fn steps(self, state: &SystemState, who: ProcessId) -> Vec<Step> {
+        match state.processes[who].state {
             ProcessState::Down | ProcessState::AwaitingResponse { .. } => Vec::new(),
             ProcessState::Decided => vec![Step::MarkSent],
             ProcessState::Marked { .. } => vec![Step::SendRequest],
             ProcessState::Responded(id) => vec![Step::Adopt(id)],
             ProcessState::Rejected { .. } => vec![Step::UnmarkSent],
-            ProcessState::Idle => self.steps_when_idle(world, who),
+            ProcessState::Idle => self.steps_when_idle(state, who),
         }
     }
 
-    fn steps_when_idle(self, world: &SystemState, who: ProcessId) -> Vec<Step> {
+    fn steps_when_idle(self, state: &SystemState, who: ProcessId) -> Vec<Step> {
         let mut deeds = Vec::new();
-        match world.journal.create.map(|create| (create.phase, create.sent)) {
+        match state.journal.create.map(|create| (create.phase, create.sent)) {
             None if self.has(Guard::Intent) => deeds.push(Step::Intend),
             None | Some((Phase::Requested, false)) => deeds.push(Step::Decide),
             Some((Phase::Requested, true)) => {
-                if let Some(id) = self.find_by_name(world) {
+                if let Some(id) = self.find_by_name(state) {
                     deeds.push(Step::Adopt(id));
-                } else if world.processes[who].waited || !self.has(Guard::GracePeriod) {
+                } else if state.processes[who].waited || !self.has(Guard::GracePeriod) {
                     deeds.extend([Step::Decide, Step::Abandon]);
                 }
             }
             Some((Phase::Serving(_), _)) => deeds.push(Step::RequestDelete),
-            Some((Phase::Deleting(id), _)) => deeds.extend(self.deletion_step(world, id)),
+            Some((Phase::Deleting(id), _)) => deeds.extend(self.deletion_step(state, id)),
             Some((Phase::Closed(_) | Phase::Abandoned, _)) => {}
         }
-        let open = world.journal.duplicates.iter().filter(|condemned| !condemned.closed);
-        deeds.extend(open.filter_map(|condemned| self.deletion_step(world, condemned.id)));
-        deeds.extend(self.orphan_steps(world));
+        let open = state.journal.duplicates.iter().filter(|condemned| !condemned.closed);
+        deeds.extend(open.filter_map(|condemned| self.deletion_step(state, condemned.id)));
+        deeds.extend(self.orphan_steps(state));
         deeds
     }
 
     /// Returns the oldest droplet with the requested name.
-    fn find_by_name(self, world: &SystemState) -> Option<Id> {
+    fn find_by_name(self, state: &SystemState) -> Option<Id> {
         let is_ours = |id: &Id| {
-            let droplet = &world.droplets[*id];
+            let droplet = &state.droplets[*id];
             let tagged = droplet.tagged || !self.has(Guard::TagOnLookUp);
             droplet.name == Name::Requested && droplet.listed && tagged && droplet.status != DropletStatus::Deleted
         };
-        (0..world.droplets.len()).find(is_ours).filter(|_| self.has(Guard::LookUpByName))
+        (0..state.droplets.len()).find(is_ours).filter(|_| self.has(Guard::LookUpByName))
     }
 
-    fn deletion_step(self, world: &SystemState, id: Id) -> Option<Step> {
-        let droplet = &world.droplets[id];
+    fn deletion_step(self, state: &SystemState, id: Id) -> Option<Step> {
+        let droplet = &state.droplets[id];
         let answers_404 = droplet.status == DropletStatus::Deleted || !droplet.listed;
         if answers_404 {
             return (droplet.listed || !self.has(Guard::ListedBeforeGone)).then_some(Step::Close(id));
@@ -129,11 +129,11 @@ impl Protocol {
         (droplet.status == DropletStatus::Active).then_some(Step::Delete(id))
     }
 
-    fn orphan_steps(self, world: &SystemState) -> impl Iterator<Item = Step> {
-        let seen = world.droplets.iter().enumerate();
+    fn orphan_steps(self, state: &SystemState) -> impl Iterator<Item = Step> {
+        let seen = state.droplets.iter().enumerate();
         seen.filter(|(_, droplet)| droplet.listed && droplet.tagged && droplet.status == DropletStatus::Active)
             .filter_map(move |(id, droplet)| {
-                let journal = &world.journal;
+                let journal = &state.journal;
                 let taken = journal.adopted() == Some(id) && self.has(Guard::KeepAdopted);
                 let condemned = journal.duplicates.iter().any(|condemned| condemned.id == id);
                 let asked_for = droplet.name == Name::Requested && journal.create.is_some();
@@ -150,66 +150,66 @@ impl Protocol {
     }
 
     /// Executes a step.
-    pub(crate) fn execute(self, world: &mut SystemState, who: ProcessId, deed: Step) {
-        let phase = world.journal.create.map(|create| create.phase);
-        let sent = world.journal.create.is_some_and(|create| create.sent);
-        match deed {
-            Step::Intend => world.journal.set(false, Phase::Requested),
-            Step::Decide => world.processes[who].state = ProcessState::Decided,
+    pub(crate) fn execute(self, state: &mut SystemState, who: ProcessId, step: Step) {
+        let phase = state.journal.create.map(|create| create.phase);
+        let sent = state.journal.create.is_some_and(|create| create.sent);
+        match step {
+            Step::Intend => state.journal.set(false, Phase::Requested),
+            Step::Decide => state.processes[who].state = ProcessState::Decided,
             Step::MarkSent => {
                 // Without the guard there may be no entry to mark, or a mark that is never written.
-                if world.journal.is_requested() && self.has(Guard::MarkSent) {
-                    world.journal.set(true, Phase::Requested);
+                if state.journal.is_requested() && self.has(Guard::MarkSent) {
+                    state.journal.set(true, Phase::Requested);
                 }
-                world.processes[who] = Process { state: ProcessState::Marked { sent_before: sent }, waited: false };
+                state.processes[who] = Process { state: ProcessState::Marked { sent_before: sent }, waited: false };
             }
             Step::SendRequest => {
-                let at = &mut world.processes[who].state;
+                let at = &mut state.processes[who].state;
                 if let ProcessState::Marked { sent_before } = *at {
                     *at = ProcessState::AwaitingResponse { sent_before };
                 }
-                world.requests.push(Request { from: Some(who), outcome: Outcome::InFlight });
+                state.requests.push(Request { from: Some(who), outcome: Outcome::InFlight });
             }
             Step::Adopt(id) => {
-                world.journal.set(sent, Phase::Serving(id));
-                world.processes[who].state = ProcessState::Idle;
+                state.journal.set(sent, Phase::Serving(id));
+                state.processes[who].state = ProcessState::Idle;
             }
             Step::UnmarkSent => {
-                let at = &mut world.processes[who].state;
-                if let (ProcessState::Rejected { sent_before }, true) = (*at, world.journal.is_requested()) {
-                    world.journal.set(sent_before, Phase::Requested);
+                let at = &mut state.processes[who].state;
+                if let (ProcessState::Rejected { sent_before }, true) = (*at, state.journal.is_requested()) {
+                    state.journal.set(sent_before, Phase::Requested);
                 }
                 *at = ProcessState::Idle;
             }
-            Step::Abandon => world.journal.set(sent, Phase::Abandoned),
+            Step::Abandon => state.journal.set(sent, Phase::Abandoned),
             Step::RequestDelete => {
                 if let Some(Phase::Serving(id)) = phase {
-                    world.journal.set(sent, Phase::Deleting(id));
+                    state.journal.set(sent, Phase::Deleting(id));
                 }
             }
             Step::Delete(id) => {
-                if world.droplets[id].is_foreign() {
-                    world.violation = Some(Violation::DeletedForeignDroplet);
+                if state.droplets[id].is_foreign() {
+                    state.violation = Some(Violation::DeletedForeignDroplet);
                 } else if phase == Some(Phase::Serving(id)) {
-                    world.violation = Some(Violation::DeletedServingDroplet);
+                    state.violation = Some(Violation::DeletedServingDroplet);
                 }
-                world.droplets[id].status = DropletStatus::Deleting;
+                state.droplets[id].status = DropletStatus::Deleting;
                 if !self.has(Guard::DeleteUntilGone) {
-                    close(world, id);
+                    close(state, id);
                 }
             }
-            Step::Close(id) => close(world, id),
-            Step::ScheduleDuplicateDeletion(id) => world.journal.duplicates.push(Duplicate { id, closed: false }),
-            Step::ReportOrphan(id) => world.droplets[id].reported = true,
+            Step::Close(id) => close(state, id),
+            Step::ScheduleDuplicateDeletion(id) => state.journal.duplicates.push(Duplicate { id, closed: false }),
+            Step::ReportOrphan(id) => state.droplets[id].reported = true,
         }
     }
 }
 
-fn close(world: &mut SystemState, id: Id) {
-    if let Some(create) = world.journal.create.filter(|create| create.phase == Phase::Deleting(id)) {
-        world.journal.set(create.sent, Phase::Closed(id));
+fn close(state: &mut SystemState, id: Id) {
+    if let Some(create) = state.journal.create.filter(|create| create.phase == Phase::Deleting(id)) {
+        state.journal.set(create.sent, Phase::Closed(id));
     }
-    for condemned in world.journal.duplicates.iter_mut().filter(|condemned| condemned.id == id) {
+    for condemned in state.journal.duplicates.iter_mut().filter(|condemned| condemned.id == id) {
         condemned.closed = true;
     }
 }

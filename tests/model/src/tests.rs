@@ -32,9 +32,9 @@ fn model_has_no_cycles() {
     let mut way: Vec<(SystemState, Vec<SystemState>)> =
         protocol.init_states().into_iter().map(|start| (start.clone(), protocol.next_states(&start))).collect();
 
-    while let Some((world, ahead)) = way.last_mut() {
+    while let Some((state, ahead)) = way.last_mut() {
         let Some(next) = ahead.pop() else {
-            known.insert(world.clone(), false);
+            known.insert(state.clone(), false);
             way.pop();
             continue;
         };

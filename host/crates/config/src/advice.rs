@@ -74,9 +74,9 @@ pub(super) fn advice(file: &File, path: &Path) -> Vec<Advice> {
             "a digitalocean source reads the metrics of DigitalOcean's agent, which is only installed with `droplet_options.monitoring: true`".to_owned(),
         );
     }
-    if file.scaling.timeouts.poll.is_some_and(|span| span.0.is_zero()) {
+    if file.scaling.poll_interval.is_some_and(|span| span.0.is_zero()) {
         say(
-            "scaling.timeouts.poll",
+            "scaling.poll_interval",
             "0 polls the API continuously; DigitalOcean allows 250 requests per minute".to_owned(),
         );
     }

@@ -181,6 +181,7 @@ impl Config {
         let template_file =
             file.haproxy_template_file.filter(|path| !crate::advice::is_erb(path)).map(|path| dir.join(path));
         let interval = file.scaling.interval.map_or(DEFAULT_INTERVAL, |span| span.0);
+        let metrics_database = file.metrics.database.clone().map(|path| dir.join(path));
         let metrics = file.metrics.options(dir, interval);
         let records_retention = file.decision_log.retention.map_or(DEFAULT_DECISION_LOG_RETENTION, |span| span.0);
         let records_retention = records_retention.min(metrics.retention.raw);
@@ -218,12 +219,12 @@ impl Config {
             limits: limits(&file.scaling),
             rules: guard_rules(&file.scaling),
             interval,
+            deadlines: deadlines(&file.scaling),
             policies: file.scaling.policies.into_iter().map(|policy| policy_config(policy, dir)).collect(),
-            deadlines: deadlines(&file.scaling.timeouts),
             haproxy: haproxy_options(file.haproxy, fleet, installed, template_file, dir),
             generated_file: dir.join(cfg_file),
             inventory,
-            metrics_database: file.history.map(|path| dir.join(path)),
+            metrics_database,
             decision_log_retention: records_retention,
             metrics,
             old_inventory: file.inventory_file.map(|path| dir.join(path)).filter(|path| path.is_file()),
@@ -283,16 +284,17 @@ fn guard_rules(scaling: &crate::file::Scaling) -> GuardRules {
     }
 }
 
-fn deadlines(timeouts: &crate::file::Timeouts) -> Deadlines {
+fn deadlines(scaling: &crate::file::Scaling) -> Deadlines {
     let or = |given: Option<Span>, default| given.map_or(default, |span| span.0);
     let default = Deadlines::default();
+    let timeouts = &scaling.timeouts;
     Deadlines {
         create_visibility: or(timeouts.create_visibility, default.create_visibility),
         boot: or(timeouts.boot, default.boot),
         warm_up: or(timeouts.warm_up, default.warm_up),
         drain: or(timeouts.drain, default.drain),
         delete: or(timeouts.delete, default.delete),
-        poll_interval: or(timeouts.poll, default.poll_interval),
+        poll_interval: or(scaling.poll_interval, default.poll_interval),
     }
 }
 

@@ -54,8 +54,6 @@ pub struct File {
     pub haproxy: Haproxy,
     /// Path of the inventory. Default `doproxy.db` next to this file.
     pub inventory: Option<PathBuf>,
-    /// Path of the metrics database. Default `doproxy.history.db` next to the inventory, named after it.
-    pub history: Option<PathBuf>,
     /// Metric sources other than HAProxy, and the retention of their series.
     #[serde(default)]
     pub metrics: Metrics,
@@ -157,6 +155,8 @@ pub struct Scaling {
     pub max_monthly_cost: Option<f64>,
     /// The time between two ticks. Default 15s.
     pub interval: Option<Span>,
+    /// Interval between polls of the API while operations are in progress. Default 5s.
+    pub poll_interval: Option<Span>,
     /// Minimum times between changes.
     pub cooldown: Cooldown,
     /// Window of past recommendations: the fleet shrinks no further than the largest size recommended within it.
@@ -187,6 +187,7 @@ impl Default for Scaling {
             max_hourly_cost: None,
             max_monthly_cost: None,
             interval: None,
+            poll_interval: None,
             cooldown: Cooldown::default(),
             stabilization_window: None,
             flap_protection: None,
@@ -217,9 +218,9 @@ impl Scaling {
                 return Err(format!("scaling.{key} must be greater than 0, in dollars; omit it for no cap"));
             }
         }
-        if self.timeouts.create_visibility.as_ref().is_some_and(|visible| visible.0.is_zero()) {
+        if self.timeouts.create_visibility.as_ref().is_some_and(|span| span.0.is_zero()) {
             return Err(
-                "scaling.timeouts.visible must be greater than 0, because lists lag and a create would be sent twice"
+                "scaling.timeouts.create_visibility must be greater than 0, because lists lag and a create would be sent twice"
                     .to_owned(),
             );
         }
@@ -301,8 +302,6 @@ pub struct Timeouts {
     pub drain: Option<Span>,
     /// Time for the API to delete a droplet. Default 10m.
     pub delete: Option<Span>,
-    /// Polling interval of operations in progress. Default 5s.
-    pub poll: Option<Span>,
 }
 
 /// The address of a droplet that HAProxy connects to.
@@ -329,8 +328,8 @@ pub enum RunAs {
         /// Directory to chroot into.
         chroot: Option<PathBuf>,
     },
-    /// The account that starts HAProxy: `run_as: caller`.
-    #[serde(deserialize_with = "values::caller")]
+    /// The account that starts HAProxy: `run_as: inherit`.
+    #[serde(deserialize_with = "values::inherit")]
     Inherit,
 }
 

@@ -32,6 +32,8 @@ const MAX_QUERY_LENGTH: usize = 4096;
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default, try_from = "UncheckedMetrics")]
 pub struct Metrics {
+    /// Path of the metrics database, relative to the file.
+    pub(super) database: Option<PathBuf>,
     retention: Retention,
     sources: Vec<Source>,
 }
@@ -53,6 +55,8 @@ impl Metrics {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct UncheckedMetrics {
+    /// Path of the metrics database. Default: the inventory's name with `.history.db`.
+    database: Option<PathBuf>,
     /// Retention of raw samples. Default 14d.
     retention: Option<Span>,
     /// Retention of the mean and maximum of every five minutes. Default 400d.
@@ -65,7 +69,7 @@ impl TryFrom<UncheckedMetrics> for Metrics {
     type Error = String;
 
     fn try_from(unchecked: UncheckedMetrics) -> Result<Self, String> {
-        let UncheckedMetrics { retention, downsampled_retention, sources } = unchecked;
+        let UncheckedMetrics { database, retention, downsampled_retention, sources } = unchecked;
         let default = Retention::default();
         let retention = Retention {
             raw: retention.map_or(default.raw, |span| span.0),
@@ -78,15 +82,15 @@ impl TryFrom<UncheckedMetrics> for Metrics {
             return Err("metrics.downsampled_retention must not be shorter than metrics.retention".to_owned());
         }
         for (index, source) in sources.iter().enumerate() {
-            let Source(SourceOptions { name, lookback: window, .. }) = source;
+            let Source(SourceOptions { name, lookback, .. }) = source;
             if sources[..index].iter().any(|before| before.0.name == *name) {
                 return Err(format!("metrics.sources has two sources named {name}"));
             }
-            if *window > retention.raw {
-                return Err(format!("the window of {name} exceeds metrics.retention"));
+            if *lookback > retention.raw {
+                return Err(format!("the lookback of {name} exceeds metrics.retention"));
             }
         }
-        Ok(Self { retention, sources })
+        Ok(Self { database, retention, sources })
     }
 }
 
@@ -204,8 +208,8 @@ impl TryFrom<UncheckedSource> for Source {
         if unit.chars().count() > MAX_NAME_LENGTH || unit.chars().any(char::is_control) {
             return Err(format!("the unit of {name} must be a short text without control characters"));
         }
-        let window = unchecked.lookback.map_or(DEFAULT_LOOKBACK, |span| span.0);
-        Ok(Self(SourceOptions { name, unit, interval, timeout, lookback: window, kind }))
+        let lookback = unchecked.lookback.map_or(DEFAULT_LOOKBACK, |span| span.0);
+        Ok(Self(SourceOptions { name, unit, interval, timeout, lookback, kind }))
     }
 }
 
@@ -299,7 +303,7 @@ mod tests {
             "retention: 7d\n\
              sources:\n\
              - {name: http.latency, unit: ms, interval: 30s, prometheus: {url: 'http://127.0.0.1:9090/prom', query: 'sum(up)', bearer_token_file: token}}\n\
-             - {name: queue.depth, http: {url: 'https://queue.example/stats', pointer: /depth}}\n\
+             - {name: queue.depth, http: {url: 'https://queue.example/stats', json_pointer: /depth}}\n\
              - {name: jobs, command: [bin/jobs, --count], timeout: 1s}\n\
              - {digitalocean: {metrics: [cpu], droplets_per_poll: 10}}\n",
         );
@@ -327,15 +331,15 @@ mod tests {
             "sources: [{name: a, promtheus: {}}]",
             "sources: [{name: a}]",
             "sources: [{command: [x]}]",
-            "sources: [{name: a, command: [x], http: {url: 'http://127.0.0.1', pointer: ''}}]",
-            "sources: [{name: a, http: {url: 'http://10.0.0.1', pointer: /a}}]",
-            "sources: [{name: a, http: {url: 'http://127.0.0.1', pointer: a.b}}]",
+            "sources: [{name: a, command: [x], http: {url: 'http://127.0.0.1', json_pointer: ''}}]",
+            "sources: [{name: a, http: {url: 'http://10.0.0.1', json_pointer: /a}}]",
+            "sources: [{name: a, http: {url: 'http://127.0.0.1', json_pointer: a.b}}]",
             "sources: [{name: haproxy.mine, command: [x]}]",
             "sources: [{name: 'a b', command: [x]}]",
             "sources: [{name: a, command: []}]",
             "sources: [{name: a, command: [x]}, {name: a, command: [y]}]",
             "sources: [{name: a, command: [x], interval: 10ms}]",
-            "sources: [{name: a, command: [x], window: 15d}]",
+            "sources: [{name: a, command: [x], lookback: 15d}]",
             "sources: [{digitalocean: {droplets_per_poll: 50}, interval: 60s}]",
             "sources: [{digitalocean: {metrics: [disk]}}]",
             "retention: 1m",
@@ -345,7 +349,7 @@ mod tests {
 
         insta::assert_snapshot!(refused.join("\n"), @r#"
         doproxy.yml:1:59: sources[0].prometheus: unknown field `qery`, expected one of `url`, `query`, `bearer_token_file`, `allow_http`; did you mean `query`?
-        doproxy.yml:1:21: sources[0]: unknown field `promtheus`, expected one of `name`, `unit`, `interval`, `timeout`, `window`, `prometheus`, `http`, `command`, `digitalocean`; did you mean `prometheus`?
+        doproxy.yml:1:21: sources[0]: unknown field `promtheus`, expected one of `name`, `unit`, `interval`, `timeout`, `lookback`, `prometheus`, `http`, `command`, `digitalocean`; did you mean `prometheus`?
         doproxy.yml:1:10: sources: source a: exactly one of `prometheus`, `http`, `command` and `digitalocean` is required
         doproxy.yml:1:10: sources: a source requires a `name`, which becomes the name of its series
         doproxy.yml:1:10: sources: source a: exactly one of `prometheus`, `http`, `command` and `digitalocean` is required
@@ -356,7 +360,7 @@ mod tests {
         doproxy.yml:1:10: sources: source a: the command is empty; use the form [program, argument, …]
         doproxy.yml: metrics.sources has two sources named a
         doproxy.yml:1:10: sources: the interval of a source must be at least 1s
-        doproxy.yml: the window of a exceeds metrics.retention
+        doproxy.yml: the lookback of a exceeds metrics.retention
         doproxy.yml:1:10: sources: source digitalocean: 200 calls every 60s are 12000 per hour, but at most 2000 are allowed, because the fleet needs the rest of the token's 5000; reduce droplets_per_poll or metrics, or increase the interval
         doproxy.yml:1:37: sources[0].digitalocean.metrics[0]: unknown variant `disk`, expected one of `cpu`, `memory`, `load_1`
         doproxy.yml: metrics.retention must be at least 3600s

@@ -81,7 +81,7 @@ fn example_files_are_valid() {
 
 #[test]
 fn reload_mode_and_interval_are_configurable() {
-    let [default, chosen] = ["", "haproxy: {reload: always, reload_gap: 30s}\n"]
+    let [default, chosen] = ["", "haproxy: {reload: always, min_reload_interval: 30s}\n"]
         .map(|more| parse(&format!("{LEAST}{more}")).unwrap().haproxy)
         .map(|haproxy| (haproxy.update_mode, haproxy.min_reload_interval.as_secs()));
 
@@ -96,13 +96,13 @@ fn malformed_yaml_is_rejected_with_position() {
 
 #[test]
 fn unknown_key_is_rejected_with_suggestion() {
-    insta::assert_snapshot!(refusal(&format!("{LEAST}haproxy:\n  bnd: ['*:80']\n")), @"doproxy.yml:3:3: haproxy: unknown field `bnd`, expected one of `bind`, `port`, `health_path`, `max_sessions`, `check_interval`, `metrics`, `log`, `address`, `stats_socket`, `master_socket`, `reload_command`, `reload`, `reload_gap`, `binary`, `run_as`; did you mean `bind`?");
-    insta::assert_snapshot!(refusal(&format!("{LEAST}droplet_optoins: 1\n")), @"doproxy.yml:2:1: unknown field `droplet_optoins`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `history`, `metrics`, `records`, `telemetry`, `plugins`; did you mean `droplet_options`?");
+    insta::assert_snapshot!(refusal(&format!("{LEAST}haproxy:\n  bnd: ['*:80']\n")), @"doproxy.yml:3:3: haproxy: unknown field `bnd`, expected one of `bind`, `port`, `health_path`, `maxconn`, `check_interval`, `prometheus_bind`, `log`, `droplet_address`, `stats_socket`, `master_socket`, `reload_command`, `reload`, `min_reload_interval`, `binary`, `run_as`; did you mean `bind`?");
+    insta::assert_snapshot!(refusal(&format!("{LEAST}droplet_optoins: 1\n")), @"doproxy.yml:2:1: unknown field `droplet_optoins`, expected one of `token`, `token_file`, `ssh_key_ids`, `userdata_file`, `haproxy_cfg_file`, `haproxy_cfg_path`, `haproxy_template_file`, `inventory_file`, `droplet_options`, `fleet`, `api`, `user_data`, `scaling`, `haproxy`, `inventory`, `metrics`, `decision_log`, `telemetry`, `plugins`; did you mean `droplet_options`?");
 }
 
 #[test]
 fn metrics_database_is_named_after_inventory_by_default() {
-    let config = parse(&format!("{LEAST}history: old/metrics.db\n")).unwrap();
+    let config = parse(&format!("{LEAST}metrics: {{database: old/metrics.db}}\n")).unwrap();
 
     assert_eq!(config.metrics_database_path(&config.inventory), PathBuf::from("/srv/old/metrics.db"));
     let inventory = Path::new("/var/lib/www.db");
@@ -114,9 +114,9 @@ fn record_retention_is_capped_by_sample_retention() {
     let days = |more: &str| parse(&format!("{LEAST}{more}")).unwrap().decision_log_retention.as_secs() / 86_400;
 
     assert_eq!(days(""), 14);
-    assert_eq!(days("records: {retention: 2d}\n"), 2);
-    assert_eq!(days("records: {retention: 60d}\n"), 14);
-    assert_eq!(days("metrics: {retention: 90d}\nrecords: {retention: 60d}\n"), 60);
+    assert_eq!(days("decision_log: {retention: 2d}\n"), 2);
+    assert_eq!(days("decision_log: {retention: 60d}\n"), 14);
+    assert_eq!(days("metrics: {retention: 90d}\ndecision_log: {retention: 60d}\n"), 60);
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn invalid_values_are_rejected_with_position() {
         "scaling: {interval: 100ms}",
         "scaling: {max_monthly_cost: -5}",
         "scaling: {min: 2, fallback: {size: 1}}",
-        "scaling: {victims: youngest}",
+        "scaling: {termination_policy: youngest}",
         "scaling: {policies: [{plugin: 'builtin:a', mode: shadwo}]}",
     ]
     .map(|line| refusal(&format!("{LEAST}{line}\n")));
@@ -161,7 +161,7 @@ fn invalid_values_are_rejected_with_position() {
     doproxy.yml:2:1: scaling.interval must be at least 1s, because rates need two samples some time apart
     doproxy.yml:2:1: scaling.max_monthly_cost must be greater than 0, in dollars; omit it for no cap
     doproxy.yml:2:1: scaling.fallback.size (1) must be between scaling.min and scaling.max
-    doproxy.yml:2:20: scaling.victims: unknown variant `youngest`, expected one of `paid_first`, `least_sessions`, `newest`, `oldest`
+    doproxy.yml:2:31: scaling.termination_policy: unknown variant `youngest`, expected one of `billed_first`, `least_sessions`, `newest`, `oldest`
     doproxy.yml:2:50: scaling.policies[0].mode: unknown variant `shadwo`, expected `active` or `shadow`; did you mean `shadow`?
     "#);
 }

@@ -21,11 +21,11 @@ where
     text.parse().map_err(de::Error::custom)
 }
 
-/// Deserializes the word `caller`.
-pub(super) fn caller<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+/// Deserializes the word `inherit`.
+pub(super) fn inherit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
     match String::deserialize(deserializer)?.as_str() {
-        "caller" => Ok(()),
-        _ => Err(de::Error::custom("expected `caller`, or a user and group")),
+        "inherit" => Ok(()),
+        _ => Err(de::Error::custom("expected `inherit`, or a user and group")),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use doproxy_core::domain::{DropletName, Phase};
 use doproxy_core::pipeline::BreakerTrip;
-use doproxy_core::seams::{CloudError, Freeze, InventoryError, InventoryErrorKind};
+use doproxy_core::seams::{CloudError, InventoryError, InventoryErrorKind, Maintenance};
 
 /// An error that stops the controller.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +62,8 @@ pub enum ControllerError {
     #[error("droplet prices are not available yet; waiting for the first response of the API")]
     PricesUnavailable,
     /// The fleet is in maintenance mode.
-    #[error("the fleet is in maintenance mode (frozen since {}: {}); run `doproxy maintenance off` to resume", .0.since, .0.reason)]
-    Frozen(Freeze),
+    #[error("the fleet is in maintenance mode (since {}: {}); run `doproxy maintenance off` to resume", .0.since, .0.reason)]
+    InMaintenance(Maintenance),
     /// A circuit breaker is open: creates are too frequent or keep failing.
     #[error("{0}; pass --force to create anyway")]
     Breaker(BreakerTrip),

@@ -28,7 +28,7 @@ impl<P: Platform> Controller<P> {
     /// Imports droplets that were created elsewhere: adds the fleet's tag to each, then records it in the inventory.
     /// Returns the imported droplets and the IDs that were skipped.
     pub async fn import(&self, ids: &[DropletId]) -> Result<ImportSummary, ControllerError> {
-        self.ensure_not_frozen().await?;
+        self.ensure_not_in_maintenance().await?;
         let known: HashSet<DropletId> = self.load().await?.droplets.iter().filter_map(|droplet| droplet.id).collect();
         let mut imported = ImportSummary::default();
         let mut index = self.inventory.next_index().await?;
@@ -56,7 +56,7 @@ impl<P: Platform> Controller<P> {
             // The droplet already serves. Starting with its health check would briefly take the whole fleet out of
             // HAProxy.
             let droplet = self.adopted_droplet(&found, index, Some(address), Phase::Serving)?;
-            self.ensure_not_frozen().await?;
+            self.ensure_not_in_maintenance().await?;
             self.cloud.tag(id, &self.settings.fleet.tag()).await?;
             match self.inventory.adopt(&droplet).await? {
                 Some(adopted) => imported.droplets.push(adopted),

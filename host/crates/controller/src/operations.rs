@@ -62,8 +62,8 @@ pub struct OperationSummary {
 impl OperationSummary {
     /// Reports whether nothing happened.
     pub(super) fn is_empty(&self) -> bool {
-        let Self { created, deleted, abandoned: gave_up, missing: vanished, duplicates: twins } = self;
-        created.is_empty() && deleted.is_empty() && gave_up.is_empty() && vanished.is_empty() && twins.is_empty()
+        let Self { created, deleted, abandoned, missing, duplicates } = self;
+        created.is_empty() && deleted.is_empty() && abandoned.is_empty() && missing.is_empty() && duplicates.is_empty()
     }
 
     /// Combines this summary with that of a `later` run.
@@ -100,7 +100,7 @@ impl OperationSummary {
 impl<P: Platform> Controller<P> {
     /// Creates droplets and waits until they serve.
     pub async fn create(&self, request: &DropletRequest) -> Result<OperationSummary, ControllerError> {
-        self.ensure_not_frozen().await?;
+        self.ensure_not_in_maintenance().await?;
         let sizes = self.sizes().await?;
         let operations = self.start_create(request, &sizes).await?;
         self.finish(&operations).await
@@ -129,34 +129,34 @@ impl<P: Platform> Controller<P> {
     /// Journals the operations of a plan. If a create cannot be started, the others still start, and as many deletes as
     /// it had droplets are dropped.
     pub(super) async fn start_operations(&self, plan: &Plan, sizes: &[Size]) -> StartedOperations {
-        let mut begun = StartedOperations::default();
+        let mut started = StartedOperations::default();
         let mut failed = 0;
         for create in &plan.creates {
             let result = self.start_create(&create.request, sizes).await;
             if result.is_err() {
                 failed += create.request.count as usize;
             }
-            begun.add(result);
+            started.add(result);
         }
         // Droplets whose replacements cannot be created stay.
         let (replaced, others): (Vec<_>, Vec<_>) = plan.deletes.iter().partition(|delete| delete.replaced);
         let deletes = others.into_iter().chain(replaced).take(plan.deletes.len().saturating_sub(failed));
         let deletes: Vec<&PlannedDelete> = deletes.collect();
         if deletes.is_empty() {
-            return begun;
+            return started;
         }
         let snapshot = match self.load().await {
             Ok(snapshot) => snapshot,
             Err(error) => {
-                begun.add(Err(error));
-                return begun;
+                started.add(Err(error));
+                return started;
             }
         };
         for delete in deletes {
             let name = std::slice::from_ref(&delete.droplet);
-            begun.add(self.start_deletes(&snapshot, name, &delete.reason).await);
+            started.add(self.start_deletes(&snapshot, name, &delete.reason).await);
         }
-        begun
+        started
     }
 
     /// Makes the inventory agree with the API and resumes the operations that an earlier command left open. Passes the
@@ -171,13 +171,13 @@ impl<P: Platform> Controller<P> {
         let (overdue, wanted): (Vec<&Droplet>, Vec<&Droplet>) =
             under_way.partition(|droplet| self.overdue_error(droplet, self.time_in_phase(droplet)).is_some());
         let wanted = wanted.into_iter().map(|droplet| droplet.name.clone()).collect();
-        let mut acted = self.reconcile_until(&snapshot.operations, wanted, WaitFor::Convergence).await?;
+        let mut summary = self.reconcile_until(&snapshot.operations, wanted, WaitFor::Convergence).await?;
         for droplet in overdue {
             let why =
                 self.overdue_error(droplet, self.time_in_phase(droplet)).map(|why| why.to_string()).unwrap_or_default();
-            acted.abandoned.push((droplet.name.clone(), why));
+            summary.abandoned.push((droplet.name.clone(), why));
         }
-        Ok(acted)
+        Ok(summary)
     }
 
     /// Like [`Controller::resume`], but also waits for overdue droplets.
@@ -251,31 +251,24 @@ impl<P: Platform> Controller<P> {
         mut wanted: HashSet<DropletName>,
         until: WaitFor,
     ) -> Result<OperationSummary, ControllerError> {
-        let mut acted = OperationSummary::default();
+        let mut summary = OperationSummary::default();
         loop {
-            let ReconcileOutcome {
-                snapshot,
-                abandoned: gave_up,
-                progressed,
-                unconfirmed: unsettled,
-                missing: vanished,
-                duplicates: twins,
-                ..
-            } = self.reconcile().await?;
-            acted.missing.extend(vanished);
-            acted.duplicates.extend(twins);
-            let is_unsettled = unsettled && until == WaitFor::Convergence;
+            let ReconcileOutcome { snapshot, abandoned, progressed, unconfirmed, missing, duplicates, .. } =
+                self.reconcile().await?;
+            summary.missing.extend(missing);
+            summary.duplicates.extend(duplicates);
+            let is_unsettled = unconfirmed && until == WaitFor::Convergence;
             if until == WaitFor::Convergence {
-                let is_twin = |droplet: &&Droplet| droplet.id.is_some_and(|id| acted.duplicates.contains(&id));
+                let is_twin = |droplet: &&Droplet| droplet.id.is_some_and(|id| summary.duplicates.contains(&id));
                 wanted.extend(snapshot.droplets.iter().filter(is_twin).map(|droplet| droplet.name.clone()));
             }
             // Failures of other droplets were reported already and do not fail this command.
-            acted.abandoned.extend(gave_up.into_iter().filter(|(name, _)| wanted.contains(name)));
+            summary.abandoned.extend(abandoned.into_iter().filter(|(name, _)| wanted.contains(name)));
             let is_under_way = |droplet: &&Droplet| droplet.phase != Phase::Serving && wanted.contains(&droplet.name);
             let mut under_way = snapshot.droplets.iter().filter(is_under_way).peekable();
             if under_way.peek().is_none() && !is_unsettled {
-                acted.collect(operations, &snapshot);
-                return Ok(acted);
+                summary.collect(operations, &snapshot);
+                return Ok(summary);
             }
             // Only the time that this command has waited counts here.
             let overdue = |droplet: &Droplet| self.overdue_error(droplet, self.elapsed_in_phase(droplet));

@@ -48,14 +48,14 @@ impl RecoverySummary {
     pub fn is_empty(&self) -> bool {
         let Self {
             open_operations: open,
-            operations: acted,
+            operations: summary,
             removed_servers: servers,
             orphans: unknown,
             adopted,
             deleted,
         } = self;
         *open == 0
-            && acted.is_empty()
+            && summary.is_empty()
             && servers.is_empty()
             && unknown.is_empty()
             && adopted.is_empty()
@@ -65,10 +65,10 @@ impl RecoverySummary {
 
 impl<P: Platform> Controller<P> {
     /// Completes or reverts open operations, makes inventory, API and HAProxy agree, and applies the orphan policy.
-    pub async fn recover(&self, strangers: OrphanPolicy) -> Result<RecoverySummary, ControllerError> {
+    pub async fn recover(&self, policy: OrphanPolicy) -> Result<RecoverySummary, ControllerError> {
         let before = self.load().await?;
         let servers = self.unknown_servers().await;
-        let acted = self.converge().await?;
+        let summary = self.converge().await?;
         let mut recovered = RecoverySummary {
             open_operations: before.operations.len(),
             removed_servers: servers,
@@ -76,55 +76,55 @@ impl<P: Platform> Controller<P> {
         };
         // The second observation: recovery acts only on orphans seen twice with time in between.
         tokio::time::sleep(self.settings.deadlines.poll_interval).await;
-        let seen = self.reconcile().await?;
-        for stranger in seen.orphans {
-            match strangers {
-                OrphanPolicy::Adopt => match self.adopt(&stranger).await? {
+        let pass = self.reconcile().await?;
+        for orphan in pass.orphans {
+            match policy {
+                OrphanPolicy::Adopt => match self.adopt(&orphan).await? {
                     Some(name) => recovered.adopted.push(name),
-                    None => recovered.orphans.push(stranger),
+                    None => recovered.orphans.push(orphan),
                 },
-                OrphanPolicy::Delete if self.can_delete_orphan(&stranger, &acted) => {
+                OrphanPolicy::Delete if self.can_delete_orphan(&orphan, &summary) => {
                     self.adopt_for_deletion(
-                        &stranger.droplet,
+                        &orphan.droplet,
                         "deleted by `doproxy recover`: missing from the inventory",
                     )
                     .await?;
-                    recovered.deleted.push(stranger.droplet.id);
+                    recovered.deleted.push(orphan.droplet.id);
                 }
-                OrphanPolicy::Report | OrphanPolicy::Delete => recovered.orphans.push(stranger),
+                OrphanPolicy::Report | OrphanPolicy::Delete => recovered.orphans.push(orphan),
             }
         }
-        recovered.operations = acted.merge(self.converge().await?);
+        recovered.operations = summary.merge(self.converge().await?);
         Ok(recovered)
     }
 
     /// Adopts an orphan into the fleet; it has to come up like any other droplet. Returns `None` if its name is not a
     /// valid droplet name.
-    async fn adopt(&self, stranger: &OrphanDroplet) -> Result<Option<DropletName>, ControllerError> {
-        if DropletName::parse(stranger.droplet.name.clone()).is_err() {
+    async fn adopt(&self, orphan: &OrphanDroplet) -> Result<Option<DropletName>, ControllerError> {
+        if DropletName::parse(orphan.droplet.name.clone()).is_err() {
             return Ok(None);
         }
         let index = self.inventory.next_index().await?;
-        let droplet = self.adopted_droplet(&stranger.droplet, index, None, Phase::Booting)?;
+        let droplet = self.adopted_droplet(&orphan.droplet, index, None, Phase::Booting)?;
         let adopted = self.inventory.adopt(&droplet).await?;
         if let Some(adopted) = &adopted {
-            self.report(&Event::Adopted { droplet: adopted.name.clone(), id: stranger.droplet.id });
+            self.report(&Event::Adopted { droplet: adopted.name.clone(), id: orphan.droplet.id });
         }
         Ok(adopted.map(|droplet| droplet.name))
     }
 
     /// Reports whether an orphan may be deleted: its name matches the fleet's pattern and it is past the grace period.
-    fn can_delete_orphan(&self, stranger: &OrphanDroplet, acted: &OperationSummary) -> bool {
-        let is_past_the_grace = stranger
+    fn can_delete_orphan(&self, orphan: &OrphanDroplet, summary: &OperationSummary) -> bool {
+        let is_past_the_grace = orphan
             .droplet
             .created_at
             .is_some_and(|created| self.clock.now().since(created) >= self.settings.deadlines.create_visibility);
         let is_being_asked_for =
-            acted.abandoned.iter().any(|(name, _)| name.as_str().eq_ignore_ascii_case(&stranger.droplet.name));
+            summary.abandoned.iter().any(|(name, _)| name.as_str().eq_ignore_ascii_case(&orphan.droplet.name));
         is_past_the_grace
             && !is_being_asked_for
-            && NameGenerator::matches(&self.settings.hostname_prefix, &stranger.droplet.name)
-            && self.has_fleet_tag(&stranger.droplet)
+            && NameGenerator::matches(&self.settings.hostname_prefix, &orphan.droplet.name)
+            && self.has_fleet_tag(&orphan.droplet)
     }
 
     /// Returns the servers that HAProxy has and that are not droplets of the inventory; empty if HAProxy is

@@ -101,13 +101,13 @@ impl<P: Platform> Controller<P> {
         let memory = self.inventory.load_loop_state().await?;
         // State of an older doproxy that this one cannot parse must not stop it.
         let memory = memory.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let mut mind = AutoscalerState { history: memory, ..AutoscalerState::default() };
+        let mut restored = AutoscalerState { history: memory, ..AutoscalerState::default() };
         for policy in policies {
             let (state, ticks) = self.restore_policy_state(&policy).await?;
-            mind.tick = mind.tick.max(ticks);
-            mind.slots.push(PolicySlot::new(policy, state));
+            restored.tick = restored.tick.max(ticks);
+            restored.slots.push(PolicySlot::new(policy, state));
         }
-        Ok(mind)
+        Ok(restored)
     }
 
     /// Loads a policy's stored state and the number of the next tick. State stored by another component or
@@ -137,47 +137,47 @@ impl<P: Platform> Controller<P> {
     /// Observes the fleet, evaluates each policy, and applies the guard to the decision. Changes nothing.
     pub async fn plan(
         &self,
-        mind: &mut AutoscalerState,
+        state: &mut AutoscalerState,
         bounds: &ScalingRules,
-        seen: &TickInput<'_>,
+        input: &TickInput<'_>,
     ) -> Result<Tick, ControllerError> {
         let sizes = self.sizes().await?;
         let snapshot = self.load().await?;
         let boot_time = self.boot_time().await?;
         let observation = observe(&ObserveInput {
-            tick: mind.tick,
+            tick: state.tick,
             fleet: &self.settings.fleet,
             template: &self.settings.template,
             sizes: &sizes,
             limits: bounds.limits,
             snapshot: &snapshot,
-            prev_sample: seen.prev_sample,
-            sample: seen.sample,
-            metrics: seen.metrics,
+            prev_sample: input.prev_sample,
+            sample: input.sample,
+            metrics: input.metrics,
             boot_time,
         });
         // Health is unknown while HAProxy is unreachable.
-        if !seen.balancer_unreachable {
-            mind.history.record_health(&observation);
+        if !input.balancer_unreachable {
+            state.history.record_health(&observation);
         }
-        let mut answers = Vec::with_capacity(mind.slots.len());
-        for seat in &mind.slots {
-            answers.push(seat.evaluate(&observation).await);
+        let mut evaluations = Vec::with_capacity(state.slots.len());
+        for slot in &state.slots {
+            evaluations.push(slot.evaluate(&observation).await);
         }
-        let mut facts = self.guard_facts(&mind.history, observation.now).await?;
-        facts.api_unreachable.clone_from(&seen.api_unreachable);
-        facts.prices = requested_prices(answers.iter().map(|evaluation| &evaluation.decision), &sizes);
-        facts.balancer_unreachable = seen.balancer_unreachable;
-        if seen.balancer_unreachable {
+        let mut facts = self.guard_facts(&state.history, observation.now).await?;
+        facts.api_unreachable.clone_from(&input.api_unreachable);
+        facts.prices = requested_prices(evaluations.iter().map(|evaluation| &evaluation.decision), &sizes);
+        facts.balancer_unreachable = input.balancer_unreachable;
+        if input.balancer_unreachable {
             facts.unhealthy_since.clear();
         }
-        Ok(Tick::new(observation, answers, bounds, facts, seen.trigger, sizes))
+        Ok(Tick::new(observation, evaluations, bounds, facts, input.trigger, sizes))
     }
 
     /// Stores the planned operations and the state of a tick. Sends nothing: `reconcile` executes the started
     /// operations.
-    pub async fn commit(&self, mind: &mut AutoscalerState, tick: &mut Tick) -> Result<(), ControllerError> {
-        self.save_state(mind, tick).await?;
+    pub async fn commit(&self, state: &mut AutoscalerState, tick: &mut Tick) -> Result<(), ControllerError> {
+        self.save_state(state, tick).await?;
         let StartedOperations { operations, error } = self.start_operations(&tick.record.plan, &tick.sizes).await;
         tick.record.outcome = TickOutcome {
             operations: operations.iter().map(|operation| operation.id).collect(),
@@ -189,44 +189,44 @@ impl<P: Platform> Controller<P> {
     /// Stores the state of a tick without starting its plan; the record keeps `why`.
     pub async fn commit_without_plan(
         &self,
-        mind: &mut AutoscalerState,
+        state: &mut AutoscalerState,
         tick: &mut Tick,
         why: String,
     ) -> Result<(), ControllerError> {
         tick.record.outcome = TickOutcome { operations: Vec::new(), error: Some(why) };
-        self.save_state(mind, tick).await
+        self.save_state(state, tick).await
     }
 
-    async fn save_state(&self, mind: &mut AutoscalerState, tick: &Tick) -> Result<(), ControllerError> {
+    async fn save_state(&self, state: &mut AutoscalerState, tick: &Tick) -> Result<(), ControllerError> {
         let is_begun = tick.record.outcome.error.is_none();
         let now = tick.record.at;
         let next = tick.record.observation.tick + 1;
-        let mut states = Vec::with_capacity(mind.slots.len());
-        for (seat, answer) in mind.slots.iter_mut().zip(&tick.record.evaluations) {
-            seat.record_evaluation(answer, now);
-            let policy = seat.identity();
+        let mut states = Vec::with_capacity(state.slots.len());
+        for (slot, evaluation) in state.slots.iter_mut().zip(&tick.record.evaluations) {
+            slot.record_evaluation(evaluation, now);
+            let policy = slot.identity();
             states.push((
-                answer.policy.clone(),
-                PolicyState { identity: policy, ticks: next, state: seat.state().to_vec() },
+                evaluation.policy.clone(),
+                PolicyState { identity: policy, ticks: next, state: slot.state().to_vec() },
             ));
         }
-        let mut active = tick.record.evaluations.iter().filter(|answer| answer.mode == Mode::Active).peekable();
-        let any = active.peek().is_none() || active.any(|answer| answer.answered_by != AnswerSource::Hold);
-        mind.history.record_evaluation(any, now);
-        mind.history.record_recommendation(now, tick.recommended_size, tick.record.rules.stabilization_window);
+        let mut active = tick.record.evaluations.iter().filter(|evaluation| evaluation.mode == Mode::Active).peekable();
+        let any = active.peek().is_none() || active.any(|evaluation| evaluation.answered_by != AnswerSource::Hold);
+        state.history.record_evaluation(any, now);
+        state.history.record_recommendation(now, tick.recommended_size, tick.record.rules.stabilization_window);
         let replaced = tick.record.plan.deletes.iter().filter(|delete| delete.replaced && is_begun).count();
-        mind.history.record_replacements(now, replaced);
-        mind.tick = next;
-        let memory = serde_json::to_string(&mind.history).unwrap_or_default();
+        state.history.record_replacements(now, replaced);
+        state.tick = next;
+        let memory = serde_json::to_string(&state.history).unwrap_or_default();
         Ok(self.inventory.save_state(&memory, &states).await?)
     }
 
     /// Waits until the operations of a tick are complete.
     pub async fn finish_tick(&self, tick: &Tick) -> Result<OperationSummary, ControllerError> {
         let snapshot = self.load().await?;
-        let begun = &tick.record.outcome.operations;
+        let started = &tick.record.outcome.operations;
         let operations: Vec<_> =
-            snapshot.operations.iter().filter(|operation| begun.contains(&operation.id)).cloned().collect();
+            snapshot.operations.iter().filter(|operation| started.contains(&operation.id)).cloned().collect();
         self.finish(&operations).await
     }
 

@@ -53,8 +53,8 @@ pub async fn export(
     let file = scratch.path().join("bundle.db");
     let bundle = TimeSeriesStore::open(&file, now);
     let condition = bundle.status();
-    if let (false, Some(trouble)) = (condition.durable, condition.last_error) {
-        return Err(failed(trouble));
+    if let (false, Some(last_error)) = (condition.durable, condition.last_error) {
+        return Err(failed(last_error));
     }
     let mut exported = ExportSummary::default();
     let mut used: BTreeMap<String, String> = BTreeMap::new();
@@ -64,8 +64,8 @@ pub async fn export(
         for (id, content) in archive.contents(chunk)? {
             let read = content.and_then(|content| PackedRecord::decode(&content).map(|packed| (content, packed)));
             let (content, record) = read.map_err(|damage| RecordError::Corrupt { id, corruption: damage })?;
-            for answer in record.record.evaluations.iter().filter(|answer| !answer.digest.is_empty()) {
-                used.entry(answer.digest.clone()).or_insert_with(|| answer.reference.clone());
+            for evaluation in record.record.evaluations.iter().filter(|evaluation| !evaluation.digest.is_empty()) {
+                used.entry(evaluation.digest.clone()).or_insert_with(|| evaluation.reference.clone());
             }
             packed.push((id, content, record));
         }
@@ -172,7 +172,7 @@ fn write_records(
     let keyframe = packed.first().map(|(id, ..)| *id);
     let mut before: Option<(RecordId, RecordSummary)> = None;
     for ((id, _, record), body) in packed.iter().zip(bodies) {
-        let gist = RecordSummary::new(&record.record);
+        let summary = RecordSummary::new(&record.record);
         sqlite::insert(
             transaction,
             &NewRow {
@@ -180,14 +180,14 @@ fn write_records(
                 at: record.record.at,
                 keyframe: keyframe.filter(|keyframe| keyframe != id),
                 base: before.as_ref().map(|(id, _)| *id),
-                notable: gist.is_significant(before.as_ref().map(|(_, gist)| gist)),
+                notable: summary.is_significant(before.as_ref().map(|(_, summary)| summary)),
                 body,
             },
         )?;
         for digest in codec::component_digests(&record.record.evaluations) {
             sqlite::add_component_use(transaction, keyframe.unwrap_or(*id), digest)?;
         }
-        before = Some((*id, gist));
+        before = Some((*id, summary));
     }
     Ok(())
 }

@@ -191,9 +191,9 @@ pub(super) fn bit_identical<T: Serialize + ?Sized>(one: &T, other: &T) -> bool {
 }
 
 /// Returns the digests of the evaluated components without repetition. A policy that failed to load has none.
-pub(super) fn component_digests(answers: &[Evaluation]) -> impl Iterator<Item = &str> {
-    answers.iter().enumerate().filter_map(|(index, answer)| {
-        let before = answers.iter().take(index).any(|other| other.digest == answer.digest);
-        (!before && !answer.digest.is_empty()).then_some(answer.digest.as_str())
+pub(super) fn component_digests(evaluations: &[Evaluation]) -> impl Iterator<Item = &str> {
+    evaluations.iter().enumerate().filter_map(|(index, evaluation)| {
+        let before = evaluations.iter().take(index).any(|other| other.digest == evaluation.digest);
+        (!before && !evaluation.digest.is_empty()).then_some(evaluation.digest.as_str())
     })
 }

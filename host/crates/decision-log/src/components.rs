@@ -24,18 +24,18 @@ const COMPRESSION_LEVEL: u8 = 6;
 
 /// Writes a component into the database.
 pub(super) fn store_component(
-    history: &TimeSeriesStore,
+    store: &TimeSeriesStore,
     digest: &str,
     bytes: &[u8],
     now: Timestamp,
 ) -> Result<(), RecordError> {
     let body = compress_to_vec(bytes, COMPRESSION_LEVEL);
-    Ok(history.write(|transaction| sqlite::insert_component(transaction, digest, now, bytes.len(), &body))?)
+    Ok(store.write(|transaction| sqlite::insert_component(transaction, digest, now, bytes.len(), &body))?)
 }
 
 /// Reads a component from the database; `None` if it is missing or corrupt.
-pub fn load_component(history: &TimeSeriesStore, digest: &str) -> Result<Option<Vec<u8>>, RecordError> {
-    let Some((size, body)) = history.read(|connection| {
+pub fn load_component(store: &TimeSeriesStore, digest: &str) -> Result<Option<Vec<u8>>, RecordError> {
+    let Some((size, body)) = store.read(|connection| {
         if sqlite::has_records_table(connection)? { sqlite::component(connection, digest) } else { Ok(None) }
     })?
     else {

@@ -68,11 +68,11 @@ pub async fn counterfactuals(
     components: &Components,
 ) -> Result<Vec<Counterfactual>, Arc<RecordError>> {
     let mut policies = Vec::with_capacity(record.evaluations.len());
-    for answer in &record.evaluations {
-        policies.push(match answer.answered_by {
+    for evaluation in &record.evaluations {
+        policies.push(match evaluation.answered_by {
             AnswerSource::Hold => None,
             AnswerSource::Primary | AnswerSource::LastGood => {
-                Some(components.policy(&answer.digest, &answer.reference).await?)
+                Some(components.policy(&evaluation.digest, &evaluation.reference).await?)
             }
         });
     }
@@ -108,9 +108,10 @@ impl CounterfactualQuery {
     /// Returns the size that the evaluations lead to. `None` if no policy is active, or if one that succeeded fails
     /// now: a fallback would then have been used instead.
     async fn size(&mut self) -> Option<u32> {
-        for (policy, answer) in self.policies.iter().zip(&mut self.evaluations) {
+        for (policy, evaluation) in self.policies.iter().zip(&mut self.evaluations) {
             let Some(policy) = policy else { continue };
-            answer.decision = policy.decide(&answer.config, &self.observation, &answer.state).await.ok()?.value;
+            evaluation.decision =
+                policy.decide(&evaluation.config, &self.observation, &evaluation.state).await.ok()?.value;
         }
         let (_, decision) = select(&self.observation, self.evaluations.iter().map(Evaluation::active_decision))?;
         Some(decision.outcome.size(self.observation.size()))

@@ -57,7 +57,7 @@ fn build_explanation(recorded: &StoredRecord, found: Result<Vec<Counterfactual>,
         evaluations: record
             .evaluations
             .iter()
-            .flat_map(|answer| describe_evaluation(answer, record.observation.size()))
+            .flat_map(|evaluation| describe_evaluation(evaluation, record.observation.size()))
             .collect(),
         selection: describe_selection(record),
         guard: rule_impacts(record),
@@ -78,17 +78,17 @@ impl std::fmt::Display for Explanation {
             lines.iter().try_for_each(|line| writeln!(f, "  {line}"))
         };
         let guard: Vec<String> = self.guard.iter().flat_map(describe_restriction).collect();
-        let mut turns: Vec<String> = self.counterfactuals.iter().map(describe_counterfactual).collect();
-        turns.extend(self.counterfactuals_error.iter().map(|why| format!("Not available: {why}.")));
-        if turns.is_empty() {
-            turns.push("No single metric value would have changed the decision.".to_owned());
+        let mut tipping_points: Vec<String> = self.counterfactuals.iter().map(describe_counterfactual).collect();
+        tipping_points.extend(self.counterfactuals_error.iter().map(|why| format!("Not available: {why}.")));
+        if tipping_points.is_empty() {
+            tipping_points.push("No single metric value would have changed the decision.".to_owned());
         }
         section(&self.title, &self.observation)?;
         section("Policy evaluations:", &self.evaluations)?;
         section("Selected evaluation:", std::slice::from_ref(&self.selection))?;
         section("Guard restrictions:", &guard)?;
         section("Plan:", &self.outcome)?;
-        section("Tipping points:", &turns)
+        section("Tipping points:", &tipping_points)
     }
 }
 
@@ -118,25 +118,25 @@ fn pluralize(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
-fn describe_observation(seen: &Observation) -> Vec<String> {
-    let of = |phase: Phase| seen.fleet.iter().filter(move |droplet| droplet.phase == phase);
+fn describe_observation(observation: &Observation) -> Vec<String> {
+    let of = |phase: Phase| observation.fleet.iter().filter(move |droplet| droplet.phase == phase);
     let phases = [Phase::Requested, Phase::Booting, Phase::Warming, Phase::Serving, Phase::Draining, Phase::Deleting];
     let fleet: Vec<String> = phases
         .into_iter()
         .filter(|phase| of(*phase).next().is_some())
         .map(|phase| format!("{} {phase}", of(phase).count()))
         .collect();
-    let sick = of(Phase::Serving).filter(|droplet| !droplet.healthy).count();
+    let unhealthy = of(Phase::Serving).filter(|droplet| !droplet.healthy).count();
     let mut fleet = match fleet.as_slice() {
         [] => "The fleet was empty".to_owned(),
-        _ => format!("The fleet had {}: {}", pluralize(seen.fleet.len(), "droplet"), fleet.join(", ")),
+        _ => format!("The fleet had {}: {}", pluralize(observation.fleet.len(), "droplet"), fleet.join(", ")),
     };
-    if sick > 0 {
-        fleet += &format!(", {sick} of them unhealthy");
+    if unhealthy > 0 {
+        fleet += &format!(", {unhealthy} of them unhealthy");
     }
-    let limits = &seen.limits;
+    let limits = &observation.limits;
     let mut lines = vec![format!("{fleet}; its limits were {} to {}.", limits.min, limits.max)];
-    lines.extend(seen.metrics.iter().map(|series| {
+    lines.extend(observation.metrics.iter().map(|series| {
         let stale = if series.stale { ", which was stale" } else { "" };
         let window = match series.samples.as_slice() {
             [first, .., last] => {
@@ -175,22 +175,25 @@ fn unit_suffix(unit: &str) -> String {
     if unit.is_empty() { String::new() } else { format!(" {unit}") }
 }
 
-fn describe_evaluation(answer: &Evaluation, size: u32) -> Vec<String> {
-    let decision = &answer.decision;
-    let shadow = if answer.mode == Mode::Shadow { " (shadow mode, not applied)" } else { "" };
+fn describe_evaluation(evaluation: &Evaluation, size: u32) -> Vec<String> {
+    let decision = &evaluation.decision;
+    let shadow = if evaluation.mode == Mode::Shadow { " (shadow mode, not applied)" } else { "" };
     let wants = match &decision.outcome {
         Outcome::Hold => format!("decided to hold the fleet at {size}"),
         Outcome::ScaleTo(to) if to.count == size => format!("decided to stay at {size}"),
         outcome @ (Outcome::ScaleTo(_) | Outcome::Change(_)) => format!("decided to {}", describe_outcome(outcome)),
     };
-    let mut lines = match (&answer.failure, answer.answered_by) {
-        (None, _) => vec![format!("{}{shadow} {wants}: {}.", answer.policy, decision.reason)],
+    let mut lines = match (&evaluation.failure, evaluation.answered_by) {
+        (None, _) => vec![format!("{}{shadow} {wants}: {}.", evaluation.policy, decision.reason)],
         (Some(failure), AnswerSource::LastGood) => vec![
-            format!("{}{shadow} failed: {failure}.", answer.policy),
+            format!("{}{shadow} failed: {failure}.", evaluation.policy),
             format!("Its last good component was used instead and {wants}: {}.", decision.reason),
         ],
         (Some(failure), AnswerSource::Primary | AnswerSource::Hold) => {
-            return vec![format!("{}{shadow} failed, which counts as holding the fleet: {failure}.", answer.policy)];
+            return vec![format!(
+                "{}{shadow} failed, which counts as holding the fleet: {failure}.",
+                evaluation.policy
+            )];
         }
     };
     lines.extend(decision.signals.iter().map(|signal| {
@@ -200,34 +203,34 @@ fn describe_evaluation(answer: &Evaluation, size: u32) -> Vec<String> {
             signal.wants.map(|wants| format!(", which alone requires {}", pluralize(wants as usize, "droplet")));
         format!("- {} was {}{target}{}.", signal.name, format_number(signal.value), wants.unwrap_or_default())
     }));
-    lines.push(format!("- Component {} with the configuration {}.", answer.reference, answer.config));
-    lines.extend(answer.log.iter().map(|line| format!("- Logged: {line}")));
+    lines.push(format!("- Component {} with the configuration {}.", evaluation.reference, evaluation.config));
+    lines.extend(evaluation.log.iter().map(|line| format!("- Logged: {line}")));
     lines
 }
 
 fn describe_selection(record: &TickRecord) -> String {
     let size = record.observation.size();
-    let active: Vec<&Evaluation> = record.evaluations.iter().filter(|answer| answer.mode == Mode::Active).collect();
-    let Some(taken) = record.selected.and_then(|index| record.evaluations.get(index as usize)) else {
+    let active: Vec<&Evaluation> =
+        record.evaluations.iter().filter(|evaluation| evaluation.mode == Mode::Active).collect();
+    let Some(selected) = record.selected.and_then(|index| record.evaluations.get(index as usize)) else {
         return "None: no policy was active, and only the fleet's limits applied.".to_owned();
     };
-    let to = taken.decision.outcome.size(size);
+    let to = selected.decision.outcome.size(size);
     if active.len() == 1 {
-        return format!("{}, the only active policy: {size} → {to}.", taken.policy);
+        return format!("{}, the only active policy: {size} → {to}.", selected.policy);
     }
     let others: Vec<String> = active
         .iter()
-        .filter(|answer| answer.policy != taken.policy)
-        .map(|answer| format!("{} wanted {}", answer.policy, answer.decision.outcome.size(size)))
+        .filter(|evaluation| evaluation.policy != selected.policy)
+        .map(|evaluation| format!("{} recommended {}", evaluation.policy, evaluation.decision.outcome.size(size)))
         .collect();
-    let policy = &taken.policy;
+    let policy = &selected.policy;
     format!("{policy}, {size} → {to}: the largest fleet wins; {}.", others.join(", "))
 }
 
-fn describe_restriction(loosened: &RuleImpact) -> Vec<String> {
-    let mut lines: Vec<String> =
-        loosened.details.iter().map(|detail| format!("{}: {detail}.", loosened.rule)).collect();
-    if let (Some(without), Some(last)) = (loosened.size_without_rule, lines.last_mut()) {
+fn describe_restriction(impact: &RuleImpact) -> Vec<String> {
+    let mut lines: Vec<String> = impact.details.iter().map(|detail| format!("{}: {detail}.", impact.rule)).collect();
+    if let (Some(without), Some(last)) = (impact.size_without_rule, lines.last_mut()) {
         *last += &format!(" Without this rule the fleet would have gone to {without}.");
     }
     lines
@@ -281,7 +284,7 @@ fn describe_counterfactual(found: &Counterfactual) -> String {
 }
 
 /// Formats a bound so that it reads differently from the observed value.
-fn format_bound(at: f64, seen: f64) -> String {
+fn format_bound(at: f64, observation: f64) -> String {
     let text = format_number(at);
-    if text == format_number(seen) { format!("{at:.6}") } else { text }
+    if text == format_number(observation) { format!("{at:.6}") } else { text }
 }

@@ -35,8 +35,8 @@ type RowContent = (RecordId, Result<Vec<u8>, Corruption>);
 
 impl LogReader {
     /// Creates a reader over an open store.
-    pub fn new(history: Arc<TimeSeriesStore>) -> Self {
-        Self { store: history }
+    pub fn new(store: Arc<TimeSeriesStore>) -> Self {
+        Self { store }
     }
 
     /// Opens the records in a file, which another process may be writing.

@@ -109,8 +109,8 @@ impl fmt::Display for ReplayMismatch {
             Self::NowSucceeds { policy, failure } => write!(f, "{policy} succeeds now but failed then: {failure}"),
             Self::MissingComponent { policy, why } => write!(f, "{policy} cannot be evaluated: {why}"),
             Self::Selection { recorded, now } => {
-                let name = |policy: &Option<String>| policy.clone().unwrap_or_else(|| "nobody".to_owned());
-                write!(f, "the evaluation of {} is selected; the record has {}", name(now), name(recorded))
+                let name = |policy: &Option<String>| policy.clone().unwrap_or_else(|| "no policy".to_owned());
+                write!(f, "the selected evaluation is that of {}; the record has {}", name(now), name(recorded))
             }
             Self::Plan { recorded, now } if (recorded.from, recorded.to) == (now.from, now.to) => {
                 write!(
@@ -164,17 +164,17 @@ pub struct ReplaySummary {
 /// Re-evaluates a recorded evaluation with the same component and the same inputs.
 pub(super) async fn re_evaluate(
     policy: &Policy,
-    answer: &Evaluation,
+    evaluation: &Evaluation,
     record: &TickRecord,
 ) -> Result<CallOutput<Decision>, PluginError> {
-    policy.decide(&answer.config, &record.observation, &answer.state).await
+    policy.decide(&evaluation.config, &record.observation, &evaluation.state).await
 }
 
 /// Replays a tick and returns the mismatches.
 pub async fn replay(record: &TickRecord, components: &Components) -> Vec<ReplayMismatch> {
     let mut differences = Vec::new();
-    for answer in &record.evaluations {
-        replay_evaluation(answer, record, components, &mut differences).await;
+    for outcome in &record.evaluations {
+        replay_evaluation(outcome, record, components, &mut differences).await;
     }
     let decisions = record.evaluations.iter().map(Evaluation::active_decision);
     let now = select(&record.observation, decisions).map(|(index, _)| index);
@@ -195,35 +195,35 @@ pub async fn replay(record: &TickRecord, components: &Components) -> Vec<ReplayM
 }
 
 async fn replay_evaluation(
-    answer: &Evaluation,
+    evaluation: &Evaluation,
     record: &TickRecord,
     components: &Components,
     differences: &mut Vec<ReplayMismatch>,
 ) {
     // A policy that failed to load was not evaluated.
-    if answer.digest.is_empty() && answer.failure.is_some() {
+    if evaluation.digest.is_empty() && evaluation.failure.is_some() {
         return;
     }
-    let policy = answer.policy.clone();
-    let component = match components.policy(&answer.digest, &answer.reference).await {
+    let policy = evaluation.policy.clone();
+    let component = match components.policy(&evaluation.digest, &evaluation.reference).await {
         Ok(component) => component,
         Err(why) => return differences.push(ReplayMismatch::MissingComponent { policy, why: why.to_string() }),
     };
-    let failed = answer.failure.as_ref().filter(|_| answer.answered_by == AnswerSource::Hold);
-    match (re_evaluate(&component, answer, record).await, failed) {
+    let failed = evaluation.failure.as_ref().filter(|_| evaluation.answered_by == AnswerSource::Hold);
+    match (re_evaluate(&component, evaluation, record).await, failed) {
         (Ok(CallOutput { value, log, usage: stats }), None) => {
-            if !bit_identical(&value, &answer.decision) {
-                let recorded = Box::new(answer.decision.clone());
+            if !bit_identical(&value, &evaluation.decision) {
+                let recorded = Box::new(evaluation.decision.clone());
                 return differences.push(ReplayMismatch::Decision { policy, recorded, now: Box::new(value) });
             }
-            if stats.fuel != answer.fuel {
+            if stats.fuel != evaluation.fuel {
                 differences.push(ReplayMismatch::Fuel {
                     policy: policy.clone(),
-                    recorded: answer.fuel,
+                    recorded: evaluation.fuel,
                     now: stats.fuel,
                 });
             }
-            if !log.iter().map(ToString::to_string).eq(answer.log.iter().cloned()) {
+            if !log.iter().map(ToString::to_string).eq(evaluation.log.iter().cloned()) {
                 differences.push(ReplayMismatch::Log { policy });
             }
         }

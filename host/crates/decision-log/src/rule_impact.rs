@@ -20,13 +20,13 @@ pub struct RuleImpact {
 /// Returns each rule that restricted something, in the order in which the rules applied.
 pub fn rule_impacts(record: &TickRecord) -> Vec<RuleImpact> {
     let mut rules: Vec<RuleImpact> = Vec::new();
-    for cut in &record.plan.restrictions {
-        match rules.iter_mut().find(|known| known.rule == cut.rule) {
-            Some(known) => known.details.push(cut.detail.clone()),
+    for restriction in &record.plan.restrictions {
+        match rules.iter_mut().find(|known| known.rule == restriction.rule) {
+            Some(known) => known.details.push(restriction.detail.clone()),
             None => rules.push(RuleImpact {
-                rule: cut.rule.clone(),
-                details: vec![cut.detail.clone()],
-                size_without_rule: size_without_rule(record, &cut.rule),
+                rule: restriction.rule.clone(),
+                details: vec![restriction.detail.clone()],
+                size_without_rule: size_without_rule(record, &restriction.rule),
             }),
         }
     }
@@ -35,22 +35,23 @@ pub fn rule_impacts(record: &TickRecord) -> Vec<RuleImpact> {
 
 /// Returns the size that the plan leads to without a rule.
 fn size_without_rule(record: &TickRecord, rule: &str) -> Option<u32> {
-    let (mut seen, mut rules, mut facts) = (record.observation.clone(), record.rules.clone(), record.facts.clone());
+    let (mut observation, mut rules, mut facts) =
+        (record.observation.clone(), record.rules.clone(), record.facts.clone());
     match rule {
-        "max" => seen.limits.max = u32::MAX,
-        "min" => seen.limits.min = 0,
-        "max_create" => seen.limits.max_create = u32::MAX,
-        "max_delete" => seen.limits.max_delete = u32::MAX,
-        "max_hourly_cost" => seen.limits.max_hourly_cost = None,
+        "max" => observation.limits.max = u32::MAX,
+        "min" => observation.limits.min = 0,
+        "max_create_per_tick" => observation.limits.max_create = u32::MAX,
+        "max_delete_per_tick" => observation.limits.max_delete = u32::MAX,
+        "max_hourly_cost" => observation.limits.max_hourly_cost = None,
         "max_monthly_cost" => rules.max_monthly_cost = None,
         "droplet_limit" => facts.remaining_quota = None,
         "cooldown" => (rules.cooldown_in, rules.cooldown_out) = (Duration::ZERO, Duration::ZERO),
-        "stabilisation" => rules.stabilization_window = Duration::ZERO,
-        "anti_flap" => rules.flap_protection = false,
+        "stabilization_window" => rules.stabilization_window = Duration::ZERO,
+        "flap_protection" => rules.flap_protection = false,
         "paused" => facts.pauses = Pauses::default(),
         "api" => facts.api_unreachable = None,
         "balancer" => facts.balancer_unreachable = false,
-        "stale" => seen.metrics.iter_mut().for_each(|series| series.stale = false),
+        "stale" => observation.metrics.iter_mut().for_each(|series| series.stale = false),
         "max_create_per_hour" => (rules.max_create_per_hour, facts.creates) = (u32::MAX, CreateHistory::default()),
         "failed_boots" => facts.creates = CreateHistory::default(),
         "max_replace_per_hour" => rules.max_replace_per_hour = u32::MAX,
@@ -59,5 +60,5 @@ fn size_without_rule(record: &TickRecord, rule: &str) -> Option<u32> {
         _ => return None,
     }
     let decisions = record.evaluations.iter().map(Evaluation::active_decision);
-    Some(evaluate(&seen, decisions, &rules, &facts).plan.to)
+    Some(evaluate(&observation, decisions, &rules, &facts).plan.to)
 }

@@ -12,8 +12,8 @@ use crate::codec::{PackedRecord, PackedSeries, SampleRef};
 pub(super) type SeriesIndex = HashMap<SeriesKey, SeriesId>;
 
 /// Packs the series of an observation, by reference if the time-series store has identical samples.
-pub(super) fn pack(record: &TickRecord, history: &TimeSeriesStore, known: &mut SeriesIndex) -> Vec<PackedSeries> {
-    let pack_one = |series: &Series| match reference(series, &record.observation, history, known) {
+pub(super) fn pack(record: &TickRecord, store: &TimeSeriesStore, known: &mut SeriesIndex) -> Vec<PackedSeries> {
+    let pack_one = |series: &Series| match reference(series, &record.observation, store, known) {
         Some(reference) => PackedSeries::Reference(SampleRef::new(reference, record.at)),
         None => PackedSeries::Inline(series.clone()),
     };
@@ -23,11 +23,11 @@ pub(super) fn pack(record: &TickRecord, history: &TimeSeriesStore, known: &mut S
 fn reference(
     series: &Series,
     observation: &Observation,
-    history: &TimeSeriesStore,
+    store: &TimeSeriesStore,
     known: &mut SeriesIndex,
 ) -> Option<SeriesRef> {
     let (first, last) = (series.samples.first()?, series.samples.last()?);
-    let id = find_series(series, history, known)?;
+    let id = find_series(series, store, known)?;
     let reference = SeriesRef {
         series: id,
         name: series.name.clone(),
@@ -43,7 +43,7 @@ fn reference(
     if last.at > observation.now {
         return None;
     }
-    let kept = history.window(&reference).ok()?;
+    let kept = store.window(&reference).ok()?;
     let same = kept.len() == series.samples.len()
         && kept
             .iter()
@@ -56,13 +56,13 @@ fn reference(
     same.then_some(reference)
 }
 
-fn find_series(series: &Series, history: &TimeSeriesStore, known: &mut SeriesIndex) -> Option<SeriesId> {
+fn find_series(series: &Series, store: &TimeSeriesStore, known: &mut SeriesIndex) -> Option<SeriesId> {
     let key = SeriesKey { name: series.name.clone(), labels: series.labels.clone(), unit: series.unit.clone() };
     if let Some(id) = known.get(&key) {
         return Some(*id);
     }
-    let ids = history.series_named(&series.name).into_iter().map(|(id, _)| id);
-    let id = ids.into_iter().find(|id| history.key(*id).as_ref() == Some(&key))?;
+    let ids = store.series_named(&series.name).into_iter().map(|(id, _)| id);
+    let id = ids.into_iter().find(|id| store.key(*id).as_ref() == Some(&key))?;
     known.insert(key, id);
     Some(id)
 }
@@ -112,7 +112,7 @@ impl SampleWindows {
             name: reference.name.clone(),
             from: reference.from,
             to: reference.to,
-            wanted: reference.count,
+            expected: reference.count,
             found: found.len(),
         })
     }

@@ -29,25 +29,26 @@ pub struct RecordSummary {
 impl RecordSummary {
     /// Summarizes a tick.
     pub fn new(record: &TickRecord) -> Self {
-        let taken = record.selected.and_then(|index| record.evaluations.get(index as usize));
-        let active = record.evaluations.iter().filter(|answer| answer.mode == Mode::Active);
-        let mut cuts: Vec<String> = Vec::new();
-        for cut in &record.plan.restrictions {
-            if !cuts.contains(&cut.rule) {
-                cuts.push(cut.rule.clone());
+        let selected = record.selected.and_then(|index| record.evaluations.get(index as usize));
+        let active = record.evaluations.iter().filter(|evaluation| evaluation.mode == Mode::Active);
+        let mut restrictions: Vec<String> = Vec::new();
+        for restriction in &record.plan.restrictions {
+            if !restrictions.contains(&restriction.rule) {
+                restrictions.push(restriction.rule.clone());
             }
         }
         let size = record.observation.size();
         Self {
             from: record.plan.from,
             to: record.plan.to,
-            recommended: taken.map_or(size, |answer| answer.decision.outcome.size(size)),
-            policy: taken.map(|answer| answer.policy.clone()),
-            reason: taken.map_or_else(|| "no policy is active".to_owned(), |answer| answer.decision.reason.clone()),
-            restrictions: cuts,
+            recommended: selected.map_or(size, |evaluation| evaluation.decision.outcome.size(size)),
+            policy: selected.map(|evaluation| evaluation.policy.clone()),
+            reason: selected
+                .map_or_else(|| "no policy is active".to_owned(), |evaluation| evaluation.decision.reason.clone()),
+            restrictions,
             failing: active
-                .filter(|answer| answer.failure.is_some())
-                .map(|answer| (answer.policy.clone(), answer.answered_by))
+                .filter(|evaluation| evaluation.failure.is_some())
+                .map(|evaluation| (evaluation.policy.clone(), evaluation.answered_by))
                 .collect(),
             changes: record.plan.creates.len() + record.plan.deletes.len(),
             error: record.outcome.error.clone(),

@@ -54,8 +54,8 @@ impl WhatIf {
     /// Evaluates the policy on the next record.
     pub async fn evaluate(&mut self, recorded: &StoredRecord) -> Comparison {
         let record = &recorded.record;
-        let answer = self.policy.decide(&self.config, &record.observation, &self.state).await;
-        let (decision, failure) = match answer {
+        let result = self.policy.decide(&self.config, &record.observation, &self.state).await;
+        let (decision, failure) = match result {
             Ok(CallOutput { value, .. }) => (value, None),
             Err(error) => {
                 (Decision::hold_after_failure(&self.policy.reference().to_string(), &[]), Some(error.to_string()))

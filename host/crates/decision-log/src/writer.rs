@@ -56,8 +56,8 @@ struct PreviousRecord {
 
 impl LogWriter {
     /// Creates a writer over a store that keeps records for `retention`.
-    pub fn new(history: Arc<TimeSeriesStore>, retention: Duration) -> Self {
-        Self { store: history, retention, inner: Mutex::default() }
+    pub fn new(store: Arc<TimeSeriesStore>, retention: Duration) -> Self {
+        Self { store, retention, inner: Mutex::default() }
     }
 
     /// The underlying time-series store.
@@ -81,8 +81,8 @@ impl LogWriter {
         if Digest::of(&bytes).hex() != digest {
             return Err(RecordError::NoComponent { digest: digest.to_owned(), reference: reference.to_string() });
         }
-        let (history, digest) = (self.store.clone(), digest.to_owned());
-        let kept = tokio::task::spawn_blocking(move || components::store_component(&history, &digest, &bytes, now));
+        let (store, digest) = (self.store.clone(), digest.to_owned());
+        let kept = tokio::task::spawn_blocking(move || components::store_component(&store, &digest, &bytes, now));
         kept.await.map_err(|error| RecordError::TaskAborted(error.to_string()))?
     }
 
@@ -92,10 +92,10 @@ impl LogWriter {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let series = sample_refs::pack(record, &self.store, &mut inner.series_index);
         let content = PackedRecord::new(record, series).encode().map_err(RecordError::Encode)?;
-        let gist = RecordSummary::new(record);
+        let summary = RecordSummary::new(record);
         // Cleared first, so that after a failure the next record does not build on this one.
         let mut before = inner.previous.take();
-        let notable = gist.is_significant(before.as_ref().map(|before| &before.summary));
+        let notable = summary.is_significant(before.as_ref().map(|before| &before.summary));
         let newest = self.store.read(sqlite::newest)?;
         // Another process may have written in the meantime, or the file may have been replaced.
         before = before.filter(|before| before.group_size < GROUP_SIZE && newest == Some(before.id));
@@ -123,7 +123,7 @@ impl LogWriter {
         used.extend(new.into_iter().map(str::to_owned));
         let members = before.map_or(0, |before| before.group_size) + 1;
         inner.previous =
-            Some(PreviousRecord { id, keyframe, group_size: members, content, summary: gist, group_components: used });
+            Some(PreviousRecord { id, keyframe, group_size: members, content, summary, group_components: used });
         Ok(id)
     }
 

@@ -159,9 +159,9 @@ impl CloudProvider for DigitalOcean {
     }
 
     async fn get(&self, id: DropletId) -> Result<CloudInstance, CloudError> {
-        let answer: crate::wire::DropletResponse =
+        let response: crate::wire::DropletResponse =
             self.http.send(&ApiRequest::get(format!("/v2/droplets/{id}")), crate::wire::parse).await?;
-        Ok(answer.droplet.into())
+        Ok(response.droplet.into())
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<CloudInstance>, CloudError> {
@@ -198,9 +198,9 @@ impl CloudProvider for DigitalOcean {
     }
 
     async fn account(&self) -> Result<Account, CloudError> {
-        let answer: crate::wire::AccountResponse =
+        let response: crate::wire::AccountResponse =
             self.http.send(&ApiRequest::get("/v2/account"), crate::wire::parse).await?;
-        Ok(answer.account.into())
+        Ok(response.account.into())
     }
 
     async fn count(&self) -> Result<u32, CloudError> {
@@ -229,9 +229,9 @@ impl CloudProvider for DigitalOcean {
                 format!("{slug_or_id:?} is not an image; a slug consists of letters, digits, '-', '_' and '.'");
             return Err(ApiRequest::get("/v2/images").error(ErrorClass::InvalidRequest, message));
         }
-        let answer: crate::wire::ImageResponse =
+        let response: crate::wire::ImageResponse =
             self.http.send(&ApiRequest::get(format!("/v2/images/{slug_or_id}")), crate::wire::parse).await?;
-        Ok(answer.image.into())
+        Ok(response.image.into())
     }
 
     async fn ssh_keys(&self) -> Result<Vec<SshKey>, CloudError> {

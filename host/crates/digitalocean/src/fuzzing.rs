@@ -24,8 +24,8 @@ pub fn api_bodies(body: &[u8]) {
     let _ = wire::parse::<wire::Page<wire::Size>>(body).map(|page| page.items.into_iter().map(Size::from).count());
     let _ = wire::parse::<wire::Page<wire::Region>>(body).map(|page| page.items.into_iter().map(Region::from).count());
     let _ = wire::parse::<wire::Page<wire::SshKey>>(body).map(|page| page.items.into_iter().map(SshKey::from).count());
-    let said = sanitize(&parse_error_body(body).message, &["secret"]);
-    assert!(!said.contains("secret") && !said.contains(char::is_control), "{said:?}");
+    let output = sanitize(&parse_error_body(body).message, &["secret"]);
+    assert!(!output.contains("secret") && !output.contains(char::is_control), "{output:?}");
 }
 
 fn check(droplet: &CloudInstance) {

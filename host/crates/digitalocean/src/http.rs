@@ -185,7 +185,7 @@ impl Http {
         let mut backoff = Backoff::new(self.retry);
         let mut held = Duration::ZERO;
         loop {
-            let wanted = Instant::now();
+            let requested_at = Instant::now();
             let patience =
                 if call.best_effort { Duration::ZERO } else { self.retry.max_total_backoff.saturating_sub(held) };
             let permit =
@@ -193,7 +193,7 @@ impl Http {
                     attempts: backoff.attempts(),
                     ..call.error(ErrorClass::RateLimited { retry_after: exhausted.retry_after }, exhausted.to_string())
                 })?;
-            held = held.saturating_add(wanted.elapsed());
+            held = held.saturating_add(requested_at.elapsed());
             backoff.record_attempt();
             let attempts = backoff.attempts();
             let AttemptOutcome { result, status, request_id, retry_after: asked } =
@@ -229,9 +229,9 @@ impl Http {
         read: impl Fn(&[u8]) -> Result<T, serde_json::Error>,
         mut permit: Permit<'_>,
     ) -> AttemptOutcome<T> {
-        let ApiResponse { status, mut request_id, retry_after: asked, rate_limit: heard, body } =
+        let ApiResponse { status, mut request_id, retry_after: asked, rate_limit: headers, body } =
             match failpoint::failpoint_async("API call", self.exchange(call)).await {
-                Ok(answer) => answer,
+                Ok(response) => response,
                 Err(error) => {
                     let (class, message) = transport_error(&error, self.timeouts);
                     if class == (ErrorClass::Transport { sent: false }) {
@@ -241,7 +241,7 @@ impl Http {
                     return AttemptOutcome { result, status: None, request_id: None, retry_after: None };
                 }
             };
-        permit.observe_headers(heard);
+        permit.observe_headers(headers);
         let result = match body {
             Ok(body) if status.is_success() => {
                 read(&body).map_err(|error| (ErrorClass::Server, parse_error_message(&body, &error)))
@@ -249,10 +249,10 @@ impl Http {
             Err(broken) if status.is_success() => Err(broken),
             // Without a message, the status alone determines the error.
             body => {
-                let told = parse_error_body(&body.unwrap_or_default());
-                request_id = request_id.or(told.request_id);
-                let class = classify(status.as_u16(), &told.message, asked);
-                Err((class, rejection_message(status, told.message)))
+                let api_error = parse_error_body(&body.unwrap_or_default());
+                request_id = request_id.or(api_error.request_id);
+                let class = classify(status.as_u16(), &api_error.message, asked);
+                Err((class, rejection_message(status, api_error.message)))
             }
         };
         let request_id = request_id.as_deref().and_then(valid_request_id);
@@ -282,7 +282,7 @@ impl Http {
         let is_limited = status == StatusCode::TOO_MANY_REQUESTS;
         let (retry_after, reset) = (header("retry-after"), header("ratelimit-reset"));
         let number = |name: &str| header(name).and_then(|text| text.trim().parse::<u32>().ok());
-        let heard = RateLimitHeaders {
+        let headers = RateLimitHeaders {
             limit: number("ratelimit-limit"),
             remaining: number("ratelimit-remaining"),
             reset_after: parse_retry_after(None, reset, now()),
@@ -295,7 +295,7 @@ impl Http {
             Ok(None) => Err((ErrorClass::Server, format!("the response is larger than {MAX_BODY} bytes"))),
             Err(error) => Err(transport_error(&error, self.timeouts)),
         };
-        Ok(ApiResponse { status, request_id, retry_after: asked, rate_limit: heard, body })
+        Ok(ApiResponse { status, request_id, retry_after: asked, rate_limit: headers, body })
     }
 
     /// Sanitizes a message from outside for display.

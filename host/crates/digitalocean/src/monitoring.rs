@@ -63,8 +63,8 @@ impl DigitalOcean {
         call.query.push(("host_id", droplet.to_string()));
         call.query.push(("start", (start.0 / 1000).to_string()));
         call.query.push(("end", (end.0 / 1000).to_string()));
-        let answer: MetricsResponse = self.http.send(&call, wire::parse).await?;
-        Ok(answer.data.result.into_iter().map(MeasuredSeries::from).collect())
+        let response: MetricsResponse = self.http.send(&call, wire::parse).await?;
+        Ok(response.data.result.into_iter().map(MeasuredSeries::from).collect())
     }
 }
 
@@ -114,9 +114,9 @@ mod tests {
         let body = r#"{"status":"success","data":{"resultType":"matrix","result":[{"metric":{"host_id":"19201920",
             "mode":"idle"},"values":[[1635386880,"122901.18"],[1635387000,"NaN"],[1635387120.5,123020.92]]}]}}"#;
 
-        let answer: MetricsResponse = wire::parse(body.as_bytes()).unwrap();
+        let response: MetricsResponse = wire::parse(body.as_bytes()).unwrap();
 
-        let measured: Vec<MeasuredSeries> = answer.data.result.into_iter().map(MeasuredSeries::from).collect();
+        let measured: Vec<MeasuredSeries> = response.data.result.into_iter().map(MeasuredSeries::from).collect();
         let sample = |at, value| Sample { at: Timestamp(at), value };
         assert_eq!(measured[0].labels["mode"], "idle");
         assert_eq!(measured[0].samples, [sample(1_635_386_880_000, 122_901.18), sample(1_635_387_120_500, 123_020.92)]);

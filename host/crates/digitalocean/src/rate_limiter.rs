@@ -157,15 +157,15 @@ impl RequestWindow {
         );
         let burst = self.blocked_until.filter(|until| *until > now);
         let burst = burst.map(|until| Throttled { limit_hit: LimitHit::Burst, until: Some(until) });
-        let told = self.reported.filter(|told| told.until > now).and_then(|told| {
+        let reported = self.reported.filter(|reported| reported.until > now).and_then(|reported| {
             // The reported quota may not include requests admitted after the one with that response.
-            let since = usize::try_from(self.sent - told.number).unwrap_or(usize::MAX);
-            let remaining = told.remaining.saturating_sub(since);
+            let since = usize::try_from(self.sent - reported.number).unwrap_or(usize::MAX);
+            let remaining = reported.remaining.saturating_sub(since);
             let reserve = self.per_hour - usable(self.per_hour, HOUR_RESERVE_DIVISOR);
             let why = LimitHit::Reported { remaining, limit: self.per_hour };
-            (remaining <= reserve).then_some(Throttled { limit_hit: why, until: Some(told.until) })
+            (remaining <= reserve).then_some(Throttled { limit_hit: why, until: Some(reported.until) })
         });
-        let all = [minute, hour, burst, told].into_iter().flatten();
+        let all = [minute, hour, burst, reported].into_iter().flatten();
         all.max_by_key(|held| (held.until.is_none(), held.until))
     }
 
@@ -189,30 +189,30 @@ impl RequestWindow {
         };
         let minute = of_window(MINUTE, LIMIT_PER_MINUTE, MINUTE_RESERVE_DIVISOR);
         let hour = of_window(HOUR, self.per_hour, HOUR_RESERVE_DIVISOR);
-        let told = self.reported.filter(|told| told.until > now).map_or(usize::MAX, |told| {
-            let since = usize::try_from(self.sent - told.number).unwrap_or(usize::MAX);
-            told.remaining.saturating_sub(since).saturating_sub(self.per_hour / HOUR_RESERVE_DIVISOR)
+        let reported = self.reported.filter(|reported| reported.until > now).map_or(usize::MAX, |reported| {
+            let since = usize::try_from(self.sent - reported.number).unwrap_or(usize::MAX);
+            reported.remaining.saturating_sub(since).saturating_sub(self.per_hour / HOUR_RESERVE_DIVISOR)
         });
-        minute.min(hour).min(told)
+        minute.min(hour).min(reported)
     }
 
     /// Records the end of a request and the headers of its response.
-    fn complete(&mut self, now: Instant, number: u64, was_sent: bool, heard: RateLimitHeaders) {
+    fn complete(&mut self, now: Instant, number: u64, was_sent: bool, headers: RateLimitHeaders) {
         self.in_flight = self.in_flight.saturating_sub(1);
         if was_sent {
             self.completed.push_back(self.completed.back().map_or(now, |last| now.max(*last)));
         }
-        if let Some(limit) = heard.limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0) {
+        if let Some(limit) = headers.limit.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0) {
             self.per_hour = limit;
         }
-        if let Some(closed_for) = heard.retry_after {
+        if let Some(closed_for) = headers.retry_after {
             // The header refers to the limit per minute; any longer limit will be reported again.
             let until = now + closed_for.min(MINUTE);
             self.blocked_until = Some(self.blocked_until.map_or(until, |before| before.max(until)));
         }
-        let is_newer = self.reported.is_none_or(|told| told.number < number);
+        let is_newer = self.reported.is_none_or(|reported| reported.number < number);
         // No request counts for longer than an hour: a longer reset means that one of the two clocks is wrong.
-        if let (Some(remaining), Some(reset_after), true) = (heard.remaining, heard.reset_after, is_newer)
+        if let (Some(remaining), Some(reset_after), true) = (headers.remaining, headers.reset_after, is_newer)
             && reset_after <= HOUR
         {
             let remaining = usize::try_from(remaining).unwrap_or(usize::MAX);
@@ -249,8 +249,8 @@ pub(super) struct Permit<'a> {
 
 impl Permit<'_> {
     /// Stores the rate limit headers of the response.
-    pub(super) fn observe_headers(&mut self, heard: RateLimitHeaders) {
-        self.headers = heard;
+    pub(super) fn observe_headers(&mut self, headers: RateLimitHeaders) {
+        self.headers = headers;
     }
 
     /// Marks the request as never sent, so that it does not count.
@@ -314,9 +314,9 @@ impl RateLimiter {
 
     /// Logs a long wait, at most once per interval.
     fn log_wait(&self, why: LimitHit, now: Instant, wait: Duration) {
-        let mut said = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
-        if wait >= LONG_WAIT && said.is_none_or(|before| before + WAIT_LOG_INTERVAL <= now) {
-            *said = Some(now);
+        let mut last_logged = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if wait >= LONG_WAIT && last_logged.is_none_or(|before| before + WAIT_LOG_INTERVAL <= now) {
+            *last_logged = Some(now);
             tracing::warn!("{why}; next request in {} s", wait.as_millis().div_ceil(1000));
         }
     }
@@ -493,28 +493,28 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn burst_waits_a_minute_and_delete_does_not() {
-        let budget = RateLimiter::new();
+        let limiter = RateLimiter::new();
         let started = Instant::now();
         for _ in 0..225 {
-            drop(budget.acquire(Priority::Normal, MINUTE).await);
+            drop(limiter.acquire(Priority::Normal, MINUTE).await);
         }
 
-        drop(budget.acquire(Priority::Delete, MINUTE).await.map_err(|held| held.to_string()));
+        drop(limiter.acquire(Priority::Delete, MINUTE).await.map_err(|held| held.to_string()));
         let delete_waited = started.elapsed();
-        drop(budget.acquire(Priority::Normal, MINUTE).await.map_err(|held| held.to_string()));
+        drop(limiter.acquire(Priority::Normal, MINUTE).await.map_err(|held| held.to_string()));
 
         assert_eq!((delete_waited, started.elapsed()), (Duration::ZERO, MINUTE));
     }
 
     #[tokio::test(start_paused = true)]
     async fn too_long_wait_fails_immediately() {
-        let budget = RateLimiter::new();
-        let mut permit = budget.acquire(Priority::Normal, MINUTE).await.unwrap_or_else(|held| panic!("{held}"));
+        let limiter = RateLimiter::new();
+        let mut permit = limiter.acquire(Priority::Normal, MINUTE).await.unwrap_or_else(|held| panic!("{held}"));
         permit.observe_headers(remaining(0, ms(3_000_000)));
         drop(permit);
         let started = Instant::now();
 
-        let refused = budget.acquire(Priority::Delete, MINUTE).await.map(drop).unwrap_err();
+        let refused = limiter.acquire(Priority::Delete, MINUTE).await.map(drop).unwrap_err();
 
         let why = LimitHit::Reported { remaining: 0, limit: 5000 };
         assert_eq!(refused, Exhausted { limit_hit: why, retry_after: Some(ms(3_000_000)) });
@@ -532,12 +532,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiter_resumes_when_request_was_not_sent() {
-        let budget = RateLimiter::new();
+        let limiter = RateLimiter::new();
         let mut permits = Vec::new();
         for _ in 0..225 {
-            permits.extend(budget.acquire(Priority::Normal, MINUTE).await);
+            permits.extend(limiter.acquire(Priority::Normal, MINUTE).await);
         }
-        let waiting = budget.acquire(Priority::Normal, MINUTE);
+        let waiting = limiter.acquire(Priority::Normal, MINUTE);
         let ending = async {
             tokio::task::yield_now().await;
             let mut permit = permits.pop();

@@ -25,14 +25,14 @@ pub(super) async fn run(shared: Arc<Shared>, port: u16, stop: CancellationToken)
     // Dropping a server's set ends the server and its connections.
     let mut servers: HashMap<DropletId, (Ipv4Addr, JoinSet<()>)> = HashMap::new();
     while !stop.is_cancelled() {
-        let (wanted, mut next) = shared.with_state(|world, now| {
-            let machines = world.running_droplets(now);
-            let address = |id: &DropletId| Some((*id, world.droplet_itself(now, *id).ok()?.private_address));
-            let wanted: HashMap<DropletId, Ipv4Addr> = machines.running.iter().filter_map(address).collect();
-            (wanted, machines.next_change.map(|at| at.since(now)))
+        let (expected, mut next) = shared.with_state(|cloud, now| {
+            let droplets = cloud.running_droplets(now);
+            let address = |id: &DropletId| Some((*id, cloud.droplet_itself(now, *id).ok()?.private_address));
+            let expected: HashMap<DropletId, Ipv4Addr> = droplets.running.iter().filter_map(address).collect();
+            (expected, droplets.next_change.map(|at| at.since(now)))
         });
-        servers.retain(|id, (address, _)| wanted.get(id) == Some(address));
-        for (id, address) in wanted {
+        servers.retain(|id, (address, _)| expected.get(id) == Some(address));
+        for (id, address) in expected {
             if servers.contains_key(&id) {
                 continue;
             }
@@ -67,7 +67,7 @@ async fn start(
     address: SocketAddr,
     stop: &CancellationToken,
 ) -> io::Result<Option<JoinSet<()>>> {
-    let name = shared.with_state(|world, now| world.droplet_itself(now, id).map(|droplet| droplet.name.clone()).ok());
+    let name = shared.with_state(|cloud, now| cloud.droplet_itself(now, id).map(|droplet| droplet.name.clone()).ok());
     let Some(name) = name else { return Ok(None) };
     let listener = TcpListener::bind(address).await?;
     let router = droplet_site::router(Arc::new(DropletSite { shared: Arc::clone(shared), id, name, address }));

@@ -70,12 +70,12 @@ async fn page(State(site): State<Arc<DropletSite>>, RawQuery(query): RawQuery) -
 }
 
 async fn show_metadata(State(site): State<Arc<DropletSite>>, uri: Uri) -> Response {
-    let answer = site.shared.with_state(|world, now| {
-        let droplet = world.droplet_itself(now, site.id)?;
-        Ok::<_, ApiError>(metadata::lookup(droplet, world.ssh_keys(), uri.path()))
+    let response = site.shared.with_state(|cloud, now| {
+        let droplet = cloud.droplet_itself(now, site.id)?;
+        Ok::<_, ApiError>(metadata::lookup(droplet, cloud.ssh_keys(), uri.path()))
     });
-    match answer {
-        Ok(answer) => answer.into_response(),
+    match response {
+        Ok(response) => response.into_response(),
         Err(refusal) => refusal.into_response(),
     }
 }

@@ -101,16 +101,16 @@ impl Emulator {
     /// Starts the API and the servers of the droplets in the state file.
     pub async fn start(options: Options) -> Result<Self, EmulatorError> {
         let (store, state) = StateFile::open(options.state)?;
-        let mut world = match state {
+        let mut cloud = match state {
             None => CloudState::new(options.settings),
             Some(state) => {
                 CloudState::restore(options.settings, state).map_err(|error| store.error(error.to_string()))?
             }
         };
-        world.set_faults(options.faults);
+        cloud.set_faults(options.faults);
 
         crate::droplet_servers::raise_open_file_limit();
-        let next = SocketAddr::from((world.next_address(), options.droplet_port));
+        let next = SocketAddr::from((cloud.next_address(), options.droplet_port));
         let probe = TcpListener::bind(next).await;
         drop(probe.map_err(|source| EmulatorError::DropletPort { address: next, source })?);
         let listen_error = |source| EmulatorError::Listen { address: options.listen, source };
@@ -118,7 +118,7 @@ impl Emulator {
         let address = listener.local_addr().map_err(listen_error)?;
 
         let stop = CancellationToken::new();
-        let shared = Arc::new(Shared::new(world, Clock::from_wall_clock(), address, options.token, store));
+        let shared = Arc::new(Shared::new(cloud, Clock::from_wall_clock(), address, options.token, store));
         let router = crate::http::router::router(Arc::clone(&shared));
         Ok(Self {
             address,
@@ -152,9 +152,9 @@ impl Emulator {
 
     /// Waits up to five seconds for open calls, then stops the droplets' servers.
     pub async fn stop(self) {
-        let Self { api, droplet_servers: machines, stop, .. } = self;
+        let Self { api, droplet_servers: servers, stop, .. } = self;
         stop.disarm().cancel();
-        for (what, task) in [("the API", api), ("the droplets' servers", machines)] {
+        for (what, task) in [("the API", api), ("the droplets' servers", servers)] {
             if let Err(error) = task.await {
                 tracing::error!(%error, "{what} ended with an error");
             }

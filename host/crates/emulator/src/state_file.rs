@@ -44,7 +44,7 @@ impl StateFile {
         if shared.store.path.is_none() {
             return Ok(());
         }
-        let wanted = shared.with_state(|world, _| world.revision());
+        let wanted = shared.with_state(|cloud, _| cloud.revision());
         let shared = Arc::clone(shared);
         tokio::task::spawn_blocking(move || shared.store.write(&shared, wanted)).await?
     }
@@ -56,7 +56,7 @@ impl StateFile {
         if *written >= wanted {
             return Ok(());
         }
-        let (revision, json) = shared.with_state(|world, _| (world.revision(), serde_json::to_vec(world.persisted())));
+        let (revision, json) = shared.with_state(|cloud, _| (cloud.revision(), serde_json::to_vec(cloud.persisted())));
         write_atomically(path, &json?)?;
         *written = revision;
         Ok(())
@@ -88,23 +88,23 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("cloud.json");
         let (store, _) = StateFile::open(Some(path.clone())).unwrap();
-        let world = CloudState::new(Settings::default());
+        let cloud = CloudState::new(Settings::default());
         let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
-        let shared = Arc::new(Shared::new(world, Clock::from_wall_clock(), address, None, store));
+        let shared = Arc::new(Shared::new(cloud, Clock::from_wall_clock(), address, None, store));
 
         for round in 0..50 {
-            shared.with_state(|world, now| world.create_tag(now, &format!("left-{round}"))).unwrap();
+            shared.with_state(|cloud, now| cloud.create_tag(now, &format!("left-{round}"))).unwrap();
             {
                 // As when a client disconnects: the save has started, and its future is dropped.
                 let mut left = pin!(StateFile::save(&shared));
                 let begun = left.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 assert!(matches!(begun, Poll::Pending | Poll::Ready(Ok(()))));
             }
-            shared.with_state(|world, now| world.create_tag(now, &format!("stayed-{round}"))).unwrap();
+            shared.with_state(|cloud, now| cloud.create_tag(now, &format!("stayed-{round}"))).unwrap();
             StateFile::save(&shared).await.unwrap();
 
             let written: PersistedState = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-            assert_eq!(written, shared.with_state(|world, _| world.persisted().clone()));
+            assert_eq!(written, shared.with_state(|cloud, _| cloud.persisted().clone()));
         }
     }
 }

@@ -86,13 +86,13 @@ impl HaProxy {
         when: ReloadPolicy,
         memory: &mut ApplyState,
     ) -> Result<Option<StagedUpdate>, HaProxyError> {
-        let (wanted, text) = self.render_checked(&self.setup, servers)?;
+        let (desired, text) = self.render_checked(&self.setup, servers)?;
         let place = ConfigFile::new(&self.options.config_file);
         let standing = place.read()?;
         let on_disk = standing.as_deref() == Some(text.as_bytes());
         let is_pending = place.is_pending();
         let is_same = on_disk && !is_pending;
-        let strictness = if is_pending { AdminStateMode::Overwrite } else { AdminStateMode::Preserve };
+        let mode = if is_pending { AdminStateMode::Overwrite } else { AdminStateMode::Preserve };
         let before = match failpoint_async("query the worker", reload::query_worker(&self.stats_socket())).await {
             // Without access to the socket, the result of the update could not be verified.
             Err(SocketError::Unreachable { path, source }) if source.kind() == ErrorKind::PermissionDenied => {
@@ -106,18 +106,18 @@ impl HaProxy {
             }
             worker => worker.ok(),
         };
-        let seen = before.as_ref().and_then(|worker| RunningServer::parse_all(worker.state.as_deref().ok()?));
+        let running = before.as_ref().and_then(|worker| RunningServer::parse_all(worker.state.as_deref().ok()?));
         if is_same
             && when == ReloadPolicy::IfNeeded
-            && let (Some(worker), Some(seen)) = (&before, &seen)
-            && running_server::difference(seen, &wanted, strictness).is_none()
+            && let (Some(worker), Some(running)) = (&before, &running)
+            && running_server::difference(running, &desired, mode).is_none()
             && has_loaded(worker, &text, memory, &place)
         {
-            self.remove_maintenance_servers(seen).await;
+            self.remove_maintenance_servers(running).await;
             return Ok(None);
         }
         reload::check_reachable(&self.options).await?;
-        let taken = before
+        let loaded = before
             .as_ref()
             .ok_or("HAProxy did not respond on its socket")
             .and_then(|worker| loaded_config::loaded_by(worker, memory.loaded.as_ref(), &place));
@@ -126,11 +126,11 @@ impl HaProxy {
             (_, UpdateMode::ReloadOnly) => UpdateMethod::Reload("`haproxy.reload` is `always`".to_owned()),
             (ReloadPolicy::IfNeeded, UpdateMode::Dynamic) => update_plan::plan_update(&UpdateContext {
                 version: before.as_ref().and_then(|worker| worker.version),
-                loaded: taken.as_deref().map_err(|why| *why),
+                loaded: loaded.as_deref().map_err(|why| *why),
                 text: &text,
-                desired: &wanted,
-                running: seen.as_deref(),
-                admin_mode: strictness,
+                desired: &desired,
+                running: running.as_deref(),
+                admin_mode: mode,
             }),
         };
         place.remove_stale_files();
@@ -147,16 +147,16 @@ impl HaProxy {
             place.install(&candidate, &text)?;
         }
         drop(candidate);
-        let gone = seen.unwrap_or_default().into_iter().map(|server| server.name);
-        let gone = gone.filter(|name| escape::is_name(name) && !wanted.iter().any(|server| server.name == *name));
+        let gone = running.unwrap_or_default().into_iter().map(|server| server.name);
+        let gone = gone.filter(|name| escape::is_name(name) && !desired.iter().any(|server| server.name == *name));
         let gone = gone.collect();
         Ok(Some(StagedUpdate {
             config_file: place,
             text,
-            desired: wanted,
+            desired,
             removed: gone,
             prev_worker: before,
-            admin_mode: strictness,
+            admin_mode: mode,
             is_unchanged: is_same,
             method: way,
             foreign_edit: edit,
@@ -164,8 +164,8 @@ impl HaProxy {
     }
 
     /// Deletes servers that were removed earlier but could not be deleted then, if HAProxy now permits it.
-    async fn remove_maintenance_servers(&self, seen: &[RunningServer]) {
-        let leftovers = seen.iter().filter(|server| server.is_in_maintenance() && escape::is_name(&server.name));
+    async fn remove_maintenance_servers(&self, running: &[RunningServer]) {
+        let leftovers = running.iter().filter(|server| server.is_in_maintenance() && escape::is_name(&server.name));
         let names: Vec<&str> = leftovers.map(|server| server.name.as_str()).collect();
         if names.is_empty() {
             return;
@@ -221,10 +221,10 @@ impl HaProxy {
         let StagedUpdate {
             config_file: place,
             text,
-            desired: wanted,
+            desired,
             removed: gone,
             prev_worker: before,
-            admin_mode: mut strictness,
+            admin_mode: mut mode,
             is_unchanged: is_same,
             method: way,
             foreign_edit: edit,
@@ -232,7 +232,7 @@ impl HaProxy {
         let mut touched = false;
         let reason = match (way, &before) {
             (UpdateMethod::RuntimeApi(steps), Some(worker)) => {
-                match self.update_at_runtime(worker, &steps, &wanted, strictness).await {
+                match self.update_at_runtime(worker, &steps, &desired, mode).await {
                     Ok(counts) => {
                         Self::mark_loaded(&place, memory, worker, &text);
                         self.end_old_sessions(&gone).await;
@@ -242,7 +242,7 @@ impl HaProxy {
                         return Ok(ApplyResult::Dynamic { added, removed, changed });
                     }
                     Err(why) => {
-                        (touched, strictness) = (true, AdminStateMode::Overwrite);
+                        (touched, mode) = (true, AdminStateMode::Overwrite);
                         format!("the run-time update failed: {why}")
                     }
                 }
@@ -251,8 +251,8 @@ impl HaProxy {
             (UpdateMethod::Reload(reason), _) => reason,
         };
         tracing::info!("reloading HAProxy: {reason}");
-        let answers = before.as_ref().is_some_and(|worker| worker.state.is_ok());
-        let why = match self.reload_and_verify(&wanted, answers.then_some(strictness), memory).await {
+        let responds = before.as_ref().is_some_and(|worker| worker.state.is_ok());
+        let why = match self.reload_and_verify(&desired, responds.then_some(mode), memory).await {
             Ok(worker) => {
                 Self::mark_loaded(&place, memory, &worker, &text);
                 self.end_old_sessions(&gone).await;
@@ -273,16 +273,16 @@ impl HaProxy {
                 }
                 Err(again) => {
                     tracing::warn!("the previous configuration is back on disk but could not be reloaded: {again}");
-                    self.inspect_process(before.as_ref(), &wanted).await
+                    self.inspect_process(before.as_ref(), &desired).await
                 }
             },
-            _ => self.inspect_process(before.as_ref(), &wanted).await,
+            _ => self.inspect_process(before.as_ref(), &desired).await,
         };
-        let live = FailedUpdate { file, process };
-        if live.is_consistent() && !(touched && matches!(live.file, DiskState::Unchanged)) {
+        let failed_update = FailedUpdate { file, process };
+        if failed_update.is_consistent() && !(touched && matches!(failed_update.file, DiskState::Unchanged)) {
             warn_on_error(place.clear_pending());
         }
-        Err(HaProxyError::UpdateFailed { file: self.options.config_file.clone(), why: Box::new(why), live })
+        Err(HaProxyError::UpdateFailed { file: self.options.config_file.clone(), why: Box::new(why), failed_update })
     }
 
     /// Updates the servers of the worker and verifies afterwards that it has the desired ones.
@@ -290,8 +290,8 @@ impl HaProxy {
         &self,
         worker: &Worker,
         steps: &[ServerOp],
-        wanted: &[DesiredServer],
-        strictness: AdminStateMode,
+        desired: &[DesiredServer],
+        mode: AdminStateMode,
     ) -> Result<UpdateCounts, ReloadError> {
         let socket = self.stats_socket();
         let counts = runtime_update::execute(&socket, steps).await?;
@@ -299,7 +299,7 @@ impl HaProxy {
         if now.pid != worker.pid {
             return Err(ReloadError::Mismatch("another worker replaced it during the update".to_owned()));
         }
-        match difference(&now.state?, wanted, strictness) {
+        match difference(&now.state?, desired, mode) {
             None => Ok(counts),
             Some(difference) => Err(ReloadError::Mismatch(difference)),
         }
@@ -342,25 +342,25 @@ impl HaProxy {
     /// inherits the health of the servers, with `carried` selecting the treatment of their administrative state.
     async fn reload_and_verify(
         &self,
-        wanted: &[DesiredServer],
+        desired: &[DesiredServer],
         carried: Option<AdminStateMode>,
         memory: &mut ApplyState,
     ) -> Result<Worker, ReloadError> {
         memory.throttle.wait(self.options.min_reload_interval).await;
         memory.throttle.record_reload();
-        if let Some(strictness) = carried
+        if let Some(mode) = carried
             && let Ok(Worker { state: Ok(state), .. }) = reload::query_worker(&self.stats_socket()).await
         {
-            let carried = running_server::state_for_next_worker(&state, wanted, strictness);
+            let carried = running_server::state_for_next_worker(&state, desired, mode);
             // Without this state, HAProxy has to determine the health of the servers again.
             warn_on_error(config_file::write_state(&self.options.state_file, &carried));
         }
-        let taken = reload::reload(&self.options).await;
+        let loaded = reload::reload(&self.options).await;
         self.clear_state_file();
         self.counters.record_reload();
-        let mut worker = taken?;
+        let mut worker = loaded?;
         let state = std::mem::replace(&mut worker.state, Ok(String::new()))?;
-        match difference(&state, wanted, AdminStateMode::Preserve) {
+        match difference(&state, desired, AdminStateMode::Preserve) {
             None => Ok(worker),
             Some(difference) => Err(ReloadError::Mismatch(difference)),
         }
@@ -400,7 +400,7 @@ impl HaProxy {
     }
 
     /// Determines the state of the running process.
-    async fn inspect_process(&self, before: Option<&Worker>, wanted: &[DesiredServer]) -> ProcessState {
+    async fn inspect_process(&self, before: Option<&Worker>, desired: &[DesiredServer]) -> ProcessState {
         let now = match reload::query_worker(&self.stats_socket()).await {
             Ok(now) => now,
             Err(why) => return ProcessState::Unreachable(why),
@@ -408,7 +408,7 @@ impl HaProxy {
         if before.is_some_and(|before| before.pid == now.pid) {
             return ProcessState::Unchanged;
         }
-        match now.state.map(|state| difference(&state, wanted, AdminStateMode::Preserve)) {
+        match now.state.map(|state| difference(&state, desired, AdminStateMode::Preserve)) {
             Ok(None) => ProcessState::New,
             Ok(Some(difference)) => ProcessState::Other(difference),
             Err(why) => ProcessState::Other(why.to_string()),
@@ -419,10 +419,10 @@ impl HaProxy {
 /// Reports whether the worker has loaded `text`, as far as this process can know: a worker that appeared since the last
 /// query was started by another process, possibly with a different file.
 fn has_loaded(worker: &Worker, text: &str, memory: &mut ApplyState, place: &ConfigFile) -> bool {
-    if memory.loaded.as_ref().is_none_or(|taken| taken.matches_worker(worker)) {
+    if memory.loaded.as_ref().is_none_or(|loaded| loaded.matches_worker(worker)) {
         return true;
     }
-    let has = loaded_config::loaded_by(worker, None, place).is_ok_and(|taken| taken == text);
+    let has = loaded_config::loaded_by(worker, None, place).is_ok_and(|loaded| loaded == text);
     if has {
         record_loaded(place, memory, LoadedConfig::new(worker, text));
     }
@@ -430,17 +430,17 @@ fn has_loaded(worker: &Worker, text: &str, memory: &mut ApplyState, place: &Conf
 }
 
 /// Returns the first difference between a worker's reported `state` and the desired one.
-fn difference(state: &str, wanted: &[DesiredServer], strictness: AdminStateMode) -> Option<String> {
+fn difference(state: &str, desired: &[DesiredServer], mode: AdminStateMode) -> Option<String> {
     match RunningServer::parse_all(state) {
-        Some(seen) => running_server::difference(&seen, wanted, strictness),
+        Some(running) => running_server::difference(&running, desired, mode),
         None => Some("its state cannot be parsed".to_owned()),
     }
 }
 
 /// Records the configuration that the worker has loaded, for this process and for the next.
-fn record_loaded(place: &ConfigFile, memory: &mut ApplyState, taken: LoadedConfig) {
-    warn_on_error(place.write_loaded(&taken.serialize()));
-    memory.loaded = Some(taken);
+fn record_loaded(place: &ConfigFile, memory: &mut ApplyState, loaded: LoadedConfig) {
+    warn_on_error(place.write_loaded(&loaded.serialize()));
+    memory.loaded = Some(loaded);
 }
 
 /// Logs an error that does not undo the update.

@@ -4,10 +4,10 @@
 //! Files beside `haproxy.cfg`:
 //! - `haproxy.cfg.last-good`, the previous valid configuration;
 //! - `haproxy.cfg.pending`, present until HAProxy is known to have loaded an update, with the digest of that update;
-//! - `haproxy.cfg.installed`, the digests of the files that doproxy installed, used to detect edits made outside
+//! - `haproxy.cfg.digests`, the digests of the files that doproxy installed, used to detect edits made outside
 //!   doproxy;
-//! - `haproxy.cfg.taken`, which of these the running worker has loaded;
-//! - `haproxy.cfg.edited`, `haproxy.cfg.edited.2` and so on, copies of externally edited files that doproxy replaced;
+//! - `haproxy.cfg.loaded`, which of these the running worker has loaded;
+//! - `haproxy.cfg.replaced`, `haproxy.cfg.replaced.2` and so on, copies of externally edited files that doproxy replaced;
 //! - briefly `….new.PID`, from which each of these is renamed.
 
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -60,8 +60,8 @@ impl ConfigFile {
         Self {
             last_good: sibling(&file, "last-good"),
             pending: sibling(&file, "pending"),
-            digests_path: sibling(&file, "installed"),
-            loaded: sibling(&file, "taken"),
+            digests_path: sibling(&file, "digests"),
+            loaded: sibling(&file, "loaded"),
             path: file,
         }
     }
@@ -86,9 +86,9 @@ impl ConfigFile {
     }
 
     /// Returns the text of the configuration with this digest, searching the current and the previous one.
-    pub(super) fn text_with_digest(&self, wanted: &str) -> Option<String> {
+    pub(super) fn text_with_digest(&self, expected: &str) -> Option<String> {
         let texts = [&self.path, &self.last_good].into_iter().filter_map(|path| fs::read(path).ok());
-        texts.filter(|bytes| digest(bytes) == wanted).find_map(|bytes| String::from_utf8(bytes).ok())
+        texts.filter(|bytes| digest(bytes) == expected).find_map(|bytes| String::from_utf8(bytes).ok())
     }
 
     /// Returns the time at which the configuration was installed or last changed.
@@ -141,7 +141,7 @@ impl ConfigFile {
     pub(super) fn save_foreign_edit(&self, bytes: &[u8]) -> Result<ForeignEdit, HaProxyError> {
         let mut number = 1;
         loop {
-            let suffix = if number == 1 { "edited".to_owned() } else { format!("edited.{number}") };
+            let suffix = if number == 1 { "replaced".to_owned() } else { format!("replaced.{number}") };
             let path = sibling(&self.path, &suffix);
             match fs::read(&path) {
                 Ok(kept) if kept == bytes => return Ok(ForeignEdit { path, is_new: false }),
@@ -233,19 +233,19 @@ impl ConfigFile {
     }
 
     fn stage(&self, path: &Path, bytes: &[u8]) -> Result<StagedFile, HaProxyError> {
-        let draft = StagedFile(sibling(path, &format!("new.{}", std::process::id())));
+        let staged = StagedFile(sibling(path, &format!("new.{}", std::process::id())));
         let write = || -> io::Result<()> {
             // Left behind by an earlier process with the same ID.
-            remove(&draft.0)?;
+            remove(&staged.0)?;
             let mut file = failpoint("create a staged file", || {
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft.0)
+                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged.0)
             })?;
             copy_permissions(&file, &self.path)?;
             failpoint("write a staged file", || file.write_all(bytes))?;
             failpoint("sync a staged file", || file.sync_all())
         };
         write().map_err(file_error("write", path))?;
-        Ok(draft)
+        Ok(staged)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<(), HaProxyError> {
@@ -351,7 +351,7 @@ mod tests {
 
         assert_eq!(place.read().unwrap().as_deref(), Some(&b"good"[..]));
         assert!(place.is_pending() && !place.is_unconfirmed(b"good"));
-        let expected = ["haproxy.cfg", "haproxy.cfg.installed", "haproxy.cfg.last-good", "haproxy.cfg.pending"];
+        let expected = ["haproxy.cfg", "haproxy.cfg.digests", "haproxy.cfg.last-good", "haproxy.cfg.pending"];
         assert_eq!(names(&dir), expected);
     }
 
@@ -362,7 +362,7 @@ mod tests {
         place.save_last_good(b"good").unwrap();
         place.roll_back().unwrap();
 
-        fs::write(dir.path().join("haproxy.cfg"), "edited").unwrap();
+        fs::write(dir.path().join("haproxy.cfg"), "foreign edit").unwrap();
 
         assert_eq!(fs::read_to_string(place.last_good().unwrap()).unwrap(), "good");
     }
@@ -377,7 +377,9 @@ mod tests {
         assert!(place.is_unconfirmed(b"crashed before the reload"));
         assert!(!place.is_unconfirmed(b"good"));
         assert!(
-            place.is_managed(b"good") && place.is_managed(b"crashed before the reload") && !place.is_managed(b"edited")
+            place.is_managed(b"good")
+                && place.is_managed(b"crashed before the reload")
+                && !place.is_managed(b"foreign edit")
         );
     }
 
@@ -390,7 +392,7 @@ mod tests {
         assert_eq!(kept.each_ref().map(|edit| edit.is_new), [true, true, false]);
         assert_eq!(kept[0].path, kept[2].path);
         assert_eq!(fs::read_to_string(&kept[1].path).unwrap(), "second");
-        assert_eq!(names(&dir), ["haproxy.cfg.edited", "haproxy.cfg.edited.2"]);
+        assert_eq!(names(&dir), ["haproxy.cfg.replaced", "haproxy.cfg.replaced.2"]);
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl DesiredServer {
     pub(super) fn from_servers(servers: &[Server], port: u16) -> Result<Vec<Self>, HaProxyError> {
         let mut sorted: Vec<&Server> = servers.iter().collect();
         sorted.sort_by_key(|server| server.id);
-        let mut taken = HashSet::with_capacity(sorted.len());
+        let mut used = HashSet::with_capacity(sorted.len());
         let mut lines: Vec<Self> = Vec::with_capacity(sorted.len());
         for server in sorted {
             if lines.last().is_some_and(|line| line.id == server.id.0) {
@@ -54,7 +54,7 @@ impl DesiredServer {
             if !escape::is_host(server.address) {
                 return Err(HaProxyError::InvalidAddress { id: server.id, address: server.address });
             }
-            lines.push(Self::new(server, port, server_number(server.id, &mut taken)));
+            lines.push(Self::new(server, port, server_number(server.id, &mut used)));
         }
         Ok(lines)
     }
@@ -88,9 +88,9 @@ impl DesiredServer {
 }
 
 /// Returns a number that stays with the droplet: its ID modulo HAProxy's maximum, or the next free number.
-fn server_number(id: DropletId, taken: &mut HashSet<u64>) -> u64 {
+fn server_number(id: DropletId, used: &mut HashSet<u64>) -> u64 {
     let mut n = (id.0 % MAX_NUMBER).max(1);
-    while !taken.insert(n) {
+    while !used.insert(n) {
         n = n % MAX_NUMBER + 1;
     }
     n

@@ -105,14 +105,14 @@ pub enum HaProxyError {
         why: Box<HaProxyError>,
     },
     /// An update that was installed but that HAProxy did not load.
-    #[error("HAProxy failed to load the new {}: {}", file.display(), and_then(why, live))]
+    #[error("HAProxy failed to load the new {}: {}", file.display(), and_then(why, failed_update))]
     UpdateFailed {
         /// The configuration file.
         file: PathBuf,
         /// The cause.
         why: Box<ReloadError>,
         /// The state that is live now.
-        live: FailedUpdate,
+        failed_update: FailedUpdate,
     },
     /// An HAProxy that exited right after it was started.
     #[error("{binary} exited immediately ({status}):\n{output}")]
@@ -173,7 +173,7 @@ pub enum ReloadError {
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// The socket cannot be reached.
-    #[error("HAProxy is unreachable on {}: {source}; {}", path.display(), remedy(source))]
+    #[error("HAProxy is unreachable on {}: {source}; {}", path.display(), connection_hint(source))]
     Unreachable {
         /// The socket.
         path: PathBuf,
@@ -201,14 +201,14 @@ pub enum SocketError {
         limit: u64,
     },
     /// The response is an error message, or cannot be parsed.
-    #[error("HAProxy responded to `{command}` on {} with {answer:?}", path.display())]
+    #[error("HAProxy responded to `{command}` on {} with {response:?}", path.display())]
     UnexpectedResponse {
         /// The socket.
         path: PathBuf,
         /// The command.
         command: String,
         /// The beginning of the response.
-        answer: String,
+        response: String,
     },
 }
 
@@ -220,7 +220,7 @@ fn hint(error: &io::Error) -> &'static str {
     }
 }
 
-fn remedy(error: &io::Error) -> &'static str {
+fn connection_hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "run doproxy as root or as a member of the socket's group",
         io::ErrorKind::NotFound => {

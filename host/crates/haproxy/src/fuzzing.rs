@@ -25,13 +25,13 @@ pub fn haproxy_answers(bytes: &[u8]) {
     let _ = stats::parse(first, second, &[]);
     let _ = Processes::parse(&text);
     assert_eq!(ParsedConfig::parse(&text).diff_static(&ParsedConfig::parse(&text)), None);
-    let wanted = DesiredServer::from_servers(&[plain(7), plain(8)], 80).unwrap_or_default();
-    let carried = running_server::state_for_next_worker(&text, &wanted, AdminStateMode::Preserve);
+    let desired = DesiredServer::from_servers(&[plain(7), plain(8)], 80).unwrap_or_default();
+    let carried = running_server::state_for_next_worker(&text, &desired, AdminStateMode::Preserve);
     assert!(carried.starts_with("1\n"), "{carried:?}");
     // The carried-over state may differ only by missing servers.
     if carried != running_server::EMPTY_STATE {
         let difference = RunningServer::parse_all(&carried)
-            .and_then(|seen| running_server::difference(&seen, &wanted, AdminStateMode::Preserve))
+            .and_then(|running| running_server::difference(&running, &desired, AdminStateMode::Preserve))
             .unwrap_or_default();
         assert!(
             difference.is_empty() || difference.ends_with("is missing") || difference.ends_with("should not be"),
@@ -91,8 +91,8 @@ fn keywords(text: &str) -> Vec<(&str, usize)> {
     text.lines()
         .map(|line| {
             // Text after `#` is a comment.
-            let said = line.split('#').next().unwrap_or_default();
-            let mut words = said.split_ascii_whitespace();
+            let code = line.split('#').next().unwrap_or_default();
+            let mut words = code.split_ascii_whitespace();
             (words.next().unwrap_or_default(), words.count())
         })
         .collect()

@@ -9,7 +9,7 @@
 //! weight 0: it is health-checked and receives no new sessions.
 //!
 //! The head of [`BUILT_IN_TEMPLATE`] documents the variables of a template. An update is in `change`; `plan` selects
-//! its method, based on the state of file and worker that `layout`, `state` and `taken` report; `at_run_time` and
+//! its method, based on the state of file and worker that `parsed_config`, `running_server` and `loaded_config` report; `at_run_time` and
 //! `reload` implement the two methods. Queries to HAProxy are in `runtime`, its statistics in `stats`; [`Process`] runs
 //! an HAProxy for the demo and for tests.
 
@@ -83,11 +83,11 @@ impl HaProxy {
         setup: &TemplateContext,
         servers: &[Server],
     ) -> Result<(Vec<DesiredServer>, String), HaProxyError> {
-        let wanted = DesiredServer::from_servers(servers, self.options.server_port)?;
-        let text = self.template.render(setup, &wanted)?;
-        crate::lint::check(&text, &wanted)
+        let predicate = DesiredServer::from_servers(servers, self.options.server_port)?;
+        let text = self.template.render(setup, &predicate)?;
+        crate::lint::check(&text, &predicate)
             .map_err(|problem| HaProxyError::Lint { file: self.template.name().to_owned(), problem })?;
-        Ok((wanted, text))
+        Ok((predicate, text))
     }
 
     pub(crate) fn stats_socket(&self) -> Socket {
@@ -99,11 +99,11 @@ impl HaProxy {
         let ReloadMethod::MasterSocket(path) = &self.options.reload else { return Ok(None) };
         let deadline = self.options.deadlines.response;
         let master = Socket::new(path, deadline);
-        let mut answers = Vec::new();
+        let mut responses = Vec::new();
         let processes = crate::reload::query_processes(&master, Instant::now() + deadline).await?;
         for &pid in &processes.old_workers {
             match master.query_master(Command::ShowWorkerStat(pid)).await {
-                Ok(answer) => answers.push(answer),
+                Ok(response) => responses.push(response),
                 Err(error) => {
                     let now = crate::reload::query_processes(&master, Instant::now() + deadline).await?;
                     // The worker may have exited in the meantime, with its last session.
@@ -113,7 +113,7 @@ impl HaProxy {
                 }
             }
         }
-        Ok(Some((processes, answers)))
+        Ok(Some((processes, responses)))
     }
 
     /// Returns the counts of updates since this value was created.

@@ -55,11 +55,11 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Checks that `text` is complete and that the fleet's backend has exactly the servers in `wanted`.
-pub(super) fn check(text: &str, wanted: &[DesiredServer]) -> Result<(), Problem> {
+/// Checks that `text` is complete and that the fleet's backend has exactly the servers in `desired`.
+pub(super) fn check(text: &str, desired: &[DesiredServer]) -> Result<(), Problem> {
     check_whole(text)?;
     let mut missing: HashMap<&str, &DesiredServer> =
-        wanted.iter().map(|server| (server.name.as_str(), server)).collect();
+        desired.iter().map(|server| (server.name.as_str(), server)).collect();
     let mut backends = 0;
     let mut in_fleet = false;
     for (index, line) in text.lines().enumerate() {
@@ -85,7 +85,7 @@ pub(super) fn check(text: &str, wanted: &[DesiredServer]) -> Result<(), Problem>
     // The first by name, so that the same mistake produces the same message.
     match missing.keys().min() {
         Some(name) => {
-            Err(without_line(format!("{} of {} servers are missing, for example {name}", missing.len(), wanted.len())))
+            Err(without_line(format!("{} of {} servers are missing, for example {name}", missing.len(), desired.len())))
         }
         None => Ok(()),
     }
@@ -143,8 +143,8 @@ mod tests {
                         server web-8 10.0.0.8:80 check weight 0\n\nbackend other\n  server blog 10.1.0.1:80\n# doproxy: end\n";
 
     fn problem(text: &str) -> String {
-        let wanted = DesiredServer::from_servers(&[server(7), server_in_state(ServerState::Warming, 8)], 80).unwrap();
-        check(text, &wanted).map_or_else(|problem| problem.to_string(), |()| "none".into())
+        let desired = DesiredServer::from_servers(&[server(7), server_in_state(ServerState::Warming, 8)], 80).unwrap();
+        check(text, &desired).map_or_else(|problem| problem.to_string(), |()| "none".into())
     }
 
     #[test]

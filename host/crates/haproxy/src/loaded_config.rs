@@ -58,9 +58,11 @@ pub(super) fn loaded_by(
     place: &ConfigFile,
 ) -> Result<String, &'static str> {
     let written =
-        || place.read_loaded().as_deref().and_then(LoadedConfig::parse).filter(|taken| taken.matches_worker(worker));
-    if let Some(taken) = written().or_else(|| noted.filter(|taken| taken.matches_worker(worker)).cloned()) {
-        return place.text_with_digest(&taken.digest).ok_or("the file that HAProxy was started with has been replaced");
+        || place.read_loaded().as_deref().and_then(LoadedConfig::parse).filter(|loaded| loaded.matches_worker(worker));
+    if let Some(loaded) = written().or_else(|| noted.filter(|loaded| loaded.matches_worker(worker)).cloned()) {
+        return place
+            .text_with_digest(&loaded.digest)
+            .ok_or("the file that HAProxy was started with has been replaced");
     }
     let since = place.changed_at().ok_or("the file that HAProxy was started with no longer exists")?;
     if worker.started.duration_since(since).is_ok_and(|later| later > CLOCK_MARGIN) {
@@ -96,9 +98,9 @@ mod tests {
 
     #[test]
     fn record_round_trips() {
-        let taken = LoadedConfig::new(&worker(7, 1_000), "text");
+        let loaded = LoadedConfig::new(&worker(7, 1_000), "text");
 
-        assert_eq!(LoadedConfig::parse(&taken.serialize()), Some(taken));
+        assert_eq!(LoadedConfig::parse(&loaded.serialize()), Some(loaded));
         assert_eq!(LoadedConfig::parse(""), None);
     }
 

@@ -202,11 +202,11 @@ pub(super) struct TemplateContext {
     check_interval: String,
     fast_check_interval: String,
     slow_start: String,
-    max_sessions: u32,
+    maxconn: u32,
     timeouts: TimeoutsContext,
     stats_socket: String,
     state_file: String,
-    metrics: String,
+    prometheus_bind: String,
     log: String,
     run_as: Option<RunAsContext>,
 }
@@ -259,7 +259,7 @@ impl TemplateContext {
             check_interval: format_time("the check interval", options.check_interval)?,
             fast_check_interval: format_time("the check interval", options.check_interval.min(FAST_CHECK_INTERVAL))?,
             slow_start: format_time("the slow start", options.slow_start)?,
-            max_sessions: options.maxconn,
+            maxconn: options.maxconn,
             timeouts: TimeoutsContext {
                 connect: format_time("the timeout `connect`", timeouts.connect)?,
                 client: format_time("the timeout `client`", timeouts.client)?,
@@ -274,7 +274,7 @@ impl TemplateContext {
             },
             stats_socket: path("the stats socket", &options.stats_socket)?,
             state_file: path("the state file", state_file)?,
-            metrics: options.prometheus_bind.as_deref().map(bind).transpose()?.unwrap_or_default(),
+            prometheus_bind: options.prometheus_bind.as_deref().map(bind).transpose()?.unwrap_or_default(),
             log: options.log.as_deref().map(|log| path("the syslog socket", log)).transpose()?.unwrap_or_default(),
             run_as: options.run_as.as_ref().map(run_as).transpose()?,
         })

@@ -33,7 +33,7 @@ pub(super) struct ServerLine<'a> {
 impl<'a> ParsedConfig<'a> {
     /// Splits a configuration, which does not have to be valid.
     pub(super) fn parse(text: &'a str) -> Self {
-        let mut layout = Self::default();
+        let mut config = Self::default();
         let mut section = "";
         let mut in_fleet = false;
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
@@ -46,19 +46,19 @@ impl<'a> ParsedConfig<'a> {
             if in_fleet && keyword == "server" {
                 let name = words.next().unwrap_or_default();
                 let words = words.take_while(|word| !word.starts_with('#')).collect();
-                layout.servers.insert(name, ServerLine { words });
+                config.servers.insert(name, ServerLine { words });
                 continue;
             }
             match keyword {
                 "default-server" if in_fleet || section == "defaults" => {
-                    layout.file_only_option = Some("default-server");
+                    config.file_only_option = Some("default-server");
                 }
-                "dynamic-cookie-key" => layout.has_cookie_key = true,
+                "dynamic-cookie-key" => config.has_cookie_key = true,
                 _ => {}
             }
-            layout.static_lines.push(line);
+            config.static_lines.push(line);
         }
-        layout
+        config
     }
 
     /// Returns the line of the server `name`.
@@ -174,14 +174,14 @@ mod tests {
 
     #[test]
     fn lines_are_compared_without_weight() {
-        let layout = ParsedConfig::parse(TEXT);
-        let line = layout.server("web-7").unwrap();
+        let config = ParsedConfig::parse(TEXT);
+        let line = config.server("web-7").unwrap();
         let same = |text: &str| line.eq_ignoring_weight(ParsedConfig::parse(text).server("web-7").unwrap());
 
         assert!(same(&TEXT.replace("weight 100", "weight 0")));
         assert!(!same(&TEXT.replace("maxconn 5", "maxconn 6")));
         assert!(!same(&TEXT.replace("weight 100 ", "")), "a line without a weight differs");
-        assert_eq!((line.weight(), layout.server("blog")), (100, None));
+        assert_eq!((line.weight(), config.server("blog")), (100, None));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Process {
             }
             match query_processes(&Socket::new(master_socket, TIMEOUT), Instant::now()).await {
                 Ok(processes) if processes.has_worker() => return Ok(process),
-                answer => {
+                response => {
                     if !backoff.wait().await {
                         let after = TIMEOUT;
                         let starting = SocketError::TimedOut {
@@ -74,7 +74,7 @@ impl Process {
                             command: "show proc".into(),
                             after,
                         };
-                        return Err(answer.err().unwrap_or(starting).into());
+                        return Err(response.err().unwrap_or(starting).into());
                     }
                 }
             }

@@ -196,8 +196,8 @@ impl PreviousWorkers {
 pub(super) async fn query_processes(master: &Socket, until: Instant) -> Result<Processes, SocketError> {
     let mut backoff = Backoff::until(until);
     loop {
-        let answer = master.query_master(Command::ShowProc).await;
-        let read = answer.and_then(|text| {
+        let response = master.query_master(Command::ShowProc).await;
+        let read = response.and_then(|text| {
             Processes::parse(&text).ok_or_else(|| master.unexpected_response(Command::ShowProc, &text))
         });
         match read {
@@ -219,9 +219,9 @@ async fn reload_by_master(master: &Socket, until: Instant) -> Result<PreviousWor
     let workers = || PreviousWorkers::Known(before.workers.iter().chain(&before.old_workers).copied().collect());
     let left = until.saturating_duration_since(Instant::now());
     match master.with_timeout(left).query_master(Command::Reload).await {
-        Ok(answer) if answer.starts_with("Success=1") => return Ok(workers()),
-        Ok(answer) if answer.starts_with("Success=0") => {
-            let log = answer.split_once("--\n").map_or("", |(_, log)| log);
+        Ok(response) if response.starts_with("Success=1") => return Ok(workers()),
+        Ok(response) if response.starts_with("Success=0") => {
+            let log = response.split_once("--\n").map_or("", |(_, log)| log);
             return Err(ReloadError::Failed(reload_command::clean_output(log)));
         }
         // HAProxy 2.6 sends no response, and may reset the connection while it re-executes itself.

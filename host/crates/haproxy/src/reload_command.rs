@@ -24,9 +24,9 @@ pub(super) struct CommandOutput {
 pub(super) async fn run(program: &Path, arguments: &[&str], deadline: Duration) -> Result<CommandOutput, HaProxyError> {
     let ended = failpoint_async("run a program", subprocess::run(program, arguments, None, deadline)).await;
     match ended {
-        Ok(subprocess::Output { status, stdout: said, stderr: complained }) => {
-            let mut output = String::from_utf8_lossy(&complained).into_owned();
-            output.push_str(&String::from_utf8_lossy(&said));
+        Ok(subprocess::Output { status, stdout, stderr }) => {
+            let mut output = String::from_utf8_lossy(&stderr).into_owned();
+            output.push_str(&String::from_utf8_lossy(&stdout));
             Ok(CommandOutput { status, output })
         }
         Err(RunError::Io(source)) => Err(HaProxyError::Run { program: program.display().to_string(), source }),
@@ -48,10 +48,10 @@ pub(super) fn command_line(program: &Path, arguments: &[&str]) -> String {
 
 /// Returns the first relevant lines of `output`, without HAProxy's notices, process IDs and control characters.
 pub(super) fn clean_output(output: &str) -> String {
-    let said: Vec<String> = output.lines().filter(|line| !is_noise(line)).map(strip_pid).collect();
-    let mut text = said.iter().take(MAX_SHOWN_LINES).map(String::as_str).collect::<Vec<_>>().join("\n");
-    if said.len() > MAX_SHOWN_LINES {
-        let _ = write!(text, "\n… and {} more lines", said.len() - MAX_SHOWN_LINES);
+    let stdout: Vec<String> = output.lines().filter(|line| !is_noise(line)).map(strip_pid).collect();
+    let mut text = stdout.iter().take(MAX_SHOWN_LINES).map(String::as_str).collect::<Vec<_>>().join("\n");
+    if stdout.len() > MAX_SHOWN_LINES {
+        let _ = write!(text, "\n… and {} more lines", stdout.len() - MAX_SHOWN_LINES);
     }
     text
 }

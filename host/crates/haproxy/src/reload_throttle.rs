@@ -12,10 +12,10 @@ pub(super) struct ReloadThrottle {
 }
 
 impl ReloadThrottle {
-    /// Waits until `gap` has passed since the last reload; the first reload does not wait.
-    pub(super) async fn wait(&self, gap: Duration) {
+    /// Waits until `throttle` has passed since the last reload; the first reload does not wait.
+    pub(super) async fn wait(&self, throttle: Duration) {
         if let Some(last) = self.last_reload {
-            let left = gap.saturating_sub(last.elapsed());
+            let left = throttle.saturating_sub(last.elapsed());
             if !left.is_zero() {
                 tracing::debug!("reloading HAProxy in {left:?}: the last reload was {:?} ago", last.elapsed());
                 tokio::time::sleep(left).await;
@@ -35,13 +35,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn first_reload_is_immediate_and_later_ones_wait() {
-        let (mut gap, began) = (ReloadThrottle::default(), Instant::now());
+        let (mut throttle, began) = (ReloadThrottle::default(), Instant::now());
         let mut waited = Vec::new();
 
         for pause_s in [0, 0, 3, 60] {
             tokio::time::sleep(Duration::from_secs(pause_s)).await;
-            gap.wait(Duration::from_secs(5)).await;
-            gap.record_reload();
+            throttle.wait(Duration::from_secs(5)).await;
+            throttle.record_reload();
             waited.push(began.elapsed().as_secs());
         }
 

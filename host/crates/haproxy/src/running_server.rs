@@ -64,10 +64,10 @@ impl RunningServer {
     }
 
     /// Reports whether it matches `server`.
-    pub(super) fn matches(&self, server: &DesiredServer, strictness: AdminStateMode) -> bool {
+    pub(super) fn matches(&self, server: &DesiredServer, mode: AdminStateMode) -> bool {
         // Only zero versus non-zero weight matters: an operator may have given a server less than its share.
         let same = self.has_address_of(server) && self.weight.map(|weight| weight > 0) == Some(server.is_serving());
-        let undisturbed = match strictness {
+        let undisturbed = match mode {
             AdminStateMode::Preserve => true,
             // HAProxy does not check a server in maintenance, so it would never become healthy.
             AdminStateMode::Overwrite => {
@@ -85,16 +85,12 @@ impl RunningServer {
 
 /// Returns the first difference between the running and the desired servers; `None` if there is none. A removed server
 /// that could not be deleted yet is not a difference.
-pub(super) fn difference(
-    seen: &[RunningServer],
-    wanted: &[DesiredServer],
-    strictness: AdminStateMode,
-) -> Option<String> {
+pub(super) fn difference(running: &[RunningServer], desired: &[DesiredServer], mode: AdminStateMode) -> Option<String> {
     let mut missing: HashMap<&str, &DesiredServer> =
-        wanted.iter().map(|server| (server.name.as_str(), server)).collect();
-    for there in seen {
+        desired.iter().map(|server| (server.name.as_str(), server)).collect();
+    for there in running {
         match missing.remove(there.name.as_str()) {
-            Some(server) if there.matches(server, strictness) => {}
+            Some(server) if there.matches(server, mode) => {}
             Some(server) if there.matches(server, AdminStateMode::Preserve) => {
                 return Some(format!("{} was taken out of service", there.name));
             }
@@ -106,15 +102,15 @@ pub(super) fn difference(
     missing.keys().min().map(|name| format!("{name} is missing"))
 }
 
-/// Returns the state file for the next worker, which will have the servers `wanted`.
-pub(super) fn state_for_next_worker(state: &str, wanted: &[DesiredServer], strictness: AdminStateMode) -> String {
+/// Returns the state file for the next worker, which will have the servers `desired`.
+pub(super) fn state_for_next_worker(state: &str, desired: &[DesiredServer], mode: AdminStateMode) -> String {
     let Some(table) = Table::state(state) else { return EMPTY_STATE.to_owned() };
-    let wanted: HashMap<&str, &DesiredServer> = wanted.iter().map(|server| (server.name.as_str(), server)).collect();
+    let desired: HashMap<&str, &DesiredServer> = desired.iter().map(|server| (server.name.as_str(), server)).collect();
     let mut lines = state.lines().filter(|line| !line.is_empty());
     let mut text: String = lines.by_ref().take(2).flat_map(|line| [line, "\n"]).collect();
     for (line, row) in lines.zip(table.rows()) {
         let there = RunningServer::from_row(&row);
-        let same = wanted.get(there.name.as_str()).is_some_and(|server| there.matches(server, strictness));
+        let same = desired.get(there.name.as_str()).is_some_and(|server| there.matches(server, mode));
         if same {
             text.push_str(line);
             text.push('\n');
@@ -137,13 +133,13 @@ mod tests {
         DesiredServer::from_servers(&[server(7), server_in_state(second, 8)], 80).unwrap()
     }
 
-    fn difference_to(state: &str, wanted: &[DesiredServer], strictness: AdminStateMode) -> Option<String> {
-        difference(&RunningServer::parse_all(state).unwrap(), wanted, strictness)
+    fn difference_to(state: &str, desired: &[DesiredServer], mode: AdminStateMode) -> Option<String> {
+        difference(&RunningServer::parse_all(state).unwrap(), desired, mode)
     }
 
     #[test]
     fn differing_process_is_detected() {
-        let differs = |state: &str, wanted: &[DesiredServer]| difference_to(state, wanted, AdminStateMode::Overwrite);
+        let differs = |state: &str, desired: &[DesiredServer]| difference_to(state, desired, AdminStateMode::Overwrite);
         assert_eq!(differs(RUNNING, &desired(ServerState::Draining)), None);
 
         insta::assert_snapshot!(differs(RUNNING, &desired(ServerState::Serving)).unwrap(), @"web-8 has another address or weight");

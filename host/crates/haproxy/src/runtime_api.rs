@@ -126,8 +126,8 @@ impl Socket {
     /// Sends several queries, all answered by the same worker at the same time, and returns as many responses.
     pub(super) async fn query<const N: usize>(&self, commands: [Command; N]) -> Result<[String; N], SocketError> {
         let mut out = [const { String::new() }; N];
-        for (text, answer) in out.iter_mut().zip(self.query_each(commands).await?) {
-            *text = answer?;
+        for (text, response) in out.iter_mut().zip(self.query_each(commands).await?) {
+            *text = response?;
         }
         Ok(out)
     }
@@ -144,9 +144,9 @@ impl Socket {
         }
         let text = self.exchange(&line).await?;
         // Every response ends with an empty line; that of `set` is nothing else.
-        let mut answers = text.strip_prefix('\n').unwrap_or(&text).split("\n\n");
+        let mut responses = text.strip_prefix('\n').unwrap_or(&text).split("\n\n");
         Ok(commands.map(|command| {
-            let text = answers.next().unwrap_or_default();
+            let text = responses.next().unwrap_or_default();
             // Text with a severity prefix is a message and not the requested output.
             if text.is_empty() || text.starts_with('[') {
                 return Err(self.unexpected_response(command, text));
@@ -162,9 +162,9 @@ impl Socket {
             line.push(';');
             line.push_str(&order.to_string());
         }
-        let answer = self.exchange(&line).await?;
+        let response = self.exchange(&line).await?;
         // HAProxy acknowledges an executed command with an empty line or a notice.
-        match answer.lines().find(|line| !line.is_empty() && !is_notice(line)) {
+        match response.lines().find(|line| !line.is_empty() && !is_notice(line)) {
             None => Ok(()),
             Some(refusal) => {
                 Err(self.unexpected_response(line.split_once(';').map_or("", |(_, orders)| orders), refusal))
@@ -178,9 +178,9 @@ impl Socket {
     }
 
     /// Returns the error for a response that does not match `command`.
-    pub(super) fn unexpected_response(&self, command: impl fmt::Display, answer: &str) -> SocketError {
-        let answer = answer.trim().chars().take(MAX_SHOWN_CHARS).collect();
-        SocketError::UnexpectedResponse { path: self.path.clone(), command: command.to_string(), answer }
+    pub(super) fn unexpected_response(&self, command: impl fmt::Display, response: &str) -> SocketError {
+        let response = response.trim().chars().take(MAX_SHOWN_CHARS).collect();
+        SocketError::UnexpectedResponse { path: self.path.clone(), command: command.to_string(), response }
     }
 
     async fn exchange(&self, line: &str) -> Result<String, SocketError> {
@@ -268,8 +268,8 @@ mod tests {
 
     use super::*;
 
-    /// Returns a socket that reads one command to its end and then sends `answer`.
-    fn scripted_socket(answer: &'static str) -> (tempfile::TempDir, Socket) {
+    /// Returns a socket that reads one command to its end and then sends `response`.
+    fn scripted_socket(response: &'static str) -> (tempfile::TempDir, Socket) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sock");
         let listener = UnixListener::bind(&path).unwrap();
@@ -277,7 +277,7 @@ mod tests {
             let (mut stream, _) = listener.accept().await.unwrap();
             let mut question = String::new();
             stream.read_to_string(&mut question).await.unwrap();
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream.write_all(response.as_bytes()).await.unwrap();
         });
         (dir, Socket::new(&path, Duration::from_secs(5)))
     }
@@ -318,8 +318,8 @@ mod tests {
         let error =
             socket.execute(&[ServerCommand::SetWeight("web-7", 0), ServerCommand::Drain("web-7")]).await.unwrap_err();
 
-        let told = error.to_string().replace(&*socket.path.to_string_lossy(), "SOCKET");
-        insta::assert_snapshot!(told, @r#"HAProxy responded to `set server droplets/web-7 weight 0;set server droplets/web-7 state drain` on SOCKET with "[3]: No such server.""#);
+        let message = error.to_string().replace(&*socket.path.to_string_lossy(), "SOCKET");
+        insta::assert_snapshot!(message, @r#"HAProxy responded to `set server droplets/web-7 weight 0;set server droplets/web-7 state drain` on SOCKET with "[3]: No such server.""#);
     }
 
     #[test]
@@ -340,7 +340,7 @@ mod tests {
 
         assert!(matches!(
             socket.query([Command::ShowInfo, Command::ShowStat]).await,
-            Err(SocketError::UnexpectedResponse { answer, .. }) if answer.is_empty()
+            Err(SocketError::UnexpectedResponse { response, .. }) if response.is_empty()
         ));
     }
 

@@ -29,11 +29,9 @@ pub(super) struct UpdateCounts {
 /// Executes the operations on the worker behind `socket`.
 pub(super) async fn execute(socket: &Socket, steps: &[ServerOp]) -> Result<UpdateCounts, SocketError> {
     let mut counts = UpdateCounts::default();
-    let going = |leftover: bool| {
+    let going = |server: bool| {
         steps.iter().filter_map(move |step| match step {
-            ServerOp::Remove { name, is_in_maintenance: is_leftover } if *is_leftover == leftover => {
-                Some(name.as_str())
-            }
+            ServerOp::Remove { name, is_in_maintenance: is_leftover } if *is_leftover == server => Some(name.as_str()),
             _ => None,
         })
     };
@@ -101,7 +99,7 @@ pub(super) async fn delete<'a>(
                 .await
             {
                 Ok(()) => {}
-                Err(SocketError::UnexpectedResponse { answer, .. }) => refused.push((name, answer)),
+                Err(SocketError::UnexpectedResponse { response, .. }) => refused.push((name, response)),
                 Err(error) => return Err(error),
             }
         }
@@ -124,13 +122,13 @@ mod tests {
     /// Returns a socket that answers each connection with the result of `answer` on its commands, and records the
     /// commands.
     fn scripted_socket(
-        answer: impl Fn(&str, usize) -> &'static str + Send + 'static,
+        respond: impl Fn(&str, usize) -> &'static str + Send + 'static,
     ) -> (impl Sized, Socket, Arc<Mutex<Vec<String>>>) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("sock");
         let listener = UnixListener::bind(&path).unwrap();
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&said);
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&sent);
         tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
@@ -138,12 +136,12 @@ mod tests {
                 stream.read_to_string(&mut commands).await.unwrap();
                 let commands = commands.trim().trim_start_matches("set severity-output number;").to_owned();
                 let before = kept.lock().unwrap().iter().filter(|earlier| **earlier == commands).count();
-                let answer = answer(&commands, before);
+                let response = respond(&commands, before);
                 kept.lock().unwrap().push(commands);
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.write_all(response.as_bytes()).await.unwrap();
             }
         });
-        (dir, Socket::new(&path, Duration::from_secs(5)), said)
+        (dir, Socket::new(&path, Duration::from_secs(5)), sent)
     }
 
     const BUSY: &str = "\n[3]: Server still has connections attached to it, cannot remove it.\n";
@@ -154,7 +152,7 @@ mod tests {
 
     #[tokio::test]
     async fn server_is_deleted_once_connections_end() {
-        let (_dir, socket, said) = scripted_socket(|command, before| match command {
+        let (_dir, socket, sent) = scripted_socket(|command, before| match command {
             command if command.starts_with("del ") && before < 2 => BUSY,
             command if command.starts_with("del ") => "\n[6]: Server deleted.\n",
             _ => "\n\n\n\n",
@@ -163,7 +161,7 @@ mod tests {
         let counts = execute(&socket, &removal()).await.unwrap();
 
         assert_eq!(counts, UpdateCounts { removed: 1, ..UpdateCounts::default() });
-        insta::assert_snapshot!(said.lock().unwrap().join("\n"), @r"
+        insta::assert_snapshot!(sent.lock().unwrap().join("\n"), @r"
         set server droplets/web-7 state drain;set server droplets/web-7 weight 0;shutdown sessions server droplets/web-7
         set server droplets/web-7 weight 0;set server droplets/web-7 state maint
         del server droplets/web-7
@@ -176,7 +174,7 @@ mod tests {
 
     #[tokio::test]
     async fn undeletable_server_stays_in_maintenance_without_error() {
-        let (_dir, socket, said) =
+        let (_dir, socket, sent) =
             scripted_socket(|command, _| if command.starts_with("del ") { BUSY } else { "\n\n\n\n" });
         let began = Instant::now();
 
@@ -184,13 +182,13 @@ mod tests {
 
         assert_eq!(counts.removed, 1);
         assert!(began.elapsed() >= DELETE_TIMEOUT);
-        let said = said.lock().unwrap();
-        assert!(said[said.len() - 2].ends_with("state maint") && said[said.len() - 1].starts_with("del "), "{said:?}");
+        let sent = sent.lock().unwrap();
+        assert!(sent[sent.len() - 2].ends_with("state maint") && sent[sent.len() - 1].starts_with("del "), "{sent:?}");
     }
 
     #[tokio::test]
     async fn server_starts_checked_without_traffic_and_ramps_up() {
-        let (_dir, socket, said) = scripted_socket(|command, _| {
+        let (_dir, socket, sent) = scripted_socket(|command, _| {
             if command.starts_with("add ") { "\n[6]: New server registered.\n\n\n\n" } else { "\n\n\n\n" }
         });
         let add = |serves| ServerOp::Add { name: "web-7".into(), line: "10.0.0.7:80 id 7".into(), is_serving: serves };
@@ -198,7 +196,7 @@ mod tests {
 
         execute(&socket, &[add(false), serve, add(true)]).await.unwrap();
 
-        insta::assert_snapshot!(said.lock().unwrap().join("\n"), @r"
+        insta::assert_snapshot!(sent.lock().unwrap().join("\n"), @r"
         add server droplets/web-7 10.0.0.7:80 id 7;enable health droplets/web-7;set server droplets/web-7 state drain
         set server droplets/web-7 state drain;set server droplets/web-7 weight 100;set server droplets/web-7 state ready
         add server droplets/web-7 10.0.0.7:80 id 7;enable health droplets/web-7;set server droplets/web-7 state ready
@@ -207,12 +205,14 @@ mod tests {
 
     #[tokio::test]
     async fn first_rejected_command_ends_the_update() {
-        let (_dir, socket, said) = scripted_socket(|_, _| "\n[3]: No such server.\n");
+        let (_dir, socket, sent) = scripted_socket(|_, _| "\n[3]: No such server.\n");
         let drain = |name: &str| ServerOp::Drain { name: name.into() };
 
         let error = execute(&socket, &[drain("web-7"), drain("web-8")]).await.unwrap_err();
 
-        assert!(matches!(error, SocketError::UnexpectedResponse { answer, .. } if answer == "[3]: No such server."));
-        assert_eq!(said.lock().unwrap().len(), 1);
+        assert!(
+            matches!(error, SocketError::UnexpectedResponse { response, .. } if response == "[3]: No such server.")
+        );
+        assert_eq!(sent.lock().unwrap().len(), 1);
     }
 }

@@ -123,7 +123,7 @@ mod tests {
 
     #[test]
     fn undefined_variable_is_an_error_with_its_line() {
-        insta::assert_snapshot!(message("global\n\n  {{ secret }}\n"), @"own.cfg.tera:3: Variable `secret` is not defined. Available variables: backend, bind, check_interval, fast_check_interval, fleet, health_path, log, max_sessions, metrics, run_as, server_port, servers, slow_start, state_file, stats_socket, timeouts");
+        insta::assert_snapshot!(message("global\n\n  {{ secret }}\n"), @"own.cfg.tera:3: Variable `secret` is not defined. Available variables: backend, bind, check_interval, fast_check_interval, fleet, health_path, log, maxconn, prometheus_bind, run_as, server_port, servers, slow_start, state_file, stats_socket, timeouts");
     }
 
     #[test]

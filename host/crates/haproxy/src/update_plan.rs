@@ -97,24 +97,23 @@ pub(super) fn plan_update(question: &UpdateContext<'_>) -> UpdateMethod {
 }
 
 fn plan_ops(question: &UpdateContext<'_>) -> Result<Vec<ServerOp>, String> {
-    let UpdateContext { version, loaded: taken, text, desired: wanted, running: seen, admin_mode: strictness } =
-        question;
+    let UpdateContext { version, loaded, text, desired, running, admin_mode: mode } = question;
     let version = version.ok_or("HAProxy does not report its version")?;
     if version < MIN_ADD_SERVER {
         return Err(format!("HAProxy {version} cannot add servers at run time; upgrade to {MIN_ADD_SERVER} or later"));
     }
-    let taken = ParsedConfig::parse(taken.map_err(str::to_owned)?);
-    let seen = seen.ok_or("the worker does not report its servers")?;
+    let loaded = ParsedConfig::parse(loaded.map_err(str::to_owned)?);
+    let running = running.ok_or("the worker does not report its servers")?;
     let new = ParsedConfig::parse(text);
-    if let Some(difference) = taken.diff_static(&new) {
+    if let Some(difference) = loaded.diff_static(&new) {
         return Err(difference);
     }
     let mut steps = ServerOps::default();
-    let by_name: HashMap<&str, &RunningServer> = seen.iter().map(|server| (server.name.as_str(), server)).collect();
-    for server in *wanted {
+    let by_name: HashMap<&str, &RunningServer> = running.iter().map(|server| (server.name.as_str(), server)).collect();
+    for server in *desired {
         let name = || server.name.clone();
         let line = new.server(&server.name).ok_or_else(|| format!("{} has no line", server.name))?;
-        match (by_name.get(server.name.as_str()), taken.server(&server.name)) {
+        match (by_name.get(server.name.as_str()), loaded.server(&server.name)) {
             (Some(there), Some(old)) => {
                 if !old.eq_ignoring_weight(line) {
                     return Err(format!("the line of {} changed", server.name));
@@ -122,7 +121,7 @@ fn plan_ops(question: &UpdateContext<'_>) -> Result<Vec<ServerOp>, String> {
                 if !there.has_address_of(server) {
                     return Err(format!("the address of {} changed", server.name));
                 }
-                match (there.matches(server, *strictness), server.is_serving()) {
+                match (there.matches(server, *mode), server.is_serving()) {
                     (true, _) => {}
                     (false, true) => steps.serve.push(ServerOp::Serve { name: name(), weight: line.weight() }),
                     (false, false) => steps.drain.push(ServerOp::Drain { name: name() }),
@@ -143,8 +142,8 @@ fn plan_ops(question: &UpdateContext<'_>) -> Result<Vec<ServerOp>, String> {
             }
         }
     }
-    let names: HashSet<&str> = wanted.iter().map(|server| server.name.as_str()).collect();
-    for server in seen.iter().filter(|server| !names.contains(server.name.as_str())) {
+    let names: HashSet<&str> = desired.iter().map(|server| server.name.as_str()).collect();
+    for server in running.iter().filter(|server| !names.contains(server.name.as_str())) {
         if !escape::is_name(&server.name) {
             return Err("the worker has a server with an invalid name".to_owned());
         }
@@ -256,12 +255,12 @@ mod tests {
     #[test]
     fn each_cause_of_a_reload_is_reported() {
         let (one, text) = ([server(1)], text_of(&[server(1)]));
-        let (wanted, there) = (desired(&one), running(&one, &[]));
+        let (target, there) = (desired(&one), running(&one, &[]));
         let good = || UpdateContext {
             version: Version::parse("2.6.12"),
             loaded: Ok(&text),
             text: &text,
-            desired: &wanted,
+            desired: &target,
             running: Some(&there),
             admin_mode: AdminStateMode::Preserve,
         };
@@ -287,11 +286,11 @@ mod tests {
         let (old, new) = ([server(1), server(2)], [server(1), server(2), server(3)]);
         let there =
             running(&[server(1), server_in_state(ServerState::Draining, 2), server(3)], &[(1, 8), (2, 1), (3, 1)]);
-        let (taken, text) = (text_of(&old), text_of(&new));
+        let (loaded, text) = (text_of(&old), text_of(&new));
 
         let way = plan_update(&UpdateContext {
             version: Version::parse("2.6.12"),
-            loaded: Ok(&taken),
+            loaded: Ok(&loaded),
             text: &text,
             desired: &desired(&new),
             running: Some(&there),

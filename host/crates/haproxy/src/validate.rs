@@ -46,8 +46,8 @@ async fn run_check(options: &Options, arguments: &[&str]) -> Result<CommandOutpu
 
 /// Returns HAProxy's output, or its exit status if there is none, for example after a kill.
 fn rejection_text(ended: &CommandOutput) -> String {
-    let said = clean_output(&ended.output);
-    if said.is_empty() { ended.status.to_string() } else { said }
+    let output = clean_output(&ended.output);
+    if output.is_empty() { ended.status.to_string() } else { output }
 }
 
 /// Returns the line number in the first `[FILE:LINE]`.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use doproxy_core::seams::{Freeze, InventoryError, InventoryErrorKind};
+use doproxy_core::seams::{InventoryError, InventoryErrorKind, Maintenance};
 
 use crate::backup::RecoveryHint;
 
@@ -37,14 +37,14 @@ pub enum SqliteError {
         source: std::io::Error,
     },
     /// The file is not a database, or is damaged.
-    #[error("the inventory {path} is damaged or not an inventory ({detail}); nothing was changed; {remedy}")]
+    #[error("the inventory {path} is damaged or not an inventory ({detail}); nothing was changed; {hint}")]
     Corrupt {
         /// The database file.
         path: PathBuf,
         /// The damage.
         detail: String,
         /// The remedy.
-        remedy: Box<RecoveryHint>,
+        hint: Box<RecoveryHint>,
     },
     /// A newer doproxy wrote the file.
     #[error(
@@ -70,15 +70,15 @@ pub enum SqliteError {
     },
     /// The inventory belongs to another fleet.
     #[error(
-        "the inventory {path} belongs to fleet {theirs}, not to fleet {ours}; set another `inventory`, or set `fleet: {theirs}`"
+        "the inventory {path} belongs to fleet {recorded}, not to fleet {configured}; set another `inventory`, or set `fleet: {recorded}`"
     )]
     FleetMismatch {
         /// The database file.
         path: PathBuf,
         /// The fleet that the inventory belongs to.
-        theirs: String,
+        recorded: String,
         /// The fleet in the configuration.
-        ours: String,
+        configured: String,
     },
     /// Another process holds the write lock.
     #[error("the inventory {path} is locked by {holder}; gave up after {waited:?}, retry once it has finished")]
@@ -90,9 +90,9 @@ pub enum SqliteError {
         /// The time that this process waited.
         waited: Duration,
     },
-    /// An operator has frozen the fleet.
-    #[error("the fleet is frozen since {}: {}; run `doproxy unfreeze` to lift the freeze", .0.since, .0.reason)]
-    Frozen(Freeze),
+    /// An operator has turned on maintenance mode.
+    #[error("the fleet is in maintenance mode (since {}: {}); run `doproxy maintenance off` to resume", .0.since, .0.reason)]
+    InMaintenance(Maintenance),
     /// The lock file cannot be used.
     #[error("cannot lock the inventory with {path}: {source}; check that its folder is writable")]
     Lock {
@@ -120,7 +120,7 @@ impl From<SqliteError> for InventoryError {
     fn from(error: SqliteError) -> Self {
         let kind = match &error {
             SqliteError::PreconditionFailed(_) => InventoryErrorKind::Conflict,
-            SqliteError::Frozen(freeze) => InventoryErrorKind::Frozen(freeze.clone()),
+            SqliteError::InMaintenance(maintenance) => InventoryErrorKind::InMaintenance(maintenance.clone()),
             SqliteError::Locked { holder, .. } => InventoryErrorKind::Locked { holder: holder.clone() },
             SqliteError::Corrupt { .. } => InventoryErrorKind::Corrupt,
             SqliteError::FleetMismatch { .. } => InventoryErrorKind::FleetMismatch,

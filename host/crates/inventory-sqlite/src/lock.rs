@@ -77,7 +77,7 @@ impl WriteLock {
         let failed = |source| SqliteError::Lock { path: path.clone(), source };
         let mut file = open(&path).map_err(failed)?;
         let started = Instant::now();
-        let mut told = false;
+        let mut reported = false;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
@@ -90,9 +90,9 @@ impl WriteLock {
                         return Err(SqliteError::Locked { path: place.file().to_owned(), holder, waited: patience });
                     }
                     // The holder writes its name a moment after it acquires the lock.
-                    if !told && (holder.is_some() || waited >= HOLDER_GRACE) {
+                    if !reported && (holder.is_some() || waited >= HOLDER_GRACE) {
                         waiting_for(holder.as_deref().unwrap_or(UNKNOWN_HOLDER));
-                        told = true;
+                        reported = true;
                     }
                     tokio::time::sleep(RETRY_INTERVAL).await;
                 }

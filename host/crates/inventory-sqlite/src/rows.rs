@@ -9,7 +9,7 @@ use doproxy_core::domain::{
     CreateHistory, Droplet, DropletId, DropletName, HourlyPrice, Money, Operation, OperationId, OperationKind,
     OperationState, Pauses, Phase, Template, Timestamp, redacted,
 };
-use doproxy_core::seams::{Freeze, Provenance};
+use doproxy_core::seams::{Maintenance, Provenance};
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Result, Row, params};
 
@@ -249,12 +249,12 @@ pub(super) fn provenance(connection: &Connection, id: DropletId, droplet: &str) 
 /// Returns the results of creates since `since`. A create that failed before its droplet had an ID says nothing about
 /// booting, nor does one whose droplet was removed before its time limit.
 pub(super) fn creates_since(connection: &Connection, since: Timestamp) -> Result<CreateHistory> {
-    let begun = connection.query_row(
+    let started = connection.query_row(
         "SELECT count(*) FROM operations WHERE kind = 'create' AND started_at >= ?1",
         [since.0],
         |row| row.get(0),
     )?;
-    let mut creates = CreateHistory { started: begun, ..CreateHistory::default() };
+    let mut creates = CreateHistory { started, ..CreateHistory::default() };
     let mut ended = connection.prepare_cached(
         "SELECT operations.state = 'failed' AS failed, started_at FROM operations
          JOIN droplets ON droplets.name = operations.droplet
@@ -272,18 +272,18 @@ pub(super) fn creates_since(connection: &Connection, since: Timestamp) -> Result
     Ok(creates)
 }
 
-pub(super) fn freeze(connection: &Connection) -> Result<Option<Freeze>> {
-    let Some(since) = meta(connection, "frozen_since")? else { return Ok(None) };
-    let since = since.parse().map(Timestamp).map_err(|error| corrupt_cell("frozen_since", error))?;
-    Ok(Some(Freeze { since, reason: meta(connection, "frozen_because")?.unwrap_or_default() }))
+pub(super) fn maintenance(connection: &Connection) -> Result<Option<Maintenance>> {
+    let Some(since) = meta(connection, "maintenance_since")? else { return Ok(None) };
+    let since = since.parse().map(Timestamp).map_err(|error| corrupt_cell("maintenance_since", error))?;
+    Ok(Some(Maintenance { since, reason: meta(connection, "maintenance_reason")?.unwrap_or_default() }))
 }
 
-pub(super) fn set_freeze(connection: &Connection, freeze: Option<&Freeze>) -> Result<()> {
-    connection.execute("DELETE FROM meta WHERE key IN ('frozen_since', 'frozen_because')", [])?;
-    let Some(freeze) = freeze else { return Ok(()) };
+pub(super) fn set_maintenance(connection: &Connection, maintenance: Option<&Maintenance>) -> Result<()> {
+    connection.execute("DELETE FROM meta WHERE key IN ('maintenance_since', 'maintenance_reason')", [])?;
+    let Some(maintenance) = maintenance else { return Ok(()) };
     let mut insert = connection.prepare("INSERT INTO meta (key, value) VALUES (?1, ?2)")?;
-    insert.execute(["frozen_since", &freeze.since.0.to_string()])?;
-    insert.execute(["frozen_because", &freeze.reason])?;
+    insert.execute(["maintenance_since", &maintenance.since.0.to_string()])?;
+    insert.execute(["maintenance_reason", &maintenance.reason])?;
     Ok(())
 }
 

@@ -178,9 +178,9 @@ fn open_error(why: String) -> rusqlite::Error {
 pub(super) fn verify(connection: &mut Connection) -> rusqlite::Result<Option<String>> {
     // One transaction, so that rows and checksums are consistent with each other.
     let transaction = connection.transaction()?;
-    let answer: String = transaction.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if answer != "ok" {
-        return Ok(Some(answer.replace('\n', "; ")));
+    let result: String = transaction.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if result != "ok" {
+        return Ok(Some(result.replace('\n', "; ")));
     }
     checksums::find_mismatch(&transaction)
 }
@@ -260,6 +260,6 @@ fn corrupt(place: &InventoryPath, detail: impl Into<String>) -> SqliteError {
     SqliteError::Corrupt {
         path: place.file().to_owned(),
         detail: detail.into(),
-        remedy: Box::new(backup::recovery_hint(place)),
+        hint: Box::new(backup::recovery_hint(place)),
     }
 }

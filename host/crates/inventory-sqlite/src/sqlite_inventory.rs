@@ -13,7 +13,7 @@ use doproxy_core::domain::{
     Phase, Timestamp,
 };
 use doproxy_core::seams::{
-    CreateIntent, DeleteCause, Freeze, Inventory, InventoryError, PolicyState, Provenance, Snapshot, Transition,
+    CreateIntent, DeleteCause, Inventory, InventoryError, Maintenance, PolicyState, Provenance, Snapshot, Transition,
 };
 use doproxy_support::failpoint;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
@@ -24,7 +24,7 @@ use crate::lock::WriteLock;
 use crate::path::InventoryPath;
 
 /// The key of the control loop's state.
-const LOOP_STATE_KEY: &str = "loop_memory";
+const LOOP_STATE_KEY: &str = "loop_state";
 
 /// The fleet's inventory in a SQLite file.
 #[derive(Debug)]
@@ -74,7 +74,11 @@ impl SqliteInventory {
         if owner == fleet.as_str() {
             return Ok(());
         }
-        Err(SqliteError::FleetMismatch { path: self.path.file().to_owned(), theirs: owner, ours: fleet.to_string() })
+        Err(SqliteError::FleetMismatch {
+            path: self.path.file().to_owned(),
+            recorded: owner,
+            configured: fleet.to_string(),
+        })
     }
 
     /// Returns the phases that a droplet went through, oldest first. For inspection and tests.
@@ -118,7 +122,7 @@ impl SqliteInventory {
         }
         result.map_err(|refusal| match refusal {
             TransactionError::PreconditionFailed(why) => SqliteError::PreconditionFailed(why).into(),
-            TransactionError::Frozen(freeze) => SqliteError::Frozen(freeze).into(),
+            TransactionError::InMaintenance(maintenance) => SqliteError::InMaintenance(maintenance).into(),
             TransactionError::Sqlite(source) => self.sqlite_error("write", source),
         })
     }
@@ -136,7 +140,7 @@ impl Drop for SqliteInventory {
 /// The reason for rolling back a change.
 enum TransactionError {
     PreconditionFailed(String),
-    Frozen(Freeze),
+    InMaintenance(Maintenance),
     Sqlite(rusqlite::Error),
 }
 
@@ -175,21 +179,21 @@ impl Inventory for SqliteInventory {
 
     async fn begin_create(&self, drafts: &[CreateIntent]) -> Result<Vec<Operation>, InventoryError> {
         self.write(|transaction| {
-            reject_when_frozen(transaction)?;
+            reject_in_maintenance(transaction)?;
             drafts
                 .iter()
-                .map(|draft| {
+                .map(|intent| {
                     crate::rows::insert_droplet(
                         transaction,
                         &Droplet {
-                            name: draft.name.clone(),
-                            index: draft.index,
+                            name: intent.name.clone(),
+                            index: intent.index,
                             id: None,
                             phase: Phase::Requested,
-                            phase_since: draft.at,
-                            created_at: draft.at,
-                            template: draft.template.clone(),
-                            hourly_price: draft.hourly_price,
+                            phase_since: intent.at,
+                            created_at: intent.at,
+                            template: intent.template.clone(),
+                            hourly_price: intent.hourly_price,
                             address: None,
                             protected: false,
                         },
@@ -197,10 +201,10 @@ impl Inventory for SqliteInventory {
                     Ok(crate::rows::insert_operation(
                         transaction,
                         OperationKind::Create,
-                        &draft.name,
-                        draft.at,
-                        Some(&draft.body_digest),
-                        draft.user_data_params.as_deref(),
+                        &intent.name,
+                        intent.at,
+                        Some(&intent.body_digest),
+                        intent.user_data_params.as_deref(),
                     )?)
                 })
                 .collect()
@@ -216,7 +220,7 @@ impl Inventory for SqliteInventory {
         at: Timestamp,
     ) -> Result<Operation, InventoryError> {
         self.write(|transaction| {
-            reject_when_frozen(transaction)?;
+            reject_in_maintenance(transaction)?;
             let open = crate::rows::open_operations_of(transaction, droplet)?;
             if let Some(delete) = open.iter().find(|operation| operation.kind == OperationKind::Delete) {
                 return Ok(delete.clone());
@@ -243,7 +247,7 @@ impl Inventory for SqliteInventory {
     async fn record(&self, step: &Transition, at: Timestamp) -> Result<(), InventoryError> {
         self.write(|transaction| match step {
             Transition::Sending { operations } => {
-                reject_when_frozen(transaction)?;
+                reject_in_maintenance(transaction)?;
                 for operation in operations {
                     let changed = transaction.execute(
                         "UPDATE operations SET sent_at = ?2 WHERE id = ?1 AND kind = 'create' AND state = 'open'",
@@ -324,13 +328,13 @@ impl Inventory for SqliteInventory {
         crate::rows::creates_since(&connection, since).map_err(|source| self.sqlite_error("read", source))
     }
 
-    async fn freeze(&self) -> Result<Option<Freeze>, InventoryError> {
+    async fn maintenance(&self) -> Result<Option<Maintenance>, InventoryError> {
         let connection = self.connection();
-        crate::rows::freeze(&connection).map_err(|source| self.sqlite_error("read", source))
+        crate::rows::maintenance(&connection).map_err(|source| self.sqlite_error("read", source))
     }
 
-    async fn set_freeze(&self, freeze: Option<&Freeze>) -> Result<(), InventoryError> {
-        self.write(|transaction| Ok(crate::rows::set_freeze(transaction, freeze)?))
+    async fn set_maintenance(&self, maintenance: Option<&Maintenance>) -> Result<(), InventoryError> {
+        self.write(|transaction| Ok(crate::rows::set_maintenance(transaction, maintenance)?))
     }
 
     async fn pauses(&self) -> Result<Pauses, InventoryError> {
@@ -377,9 +381,9 @@ impl Inventory for SqliteInventory {
         crate::rows::meta(&connection, LOOP_STATE_KEY).map_err(|source| self.sqlite_error("read", source))
     }
 
-    async fn save_state(&self, loop_memory: &str, policies: &[(String, PolicyState)]) -> Result<(), InventoryError> {
+    async fn save_state(&self, loop_state: &str, policies: &[(String, PolicyState)]) -> Result<(), InventoryError> {
         self.write(|transaction| {
-            crate::rows::set_meta(transaction, LOOP_STATE_KEY, loop_memory)?;
+            crate::rows::set_meta(transaction, LOOP_STATE_KEY, loop_state)?;
             for (name, state) in policies {
                 transaction.execute(
                     "INSERT OR REPLACE INTO policies (name, identity, ticks, state) VALUES (?1, ?2, ?3, ?4)",
@@ -398,13 +402,14 @@ impl Inventory for SqliteInventory {
     }
 }
 
-/// Rejects intents while the fleet is frozen, even if another process has just frozen it.
-fn reject_when_frozen(transaction: &Transaction<'_>) -> Result<(), TransactionError> {
-    crate::rows::freeze(transaction)?.map_or(Ok(()), |freeze| Err(TransactionError::Frozen(freeze)))
+/// Rejects intents in maintenance mode, even if another process has just turned it on.
+fn reject_in_maintenance(transaction: &Transaction<'_>) -> Result<(), TransactionError> {
+    crate::rows::maintenance(transaction)?
+        .map_or(Ok(()), |maintenance| Err(TransactionError::InMaintenance(maintenance)))
 }
 
 fn adopt(transaction: &Transaction<'_>, droplet: &Droplet) -> Result<Option<Droplet>, TransactionError> {
-    reject_when_frozen(transaction)?;
+    reject_in_maintenance(transaction)?;
     let known = |condition: &str, value: &dyn rusqlite::ToSql| {
         transaction.query_row(&format!("SELECT EXISTS (SELECT 1 FROM droplets WHERE {condition})"), [value], |row| {
             row.get::<_, bool>(0)

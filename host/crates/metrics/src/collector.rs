@@ -93,14 +93,14 @@ pub struct SeriesStatus {
 
 impl Collector {
     /// Creates a collector without polling any source. Sources that need the API fail without `cloud`.
-    pub fn new(options: Options, history: Arc<TimeSeriesStore>, cloud: Option<&DigitalOcean>) -> Self {
+    pub fn new(options: Options, store: Arc<TimeSeriesStore>, cloud: Option<&DigitalOcean>) -> Self {
         let ids = SERIES.map(|(name, unit)| {
-            history.get_or_create(&SeriesKey { name: name.to_owned(), labels: Vec::new(), unit: unit.to_owned() })
+            store.get_or_create(&SeriesKey { name: name.to_owned(), labels: Vec::new(), unit: unit.to_owned() })
         });
         let slots = options.sources.iter().map(|options| ScheduledSource {
             source: Arc::new(Source::new(options, cloud)),
             health: SourceHealth {
-                current: recent_series(&history, &options.names(), options.interval),
+                current: recent_series(&store, &options.names(), options.interval),
                 ..SourceHealth::default()
             },
             options: options.clone(),
@@ -110,19 +110,11 @@ impl Collector {
         let slots = slots.collect();
         let host_names = SERIES.map(|(name, _)| name.to_owned());
         // All samples of one poll of HAProxy have the same time.
-        let current = recent_series(&history, &host_names, Duration::ZERO);
+        let current = recent_series(&store, &host_names, Duration::ZERO);
         let host =
             BuiltinSource { health: SourceHealth { current, ..SourceHealth::default() }, ids, prev_sample: None };
-        let (needs, looks) = (MetricRequirements::default(), JoinSet::new());
-        Self {
-            options,
-            store: history,
-            requirements: needs,
-            builtin: host,
-            scheduled: slots,
-            polls: looks,
-            droplets: Arc::default(),
-        }
+        let (needs, polls) = (MetricRequirements::default(), JoinSet::new());
+        Self { options, store, requirements: needs, builtin: host, scheduled: slots, polls, droplets: Arc::default() }
     }
 
     /// Sets the requirements of the policies, which determine the lookback to request and to keep in memory. Must be
@@ -161,7 +153,7 @@ impl Collector {
         let until = Instant::now() + self.options.poll_wait;
         while let Ok(Some(ended)) = timeout_at(until, self.polls.join_next_with_id()).await {
             match ended {
-                Ok((id, answer)) => self.complete_poll(id, now, answer),
+                Ok((id, result)) => self.complete_poll(id, now, result),
                 Err(error) => self.complete_poll(error.id(), now, Err(SourceError::Panicked(error.to_string()))),
             }
         }
@@ -267,8 +259,8 @@ impl Collector {
         for slot in &mut self.scheduled {
             let interval = slot.options.interval;
             // Ticks are not exact; without a tolerance, every second poll would be a tick late.
-            let due = slot.last_poll.is_none_or(|asked| now.since(asked) + interval / 10 >= interval);
-            if slot.in_flight.is_some() || !due {
+            let is_due = slot.last_poll.is_none_or(|asked| now.since(asked) + interval / 10 >= interval);
+            if slot.in_flight.is_some() || !is_due {
                 continue;
             }
             let newest =
@@ -277,18 +269,19 @@ impl Collector {
             let window = windows.fold(slot.options.lookback, Duration::max);
             let poll = Poll { now, newest, lookback: window, interval, droplets: Arc::clone(&self.droplets) };
             let source = Arc::clone(&slot.source);
-            let look = self.polls.spawn(async move { source.poll(&poll).await });
-            slot.in_flight = Some((look.id(), now));
+            let poll_task = self.polls.spawn(async move { source.poll(&poll).await });
+            slot.in_flight = Some((poll_task.id(), now));
             slot.last_poll = Some(now);
         }
     }
 
-    fn complete_poll(&mut self, look: Id, now: Timestamp, answer: Result<PollResult, SourceError>) {
-        let Some(slot) = self.scheduled.iter_mut().find(|slot| slot.in_flight.is_some_and(|(id, _)| id == look)) else {
+    fn complete_poll(&mut self, poll_task: Id, now: Timestamp, result: Result<PollResult, SourceError>) {
+        let Some(slot) = self.scheduled.iter_mut().find(|slot| slot.in_flight.is_some_and(|(id, _)| id == poll_task))
+        else {
             return;
         };
         slot.in_flight = None;
-        match answer {
+        match result {
             Ok(PollResult::Unchanged) => {}
             Ok(PollResult::Series(readings)) => {
                 let mut current = Vec::with_capacity(readings.len());
@@ -303,11 +296,11 @@ impl Collector {
                 slot.health.record_success(current);
             }
             Err(error) => {
-                let said = error.to_string();
-                if slot.health.failure.as_ref().is_none_or(|(_, before)| *before != said) {
-                    tracing::warn!(source = slot.options.name, "{said}; its series are stale until it recovers");
+                let message = error.to_string();
+                if slot.health.failure.as_ref().is_none_or(|(_, before)| *before != message) {
+                    tracing::warn!(source = slot.options.name, "{message}; its series are stale until it recovers");
                 }
-                slot.health.record_failure(now, said);
+                slot.health.record_failure(now, message);
             }
         }
     }
@@ -327,8 +320,8 @@ impl SourceHealth {
 
 /// Returns the series that a source had when doproxy stopped: those whose newest samples are about as recent as the
 /// newest of all.
-fn recent_series(history: &TimeSeriesStore, names: &[String], interval: Duration) -> Vec<SeriesId> {
-    let named = names.iter().flat_map(|name| history.series_named(name));
+fn recent_series(store: &TimeSeriesStore, names: &[String], interval: Duration) -> Vec<SeriesId> {
+    let named = names.iter().flat_map(|name| store.series_named(name));
     let known: Vec<(SeriesId, Timestamp)> = named.filter_map(|(id, newest)| Some((id, newest?))).collect();
     let newest = known.iter().map(|(_, at)| *at).max().unwrap_or_default();
     let oldest = newest.minus(interval.saturating_mul(STALE_AFTER_INTERVALS));

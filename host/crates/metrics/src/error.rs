@@ -29,14 +29,14 @@ pub enum SourceError {
     #[error("failed to set up the HTTP client: {0}; for https, install the package ca-certificates")]
     Setup(String),
     /// A response with an error status.
-    #[error("{url} returned status {status}{said}")]
+    #[error("{url} returned status {status}{detail}")]
     Status {
         /// The URL, without the query.
         url: String,
         /// The HTTP status.
         status: u16,
         /// The beginning of the body with a separator before it, or empty.
-        said: String,
+        detail: String,
     },
     /// A response beyond the size limit.
     #[error("the response of {url} exceeds {most} bytes")]
@@ -105,14 +105,14 @@ pub enum SourceError {
         source: io::Error,
     },
     /// The program ended with an error.
-    #[error("{program} failed with {how}{said}")]
+    #[error("{program} failed with {exit_status}{detail}")]
     Failed {
         /// The program.
         program: String,
         /// Its exit status.
-        how: String,
+        exit_status: String,
         /// Its output with a separator before it, or empty.
-        said: String,
+        detail: String,
     },
     /// The bearer token file is unusable.
     #[error("bearer token file {} {problem}", path.display())]

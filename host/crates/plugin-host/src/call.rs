@@ -60,11 +60,11 @@ impl CallableComponent {
     pub(super) async fn begin(
         &self,
         function: &'static str,
-        moment: &CallContext,
+        context: &CallContext,
     ) -> Result<(Call<'_>, Store<StoreData>), PluginError> {
         let turn = self.host.engine().acquire().await;
         let started = Instant::now();
-        let store = store_data::store(self.host.engine(), self.host.limits(), moment)
+        let store = store_data::store(self.host.engine(), self.host.limits(), context)
             .map_err(|error| PluginError::Engine(format!("{error:#}")))?;
         Ok((Call { component: self, function, started, permit: turn }, store))
     }
@@ -94,7 +94,7 @@ impl Call<'_> {
     ) -> wasmtime::Result<T> {
         let deadline = self.component.host.limits().call_timeout;
         match tokio::time::timeout(deadline, guest).await {
-            Ok(answer) => answer,
+            Ok(result) => result,
             Err(_) => Err(Limit::CallTimeout(deadline).into()),
         }
     }
@@ -103,12 +103,12 @@ impl Call<'_> {
     pub(super) fn finish<T, U>(
         self,
         store: Store<StoreData>,
-        answer: wasmtime::Result<T>,
+        result: wasmtime::Result<T>,
         check: impl FnOnce(T) -> Result<U, CallError>,
     ) -> Result<CallOutput<U>, PluginError> {
         let limits = self.component.host.limits();
-        let value = match answer {
-            Ok(answer) => check(answer),
+        let value = match result {
+            Ok(result) => check(result),
             Err(error) => Err(store_data::call_error(&error, &store, limits)),
         };
         let (fuel, memory_bytes) = store_data::usage(&store, limits);

@@ -26,7 +26,7 @@ impl ConfiguredPolicy {
 
     /// Evaluates the policy for `observation` with the state that it returned last time.
     pub async fn evaluate(&self, observation: &Observation, state: &[u8]) -> Evaluation {
-        let answer = |decision, failure: Option<String>, stats: Option<CallUsage>, log| Evaluation {
+        let evaluation = |decision, failure: Option<String>, stats: Option<CallUsage>, log| Evaluation {
             policy: self.name.clone(),
             reference: self.policy.reference().to_string(),
             digest: self.policy.digest().to_owned(),
@@ -42,10 +42,10 @@ impl ConfiguredPolicy {
         };
         match self.policy.decide(&self.config, observation, state).await {
             Ok(CallOutput { value, log, usage: stats }) => {
-                answer(value, None, Some(stats), log.iter().map(ToString::to_string).collect())
+                evaluation(value, None, Some(stats), log.iter().map(ToString::to_string).collect())
             }
             Err(error) => {
-                answer(Decision::hold_after_failure(&self.name, state), Some(error.to_string()), None, Vec::new())
+                evaluation(Decision::hold_after_failure(&self.name, state), Some(error.to_string()), None, Vec::new())
             }
         }
     }

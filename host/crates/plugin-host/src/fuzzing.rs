@@ -7,8 +7,8 @@ use crate::component_info::ComponentInterface;
 /// Parses the bytes as a plugin; they are accepted, or rejected with an error.
 pub fn component(bytes: &[u8]) {
     if let Err(error) = ComponentInterface::parse(bytes) {
-        let said = error.to_string();
-        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said:?}");
-        assert!(said.len() < 4096, "{said:?}");
+        let output = error.to_string();
+        assert!(!output.contains(|c: char| c.is_control() && c != '\n'), "{output:?}");
+        assert!(output.len() < 4096, "{output:?}");
     }
 }

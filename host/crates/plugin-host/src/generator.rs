@@ -62,8 +62,8 @@ impl Generator {
         config_schema::check(&self.manifest.config_schema, config)
             .map_err(|error| self.component.schema_error(error))?;
         let (call, mut store) = self.component.begin("validate", &CallContext::EMPTY).await?;
-        let answer = call.with_timeout(self.pre.validate(&mut store, config)).await;
-        let verdict = call.finish(store, answer, Ok)?.value;
+        let result = call.with_timeout(self.pre.validate(&mut store, config)).await;
+        let verdict = call.finish(store, result, Ok)?.value;
         verdict.map_err(|problems| self.component.config_error(problems))
     }
 
@@ -71,10 +71,10 @@ impl Generator {
     /// checks whether cloud-init supports the result.
     pub async fn generate(&self, config: &str, request: &UserDataRequest) -> Result<CallOutput<String>, PluginError> {
         let (call, mut store) = self.component.begin("generate", &CallContext::for_droplet(request)).await?;
-        let answer = call.with_timeout(self.pre.generate(&mut store, config, request)).await;
+        let result = call.with_timeout(self.pre.generate(&mut store, config, request)).await;
         let most = self.component.host.limits().user_data_bytes;
-        call.finish(store, answer, |answer| {
-            let text = answer?;
+        call.finish(store, result, |result| {
+            let text = result?;
             if text.len() > most {
                 return Err(CallError::LimitExceeded {
                     limit: Limit::UserData(most),
@@ -88,6 +88,6 @@ impl Generator {
 
 async fn describe(loaded: &CallableComponent, pre: &GeneratorPre) -> Result<CallOutput<Manifest>, PluginError> {
     let (call, mut store) = loaded.begin("describe", &CallContext::EMPTY).await?;
-    let answer = call.with_timeout(pre.describe(&mut store)).await;
-    call.finish(store, answer, Ok)
+    let result = call.with_timeout(pre.describe(&mut store)).await;
+    call.finish(store, result, Ok)
 }

@@ -179,11 +179,11 @@ impl PluginHost {
     ) -> Result<Pushed, PluginError> {
         // A plugin that does not load here would not load anywhere.
         let inspected = self.inspect(plugin).await?;
-        let (component, shape, _, _) = self.bytes(plugin).await?;
+        let (component, interface, _, _) = self.bytes(plugin).await?;
         let published = PublishRequest {
             component: &component,
-            imports: &shape.imports,
-            exports: &shape.exports,
+            imports: &interface.imports,
+            exports: &interface.exports,
             plugin: &inspected.manifest,
             created,
         };
@@ -205,9 +205,9 @@ impl PluginHost {
     pub async fn policy_from_bytes(&self, reference: &Reference, bytes: Vec<u8>) -> Result<Policy, PluginError> {
         let failed = |source| PluginError::Load { reference: reference.clone(), source };
         let most = self.inner.limits.component_bytes;
-        let looked = spawn_blocking(move || parse_interface(bytes, most)).await;
-        let (bytes, shape, digest) = looked.map_err(failed)?;
-        self.prepare(reference, bytes, shape, digest, None)
+        let info = spawn_blocking(move || parse_interface(bytes, most)).await;
+        let (bytes, interface, digest) = info.map_err(failed)?;
+        self.prepare(reference, bytes, interface, digest, None)
             .await?
             .require_kind(PluginKind::ScalingPolicy)?
             .into_policy()
@@ -223,15 +223,15 @@ impl PluginHost {
     }
 
     async fn load(&self, reference: &Reference) -> Result<PreparedPlugin, PluginError> {
-        let (bytes, shape, digest, origin) = self.bytes(reference).await?;
-        self.prepare(reference, bytes, shape, digest, origin).await
+        let (bytes, interface, digest, origin) = self.bytes(reference).await?;
+        self.prepare(reference, bytes, interface, digest, origin).await
     }
 
     async fn prepare(
         &self,
         reference: &Reference,
         bytes: Vec<u8>,
-        shape: ComponentInterface,
+        interface: ComponentInterface,
         digest: String,
         origin: Option<Provenance>,
     ) -> Result<PreparedPlugin, PluginError> {
@@ -244,7 +244,7 @@ impl PluginHost {
             .instantiate_pre(&component)
             .map_err(|error| failed(LoadError::Contract(sanitize::sanitize_line(&format!("{error:#}"), 500))))?;
         let loaded = CallableComponent { host: self.clone(), reference: reference.clone(), digest };
-        Ok(PreparedPlugin { component: loaded, interface: shape, size, provenance: origin, pre })
+        Ok(PreparedPlugin { component: loaded, interface, size, provenance: origin, pre })
     }
 
     /// Returns the bytes behind a reference, their component interface, their SHA-256 in hexadecimal and their
@@ -255,10 +255,10 @@ impl PluginHost {
     ) -> Result<(Vec<u8>, ComponentInterface, String, Option<Provenance>), PluginError> {
         let (bytes, origin) = self.raw_bytes(reference).await?;
         let most = self.inner.limits.component_bytes;
-        let (bytes, shape, digest) = spawn_blocking(move || parse_interface(bytes, most))
+        let (bytes, interface, digest) = spawn_blocking(move || parse_interface(bytes, most))
             .await
             .map_err(|source| PluginError::Load { reference: reference.clone(), source })?;
-        Ok((bytes, shape, digest, origin))
+        Ok((bytes, interface, digest, origin))
     }
 
     /// Returns the bytes behind a reference, even if they are not a plugin.
@@ -351,9 +351,9 @@ fn parse_interface(bytes: Vec<u8>, most: usize) -> Result<(Vec<u8>, ComponentInt
     if bytes.len() > most {
         return Err(LoadError::TooLarge(Limit::Component(most)));
     }
-    let shape = ComponentInterface::parse(&bytes)?;
+    let interface = ComponentInterface::parse(&bytes)?;
     let digest = Digest::of(&bytes).hex();
-    Ok((bytes, shape, digest))
+    Ok((bytes, interface, digest))
 }
 
 /// Runs file access or long computations on a blocking thread.

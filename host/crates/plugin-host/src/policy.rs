@@ -62,8 +62,8 @@ impl Policy {
         config_schema::check(&self.manifest.config_schema, config)
             .map_err(|error| self.component.schema_error(error))?;
         let (call, mut store) = self.component.begin("validate", &CallContext::EMPTY).await?;
-        let answer = call.with_timeout(self.pre.validate(&mut store, config)).await;
-        let verdict = call.finish(store, answer, Ok)?.value;
+        let result = call.with_timeout(self.pre.validate(&mut store, config)).await;
+        let verdict = call.finish(store, result, Ok)?.value;
         verdict.map_err(|problems| self.component.config_error(problems))
     }
 
@@ -78,13 +78,13 @@ impl Policy {
         let (call, mut store) = self.component.begin("decide", &CallContext::for_tick(observation)).await?;
         let limits = self.component.host.limits();
         let decided = self.pre.decide(&mut store, config, observation, state, limits);
-        let answer = call.with_timeout(decided).await;
-        call.finish(store, answer, |answer| answer)
+        let result = call.with_timeout(decided).await;
+        call.finish(store, result, |result| result)
     }
 }
 
 async fn describe(loaded: &CallableComponent, pre: &PolicyPre) -> Result<CallOutput<Manifest>, PluginError> {
     let (call, mut store) = loaded.begin("describe", &CallContext::EMPTY).await?;
-    let answer = call.with_timeout(pre.describe(&mut store)).await;
-    call.finish(store, answer, Ok)
+    let result = call.with_timeout(pre.describe(&mut store)).await;
+    call.finish(store, result, Ok)
 }

@@ -45,9 +45,9 @@ impl StoreData {
 }
 
 /// Creates a store for one call with the given limits.
-pub(super) fn store(engine: &Engine, limits: &Limits, moment: &CallContext) -> wasmtime::Result<Store<StoreData>> {
+pub(super) fn store(engine: &Engine, limits: &Limits, context: &CallContext) -> wasmtime::Result<Store<StoreData>> {
     let guest = StoreData {
-        context: *moment,
+        context: *context,
         wasi: None,
         resources: resource_table(),
         log: Log::new(limits.log_lines),

@@ -42,17 +42,17 @@ pub(super) struct Wasi {
 
 impl Wasi {
     /// Creates the context of a call.
-    pub(super) fn isolated(moment: &CallContext) -> Self {
+    pub(super) fn isolated(call_context: &CallContext) -> Self {
         let printed = MemoryOutputPipe::new(MAX_OUTPUT_BYTES);
-        let clock = StoppedClock(moment.now);
+        let clock = StoppedClock(call_context.now);
         let context = WasiCtx::builder()
             .stdout(printed.clone())
             .stderr(printed.clone())
             .wall_clock(clock)
             .monotonic_clock(clock)
-            .secure_random(SplitMix64(moment.seed))
-            .insecure_random(SplitMix64(!moment.seed))
-            .insecure_random_seed(u128::from(moment.seed))
+            .secure_random(SplitMix64(call_context.seed))
+            .insecure_random(SplitMix64(!call_context.seed))
+            .insecure_random_seed(u128::from(call_context.seed))
             .max_random_size(MAX_RANDOM_BYTES)
             .allow_ip_name_lookup(false)
             .allow_tcp(false)

@@ -32,13 +32,13 @@ pub fn read(bytes: &[u8]) -> Metadata {
         let mut next = consumed;
         match payload {
             Payload::CustomSection(section) => {
-                let said = || Some(sanitize::sanitize_line(&String::from_utf8_lossy(section.data()), 500));
+                let text = || Some(sanitize::sanitize_line(&String::from_utf8_lossy(section.data()), 500));
                 match section.name() {
-                    "version" => metadata.version = said(),
-                    "description" => metadata.description = said(),
-                    "authors" => metadata.authors = said(),
-                    "licenses" => metadata.licenses = said(),
-                    "revision" => metadata.revision = said(),
+                    "version" => metadata.version = text(),
+                    "description" => metadata.description = text(),
+                    "authors" => metadata.authors = text(),
+                    "licenses" => metadata.licenses = text(),
+                    "revision" => metadata.revision = text(),
                     "producers" => metadata.producers = producers(section.data()),
                     _ => {}
                 }

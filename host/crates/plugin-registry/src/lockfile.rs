@@ -203,7 +203,7 @@ mod tests {
     fn invalid_file_is_reported_with_location() {
         let dir = tempfile::tempdir().unwrap();
         let lock = lock(dir.path(), &[]);
-        let mut told = Vec::new();
+        let mut messages = Vec::new();
         for text in [
             "version: 2\n",
             "version: 1\nplugins:\n  \"oci://registry.example.com/acme/queue:1\": sha256:12\n",
@@ -212,10 +212,10 @@ mod tests {
             "<<<<<<< HEAD\n",
         ] {
             std::fs::write(&lock.path, text).unwrap();
-            told.push(lock.get(&reference("oci://registry.example.com/acme/queue:1")).unwrap_err().to_string());
+            messages.push(lock.get(&reference("oci://registry.example.com/acme/queue:1")).unwrap_err().to_string());
         }
 
-        insta::assert_snapshot!(told.join("\n").replace(dir.path().to_str().unwrap(), "DIR"), @r#"
+        insta::assert_snapshot!(messages.join("\n").replace(dir.path().to_str().unwrap(), "DIR"), @r#"
         DIR/doproxy.lock: unsupported version 2; this doproxy supports version 1; fix the file, or remove it and run `doproxy plugin update`
         DIR/doproxy.lock:3:3: plugins: a digest must be sha256: followed by 64 lower-case hexadecimal digits; other algorithms are not supported; fix the file, or remove it and run `doproxy plugin update`
         DIR/doproxy.lock: "builtin:hold" is not a plugin reference: not in a registry; write oci://REGISTRY/REPOSITORY:TAG; fix the file, or remove it and run `doproxy plugin update`

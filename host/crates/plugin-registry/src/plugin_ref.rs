@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn invalid_reference_has_suggestion() {
-        for (text, remedy) in [
+        for (text, hint) in [
             ("target-tracking", "write builtin:target-tracking"),
             ("./policy.wasm", "write file:./policy.wasm"),
             ("policy", "write builtin:NAME, file:PATH or oci://REGISTRY/REPOSITORY:TAG"),
@@ -119,7 +119,7 @@ mod tests {
         ] {
             let error = text.parse::<Reference>().unwrap_err().to_string();
 
-            assert!(error.ends_with(remedy), "{error}");
+            assert!(error.ends_with(hint), "{error}");
         }
     }
 }

@@ -223,8 +223,8 @@ mod tests {
         fs::set_permissions(dir.path().join("store/sha256"), fs::Permissions::from_mode(0o755)).unwrap();
         let of_a_directory = Store::open(&dir.path().join("store")).unwrap_err().to_string();
 
-        let told = [of_a_file, of_a_directory].join("\n").replace(dir.path().to_str().unwrap(), "DIR");
-        insta::assert_snapshot!(told.replace(&digest.hex(), "DIGEST"), @"
+        let messages = [of_a_file, of_a_directory].join("\n").replace(dir.path().to_str().unwrap(), "DIR");
+        insta::assert_snapshot!(messages.replace(&digest.hex(), "DIGEST"), @"
         the plugin store: DIR/store/sha256/DIGEST: other users could have written the file
         the plugin store DIR/store is accessible to other users (DIR/store/sha256 has mode 755); run `chmod 700 DIR/store/sha256`
         ");

@@ -139,7 +139,7 @@ pub(super) fn evaluate(
             match signature.verify(manifest, key) {
                 Ok(()) => return Ok(TrustDecision::SignedBy { key: name.clone(), rule: pattern }),
                 Err(SignatureError::KeyMismatch) if worst.is_some() => {}
-                Err(flaw) => worst = Some(flaw),
+                Err(error) => worst = Some(error),
             }
         }
         flaws.extend(worst);
@@ -223,7 +223,7 @@ struct SignatureErrors<'a>(&'a [SignatureError]);
 impl fmt::Display for SignatureErrors<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let numbered = self.0.iter().enumerate();
-        numbered.map(|(at, flaw)| (at + 1, flaw)).try_for_each(|(at, flaw)| write!(f, "\n  signature {at}: {flaw}"))
+        numbered.map(|(at, error)| (at + 1, error)).try_for_each(|(at, error)| write!(f, "\n  signature {at}: {error}"))
     }
 }
 
@@ -314,7 +314,7 @@ mod tests {
         let rules = [rule("registry.example.com/acme/*", &[&ours], false)];
         let elsewhere = Signature::new("registry.example.com/acme/queue", Digest::of(b"other"), &ours);
         let missing = Rule { keys: vec![KeySource::File("/nowhere/release.pub".into())], ..rules[0].clone() };
-        let told: Vec<String> = [
+        let messages: Vec<String> = [
             evaluate(Some(&[]), &plugin(), manifest(), &[]),
             evaluate(Some(&rules), &plugin(), manifest(), &[]),
             evaluate(Some(&rules), &plugin(), manifest(), &[signature(&theirs), elsewhere]),
@@ -324,8 +324,8 @@ mod tests {
         .map(|judged| judged.unwrap_err().to_string())
         .collect();
 
-        let told = told.join("\n").replace(&ours.public().fingerprint(), "OURS");
-        insta::assert_snapshot!(told, @"
+        let messages = messages.join("\n").replace(&ours.public().fingerprint(), "OURS");
+        insta::assert_snapshot!(messages, @"
         plugins.trust has no rule for registry.example.com/acme/queue; to allow it, add `- {repository: registry.example.com/acme/queue, keys: [FILE]}` with the key of its signer
         the plugin is not signed, but plugins.trust requires a signature for registry.example.com/acme/*; to allow it, sign it (`doproxy plugin sign oci://registry.example.com/acme/queue:1@sha256:05b3abf2579a5eb66403cd78be557fd860633a1fe2103c7642030defe32c657f --key FILE`) or set `allow_unsigned: true` in that rule
         no valid signature: plugins.trust requires one for registry.example.com/acme/* by the key OURS; to allow the plugin, sign it with that key, or add the key of its signer

@@ -59,49 +59,49 @@ pub struct Comparison {
 /// A run depends only on the scenario and its policy, so the result is the same on any number of threads.
 pub fn compare(scenario: &Scenario, policies: &[ConfiguredPolicy], progress: &Progress) -> std::io::Result<Comparison> {
     let limit = Arc::new(scenario.limit());
-    let played: Vec<std::io::Result<(Row, RunResult)>> = policies
+    let result: Vec<std::io::Result<(Row, RunResult)>> = policies
         .par_iter()
         .map(|policy| {
             // Components are called through tokio. Each run has its own small runtime, and nothing else waits on it.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-            let played = runtime.block_on(simulate(scenario, policy, progress));
-            Ok((policy_row(scenario, &limit, policy, &played), played))
+            let result = runtime.block_on(simulate(scenario, policy, progress));
+            Ok((policy_row(scenario, &limit, policy, &result), result))
         })
         .collect();
-    let policies = played.into_iter().collect::<std::io::Result<Vec<_>>>()?;
+    let policies = result.into_iter().collect::<std::io::Result<Vec<_>>>()?;
     let bounds = vec![optimum(scenario, &limit), static_peak(scenario, &limit)];
     Ok(Comparison { limit, policies, baselines: bounds })
 }
 
 /// Scores one policy's run.
-pub fn policy_row(scenario: &Scenario, limit: &Limit, policy: &ConfiguredPolicy, played: &RunResult) -> Row {
+pub fn policy_row(scenario: &Scenario, limit: &Limit, policy: &ConfiguredPolicy, result: &RunResult) -> Row {
     Row {
         name: policy.name.clone(),
         reference: Some(policy.policy.reference().to_string()),
         digest: Some(policy.policy.digest().to_owned()),
         config: serde_json::from_str(&policy.config).ok(),
-        score: Score::of(&played.run, &scenario.setup, &scenario.price_model, limit),
-        latency: played.latency,
-        failed_ticks: played.failures.as_ref().map_or(0, |failures| failures.count),
-        restrictions: played.restrictions.clone(),
+        score: Score::of(&result.run, &scenario.setup, &scenario.price_model, limit),
+        latency: result.latency,
+        failed_ticks: result.failures.as_ref().map_or(0, |failures| failures.count),
+        restrictions: result.restrictions.clone(),
     }
 }
 
 fn optimum(scenario: &Scenario, limit: &Limit) -> Row {
     let sizes = &limit.optimum().ready;
     let adaptations = sizes.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    let bill = CostMeter {
+    let cost_meter = CostMeter {
         ticks: limit.optimum().ticks,
         adaptations: u32::try_from(adaptations).unwrap_or(u32::MAX),
         ..CostMeter::default()
     };
-    baseline_row("optimum", scenario, limit, sizes.iter().copied(), bill)
+    baseline_row("optimum", scenario, limit, sizes.iter().copied(), cost_meter)
 }
 
 fn static_peak(scenario: &Scenario, limit: &Limit) -> Row {
     let peak = scenario.demand.iter().map(|demand| scenario.setup.required(*demand)).max().unwrap_or(0);
-    let bill = CostMeter { ticks: u64::from(peak) * u64::from(scenario.tick_count()), ..CostMeter::default() };
-    baseline_row("static peak", scenario, limit, std::iter::repeat_n(peak, scenario.demand.len()), bill)
+    let cost_meter = CostMeter { ticks: u64::from(peak) * u64::from(scenario.tick_count()), ..CostMeter::default() };
+    baseline_row("static peak", scenario, limit, std::iter::repeat_n(peak, scenario.demand.len()), cost_meter)
 }
 
 fn baseline_row(
@@ -109,7 +109,7 @@ fn baseline_row(
     scenario: &Scenario,
     limit: &Limit,
     sizes: impl Iterator<Item = u32>,
-    bill: CostMeter,
+    cost_meter: CostMeter,
 ) -> Row {
     let setup = &scenario.setup;
     let steps = scenario.demand.iter().zip(sizes).map(|(demand, ready)| Step {
@@ -119,7 +119,7 @@ fn baseline_row(
         unserved: (demand - f64::from(ready) * setup.capacity).max(0.0) * setup.tick_s,
         ..Step::default()
     });
-    let run = Run { steps: steps.collect(), cost_meter: bill };
+    let run = Run { steps: steps.collect(), cost_meter };
     Row {
         name: name.to_owned(),
         reference: None,

@@ -131,22 +131,22 @@ mod tests {
 
     #[test]
     fn fault_is_active_in_each_period() {
-        let weather = FaultSchedule(vec!["api-outage:from=1h,length=10m,every=2h".parse().unwrap()]);
-        let minutes = |minutes: u64| weather.is_api_down(Duration::from_mins(minutes));
+        let faults = FaultSchedule(vec!["api-outage:from=1h,length=10m,every=2h".parse().unwrap()]);
+        let minutes = |minutes: u64| faults.is_api_down(Duration::from_mins(minutes));
 
         assert_eq!([59, 60, 69, 70, 180, 189, 190].map(minutes), [false, true, true, false, true, true, false]);
     }
 
     #[test]
     fn boots_slow_down_or_never_complete() {
-        let weather = FaultSchedule(vec![
+        let faults = FaultSchedule(vec![
             "slow-boots:from=0,length=1h,factor=4".parse().unwrap(),
             "failed-boots:from=0,length=1h,share=0.25".parse().unwrap(),
         ]);
 
-        assert_eq!(weather.boot_factor(Duration::from_mins(1), 0.3), Some(4.0));
-        assert_eq!(weather.boot_factor(Duration::from_mins(1), 0.2), None);
-        assert_eq!(weather.boot_factor(Duration::from_mins(61), 0.2), Some(1.0));
+        assert_eq!(faults.boot_factor(Duration::from_mins(1), 0.3), Some(4.0));
+        assert_eq!(faults.boot_factor(Duration::from_mins(1), 0.2), None);
+        assert_eq!(faults.boot_factor(Duration::from_mins(61), 0.2), Some(1.0));
     }
 
     #[test]

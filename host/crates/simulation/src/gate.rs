@@ -44,8 +44,8 @@ impl fmt::Display for Violation {
 /// Maximum relative change of the demand that still counts as steady.
 const STEADY_TOLERANCE: f64 = 0.02;
 
-/// Returns the violations of `rules` in `played`.
-pub fn find_violations(scenario: &Scenario, row: &Row, played: &RunResult, rules: &Rules) -> Vec<Violation> {
+/// Returns the violations of `rules` in `result`.
+pub fn find_violations(scenario: &Scenario, row: &Row, result: &RunResult, rules: &Rules) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut say = |what: String| violations.push(Violation { policy: row.name.clone(), description: what });
     let score = &row.score;
@@ -59,10 +59,10 @@ pub fn find_violations(scenario: &Scenario, row: &Row, played: &RunResult, rules
     if let Some(most) = over(score.adaptations_per_h, rules.max_adaptations_per_h) {
         say(format!("the size changes {:.2} times per hour; at most {most} is allowed", score.adaptations_per_h));
     }
-    if let Some(failures) = &played.failures {
+    if let Some(failures) = &result.failures {
         say(format!("failed in {} ticks, first at {}: {}", failures.count, failures.first_at, failures.first_error));
     }
-    let steps = &played.run.steps;
+    let steps = &result.run.steps;
     let outside = steps.iter().position(|step| {
         let size = step.ready + step.booting;
         size < scenario.setup.min || size > scenario.setup.max

@@ -20,8 +20,8 @@ pub const PRESETS: [Preset; 6] = [
     Preset { name: "gce", target_tracking_name: "gce", utilization: 0.7 },
     Preset { name: "aws", target_tracking_name: "aws", utilization: 0.7 },
     Preset { name: "kpa", target_tracking_name: "knative", utilization: 0.7 },
-    Preset { name: "hold-boot", target_tracking_name: "hold-boot", utilization: 0.7 },
-    Preset { name: "react", target_tracking_name: "react", utilization: 1.0 },
+    Preset { name: "ski-rental", target_tracking_name: "ski-rental", utilization: 0.7 },
+    Preset { name: "reactive", target_tracking_name: "reactive", utilization: 1.0 },
 ];
 
 impl Preset {
@@ -32,11 +32,11 @@ impl Preset {
 
     /// Returns the configuration for droplets that serve `capacity` requests per second, with a target utilization of
     /// `utilization`.
-    pub fn config(self, capacity: f64, utilisation: f64) -> Value {
+    pub fn config(self, capacity: f64, utilization: f64) -> Value {
         json!({
             "preset": self.target_tracking_name,
             "metric": REQUESTS_PER_SECOND,
-            "target_per_droplet": capacity * utilisation,
+            "target_per_droplet": capacity * utilization,
         })
     }
 }

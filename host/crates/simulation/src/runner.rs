@@ -83,9 +83,9 @@ pub async fn simulate_with_config(
     config: &str,
     progress: &Progress,
 ) -> RunResult {
-    let mut played = RunResult::default();
+    let mut result = RunResult::default();
     let mut world = SimulatedFleet::new(scenario);
-    let mut eyes = SimulatedObserver::new(scenario, &policy.manifest().metrics);
+    let mut observer = SimulatedObserver::new(scenario, &policy.manifest().metrics);
     let mut host = GuardState::default();
     let mut state = Vec::new();
     for now in 0..scenario.tick_count() {
@@ -96,32 +96,32 @@ pub async fn simulate_with_config(
             }
         }
         let (step, traffic) = world.serve(now);
-        played.run.steps.push(step);
-        eyes.observe(scenario, now, &world.pool, &step, traffic);
-        let observation = eyes.observation();
+        result.run.steps.push(step);
+        observer.observe(scenario, now, &world.pool, &step, traffic);
+        let observation = observer.observation();
         let decision = match policy.decide(config, observation, &state).await {
             Ok(called) => called.value,
             Err(error) => {
                 let (first, why) = (observation.now, error.to_string());
-                played.failures.get_or_insert(Failures { count: 0, first_at: first, first_error: why }).count += 1;
+                result.failures.get_or_insert(Failures { count: 0, first_at: first, first_error: why }).count += 1;
                 Decision::hold_after_failure(&policy.reference().to_string(), &state)
             }
         };
         let order =
-            host.plan_action(scenario, now, observation, &decision, world.pool.cost_meter(), &mut played.restrictions);
+            host.plan_action(scenario, now, observation, &decision, world.pool.cost_meter(), &mut result.restrictions);
         state = decision.state;
         let change = world.apply(now, &order);
         if change != (0, 0) {
             let from = observation.size();
             let to = world.pool.size();
-            played.changes.push(SizeChange { tick: now, from, to, reason: decision.reason });
-            eyes.record_scaling(change.0 > 0, change.1 > 0);
+            result.changes.push(SizeChange { tick: now, from, to, reason: decision.reason });
+            observer.record_scaling(change.0 > 0, change.1 > 0);
             host.record_creates(scenario.end_of(now), change.0);
         }
     }
-    played.latency = world.requests.as_ref().map(Requests::latency);
-    played.run.cost_meter = world.pool.cost_meter().clone();
-    played
+    result.latency = world.requests.as_ref().map(Requests::latency);
+    result.run.cost_meter = world.pool.cost_meter().clone();
+    result
 }
 
 /// The action at the end of a tick.
@@ -172,11 +172,11 @@ impl<'a> SimulatedFleet<'a> {
     /// Applies `order`. Returns the number of droplets created and deleted.
     fn apply(&mut self, now: u32, order: &ScalingAction) -> (u32, u32) {
         let at = self.scenario.elapsed_at_end_of(now);
-        let weather = &self.scenario.faults;
-        if weather.is_api_down(at) {
+        let faults = &self.scenario.faults;
+        if faults.is_api_down(at) {
             return (0, 0);
         }
-        let create = if weather.is_sold_out(at) { 0 } else { order.create };
+        let create = if faults.is_sold_out(at) { 0 } else { order.create };
         for _ in 0..create {
             let droplet = self.scenario.new_droplet(self.pool.next_serial(), now);
             self.pool.add(1, droplet.billed_from, droplet.ready_at);
@@ -219,8 +219,8 @@ impl GuardState {
         now: u32,
         observation: &Observation,
         decision: &Decision,
-        bill: &CostMeter,
-        cuts: &mut BTreeMap<String, u64>,
+        cost_meter: &CostMeter,
+        restrictions: &mut BTreeMap<String, u64>,
     ) -> ScalingAction {
         let Some(bounds) = &scenario.scaling_rules else { return unguarded_action(scenario, observation, decision) };
         if !self.started {
@@ -230,7 +230,7 @@ impl GuardState {
         self.history.record_health(observation);
         let facts = GuardFacts {
             creates: CreateHistory { started: self.creates_in_last_hour(observation.now), ..CreateHistory::default() },
-            spent_this_month: month_to_date_cost(scenario, bill),
+            spent_this_month: month_to_date_cost(scenario, cost_meter),
             api_unreachable: scenario
                 .faults
                 .is_api_down(scenario.elapsed_at_end_of(now))
@@ -240,11 +240,11 @@ impl GuardState {
         let Evaluated { plan, recommended_size, .. } = evaluate(observation, [Some(decision)], &bounds.rules, &facts);
         self.history.record_recommendation(observation.now, recommended_size, bounds.rules.stabilization_window);
         self.history.record_replacements(observation.now, plan.deletes.iter().filter(|delete| delete.replaced).count());
-        for cut in &plan.restrictions {
-            if let Some(count) = cuts.get_mut(&cut.rule) {
+        for restriction in &plan.restrictions {
+            if let Some(count) = restrictions.get_mut(&restriction.rule) {
                 *count += 1;
             } else {
-                cuts.insert(cut.rule.clone(), 1);
+                restrictions.insert(restriction.rule.clone(), 1);
             }
         }
         let named = |name: &DropletName| {
@@ -271,8 +271,8 @@ impl GuardState {
 }
 
 /// Returns the cost of the run so far. A run counts as one billing month.
-fn month_to_date_cost(scenario: &Scenario, bill: &CostMeter) -> Money {
-    let billed = bill.billed_ticks(scenario.price_model.minimum_ticks(scenario.setup.tick_s));
+fn month_to_date_cost(scenario: &Scenario, cost_meter: &CostMeter) -> Money {
+    let billed = cost_meter.billed_ticks(scenario.price_model.minimum_ticks(scenario.setup.tick_s));
     let hours = crate::number::to_f64(billed) * scenario.setup.tick_s / 3600.0;
     Money::from_dollars(hours * scenario.price_model.hourly)
 }

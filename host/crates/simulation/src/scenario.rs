@@ -117,8 +117,8 @@ impl Scenario {
     /// Returns a droplet created at the end of tick `now`. Its random numbers depend only on its serial number and the
     /// seed, so they are the same for every policy.
     pub fn new_droplet(&self, serial: u32, now: u32) -> Droplet {
-        let mut chance = SplitMix64::from_seed(self.seed ^ (u64::from(serial) << 32));
-        let (slow, lost) = (chance.next_f64(), chance.next_f64());
+        let mut rng = SplitMix64::from_seed(self.seed ^ (u64::from(serial) << 32));
+        let (slow, lost) = (rng.next_f64(), rng.next_f64());
         let ready_at = match self.faults.boot_factor(self.elapsed_at_end_of(now), lost) {
             Some(factor) => (now + 1).saturating_add(self.ticks(self.boot_time.sample(slow).mul_f64(factor))),
             None => u32::MAX,

@@ -66,13 +66,13 @@ impl PriceModel {
 
 impl Score {
     /// Scores a run. `limit` must be computed from the same demand.
-    pub fn of(run: &Run, setup: &Setup, tariff: &PriceModel, limit: &Limit) -> Self {
+    pub fn of(run: &Run, setup: &Setup, price_model: &PriceModel, limit: &Limit) -> Self {
         let steps = &run.steps;
         let hours = len_to_f64(steps) * setup.tick_s / 3600.0;
         let requests: f64 = steps.iter().map(|step| step.demand).sum::<f64>() * setup.tick_s;
         let unserved: f64 = steps.iter().map(|step| step.unserved).sum();
         let backlog = steps.last().map_or(0.0, |step| step.backlog);
-        let minimum = tariff.minimum_ticks(setup.tick_s);
+        let minimum = price_model.minimum_ticks(setup.tick_s);
         let billed = run.cost_meter.billed_ticks(minimum);
         let in_hours = |ticks: u64| to_f64(ticks) * setup.tick_s / 3600.0;
         let deviation = Deviation::of(steps);
@@ -87,7 +87,7 @@ impl Score {
             backlog_pct: percent(backlog, requests),
             adaptations_per_h: ratio(f64::from(run.cost_meter.adaptations), hours),
             droplet_hours: in_hours(run.cost_meter.ticks),
-            cost: in_hours(billed) * tariff.hourly,
+            cost: in_hours(billed) * price_model.hourly,
             optimum_droplet_hours: in_hours(limit.optimum().ticks),
             cost_over_optimum: ratio(to_f64(billed), to_f64(limit.optimum().ticks)),
             cost_over_limit: ratio(to_f64(billed), limit.min_ticks(unserved + backlog)),

@@ -214,14 +214,14 @@ pub fn tune(
         if runtime.block_on(policy.validate(&text)).is_err() {
             return Ok(None);
         }
-        let played = runtime.block_on(simulate_with_config(scenario, policy, &text, progress));
+        let result = runtime.block_on(simulate_with_config(scenario, policy, &text, progress));
         if progress.stop.load(Ordering::Relaxed) {
             // The run was stopped before its end.
             return Ok(None);
         }
-        let score = Score::of(&played.run, &scenario.setup, &scenario.price_model, &limit);
-        let failed = if played.failures.is_some() { f64::INFINITY } else { 0.0 };
-        let excess = objective.excess(&score, played.latency.map(|latency| latency.p99_ms)) + failed;
+        let score = Score::of(&result.run, &scenario.setup, &scenario.price_model, &limit);
+        let failed = if result.failures.is_some() { f64::INFINITY } else { 0.0 };
+        let excess = objective.excess(&score, result.latency.map(|latency| latency.p99_ms)) + failed;
         Ok(Some(Candidate { config, score, meets_objective: excess <= 0.0, values, excess }))
     };
     let mut best: Option<PlacedCandidate> = None;

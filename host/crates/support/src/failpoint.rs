@@ -2,8 +2,8 @@
 //! action on a file, a socket or another program.
 //!
 //! Failpoints have no numbers in the code: they are counted as they are passed, so the tests that stop at each one find
-//! new failpoints automatically. `DOPROXY_CRASH_TRACE=FILE` appends the name of each to a file, and
-//! `DOPROXY_CRASH_AT=N` aborts the process at the N-th; a simulation uses [`abort_at`] on its own thread instead.
+//! new failpoints automatically. `DOPROXY_FAILPOINT_TRACE=FILE` appends the name of each to a file, and
+//! `DOPROXY_FAILPOINT=N` aborts the process at the N-th; a simulation uses [`abort_at`] on its own thread instead.
 //! Failpoints are compiled out of release builds.
 
 use std::cell::RefCell;
@@ -62,8 +62,8 @@ fn config() -> Option<&'static FailpointConfig> {
     static CONFIG: OnceLock<Option<FailpointConfig>> = OnceLock::new();
     CONFIG
         .get_or_init(|| {
-            let at = std::env::var("DOPROXY_CRASH_AT").ok().and_then(|at| at.parse().ok());
-            let trace = std::env::var_os("DOPROXY_CRASH_TRACE")
+            let at = std::env::var("DOPROXY_FAILPOINT").ok().and_then(|at| at.parse().ok());
+            let trace = std::env::var_os("DOPROXY_FAILPOINT_TRACE")
                 .and_then(|path| OpenOptions::new().create(true).append(true).open(path).ok());
             (at.is_some() || trace.is_some()).then(|| FailpointConfig { abort_at: at, trace, hits: AtomicU64::new(0) })
         })

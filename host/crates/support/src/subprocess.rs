@@ -87,9 +87,9 @@ impl Drop for ProcessGroup {
 
 async fn collect_output(child: &mut process::Child) -> io::Result<Output> {
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (mut said, mut complained) = (Vec::new(), Vec::new());
+    let (mut lines, mut errors) = (Vec::new(), Vec::new());
     let status = {
-        let reading = async { tokio::join!(read_prefix(stdout, &mut said), read_prefix(stderr, &mut complained)) };
+        let reading = async { tokio::join!(read_prefix(stdout, &mut lines), read_prefix(stderr, &mut errors)) };
         tokio::pin!(reading);
         tokio::select! {
             _ = &mut reading => child.wait().await?,
@@ -100,7 +100,7 @@ async fn collect_output(child: &mut process::Child) -> io::Result<Output> {
             }
         }
     };
-    Ok(Output { status, stdout: said, stderr: complained })
+    Ok(Output { status, stdout: lines, stderr: errors })
 }
 
 /// Reads the beginning of `pipe` and discards the rest, so that the writer never blocks.

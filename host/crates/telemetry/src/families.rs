@@ -22,14 +22,14 @@ pub static DECISIONS: MetricFamily = MetricFamily {
 
 /// Plans restricted by the guard, by rule.
 pub static GUARD_LIMITED: MetricFamily = MetricFamily {
-    name: "doproxy_guard_cuts_total",
+    name: "doproxy_guard_limited_total",
     help: "Plans restricted by the guard, by rule.",
     kind: MetricKind::Counter,
 };
 
 /// Duration of policy evaluations.
 pub static POLICY_EVALUATION_DURATION: MetricFamily = MetricFamily {
-    name: "doproxy_policy_call_seconds",
+    name: "doproxy_policy_evaluation_duration_seconds",
     help: "Wall-clock duration of a policy evaluation, by policy.",
     kind: MetricKind::Histogram(&[0.000_1, 0.000_5, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25]),
 };
@@ -57,7 +57,7 @@ pub static API_REQUESTS: MetricFamily = MetricFamily {
 
 /// Remaining API rate limit.
 pub static API_RATE_LIMIT_REMAINING: MetricFamily = MetricFamily {
-    name: "doproxy_api_budget_remaining",
+    name: "doproxy_api_rate_limit_remaining",
     help: "DigitalOcean API requests that may be sent now, excluding those reserved for deletes.",
     kind: MetricKind::Gauge,
 };
@@ -75,14 +75,14 @@ pub static HAPROXY_UP: MetricFamily = MetricFamily {
 
 /// HAProxy updates, by method.
 pub static HAPROXY_UPDATES: MetricFamily = MetricFamily {
-    name: "doproxy_haproxy_changes_total",
+    name: "doproxy_haproxy_updates_total",
     help: "HAProxy updates, by method: reload or Runtime API.",
     kind: MetricKind::Counter,
 };
 
 /// Startup duration of droplets.
 pub static DROPLET_STARTUP_DURATION: MetricFamily = MetricFamily {
-    name: "doproxy_decision_to_serving_seconds",
+    name: "doproxy_droplet_startup_duration_seconds",
     help: "Time from the decision to create a droplet until it serves.",
     kind: MetricKind::Histogram(&[5.0, 10.0, 20.0, 30.0, 45.0, 60.0, 90.0, 120.0, 180.0, 300.0, 600.0]),
 };
@@ -93,14 +93,14 @@ pub static TICKS: MetricFamily =
 
 /// Duration of ticks.
 pub static TICK_DURATION: MetricFamily = MetricFamily {
-    name: "doproxy_tick_seconds",
+    name: "doproxy_tick_duration_seconds",
     help: "Wall-clock duration of a tick.",
     kind: MetricKind::Histogram(&[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0]),
 };
 
 /// Reconcile passes, by result.
 pub static RECONCILES: MetricFamily = MetricFamily {
-    name: "doproxy_passes_total",
+    name: "doproxy_reconcile_total",
     help: "Reconcile passes over open operations, by result.",
     kind: MetricKind::Counter,
 };
@@ -115,7 +115,7 @@ pub static EVENTS: MetricFamily =
 
 /// Configuration reloads, by result.
 pub static CONFIG_RELOADS: MetricFamily = MetricFamily {
-    name: "doproxy_configuration_reloads_total",
+    name: "doproxy_config_reloads_total",
     help: "Reloads of the configuration or a component, by result.",
     kind: MetricKind::Counter,
 };
@@ -126,7 +126,7 @@ pub static BUILD_INFO: MetricFamily =
 
 /// Start time of the service.
 pub static START_TIME: MetricFamily = MetricFamily {
-    name: "doproxy_start_time_seconds",
+    name: "process_start_time_seconds",
     help: "Start time of the service, in seconds since the Unix epoch.",
     kind: MetricKind::Gauge,
 };

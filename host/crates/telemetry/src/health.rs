@@ -49,18 +49,18 @@ impl Health {
     /// Returns an error that names the first stalled loop, if any.
     pub fn check(&self) -> Result<(), StalledLoop> {
         let loops = lock(&self.0);
-        let stuck = loops.iter().find(|(_, pulse)| pulse.is_stalled());
-        stuck.map_or(Ok(()), |(name, pulse)| Err(StalledLoop { name, silent_for: pulse.last.elapsed() }))
+        let stuck = loops.iter().find(|(_, heartbeat)| heartbeat.is_stalled());
+        stuck.map_or(Ok(()), |(name, heartbeat)| Err(StalledLoop { name, silent_for: heartbeat.last.elapsed() }))
     }
 
     /// Returns the status of each loop, for `/status`.
     pub(super) fn loops(&self) -> Vec<LoopStatus> {
         lock(&self.0)
             .iter()
-            .map(|(name, pulse)| LoopStatus {
+            .map(|(name, heartbeat)| LoopStatus {
                 name: (*name).to_owned(),
-                since_heartbeat_ms: u64::try_from(pulse.last.elapsed().as_millis()).unwrap_or(u64::MAX),
-                healthy: !pulse.is_stalled(),
+                since_heartbeat_ms: u64::try_from(heartbeat.last.elapsed().as_millis()).unwrap_or(u64::MAX),
+                healthy: !heartbeat.is_stalled(),
             })
             .collect()
     }
@@ -73,15 +73,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn loop_is_stalled_after_its_declared_silence() {
         let health = Health::default();
-        health.heartbeat("ticker", Duration::from_secs(10));
-        health.heartbeat("mover", Duration::from_mins(1));
+        health.heartbeat("autoscaler", Duration::from_secs(10));
+        health.heartbeat("reconciler", Duration::from_mins(1));
 
         tokio::time::advance(Duration::from_secs(10)).await;
         assert_eq!(health.check(), Ok(()));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(health.check().unwrap_err().to_string(), "the ticker has made no progress for 11 s");
+        assert_eq!(health.check().unwrap_err().to_string(), "the autoscaler has made no progress for 11 s");
 
-        health.heartbeat("ticker", Duration::from_secs(10));
+        health.heartbeat("autoscaler", Duration::from_secs(10));
         assert_eq!(health.check(), Ok(()));
     }
 }

@@ -77,7 +77,7 @@ mod tests {
         let telemetry = Telemetry::default();
         telemetry.update_status(|status| status.fleet = "www".to_owned());
         telemetry.add_collector(|registry| registry.set(&crate::families::DESIRED_DROPLETS, &[], 4.0));
-        telemetry.health().heartbeat("ticker", Duration::from_mins(1));
+        telemetry.health().heartbeat("autoscaler", Duration::from_mins(1));
         let listener = TelemetryServer::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -89,9 +89,9 @@ mod tests {
         let (_, text) = ask(address, "/status").await;
         let status: crate::status::Status = serde_json::from_str(&text).unwrap();
         assert_eq!((status.fleet.as_str(), status.loops.len()), ("www", 1));
-        telemetry.health().heartbeat("mover", Duration::ZERO);
+        telemetry.health().heartbeat("reconciler", Duration::ZERO);
         let (code, text) = ask(address, "/healthz").await;
-        assert!(code == 503 && text.starts_with("the mover has made no progress"), "{text}");
+        assert!(code == 503 && text.starts_with("the reconciler has made no progress"), "{text}");
         assert_eq!(ask(address, "/else").await.0, 404);
 
         stop.cancel();

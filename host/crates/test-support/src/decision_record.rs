@@ -70,15 +70,20 @@ pub fn series(name: &str, unit: &str, now: Timestamp, values: &[f64]) -> Series 
 }
 
 /// Returns the record of evaluations, built as the controller does.
-pub fn record(observation: Observation, answers: Vec<Evaluation>, rules: GuardRules, facts: GuardFacts) -> TickRecord {
-    let decisions = answers.iter().map(Evaluation::active_decision);
+pub fn record(
+    observation: Observation,
+    evaluations: Vec<Evaluation>,
+    rules: GuardRules,
+    facts: GuardFacts,
+) -> TickRecord {
+    let decisions = evaluations.iter().map(Evaluation::active_decision);
     let Evaluated { selected, plan, .. } = evaluate(&observation, decisions, &rules, &facts);
     TickRecord {
         at: observation.now,
         trigger: Trigger::Interval,
         selected: selected.map(|index| u32::try_from(index).unwrap()),
         observation,
-        evaluations: answers,
+        evaluations,
         rules,
         facts,
         plan,
@@ -118,6 +123,6 @@ pub fn evaluation(outcome: Outcome) -> Evaluation {
 /// Returns a tick that scales a fleet of two to three.
 pub fn tick(at: Timestamp, sessions: f64) -> TickRecord {
     let metrics = vec![series("haproxy.sessions", "sessions", at, &[sessions - 5.0, sessions])];
-    let answers = vec![evaluation(Outcome::ScaleTo(ScaleTo { count: 3, ..ScaleTo::default() }))];
-    record(observation(at, 2, metrics), answers, GuardRules::default(), GuardFacts::default())
+    let evaluations = vec![evaluation(Outcome::ScaleTo(ScaleTo { count: 3, ..ScaleTo::default() }))];
+    record(observation(at, 2, metrics), evaluations, GuardRules::default(), GuardFacts::default())
 }

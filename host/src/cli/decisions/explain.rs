@@ -4,7 +4,7 @@ use doproxy_decision_log::{RecordSelector, explain};
 
 use crate::cli::decisions::{Source, select_one};
 use crate::cli::output;
-use crate::cli::output::say;
+use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -25,7 +25,7 @@ pub(super) async fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> 
     let components = source.components(&archive)?;
     let explanation = explain(&recorded, &components).await;
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&explanation)?);
+        out!("{}", serde_json::to_string_pretty(&explanation)?);
     } else {
         output::untrusted(explanation.to_string().trim());
     }

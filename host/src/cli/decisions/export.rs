@@ -6,7 +6,7 @@ use doproxy_decision_log::{RecordRange, export};
 
 use crate::cli::decisions::Source;
 use crate::cli::output;
-use crate::cli::output::say;
+use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -33,10 +33,10 @@ pub(super) async fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> 
         output::warn(missing);
     }
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&exported)?);
+        out!("{}", serde_json::to_string_pretty(&exported)?);
         return Ok(());
     }
-    say!(
+    out!(
         "{}: {} and {}, {} bytes",
         args.file.display(),
         output::count(exported.records, "record"),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::decisions::Source;
 use crate::cli::output;
-use crate::cli::output::say;
+use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -47,11 +47,11 @@ pub(super) fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
         }
     }
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&listed)?);
+        out!("{}", serde_json::to_string_pretty(&listed)?);
         return Ok(());
     }
     if listed.is_empty() {
-        say!("{}", empty_message(archive.count()?, args.all));
+        out!("{}", empty_message(archive.count()?, args.all));
     }
     for line in lines(&listed) {
         output::untrusted(&line);
@@ -75,40 +75,48 @@ fn lines(listed: &[ListEntry]) -> Vec<String> {
     listed
         .iter()
         .map(|one| {
-            let said = describe_summary(&one.summary);
+            let text = describe_summary(&one.summary);
             let (sizes_of, policy) = (self::sizes(&one.summary), policy(one));
-            format!("{:>ids$}  {}  {sizes_of:sizes$}  {policy:policies$}  {said}", one.id.to_string(), one.at)
+            format!("{:>ids$}  {}  {sizes_of:sizes$}  {policy:policies$}  {text}", one.id.to_string(), one.at)
         })
         .collect()
 }
 
-fn sizes(gist: &RecordSummary) -> String {
-    if gist.from == gist.to { format!("{}", gist.from) } else { format!("{} → {}", gist.from, gist.to) }
+fn sizes(summary: &RecordSummary) -> String {
+    if summary.from == summary.to {
+        format!("{}", summary.from)
+    } else {
+        format!("{} → {}", summary.from, summary.to)
+    }
 }
 
 /// Describes the reason of the decision and its outcome.
-fn describe_summary(gist: &RecordSummary) -> String {
-    let mut said = gist.reason.clone();
-    if !gist.restrictions.is_empty() {
-        let wanted = if gist.recommended == gist.to { String::new() } else { format!("wanted {}, ", gist.recommended) };
-        said += &format!("; guard: {wanted}limited by {}", gist.restrictions.join(", "));
+fn describe_summary(summary: &RecordSummary) -> String {
+    let mut text = summary.reason.clone();
+    if !summary.restrictions.is_empty() {
+        let recommended = if summary.recommended == summary.to {
+            String::new()
+        } else {
+            format!("recommended {}, ", summary.recommended)
+        };
+        text += &format!("; guard: {recommended}limited by {}", summary.restrictions.join(", "));
     }
-    for (policy, rung) in &gist.failing {
-        let stand_in = if *rung == AnswerSource::LastGood { "used its last good component" } else { "held" };
-        said += &format!("; {policy} failed: {stand_in}");
+    for (policy, source) in &summary.failing {
+        let stand_in = if *source == AnswerSource::LastGood { "used its last good component" } else { "held" };
+        text += &format!("; {policy} failed: {stand_in}");
     }
-    if let Some(error) = &gist.error {
-        said += &format!("; not started: {error}");
+    if let Some(error) = &summary.error {
+        text += &format!("; not started: {error}");
     }
-    said
+    text
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn listed(id: u64, gist: RecordSummary) -> ListEntry {
-        ListEntry { id: RecordId(id), at: Timestamp(1_800_000_000_000 + id * 15_000), summary: gist }
+    fn listed(id: u64, summary: RecordSummary) -> ListEntry {
+        ListEntry { id: RecordId(id), at: Timestamp(1_800_000_000_000 + id * 15_000), summary }
     }
 
     #[test]
@@ -144,7 +152,7 @@ mod tests {
 
         insta::assert_snapshot!(lines, @r"
          9  2027-01-15T08:02:15Z  2       target-tracking  25 sessions are within 10 % of the target
-        10  2027-01-15T08:02:30Z  2 → 10  target-tracking  120 sessions need 12; guard: wanted 12, limited by max
+        10  2027-01-15T08:02:30Z  2 → 10  target-tracking  120 sessions need 12; guard: recommended 12, limited by max
         11  2027-01-15T08:02:45Z  2       -                holding; spare failed: held; not started: no quota
         ");
     }

@@ -147,7 +147,7 @@ mod tests {
         assert!(doproxy(&["replay", "all", "--from", file]).await.unwrap_err().is::<AlreadyReported>());
         assert!(doproxy(&["replay", bundle]).await.unwrap_err().is::<AlreadyReported>());
         assert!(doproxy(&["show", "1", "--from", bundle]).await.unwrap_err().is::<RecordError>());
-        assert!(doproxy(&["replay", "nothing"]).await.unwrap_err().to_string().contains("names no record"));
+        assert!(doproxy(&["replay", "nothing"]).await.unwrap_err().to_string().contains("is not a record selector"));
         // Without a configuration there is no decision log to read.
         assert!(doproxy(&["list"]).await.is_err());
     }

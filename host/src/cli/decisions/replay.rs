@@ -10,7 +10,7 @@ use doproxy_plugin_registry::Reference;
 use serde::Serialize;
 
 use crate::cli::decisions::Source;
-use crate::cli::output::{Progress, say};
+use crate::cli::output::{Progress, out};
 use crate::cli::{AlreadyReported, UsageError, output};
 
 #[derive(Debug, clap::Args)]
@@ -58,7 +58,7 @@ async fn verify(source: &Source<'_>, archive: &Arc<LogReader>, ids: &[RecordId],
     progress.finish();
     let summary = summary?;
     if json {
-        say!("{}", serde_json::to_string_pretty(&summary)?);
+        out!("{}", serde_json::to_string_pretty(&summary)?);
     } else {
         for line in summary_lines(&summary) {
             output::untrusted(&line);
@@ -118,21 +118,21 @@ async fn what_if(
         }
     }
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&diff)?);
+        out!("{}", serde_json::to_string_pretty(&diff)?);
         return Ok(());
     }
     for tick in &diff.ticks {
         output::untrusted(&describe_comparison(tick));
     }
     let replayed = output::count(diff.replayed, "record");
-    say!("{replayed}: {} would have resulted in a different size with {reference}", diff.differing);
+    out!("{replayed}: {} would have resulted in a different size with {reference}", diff.differing);
     Ok(())
 }
 
 fn describe_comparison(tick: &Comparison) -> String {
-    let said = tick.failure.as_deref().unwrap_or(&tick.reason);
+    let detail = tick.failure.as_deref().unwrap_or(&tick.reason);
     format!(
-        "{}  {}  recorded {} → {}, alternative {} → {}: {} ({said})",
+        "{}  {}  recorded {} → {}, alternative {} → {}: {} ({detail})",
         tick.id, tick.at, tick.from, tick.recorded, tick.from, tick.alternative, tick.outcome
     )
 }
@@ -150,8 +150,9 @@ fn read_config(path: &Path) -> anyhow::Result<String> {
 fn recorded_config(archive: &LogReader, ids: &[RecordId]) -> Result<String, RecordError> {
     let Some(first) = ids.first() else { return Err(RecordError::Empty) };
     let record = archive.get_without_series(*first)?.record;
-    let taken = record.selected.and_then(|index| record.evaluations.get(index as usize)).or(record.evaluations.first());
-    Ok(taken.map_or_else(|| "{}".to_owned(), |answer| answer.config.clone()))
+    let selected =
+        record.selected.and_then(|index| record.evaluations.get(index as usize)).or(record.evaluations.first());
+    Ok(selected.map_or_else(|| "{}".to_owned(), |evaluation| evaluation.config.clone()))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::decisions::{Source, select_one};
 use crate::cli::describe::describe;
 use crate::cli::output;
-use crate::cli::output::say;
+use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -33,7 +33,7 @@ pub(super) fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
     let recorded = archive.get(select_one(&archive, args.record)?)?;
     if args.json {
         let shown = RecordOutput { id: recorded.id, doproxy: &recorded.doproxy_version, record: &recorded.record };
-        say!("{}", serde_json::to_string_pretty(&shown)?);
+        out!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
     }
     output::untrusted(&text(&recorded)?);
@@ -42,31 +42,31 @@ pub(super) fn run(source: &Source<'_>, args: &Args) -> anyhow::Result<()> {
 
 fn text(recorded: &StoredRecord) -> anyhow::Result<String> {
     let record = &recorded.record;
-    let seen = &record.observation;
+    let observation = &record.observation;
     let mut lines = vec![
         format!("record {} of {}, {}", recorded.id, record.at, serde_yaml::to_string(&record.trigger)?.trim()),
-        format!("fleet {}, tick {}, doproxy {}", seen.fleet_name, seen.tick, recorded.doproxy_version),
+        format!("fleet {}, tick {}, doproxy {}", observation.fleet_name, observation.tick, recorded.doproxy_version),
         String::new(),
         describe(record),
         String::new(),
         "fleet".to_owned(),
     ];
-    lines.extend(seen.fleet.iter().map(|one| droplet(one, record)));
+    lines.extend(observation.fleet.iter().map(|one| droplet(one, record)));
     lines.extend([String::new(), "series".to_owned()]);
-    lines.extend(seen.metrics.iter().map(series));
-    for answer in &record.evaluations {
+    lines.extend(observation.metrics.iter().map(series));
+    for evaluation in &record.evaluations {
         lines.extend([
             String::new(),
-            format!("{}: {}", answer.policy, answer.reference),
-            format!("  digest    {}", answer.digest),
-            format!("  told      {}", answer.config),
-            format!("  took      {} fuel, {} µs", answer.fuel, answer.duration_us),
-            format!("  state     {}", state(&answer.state)),
-            format!("  returned  {}", state(&answer.decision.state)),
+            format!("{}: {}", evaluation.policy, evaluation.reference),
+            format!("  digest    {}", evaluation.digest),
+            format!("  config    {}", evaluation.config),
+            format!("  took      {} fuel, {} µs", evaluation.fuel, evaluation.duration_us),
+            format!("  state     {}", state(&evaluation.state)),
+            format!("  returned  {}", state(&evaluation.decision.state)),
         ]);
     }
     for (title, yaml) in [
-        ("limits", serde_yaml::to_string(&seen.limits)?),
+        ("limits", serde_yaml::to_string(&observation.limits)?),
         ("guard rules", serde_yaml::to_string(&record.rules)?),
         ("guard inputs", serde_yaml::to_string(&record.facts)?),
         ("outcome", serde_yaml::to_string(&record.outcome)?),
@@ -139,7 +139,7 @@ mod tests {
 
         web
           decision  scale to 3: 25 sessions need 3 droplets
-          signal    haproxy.sessions 25, target 10, wants 3 droplets
+          signal    haproxy.sessions 25, target 10, recommends 3 droplets
           log       info: looked
           plan      2 → 3: create 1
 
@@ -152,7 +152,7 @@ mod tests {
 
         web: builtin:target-tracking
           digest    abababababababababababababababababababababababababababababababab
-          told      {"metric":"haproxy.sessions","target_per_droplet":10}
+          config    {"metric":"haproxy.sessions","target_per_droplet":10}
           took      12345 fuel, 67 µs
           state     before
           returned  after

@@ -16,7 +16,7 @@ use doproxy_support::Clock;
 use tempfile::TempDir;
 
 use crate::cli::context::CommandContext;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::{Cli, output, run};
 
 /// An arbitrary token, since the emulator accepts any. The caller's environment is ignored, so that the demo can never
@@ -82,18 +82,18 @@ impl DemoEnvironment {
     /// Prints the heading of the next step.
     pub(super) fn print_heading(text: &str) {
         if output::is_stdout_colored() {
-            say!("\n\x1b[1;36m# {text}\x1b[0m");
+            out!("\n\x1b[1;36m# {text}\x1b[0m");
         } else {
-            say!("\n# {text}");
+            out!("\n# {text}");
         }
     }
 
     /// Prints a command as the user would type it.
     pub(super) fn print_command(line: &str) {
         if output::is_stdout_colored() {
-            say!("\x1b[1m$ {line}\x1b[0m");
+            out!("\x1b[1m$ {line}\x1b[0m");
         } else {
-            say!("$ {line}");
+            out!("$ {line}");
         }
     }
 
@@ -109,7 +109,7 @@ impl DemoEnvironment {
     /// Shows the configuration.
     pub(super) fn show_configuration(&self) -> anyhow::Result<()> {
         Self::print_command("cat doproxy.yml");
-        say!("{}", std::fs::read_to_string(self.path("doproxy.yml"))?.trim_end());
+        out!("{}", std::fs::read_to_string(self.path("doproxy.yml"))?.trim_end());
         Ok(())
     }
 
@@ -119,7 +119,7 @@ impl DemoEnvironment {
         let text = std::fs::read_to_string(self.path("haproxy/haproxy.cfg"))?;
         let all: Vec<&str> = text.lines().collect();
         for line in &all[all.len().saturating_sub(lines)..] {
-            say!("{line}");
+            out!("{line}");
         }
         Ok(())
     }
@@ -132,7 +132,7 @@ impl DemoEnvironment {
         };
         let url = format!("http://{address}:{}/metadata/v1/user-data", self.droplet_port);
         Self::print_command(&format!("curl {url}"));
-        say!("{}", self.get(&url).await?.trim_end());
+        out!("{}", self.get(&url).await?.trim_end());
         Ok(())
     }
 
@@ -141,7 +141,7 @@ impl DemoEnvironment {
         Self::print_command(&format!("for i in $(seq {times}); do curl -s {} | grep h1; done", self.site));
         for _ in 0..times {
             let page = self.get(&self.site).await?;
-            say!("{}", heading_of(&page));
+            out!("{}", heading_of(&page));
         }
         Ok(())
     }
@@ -153,7 +153,7 @@ impl DemoEnvironment {
 
     /// Returns the API client that the commands use.
     pub(super) fn cloud(&self) -> anyhow::Result<DigitalOcean> {
-        Ok(self.app()?.cloud()?.0)
+        Ok(self.context()?.cloud()?.0)
     }
 
     /// Returns the filter for the fleet's droplets at the API.
@@ -161,7 +161,7 @@ impl DemoEnvironment {
         Filter::Tag(FleetName::sanitized("demo").tag())
     }
 
-    fn app(&self) -> anyhow::Result<CommandContext> {
+    fn context(&self) -> anyhow::Result<CommandContext> {
         let config = self.path("doproxy.yml");
         let config = config.to_str().context("the path of the temporary directory is not valid UTF-8")?;
         CommandContext::load(&Cli::parse_global(config, Environment::with_token(TOKEN))?)
@@ -169,7 +169,7 @@ impl DemoEnvironment {
 
     /// Loads the inventory.
     pub(super) async fn snapshot(&self) -> anyhow::Result<doproxy_core::seams::Snapshot> {
-        Ok(self.app()?.inventory()?.load().await?)
+        Ok(self.context()?.inventory()?.load().await?)
     }
 
     async fn get(&self, url: &str) -> anyhow::Result<String> {
@@ -188,8 +188,8 @@ impl DemoEnvironment {
 
     /// Returns the first record in which the autoscaler created droplets for its load.
     pub(super) fn first_scale_out(&self) -> anyhow::Result<RecordId> {
-        let app = self.app()?;
-        let archive = LogReader::open_read_only(&app.metrics_database_file(), Clock::from_wall_clock().now())?;
+        let context = self.context()?;
+        let archive = LogReader::open_read_only(&context.metrics_database_file(), Clock::from_wall_clock().now())?;
         for id in archive.select(RecordRange::All)? {
             let record = archive.get_without_series(id)?.record;
             if record.plan.create_count() > 0 && record.trigger != Trigger::Manual && !record.plan.creates.is_empty() {
@@ -247,7 +247,7 @@ haproxy:
   health_path: /health
   stats_socket: admin.sock
   master_socket: master.sock
-  run_as: caller
+  run_as: inherit
   log: none
   check_interval: 500ms
 scaling:
@@ -258,8 +258,9 @@ scaling:
     - plugin: builtin:target-tracking
       config: {{metric: haproxy.sessions, target_per_droplet: 10, scale_in_stabilization_s: 4}}
   cooldown: {{in: 0s}}
-  stabilisation: 0s
-  timeouts: {{poll: 500ms, drain: 5s}}
+  stabilization_window: 0s
+  poll_interval: 500ms
+  timeouts: {{drain: 5s}}
 telemetry: {{listen: none}}
 ",
         haproxy = haproxy.display()

@@ -27,14 +27,14 @@ impl Load {
             Self { clients: JoinSet::new(), responses: Arc::default(), failures: Arc::default(), stop: Arc::default() };
         for _ in 0..count {
             let http = http.clone();
-            let (answers, failures) = (Arc::clone(&load.responses), Arc::clone(&load.failures));
+            let (responses, failures) = (Arc::clone(&load.responses), Arc::clone(&load.failures));
             let stop = Arc::clone(&load.stop);
             let url = format!("{site}?delay_ms={RESPONSE_DELAY_MS}");
             load.clients.spawn(async move {
                 while !stop.load(Ordering::Relaxed) {
-                    let answer = http.get(&url).send().await;
-                    let is_good = answer.is_ok_and(|answer| answer.status().is_success());
-                    if is_good { &answers } else { &failures }.fetch_add(1, Ordering::Relaxed);
+                    let response = http.get(&url).send().await;
+                    let is_good = response.is_ok_and(|response| response.status().is_success());
+                    if is_good { &responses } else { &failures }.fetch_add(1, Ordering::Relaxed);
                 }
             });
         }

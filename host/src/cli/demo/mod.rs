@@ -24,49 +24,49 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<()> {
-    let stage = DemoEnvironment::start(&args.haproxy, args.droplet_port).await?;
-    let played = run_demo(&stage).await;
-    stage.stop().await;
-    played
+    let environment = DemoEnvironment::start(&args.haproxy, args.droplet_port).await?;
+    let outcome = run_demo(&environment).await;
+    environment.stop().await;
+    outcome
 }
 
-async fn run_demo(stage: &DemoEnvironment) -> anyhow::Result<()> {
+async fn run_demo(environment: &DemoEnvironment) -> anyhow::Result<()> {
     DemoEnvironment::print_heading("A fleet is defined in one file.");
-    stage.show_configuration()?;
+    environment.show_configuration()?;
     DemoEnvironment::print_heading(
         "Validate it: query the API, load the plugins, let HAProxy parse its configuration.",
     );
-    stage.doproxy(&["check"]).await?;
+    environment.doproxy(&["check"]).await?;
 
     DemoEnvironment::print_heading("Create three droplets. Each receives traffic once HAProxy's health check passes.");
-    stage.doproxy(&["create", "--count", "3"]).await?;
-    stage.doproxy(&["print"]).await?;
+    environment.doproxy(&["create", "--count", "3"]).await?;
+    environment.doproxy(&["print"]).await?;
     DemoEnvironment::print_heading("A WebAssembly component generated the user data of the first droplet.");
-    stage.show_user_data().await?;
+    environment.show_user_data().await?;
     DemoEnvironment::print_heading("HAProxy balances requests across the droplets.");
-    stage.show_rotation(6).await?;
+    environment.show_rotation(6).await?;
 
     DemoEnvironment::print_heading("Delete the droplet on line 1: it drains, leaves HAProxy, and is deleted.");
-    stage.doproxy(&["delete", "1", "--yes"]).await?;
-    stage.doproxy(&["print"]).await?;
+    environment.doproxy(&["delete", "1", "--yes"]).await?;
+    environment.doproxy(&["print"]).await?;
     DemoEnvironment::print_heading("The server entries at the end of HAProxy's configuration:");
-    stage.show_configuration_tail(6)?;
-    stage.show_rotation(4).await?;
+    environment.show_configuration_tail(6)?;
+    environment.show_rotation(4).await?;
 
     DemoEnvironment::print_heading(
         "Run the autoscaler. Clients come and go; a policy, another component, is evaluated every two seconds.",
     );
-    let (answered, failed) = run_scenario(stage).await?;
+    let (answered, failed) = run_scenario(environment).await?;
     DemoEnvironment::print_heading(&format!(
         "{answered} requests succeeded, {failed} failed. Why was the first droplet created?"
     ));
-    stage.doproxy(&["decisions", "explain", &stage.first_scale_out()?.to_string()]).await?;
+    environment.doproxy(&["decisions", "explain", &environment.first_scale_out()?.to_string()]).await?;
 
     DemoEnvironment::print_heading("Clean up.");
-    while stage.has_droplets().await? {
-        stage.doproxy(&["delete", "0", "--yes"]).await?;
+    while environment.has_droplets().await? {
+        environment.doproxy(&["delete", "0", "--yes"]).await?;
     }
-    let left = stage.cloud()?.list(&DemoEnvironment::filter()).await?.len();
+    let left = environment.cloud()?.list(&DemoEnvironment::filter()).await?.len();
     DemoEnvironment::print_heading(&format!(
         "The API has {left} droplets left. To use your own account, run: doproxy init"
     ));

@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use crate::cli::demo::environment::DemoEnvironment;
 use crate::cli::demo::load::Load;
 use crate::cli::output;
-use crate::cli::output::say;
+use crate::cli::output::out;
 
 /// The number of clients and the label of each load step, in order.
 const LOAD_STEPS: [(usize, &str); 3] = [(4, "quiet"), (38, "a crowd"), (4, "quiet again")];
@@ -34,19 +34,19 @@ struct FleetCounts {
 }
 
 /// Runs all load steps. Returns the number of successful and failed requests.
-pub(super) async fn run_scenario(stage: &DemoEnvironment) -> anyhow::Result<(usize, usize)> {
+pub(super) async fn run_scenario(environment: &DemoEnvironment) -> anyhow::Result<(usize, usize)> {
     DemoEnvironment::print_command("doproxy run");
-    let mut service = Service::start(stage)?;
+    let mut service = Service::start(environment)?;
     let started = Instant::now();
     let (mut answered, mut failed) = (0, 0);
     for (clients, what) in LOAD_STEPS {
-        say!("{}", dim(&format!("--- {what}: {clients} clients")));
-        let load = Load::start(stage.http(), stage.site(), clients);
-        let played = run_load_step(stage, &load, clients, started).await;
+        out!("{}", dim(&format!("--- {what}: {clients} clients")));
+        let load = Load::start(environment.http(), environment.site(), clients);
+        let outcome = run_load_step(environment, &load, clients, started).await;
         let (of_part, lost) = load.stop().await;
         answered += of_part;
         failed += lost;
-        if let Err(error) = played {
+        if let Err(error) = outcome {
             service.stop().await?;
             return Err(error);
         }
@@ -56,7 +56,12 @@ pub(super) async fn run_scenario(stage: &DemoEnvironment) -> anyhow::Result<(usi
 }
 
 /// Runs one load step until the fleet has the size that its load requires.
-async fn run_load_step(stage: &DemoEnvironment, load: &Load, clients: usize, started: Instant) -> anyhow::Result<()> {
+async fn run_load_step(
+    environment: &DemoEnvironment,
+    load: &Load,
+    clients: usize,
+    started: Instant,
+) -> anyhow::Result<()> {
     load.wait_for_first_response().await?;
     let is_crowd = clients > FLEET_LIMITS.0 * 10;
     let until = Instant::now() + TIMEOUT;
@@ -65,8 +70,8 @@ async fn run_load_step(stage: &DemoEnvironment, load: &Load, clients: usize, sta
     let mut settled = 0;
     while Instant::now() < until {
         seconds.tick().await;
-        let fleet = fleet_counts(stage).await?;
-        say!("{}", format_line(started.elapsed(), clients, fleet));
+        let fleet = fleet_counts(environment).await?;
+        out!("{}", format_line(started.elapsed(), clients, fleet));
         let wanted = if is_crowd { clients.div_ceil(10).min(FLEET_LIMITS.1) } else { FLEET_LIMITS.0 };
         let is_settled = fleet == FleetCounts { serving: wanted, ..FleetCounts::default() };
         settled = if is_settled { settled + 1 } else { 0 };
@@ -78,9 +83,9 @@ async fn run_load_step(stage: &DemoEnvironment, load: &Load, clients: usize, sta
     bail!("the fleet did not scale with the load within {} s", TIMEOUT.as_secs())
 }
 
-async fn fleet_counts(stage: &DemoEnvironment) -> anyhow::Result<FleetCounts> {
+async fn fleet_counts(environment: &DemoEnvironment) -> anyhow::Result<FleetCounts> {
     let mut fleet = FleetCounts::default();
-    for droplet in stage.snapshot().await?.droplets {
+    for droplet in environment.snapshot().await?.droplets {
         match droplet.phase {
             Phase::Serving => fleet.serving += 1,
             phase if phase.is_starting() => fleet.coming_up += 1,
@@ -115,10 +120,10 @@ struct Service {
 }
 
 impl Service {
-    fn start(stage: &DemoEnvironment) -> anyhow::Result<Self> {
+    fn start(environment: &DemoEnvironment) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("failed to locate the doproxy executable")?;
         let mut command = tokio::process::Command::new(program);
-        command.arg("--config").arg(stage.config_file()).arg("run");
+        command.arg("--config").arg(environment.config_file()).arg("run");
         // The caller's environment is ignored, so that the demo can never reach a real account.
         for name in ["DIGITALOCEAN_API_URL", "DIGITALOCEAN_ACCESS_TOKEN", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET"] {
             command.env_remove(name);
@@ -148,7 +153,7 @@ impl Service {
 async fn print_log(pipe: impl AsyncRead + Unpin) {
     let mut lines = BufReader::new(pipe).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        say!("{}", dim(&format!("        {}", line.trim_start())));
+        out!("{}", dim(&format!("        {}", line.trim_start())));
     }
 }
 

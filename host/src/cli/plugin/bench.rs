@@ -10,7 +10,7 @@ use doproxy_plugin_host::{CallUsage, PluginSettings};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::plugin::inspect::Bytes;
 use crate::cli::plugin::target::{PluginUnderTest, plugin_settings, read_config, relaxed_host, relaxed_limits};
 use crate::cli::plugin::test::thousands;
@@ -120,7 +120,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         call_timeout_us: limits.call_timeout.as_micros(),
     };
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&figures)?);
+        out!("{}", serde_json::to_string_pretty(&figures)?);
     } else {
         print(&figures);
     }
@@ -184,8 +184,8 @@ async fn calls(subject: &Subject, config: &str, count: u32) -> anyhow::Result<Ve
 
 /// Returns an observation of a serving fleet with all built-in series.
 fn observation(droplets: u32, samples: u32) -> anyhow::Result<Observation> {
-    let situation = ObservationFixture::serving(droplets);
-    let mut observation = situation.observation(std::path::Path::new(".")).map_err(UsageError)?;
+    let fixture = ObservationFixture::serving(droplets);
+    let mut observation = fixture.observation(std::path::Path::new(".")).map_err(UsageError)?;
     let now = observation.now;
     observation.metrics = SERIES
         .iter()
@@ -245,19 +245,19 @@ fn print(figures: &BenchReport) {
         let us = u32::try_from(us).unwrap_or(u32::MAX);
         format!("{:.3} ms", f64::from(us) / 1000.0)
     };
-    say!("{} {}, {}", figures.name, figures.version, Bytes(figures.size_bytes));
-    say!();
-    say!("compile, once   {}", ms(figures.compile_us));
-    say!("warm start      {}", ms(figures.warm_start_us));
-    say!("instantiate     {} (p99 {})", ms(figures.instantiate.p50_us), ms(figures.instantiate.p99_us));
-    say!();
-    say!("{:>8}  {:>7}  {:>11}  {:>11}  {:>13}  {:>9}", "DROPLETS", "SAMPLES", "P50", "P99", "FUEL", "MEMORY");
+    out!("{} {}, {}", figures.name, figures.version, Bytes(figures.size_bytes));
+    out!();
+    out!("compile, once   {}", ms(figures.compile_us));
+    out!("warm start      {}", ms(figures.warm_start_us));
+    out!("instantiate     {} (p99 {})", ms(figures.instantiate.p50_us), ms(figures.instantiate.p99_us));
+    out!();
+    out!("{:>8}  {:>7}  {:>11}  {:>11}  {:>13}  {:>9}", "DROPLETS", "SAMPLES", "P50", "P99", "FUEL", "MEMORY");
     for CallBench { droplets, samples, spread, failure } in &figures.calls {
         let Some(spread) = spread else {
-            say!("{droplets:>8}  {samples:>7}  {}", failure.as_deref().unwrap_or_default());
+            out!("{droplets:>8}  {samples:>7}  {}", failure.as_deref().unwrap_or_default());
             continue;
         };
-        say!(
+        out!(
             "{droplets:>8}  {samples:>7}  {:>11}  {:>11}  {:>13}  {:>5} KiB",
             ms(spread.p50_us),
             ms(spread.p99_us),
@@ -265,8 +265,8 @@ fn print(figures: &BenchReport) {
             spread.memory_bytes / 1024
         );
     }
-    say!();
-    say!(
+    out!();
+    out!(
         "limits: {} fuel, {} of memory, {}; each call runs in its own instance",
         thousands(figures.fuel_limit),
         Bytes(figures.memory_limit_bytes),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use doproxy_plugin_registry::Reference;
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::plugin::inspect::{Bytes, describe_import, describe_imports};
 use crate::cli::plugin::target::{build_project, relaxed_host};
 use crate::cli::{Global, output};
@@ -24,7 +24,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let (project, built) = build_project(args.directory.clone()).await?;
     let reference = Reference::File(built.path.clone());
     let host = relaxed_host(global)?;
-    let looked = host.component_info(&reference).await?;
+    let info = host.component_info(&reference).await?;
     // A component that fails to load is not a plugin.
     host.inspect(&reference).await?;
     if args.json {
@@ -35,25 +35,25 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
             "language": project.language.to_string(),
             "toolchain": built.toolchain,
             "component": built.path,
-            "digest": looked.digest,
-            "size_bytes": looked.size,
-            "imports": looked.imports,
-            "metadata": looked.metadata,
+            "digest": info.digest,
+            "size_bytes": info.size,
+            "imports": info.imports,
+            "metadata": info.metadata,
             "reproducible": built.is_reproducible,
             "up_to_date": built.is_up_to_date,
         });
-        say!("{}", serde_json::to_string_pretty(&shown)?);
+        out!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
     }
     let made = if built.is_up_to_date { "up to date" } else { "built" };
-    say!("{made}: {} {} ({})", project.metadata.name, project.metadata.version, project.kind);
-    say!("component  {}", built.path.display());
-    say!("toolchain  {}", built.toolchain);
-    say!("size       {}", Bytes(looked.size));
-    say!("digest     sha256:{}", looked.digest);
-    say!("imports    {}", describe_imports(&looked.imports));
-    for import in &looked.imports {
-        say!("           {}", describe_import(import));
+    out!("{made}: {} {} ({})", project.metadata.name, project.metadata.version, project.kind);
+    out!("component  {}", built.path.display());
+    out!("toolchain  {}", built.toolchain);
+    out!("size       {}", Bytes(info.size));
+    out!("digest     sha256:{}", info.digest);
+    out!("imports    {}", describe_imports(&info.imports));
+    for import in &info.imports {
+        out!("           {}", describe_import(import));
     }
     if !built.is_reproducible && !built.is_up_to_date {
         output::warn(format_args!(

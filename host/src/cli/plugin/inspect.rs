@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::Global;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::plugin::origin::ProvenanceOutput;
 use crate::cli::plugin::{host_and_config, origin};
 
@@ -46,13 +46,13 @@ struct InspectOutput<'a> {
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let (host, _) = host_and_config(global)?;
-    let looked = host.component_info(&args.reference).await?;
+    let info = host.component_info(&args.reference).await?;
     let inspected = match host.inspect(&args.reference).await {
         Ok(inspected) => inspected,
         Err(error) => {
             // The static information is more helpful than the load error alone.
             if !args.json {
-                print_static_info(&args.reference, &looked);
+                print_static_info(&args.reference, &info);
             }
             return Err(error.into());
         }
@@ -68,56 +68,56 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
             digest: &inspected.digest,
             size_bytes: inspected.size,
             imports: inspected.imports.iter().map(String::as_str).collect(),
-            verdict: ImportSummary::of(&looked.imports),
-            import_policies: &looked.imports,
-            metadata: &looked.metadata,
+            verdict: ImportSummary::of(&info.imports),
+            import_policies: &info.imports,
+            metadata: &info.metadata,
             manifest,
             config_schema,
             origin: inspected.provenance.as_ref().map(ProvenanceOutput::of),
         };
-        say!("{}", serde_json::to_string_pretty(&shown)?);
+        out!("{}", serde_json::to_string_pretty(&shown)?);
         return Ok(());
     }
-    say!("{} {} ({})", manifest.name, manifest.version, inspected.kind);
-    say!("{}", manifest.description);
-    say!();
-    say!("world      {world}");
-    print_static_info(&args.reference, &looked);
+    out!("{} {} ({})", manifest.name, manifest.version, inspected.kind);
+    out!("{}", manifest.description);
+    out!();
+    out!("world      {world}");
+    print_static_info(&args.reference, &info);
     if let Some(origin) = &inspected.provenance {
         origin::print(origin);
     }
     for metric in &manifest.metrics {
         let needed = if metric.required { "required" } else { "optional" };
-        say!("metric     {} over {} s, {needed}", metric.name, metric.window_ms / 1000);
+        out!("metric     {} over {} s, {needed}", metric.name, metric.window_ms / 1000);
     }
-    say!();
-    say!("configuration");
+    out!();
+    out!("configuration");
     print_schema(&config_schema);
     Ok(())
 }
 
 /// Prints the information that is available without running the component.
-fn print_static_info(reference: &Reference, looked: &ComponentInfo) {
-    say!("reference  {reference}");
-    say!("digest     {}", looked.digest);
-    say!("size       {}", Bytes(looked.size));
-    say!("imports    {}", describe_imports(&looked.imports));
-    for import in &looked.imports {
-        say!("           {}", describe_import(import));
+fn print_static_info(reference: &Reference, info: &ComponentInfo) {
+    out!("reference  {reference}");
+    out!("digest     {}", info.digest);
+    out!("size       {}", Bytes(info.size));
+    out!("imports    {}", describe_imports(&info.imports));
+    for import in &info.imports {
+        out!("           {}", describe_import(import));
     }
-    let metadata = &looked.metadata;
+    let metadata = &info.metadata;
     for (what, value) in [
         ("version", &metadata.version),
         ("authors", &metadata.authors),
-        ("licence", &metadata.licenses),
+        ("license", &metadata.licenses),
         ("revision", &metadata.revision),
     ] {
         if let Some(value) = value {
-            say!("{what:10} {value}");
+            out!("{what:10} {value}");
         }
     }
     if !metadata.producers.is_empty() {
-        say!("made with  {}", metadata.producers.join("\n           "));
+        out!("producers  {}", metadata.producers.join("\n           "));
     }
 }
 
@@ -158,7 +158,7 @@ pub(super) fn describe_import(import: &Import) -> String {
     let behind = match import.verdict {
         ImportPolicy::Contract => "contract",
         ImportPolicy::EmptyWasi => "empty WASI",
-        ImportPolicy::Refused => "REFUSED",
+        ImportPolicy::Refused => "REJECTED",
     };
     format!("{} ({behind})", import.name)
 }
@@ -195,7 +195,7 @@ fn print_schema(schema: &Value) {
     let mut rows = Vec::new();
     collect(schema, "", &mut rows);
     if rows.is_empty() {
-        say!("  {}", sanitize::sanitize_line(&schema.to_string(), MAX_TEXT));
+        out!("  {}", sanitize::sanitize_line(&schema.to_string(), MAX_TEXT));
         return;
     }
     let width = |cell: fn(&Row) -> &str, title: &str| {
@@ -203,12 +203,12 @@ fn print_schema(schema: &Value) {
     };
     let (name, kind) = (width(|row| &row.name, "KEY"), width(|row| &row.kind, "TYPE"));
     let (default, bounds) = (width(|row| &row.default, "DEFAULT"), width(|row| &row.bounds, "BOUNDS"));
-    say!("  {:name$}  {:kind$}  {:default$}  {:bounds$}", "KEY", "TYPE", "DEFAULT", "BOUNDS");
+    out!("  {:name$}  {:kind$}  {:default$}  {:bounds$}", "KEY", "TYPE", "DEFAULT", "BOUNDS");
     for row in &rows {
         let Row { name: key, kind: of, default: otherwise, bounds: within, description } = row;
-        say!("  {}", format!("{key:name$}  {of:kind$}  {otherwise:default$}  {within:bounds$}").trim_end());
+        out!("  {}", format!("{key:name$}  {of:kind$}  {otherwise:default$}  {within:bounds$}").trim_end());
         if !description.is_empty() {
-            say!("      {description}");
+            out!("      {description}");
         }
     }
 }

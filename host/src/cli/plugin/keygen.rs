@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use doproxy_plugin_registry::PrivateKey;
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -25,8 +25,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (private, public) = (named(".key"), named(".pub"));
     let key = PrivateKey::generate();
     key.write_pair(&private, &public)?;
-    say!("wrote {} (ECDSA P-256, key {}); keep it private", private.display(), key.public().fingerprint());
-    say!(
+    out!("wrote {} (ECDSA P-256, key {}); keep it private", private.display(), key.public().fingerprint());
+    out!(
         "wrote {}; list it under plugins.trust wherever plugins signed with this key are to be accepted",
         public.display()
     );

@@ -6,7 +6,7 @@ use doproxy_plugin_host::builtins;
 use doproxy_plugin_registry::Reference;
 use serde::Serialize;
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::plugin::{Global, host_and_config};
 
 #[derive(Debug, clap::Args)]
@@ -46,16 +46,16 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         });
     }
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&listed)?);
+        out!("{}", serde_json::to_string_pretty(&listed)?);
         return Ok(());
     }
     let width = listed.iter().map(|plugin| plugin.reference.len()).max().unwrap_or_default();
     for plugin in &listed {
         let mark = if plugin.used { "*" } else { " " };
-        say!("{mark} {:width$}  {:19}  {:7}  {}", plugin.reference, plugin.kind, plugin.version, plugin.description);
+        out!("{mark} {:width$}  {:19}  {:7}  {}", plugin.reference, plugin.kind, plugin.version, plugin.description);
     }
     if listed.iter().any(|plugin| plugin.used) {
-        say!("* used by {}", global.config.display());
+        out!("* used by {}", global.config.display());
     }
     Ok(())
 }

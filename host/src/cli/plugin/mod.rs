@@ -80,16 +80,16 @@ const CURRENT_EXE: &str = "/proc/self/exe";
 /// Builds the plugin host of a command, which compiles in a separate process and accesses registries with the user's
 /// login.
 pub(super) fn host(settings: PluginSettings) -> anyhow::Result<PluginHost> {
-    let told = ProgressSink::new(|what| output::note(what));
-    let sharing = RegistrySettings { login: Login::from_env(), progress: told, ..settings.registry };
+    let progress = ProgressSink::new(|what| output::note(what));
+    let sharing = RegistrySettings { login: Login::from_env(), progress, ..settings.registry };
     Ok(PluginHost::new(PluginSettings { compiler: Some(CURRENT_EXE.into()), registry: sharing, ..settings })?)
 }
 
 /// Returns the plugin host and the configuration, if any. Plugins can be inspected without a configuration.
 fn host_and_config(global: &Global) -> anyhow::Result<(PluginHost, Option<Config>)> {
     if global.config.exists() {
-        let app = CommandContext::load(global)?;
-        return Ok((app.plugins()?, Some(app.config)));
+        let context = CommandContext::load(global)?;
+        return Ok((context.plugins()?, Some(context.config)));
     }
     let sharing = RegistrySettings { store: user_store_dir(), ..RegistrySettings::default() };
     let settings = PluginSettings { cache_dir: user_cache_dir(), registry: sharing, ..PluginSettings::default() };

@@ -7,7 +7,7 @@ use doproxy_core::domain::PluginKind;
 use doproxy_plugin_devkit::Language;
 use doproxy_plugin_devkit::scaffold::scaffold;
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
 #[command(
@@ -54,15 +54,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let directory = PathBuf::from(&args.name);
     let files = scaffold(&directory, &args.name, language, kind)?;
     for file in &files {
-        say!("{}", directory.join(file).display());
+        out!("{}", directory.join(file).display());
     }
-    say!();
-    say!("next:");
-    say!("  cd {}", args.name);
+    out!();
+    out!("next:");
+    out!("  cd {}", args.name);
     if let Some(toolchain) = toolchain(language) {
-        say!("  {toolchain}");
+        out!("  {toolchain}");
     }
-    say!("  doproxy plugin test");
+    out!("  doproxy plugin test");
     Ok(())
 }
 

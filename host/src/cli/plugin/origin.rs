@@ -4,7 +4,7 @@ use doproxy_plugin_registry::{Digest, Provenance, TrustDecision};
 use serde::Serialize;
 
 use crate::cli::output;
-use crate::cli::output::say;
+use crate::cli::output::out;
 
 /// The provenance in the output of `--json`.
 #[derive(Debug, Serialize)]
@@ -37,8 +37,8 @@ impl ProvenanceOutput {
 /// Prints the provenance in the format of `inspect`.
 pub(super) fn print(origin: &Provenance) {
     let locked = if origin.is_locked { ", locked" } else { "" };
-    say!("manifest   {}{locked}", origin.manifest);
-    say!("stored     {}", origin.path.display());
-    say!("signatures {}", output::count(origin.signatures, "signature"));
-    say!("trust      {}", origin.trust);
+    out!("manifest   {}{locked}", origin.manifest);
+    out!("stored     {}", origin.path.display());
+    out!("signatures {}", output::count(origin.signatures, "signature"));
+    out!("trust      {}", origin.trust);
 }

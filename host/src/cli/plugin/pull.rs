@@ -2,7 +2,7 @@
 
 use doproxy_plugin_registry::OciReference;
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::plugin::{Global, host_and_config, oci_references};
 
 #[derive(Debug, clap::Args)]
@@ -19,9 +19,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let (host, config) = host_and_config(global)?;
     for reference in oci_references(&args.references, config.as_ref())? {
         let origin = host.pull(&reference).await?;
-        say!("{}", reference.with_digest(origin.manifest));
-        say!("  stored  {}", origin.path.display());
-        say!("  trust   {}", origin.trust);
+        out!("{}", reference.with_digest(origin.manifest));
+        out!("  stored  {}", origin.path.display());
+        out!("  trust   {}", origin.trust);
     }
     Ok(())
 }

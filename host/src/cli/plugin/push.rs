@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use doproxy_plugin_registry::{OciReference, PrivateKey, Reference};
 
 use crate::cli::UsageError;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::plugin::{Global, host_and_config};
 
 #[derive(Debug, clap::Args)]
@@ -29,7 +29,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let key = args.key.as_deref().map(PrivateKey::read).transpose()?;
     let pushed = host.push(&Reference::File(args.file.clone()), &args.to, key.as_ref(), creation_time()?).await?;
     let signed = if pushed.signed { ", signed" } else { "" };
-    say!("pushed {}{signed}", args.to.with_digest(pushed.manifest));
+    out!("pushed {}{signed}", args.to.with_digest(pushed.manifest));
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use doproxy_plugin_registry::{OciReference, PrivateKey};
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::plugin::{Global, host_and_config};
 
 #[derive(Debug, clap::Args)]
@@ -27,9 +27,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let at = args.reference.with_digest(signed.manifest);
     let by = key.public().fingerprint();
     if signed.is_new {
-        say!("signed {at} with key {by}");
+        out!("signed {at} with key {by}");
     } else {
-        say!("{at} is already signed with key {by}");
+        out!("{at} is already signed with key {by}");
     }
     Ok(())
 }

@@ -53,10 +53,10 @@ impl PluginUnderTest {
 /// Builds a project on a blocking thread.
 pub(super) async fn build_project(directory: PathBuf) -> anyhow::Result<(Project, Built)> {
     let progress = Progress::new();
-    let told = progress.clone();
+    let sink = progress.clone();
     let work = tokio::task::spawn_blocking(move || {
         let project = Project::read(&directory)?;
-        told.set_message(format_args!("building {} ({})", project.metadata.name, project.language));
+        sink.set_message(format_args!("building {} ({})", project.metadata.name, project.language));
         let built = build(&project, CONTRACT)?;
         Ok::<_, BuildError>((project, built))
     });

@@ -12,7 +12,7 @@ use doproxy_plugin_devkit::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::cli::output::{count, is_stdout_colored, say, warn};
+use crate::cli::output::{count, is_stdout_colored, out, warn};
 use crate::cli::plugin::target::{PluginUnderTest, read_config, relaxed_host};
 use crate::cli::{AlreadyReported, Global, UsageError};
 
@@ -74,14 +74,14 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
 
     let mut outcome = Outcome::default();
     for file in &mut files {
-        let mut ran = run_fixture(&subject, file).await?;
-        let blessed = args.bless && file.fixture.property.is_none() && bless(file, &ran)?;
+        let mut run = run_fixture(&subject, file).await?;
+        let blessed = args.bless && file.fixture.property.is_none() && bless(file, &run)?;
         if blessed {
             *file = FixtureFile::read(&file.path)?;
-            ran = run_fixture(&subject, file).await?;
+            run = run_fixture(&subject, file).await?;
         }
-        report.fixture(&ran, blessed);
-        outcome.fixtures.push(ran);
+        report.fixture(&run, blessed);
+        outcome.fixtures.push(run);
     }
     if args.properties {
         let configs = configs(args, &files)?;
@@ -148,17 +148,17 @@ struct Outcome {
 impl Outcome {
     fn failures(&self) -> usize {
         let broken = |property: &PropertyReport| property.counterexample.is_some() && !property.is_warning;
-        self.fixtures.iter().filter(|ran| !ran.passed()).count()
+        self.fixtures.iter().filter(|run| !run.passed()).count()
             + self.properties.iter().filter(|(property, _)| broken(property)).count()
     }
 
     fn cases(&self) -> Vec<Case> {
-        let fixtures = self.fixtures.iter().map(|ran| Case {
+        let fixtures = self.fixtures.iter().map(|run| Case {
             group: "fixtures",
-            name: ran.name.clone(),
-            duration: ran.duration,
-            failure: Some(ran.problems().join("\n")).filter(|text| !text.is_empty()),
-            output: ran.ticks.iter().flat_map(|tick| &tick.log).map(|line| format!("{line}\n")).collect(),
+            name: run.name.clone(),
+            duration: run.duration,
+            failure: Some(run.problems().join("\n")).filter(|text| !text.is_empty()),
+            output: run.ticks.iter().flat_map(|tick| &tick.log).map(|line| format!("{line}\n")).collect(),
         });
         let each = self.search_time / u32::try_from(self.properties.len().max(1)).unwrap_or(1);
         let properties = self.properties.iter().map(|(property, _)| {
@@ -187,7 +187,7 @@ impl Reporter {
             Some((_, built)) => format!(", by {}", built.toolchain),
             None => String::new(),
         };
-        say!("{} {}: {}{from}", manifest.name, manifest.version, tried.reference);
+        out!("{} {}: {}{from}", manifest.name, manifest.version, tried.reference);
     }
 
     fn mark(&self, passed: bool) -> &'static str {
@@ -199,23 +199,23 @@ impl Reporter {
         }
     }
 
-    fn fixture(&self, ran: &FixtureRun, blessed: bool) {
+    fn fixture(&self, run: &FixtureRun, blessed: bool) {
         if self.json {
             return;
         }
-        let came = ran.ticks.last().map(|tick| tick.actual.to_string()).unwrap_or_default();
-        let used = format!("{} fuel, {:.1} MiB", thousands(ran.fuel()), mebibytes(ran.memory_bytes()));
+        let actual = run.ticks.last().map(|tick| tick.actual.to_string()).unwrap_or_default();
+        let used = format!("{} fuel, {:.1} MiB", thousands(run.fuel()), mebibytes(run.memory_bytes()));
         let note = if blessed { ", blessed" } else { "" };
-        say!("{} {:32} {came:24} {used}{note}", self.mark(ran.passed()), ran.name);
-        for complaint in ran.problems() {
-            say!("    {}", complaint.replace('\n', "\n    "));
+        out!("{} {:32} {actual:24} {used}{note}", self.mark(run.passed()), run.name);
+        for complaint in run.problems() {
+            out!("    {}", complaint.replace('\n', "\n    "));
         }
-        if let Some(warning) = &ran.warning {
-            say!("    ! {warning}");
+        if let Some(warning) = &run.warning {
+            out!("    ! {warning}");
         }
-        if !ran.passed() {
-            for line in ran.ticks.iter().flat_map(|tick| &tick.log) {
-                say!("    log: {line}");
+        if !run.passed() {
+            for line in run.ticks.iter().flat_map(|tick| &tick.log) {
+                out!("    log: {line}");
             }
         }
     }
@@ -228,33 +228,33 @@ impl Reporter {
             Some(_) if property.is_warning => "!",
             found => self.mark(found.is_none()),
         };
-        say!(
+        out!(
             "{mark} {:32} {}",
             property.name,
             count(usize::try_from(property.cases).unwrap_or(usize::MAX), "situation")
         );
         if let Some(found) = &property.counterexample {
-            say!("    {}", found.violation.replace('\n', "\n    "));
+            out!("    {}", found.violation.replace('\n', "\n    "));
             if let Some(path) = saved {
-                say!("    saved as {}", path.display());
+                out!("    saved as {}", path.display());
             } else {
                 let shown = serde_yaml::to_string(&found.fixture).unwrap_or_default();
-                say!("    {}", shown.trim_end().replace('\n', "\n    "));
+                out!("    {}", shown.trim_end().replace('\n', "\n    "));
             }
         }
     }
 
     fn end(&self, subject: &Subject, outcome: &Outcome) -> anyhow::Result<()> {
         if self.json {
-            say!("{}", serde_json::to_string_pretty(&TestOutput::of(subject, outcome))?);
+            out!("{}", serde_json::to_string_pretty(&TestOutput::of(subject, outcome))?);
             return Ok(());
         }
-        if outcome.fixtures.iter().any(|ran| ran.ticks.iter().any(|tick| !tick.is_expected)) {
+        if outcome.fixtures.iter().any(|run| run.ticks.iter().any(|tick| !tick.is_expected)) {
             warn("some ticks have no `expect`; run with --bless to record the actual results");
         }
         let tried = outcome.fixtures.len() + outcome.properties.len();
         let failed = outcome.failures();
-        say!("{} passed, {failed} failed", tried - failed);
+        out!("{} passed, {failed} failed", tried - failed);
         Ok(())
     }
 }
@@ -334,12 +334,12 @@ impl<'a> TestOutput<'a> {
             fixtures: outcome
                 .fixtures
                 .iter()
-                .map(|ran| FixtureOutput {
-                    name: &ran.name,
-                    passed: ran.passed(),
-                    complaints: ran.problems(),
-                    warning: ran.warning.as_deref(),
-                    ticks: ran.ticks.iter().map(tick).collect(),
+                .map(|run| FixtureOutput {
+                    name: &run.name,
+                    passed: run.passed(),
+                    complaints: run.problems(),
+                    warning: run.warning.as_deref(),
+                    ticks: run.ticks.iter().map(tick).collect(),
                 })
                 .collect(),
             properties: outcome

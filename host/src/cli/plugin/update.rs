@@ -3,7 +3,7 @@
 use doproxy_plugin_registry::OciReference;
 
 use crate::cli::UsageError;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::plugin::{Global, host_and_config, oci_references};
 
 #[derive(Debug, clap::Args)]
@@ -36,14 +36,14 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
             .into());
         }
         if reference.digest().is_some() {
-            say!("{reference}: pinned by digest");
+            out!("{reference}: pinned by digest");
             continue;
         }
         let updated = host.update(&reference).await?;
         match updated.previous {
-            Some(before) if before == updated.current.manifest => say!("{reference}: unchanged, {before}"),
-            Some(before) => say!("{reference}: {before} → {}", updated.current.manifest),
-            None => say!("{reference}: {}", updated.current.manifest),
+            Some(before) if before == updated.current.manifest => out!("{reference}: unchanged, {before}"),
+            Some(before) => out!("{reference}: {before} → {}", updated.current.manifest),
+            None => out!("{reference}: {}", updated.current.manifest),
         }
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use doproxy_plugin_registry::{KeySource, OciReference, RepositoryPattern, Rule};
 
 use crate::cli::UsageError;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::plugin::{Global, host_and_config};
 
 #[derive(Debug, clap::Args)]
@@ -33,8 +33,8 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         vec![Rule { repository: RepositoryPattern::any(), keys, allow_unsigned: false }]
     };
     let origin = host.verify(&args.reference, &rules).await?;
-    say!("{}", args.reference.with_digest(origin.manifest));
-    say!("  component  {}", origin.component);
-    say!("  trust      {}", origin.trust);
+    out!("{}", args.reference.with_digest(origin.manifest));
+    out!("  component  {}", origin.component);
+    out!("  trust      {}", origin.trust);
     Ok(())
 }

@@ -34,19 +34,19 @@ pub(super) struct ConfigReloader {
     pub(super) global: Global,
     /// The configuration at the start of the service.
     pub(super) started: Config,
-    pub(super) history: Arc<TimeSeriesStore>,
+    pub(super) store: Arc<TimeSeriesStore>,
     pub(super) cloud: DigitalOcean,
 }
 
 impl ConfigReloader {
     /// Reads the configuration. Builds a new collector if the metric sources differ from those `in_effect`.
     pub(super) fn read(&self, in_effect: &metrics::Options) -> Result<ReloadedConfig, String> {
-        let app = CommandContext::load(&self.global).map_err(|error| output::format_error(&error))?;
-        let sources = app.config.metrics.clone();
+        let context = CommandContext::load(&self.global).map_err(|error| output::format_error(&error))?;
+        let sources = context.config.metrics.clone();
         let collector =
-            differs(in_effect, &sources).then(|| Collector::new(sources, Arc::clone(&self.history), Some(&self.cloud)));
-        let needs_restart = needs_restart(&self.started, &app.config);
-        Ok(ReloadedConfig { spec: service_spec(&app.config), collector, needs_restart })
+            differs(in_effect, &sources).then(|| Collector::new(sources, Arc::clone(&self.store), Some(&self.cloud)));
+        let needs_restart = needs_restart(&self.started, &context.config);
+        Ok(ReloadedConfig { spec: service_spec(&context.config), collector, needs_restart })
     }
 }
 
@@ -61,6 +61,11 @@ fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
     let options = |config: &Config| {
         (config.hostname_prefix.clone(), config.template.clone(), config.vpc_uuid.clone(), config.monitoring)
     };
+    let timeouts = |config: &Config| {
+        let mut deadlines = config.deadlines.clone();
+        deadlines.poll_interval = std::time::Duration::ZERO;
+        deadlines
+    };
     let changed = [
         ("fleet", differs(&started.fleet, &now.fleet)),
         ("droplet_options", differs(&options(started), &options(now))),
@@ -68,9 +73,10 @@ fn needs_restart(started: &Config, now: &Config) -> Vec<String> {
         ("user_data", differs(&started.user_data, &now.user_data)),
         ("api", differs(&started.api_url, &now.api_url)),
         ("haproxy", differs(&(&started.haproxy, started.droplet_address), &(&now.haproxy, now.droplet_address))),
-        ("scaling.timeouts", differs(&started.deadlines, &now.deadlines)),
+        ("scaling.poll_interval", differs(&started.deadlines.poll_interval, &now.deadlines.poll_interval)),
+        ("scaling.timeouts", differs(&timeouts(started), &timeouts(now))),
         ("inventory", differs(&started.inventory, &now.inventory)),
-        ("history", differs(&started.metrics_database, &now.metrics_database)),
+        ("metrics.database", differs(&started.metrics_database, &now.metrics_database)),
         ("telemetry", differs(&started.telemetry, &now.telemetry)),
         ("plugins", differs(&started.plugins, &now.plugins)),
     ];

@@ -53,17 +53,17 @@ impl DecisionLogger {
     }
 
     fn new_components(&mut self, record: &TickRecord) -> Vec<(String, String)> {
-        let answers = record.evaluations.iter().filter(|answer| !answer.digest.is_empty());
-        answers
-            .filter(|answer| self.stored.insert(answer.digest.clone()))
-            .map(|answer| (answer.reference.clone(), answer.digest.clone()))
+        let evaluations = record.evaluations.iter().filter(|evaluation| !evaluation.digest.is_empty());
+        evaluations
+            .filter(|evaluation| self.stored.insert(evaluation.digest.clone()))
+            .map(|evaluation| (evaluation.reference.clone(), evaluation.digest.clone()))
             .collect()
     }
 }
 
 /// Returns a loader for the bytes of components recorded earlier.
-pub(super) fn components(history: Arc<TimeSeriesStore>) -> ComponentLookup {
-    Arc::new(move |digest| match component_bytes(&history, digest) {
+pub(super) fn components(store: Arc<TimeSeriesStore>) -> ComponentLookup {
+    Arc::new(move |digest| match component_bytes(&store, digest) {
         Ok(bytes) => bytes,
         Err(error) => {
             tracing::warn!("failed to read a previously recorded component: {error}");

@@ -9,7 +9,7 @@ use doproxy_metrics::TimeSeriesStore;
 use crate::cli::context::{CommandContext, resume_operations};
 use crate::cli::create::describe_created;
 use crate::cli::describe::describe;
-use crate::cli::output::{Progress, say};
+use crate::cli::output::{Progress, out};
 use crate::cli::run::decision_log::DecisionLogger;
 use crate::cli::run::{Global, UsageError};
 use crate::cli::sample_twice::{metric_requirements, sample_twice};
@@ -24,40 +24,40 @@ pub(super) async fn run(global: &Global, window: Duration) -> anyhow::Result<()>
         )
         .into());
     }
-    let app = CommandContext::load_with_advice(global)?;
-    if !app.config.policies.iter().any(|policy| policy.mode == Mode::Active) {
+    let context = CommandContext::load_with_advice(global)?;
+    if !context.config.policies.iter().any(|policy| policy.mode == Mode::Active) {
         return Err(UsageError(format!(
             "{} has no active policy; add one under scaling.policies (`doproxy plugin list` lists the available plugins)",
-            app.config.path.display()
+            context.config.path.display()
         ))
         .into());
     }
     let progress = Progress::new();
-    let policies = app.policies().await?;
-    let _lock = app.lock("run --once", &progress).await?;
-    let controller = app.controller(&progress).await?;
+    let policies = context.policies().await?;
+    let _lock = context.lock("run --once", &progress).await?;
+    let controller = context.controller(&progress).await?;
     resume_operations(&controller, &progress).await?;
     let needs = metric_requirements(&policies);
-    let mut mind = controller.restore_state(policies).await?;
-    let look = sample_twice(&app, &controller, needs, TimeSeriesStore::open, window).await?;
-    let seen = look.tick_input();
-    let mut tick = controller.plan(&mut mind, &app.scaling_rules(), &seen).await?;
-    progress.suspend(|| say!("{}", describe(&tick.record)));
-    let begun = controller.commit(&mut mind, &mut tick).await;
-    let recorder = LogWriter::new(look.store(), app.config.decision_log_retention);
-    DecisionLogger::new(recorder, app.plugins()?).write_all(&tick.record).await;
-    begun?;
-    let acted = controller.finish_tick(&tick).await;
+    let mut state = controller.restore_state(policies).await?;
+    let sample = sample_twice(&context, &controller, needs, TimeSeriesStore::open, window).await?;
+    let input = sample.tick_input();
+    let mut tick = controller.plan(&mut state, &context.scaling_rules(), &input).await?;
+    progress.suspend(|| out!("{}", describe(&tick.record)));
+    let started = controller.commit(&mut state, &mut tick).await;
+    let recorder = LogWriter::new(sample.store(), context.config.decision_log_retention);
+    DecisionLogger::new(recorder, context.plugins()?).write_all(&tick.record).await;
+    started?;
+    let summary = controller.finish_tick(&tick).await;
     progress.finish();
-    let acted = acted?;
-    for droplet in &acted.created {
-        say!("{}", describe_created(droplet));
+    let summary = summary?;
+    for droplet in &summary.created {
+        out!("{}", describe_created(droplet));
     }
-    for name in &acted.deleted {
-        say!("deleted {name}");
+    for name in &summary.deleted {
+        out!("deleted {name}");
     }
-    acted.into_result()?;
+    summary.into_result()?;
     // The fleet was held and kept within its limits, but a failed policy still fails the command.
-    let failed = tick.record.evaluations.iter().find_map(|answer| answer.failure.as_deref());
+    let failed = tick.record.evaluations.iter().find_map(|evaluation| evaluation.failure.as_deref());
     failed.map_or(Ok(()), |failure| Err(anyhow::anyhow!("{failure}")))
 }

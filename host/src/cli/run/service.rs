@@ -35,18 +35,18 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     let notifier = Arc::new(Notifier::from_environment());
     let served_until = CancellationToken::new();
     let _guard = served_until.clone().drop_guard();
-    let app = CommandContext::load_with_advice(global)?;
-    let _lock = ServiceLock::acquire(app.inventory_path())?;
+    let context = CommandContext::load_with_advice(global)?;
+    let _lock = ServiceLock::acquire(context.inventory_path())?;
     let telemetry = Telemetry::default();
     let service = tokio::select! {
-        service = build(global, &app, &telemetry, &notifier, &served_until) => service?,
+        service = build(global, &context, &telemetry, &notifier, &served_until) => service?,
         by = signals.next_stop() => {
             tracing::info!("received {by} during startup; stopped");
             return Ok(());
         }
     };
     notifier.ready(&status_line(&telemetry));
-    tracing::info!(fleet = %app.config.fleet, version = env!("CARGO_PKG_VERSION"), "service started");
+    tracing::info!(fleet = %context.config.fleet, version = env!("CARGO_PKG_VERSION"), "service started");
 
     let remote = service.handle();
     let ended = service.run();
@@ -58,7 +58,7 @@ pub(super) async fn run(global: &Global) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             ended = &mut ended => return finished(ended),
-            told = signals.next() => match told {
+            sink = signals.next() => match sink {
                 SignalAction::Reload => reload(&remote),
                 SignalAction::Stop(by) if stopping => {
                     return Err(anyhow!("stopped immediately by a second {by}; operations in progress are in the journal"));
@@ -93,34 +93,35 @@ fn finished(ended: Result<(), ServiceError>) -> anyhow::Result<()> {
 /// Builds all parts of the service. Changes nothing yet.
 async fn build(
     global: &Global,
-    app: &CommandContext,
+    context: &CommandContext,
     telemetry: &Telemetry,
     notifier: &Arc<Notifier>,
     served_until: &CancellationToken,
 ) -> anyhow::Result<ProductionService> {
-    let config = &app.config;
+    let config = &context.config;
     if !config.policies.iter().any(|policy| policy.mode == Mode::Active) {
         tracing::warn!("{} has no active policy; the fleet is only kept within its limits", config.path.display());
     }
-    let controller = Arc::new(app.controller_with_inventory(app.inventory()?, event_sink(telemetry.clone())).await?);
-    init_telemetry(telemetry, app, &controller);
-    serve_telemetry(app, telemetry, served_until).await?;
-    let history = Arc::new(TimeSeriesStore::open(&app.metrics_database_file(), controller.now()));
+    let controller =
+        Arc::new(context.controller_with_inventory(context.inventory()?, event_sink(telemetry.clone())).await?);
+    init_telemetry(telemetry, context, &controller);
+    serve_telemetry(context, telemetry, served_until).await?;
+    let store = Arc::new(TimeSeriesStore::open(&context.metrics_database_file(), controller.now()));
     let cloud = controller.cloud().clone();
-    let collector = Collector::new(config.metrics.clone(), Arc::clone(&history), Some(&cloud));
-    let recorder = LogWriter::new(Arc::clone(&history), config.decision_log_retention);
-    let host = app.plugins()?;
+    let collector = Collector::new(config.metrics.clone(), Arc::clone(&store), Some(&cloud));
+    let recorder = LogWriter::new(Arc::clone(&store), config.decision_log_retention);
+    let host = context.plugins()?;
     let mut writer = DecisionLogger::new(recorder, host.clone());
-    let components = components(Arc::clone(&history));
-    let reader = ConfigReloader { global: global.clone(), started: config.clone(), history, cloud };
+    let components = components(Arc::clone(&store));
+    let reader = ConfigReloader { global: global.clone(), started: config.clone(), store, cloud };
     let read = Box::new(move |in_effect: &metrics::Options| reader.read(in_effect));
     let configuration = ConfigSource { file: global.config.clone(), read };
     let reloads = Arc::clone(notifier);
-    let told = telemetry.clone();
+    let sink = telemetry.clone();
     let hooks = Hooks {
         on_reload: Box::new(
             move |begins| {
-                if begins { reloads.reloading() } else { reloads.ready(&status_line(&told)) }
+                if begins { reloads.reloading() } else { reloads.ready(&status_line(&sink)) }
             },
         ),
         on_tick: Box::new(move |record| writer.write(record)),
@@ -138,10 +139,10 @@ async fn build(
 }
 
 /// Sets the status values known before the first tick, and adds the metrics that other components count.
-fn init_telemetry(telemetry: &Telemetry, app: &CommandContext, controller: &Arc<ProductionController>) {
+fn init_telemetry(telemetry: &Telemetry, context: &CommandContext, controller: &Arc<ProductionController>) {
     let version = env!("CARGO_PKG_VERSION");
     telemetry.update_status(|status| {
-        status.fleet = app.config.fleet.to_string();
+        status.fleet = context.config.fleet.to_string();
         version.clone_into(&mut status.version);
         status.pid = std::process::id();
     });
@@ -154,9 +155,9 @@ fn init_telemetry(telemetry: &Telemetry, app: &CommandContext, controller: &Arc<
             registry.set(&families::API_REQUESTS, &labels, requests.count as f64);
         }
         let changes = controller.balancer().counters();
-        for (kind, count) in [("reload", changes.reloads), ("at-run-time", changes.runtime_updates)] {
+        for (method, count) in [("reload", changes.reloads), ("runtime_api", changes.runtime_updates)] {
             #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
-            registry.set(&families::HAPROXY_UPDATES, &[("kind", kind)], count as f64);
+            registry.set(&families::HAPROXY_UPDATES, &[("method", method)], count as f64);
         }
         let left = controller.cloud().remaining_requests();
         #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
@@ -167,8 +168,12 @@ fn init_telemetry(telemetry: &Telemetry, app: &CommandContext, controller: &Arc<
 
 /// Serves metrics, health and status. A failure to bind the default address is only a warning, since another fleet on
 /// this machine may use it.
-async fn serve_telemetry(app: &CommandContext, telemetry: &Telemetry, until: &CancellationToken) -> anyhow::Result<()> {
-    let (address, must) = match app.config.telemetry {
+async fn serve_telemetry(
+    context: &CommandContext,
+    telemetry: &Telemetry,
+    until: &CancellationToken,
+) -> anyhow::Result<()> {
+    let (address, must) = match context.config.telemetry {
         TelemetryAddress::None => return Ok(()),
         TelemetryAddress::Default(address) => (address, false),
         TelemetryAddress::Explicit(address) => (address, true),

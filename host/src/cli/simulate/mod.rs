@@ -14,7 +14,7 @@ use doproxy_config::Span;
 use doproxy_simulation::{Comparison, Fault, Progress, Rules, Scenario, compare, gate, report, total_ticks};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::{AlreadyReported, Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
@@ -23,11 +23,11 @@ use crate::cli::{AlreadyReported, Global, UsageError, output};
 pub(super) struct Args {
     /// Trace file (CSV, Prometheus range JSON, HAProxy or web server log; optionally gzipped), or synthetic shapes
     /// joined with `+`: `constant`, `step`, `ramp`, `diurnal`, `spike`, `noise`.
-    #[arg(long, value_name = "FILE|SHAPES", required_unless_present = "recorded")]
+    #[arg(long, value_name = "FILE|SHAPES", required_unless_present = "from_history")]
     trace: Option<String>,
     /// Use the requests that doproxy measured at HAProxy in this time before now, instead of a trace.
     #[arg(long, value_name = "LAST", conflicts_with = "trace")]
-    recorded: Option<Span>,
+    from_history: Option<Span>,
     /// Length of a synthetic trace.
     #[arg(long, value_name = "TIME", default_value = "24h")]
     length: Span,
@@ -38,7 +38,7 @@ pub(super) struct Args {
     #[arg(long)]
     repair: bool,
     /// Policy to simulate; repeat to compare several. `builtin:NAME`, `file:PATH`, or a preset: `hpa`, `gce`, `aws`,
-    /// `kpa`, `hold-boot`, `react`. Append its configuration as JSON or YAML, or the file that contains it; for a
+    /// `kpa`, `ski-rental`, `reactive`. Append its configuration as JSON or YAML, or the file that contains it; for a
     /// preset, append its target utilization. Defaults to the policies of doproxy.yml.
     #[arg(long, value_name = "REF[=CONFIG]")]
     policy: Vec<String>,
@@ -93,10 +93,10 @@ pub(super) struct Args {
     /// Search a numeric policy setting for the lowest cost that meets --slo. The first two thirds of the trace are for
     /// the search, the rest for validation. Repeat to search several settings together. The range defaults to that of
     /// the configuration schema.
-    #[arg(long, value_name = "FIELD[=LOW..HIGH]", conflicts_with_all = ["report", "check"])]
-    tune: Vec<String>,
-    /// Objective for --tune: `unserved<=0.1%`, or `p99<=250ms` in the `requests` model.
-    #[arg(long, value_name = "WHAT<=MOST", default_value = "unserved<=0.1%", requires = "tune")]
+    #[arg(long, value_name = "FIELD[=LOW..HIGH]", conflicts_with_all = ["report", "assert"])]
+    optimize: Vec<String>,
+    /// Objective for --optimize: `unserved<=0.1%`, or `p99<=250ms` in the `requests` model.
+    #[arg(long, value_name = "WHAT<=MOST", default_value = "unserved<=0.1%", requires = "optimize")]
     slo: String,
     /// Print as JSON.
     #[arg(long)]
@@ -107,15 +107,15 @@ pub(super) struct Args {
     /// Exit with status 1 if a policy flaps, stays too small under steady load, exceeds its limits, fails, or exceeds
     /// one of the maxima below.
     #[arg(long)]
-    check: bool,
+    assert: bool,
     /// Maximum share of unserved requests, in percent.
-    #[arg(long, value_name = "PERCENT", requires = "check")]
+    #[arg(long, value_name = "PERCENT", requires = "assert")]
     max_unserved: Option<f64>,
     /// Maximum cost, relative to the lower bound.
-    #[arg(long, value_name = "RATIO", requires = "check")]
+    #[arg(long, value_name = "RATIO", requires = "assert")]
     max_cost: Option<f64>,
     /// Maximum number of size changes per hour.
-    #[arg(long, value_name = "N", requires = "check")]
+    #[arg(long, value_name = "N", requires = "assert")]
     max_changes: Option<f64>,
 }
 
@@ -131,9 +131,9 @@ Examples:
   doproxy simulate --trace diurnal:mean=300,swing=0.6+noise:share=0.05 --capacity 50 --policy hpa --policy hpa=0.85
   doproxy simulate --trace load.csv --capacity 100 --policy file:policy.wasm='{target: 70}' --report out.html
   doproxy simulate --trace /var/log/haproxy.log.1.gz --capacity 100 --guard
-  doproxy simulate --recorded 14d --capacity 100 --policy hpa --guard
-  doproxy simulate --trace load.csv --capacity 100 --policy hpa --tune target_per_droplet=40..95
-  doproxy simulate --trace load.csv --capacity 100 --policy hpa --check --max-unserved 0.1 --max-cost 1.5
+  doproxy simulate --from-history 14d --capacity 100 --policy hpa --guard
+  doproxy simulate --trace load.csv --capacity 100 --policy hpa --optimize target_per_droplet=40..95
+  doproxy simulate --trace load.csv --capacity 100 --policy hpa --assert --max-unserved 0.1 --max-cost 1.5
   doproxy simulate --trace constant:rate=300 --capacity 50 --policy hpa --fault api-outage:from=2h,length=30m";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -150,13 +150,13 @@ enum ServiceShape {
 }
 
 pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
-    let app = crate::cli::simulate::scenario::load_context(global)?;
-    let (scenario, repairs) = crate::cli::simulate::scenario::scenario(args, app.as_ref()).await?;
+    let context = crate::cli::simulate::scenario::load_context(global)?;
+    let (scenario, repairs) = crate::cli::simulate::scenario::scenario(args, context.as_ref()).await?;
     for repair in &repairs {
         output::warn(format_args!("{}: {repair}", args.source()));
     }
-    let policies = crate::cli::simulate::policies::load(app.as_ref(), &args.policy, args.capacity).await?;
-    if !args.tune.is_empty() {
+    let policies = crate::cli::simulate::policies::load(context.as_ref(), &args.policy, args.capacity).await?;
+    if !args.optimize.is_empty() {
         return crate::cli::simulate::tune::run(args, &scenario, policies).await;
     }
     let progress = Arc::new(Progress::default());
@@ -176,9 +176,9 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     let comparison = comparison?;
     warn_of_failures(&comparison);
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&crate::cli::simulate::table::json(&scenario, &comparison, args))?);
+        out!("{}", serde_json::to_string_pretty(&crate::cli::simulate::table::json(&scenario, &comparison, args))?);
     } else {
-        say!("{}", crate::cli::simulate::table::text(&scenario, &comparison));
+        out!("{}", crate::cli::simulate::table::text(&scenario, &comparison));
     }
     if let Some(path) = &args.report {
         let command: Vec<String> = std::env::args().collect();
@@ -186,7 +186,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
         std::fs::write(path, page)
             .map_err(|error| UsageError(format!("failed to write {}: {error}", path.display())))?;
     }
-    if args.check { check(&scenario, &comparison, args) } else { Ok(()) }
+    if args.assert { check(&scenario, &comparison, args) } else { Ok(()) }
 }
 
 /// Returns a progress bar, which is hidden unless stderr is a terminal.
@@ -198,8 +198,8 @@ fn bar(ticks: u64) -> ProgressBar {
 }
 
 fn warn_of_failures(comparison: &Comparison) {
-    for (row, played) in &comparison.policies {
-        if let Some(failures) = &played.failures {
+    for (row, result) in &comparison.policies {
+        if let Some(failures) = &result.failures {
             output::warn(format_args!(
                 "{} failed in {}, first at {}: {}",
                 row.name,
@@ -221,7 +221,7 @@ fn check(scenario: &Scenario, comparison: &Comparison, args: &Args) -> anyhow::R
     let broken: Vec<_> = comparison
         .policies
         .iter()
-        .flat_map(|(row, played)| gate::find_violations(scenario, row, played, &rules))
+        .flat_map(|(row, result)| gate::find_violations(scenario, row, result, &rules))
         .collect();
     if broken.is_empty() {
         return Ok(());

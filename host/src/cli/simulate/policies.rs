@@ -13,13 +13,13 @@ use crate::cli::{UsageError, plugin};
 
 /// Loads the policies of the command line, or those of doproxy.yml if none are given.
 pub(super) async fn load(
-    app: Option<&CommandContext>,
+    context: Option<&CommandContext>,
     written: &[String],
     capacity: f64,
 ) -> anyhow::Result<Vec<ConfiguredPolicy>> {
     if written.is_empty() {
-        let policies = match app {
-            Some(app) => app.policies().await?,
+        let policies = match context {
+            Some(context) => context.policies().await?,
             None => Vec::new(),
         };
         if policies.is_empty() {
@@ -29,7 +29,7 @@ pub(super) async fn load(
         }
         return Ok(policies);
     }
-    let host = host(app)?;
+    let host = host(context)?;
     let mut policies: Vec<ConfiguredPolicy> = Vec::new();
     for text in written {
         let PolicyArg { name, reference, config } = parse(text, capacity)?;
@@ -43,9 +43,9 @@ pub(super) async fn load(
     Ok(policies)
 }
 
-fn host(app: Option<&CommandContext>) -> anyhow::Result<PluginHost> {
-    match app {
-        Some(app) => app.plugins(),
+fn host(context: Option<&CommandContext>) -> anyhow::Result<PluginHost> {
+    match context {
+        Some(context) => context.plugins(),
         None => plugin::host(PluginSettings { cache_dir: user_cache_dir(), ..PluginSettings::default() }),
     }
 }
@@ -65,17 +65,17 @@ fn parse(text: &str, capacity: f64) -> Result<PolicyArg, UsageError> {
         None => (text, None),
     };
     if let Some(preset) = Preset::find(before) {
-        let utilisation = match after {
+        let utilization = match after {
             None => preset.utilization,
             Some(text) => text
                 .parse()
                 .ok()
-                .filter(|utilisation: &f64| *utilisation > 0.0 && *utilisation <= 1.0)
+                .filter(|utilization: &f64| *utilization > 0.0 && *utilization <= 1.0)
                 .ok_or_else(|| {
                     UsageError(format!("{before}={text}: the utilization of a preset must be above 0 and at most 1"))
                 })?,
         };
-        let config = preset.config(capacity, utilisation).to_string();
+        let config = preset.config(capacity, utilization).to_string();
         return Ok(PolicyArg {
             name: text.to_owned(),
             reference: Reference::Builtin("target-tracking".to_owned()),
@@ -133,7 +133,7 @@ mod tests {
         assert_eq!(error("hpa=2"), "hpa=2: the utilization of a preset must be above 0 and at most 1");
         assert_eq!(
             error("target-tracking"),
-            "--policy: \"target-tracking\" is not a plugin reference; write builtin:target-tracking, or a preset: hpa, gce, aws, kpa, hold-boot, react"
+            "--policy: \"target-tracking\" is not a plugin reference; write builtin:target-tracking, or a preset: hpa, gce, aws, kpa, ski-rental, reactive"
         );
     }
 }

@@ -28,16 +28,16 @@ pub(super) fn load_context(global: &Global) -> anyhow::Result<Option<CommandCont
 }
 
 /// Builds the scenario. Also returns the repairs made to its trace.
-pub(super) async fn scenario(args: &Args, app: Option<&CommandContext>) -> anyhow::Result<(Scenario, Vec<Repair>)> {
+pub(super) async fn scenario(args: &Args, context: Option<&CommandContext>) -> anyhow::Result<(Scenario, Vec<Repair>)> {
     validate(args)?;
-    let (trace, repairs) = trace(args, app)?;
+    let (trace, repairs) = trace(args, context)?;
     let demand = trace.ticks(args.tick.0);
     if demand.is_empty() {
         return Err(UsageError(format!("{} is shorter than one tick; reduce --tick", args.source())).into());
     }
-    let boot = boot(&args.boot_time, app).await?;
+    let boot = boot(&args.boot_time, context).await?;
     let slots = slots(args);
-    let bounds = scaling_rules(args, app)?;
+    let bounds = scaling_rules(args, context)?;
     let tick_s = args.tick.0.as_secs_f64();
     let mut setup = Setup {
         tick_s,
@@ -54,8 +54,8 @@ pub(super) async fn scenario(args: &Args, app: Option<&CommandContext>) -> anyho
     let hourly_price = HourlyPrice::from_dollars(args.price);
     let minimum = args.minimum_charge.map(|span| span.0).or_else(|| hourly_price.minimum_billed_time());
     let mut scenario = Scenario {
-        fleet: app.map_or_else(|| FleetName::sanitized("simulated"), |app| app.config.fleet.clone()),
-        template: template(app, hourly_price),
+        fleet: context.map_or_else(|| FleetName::sanitized("simulated"), |context| context.config.fleet.clone()),
+        template: template(context, hourly_price),
         start: trace.start,
         tick: args.tick.0,
         demand,
@@ -97,9 +97,9 @@ fn validate(args: &Args) -> Result<(), UsageError> {
     Err(UsageError(problem.to_owned()))
 }
 
-fn trace(args: &Args, app: Option<&CommandContext>) -> anyhow::Result<(Trace, Vec<Repair>)> {
-    if let Some(last) = args.recorded {
-        return recorded_trace(args, last.0, app);
+fn trace(args: &Args, context: Option<&CommandContext>) -> anyhow::Result<(Trace, Vec<Repair>)> {
+    if let Some(last) = args.from_history {
+        return recorded_trace(args, last.0, context);
     }
     let source = args.source();
     if Generator::is_generator(source) {
@@ -119,29 +119,33 @@ fn trace(args: &Args, app: Option<&CommandContext>) -> anyhow::Result<(Trace, Ve
 }
 
 /// Returns the requests measured at HAProxy as a trace.
-fn recorded_trace(args: &Args, last: Duration, app: Option<&CommandContext>) -> anyhow::Result<(Trace, Vec<Repair>)> {
-    let app = app.ok_or_else(|| {
-        UsageError("--recorded requires the metrics database of a fleet, but there is no doproxy.yml".to_owned())
+fn recorded_trace(
+    args: &Args,
+    last: Duration,
+    context: Option<&CommandContext>,
+) -> anyhow::Result<(Trace, Vec<Repair>)> {
+    let context = context.ok_or_else(|| {
+        UsageError("--from-history requires the metrics database of a fleet, but there is no doproxy.yml".to_owned())
     })?;
-    let file = app.metrics_database_file();
+    let file = context.metrics_database_file();
     if !file.exists() {
         return Err(UsageError(format!(
-            "--recorded: metrics database {} not found; `doproxy run` creates it",
+            "--from-history: metrics database {} not found; `doproxy run` creates it",
             file.display()
         ))
         .into());
     }
     let now = Clock::from_wall_clock().now();
-    let history = TimeSeriesStore::open_read_only(&file, now)?;
-    let series = history.series_history(REQUESTS_PER_SECOND, now.minus(last), now)?;
+    let store = TimeSeriesStore::open_read_only(&file, now)?;
+    let series = store.series_history(REQUESTS_PER_SECOND, now.minus(last), now)?;
     let samples =
         series.into_iter().flat_map(|series| series.points).map(|point| Sample { at: point.at, value: point.mean });
     Ok(Trace::from_measurements(&file.display().to_string(), samples, args.tick.0, args.repair)?)
 }
 
-async fn boot(text: &str, app: Option<&CommandContext>) -> anyhow::Result<BootTime> {
+async fn boot(text: &str, context: Option<&CommandContext>) -> anyhow::Result<BootTime> {
     if text == "recorded" {
-        let inventory = app.map(CommandContext::existing_inventory).transpose()?.flatten();
+        let inventory = context.map(CommandContext::existing_inventory).transpose()?.flatten();
         let seen = match inventory {
             Some(inventory) => inventory.boot_times(MAX_BOOT_SAMPLES).await?,
             None => Vec::new(),
@@ -171,19 +175,19 @@ fn slots(args: &Args) -> u32 {
     slots
 }
 
-fn scaling_rules(args: &Args, app: Option<&CommandContext>) -> anyhow::Result<Option<ScalingRules>> {
+fn scaling_rules(args: &Args, context: Option<&CommandContext>) -> anyhow::Result<Option<ScalingRules>> {
     if !args.guard {
         return Ok(None);
     }
-    let app =
-        app.ok_or_else(|| UsageError("--guard requires the rules of a doproxy.yml, but there is none".to_owned()))?;
-    Ok(Some(app.scaling_rules()))
+    let context = context
+        .ok_or_else(|| UsageError("--guard requires the rules of a doproxy.yml, but there is none".to_owned()))?;
+    Ok(Some(context.scaling_rules()))
 }
 
-fn template(app: Option<&CommandContext>, hourly_price: HourlyPrice) -> ObservedTemplate {
-    let (size, region, image, tags) = match app {
-        Some(app) => {
-            let template = app.config.template.clone();
+fn template(context: Option<&CommandContext>, hourly_price: HourlyPrice) -> ObservedTemplate {
+    let (size, region, image, tags) = match context {
+        Some(context) => {
+            let template = context.config.template.clone();
             (template.size, template.region, template.image, template.tags)
         }
         None => ("s-1vcpu-1gb".to_owned(), "nyc3".to_owned(), "ubuntu-24-04-x64".to_owned(), Vec::new()),

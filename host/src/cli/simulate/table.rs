@@ -29,11 +29,11 @@ pub(super) fn text(scenario: &Scenario, comparison: &Comparison) -> String {
     };
     lines.push(line(columns.iter().map(|column| column.header).collect()));
     lines.extend(cells.iter().map(|row| line(row.iter().map(String::as_str).collect())));
-    for (row, played) in &comparison.policies {
-        if !played.restrictions.is_empty() {
-            let cuts: Vec<String> =
-                played.restrictions.iter().map(|(rule, count)| format!("{rule} {count}×")).collect();
-            lines.push(format!("guard, {}: {}", row.name, cuts.join(", ")));
+    for (row, result) in &comparison.policies {
+        if !result.restrictions.is_empty() {
+            let restrictions: Vec<String> =
+                result.restrictions.iter().map(|(rule, count)| format!("{rule} {count}×")).collect();
+            lines.push(format!("guard, {}: {}", row.name, restrictions.join(", ")));
         }
     }
     lines.join("\n")

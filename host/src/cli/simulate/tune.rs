@@ -1,4 +1,4 @@
-//! `doproxy simulate --tune`: searches the cheapest settings that meet the objective, and prints the configuration.
+//! `doproxy simulate --optimize`: searches the cheapest settings that meet the objective, and prints the configuration.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,25 +10,25 @@ use doproxy_simulation::{
     train_test_split, tune,
 };
 
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::simulate::{Args, bar};
 use crate::cli::{UsageError, output, signals};
 
 pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<ConfiguredPolicy>) -> anyhow::Result<()> {
     let [policy] = <[ConfiguredPolicy; 1]>::try_from(policies)
-        .map_err(|policies| UsageError(format!("--tune requires exactly one --policy, got {}", policies.len())))?;
+        .map_err(|policies| UsageError(format!("--optimize requires exactly one --policy, got {}", policies.len())))?;
     let schema: serde_json::Value = serde_json::from_str(&policy.policy.manifest().config_schema)?;
-    let fields = args.tune.iter().map(|text| Parameter::parse(text, &schema)).collect::<Result<Vec<_>, _>>();
+    let fields = args.optimize.iter().map(|text| Parameter::parse(text, &schema)).collect::<Result<Vec<_>, _>>();
     let fields = fields.map_err(|error| UsageError(error.to_string()))?;
     if fields.len() > MAX_PARAMETERS {
         return Err(
-            UsageError(format!("--tune accepts at most {MAX_PARAMETERS} settings, got {}", fields.len())).into()
+            UsageError(format!("--optimize accepts at most {MAX_PARAMETERS} settings, got {}", fields.len())).into()
         );
     }
     let objective = args.slo.parse::<Objective>().map_err(|error| UsageError(format!("--slo: {error}")))?;
     let (train, test) = train_test_split(scenario);
     if train.demand.is_empty() || test.demand.is_empty() {
-        return Err(UsageError("--tune requires a trace of at least three ticks".to_owned()).into());
+        return Err(UsageError("--optimize requires a trace of at least three ticks".to_owned()).into());
     }
     let progress = Arc::new(Progress::default());
     let bar = bar(estimate_ticks(&train, fields.len()));
@@ -58,8 +58,8 @@ pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<Configur
     };
     let chosen = ConfiguredPolicy { config: best.config.to_string(), ..policy };
     let limit = test.limit();
-    let played = simulate(&test, &chosen, &Progress::default()).await;
-    let checked = policy_row(&test, &limit, &chosen, &played).score;
+    let result = simulate(&test, &chosen, &Progress::default()).await;
+    let checked = policy_row(&test, &limit, &chosen, &result).score;
     if stopped {
         output::warn("search stopped; showing the best result so far");
     }
@@ -71,18 +71,18 @@ pub(super) async fn run(args: &Args, scenario: &Scenario, policies: Vec<Configur
     }
     if args.json {
         let (train, test) = (best.score, checked);
-        say!(
+        out!(
             "{}",
             serde_json::to_string_pretty(
                 &serde_json::json!({ "config": best.config, "holds": best.meets_objective, "train": train, "test": test })
             )?
         );
     } else {
-        say!("training   {}", format_score(&best.score));
-        say!("validation {}", format_score(&checked));
-        say!("\nplugin: {}\nconfig:", chosen.policy.reference());
+        out!("training   {}", format_score(&best.score));
+        out!("validation {}", format_score(&checked));
+        out!("\nplugin: {}\nconfig:", chosen.policy.reference());
         for line in serde_yaml::to_string(&best.config)?.lines() {
-            say!("  {line}");
+            out!("  {line}");
         }
     }
     Ok(())

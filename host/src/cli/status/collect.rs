@@ -6,7 +6,7 @@ use doproxy_config::TelemetryAddress;
 use doproxy_core::domain::{
     Direction, Droplet, DropletId, DropletName, HourlyPrice, OperationKind, Pause, Pauses, Phase, Timestamp,
 };
-use doproxy_core::seams::{Freeze, Inventory, LoadBalancer, ServerStats, Snapshot, Stats};
+use doproxy_core::seams::{Inventory, LoadBalancer, Maintenance, ServerStats, Snapshot, Stats};
 use doproxy_haproxy::HaProxy;
 use doproxy_support::Clock;
 use doproxy_telemetry::Status;
@@ -36,8 +36,8 @@ pub(super) struct StatusSnapshot {
     pub(super) operations: Vec<OperationStatus>,
     /// The pauses in effect.
     pub(super) paused: Vec<(Direction, Pause)>,
-    /// The reason why all changes are suspended; `None` if the fleet is not frozen.
-    pub(super) frozen: Option<FreezeStatus>,
+    /// The reason why all changes are suspended; `None` if maintenance mode is off.
+    pub(super) maintenance: Option<MaintenanceStatus>,
     /// HAProxy's status, or the reason why it is unavailable.
     pub(super) haproxy: HaProxyStatus,
     /// The service's status; `None` if no service responds.
@@ -69,7 +69,7 @@ pub(super) struct OperationStatus {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct FreezeStatus {
+pub(super) struct MaintenanceStatus {
     pub(super) since: Timestamp,
     pub(super) reason: String,
 }
@@ -87,13 +87,13 @@ pub(super) struct HaProxyStatus {
 }
 
 /// Collects the status from all sources.
-pub(super) async fn collect(app: &CommandContext) -> anyhow::Result<StatusSnapshot> {
-    let inventory = app.existing_inventory()?;
-    let (snapshot, pauses, frozen) = match &inventory {
-        Some(inventory) => (inventory.load().await?, inventory.pauses().await?, inventory.freeze().await?),
+pub(super) async fn collect(context: &CommandContext) -> anyhow::Result<StatusSnapshot> {
+    let inventory = context.existing_inventory()?;
+    let (snapshot, pauses, maintenance) = match &inventory {
+        Some(inventory) => (inventory.load().await?, inventory.pauses().await?, inventory.maintenance().await?),
         None => (Snapshot::default(), Pauses::default(), None),
     };
-    let (stats, service) = tokio::join!(stats(app), service(app));
+    let (stats, service) = tokio::join!(stats(context), service(context));
     let at = Clock::from_wall_clock().now();
     let paused = |direction| pauses.active(direction, at).map(|pause| (direction, pause.clone()));
     let known: &[ServerStats] = stats.as_ref().map_or(&[], |stats| &stats.servers);
@@ -103,9 +103,9 @@ pub(super) async fn collect(app: &CommandContext) -> anyhow::Result<StatusSnapsh
     };
     Ok(StatusSnapshot {
         at,
-        fleet: app.config.fleet.to_string(),
-        min: app.config.limits.min,
-        max: app.config.limits.max,
+        fleet: context.config.fleet.to_string(),
+        min: context.config.limits.min,
+        max: context.config.limits.max,
         hourly_cost: cost(&snapshot.droplets),
         droplets: snapshot.droplets.iter().map(|droplet| droplet_status(droplet, known)).collect(),
         operations: snapshot
@@ -114,7 +114,7 @@ pub(super) async fn collect(app: &CommandContext) -> anyhow::Result<StatusSnapsh
             .map(|open| OperationStatus { kind: open.kind, droplet: open.droplet.clone(), since: open.started_at })
             .collect(),
         paused: [Direction::Out, Direction::In].into_iter().filter_map(paused).collect(),
-        frozen: frozen.map(|Freeze { since, reason }| FreezeStatus { since, reason }),
+        maintenance: maintenance.map(|Maintenance { since, reason }| MaintenanceStatus { since, reason }),
         haproxy: haproxy_status(stats),
         service,
         no_service,
@@ -155,8 +155,8 @@ fn haproxy_status(stats: Result<Stats, String>) -> HaProxyStatus {
     }
 }
 
-async fn stats(app: &CommandContext) -> Result<Stats, String> {
-    let balancer: HaProxy = app.balancer().map_err(|error| format!("{error:#}"))?;
+async fn stats(context: &CommandContext) -> Result<Stats, String> {
+    let balancer: HaProxy = context.balancer().map_err(|error| format!("{error:#}"))?;
     match tokio::time::timeout(TIMEOUT, balancer.stats()).await {
         Ok(stats) => stats.map_err(|error| error.to_string()),
         Err(_) => Err(format!("HAProxy did not respond within {} s", TIMEOUT.as_secs())),
@@ -164,8 +164,8 @@ async fn stats(app: &CommandContext) -> Result<Stats, String> {
 }
 
 /// Queries the status of this fleet's service. Returns the reason if it is unavailable.
-async fn service(app: &CommandContext) -> Result<Status, String> {
-    let address = match app.config.telemetry {
+async fn service(context: &CommandContext) -> Result<Status, String> {
+    let address = match context.config.telemetry {
         TelemetryAddress::None => return Err("cannot be queried, because telemetry.listen is none".to_owned()),
         TelemetryAddress::Default(address) | TelemetryAddress::Explicit(address) => address,
     };
@@ -176,7 +176,7 @@ async fn service(app: &CommandContext) -> Result<Status, String> {
         client.get(format!("http://{address}/status")).send().await?.error_for_status()?.json::<Status>().await
     };
     match asked.await {
-        Ok(status) if status.fleet == app.config.fleet.as_str() => Ok(status),
+        Ok(status) if status.fleet == context.config.fleet.as_str() => Ok(status),
         Ok(status) => Err(format!("{address} belongs to the service of another fleet, {}", sanitize(&status.fleet))),
         Err(error) if error.is_connect() => Err(format!("not running at {address}; start it with `doproxy run`")),
         Err(error) => Err(format!("{address} returned an invalid response: {error}")),

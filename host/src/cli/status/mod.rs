@@ -12,7 +12,7 @@ use std::time::Duration;
 use doproxy_config::Span;
 
 use crate::cli::context::CommandContext;
-use crate::cli::output::say;
+use crate::cli::output::out;
 use crate::cli::status::collect::collect;
 use crate::cli::status::table::table;
 use crate::cli::{Global, UsageError, output};
@@ -40,24 +40,24 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     if args.interval.0 < MIN_INTERVAL {
         return Err(UsageError("--interval must be at least 100ms".to_owned()).into());
     }
-    let app = CommandContext::load(global)?;
+    let context = CommandContext::load(global)?;
     if args.json {
-        say!("{}", serde_json::to_string_pretty(&collect(&app).await?)?);
+        out!("{}", serde_json::to_string_pretty(&collect(&context).await?)?);
         return Ok(());
     }
     if !args.watch {
-        say!("{}", table(&collect(&app).await?));
+        out!("{}", table(&collect(&context).await?));
         return Ok(());
     }
     let redraws = std::io::stdout().is_terminal();
     loop {
-        let shown = table(&collect(&app).await?);
+        let shown = table(&collect(&context).await?);
         if redraws {
             // Moves the cursor home, clears the rest of each line and everything below. Avoids flicker.
             let lines = shown.replace('\n', "\x1b[K\n");
             output::write(format_args!("\x1b[H{lines}\x1b[K\n\x1b[J"));
         } else {
-            say!("{shown}\n");
+            out!("{shown}\n");
         }
         tokio::time::sleep(args.interval.0).await;
     }

@@ -9,32 +9,35 @@ use crate::cli::output::count;
 use crate::cli::status::collect::{DropletStatus, StatusSnapshot};
 
 /// Formats the whole snapshot.
-pub(super) fn table(gathered: &StatusSnapshot) -> String {
-    let mut lines = vec![headline(gathered)];
-    lines.extend(droplets(gathered));
-    for operation in &gathered.operations {
+pub(super) fn table(snapshot: &StatusSnapshot) -> String {
+    let mut lines = vec![headline(snapshot)];
+    lines.extend(droplets(snapshot));
+    for operation in &snapshot.operations {
         let word = match operation.kind {
             OperationKind::Create => "create",
             OperationKind::Delete => "delete",
         };
         lines.push(entry(
             "operation",
-            &format!("{word} {}, for {}", operation.droplet, ago(gathered.at, operation.since)),
+            &format!("{word} {}, for {}", operation.droplet, ago(snapshot.at, operation.since)),
         ));
     }
-    for (direction, pause) in &gathered.paused {
+    for (direction, pause) in &snapshot.paused {
         let until = pause.until.map_or_else(|| "`doproxy resume`".to_owned(), |until| until.to_string());
         let reason = if pause.reason.is_empty() { String::new() } else { format!(": {}", pause.reason) };
         lines.push(entry("paused", &format!("scaling {direction}, until {until}{reason}")));
     }
-    if let Some(freeze) = &gathered.frozen {
-        lines.push(entry("frozen", &format!("since {}: {}", freeze.since, freeze.reason)));
+    if let Some(maintenance) = &snapshot.maintenance {
+        lines.push(entry(
+            "suspended",
+            &format!("by maintenance mode since {}: {}", maintenance.since, maintenance.reason),
+        ));
     }
-    match (&gathered.service, &gathered.no_service) {
-        (Some(status), _) => lines.extend(service(gathered.at, status)),
+    match (&snapshot.service, &snapshot.no_service) {
+        (Some(status), _) => lines.extend(service(snapshot.at, status)),
         (None, why) => lines.push(entry("service", why.as_deref().unwrap_or("none"))),
     }
-    lines.push(entry("HAProxy", &haproxy(gathered)));
+    lines.push(entry("HAProxy", &haproxy(snapshot)));
     lines.join("\n")
 }
 
@@ -43,8 +46,8 @@ fn entry(what: &str, text: &str) -> String {
     format!("{what:<10} {text}")
 }
 
-fn headline(gathered: &StatusSnapshot) -> String {
-    let of = |phase| gathered.droplets.iter().filter(|droplet| droplet.phase == phase).count();
+fn headline(snapshot: &StatusSnapshot) -> String {
+    let of = |phase| snapshot.droplets.iter().filter(|droplet| droplet.phase == phase).count();
     let phases: Vec<String> = Phase::ALL
         .into_iter()
         .map(|phase| (of(phase), phase))
@@ -52,17 +55,17 @@ fn headline(gathered: &StatusSnapshot) -> String {
         .map(|(count, phase)| format!("{count} {phase}"))
         .collect();
     let phases = if phases.is_empty() { "empty".to_owned() } else { phases.join(", ") };
-    let StatusSnapshot { fleet, min, max, hourly_cost, .. } = gathered;
+    let StatusSnapshot { fleet, min, max, hourly_cost, .. } = snapshot;
     format!("fleet {fleet}: {phases}; limits {min} to {max}, ${hourly_cost:.4} per hour")
 }
 
-fn droplets(gathered: &StatusSnapshot) -> Vec<String> {
-    let width = gathered.droplets.iter().map(|droplet| droplet.name.as_str().len()).max().unwrap_or(0);
+fn droplets(snapshot: &StatusSnapshot) -> Vec<String> {
+    let width = snapshot.droplets.iter().map(|droplet| droplet.name.as_str().len()).max().unwrap_or(0);
     let row = |(line, droplet): (usize, &DropletStatus)| {
         let DropletStatus { name, phase, phase_since, .. } = droplet;
         let mut row = format!(
             "{line:>4}) {name:<width$}  {phase:<9} {:>8}",
-            ago(gathered.at, *phase_since),
+            ago(snapshot.at, *phase_since),
             name = name.as_str()
         );
         if let Some(sessions) = droplet.sessions {
@@ -76,7 +79,7 @@ fn droplets(gathered: &StatusSnapshot) -> Vec<String> {
         }
         row
     };
-    gathered.droplets.iter().enumerate().map(row).collect()
+    snapshot.droplets.iter().enumerate().map(row).collect()
 }
 
 fn service(now: Timestamp, status: &Status) -> Vec<String> {
@@ -88,12 +91,12 @@ fn service(now: Timestamp, status: &Status) -> Vec<String> {
     if let Some(last) = &status.last_tick {
         let change =
             if last.from == last.to { format!("{} kept", last.to) } else { format!("{} → {}", last.from, last.to) };
-        let cuts = if last.restrictions.is_empty() {
+        let restrictions = if last.restrictions.is_empty() {
             String::new()
         } else {
             format!(" (guard: {})", last.restrictions.join(", "))
         };
-        lines.push(entry("decision", &format!("{} ago: {change}, {}{cuts}", ago(now, last.at), last.reason)));
+        lines.push(entry("decision", &format!("{} ago: {change}, {}{restrictions}", ago(now, last.at), last.reason)));
         lines.extend(last.error.iter().map(|error| entry("failed", error)));
     }
     lines.extend(status.tick_error.iter().map(|failure| entry("failed", failure)));
@@ -104,11 +107,12 @@ fn service(now: Timestamp, status: &Status) -> Vec<String> {
     if !status.stale.is_empty() {
         lines.push(entry("stale", &status.stale.join(", ")));
     }
-    let budget = status.api_rate_limit_remaining.map(|left| format!("{left} requests available")).unwrap_or_default();
+    let remaining =
+        status.api_rate_limit_remaining.map(|left| format!("{left} requests available")).unwrap_or_default();
     match &status.api_error {
         Some(failure) => lines.push(entry("API", failure)),
-        None if budget.is_empty() => {}
-        None => lines.push(entry("API", &budget)),
+        None if remaining.is_empty() => {}
+        None => lines.push(entry("API", &remaining)),
     }
     if let Some(refused) = status.reload.as_ref().and_then(|reload| reload.refused.as_ref()) {
         lines.push(entry("reload", &format!("rejected, previous configuration kept: {refused}")));
@@ -127,9 +131,9 @@ fn service(now: Timestamp, status: &Status) -> Vec<String> {
 }
 
 fn describe_policy(now: Timestamp, policy: &PolicyStatus) -> String {
-    let PolicyStatus { name, answered_by: rung, failing_since, failures, last_error: failure, .. } = policy;
+    let PolicyStatus { name, answered_by, failing_since, failures, last_error: failure, .. } = policy;
     let Some(since) = failing_since else { return format!("{name}: OK") };
-    let what = match rung {
+    let what = match answered_by {
         AnswerSource::LastGood => "using its last good component",
         AnswerSource::Primary | AnswerSource::Hold => "the fleet is held",
     };
@@ -137,8 +141,8 @@ fn describe_policy(now: Timestamp, policy: &PolicyStatus) -> String {
     format!("{name}: failing for {} ({failures} times), {what}{why}", ago(now, *since))
 }
 
-fn haproxy(gathered: &StatusSnapshot) -> String {
-    let haproxy = &gathered.haproxy;
+fn haproxy(snapshot: &StatusSnapshot) -> String {
+    let haproxy = &snapshot.haproxy;
     if let Some(failure) = &haproxy.failure {
         return failure.clone();
     }
@@ -181,7 +185,7 @@ mod tests {
     use doproxy_telemetry::{LastTick, LoopStatus};
 
     use super::*;
-    use crate::cli::status::collect::{FreezeStatus, HaProxyStatus, OperationStatus};
+    use crate::cli::status::collect::{HaProxyStatus, MaintenanceStatus, OperationStatus};
 
     const NOW: Timestamp = Timestamp(1_795_469_145_000);
 
@@ -221,7 +225,7 @@ mod tests {
                 since: before(15),
             }],
             paused: vec![],
-            frozen: None,
+            maintenance: None,
             haproxy: HaProxyStatus {
                 version: "2.6.12".into(),
                 pid: Some(4711),
@@ -240,7 +244,7 @@ mod tests {
                     from: 2,
                     to: 3,
                     reason: "haproxy.sessions is 24 over 2 droplets".into(),
-                    restrictions: vec!["max_create".into()],
+                    restrictions: vec!["max_create_per_tick".into()],
                     error: None,
                 }),
                 policies: vec![PolicyStatus {
@@ -269,7 +273,7 @@ mod tests {
            2) www-2-k3f9tq  booting        14s
         operation  create www-2-k3f9tq, for 15s
         service    process 42, for 1d 1h, 6000 ticks, next in 4s
-        decision   11s ago: 2 → 3, haproxy.sessions is 24 over 2 droplets (guard: max_create)
+        decision   11s ago: 2 → 3, haproxy.sessions is 24 over 2 droplets (guard: max_create_per_tick)
         policy     builtin:target-tracking: OK
         API        243 requests available
         HAProxy    2.6.12, worker 4711, generation 3, 1 old worker
@@ -278,13 +282,13 @@ mod tests {
 
     #[test]
     fn table_shows_problems() {
-        let mut gathered = gathered();
+        let mut snapshot = gathered();
         let pause = Pause { since: before(60), until: None, reason: "launch".into() };
-        gathered.paused = vec![(Direction::In, pause)];
-        gathered.frozen = Some(FreezeStatus { since: before(30), reason: "maintenance".into() });
-        gathered.haproxy =
+        snapshot.paused = vec![(Direction::In, pause)];
+        snapshot.maintenance = Some(MaintenanceStatus { since: before(30), reason: "maintenance".into() });
+        snapshot.haproxy =
             HaProxyStatus { failure: Some("HAProxy did not respond".into()), ..HaProxyStatus::default() };
-        let status = gathered.service.as_mut().unwrap();
+        let status = snapshot.service.as_mut().unwrap();
         status.last_tick = None;
         status.tick_error = Some("the tick failed".into());
         status.waiting_for = Some(LockWaitStatus { holder: "doproxy create (process 4242)".into(), since: before(12) });
@@ -294,30 +298,30 @@ mod tests {
         status.policies[0].failures = 8;
         status.policies[0].answered_by = AnswerSource::LastGood;
         status.policies[0].last_error = Some("out of fuel".into());
-        status.loops = vec![LoopStatus { name: "mover".into(), since_heartbeat_ms: 95_000, healthy: false }];
+        status.loops = vec![LoopStatus { name: "reconciler".into(), since_heartbeat_ms: 95_000, healthy: false }];
 
-        insta::assert_snapshot!(table(&gathered), @r"
+        insta::assert_snapshot!(table(&snapshot), @r"
         fleet www: 1 booting, 2 serving; limits 1 to 10, $0.0223 per hour
            0) www-0-k3f9tq  serving      2d 7h    12 sessions  UP, L7OK 200  (protected)
            1) www-1-k3f9tq  serving      2h 1m    12 sessions  UP, L7OK 200
            2) www-2-k3f9tq  booting        14s
         operation  create www-2-k3f9tq, for 15s
         paused     scaling in, until `doproxy resume`: launch
-        frozen     since 2026-11-23T21:25:15Z: maintenance
+        suspended  by maintenance mode since 2026-11-23T21:25:15Z: maintenance
         service    process 42, for 1d 1h, 6000 ticks, next in 4s
         failed     the tick failed
         waits      for doproxy create (process 4242), which has held the fleet lock for 12s
         policy     builtin:target-tracking: failing for 2m 0s (8 times), using its last good component: out of fuel
         stale      prometheus.cpu
         API        GET /v2/droplets failed: timed out
-        stuck      the mover has made no progress for 1m 35s
+        stuck      the reconciler has made no progress for 1m 35s
         HAProxy    HAProxy did not respond
         ");
     }
 
     #[test]
     fn table_shows_inventory_without_a_service() {
-        let gathered = StatusSnapshot {
+        let snapshot = StatusSnapshot {
             droplets: vec![],
             operations: vec![],
             service: None,
@@ -325,7 +329,7 @@ mod tests {
             ..gathered()
         };
 
-        insta::assert_snapshot!(table(&gathered), @r"
+        insta::assert_snapshot!(table(&snapshot), @r"
         fleet www: empty; limits 1 to 10, $0.0223 per hour
         service    not running at 127.0.0.1:9464; start it with `doproxy run`
         HAProxy    2.6.12, worker 4711, generation 3, 1 old worker

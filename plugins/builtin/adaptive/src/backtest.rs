@@ -8,8 +8,8 @@ use doproxy_policy_sdk::Limits;
 use doproxy_policy_sdk::numbers::{ceil_u32, to_f64};
 
 use crate::bytes::{Reader, Writer};
+use crate::cadence::{ElapsedStep, ewma_weight};
 use crate::forecast::{ForecastHorizon, METHODS};
-use crate::pace::{ElapsedStep, ewma_weight};
 
 /// Number of prices.
 pub const PRICE_COUNT: usize = 19;
@@ -203,8 +203,8 @@ impl Backtest {
     }
 
     /// Resizes the fleets of one forecast method.
-    pub fn resize(&mut self, kind: usize, outlook: &ForecastHorizon, limits: Limits) -> Vec<Band> {
-        let sizes = outlook.tail.sizes(outlook.forecast.demand, outlook.forecast.roughness, prices());
+    pub fn resize(&mut self, kind: usize, horizon: &ForecastHorizon, limits: Limits) -> Vec<Band> {
+        let sizes = horizon.tail.sizes(horizon.forecast.demand, horizon.forecast.roughness, prices());
         // Cap the size: a demand far above any observed one does not justify more droplets.
         let most = ceil_u32(MAX_OVER_PEAK * self.peak_demand + 2.0);
         let limits = Limits { min: limits.min, max: limits.max.min(most.max(limits.min)) };
@@ -216,7 +216,7 @@ impl Backtest {
         if let Some(sizes) = self.sizes.back_mut() {
             let fleets = self.fleets[kind * PRICE_COUNT..].iter_mut().zip(&mut sizes[kind * PRICE_COUNT..]);
             for ((fleet, size), band) in fleets.zip(&bands) {
-                fleet.stress_unserved += (outlook.worst - f64::from(*size)).max(0.0);
+                fleet.stress_unserved += (horizon.worst - f64::from(*size)).max(0.0);
                 let before = *size;
                 let paid_for = fleet.bought.iter().fold(0_u32, |all, bought| all.saturating_add(*bought));
                 *size = band.clamp(before).max(paid_for.min(before));
@@ -327,9 +327,9 @@ fn confidence(days: f64, half: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cadence::Cadence;
     use crate::forecast::Forecast;
-    use crate::pace::Cadence;
-    use crate::surprise::ResidualModel;
+    use crate::residual_model::ResidualModel;
 
     const LIMITS: Limits = Limits { min: 1, max: 100 };
 
@@ -341,16 +341,16 @@ mod tests {
     /// Runs a backtest in which every method makes the same, correct forecast.
     fn backtest_after_days(steps: u64, demand: f64) -> (Backtest, Choice) {
         let mut backtest = Backtest::new(1);
-        let pace = Cadence::new(60_000, Some(120_000), None);
+        let cadence = Cadence::new(60_000, Some(120_000), None);
         for step in 0..steps {
-            let elapsed = pace.elapsed(step * 60_000, (step + 1) * 60_000, step);
-            backtest.serve(demand, 10, 0.001, 0.0, &elapsed, pace.lead_steps);
+            let elapsed = cadence.elapsed(step * 60_000, (step + 1) * 60_000, step);
+            backtest.serve(demand, 10, 0.001, 0.0, &elapsed, cadence.lead_steps);
             for kind in 0..METHODS.len() {
                 backtest.resize(kind, &horizon(demand), LIMITS);
             }
-            backtest.select(0.001, &elapsed, pace.lead_steps);
+            backtest.select(0.001, &elapsed, cadence.lead_steps);
         }
-        let choice = backtest.select(0.001, &pace.elapsed(0, 60_000, steps), pace.lead_steps);
+        let choice = backtest.select(0.001, &cadence.elapsed(0, 60_000, steps), cadence.lead_steps);
         (backtest, choice)
     }
 
@@ -387,10 +387,10 @@ mod tests {
         // Minutes for which all but the first droplet stay after a short burst of demand.
         let kept = |charge_s: f64| {
             let mut backtest = Backtest::new(1);
-            let pace = Cadence::new(60_000, Some(0), None);
+            let cadence = Cadence::new(60_000, Some(0), None);
             let mut size_after = |minute: u64, demand: f64| {
-                let elapsed = pace.elapsed(minute * 60_000, (minute + 1) * 60_000, minute);
-                backtest.serve(demand, 1, 0.001, charge_s, &elapsed, pace.lead_steps);
+                let elapsed = cadence.elapsed(minute * 60_000, (minute + 1) * 60_000, minute);
+                backtest.serve(demand, 1, 0.001, charge_s, &elapsed, cadence.lead_steps);
                 backtest.resize(0, &horizon(demand), LIMITS);
                 backtest.sizes.back().unwrap()[0]
             };

@@ -6,11 +6,11 @@ use doproxy_policy_sdk::words::{format_droplets, format_duration, format_number}
 use doproxy_policy_sdk::{Decision, Observation, Outcome, Signal};
 
 use crate::backtest::{Band, Choice};
+use crate::cadence::Cadence;
 use crate::config::Config;
 use crate::forecast::{ForecastHorizon, METHODS};
-use crate::leaving::{ScaleIn, max_prepaid_s};
 use crate::memory::PolicyState;
-use crate::pace::Cadence;
+use crate::scale_in::{ScaleIn, max_prepaid_s};
 
 /// Upper bound of the demand, in droplets' worth of work.
 const MAX_DEMAND: f64 = 1e6;
@@ -31,36 +31,36 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
     let capacity = observation.capacity(0);
     let began = observation.now.saturating_sub(interval_ms);
     let mut memory = PolicyState::read(state, config, began, capacity.size);
-    let pace = Cadence::new(interval_ms, observation.boot_time_ms, memory.step_ms);
+    let cadence = Cadence::new(interval_ms, observation.boot_time_ms, memory.step_ms);
     memory.peak_demand = memory.peak_demand.max(demand);
 
     let work = format!("{metric} is {}, which fills {} droplets", format_number(value), format_number(demand));
     let is_set_back = memory.step_started_at > observation.now;
     let (band, why, signals) = match memory.band {
-        Some(band) if !pace.is_over(memory.step_started_at, observation.now) && !is_set_back => {
-            (band, format!("the next forecast is due {} after the last", format_duration(pace.step_ms)), Vec::new())
+        Some(band) if !cadence.is_over(memory.step_started_at, observation.now) && !is_set_back => {
+            (band, format!("the next forecast is due {} after the last", format_duration(cadence.step_ms)), Vec::new())
         }
         _ => {
-            let (band, choice, outlook) = complete_step(config, observation, &mut memory, pace, capacity.ready);
+            let (band, choice, horizon) = complete_step(config, observation, &mut memory, cadence, capacity.ready);
             let why = describe_choice(
                 config,
                 &choice,
-                &outlook,
-                format_duration(pace.step_ms.saturating_mul(pace.lead_steps as u64)).as_str(),
+                &horizon,
+                format_duration(cadence.step_ms.saturating_mul(cadence.lead_steps as u64)).as_str(),
             );
-            (band, why, signals(config, value, capacity.size, band, &choice, &outlook))
+            (band, why, signals(config, value, capacity.size, band, &choice, &horizon))
         }
     };
     let band = Band { min: observation.limits.clamp(band.min), max: observation.limits.clamp(band.max) };
     let wanted = band.clamp(capacity.size);
-    let leaving = ScaleIn::plan(observation, wanted);
+    let scale_in = ScaleIn::plan(observation, wanted);
     let mut reason = format!("{work}; {why}, so the target is {}", format_band(band));
-    if leaving.retained > 0 {
-        reason += &format!("; {} more are kept because they are paid for", leaving.retained);
+    if scale_in.retained > 0 {
+        reason += &format!("; {} more are kept because they are paid for", scale_in.retained);
     }
-    let size = wanted + leaving.retained;
+    let size = wanted + scale_in.retained;
     let outcome = if size == capacity.size { Outcome::Hold } else { Outcome::ScaleTo(size) };
-    Decision { outcome, delete_first: leaving.delete_first, reason, signals, state: memory.write(config) }
+    Decision { outcome, delete_first: scale_in.delete_first, reason, signals, state: memory.write(config) }
 }
 
 /// Completes a step: serves its demand, forecasts, and selects the fleet to follow.
@@ -68,33 +68,33 @@ fn complete_step(
     config: &Config,
     observation: &Observation,
     memory: &mut PolicyState,
-    pace: Cadence,
+    cadence: Cadence,
     ready: u32,
 ) -> (Band, Choice, ForecastHorizon) {
     let now = observation.now;
-    let mut elapsed = pace.elapsed(memory.step_started_at, now, memory.steps);
-    elapsed.is_gap |= memory.step_ms.is_some_and(|step_ms| step_ms != pace.step_ms);
+    let mut elapsed = cadence.elapsed(memory.step_started_at, now, memory.steps);
+    elapsed.is_gap |= memory.step_ms.is_some_and(|step_ms| step_ms != cadence.step_ms);
     let demand = memory.peak_demand;
     #[expect(clippy::float_cmp, reason = "an unchanged measurement is identical to the last digit")]
     let is_news = demand != memory.previous_demand;
-    memory.backtest.serve(demand, ready, config.max_unserved, max_prepaid_s(observation), &elapsed, pace.lead_steps);
-    let mut looks: Vec<(ForecastHorizon, Vec<Band>)> = Vec::with_capacity(METHODS.len());
+    memory.backtest.serve(demand, ready, config.max_unserved, max_prepaid_s(observation), &elapsed, cadence.lead_steps);
+    let mut candidates: Vec<(ForecastHorizon, Vec<Band>)> = Vec::with_capacity(METHODS.len());
     for (kind, forecaster) in memory.forecasters.iter_mut().enumerate() {
-        forecaster.observe(demand, is_news, now, &elapsed, pace.lead_steps);
-        let outlook = forecaster.forecast_horizon(now, &elapsed, pace.lead_steps);
-        let bands = memory.backtest.resize(kind, &outlook, observation.limits);
-        looks.push((outlook, bands));
+        forecaster.observe(demand, is_news, now, &elapsed, cadence.lead_steps);
+        let horizon = forecaster.forecast_horizon(now, &elapsed, cadence.lead_steps);
+        let bands = memory.backtest.resize(kind, &horizon, observation.limits);
+        candidates.push((horizon, bands));
     }
-    let choice = memory.backtest.select(config.max_unserved, &elapsed, pace.lead_steps);
-    let (outlook, bands) = looks.swap_remove(choice.method);
+    let choice = memory.backtest.select(config.max_unserved, &elapsed, cadence.lead_steps);
+    let (horizon, bands) = candidates.swap_remove(choice.method);
     let band = bands[choice.price_index];
     memory.step_started_at = now;
-    memory.step_ms = Some(pace.step_ms);
+    memory.step_ms = Some(cadence.step_ms);
     memory.steps = memory.steps.saturating_add(1);
     memory.peak_demand = 0.0;
     memory.previous_demand = demand;
     memory.band = Some(band);
-    (band, choice, outlook)
+    (band, choice, horizon)
 }
 
 fn format_band(band: Band) -> String {
@@ -105,14 +105,14 @@ fn format_band(band: Band) -> String {
     }
 }
 
-fn describe_choice(config: &Config, choice: &Choice, outlook: &ForecastHorizon, ahead: &str) -> String {
+fn describe_choice(config: &Config, choice: &Choice, horizon: &ForecastHorizon, ahead: &str) -> String {
     format!(
         "forecast from {}: {} droplets of demand within {ahead}, ±{}; at a price of {} per droplet of unserved work (a droplet costs \
          1), the backtest leaves {} % unserved with {} times the droplets that the load would fill; the real fleet left {} % \
          unserved, of {} % allowed",
         METHODS[choice.method].name,
-        format_number(outlook.forecast.demand),
-        format_number(outlook.deviation),
+        format_number(horizon.forecast.demand),
+        format_number(horizon.deviation),
         format_number(choice.price),
         format_number(100.0 * choice.backtest_unserved),
         format_number(choice.cost),
@@ -127,7 +127,7 @@ fn signals(
     size: u32,
     band: Band,
     choice: &Choice,
-    outlook: &ForecastHorizon,
+    horizon: &ForecastHorizon,
 ) -> Vec<Signal> {
     let signal = |name: &str, value| Signal { name: name.to_owned(), value, target: None, wants: None };
     vec![
@@ -135,8 +135,8 @@ fn signals(
             target: Some(config.capacity_per_droplet),
             ..signal(&format!("{} per droplet", config.metric), value / to_f64(size.max(1).into()))
         },
-        Signal { wants: Some(band.min), ..signal("forecast, in droplets", outlook.forecast.demand) },
-        signal("forecast deviation", outlook.deviation),
+        Signal { wants: Some(band.min), ..signal("forecast, in droplets", horizon.forecast.demand) },
+        signal("forecast deviation", horizon.deviation),
         signal("price", choice.price),
         Signal {
             target: Some(100.0 * config.max_unserved),

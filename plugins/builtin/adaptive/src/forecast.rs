@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::bytes::{Reader, Writer};
+use crate::cadence::{ElapsedStep, ewma_weight};
 use crate::clock::{Period, SeasonalProfile};
-use crate::pace::{ElapsedStep, ewma_weight};
-use crate::surprise::{MIN_FORECAST, ResidualModel, Tail};
+use crate::residual_model::{MIN_FORECAST, ResidualModel, Tail};
 
 /// The value on which a forecast is based.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,8 +45,8 @@ const fn unseasonal(name: &'static str, basis: Basis, roughness_s: f64) -> Metho
     Method { name, basis, roughness_s, seasonal_clock: None, has_seasonal_level: false }
 }
 
-const fn seasonal(name: &'static str, basis: Basis, rhythm: SeasonalClock, has_heights: bool) -> Method {
-    Method { name, basis, roughness_s: SLOW_S, seasonal_clock: Some(rhythm), has_seasonal_level: has_heights }
+const fn seasonal(name: &'static str, basis: Basis, clock: SeasonalClock, has_heights: bool) -> Method {
+    Method { name, basis, roughness_s: SLOW_S, seasonal_clock: Some(clock), has_seasonal_level: has_heights }
 }
 
 const SLOW_S: f64 = 3000.0;
@@ -161,14 +161,14 @@ impl Forecaster {
         Self::with_residuals(kind, season, ResidualModel::default())
     }
 
-    fn with_residuals(kind: Method, season: Period, surprises: ResidualModel) -> Self {
-        let clock = kind.seasonal_clock.map(|rhythm| match rhythm {
+    fn with_residuals(kind: Method, season: Period, residuals: ResidualModel) -> Self {
+        let clock = kind.seasonal_clock.map(|kind_of_clock| match kind_of_clock {
             SeasonalClock::Hour => SeasonalProfile::new(Period::HOUR),
             SeasonalClock::Season => SeasonalProfile::new(season),
         });
         Self {
             method: kind,
-            residuals: surprises,
+            residuals,
             base: None,
             variance_ratio: 1.0,
             worst_ratio: 1.0,
@@ -367,21 +367,21 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::pace::Cadence;
+    use crate::cadence::Cadence;
 
     /// Returns the forecast of each method after a number of minutes, three minutes ahead.
     fn forecasts(minutes: u64, demand: impl Fn(u64) -> f64) -> Vec<f64> {
-        let pace = Cadence::new(60_000, Some(120_000), None);
+        let cadence = Cadence::new(60_000, Some(120_000), None);
         let season = Period::season(Duration::from_hours(24));
         let forecast = |kind: &Method| {
             let mut forecaster = Forecaster::new(*kind, season);
             let mut forecast = 0.0;
             for minute in 0..minutes {
                 let (began, now) = (minute * 60_000, (minute + 1) * 60_000);
-                let elapsed = pace.elapsed(began, now, minute);
-                forecaster.observe(demand(minute), true, now, &elapsed, pace.lead_steps);
-                forecaster.forecast_horizon(now, &elapsed, pace.lead_steps);
-                forecast = forecaster.forecast(now, &elapsed, pace.lead_steps).demand;
+                let elapsed = cadence.elapsed(began, now, minute);
+                forecaster.observe(demand(minute), true, now, &elapsed, cadence.lead_steps);
+                forecaster.forecast_horizon(now, &elapsed, cadence.lead_steps);
+                forecast = forecaster.forecast(now, &elapsed, cadence.lead_steps).demand;
             }
             forecast
         };
@@ -414,12 +414,12 @@ mod tests {
     #[test]
     fn gap_clears_pending_forecasts() {
         let mut forecaster = Forecaster::new(METHODS[0], Period::HOUR);
-        let pace = Cadence::new(60_000, Some(0), None);
+        let cadence = Cadence::new(60_000, Some(0), None);
         for (step, (demand, began)) in [(1.0, 0), (1.0, 60_000), (90.0, 9_000_000)].into_iter().enumerate() {
             let now = if step == 2 { 99_000_000 } else { began + 60_000 };
-            let elapsed = pace.elapsed(began, now, step as u64);
-            forecaster.observe(demand, true, now, &elapsed, pace.lead_steps);
-            forecaster.forecast_horizon(now, &elapsed, pace.lead_steps);
+            let elapsed = cadence.elapsed(began, now, step as u64);
+            forecaster.observe(demand, true, now, &elapsed, cadence.lead_steps);
+            forecaster.forecast_horizon(now, &elapsed, cadence.lead_steps);
         }
 
         assert!((forecaster.worst_ratio - 1.0).abs() < 1e-9, "{}", forecaster.worst_ratio);
@@ -427,14 +427,14 @@ mod tests {
 
     #[test]
     fn written_state_is_read_back() {
-        let pace = Cadence::new(60_000, Some(120_000), None);
+        let cadence = Cadence::new(60_000, Some(120_000), None);
         for kind in METHODS {
             let mut forecaster = Forecaster::new(kind, Period::HOUR);
             for minute in 0..200_u32 {
                 let now = 60_000 * (u64::from(minute) + 1);
-                let elapsed = pace.elapsed(now - 60_000, now, minute.into());
-                forecaster.observe(f64::from(minute % 7), true, now, &elapsed, pace.lead_steps);
-                forecaster.forecast_horizon(now, &elapsed, pace.lead_steps);
+                let elapsed = cadence.elapsed(now - 60_000, now, minute.into());
+                forecaster.observe(f64::from(minute % 7), true, now, &elapsed, cadence.lead_steps);
+                forecaster.forecast_horizon(now, &elapsed, cadence.lead_steps);
             }
             let mut writer = Writer::new();
             forecaster.write(&mut writer);

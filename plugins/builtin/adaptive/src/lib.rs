@@ -28,14 +28,14 @@
 
 pub mod backtest;
 pub mod bytes;
+pub mod cadence;
 pub mod clock;
 pub mod config;
 pub mod decide;
 pub mod forecast;
-pub mod leaving;
 pub mod memory;
-pub mod pace;
-pub mod surprise;
+pub mod residual_model;
+pub mod scale_in;
 
 use config::Config;
 use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};

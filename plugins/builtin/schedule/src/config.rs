@@ -114,11 +114,11 @@ type RuleError = (&'static str, String);
 impl RawRule {
     fn validate(self, index: usize) -> Result<Rule, RuleError> {
         let name = self.name.clone().unwrap_or_else(|| format!("rule {}", index + 1));
-        let (floor, ceiling) = (self.min, self.max);
-        match (floor, ceiling) {
+        let (min, max) = (self.min, self.max);
+        match (min, max) {
             (None, None) => return Err(("", "min or max is required".to_owned())),
-            (Some(floor), Some(ceiling)) if floor > ceiling => {
-                return Err(("/min", format!("min {floor} is above max {ceiling}")));
+            (Some(min), Some(max)) if min > max => {
+                return Err(("/min", format!("min {min} is above max {max}")));
             }
             _ => {}
         }
@@ -127,7 +127,7 @@ impl RawRule {
             (None, None, Some(start)) => self.parse_cron(start)?,
             _ => return Err(("", "either from and to are required, or start with end or minutes".to_owned())),
         };
-        Ok(Rule { name, start, end, min: floor, max: ceiling })
+        Ok(Rule { name, start, end, min, max })
     }
 
     fn parse_weekly(&self, from: &str, to: &str) -> Result<(Cron, End), RuleError> {

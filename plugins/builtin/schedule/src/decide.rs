@@ -23,33 +23,33 @@ pub fn decide(config: &Config, observation: &Observation) -> Decision {
     let Some(now) = timestamp(observation.now) else {
         return Decision::hold("the time is outside the calendar: the fleet is held", b"");
     };
-    let pre_launch_ms = match config.lead_time {
+    let lead_time_ms = match config.lead_time {
         LeadTime::Fixed(ms) => ms,
         LeadTime::BootTime => observation.boot_time_ms.unwrap_or(DEFAULT_BOOT_TIME_MS),
     };
-    let pre_launch = SignedDuration::from_millis(i64::try_from(pre_launch_ms).unwrap_or(i64::MAX));
-    let mut floors = Vec::new();
-    let mut ceilings = Vec::new();
+    let lead_time = SignedDuration::from_millis(i64::try_from(lead_time_ms).unwrap_or(i64::MAX));
+    let mut minima = Vec::new();
+    let mut maxima = Vec::new();
     for rule in &config.rules {
-        let (floor, ceiling, soon) = match rule.status(&config.time_zone, now, pre_launch) {
+        let (min, max, soon) = match rule.status(&config.time_zone, now, lead_time) {
             RuleStatus::Active => (rule.min, rule.max, None),
             // A maximum does not apply before its rule starts.
             RuleStatus::Starting(start) => (rule.min, None, Some(start)),
             RuleStatus::Inactive => (None, None, None),
         };
-        floors.extend(floor.map(|count| RuleBound { rule, count, starts_at: soon }));
-        ceilings.extend(ceiling.map(|count| RuleBound { rule, count, starts_at: None }));
+        minima.extend(min.map(|count| RuleBound { rule, count, starts_at: soon }));
+        maxima.extend(max.map(|count| RuleBound { rule, count, starts_at: None }));
     }
 
-    let otherwise = config.default.unwrap_or(observation.limits.min);
+    let default = config.default.unwrap_or(observation.limits.min);
     // Ties go to the first rule.
-    let floor = floors.iter().rev().max_by_key(|asks| asks.count).filter(|asks| asks.count >= otherwise);
-    let ceiling = ceilings.iter().min_by_key(|asks| asks.count);
-    let raised = floor.map_or(otherwise, |asks| asks.count);
-    let asked = ceiling.map_or(raised, |asks| asks.count.min(raised));
-    let wanted = observation.limits.clamp(asked);
+    let min = minima.iter().rev().max_by_key(|asks| asks.count).filter(|asks| asks.count >= default);
+    let max = maxima.iter().min_by_key(|asks| asks.count);
+    let raised = min.map_or(default, |asks| asks.count);
+    let asked = max.map_or(raised, |asks| asks.count.min(raised));
+    let target = observation.limits.clamp(asked);
 
-    let mut reason = match floor {
+    let mut reason = match min {
         Some(RuleBound { rule, count, starts_at: None }) => {
             format!("{} is active: at least {}", rule.name, format_droplets(*count))
         }
@@ -57,16 +57,16 @@ pub fn decide(config: &Config, observation: &Observation) -> Decision {
             "{} starts at {}, within {}: at least {}",
             rule.name,
             format_clock(config, *start, "%H:%M"),
-            format_duration(pre_launch_ms),
+            format_duration(lead_time_ms),
             format_droplets(*count)
         ),
-        None => format!("no active rule requires more than {otherwise}"),
+        None => format!("no active rule requires more than {default}"),
     };
-    if let Some(RuleBound { rule, count, .. }) = ceiling.filter(|asks| asks.count < raised) {
+    if let Some(RuleBound { rule, count, .. }) = max.filter(|asks| asks.count < raised) {
         reason += &format!("; {} is also active: at most {}", rule.name, format_droplets(*count));
     }
-    if wanted != asked {
-        reason += &format!("; limited to {wanted} by the fleet limits");
+    if target != asked {
+        reason += &format!("; limited to {target} by the fleet limits");
     }
     reason +=
         &format!(" ({} {})", format_clock(config, now, "%A %H:%M"), config.time_zone.iana_name().unwrap_or("UTC"));
@@ -77,9 +77,9 @@ pub fn decide(config: &Config, observation: &Observation) -> Decision {
         target: None,
         wants: Some(asks.count),
     };
-    let signals = floors.iter().map(|asks| signal(asks, "min"));
-    let signals = signals.chain(ceilings.iter().map(|asks| signal(asks, "max"))).collect();
-    let outcome = if wanted == observation.size() { Outcome::Hold } else { Outcome::ScaleTo(wanted) };
+    let signals = minima.iter().map(|asks| signal(asks, "min"));
+    let signals = signals.chain(maxima.iter().map(|asks| signal(asks, "max"))).collect();
+    let outcome = if target == observation.size() { Outcome::Hold } else { Outcome::ScaleTo(target) };
     Decision { outcome, delete_first: Vec::new(), reason, signals, state: Vec::new() }
 }
 
@@ -105,7 +105,7 @@ mod tests {
         ObservationBuilder::at(u64::try_from(time.as_millisecond()).unwrap()).boot_time(90_000)
     }
 
-    fn said(time: &str) -> (u32, String) {
+    fn requested(time: &str) -> (u32, String) {
         let decided = decide::<crate::Schedule>(CONFIG, at(time), b"");
         (decided.size(0), decided.reason)
     }
@@ -131,7 +131,7 @@ mod tests {
             ("2026-11-27T17:00Z", 1, "no active rule requires more than 1 (Friday 18:00 Europe/Berlin)"),
             ("2026-11-28T11:00Z", 1, "no active rule requires more than 1 (Saturday 12:00 Europe/Berlin)"),
         ] {
-            assert_eq!(said(time), (size, reason.to_owned()), "{time}");
+            assert_eq!(requested(time), (size, reason.to_owned()), "{time}");
         }
     }
 
@@ -169,8 +169,8 @@ mod tests {
             for now in [now, now % 253_402_300_800_000] {
                 let scene = ObservationBuilder::at(now).serving(size).boot_time(boot_time).limits(min, max);
                 let limits = scene.clone().build().limits;
-                let wanted = decide::<crate::Schedule>(CONFIG, scene, b"").size(size);
-                prop_assert!(wanted == size || wanted == limits.clamp(wanted));
+                let target = decide::<crate::Schedule>(CONFIG, scene, b"").size(size);
+                prop_assert!(target == size || target == limits.clamp(target));
             }
         }
     }

@@ -43,12 +43,12 @@ pub enum RuleStatus {
 
 impl Rule {
     /// Returns the status at a time, with the lead time for rules that have not started.
-    pub fn status(&self, zone: &TimeZone, now: Timestamp, pre_launch: SignedDuration) -> RuleStatus {
+    pub fn status(&self, zone: &TimeZone, now: Timestamp, lead_time: SignedDuration) -> RuleStatus {
         if self.is_active(zone, now) {
             return RuleStatus::Active;
         }
         let soon = now
-            .checked_add(pre_launch)
+            .checked_add(lead_time)
             .ok()
             .and_then(|later| last_occurrence(zone, &self.start, later, Ambiguity::Earlier));
         match soon {

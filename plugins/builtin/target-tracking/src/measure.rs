@@ -136,8 +136,8 @@ mod tests {
 
     #[test]
     fn average_without_ready_droplets_is_an_error() {
-        let said = average(UTILIZATION, vec![loaded(90_000, 80)], 60_000);
+        let output = average(UTILIZATION, vec![loaded(90_000, 80)], 60_000);
 
-        assert_eq!(said, Err("no droplet is serving yet, so haproxy.utilisation has no average".to_owned()));
+        assert_eq!(output, Err("no droplet is serving yet, so haproxy.utilisation has no average".to_owned()));
     }
 }

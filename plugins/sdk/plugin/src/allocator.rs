@@ -10,7 +10,7 @@ use std::cell::UnsafeCell;
 use std::ptr;
 
 /// Enough for an observation of several hundred droplets. The host scans all of it for dirty pages after each call.
-const ARENA_BYTES: usize = 1 << 18;
+const MEMORY_BYTES: usize = 1 << 18;
 
 /// The minimum by which the memory grows, so that it grows only once.
 const GROWTH_BYTES: usize = 1 << 20;
@@ -21,10 +21,10 @@ const PAGE_BYTES: usize = 1 << 16;
 #[global_allocator]
 static ALLOCATOR: BumpAllocator = BumpAllocator { free: UnsafeCell::new(None) };
 
-static ARENA: Arena = Arena(UnsafeCell::new([0; ARENA_BYTES]));
+static MEMORY: Memory = Memory(UnsafeCell::new([0; MEMORY_BYTES]));
 
 #[repr(align(16))]
-struct Arena(UnsafeCell<[u8; ARENA_BYTES]>);
+struct Memory(UnsafeCell<[u8; MEMORY_BYTES]>);
 
 /// Allocates from a range of free addresses; `None` before the first call.
 struct BumpAllocator {
@@ -32,15 +32,15 @@ struct BumpAllocator {
 }
 
 // SAFETY: a component has one thread.
-unsafe impl Sync for Arena {}
+unsafe impl Sync for Memory {}
 // SAFETY: a component has one thread.
 unsafe impl Sync for BumpAllocator {}
 
 impl BumpAllocator {
     fn free(&self) -> (usize, usize) {
-        let begin = ARENA.0.get() as usize;
+        let begin = MEMORY.0.get() as usize;
         // SAFETY: there is one thread, and no reference into the cell outlives a function of this file.
-        unsafe { *self.free.get() }.unwrap_or((begin, begin + ARENA_BYTES))
+        unsafe { *self.free.get() }.unwrap_or((begin, begin + MEMORY_BYTES))
     }
 
     fn set_free(&self, free: (usize, usize)) {

@@ -46,10 +46,10 @@ impl<P: Platform> Controller<P> {
     pub(super) async fn reconcile_requested(
         &self,
         snapshot: &Snapshot,
-        seen: &[CloudInstance],
+        listed: &[CloudInstance],
         pass: &mut ReconcilePass,
     ) -> Result<(), ControllerError> {
-        let mut unsent: Vec<PendingCreate<'_>> = Vec::new();
+        let mut pending: Vec<PendingCreate<'_>> = Vec::new();
         for operation in snapshot.operations.iter().filter(|operation| operation.kind == OperationKind::Create) {
             let Some(droplet) = snapshot.droplet(&operation.droplet).filter(|d| d.phase == Phase::Requested) else {
                 continue;
@@ -61,7 +61,7 @@ impl<P: Platform> Controller<P> {
             if operation.sent_at.is_some() {
                 let waited = self.timers.elapsed(TimerKey::CreateSent(operation.id));
                 let has_had_its_time = waited >= self.settings.deadlines.create_visibility;
-                if self.find_created(droplet, seen, has_had_its_time, pass).await? || !has_had_its_time {
+                if self.find_created(droplet, listed, has_had_its_time, pass).await? || !has_had_its_time {
                     continue;
                 }
                 if self.time_in_phase(droplet) >= self.settings.deadlines.boot {
@@ -91,10 +91,10 @@ impl<P: Platform> Controller<P> {
                 if operation.body_digest.as_ref().is_some_and(|before| *before != digest(&user_data)) {
                     tracing::warn!(droplet = %droplet.name, "user data differs from the journaled digest: the generator or its configuration has changed");
                 }
-                unsent.push(PendingCreate { operation, droplet, user_data });
+                pending.push(PendingCreate { operation, droplet, user_data });
             }
         }
-        let batches = group_into_batches(unsent);
+        let batches = group_into_batches(pending);
         let mut sending = Vec::new();
         for batch in &batches {
             sending.push(async move {
@@ -117,14 +117,14 @@ impl<P: Platform> Controller<P> {
     async fn find_created(
         &self,
         droplet: &Droplet,
-        seen: &[CloudInstance],
+        listed: &[CloudInstance],
         thoroughly: bool,
         pass: &mut ReconcilePass,
     ) -> Result<bool, ControllerError> {
         let oldest_of = |list: &[CloudInstance]| {
             list.iter().filter(|found| self.matches_request(found, droplet)).map(|found| found.id).min()
         };
-        let mut found = oldest_of(seen);
+        let mut found = oldest_of(listed);
         if found.is_none() && thoroughly {
             found = oldest_of(&self.cloud.list(&Filter::Name(droplet.name.clone())).await?);
         }
@@ -143,8 +143,8 @@ impl<P: Platform> Controller<P> {
     /// Sends one request for up to ten droplets, without retries.
     async fn send_create(&self, batch: &[PendingCreate<'_>], pass: &mut ReconcilePass) -> Result<(), ControllerError> {
         let Some(first) = batch.first() else { return Ok(()) };
-        let operations: Vec<OperationId> = batch.iter().map(|unsent| unsent.operation.id).collect();
-        let names: Vec<_> = batch.iter().map(|unsent| unsent.droplet.name.clone()).collect();
+        let operations: Vec<OperationId> = batch.iter().map(|pending| pending.operation.id).collect();
+        let names: Vec<_> = batch.iter().map(|pending| pending.droplet.name.clone()).collect();
         let template = Template { tags: self.settings.tags(&first.droplet.template), ..first.droplet.template.clone() };
         let request = CreateRequest {
             names: names.clone(),
@@ -163,11 +163,11 @@ impl<P: Platform> Controller<P> {
             Ok(created) => {
                 let pairs = batch
                     .iter()
-                    .filter_map(|unsent| {
+                    .filter_map(|pending| {
                         let found = created
                             .iter()
-                            .find(|found| found.name.eq_ignore_ascii_case(unsent.droplet.name.as_str()))?;
-                        Some((unsent.droplet.clone(), found.id))
+                            .find(|found| found.name.eq_ignore_ascii_case(pending.droplet.name.as_str()))?;
+                        Some((pending.droplet.clone(), found.id))
                     })
                     .collect();
                 self.record_created(pairs, false, pass).await
@@ -177,10 +177,11 @@ impl<P: Platform> Controller<P> {
                 Ok(())
             }
             Err(error) => {
-                let sent_before = batch.iter().map(|unsent| (unsent.operation.id, unsent.operation.sent_at)).collect();
+                let sent_before =
+                    batch.iter().map(|pending| (pending.operation.id, pending.operation.sent_at)).collect();
                 self.record(&Transition::Rejected { operations: sent_before }).await?;
-                for unsent in batch {
-                    self.handle_rejection(unsent, &error, pass).await?;
+                for pending in batch {
+                    self.handle_rejection(pending, &error, pass).await?;
                 }
                 Ok(())
             }
@@ -206,29 +207,29 @@ impl<P: Platform> Controller<P> {
     /// number of attempts.
     async fn handle_rejection(
         &self,
-        unsent: &PendingCreate<'_>,
+        pending: &PendingCreate<'_>,
         error: &CloudError,
         pass: &mut ReconcilePass,
     ) -> Result<(), ControllerError> {
-        let tries = self.attempt(unsent.operation.id).map_or(0, |attempt| attempt.tries) + 1;
+        let tries = self.attempt(pending.operation.id).map_or(0, |attempt| attempt.tries) + 1;
         let asked_to_wait = match error.class {
             ErrorClass::RateLimited { retry_after: after } => after.unwrap_or_default(),
             _ => Duration::ZERO,
         };
         if !error.is_transient() || tries >= MAX_ATTEMPTS || asked_to_wait > self.settings.deadlines.boot {
             let why = error.with_hint();
-            let why = match unsent.operation.sent_at {
+            let why = match pending.operation.sent_at {
                 None => why,
                 Some(_) => {
                     format!("{why}. An earlier request may have been executed, although no droplet has appeared")
                 }
             };
-            return self.fail_create(unsent.operation, unsent.droplet, why, pass).await;
+            return self.fail_create(pending.operation, pending.droplet, why, pass).await;
         }
         let pause = asked_to_wait.max(INITIAL_BACKOFF * 2_u32.pow(tries - 1));
         let attempt = CreateAttempt { tries, not_before: self.clock.now().plus(pause) };
-        self.create_attempts.lock().unwrap_or_else(PoisonError::into_inner).insert(unsent.operation.id, attempt);
-        self.report(&Event::Retrying { droplet: unsent.droplet.name.clone(), why: error.to_string() });
+        self.create_attempts.lock().unwrap_or_else(PoisonError::into_inner).insert(pending.operation.id, attempt);
+        self.report(&Event::Retrying { droplet: pending.droplet.name.clone(), why: error.to_string() });
         Ok(())
     }
 
@@ -252,9 +253,9 @@ impl<P: Platform> Controller<P> {
 }
 
 /// Groups droplets that one request can create: the same template, the same user data, at most ten names.
-fn group_into_batches(unsent: Vec<PendingCreate<'_>>) -> Vec<Vec<PendingCreate<'_>>> {
+fn group_into_batches(pending: Vec<PendingCreate<'_>>) -> Vec<Vec<PendingCreate<'_>>> {
     let mut batches: Vec<Vec<PendingCreate<'_>>> = Vec::new();
-    for one in unsent {
+    for one in pending {
         let alike = batches.iter_mut().find(|batch| {
             batch.len() < CreateRequest::MAX_NAMES
                 && batch.first().is_some_and(|first| {

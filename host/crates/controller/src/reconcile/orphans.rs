@@ -37,14 +37,14 @@ impl<P: Platform> Controller<P> {
     pub(super) async fn detect_orphans(
         &self,
         snapshot: &Snapshot,
-        seen: &[CloudInstance],
+        listed: &[CloudInstance],
         pass: &mut ReconcilePass,
     ) -> Result<(), ControllerError> {
         let known: HashSet<DropletId> = snapshot.droplets.iter().filter_map(|droplet| droplet.id).collect();
-        for found in seen.iter().filter(|found| !known.contains(&found.id)) {
-            let remembered = self.inventory.provenance(found.id, &found.name).await?;
+        for found in listed.iter().filter(|found| !known.contains(&found.id)) {
+            let provenance = self.inventory.provenance(found.id, &found.name).await?;
             let waited = self.timers.elapsed(TimerKey::Orphan(found.id));
-            match remembered {
+            match provenance {
                 Provenance::Requested { name } => {
                     let looked_for = snapshot.droplet(&name).is_some_and(|droplet| droplet.id.is_none());
                     if looked_for || !self.has_fleet_tag(found) {
@@ -58,17 +58,17 @@ impl<P: Platform> Controller<P> {
                 }
                 // Lists lag behind deletes too; a successful get proves that the droplet exists.
                 Provenance::Former if self.is_gone(found.id).await? => {}
-                remembered => {
-                    let came_back = matches!(remembered, Provenance::Former);
-                    let stranger = OrphanDroplet { droplet: found.clone(), former_member: came_back };
+                provenance => {
+                    let came_back = matches!(provenance, Provenance::Former);
+                    let orphan = OrphanDroplet { droplet: found.clone(), former_member: came_back };
                     if !self.already_reported(found.id) {
                         self.report(&Event::OrphanFound {
-                            name: stranger.display_name(),
+                            name: orphan.display_name(),
                             id: found.id,
                             former_member: came_back,
                         });
                     }
-                    pass.orphans.push(stranger);
+                    pass.orphans.push(orphan);
                 }
             }
         }

@@ -66,20 +66,13 @@ pub(super) struct ReconcilePass {
 impl ReconcilePass {
     /// Merges the results of a pass that ran concurrently.
     pub(super) fn merge(&mut self, other: Self) {
-        let Self {
-            progressed,
-            unconfirmed: unsettled,
-            orphans: strangers,
-            duplicates: twins,
-            missing: vanished,
-            abandoned: gave_up,
-        } = other;
+        let Self { progressed, unconfirmed, orphans, duplicates, missing, abandoned } = other;
         self.progressed |= progressed;
-        self.unconfirmed |= unsettled;
-        self.orphans.extend(strangers);
-        self.duplicates.extend(twins);
-        self.missing.extend(vanished);
-        self.abandoned.extend(gave_up);
+        self.unconfirmed |= unconfirmed;
+        self.orphans.extend(orphans);
+        self.duplicates.extend(duplicates);
+        self.missing.extend(missing);
+        self.abandoned.extend(abandoned);
     }
 
     pub(super) fn abandon(&mut self, droplet: &DropletName, why: String) {
@@ -93,15 +86,15 @@ impl<P: Platform> Controller<P> {
     pub async fn reconcile(&self) -> Result<ReconcileOutcome, ControllerError> {
         let mut pass = ReconcilePass::default();
         let mut snapshot = self.load().await?;
-        self.ensure_not_frozen().await?;
-        let seen = self.cloud.list(&Filter::Tag(self.settings.fleet.tag())).await?;
-        self.track_observations(&snapshot, &seen);
-        self.detect_missing(&snapshot, &seen, &mut pass).await?;
-        self.detect_orphans(&snapshot, &seen, &mut pass).await?;
-        self.reconcile_requested(&snapshot, &seen, &mut pass).await?;
+        self.ensure_not_in_maintenance().await?;
+        let listed = self.cloud.list(&Filter::Tag(self.settings.fleet.tag())).await?;
+        self.track_observations(&snapshot, &listed);
+        self.detect_missing(&snapshot, &listed, &mut pass).await?;
+        self.detect_orphans(&snapshot, &listed, &mut pass).await?;
+        self.reconcile_requested(&snapshot, &listed, &mut pass).await?;
         snapshot = self.load().await?;
-        self.reconcile_booting(&snapshot, &seen, &mut pass).await?;
-        self.detect_address_change(&snapshot, &seen, &mut pass).await?;
+        self.reconcile_booting(&snapshot, &listed, &mut pass).await?;
+        self.detect_address_change(&snapshot, &listed, &mut pass).await?;
         snapshot = self.load().await?;
         self.apply(&snapshot).await?;
         if snapshot.droplets.iter().any(|d| matches!(d.phase, Phase::Warming | Phase::Draining)) {
@@ -113,23 +106,8 @@ impl<P: Platform> Controller<P> {
         }
         self.reconcile_deleting(&snapshot, &mut pass).await?;
         snapshot = self.load().await?;
-        let ReconcilePass {
-            progressed,
-            unconfirmed: unsettled,
-            orphans: strangers,
-            duplicates: twins,
-            missing: vanished,
-            abandoned: gave_up,
-        } = pass;
-        Ok(ReconcileOutcome {
-            snapshot,
-            abandoned: gave_up,
-            progressed,
-            unconfirmed: unsettled,
-            orphans: strangers,
-            missing: vanished,
-            duplicates: twins,
-        })
+        let ReconcilePass { progressed, unconfirmed, orphans, duplicates, missing, abandoned } = pass;
+        Ok(ReconcileOutcome { snapshot, abandoned, progressed, unconfirmed, orphans, missing, duplicates })
     }
 
     /// The part of [`Controller::reconcile`] that makes no API calls: droplets that pass their health check start to
@@ -137,7 +115,7 @@ impl<P: Platform> Controller<P> {
     pub async fn reconcile_balancer(&self) -> Result<ReconcileOutcome, ControllerError> {
         let mut pass = ReconcilePass::default();
         let mut snapshot = self.load().await?;
-        self.ensure_not_frozen().await?;
+        self.ensure_not_in_maintenance().await?;
         // A droplet that was just marked as draining still receives traffic; without sessions it would be mistaken for
         // drained.
         self.apply(&snapshot).await?;
@@ -148,23 +126,8 @@ impl<P: Platform> Controller<P> {
             snapshot = self.load().await?;
             self.apply(&snapshot).await?;
         }
-        let ReconcilePass {
-            progressed,
-            unconfirmed: unsettled,
-            orphans: strangers,
-            duplicates: twins,
-            missing: vanished,
-            abandoned: gave_up,
-        } = pass;
-        Ok(ReconcileOutcome {
-            snapshot,
-            abandoned: gave_up,
-            progressed,
-            unconfirmed: unsettled,
-            orphans: strangers,
-            missing: vanished,
-            duplicates: twins,
-        })
+        let ReconcilePass { progressed, unconfirmed, orphans, duplicates, missing, abandoned } = pass;
+        Ok(ReconcileOutcome { snapshot, abandoned, progressed, unconfirmed, orphans, missing, duplicates })
     }
 
     /// Makes HAProxy serve the droplets of the inventory.
@@ -193,10 +156,10 @@ impl<P: Platform> Controller<P> {
     async fn detect_missing(
         &self,
         snapshot: &Snapshot,
-        seen: &[CloudInstance],
+        instances: &[CloudInstance],
         pass: &mut ReconcilePass,
     ) -> Result<(), ControllerError> {
-        let listed: HashSet<DropletId> = seen.iter().map(|droplet| droplet.id).collect();
+        let listed: HashSet<DropletId> = instances.iter().map(|droplet| droplet.id).collect();
         let mut gone: Vec<(&Droplet, DropletId)> = Vec::new();
         for droplet in &snapshot.droplets {
             let Some(id) = droplet.id.filter(|id| droplet.phase != Phase::Deleting && !listed.contains(id)) else {
@@ -216,7 +179,7 @@ impl<P: Platform> Controller<P> {
             }
         }
         // The token of another account sees none of the droplets either; a serving fleet must not be pruned for that.
-        let all_are = seen.is_empty() && gone.len() == snapshot.droplets.len();
+        let all_are = instances.is_empty() && gone.len() == snapshot.droplets.len();
         let served = gone.iter().any(|(droplet, _)| droplet.phase == Phase::Serving);
         if all_are && served && !self.settings.allow_empty_cloud {
             return Err(ControllerError::AllMissing(gone.len()));
@@ -235,14 +198,14 @@ impl<P: Platform> Controller<P> {
     }
 
     /// Updates the set of droplets that the API has shown, and the timers.
-    fn track_observations(&self, snapshot: &Snapshot, seen: &[CloudInstance]) {
+    fn track_observations(&self, snapshot: &Snapshot, listed: &[CloudInstance]) {
         let mut shown = self.seen_droplets.lock().unwrap_or_else(PoisonError::into_inner);
         shown.retain(|id| snapshot.droplets.iter().any(|droplet| droplet.id == Some(*id)));
-        shown.extend(seen.iter().map(|droplet| droplet.id));
+        shown.extend(listed.iter().map(|droplet| droplet.id));
         self.timers.retain(|wait| match wait {
             TimerKey::Phase(name, phase) => snapshot.droplet(name).is_some_and(|droplet| droplet.phase == *phase),
             TimerKey::CreateSent(operation) => snapshot.operations.iter().any(|open| open.id == *operation),
-            TimerKey::Orphan(id) => seen.iter().any(|found| found.id == *id),
+            TimerKey::Orphan(id) => listed.iter().any(|found| found.id == *id),
         });
         for droplet in &snapshot.droplets {
             self.timers.elapsed(TimerKey::Phase(droplet.name.clone(), droplet.phase));
@@ -268,12 +231,12 @@ impl<P: Platform> Controller<P> {
     async fn reconcile_booting(
         &self,
         snapshot: &Snapshot,
-        seen: &[CloudInstance],
+        listed: &[CloudInstance],
         pass: &mut ReconcilePass,
     ) -> Result<(), ControllerError> {
         for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase == Phase::Booting) {
             let Some(id) = droplet.id else { continue };
-            let found = seen.iter().find(|found| found.id == id);
+            let found = listed.iter().find(|found| found.id == id);
             // Some droplets are `active` before they have an address.
             let address =
                 found.filter(|found| found.status == Status::Active).and_then(|found| self.settings.address.of(found));
@@ -297,11 +260,11 @@ impl<P: Platform> Controller<P> {
     async fn detect_address_change(
         &self,
         snapshot: &Snapshot,
-        seen: &[CloudInstance],
+        listed: &[CloudInstance],
         pass: &mut ReconcilePass,
     ) -> Result<(), ControllerError> {
         for droplet in snapshot.droplets.iter().filter(|droplet| droplet.phase.is_behind_balancer()) {
-            let found = seen.iter().find(|found| Some(found.id) == droplet.id && found.status == Status::Active);
+            let found = listed.iter().find(|found| Some(found.id) == droplet.id && found.status == Status::Active);
             let address = found.and_then(|found| self.settings.address.of(found));
             if let Some(address) = address.filter(|address| droplet.address != Some(*address)) {
                 self.record(&Transition::AddressChanged { droplet: droplet.name.clone(), address }).await?;
@@ -358,9 +321,9 @@ impl<P: Platform> Controller<P> {
             let Some(id) = droplet.id else { continue };
             orders.push(async move { (droplet, id, self.delete_instance(droplet, id).await) });
         }
-        let answers: Vec<_> = stream::iter(orders).buffered(MAX_CONCURRENT_CALLS).collect().await;
-        for (droplet, id, answer) in answers {
-            match answer {
+        let results: Vec<_> = stream::iter(orders).buffered(MAX_CONCURRENT_CALLS).collect().await;
+        for (droplet, id, result) in results {
+            match result {
                 Ok(DeleteStatus::Accepted) => {}
                 Ok(DeleteStatus::NotFound) => self.enter_phase(droplet, Phase::Gone, pass).await?,
                 Ok(DeleteStatus::NotOwned) => {
@@ -452,10 +415,10 @@ impl<P: Platform> Controller<P> {
     }
 
     /// Returns an error while the fleet is in maintenance mode.
-    pub async fn ensure_not_frozen(&self) -> Result<(), ControllerError> {
-        match self.inventory.freeze().await? {
+    pub async fn ensure_not_in_maintenance(&self) -> Result<(), ControllerError> {
+        match self.inventory.maintenance().await? {
             None => Ok(()),
-            Some(freeze) => Err(ControllerError::Frozen(freeze)),
+            Some(maintenance) => Err(ControllerError::InMaintenance(maintenance)),
         }
     }
 }

@@ -42,7 +42,7 @@ const STARTUP_LOAD_TIMEOUT: Duration = Duration::from_secs(10);
 const INITIAL_RETRY_DELAY: Duration = Duration::from_secs(5);
 const MAX_RETRY_DELAY: Duration = Duration::from_mins(5);
 /// The name of the loop in health reports.
-const LOOP_NAME: &str = "ticker";
+const LOOP_NAME: &str = "autoscaler";
 
 /// The state of the autoscaler between ticks.
 pub(super) struct Autoscaler<P: Platform> {
@@ -84,26 +84,26 @@ impl<P: Platform> Autoscaler<P> {
         shared: Arc<Shared<P>>,
         loader: PolicyLoader,
         collector: Collector,
-        wish: ServiceSpec,
+        spec: ServiceSpec,
         configuration: Option<ConfigSource>,
         hooks: Hooks,
     ) -> Result<Self, ControllerError> {
         let controller = &shared.controller;
-        let mut mind = controller.restore_state(Vec::new()).await?;
+        let mut state = controller.restore_state(Vec::new()).await?;
         let size =
             controller.load().await?.droplets.iter().filter(|droplet| droplet.phase.counts_toward_size()).count();
         let now = BalancerSample { at: controller.now(), stats: Stats::default() };
-        mind.history.start(now.at, u32::try_from(size).unwrap_or(u32::MAX));
+        state.history.start(now.at, u32::try_from(size).unwrap_or(u32::MAX));
         shared.telemetry.update_status(|status| status.started_at = now.at);
-        let due = Instant::now() + FIRST_TICK_DELAY.min(wish.interval);
-        let mut ticker = Self {
+        let tick_at = Instant::now() + FIRST_TICK_DELAY.min(spec.interval);
+        let mut autoscaler = Self {
             shared,
             loader,
             collector,
-            spec: wish,
+            spec,
             config_source: configuration,
             hooks,
-            state: mind,
+            state,
             prev_sample: now.clone(),
             sample: now,
             has_sample: false,
@@ -113,25 +113,25 @@ impl<P: Platform> Autoscaler<P> {
             pending_load: None,
             retry_delay: INITIAL_RETRY_DELAY,
             retry_at: None,
-            next_tick: due,
+            next_tick: tick_at,
             requested_at: None,
             reporter: Reporter::default(),
             conditions: Conditions::default(),
         };
         // Before loading, so that a file saved in the meantime counts as changed.
-        ticker.files_changed();
-        ticker.load_initial_policies().await?;
-        ticker.update_metric_requirements();
-        ticker.poll_balancer().await;
-        Ok(ticker)
+        autoscaler.files_changed();
+        autoscaler.load_initial_policies().await?;
+        autoscaler.update_metric_requirements();
+        autoscaler.poll_balancer().await;
+        Ok(autoscaler)
     }
 
     /// Creates a slot for every policy; policies that do not load in time are marked unavailable.
     async fn load_initial_policies(&mut self) -> Result<(), ControllerError> {
-        for wish in self.spec.policies.clone() {
-            let (seat, ticks) = self.unavailable_slot(&wish, "still loading").await?;
+        for spec in self.spec.policies.clone() {
+            let (slot, ticks) = self.unavailable_slot(&spec, "still loading").await?;
             self.state.tick = self.state.tick.max(ticks);
-            self.state.slots.push(seat);
+            self.state.slots.push(slot);
         }
         if self.spec.policies.is_empty() {
             return Ok(());
@@ -160,37 +160,37 @@ impl<P: Platform> Autoscaler<P> {
     }
 
     /// Creates a slot for an unavailable policy, with its stored state and its last good component.
-    async fn unavailable_slot(&mut self, wish: &PolicySpec, why: &str) -> Result<(PolicySlot, u64), ControllerError> {
-        let kept = self.shared.controller.load_policy_state(&wish.name).await?;
-        let last_good = self.loader.last_good(wish, &kept.identity).await;
+    async fn unavailable_slot(&mut self, spec: &PolicySpec, why: &str) -> Result<(PolicySlot, u64), ControllerError> {
+        let kept = self.shared.controller.load_policy_state(&spec.name).await?;
+        let last_good = self.loader.last_good(spec, &kept.identity).await;
         let missing = UnavailablePolicy {
-            name: wish.name.clone(),
-            mode: wish.mode,
-            reference: wish.plugin.to_string(),
-            config: wish.config.clone(),
+            name: spec.name.clone(),
+            mode: spec.mode,
+            reference: spec.plugin.to_string(),
+            config: spec.config.clone(),
             identity: kept.identity,
             why: why.to_owned(),
         };
-        let mut seat = PolicySlot::unavailable(missing, kept.state.clone());
+        let mut slot = PolicySlot::unavailable(missing, kept.state.clone());
         if let Some(policy) = last_good {
-            seat.set_last_good(policy, kept.state);
+            slot.set_last_good(policy, kept.state);
         }
-        Ok((seat, kept.ticks))
+        Ok((slot, kept.ticks))
     }
 
     /// Runs ticks until the service is stopped.
     pub(super) async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         loop {
-            let due = self.requested_at.map_or(self.next_tick, |check| check.min(self.next_tick));
-            let quiet = due.saturating_duration_since(Instant::now());
+            let tick_at = self.requested_at.map_or(self.next_tick, |check| check.min(self.next_tick));
+            let quiet = tick_at.saturating_duration_since(Instant::now());
             shared.telemetry.health().heartbeat(LOOP_NAME, quiet + MAX_TICK_DURATION);
             tokio::select! {
                 biased;
                 () = shared.stop.cancelled() => return,
                 loaded = next_loaded(&mut self.pending_load) => self.on_loaded(loaded).await,
                 () = shared.reload.notified() => self.reload(),
-                () = sleep_until(due) => self.run_due_tick().await,
+                () = sleep_until(tick_at) => self.run_due_tick().await,
             }
         }
     }
@@ -239,12 +239,12 @@ impl<P: Platform> Autoscaler<P> {
         let read = self.config_source.as_mut().map(|configuration| (configuration.read)(in_effect));
         match read {
             Some(Err(why)) => self.reject_reload(&why),
-            Some(Ok(reread)) => {
-                let ReloadedConfig { spec: wish, collector, needs_restart } = reread;
-                self.watched_components = component_files(&wish).collect();
+            Some(Ok(reloaded)) => {
+                let ReloadedConfig { spec, collector, needs_restart } = reloaded;
+                self.watched_components = component_files(&spec).collect();
                 self.watched_components.iter().for_each(|file| self.watcher.track(file));
                 let why = LoadReason::Reload { collector: collector.map(Box::new), needs_restart };
-                self.pending_load = Some(self.loader.start_load(wish, why));
+                self.pending_load = Some(self.loader.start_load(spec, why));
             }
             None => {
                 let why = LoadReason::Reload { collector: None, needs_restart: Vec::new() };
@@ -254,7 +254,7 @@ impl<P: Platform> Autoscaler<P> {
     }
 
     async fn on_loaded(&mut self, loaded: Vec<Result<ConfiguredPolicy, String>>) {
-        let Some((wish, why)) = self.pending_load.take().map(PendingLoad::into_parts) else { return };
+        let Some((spec, why)) = self.pending_load.take().map(PendingLoad::into_parts) else { return };
         let (collector, needs_restart) = match why {
             LoadReason::Unavailable => {
                 self.fill_unavailable_slots(loaded).await;
@@ -262,13 +262,13 @@ impl<P: Platform> Autoscaler<P> {
             }
             LoadReason::Reload { collector, needs_restart } => (collector, needs_restart),
         };
-        match self.validate_replacements(&wish, loaded).await {
+        match self.validate_replacements(&spec, loaded).await {
             Err(why) => self.reject_reload(&why),
             Ok(replacements) => {
                 if let Some(other) = collector {
                     self.collector = *other;
                 }
-                self.apply_replacements(replacements, wish);
+                self.apply_replacements(replacements, spec);
                 self.update_metric_requirements();
                 self.finish_reload(needs_restart);
                 self.tick(Trigger::Reload).await;
@@ -281,7 +281,7 @@ impl<P: Platform> Autoscaler<P> {
         let mut failed = false;
         for (index, policy) in loaded.into_iter().enumerate() {
             let Some(name) =
-                self.state.slots.get(index).filter(|seat| seat.is_unavailable()).map(|seat| seat.name().to_owned())
+                self.state.slots.get(index).filter(|slot| slot.is_unavailable()).map(|slot| slot.name().to_owned())
             else {
                 continue;
             };
@@ -324,59 +324,59 @@ impl<P: Platform> Autoscaler<P> {
     /// successfully.
     async fn validate_replacements(
         &mut self,
-        wish: &ServiceSpec,
+        spec: &ServiceSpec,
         loaded: Vec<Result<ConfiguredPolicy, String>>,
     ) -> Result<Vec<Replacement>, String> {
         let mut replacements = Vec::new();
-        for (wanted, policy) in wish.policies.iter().zip(loaded) {
-            let name = &wanted.name;
+        for (policy_spec, policy) in spec.policies.iter().zip(loaded) {
+            let name = &policy_spec.name;
             let policy = policy.map_err(|why| format!("policy {name}: {why}"))?;
-            let seat = self.state.slots.iter().position(|seat| seat.name() == *name);
-            if let Some(index) = seat
+            let slot = self.state.slots.iter().position(|slot| slot.name() == *name);
+            if let Some(index) = slot
                 && self.state.slots[index].holds(&policy)
             {
                 replacements.push(Replacement::Keep(index));
                 continue;
             }
-            let remembered = self.shared.controller.restore_policy_state(&policy).await;
-            let (state, _) = remembered.map_err(|error| format!("policy {name}: {error}"))?;
+            let restored = self.shared.controller.restore_policy_state(&policy).await;
+            let (state, _) = restored.map_err(|error| format!("policy {name}: {error}"))?;
             if let Some(observation) = &self.last_observation
                 && let Some(why) = policy.evaluate(observation, &state).await.failure
             {
                 return Err(format!("policy {name} failed to evaluate the current fleet: {why}"));
             }
-            replacements.push(Replacement::Replace { slot: seat, policy: Box::new(policy), state });
+            replacements.push(Replacement::Replace { slot, policy: Box::new(policy), state });
         }
         Ok(replacements)
     }
 
-    fn apply_replacements(&mut self, replacements: Vec<Replacement>, wish: ServiceSpec) {
+    fn apply_replacements(&mut self, replacements: Vec<Replacement>, spec: ServiceSpec) {
         let mut before: Vec<Option<PolicySlot>> = std::mem::take(&mut self.state.slots).into_iter().map(Some).collect();
         let mut taken = |index: usize| before.get_mut(index).and_then(Option::take);
         for replacement in replacements {
-            let seat = match replacement {
+            let slot = match replacement {
                 Replacement::Keep(index) => taken(index),
-                Replacement::Replace { slot: seat, policy, state } => {
+                Replacement::Replace { slot, policy, state } => {
                     tracing::info!(policy = policy.name, digest = policy.policy.digest(), "replaced the policy");
-                    Some(match seat.and_then(&mut taken) {
-                        Some(mut seat) => {
-                            seat.replace(*policy, state);
-                            seat
+                    Some(match slot.and_then(&mut taken) {
+                        Some(mut slot) => {
+                            slot.replace(*policy, state);
+                            slot
                         }
                         None => PolicySlot::new(*policy, state),
                     })
                 }
             };
-            self.state.slots.extend(seat);
+            self.state.slots.extend(slot);
         }
-        if wish.interval != self.spec.interval {
-            self.next_tick = Instant::now() + wish.interval;
-            self.shared.set_interval(wish.interval);
+        if spec.interval != self.spec.interval {
+            self.next_tick = Instant::now() + spec.interval;
+            self.shared.set_interval(spec.interval);
         }
-        if wish.scaling != self.spec.scaling {
+        if spec.scaling != self.spec.scaling {
             tracing::info!("new scaling limits and rules are in effect");
         }
-        self.spec = wish;
+        self.spec = spec;
         self.watched_components.clear();
         (self.retry_delay, self.retry_at) = (INITIAL_RETRY_DELAY, None);
     }
@@ -412,8 +412,8 @@ impl<P: Platform> Autoscaler<P> {
     /// Reads HAProxy's counters; reports whether they are current. Without a response it uses the previous counters, so
     /// that rates stay constant.
     async fn poll_balancer(&mut self) -> bool {
-        let looked = timeout(STATS_TIMEOUT, self.shared.controller.stats()).await;
-        let failure = match looked {
+        let polled = timeout(STATS_TIMEOUT, self.shared.controller.stats()).await;
+        let failure = match polled {
             Ok(Ok(stats)) => {
                 let last = std::mem::replace(&mut self.sample, stats);
                 self.prev_sample = if self.has_sample { last } else { self.sample.clone() };
@@ -461,7 +461,7 @@ impl<P: Platform> Autoscaler<P> {
             shared.wake.notify_one();
         }
         let metrics = self.collector.series(self.sample.at);
-        let seen = TickInput {
+        let input = TickInput {
             prev_sample: &self.prev_sample,
             sample: &self.sample,
             metrics: &metrics,
@@ -469,17 +469,17 @@ impl<P: Platform> Autoscaler<P> {
             api_unreachable: shared.api_failure(),
             balancer_unreachable: !is_current,
         };
-        let planned = shared.controller.plan(&mut self.state, &self.spec.scaling, &seen).await;
+        let planned = shared.controller.plan(&mut self.state, &self.spec.scaling, &input).await;
         let mut tick = match planned {
             Ok(tick) => tick,
             Err(error) => return self.on_tick_failed(trigger, &error),
         };
-        let hold_back = match &turn {
+        let blocked = match &turn {
             Err(error) if !tick.plan().is_empty() => Some(error.to_string()),
-            _ => shared.controller.ensure_not_frozen().await.err().map(|error| error.to_string()),
+            _ => shared.controller.ensure_not_in_maintenance().await.err().map(|error| error.to_string()),
         };
         // Operations that failed to start are noted in the record and planned again at the next tick.
-        let committed = match hold_back.filter(|_| !tick.plan().is_empty()) {
+        let committed = match blocked.filter(|_| !tick.plan().is_empty()) {
             None => shared.controller.commit(&mut self.state, &mut tick).await,
             Some(why) => shared.controller.commit_without_plan(&mut self.state, &mut tick, why).await,
         };
@@ -515,15 +515,15 @@ impl<P: Platform> Autoscaler<P> {
     }
 
     fn report_status(&self, record: &TickRecord) {
-        let policies = self.state.slots.iter().zip(&record.evaluations).map(|(seat, answer)| PolicyStatus {
-            name: answer.policy.clone(),
-            reference: answer.reference.clone(),
-            digest: answer.digest.clone(),
-            mode: answer.mode,
-            answered_by: answer.answered_by,
-            failing_since: seat.failing_since(),
-            failures: seat.failures(),
-            last_error: answer.failure.clone(),
+        let policies = self.state.slots.iter().zip(&record.evaluations).map(|(slot, evaluation)| PolicyStatus {
+            name: evaluation.policy.clone(),
+            reference: evaluation.reference.clone(),
+            digest: evaluation.digest.clone(),
+            mode: evaluation.mode,
+            answered_by: evaluation.answered_by,
+            failing_since: slot.failing_since(),
+            failures: slot.failures(),
+            last_error: evaluation.failure.clone(),
         });
         let chosen = record.selected.and_then(|index| record.evaluations.get(index as usize));
         let last_tick = LastTick {
@@ -531,8 +531,9 @@ impl<P: Platform> Autoscaler<P> {
             at: record.at,
             from: record.plan.from,
             to: record.plan.to,
-            reason: chosen.map_or_else(|| "no policy is active".to_owned(), |answer| answer.decision.reason.clone()),
-            restrictions: record.plan.restrictions.iter().map(|cut| cut.rule.clone()).collect(),
+            reason: chosen
+                .map_or_else(|| "no policy is active".to_owned(), |evaluation| evaluation.decision.reason.clone()),
+            restrictions: record.plan.restrictions.iter().map(|restriction| restriction.rule.clone()).collect(),
             error: record.outcome.error.clone(),
         };
         let stale = record.observation.metrics.iter().filter(|series| series.stale).map(|series| series.name.clone());
@@ -553,8 +554,8 @@ impl<P: Platform> Autoscaler<P> {
 }
 
 /// Returns the component files of a specification's policies.
-fn component_files(wish: &ServiceSpec) -> impl Iterator<Item = PathBuf> {
-    wish.policies.iter().filter_map(|policy| match &policy.plugin {
+fn component_files(spec: &ServiceSpec) -> impl Iterator<Item = PathBuf> {
+    spec.policies.iter().filter_map(|policy| match &policy.plugin {
         Reference::File(path) => Some(path.clone()),
         _ => None,
     })
@@ -573,8 +574,9 @@ const TICK_CONDITION: &str = "tick";
 
 /// Returns the earliest next evaluation that the active policies request.
 fn next_check(record: &TickRecord) -> Option<Duration> {
-    let active = record.evaluations.iter().filter(|answer| answer.mode == Mode::Active && answer.failure.is_none());
-    let soonest = active.filter_map(|answer| answer.decision.next_check_ms).min()?;
+    let active =
+        record.evaluations.iter().filter(|evaluation| evaluation.mode == Mode::Active && evaluation.failure.is_none());
+    let soonest = active.filter_map(|evaluation| evaluation.decision.next_check_ms).min()?;
     Some(Duration::from_millis(soonest).max(MIN_CHECK_INTERVAL))
 }
 

@@ -33,12 +33,12 @@ impl<P: Platform> CatalogRefresher<P> {
     }
 
     async fn refresh_loop(&self) {
-        let mut troubles = Conditions::default();
+        let mut conditions = Conditions::default();
         let mut pause = INITIAL_BACKOFF;
         loop {
             match self.0.controller.refresh_catalog().await {
                 Ok(()) => {
-                    if troubles.clear("market") {
+                    if conditions.clear("catalog") {
                         tracing::info!("sizes and account quota are available again");
                     }
                     pause = INITIAL_BACKOFF;
@@ -46,7 +46,7 @@ impl<P: Platform> CatalogRefresher<P> {
                 }
                 Err(error) => {
                     let why = error.to_string();
-                    if troubles.raise("market", &why) {
+                    if conditions.raise("catalog", &why) {
                         tracing::warn!("failed to refresh sizes and account quota: {why}");
                     }
                     sleep(pause).await;

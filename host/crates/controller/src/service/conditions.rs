@@ -35,13 +35,13 @@ mod tests {
 
     #[test]
     fn conditions_report_start_change_and_end() {
-        let mut troubles = Conditions::default();
+        let mut conditions = Conditions::default();
 
-        assert!(troubles.raise("haproxy", "no response within 500 ms"));
-        assert!(!troubles.raise("haproxy", "no response within 501 ms"));
-        assert!(troubles.raise("haproxy", "connection refused"));
-        assert!(troubles.clear("haproxy"));
-        assert!(!troubles.clear("haproxy"));
-        assert!(troubles.raise("haproxy", "connection refused"));
+        assert!(conditions.raise("haproxy", "no response within 500 ms"));
+        assert!(!conditions.raise("haproxy", "no response within 501 ms"));
+        assert!(conditions.raise("haproxy", "connection refused"));
+        assert!(conditions.clear("haproxy"));
+        assert!(!conditions.clear("haproxy"));
+        assert!(conditions.raise("haproxy", "connection refused"));
     }
 }

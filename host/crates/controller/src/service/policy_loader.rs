@@ -58,46 +58,46 @@ impl PolicyLoader {
     }
 
     /// Loads a policy and validates its configuration.
-    pub(super) async fn load(&self, wish: &PolicySpec) -> Result<ConfiguredPolicy, String> {
+    pub(super) async fn load(&self, spec: &PolicySpec) -> Result<ConfiguredPolicy, String> {
         let Some(host) = &self.host else { return Err("cannot load plugins: no plugin host is configured".to_owned()) };
-        let policy = host.policy(&wish.plugin).await.map_err(|error| error.to_string())?;
-        policy.validate(&wish.config).await.map_err(|error| error.to_string())?;
-        Ok(configured_policy(wish, policy))
+        let policy = host.policy(&spec.plugin).await.map_err(|error| error.to_string())?;
+        policy.validate(&spec.config).await.map_err(|error| error.to_string())?;
+        Ok(configured_policy(spec, policy))
     }
 
     /// Loads the component that last succeeded in an earlier process, if its bytes are still available. `identity` is
     /// that of the stored state: a digest and a configuration.
-    pub(super) async fn last_good(&self, wish: &PolicySpec, identity: &str) -> Option<ConfiguredPolicy> {
+    pub(super) async fn last_good(&self, spec: &PolicySpec, identity: &str) -> Option<ConfiguredPolicy> {
         let (digest, config) = identity.split_once(' ')?;
         let bytes = self.components.as_ref()?(digest)?;
-        let policy = match self.host.as_ref()?.policy_from_bytes(&wish.plugin, bytes).await {
+        let policy = match self.host.as_ref()?.policy_from_bytes(&spec.plugin, bytes).await {
             Ok(policy) => policy,
             Err(error) => {
-                tracing::warn!(policy = wish.name, "failed to load the last good component as a fallback: {error}");
+                tracing::warn!(policy = spec.name, "failed to load the last good component as a fallback: {error}");
                 return None;
             }
         };
         // Bytes stored under a digest may be corrupt.
         (policy.digest() == digest)
-            .then(|| configured_policy(&PolicySpec { config: config.to_owned(), ..wish.clone() }, policy))
+            .then(|| configured_policy(&PolicySpec { config: config.to_owned(), ..spec.clone() }, policy))
     }
 
     /// Loads all policies of a specification in a separate task.
-    pub(super) fn start_load(&self, wish: ServiceSpec, why: LoadReason) -> PendingLoad {
-        let (loader, wanted) = (self.clone(), wish.policies.clone());
+    pub(super) fn start_load(&self, spec: ServiceSpec, why: LoadReason) -> PendingLoad {
+        let (loader, specs) = (self.clone(), spec.policies.clone());
         let task = tokio::spawn(async move {
-            let mut loaded = Vec::with_capacity(wanted.len());
-            for wish in &wanted {
-                loaded.push(loader.load(wish).await);
+            let mut loaded = Vec::with_capacity(specs.len());
+            for spec in &specs {
+                loaded.push(loader.load(spec).await);
             }
             loaded
         });
-        PendingLoad { spec: wish, reason: why, task: LoadTask(task) }
+        PendingLoad { spec, reason: why, task: LoadTask(task) }
     }
 }
 
-fn configured_policy(wish: &PolicySpec, policy: doproxy_plugin_host::Policy) -> ConfiguredPolicy {
-    ConfiguredPolicy { name: wish.name.clone(), mode: wish.mode, policy, config: wish.config.clone() }
+fn configured_policy(spec: &PolicySpec, policy: doproxy_plugin_host::Policy) -> ConfiguredPolicy {
+    ConfiguredPolicy { name: spec.name.clone(), mode: spec.mode, policy, config: spec.config.clone() }
 }
 
 /// The reason that policies are loaded.

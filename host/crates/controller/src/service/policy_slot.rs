@@ -72,8 +72,8 @@ impl PolicySlot {
         Self::with_slot(SlotState::Unavailable(missing), state)
     }
 
-    fn with_slot(sitting: SlotState, state: Vec<u8>) -> Self {
-        Self { slot: sitting, state, last_good: None, failing_since: None, failures: 0 }
+    fn with_slot(slot: SlotState, state: Vec<u8>) -> Self {
+        Self { slot, state, last_good: None, failing_since: None, failures: 0 }
     }
 
     /// The name of the policy in the configuration.
@@ -169,23 +169,23 @@ impl PolicySlot {
         };
         let Some(failure) = own.failure.clone() else { return own };
         if let Some((last_good, state)) = &self.last_good {
-            let answer = last_good.evaluate(observation, state).await;
-            if answer.failure.is_none() {
-                return Evaluation { answered_by: AnswerSource::LastGood, failure: Some(failure), ..answer };
+            let evaluation = last_good.evaluate(observation, state).await;
+            if evaluation.failure.is_none() {
+                return Evaluation { answered_by: AnswerSource::LastGood, failure: Some(failure), ..evaluation };
             }
         }
         own
     }
 
     /// Records the result of [`PolicySlot::evaluate`] at `now`.
-    pub fn record_evaluation(&mut self, answer: &Evaluation, now: Timestamp) {
-        match (answer.answered_by, &mut self.last_good) {
+    pub fn record_evaluation(&mut self, evaluation: &Evaluation, now: Timestamp) {
+        match (evaluation.answered_by, &mut self.last_good) {
             (AnswerSource::Primary, _) => {
-                self.state.clone_from(&answer.decision.state);
+                self.state.clone_from(&evaluation.decision.state);
                 self.failing_since = None;
                 return;
             }
-            (AnswerSource::LastGood, Some((_, state))) => state.clone_from(&answer.decision.state),
+            (AnswerSource::LastGood, Some((_, state))) => state.clone_from(&evaluation.decision.state),
             (AnswerSource::LastGood | AnswerSource::Hold, _) => {}
         }
         self.failures += 1;

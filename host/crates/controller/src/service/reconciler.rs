@@ -33,7 +33,7 @@ const MAX_PASS_DURATION: Duration = Duration::from_mins(15);
 /// The number of consecutive conflicts with other processes that is treated as a failure.
 const MAX_CONSECUTIVE_CONFLICTS: u32 = 5;
 /// The name of the loop in health reports.
-const LOOP_NAME: &str = "mover";
+const LOOP_NAME: &str = "reconciler";
 
 /// The state of the reconciler between passes.
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl<P: Platform> Reconciler<P> {
         self.count_result("ok");
         self.backoff = REQUEUE_ACTIVE;
         self.conflicts = 0;
-        for subject in [PASS_CONDITION, FROZEN_CONDITION] {
+        for subject in [PASS_CONDITION, MAINTENANCE_CONDITION] {
             if self.conditions.clear(subject) {
                 tracing::info!("{subject}: resolved");
             }
@@ -156,9 +156,9 @@ impl<P: Platform> Reconciler<P> {
         reporter::report_fleet(&self.shared.telemetry, snapshot);
     }
 
-    fn requeue_after(&self, snapshot: &Snapshot, unsettled: bool) -> Duration {
+    fn requeue_after(&self, snapshot: &Snapshot, unconfirmed: bool) -> Duration {
         let is_under_way = snapshot.droplets.iter().any(|droplet| droplet.phase != Phase::Serving);
-        if !is_under_way && !unsettled {
+        if !is_under_way && !unconfirmed {
             return self.shared.interval().max(REQUEUE_ACTIVE);
         }
         match self.last_progress.elapsed() > STALLED_AFTER {
@@ -170,9 +170,9 @@ impl<P: Platform> Reconciler<P> {
 
     fn on_failure(&mut self, error: &ControllerError) -> Duration {
         let why = error.to_string();
-        if matches!(error, ControllerError::Frozen(_)) {
-            self.count_result("frozen");
-            if self.conditions.raise(FROZEN_CONDITION, &why) {
+        if matches!(error, ControllerError::InMaintenance(_)) {
+            self.count_result("maintenance");
+            if self.conditions.raise(MAINTENANCE_CONDITION, &why) {
                 tracing::info!("{why}");
             }
             return self.shared.interval().clamp(REQUEUE_ACTIVE, REQUEUE_STALLED);
@@ -196,4 +196,4 @@ impl<P: Platform> Reconciler<P> {
 }
 
 const PASS_CONDITION: &str = "reconcile passes are failing";
-const FROZEN_CONDITION: &str = "the fleet is in maintenance mode";
+const MAINTENANCE_CONDITION: &str = "the fleet is in maintenance mode";

@@ -61,24 +61,24 @@ pub(super) fn report_reload(telemetry: &Telemetry, result: &str) {
 fn trigger_label(trigger: Trigger) -> &'static str {
     match trigger {
         Trigger::Interval => "interval",
-        Trigger::NextCheck => "next-check",
+        Trigger::NextCheck => "next_check",
         Trigger::Reload => "reload",
         Trigger::Manual => "manual",
     }
 }
 
-fn outcome_label(answer: &Evaluation) -> &'static str {
-    match &answer.decision.outcome {
+fn outcome_label(evaluation: &Evaluation) -> &'static str {
+    match &evaluation.decision.outcome {
         Outcome::Hold => "hold",
         Outcome::ScaleTo(_) => "scale-to",
         Outcome::Change(_) => "change",
     }
 }
 
-fn answer_source_label(rung: AnswerSource) -> &'static str {
-    match rung {
-        AnswerSource::Primary => "own",
-        AnswerSource::LastGood => "last-good",
+fn answer_source_label(source: AnswerSource) -> &'static str {
+    match source {
+        AnswerSource::Primary => "primary",
+        AnswerSource::LastGood => "last_good",
         AnswerSource::Hold => "hold",
     }
 }
@@ -112,9 +112,10 @@ impl Reporter {
     }
 
     fn report_policies(&mut self, record: &TickRecord) {
-        for answer in &record.evaluations {
-            let (policy, subject) = (answer.policy.as_str(), format!("{POLICY_CONDITION_PREFIX}{}", answer.policy));
-            match &answer.failure {
+        for evaluation in &record.evaluations {
+            let (policy, subject) =
+                (evaluation.policy.as_str(), format!("{POLICY_CONDITION_PREFIX}{}", evaluation.policy));
+            match &evaluation.failure {
                 None => {
                     if self.conditions.clear(&subject) {
                         tracing::info!(policy, "the policy recovered");
@@ -124,33 +125,35 @@ impl Reporter {
                 Some(why)
                     if self
                         .conditions
-                        .raise(&subject, &format!("{} {why}", answer_source_label(answer.answered_by))) =>
+                        .raise(&subject, &format!("{} {why}", answer_source_label(evaluation.answered_by))) =>
                 {
-                    let instead = match answer.answered_by {
+                    let instead = match evaluation.answered_by {
                         AnswerSource::LastGood => "using its last good component",
                         AnswerSource::Primary | AnswerSource::Hold => "holding the fleet",
                     };
                     tracing::error!(
                         policy,
-                        rung = answer_source_label(answer.answered_by),
+                        answered_by = answer_source_label(evaluation.answered_by),
                         "policy failed; {instead}: {why}"
                     );
                 }
                 Some(_) => {}
             }
-            for line in &answer.log {
+            for line in &evaluation.log {
                 tracing::debug!(policy, "{line}");
             }
         }
-        self.conditions
-            .retain(POLICY_CONDITION_PREFIX, |policy| record.evaluations.iter().any(|answer| answer.policy == policy));
+        self.conditions.retain(POLICY_CONDITION_PREFIX, |policy| {
+            record.evaluations.iter().any(|evaluation| evaluation.policy == policy)
+        });
     }
 
     /// Logs each restricting rule once, when it starts to apply.
     fn report_restrictions(&mut self, plan: &Plan) {
-        let now: BTreeSet<String> = plan.restrictions.iter().map(|cut| cut.rule.clone()).collect();
-        for cut in plan.restrictions.iter().filter(|cut| !self.restrictions.contains(&cut.rule)) {
-            tracing::info!(rule = cut.rule, "guard: {}", cut.detail);
+        let now: BTreeSet<String> = plan.restrictions.iter().map(|restriction| restriction.rule.clone()).collect();
+        for restriction in plan.restrictions.iter().filter(|restriction| !self.restrictions.contains(&restriction.rule))
+        {
+            tracing::info!(rule = restriction.rule, "guard: {}", restriction.detail);
         }
         self.restrictions = now;
     }
@@ -162,16 +165,16 @@ const POLICY_CONDITION_PREFIX: &str = "policy ";
 /// Logs a decision that changes the fleet.
 fn log_decision(record: &TickRecord) {
     let plan = &record.plan;
-    let answer = record.selected.and_then(|index| record.evaluations.get(index as usize));
+    let evaluation = record.selected.and_then(|index| record.evaluations.get(index as usize));
     let deletes: Vec<&str> = plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect();
-    let reason = answer.map_or("enforcing the fleet's limits", |answer| answer.decision.reason.as_str());
+    let reason = evaluation.map_or("enforcing the fleet's limits", |evaluation| evaluation.decision.reason.as_str());
     tracing::info!(
         tick = record.observation.tick,
         from = plan.from,
         to = plan.to,
         create = plan.create_count(),
         delete = deletes.join(" "),
-        policy = answer.map(|answer| answer.policy.as_str()),
+        policy = evaluation.map(|evaluation| evaluation.policy.as_str()),
         "scaling {}: {reason}",
         if plan.to < plan.from { Direction::In } else { Direction::Out }
     );
@@ -183,23 +186,24 @@ fn count_tick(telemetry: &Telemetry, record: &TickRecord, took: Duration) {
         registry.observe(&families::TICK_DURATION, &[], took.as_secs_f64());
         registry.set(&families::DESIRED_DROPLETS, &[], f64::from(record.plan.to));
         registry.clear(&families::POLICY_FAILING);
-        for answer in &record.evaluations {
-            let policy = answer.policy.as_str();
-            let mode = if answer.mode == Mode::Active { "active" } else { "shadow" };
-            let labels = [("policy", policy), ("mode", mode), ("outcome", outcome_label(answer))];
+        for evaluation in &record.evaluations {
+            let policy = evaluation.policy.as_str();
+            let mode = if evaluation.mode == Mode::Active { "active" } else { "shadow" };
+            let labels = [("policy", policy), ("mode", mode), ("outcome", outcome_label(evaluation))];
             registry.add(&families::DECISIONS, &labels, 1.0);
-            if answer.duration_us > 0 {
-                let took = Duration::from_micros(answer.duration_us).as_secs_f64();
+            if evaluation.duration_us > 0 {
+                let took = Duration::from_micros(evaluation.duration_us).as_secs_f64();
                 registry.observe(&families::POLICY_EVALUATION_DURATION, &[("policy", policy)], took);
             }
-            let fails = answer.failure.is_some();
+            let fails = evaluation.failure.is_some();
             registry.set(&families::POLICY_FAILING, &[("policy", policy)], f64::from(u8::from(fails)));
             if fails {
-                let labels = [("policy", policy), ("answered_by", answer_source_label(answer.answered_by))];
+                let labels = [("policy", policy), ("answered_by", answer_source_label(evaluation.answered_by))];
                 registry.add(&families::POLICY_FAILURES, &labels, 1.0);
             }
         }
-        let rules: BTreeSet<&str> = record.plan.restrictions.iter().map(|cut| cut.rule.as_str()).collect();
+        let rules: BTreeSet<&str> =
+            record.plan.restrictions.iter().map(|restriction| restriction.rule.as_str()).collect();
         for rule in rules {
             registry.add(&families::GUARD_LIMITED, &[("rule", rule)], 1.0);
         }
@@ -222,7 +226,7 @@ pub fn event_sink(telemetry: Telemetry) -> EventSink {
             Event::Abandoned { droplet, .. } => {
                 retrying.remove(droplet.as_str());
                 tracing::warn!("{event}");
-                "gave-up"
+                "abandoned"
             }
             Event::Phase { droplet, phase, .. } => {
                 retrying.remove(droplet.as_str());
@@ -236,20 +240,20 @@ pub fn event_sink(telemetry: Telemetry) -> EventSink {
             }
             Event::OutcomeUnknown { .. } => {
                 tracing::warn!("{event}");
-                "outcome-unknown"
+                "outcome_unknown"
             }
             Event::DropletMissing { droplet, .. } => {
                 retrying.remove(droplet.as_str());
                 tracing::warn!("{event}");
-                "vanished"
+                "missing"
             }
             Event::DuplicateFound { .. } => {
                 tracing::warn!("{event}");
-                "twin"
+                "duplicate"
             }
             Event::OrphanFound { .. } => {
                 tracing::warn!("{event}");
-                "unknown"
+                "orphan"
             }
             other => {
                 tracing::info!("{other}");

@@ -193,9 +193,9 @@ impl<P: Platform> Shared<P> {
                 ),
                 WaitTransition::Unchanged => {}
             }
-        } else if let Some((holder, told)) = waiting.acquired() {
+        } else if let Some((holder, reported)) = waiting.acquired() {
             self.telemetry.update_status(|status| status.waiting_for = None);
-            if told {
+            if reported {
                 tracing::info!("{holder} released the fleet lock; resuming");
             }
         }
@@ -233,15 +233,8 @@ pub struct Service<P: Platform> {
 impl<P: Platform> Service<P> {
     /// Loads the policies and their states. A policy that fails to load does not prevent the start.
     pub async fn start(parts: ServiceBuilder<P>) -> Result<Self, ServiceError> {
-        let ServiceBuilder {
-            controller,
-            loader,
-            collector,
-            spec: wish,
-            config_source: configuration,
-            telemetry,
-            hooks,
-        } = parts;
+        let ServiceBuilder { controller, loader, collector, spec, config_source: configuration, telemetry, hooks } =
+            parts;
         controller.enable_cache();
         let shared = Arc::new(Shared {
             controller,
@@ -254,9 +247,9 @@ impl<P: Platform> Service<P> {
             api_failure: Mutex::default(),
             interval_ms: AtomicU64::default(),
         });
-        shared.set_interval(wish.interval);
-        let ticker = Autoscaler::start(Arc::clone(&shared), loader, collector, wish, configuration, hooks).await?;
-        Ok(Self { shared, autoscaler: ticker })
+        shared.set_interval(spec.interval);
+        let autoscaler = Autoscaler::start(Arc::clone(&shared), loader, collector, spec, configuration, hooks).await?;
+        Ok(Self { shared, autoscaler })
     }
 
     /// Returns a handle that stops or reloads the service.
@@ -267,9 +260,10 @@ impl<P: Platform> Service<P> {
     /// Runs until the service is stopped or a bug ends it. The loops share one task and yield to each other at every
     /// await; long computations run elsewhere.
     pub async fn run(self) -> Result<(), ServiceError> {
-        let Self { shared, autoscaler: ticker } = self;
-        let (mover, keeper) = (Reconciler::new(Arc::clone(&shared)), CatalogRefresher::new(Arc::clone(&shared)));
-        let loops = async { tokio::join!(ticker.run(), mover.run(), keeper.run()) };
+        let Self { shared, autoscaler } = self;
+        let (reconciler, catalog_refresher) =
+            (Reconciler::new(Arc::clone(&shared)), CatalogRefresher::new(Arc::clone(&shared)));
+        let loops = async { tokio::join!(autoscaler.run(), reconciler.run(), catalog_refresher.run()) };
         let overdue = async {
             shared.stop.cancelled().await;
             sleep(SHUTDOWN_GRACE_PERIOD).await;

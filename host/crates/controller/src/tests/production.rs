@@ -104,7 +104,7 @@ impl doproxy_core::seams::Platform for Simulated {
 
 async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
     let clock = Clock::starting_at(Timestamp(1_800_000_000_000));
-    let world = cloud::CloudState::new(cloud::Settings {
+    let cloud = cloud::CloudState::new(cloud::Settings {
         boot_time: Duration::from_secs(20),
         rate_limits: None,
         ..cloud::Settings::default()
@@ -112,7 +112,7 @@ async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
     let balancer = SimulatedBalancer::default();
     let dir = tempfile::tempdir().unwrap();
     let controller: Controller<Simulated> = Controller::new(
-        SimulatedCloud::new(world, clock),
+        SimulatedCloud::new(cloud, clock),
         balancer.clone(),
         SqliteInventory::open(dir.path().join("doproxy.db")).unwrap(),
         settings(),
@@ -123,7 +123,7 @@ async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
     let first = DropletRequest { count: scenario.setup.initial_size(&scenario.demand), ..DropletRequest::default() };
     controller.create(&first).await.unwrap();
     let policy = preset(&host(), "hpa", scenario.setup.capacity).await;
-    let mut mind = controller.restore_state(vec![policy]).await.unwrap();
+    let mut state = controller.restore_state(vec![policy]).await.unwrap();
     let bounds = scenario.scaling_rules.clone().unwrap();
     let (mut sizes, mut reasons) = (Vec::new(), Vec::new());
     let mut before = controller.stats().await.unwrap();
@@ -132,7 +132,7 @@ async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
         balancer.record_requests(doproxy_simulation::round_to_u64(rate * TICK.as_secs_f64()), TICK);
         let now = controller.stats().await.unwrap();
         let metrics = [rate_between(&before, &now)];
-        let seen = TickInput {
+        let input = TickInput {
             prev_sample: &before,
             sample: &now,
             metrics: &metrics,
@@ -140,8 +140,8 @@ async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
             api_unreachable: None,
             balancer_unreachable: false,
         };
-        let mut tick = controller.plan(&mut mind, &bounds, &seen).await.unwrap();
-        controller.commit(&mut mind, &mut tick).await.unwrap();
+        let mut tick = controller.plan(&mut state, &bounds, &input).await.unwrap();
+        controller.commit(&mut state, &mut tick).await.unwrap();
         let plan = &tick.record.plan;
         sizes.push((plan.from, plan.to));
         if !plan.is_empty() {
@@ -197,10 +197,10 @@ async fn production_controller_matches_fast_simulation() {
 
     let (sizes, reasons) = simulate_in_production(&scenario).await;
 
-    let played =
+    let result =
         simulate(&scenario, &preset(&host(), "hpa", scenario.setup.capacity).await, &Progress::default()).await;
-    let mut size_after = played.run.steps.iter().skip(1).map(|step| step.ready + step.booting);
-    let fast: Sizes = played
+    let mut size_after = result.run.steps.iter().skip(1).map(|step| step.ready + step.booting);
+    let fast: Sizes = result
         .run
         .steps
         .iter()
@@ -209,6 +209,6 @@ async fn production_controller_matches_fast_simulation() {
         .collect();
     let last = fast.len() - 1;
     assert_eq!(sizes[..last], fast[..last]);
-    assert_eq!(reasons, played.changes.iter().map(|change| change.reason.clone()).collect::<Vec<_>>());
+    assert_eq!(reasons, result.changes.iter().map(|change| change.reason.clone()).collect::<Vec<_>>());
     assert!(reasons.len() > 4, "too few changes to be meaningful: {reasons:?}");
 }

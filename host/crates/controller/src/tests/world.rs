@@ -54,13 +54,13 @@ impl Harness {
     }
 
     pub(super) fn with_faults(faults: Faults) -> Self {
-        let world = Self::new();
-        world.set_faults(faults);
-        world
+        let harness = Self::new();
+        harness.set_faults(faults);
+        harness
     }
 
     pub(super) fn set_faults(&self, faults: Faults) {
-        self.cloud.with_state(|world, _| world.set_faults(faults));
+        self.cloud.with_state(|harness, _| harness.set_faults(faults));
     }
 
     /// Starts a new process: it has the state on disk and nothing else.
@@ -79,10 +79,10 @@ impl Harness {
 
     /// Creates a fleet of `count` serving droplets.
     pub(super) async fn with_fleet(count: u32) -> Self {
-        let world = Self::new();
-        world.controller().create(&request(count)).await.unwrap();
-        world.cloud.with_state(|world, _| world.reset_calls());
-        world
+        let harness = Self::new();
+        harness.controller().create(&request(count)).await.unwrap();
+        harness.cloud.with_state(|harness, _| harness.reset_calls());
+        harness
     }
 
     pub(super) async fn inventory(&self) -> Snapshot {
@@ -108,7 +108,7 @@ impl Harness {
 
     /// Returns the number of calls to an endpoint.
     pub(super) fn calls(&self, call: &str) -> u64 {
-        self.cloud.with_state(|world, _| world.calls().get(call).copied().unwrap_or_default())
+        self.cloud.with_state(|harness, _| harness.calls().get(call).copied().unwrap_or_default())
     }
 
     pub(super) fn count_events(&self, is_it: impl Fn(&Event) -> bool) -> usize {

@@ -139,11 +139,11 @@ mod tests {
 
     #[test]
     fn records_without_later_facts_are_readable() {
-        let mut told = serde_json::to_value(GuardFacts::default()).unwrap();
-        for later in ["prices", "balancer_silent"] {
-            assert!(told.as_object_mut().unwrap().remove(later).is_some(), "{later}");
+        let mut value = serde_json::to_value(GuardFacts::default()).unwrap();
+        for later in ["prices", "balancer_unreachable"] {
+            assert!(value.as_object_mut().unwrap().remove(later).is_some(), "{later}");
         }
 
-        assert_eq!(serde_json::from_value::<GuardFacts>(told).unwrap(), GuardFacts::default());
+        assert_eq!(serde_json::from_value::<GuardFacts>(value).unwrap(), GuardFacts::default());
     }
 }

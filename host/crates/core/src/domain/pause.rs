@@ -1,6 +1,6 @@
 //! Pauses suspend automatic scaling in one direction or in both.
 //!
-//! A pause holds changes requested by policies and the guard. Manual commands still take effect; only a freeze stops
+//! A pause holds changes requested by policies and the guard. Manual commands still take effect; only maintenance mode stops
 //! those too.
 
 use std::fmt;

@@ -31,7 +31,7 @@ pub struct PlannedDelete {
 /// A point in which the guard restricted the decision of the policy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restriction {
-    /// The rule, by its configuration key: `max`, `max_delete`, …
+    /// The rule, by its configuration key: `max`, `max_delete_per_tick`, …
     pub rule: String,
     /// The requested change, the resulting one, and the reason.
     pub detail: String,

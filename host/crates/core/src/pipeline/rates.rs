@@ -183,10 +183,10 @@ mod tests {
     fn servers_without_traffic_add_no_capacity() {
         let mut draining = server(2, 30, 0, 0);
         draining.status = "DRAIN, L7OK 200".to_owned();
-        let mut sick = server(3, 0, 0, 0);
-        (sick.healthy, sick.status) = (false, "UP 1/3, L7TOUT".to_owned());
+        let mut unhealthy = server(3, 0, 0, 0);
+        (unhealthy.healthy, unhealthy.status) = (false, "UP 1/3, L7TOUT".to_owned());
 
-        let values = values(None, &stats(0, 9, 0, vec![server(1, 14, 0, 0), draining, sick]));
+        let values = values(None, &stats(0, 9, 0, vec![server(1, 14, 0, 0), draining, unhealthy]));
 
         assert_eq!(values[4], Some(0.5));
     }

@@ -250,7 +250,7 @@ impl CloudError {
 
     /// Returns a hint for the operator.
     pub fn hint(&self) -> Cow<'static, str> {
-        let remedy = match self.class {
+        let hint = match self.class {
             ErrorClass::Unauthorized => {
                 "check DIGITALOCEAN_TOKEN; it needs the scopes droplet:create, droplet:read, droplet:delete, tag:create and tag:read"
             }
@@ -267,7 +267,7 @@ impl CloudError {
             ErrorClass::Server => "retry; see DigitalOcean's status page if the problem persists",
             ErrorClass::Transport { .. } => "check the network, and DIGITALOCEAN_API_URL if it is set",
         };
-        remedy.into()
+        hint.into()
     }
 
     /// Returns the error message followed by the hint for the operator.

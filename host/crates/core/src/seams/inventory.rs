@@ -65,11 +65,14 @@ pub trait Inventory: Send + Sync {
     /// does not count as a success or failure.
     fn creates_since(&self, since: Timestamp) -> impl Future<Output = Result<CreateHistory, InventoryError>> + Send;
 
-    /// Returns the freeze, if the fleet is frozen.
-    fn freeze(&self) -> impl Future<Output = Result<Option<Freeze>, InventoryError>> + Send;
+    /// Returns the maintenance mode, if it is on.
+    fn maintenance(&self) -> impl Future<Output = Result<Option<Maintenance>, InventoryError>> + Send;
 
-    /// Freezes or unfreezes the fleet. A frozen fleet accepts no intent to create or delete.
-    fn set_freeze(&self, freeze: Option<&Freeze>) -> impl Future<Output = Result<(), InventoryError>> + Send;
+    /// Turns maintenance mode on or off. While it is on, no intent to create or delete is accepted.
+    fn set_maintenance(
+        &self,
+        maintenance: Option<&Maintenance>,
+    ) -> impl Future<Output = Result<(), InventoryError>> + Send;
 
     /// Returns the current pauses.
     fn pauses(&self) -> impl Future<Output = Result<Pauses, InventoryError>> + Send;
@@ -106,7 +109,7 @@ pub trait Inventory: Send + Sync {
     /// Saves the states of the loop and of its policies (by name). All or nothing.
     fn save_state(
         &self,
-        loop_memory: &str,
+        loop_state: &str,
         policies: &[(String, PolicyState)],
     ) -> impl Future<Output = Result<(), InventoryError>> + Send;
 
@@ -129,7 +132,7 @@ pub enum InventoryErrorKind {
     /// Another process changed the same data. Nothing was changed, and the operation can be retried.
     Conflict,
     /// The fleet is in maintenance mode. Nothing was changed.
-    Frozen(Freeze),
+    InMaintenance(Maintenance),
     /// Another process holds the write lock.
     Locked {
         /// Command and process ID of the holder.
@@ -185,10 +188,10 @@ impl Snapshot {
     }
 }
 
-/// A freeze: nothing is changed until an operator lifts it.
+/// Maintenance mode: nothing is changed until an operator turns it off.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Freeze {
-    /// The time at which the freeze started.
+pub struct Maintenance {
+    /// The time at which it started.
     pub since: Timestamp,
     /// The reason given by the operator.
     pub reason: String,

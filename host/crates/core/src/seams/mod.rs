@@ -10,7 +10,7 @@ pub use cloud_provider::{
     Size, SshKey, Status,
 };
 pub use inventory::{
-    CreateIntent, DeleteCause, Freeze, Inventory, InventoryError, InventoryErrorKind, PolicyState, Provenance,
+    CreateIntent, DeleteCause, Inventory, InventoryError, InventoryErrorKind, Maintenance, PolicyState, Provenance,
     Snapshot, Transition,
 };
 pub use load_balancer::{ApplyResult, LoadBalancer, ProcessStats, Server, ServerState, ServerStats, Stats};

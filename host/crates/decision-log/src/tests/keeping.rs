@@ -29,11 +29,11 @@ async fn records_read_back_as_written() {
 #[tokio::test]
 async fn tick_takes_few_bytes() {
     let scene = LogHarness::new();
-    let mut seats = [scene.slot(Mode::Active, 10).await];
+    let mut slots = [scene.slot(Mode::Active, 10).await];
     let day = 480;
     for tick in 0..day {
         // A busy fleet of ten: the load of each droplet changes at each tick.
-        scene.tick(&mut seats, NOW.plus(INTERVAL * tick), 10, 60.0 + f64::from(tick % 7)).await;
+        scene.tick(&mut slots, NOW.plus(INTERVAL * tick), 10, 60.0 + f64::from(tick % 7)).await;
     }
     let bytes =
         |sql: &str| -> u32 { scene.store.read(|connection| connection.query_row(sql, [], |row| row.get(0))).unwrap() };
@@ -146,11 +146,11 @@ async fn pruning_removes_old_groups_and_their_components() {
 #[tokio::test]
 async fn list_contains_only_significant_ticks() {
     let scene = LogHarness::new();
-    let mut seats = [scene.slot(Mode::Active, 10).await];
+    let mut slots = [scene.slot(Mode::Active, 10).await];
     for (tick, (size, sessions)) in
         [(2, 20.0), (2, 20.0), (2, 45.0), (5, 45.0), (5, 20.0), (5, 20.0)].into_iter().enumerate()
     {
-        scene.tick(&mut seats, NOW.plus(INTERVAL * u32::try_from(tick).unwrap()), size, sessions).await;
+        scene.tick(&mut slots, NOW.plus(INTERVAL * u32::try_from(tick).unwrap()), size, sessions).await;
     }
     let listed =
         |all| -> Vec<u64> { scene.reader().list(Timestamp(0), all, 10).unwrap().into_iter().map(|id| id.0).collect() };
@@ -240,9 +240,9 @@ proptest! {
 
     #[test]
     fn any_record_reads_back_bit_identically(records in proptest::collection::vec(any_record(), 1..6)) {
-        let history = Arc::new(TimeSeriesStore::in_memory());
-        let recorder = LogWriter::new(history.clone(), DEFAULT_RETENTION);
-        let archive = LogReader::new(history);
+        let store = Arc::new(TimeSeriesStore::in_memory());
+        let recorder = LogWriter::new(store.clone(), DEFAULT_RETENTION);
+        let archive = LogReader::new(store);
         for record in &records {
             let id = recorder.append(record).unwrap();
             prop_assert!(bit_identical(&archive.get(id).unwrap().record, record));
@@ -255,12 +255,12 @@ proptest! {
         flips in proptest::collection::vec((0_usize..4, any::<proptest::sample::Index>(), any::<u8>()), 0..4),
         head in any::<bool>(),
     ) {
-        let history = Arc::new(TimeSeriesStore::in_memory());
-        let recorder = LogWriter::new(history.clone(), DEFAULT_RETENTION);
+        let store = Arc::new(TimeSeriesStore::in_memory());
+        let recorder = LogWriter::new(store.clone(), DEFAULT_RETENTION);
         for n in 0..4 {
             recorder.append(&decision_record::tick(Timestamp(NOW.0 + n), 20.0)).unwrap();
         }
-        let mut rows: Vec<Vec<u8>> = history
+        let mut rows: Vec<Vec<u8>> = store
             .read(|connection| {
                 let mut statement = connection.prepare("SELECT body FROM records ORDER BY id")?;
                 statement.query_map([], |row| row.get(0))?.collect()
@@ -276,7 +276,7 @@ proptest! {
             }
             rows.push(body);
         }
-        history
+        store
             .write(|transaction| {
                 transaction.execute("DELETE FROM records", [])?;
                 for (id, body) in rows.iter().enumerate() {
@@ -289,7 +289,7 @@ proptest! {
                 Ok(())
             })
             .unwrap();
-        let archive = LogReader::new(history);
+        let archive = LogReader::new(store);
         let ids = archive.select("all".parse().unwrap()).unwrap();
 
         for read in archive.get_many(&ids).unwrap() {

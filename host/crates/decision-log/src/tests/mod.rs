@@ -56,9 +56,9 @@ struct LogHarness {
 impl LogHarness {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let history = Arc::new(TimeSeriesStore::open(&dir.path().join("doproxy.history.db"), NOW));
-        let recorder = LogWriter::new(history.clone(), DEFAULT_RETENTION);
-        Self { dir, store: history, writer: recorder, host: host() }
+        let store = Arc::new(TimeSeriesStore::open(&dir.path().join("doproxy.history.db"), NOW));
+        let recorder = LogWriter::new(store.clone(), DEFAULT_RETENTION);
+        Self { dir, store, writer: recorder, host: host() }
     }
 
     fn path(&self) -> PathBuf {
@@ -89,26 +89,26 @@ impl LogHarness {
     }
 
     /// Evaluates and records one tick.
-    async fn tick(&self, seats: &mut [PolicySlot], now: Timestamp, size: u32, sessions: f64) -> (RecordId, TickRecord) {
+    async fn tick(&self, slots: &mut [PolicySlot], now: Timestamp, size: u32, sessions: f64) -> (RecordId, TickRecord) {
         let observation = decision_record::observation(now, size, self.measure(now, sessions));
-        let mut answers = Vec::new();
-        for seat in seats {
-            let answer = seat.evaluate(&observation).await;
-            seat.record_evaluation(&answer, now);
-            answers.push(answer);
+        let mut evaluations = Vec::new();
+        for slot in slots {
+            let evaluation = slot.evaluate(&observation).await;
+            slot.record_evaluation(&evaluation, now);
+            evaluations.push(evaluation);
         }
-        let record = decision_record::record(observation, answers, GuardRules::default(), GuardFacts::default());
+        let record = decision_record::record(observation, evaluations, GuardRules::default(), GuardFacts::default());
         (self.writer.append(&record).unwrap(), record)
     }
 
     /// Records ticks with a load that rises and falls.
     async fn ticks(&self, many: u32) -> Vec<TickRecord> {
-        let mut seats = [self.slot(Mode::Active, 10).await, self.slot(Mode::Shadow, 7).await];
+        let mut slots = [self.slot(Mode::Active, 10).await, self.slot(Mode::Shadow, 7).await];
         let mut records = Vec::new();
         let mut size = 2;
         for tick in 0..many {
             let sessions = 25.0 + 22.0 * (f64::from(tick) / 9.0).sin();
-            let (_, record) = self.tick(&mut seats, NOW.plus(INTERVAL * tick), size, sessions).await;
+            let (_, record) = self.tick(&mut slots, NOW.plus(INTERVAL * tick), size, sessions).await;
             size = record.plan.to;
             records.push(record);
         }

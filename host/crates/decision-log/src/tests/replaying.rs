@@ -31,13 +31,13 @@ async fn tampering_is_reported() {
     let scene = LogHarness::new();
     let record = scene.ticks(12).await.pop().unwrap();
     let components = scene.components();
-    let told = async |change: fn(&mut TickRecord)| -> Vec<String> {
+    let messages = async |change: fn(&mut TickRecord)| -> Vec<String> {
         let mut changed = record.clone();
         change(&mut changed);
         replay(&changed, &components).await.iter().map(ToString::to_string).collect()
     };
 
-    assert_eq!(told(|_| ()).await, Vec::<String>::new());
+    assert_eq!(messages(|_| ()).await, Vec::<String>::new());
     let changes: [fn(&mut TickRecord); 7] = [
         |record| record.evaluations[0].decision.reason += " indeed",
         |record| record.evaluations[0].fuel = 1,
@@ -49,7 +49,7 @@ async fn tampering_is_reported() {
     ];
     let mut lines = Vec::new();
     for change in changes {
-        lines.push(told(change).await.join("; "));
+        lines.push(messages(change).await.join("; "));
     }
 
     // The fuel depends on the build of the component.
@@ -61,7 +61,7 @@ async fn tampering_is_reported() {
     target-10 decides scale to 6; the record has hold; target-7 decides scale to 6 as recorded, for a different reason
     target-7 cannot be evaluated: component 0000000000000000000000000000000000000000000000000000000000000000 of builtin:target-tracking not found in the records, among the built-in components or at its reference
     the guard plans 5 → 5; the record has 5 → 6
-    the evaluation of target-10 is selected; the record has nobody
+    the selected evaluation is that of target-10; the record has no policy
     ");
 }
 
@@ -86,11 +86,11 @@ async fn failed_policy_must_fail_again() {
 #[tokio::test]
 async fn unloaded_policy_is_not_evaluated() {
     let scene = LogHarness::new();
-    let mut answer = decision_record::evaluation(Outcome::Hold);
-    (answer.digest, answer.answered_by) = (String::new(), AnswerSource::Hold);
-    answer.failure = Some("there is no such file".into());
+    let mut evaluation = decision_record::evaluation(Outcome::Hold);
+    (evaluation.digest, evaluation.answered_by) = (String::new(), AnswerSource::Hold);
+    evaluation.failure = Some("there is no such file".into());
     let observation = decision_record::observation(NOW, 2, vec![]);
-    let record = decision_record::record(observation, vec![answer], GuardRules::default(), GuardFacts::default());
+    let record = decision_record::record(observation, vec![evaluation], GuardRules::default(), GuardFacts::default());
 
     assert_eq!(replay(&record, &scene.components()).await, []);
 }
@@ -109,8 +109,8 @@ async fn different_policy_is_compared_with_record() {
     for recorded in archive.get_many(&ids).unwrap() {
         let recorded = recorded.unwrap();
         differing += u32::from(same.evaluate(&recorded).await.differs());
-        let theirs = other.evaluate(&recorded).await;
-        smaller += u32::from(theirs.alternative < theirs.recorded);
+        let comparison = other.evaluate(&recorded).await;
+        smaller += u32::from(comparison.alternative < comparison.recorded);
     }
 
     assert_eq!(differing, 0);

@@ -9,11 +9,11 @@ use crate::tests::*;
 #[tokio::test]
 async fn scale_out_is_explained_with_tipping_points() {
     let scene = LogHarness::new();
-    let mut seats = [scene.slot(Mode::Active, 10).await];
+    let mut slots = [scene.slot(Mode::Active, 10).await];
     for tick in 0..3 {
-        scene.tick(&mut seats, NOW.plus(INTERVAL * tick), 2, 20.0).await;
+        scene.tick(&mut slots, NOW.plus(INTERVAL * tick), 2, 20.0).await;
     }
-    let (id, _) = scene.tick(&mut seats, NOW.plus(INTERVAL * 3), 2, 43.0).await;
+    let (id, _) = scene.tick(&mut slots, NOW.plus(INTERVAL * 3), 2, 43.0).await;
     let mut recorded = scene.reader().get(id).unwrap();
     recorded.record.observation.metrics.truncate(2);
     recorded.record.outcome.operations = vec![OperationId(8), OperationId(9), OperationId(10)];
@@ -47,8 +47,8 @@ async fn scale_out_is_explained_with_tipping_points() {
 #[tokio::test]
 async fn restriction_is_explained_with_its_impact() {
     let scene = LogHarness::new();
-    let mut seats = [scene.slot(Mode::Active, 10).await, scene.slot(Mode::Active, 40).await];
-    let (id, record) = scene.tick(&mut seats, NOW, 4, 55.0).await;
+    let mut slots = [scene.slot(Mode::Active, 10).await, scene.slot(Mode::Active, 40).await];
+    let (id, record) = scene.tick(&mut slots, NOW, 4, 55.0).await;
     // The last create was 10,000 s ago.
     let rules = GuardRules { cooldown_out: Duration::from_hours(4), ..GuardRules::default() };
     let mut observation = record.observation.clone();
@@ -61,7 +61,7 @@ async fn restriction_is_explained_with_its_impact() {
     let from = explanation.find("Selected evaluation").unwrap();
     insta::assert_snapshot!(&explanation[from..], @r"
     Selected evaluation:
-      target-10, 4 → 6: the largest fleet wins; target-40 wanted 4.
+      target-10, 4 → 6: the largest fleet wins; target-40 recommended 4.
 
     Guard restrictions:
       cooldown: 2 fewer created: the last create was 10000 s ago; 4400 s of the cooldown remain. Without this rule the fleet would have gone to 6.

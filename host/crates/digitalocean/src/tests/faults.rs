@@ -191,9 +191,9 @@ async fn exhausted_quota_stops_all_requests() {
     let errors = [client.account().await.unwrap_err(), client.clone().delete(DropletId(7)).await.unwrap_err()];
 
     assert_eq!(server.request_lines().len(), 1);
-    let told: Vec<String> = errors.iter().map(|error| format!("{}; {}", error.message, error.hint())).collect();
+    let messages: Vec<String> = errors.iter().map(|error| format!("{}; {}", error.message, error.hint())).collect();
     insta::with_settings!({filters => vec![(r"in \d+ s", "in SOME s")]}, {
-        insta::assert_snapshot!(told.join("\n"), @r"
+        insta::assert_snapshot!(messages.join("\n"), @r"
         not sent: hourly API quota used up: 0 of the token's 5000 requests remain; retry in SOME s; wait 40 min, and check for other programs that use the same token
         not sent: hourly API quota used up: 0 of the token's 5000 requests remain; retry in SOME s; wait 40 min, and check for other programs that use the same token
         ");

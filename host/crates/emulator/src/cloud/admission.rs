@@ -38,7 +38,7 @@ impl fmt::Display for Call {
 pub struct Admission {
     /// Remaining rate limit quota.
     pub quota: Quota,
-    /// Delay of the response, or of its absence, after the server has acted.
+    /// Delay of the response, or of its absence, after the server has applied.
     pub latency: Duration,
     /// Execution and response of the call.
     pub verdict: Verdict,
@@ -65,7 +65,7 @@ pub enum Verdict {
     /// The response reports success but has a corrupt body.
     CorruptBody {
         /// Kind of corruption.
-        how: CorruptBody,
+        kind: CorruptBody,
         /// True if the call is executed.
         executed: bool,
     },
@@ -85,7 +85,7 @@ impl CloudState {
         *self.calls.entry(call.to_string()).or_default() += 1;
     }
 
-    /// Decides how a call is handled: applies the rate limits first, then the faults.
+    /// Decides kind a call is handled: applies the rate limits first, then the faults.
     pub fn admit(&mut self, now: Timestamp, call: &Call) -> Admission {
         let (quota, refusal) = if let Some(limits) = &self.settings.rate_limits {
             self.call_windows.admit(limits, now, call.is_key_list())
@@ -104,7 +104,7 @@ impl CloudState {
         let mut latency = Duration::ZERO;
         let mut verdict = Verdict::Proceed;
         let mut quota = None;
-        let (mut moved, mut vanished) = (false, false);
+        let (mut moved, mut deletes_newest) = (false, false);
         for fault in &mut self.faults.calls {
             let method_matches = fault.method.as_ref().is_none_or(|method| method.eq_ignore_ascii_case(&call.method));
             let matches = method_matches && fault.path.as_ref().is_none_or(|path| *path == call.path);
@@ -117,34 +117,34 @@ impl CloudState {
                 Effect::LatencyMs(ms) => latency = latency.saturating_add(Duration::from_millis(*ms)),
                 Effect::DropResponse => verdict = Verdict::DropResponse,
                 Effect::Reset => verdict = Verdict::Reset,
-                Effect::Silence { acted } => verdict = Verdict::NoResponse { executed: *acted },
-                Effect::Garbled { how, acted } => verdict = Verdict::CorruptBody { how: *how, executed: *acted },
+                Effect::NoResponse { applied } => verdict = Verdict::NoResponse { executed: *applied },
+                Effect::Corrupt { kind, applied } => verdict = Verdict::CorruptBody { kind: *kind, executed: *applied },
                 Effect::MovedAddresses => moved = true,
-                Effect::Vanished => vanished = true,
+                Effect::Vanished => deletes_newest = true,
                 Effect::HourlyLimit { reset_after_s } => {
                     let after = Duration::from_secs(*reset_after_s);
                     let limit = RateLimits::default().per_hour;
                     quota = Some(Quota { limit, remaining: 0, reset: now.plus(after) });
                     verdict = Verdict::Reject(ApiError::RateLimited { after, burst: false });
                 }
-                Effect::Page { code, acted } => {
+                Effect::Page { code, applied } => {
                     let refusal = ApiError::Page { status: *code };
-                    verdict = if *acted { Verdict::ExecuteAndFail(refusal) } else { Verdict::Reject(refusal) };
+                    verdict = if *applied { Verdict::ExecuteAndFail(refusal) } else { Verdict::Reject(refusal) };
                 }
-                Effect::Status { code, message, retry_after_s, acted } => {
+                Effect::Status { code, message, retry_after_s, applied } => {
                     let refusal = ApiError::Injected {
                         status: *code,
                         message: message.clone().unwrap_or_else(|| ApiError::default_message(*code).to_owned()),
                         retry_after: retry_after_s.map(Duration::from_secs),
                     };
-                    verdict = if *acted { Verdict::ExecuteAndFail(refusal) } else { Verdict::Reject(refusal) };
+                    verdict = if *applied { Verdict::ExecuteAndFail(refusal) } else { Verdict::Reject(refusal) };
                 }
             }
         }
         if moved {
             self.move_addresses(now);
         }
-        if vanished {
+        if deletes_newest {
             self.delete_youngest(now);
         }
         FaultOutcome { latency, verdict, quota }

@@ -27,14 +27,14 @@ pub struct SimulatedCloud {
 
 impl SimulatedCloud {
     /// Creates a cloud with its own state.
-    pub fn new(world: CloudState, clock: Clock) -> Self {
-        Self { state: Arc::new(Mutex::new(world)), clock }
+    pub fn new(cloud: CloudState, clock: Clock) -> Self {
+        Self { state: Arc::new(Mutex::new(cloud)), clock }
     }
 
-    /// Runs `look` on the state at the current time.
-    pub fn with_state<T>(&self, look: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
-        let mut world = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        look(&mut world, self.clock.now())
+    /// Runs `read` on the state at the current time.
+    pub fn with_state<T>(&self, read: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
+        let mut cloud = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        read(&mut cloud, self.clock.now())
     }
 
     async fn call<T>(
@@ -45,39 +45,39 @@ impl SimulatedCloud {
     ) -> Result<T, CloudError> {
         let call = Call::new(method, path);
         // The call takes effect immediately; its response arrives later.
-        let happens = |world: &mut CloudState, now| {
-            world.count(&call);
-            let mut admission = world.admit(now, &call);
+        let happens = |cloud: &mut CloudState, now| {
+            cloud.count(&call);
+            let mut admission = cloud.admit(now, &call);
             let lost = |message: &str| Err(transport_error(&call, message));
             let outcome = match admission.verdict {
-                Verdict::Proceed => act(world, now).map_err(|refusal| api_error(&call, &refusal)),
+                Verdict::Proceed => act(cloud, now).map_err(|refusal| api_error(&call, &refusal)),
                 Verdict::Reject(refusal) => Err(api_error(&call, &refusal)),
                 Verdict::ExecuteAndFail(refusal) => {
-                    let _unheard = act(world, now);
+                    let _unheard = act(cloud, now);
                     Err(api_error(&call, &refusal))
                 }
                 Verdict::DropResponse => {
-                    let _unheard = act(world, now);
+                    let _unheard = act(cloud, now);
                     lost("connection closed before the response arrived")
                 }
                 Verdict::Reset => lost("connection reset"),
-                Verdict::NoResponse { executed: acted } => {
-                    if acted {
-                        let _unheard = act(world, now);
+                Verdict::NoResponse { executed: applied } => {
+                    if applied {
+                        let _unheard = act(cloud, now);
                     }
                     // The read timeout of the real client.
                     admission.latency = admission.latency.saturating_add(Timeouts::default().read);
                     lost("timed out waiting for the response")
                 }
                 Verdict::CorruptBody {
-                    how: CorruptBody::WrongContentType | CorruptBody::Unfamiliar,
+                    kind: CorruptBody::WrongContentType | CorruptBody::Unfamiliar,
                     executed: true,
-                } => act(world, now).map_err(|refusal| api_error(&call, &refusal)),
-                Verdict::CorruptBody { how, executed: true } => match act(world, now) {
-                    Ok(_unheard) => Err(corrupt_body_error(&call, how)),
+                } => act(cloud, now).map_err(|refusal| api_error(&call, &refusal)),
+                Verdict::CorruptBody { kind, executed: true } => match act(cloud, now) {
+                    Ok(_unheard) => Err(corrupt_body_error(&call, kind)),
                     Err(refusal) => Err(api_error(&call, &refusal)),
                 },
-                Verdict::CorruptBody { how, executed: false } => Err(corrupt_body_error(&call, how)),
+                Verdict::CorruptBody { kind, executed: false } => Err(corrupt_body_error(&call, kind)),
             };
             (admission.latency, outcome)
         };
@@ -92,15 +92,15 @@ impl SimulatedCloud {
 impl CloudProvider for SimulatedCloud {
     async fn create(&self, request: &CreateRequest) -> Result<Vec<CloudInstance>, CloudError> {
         let request = new_droplets(request);
-        self.call("POST", "/v2/droplets", |world, now| {
-            let created = world.create(now, &request)?;
-            created.into_iter().map(|one| Ok(cloud_instance(world.just_created(one)?, now))).collect()
+        self.call("POST", "/v2/droplets", |cloud, now| {
+            let created = cloud.create(now, &request)?;
+            created.into_iter().map(|one| Ok(cloud_instance(cloud.just_created(one)?, now))).collect()
         })
         .await
     }
 
     async fn get(&self, id: DropletId) -> Result<CloudInstance, CloudError> {
-        self.call("GET", "/v2/droplets/{id}", |world, now| Ok(cloud_instance(world.droplet(now, id)?, now))).await
+        self.call("GET", "/v2/droplets/{id}", |cloud, now| Ok(cloud_instance(cloud.droplet(now, id)?, now))).await
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<CloudInstance>, CloudError> {
@@ -108,48 +108,48 @@ impl CloudProvider for SimulatedCloud {
             Filter::Tag(tag) => Selection::Tag(tag.as_str()),
             Filter::Name(name) => Selection::Name(name.as_str()),
         };
-        self.call("GET", "/v2/droplets", |world, now| {
-            let listing = world.list(now, selection);
+        self.call("GET", "/v2/droplets", |cloud, now| {
+            let listing = cloud.list(now, selection);
             Ok(listing.droplets.into_iter().map(|droplet| cloud_instance(droplet, listing.as_of)).collect())
         })
         .await
     }
 
     async fn delete(&self, id: DropletId) -> Result<(), CloudError> {
-        match self.call("DELETE", "/v2/droplets/{id}", |world, now| world.delete(now, id)).await {
+        match self.call("DELETE", "/v2/droplets/{id}", |cloud, now| cloud.delete(now, id)).await {
             Err(error) if error.class == ErrorClass::NotFound => Ok(()),
             other => other,
         }
     }
 
     async fn tag(&self, id: DropletId, tag: &Tag) -> Result<(), CloudError> {
-        self.call("POST", "/v2/tags", |world, now| world.create_tag(now, tag.as_str())).await?;
-        self.call("POST", "/v2/tags/{name}/resources", |world, now| world.tag_droplets(now, tag.as_str(), &[id])).await
+        self.call("POST", "/v2/tags", |cloud, now| cloud.create_tag(now, tag.as_str())).await?;
+        self.call("POST", "/v2/tags/{name}/resources", |cloud, now| cloud.tag_droplets(now, tag.as_str(), &[id])).await
     }
 
     async fn account(&self) -> Result<Account, CloudError> {
-        self.call("GET", "/v2/account", |world, _| {
-            Ok(Account { droplet_limit: world.droplet_limit(), status: "active".to_owned() })
+        self.call("GET", "/v2/account", |cloud, _| {
+            Ok(Account { droplet_limit: cloud.droplet_limit(), status: "active".to_owned() })
         })
         .await
     }
 
     async fn count(&self) -> Result<u32, CloudError> {
-        self.call("GET", "/v2/droplets", |world, now| {
-            Ok(u32::try_from(world.list(now, Selection::All).droplets.len()).unwrap_or(u32::MAX))
+        self.call("GET", "/v2/droplets", |cloud, now| {
+            Ok(u32::try_from(cloud.list(now, Selection::All).droplets.len()).unwrap_or(u32::MAX))
         })
         .await
     }
 
     async fn sizes(&self) -> Result<Vec<Size>, CloudError> {
-        self.call("GET", "/v2/sizes", |world, _| {
+        self.call("GET", "/v2/sizes", |cloud, _| {
             let size = |offered: crate::cloud::OfferedSize| Size {
                 slug: offered.size.slug.to_owned(),
                 available: !offered.regions.is_empty(),
                 regions: owned(offered.regions.iter()),
                 hourly_price: offered.size.hourly_price,
             };
-            Ok(world.sizes().map(size).collect())
+            Ok(cloud.sizes().map(size).collect())
         })
         .await
     }
@@ -174,7 +174,7 @@ impl CloudProvider for SimulatedCloud {
 
     async fn ssh_keys(&self) -> Result<Vec<SshKey>, CloudError> {
         let key = |key: &catalog::SshKey| SshKey { id: key.id, fingerprint: key.fingerprint.clone() };
-        self.call("GET", "/v2/account/keys", |world, _| Ok(world.ssh_keys().iter().map(key).collect())).await
+        self.call("GET", "/v2/account/keys", |cloud, _| Ok(cloud.ssh_keys().iter().map(key).collect())).await
     }
 }
 
@@ -229,9 +229,9 @@ fn api_error(call: &Call, refusal: &ApiError) -> CloudError {
     }
 }
 
-fn corrupt_body_error(call: &Call, how: CorruptBody) -> CloudError {
+fn corrupt_body_error(call: &Call, kind: CorruptBody) -> CloudError {
     let error = transport_error(call, "connection closed before the response was complete");
-    if how == CorruptBody::Truncated {
+    if kind == CorruptBody::Truncated {
         return CloudError { status: Some(200), ..error };
     }
     let message = "response cannot be parsed".to_owned();

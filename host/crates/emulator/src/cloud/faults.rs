@@ -98,7 +98,7 @@ pub enum Effect {
         retry_after_s: Option<u64>,
         /// True if the server executes the call before it returns the error.
         #[serde(default)]
-        acted: bool,
+        applied: bool,
     },
     /// The server executes the call at once and responds after this many milliseconds. A client that times out earlier
     /// cannot know that the call was executed.
@@ -108,10 +108,10 @@ pub enum Effect {
     /// The connection is reset before the server executes the call.
     Reset,
     /// No response is ever sent, and the connection stays open.
-    Silence {
+    NoResponse {
         /// True if the server executes the call.
         #[serde(default)]
-        acted: bool,
+        applied: bool,
     },
     /// The response is an HTML page with an error status, as sent by a proxy in front of the API.
     Page {
@@ -119,15 +119,15 @@ pub enum Effect {
         code: u16,
         /// True if the server executes the call before it sends the page.
         #[serde(default)]
-        acted: bool,
+        applied: bool,
     },
     /// The response reports success but has a corrupt body.
-    Garbled {
+    Corrupt {
         /// Kind of corruption.
-        how: CorruptBody,
+        kind: CorruptBody,
         /// True if the server executes the call. If it does not, there is no correct body to start from.
         #[serde(default = "default_true")]
-        acted: bool,
+        applied: bool,
     },
     /// The hourly limit is exhausted, as if by other programs: 429 without `retry-after`.
     HourlyLimit {
@@ -182,11 +182,11 @@ impl From<Rate> for f64 {
 
 impl Frequency {
     /// Reports whether the fault triggers this time, and decrements the count of a counted one.
-    pub fn triggers(&mut self, chance: &mut SplitMix64) -> bool {
+    pub fn triggers(&mut self, rng: &mut SplitMix64) -> bool {
         match self {
             Self::Never | Self::Next(0) => false,
             Self::Always | Self::Later { after: 0, next: None } => true,
-            Self::Rate(rate) => chance.next_f64() < rate.0,
+            Self::Rate(rate) => rng.next_f64() < rate.0,
             Self::Next(left) => {
                 *left -= 1;
                 true

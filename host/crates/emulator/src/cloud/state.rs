@@ -237,9 +237,9 @@ impl CloudState {
             let id = DropletId(FIRST_DROPLET_ID + number);
             let (private_address, public_address, ipv6_address) =
                 SimulatedDroplet::addresses(self.persisted.seed, number);
-            let chance = &mut self.persisted.rng;
-            let stuck = self.faults.stuck_in_new.triggers(chance);
-            let lost = self.faults.lost_creates.triggers(chance);
+            let rng = &mut self.persisted.rng;
+            let stuck = self.faults.stuck_in_new.triggers(rng);
+            let lost = self.faults.lost_creates.triggers(rng);
             let droplet = SimulatedDroplet {
                 id,
                 name: name.clone(),
@@ -256,7 +256,7 @@ impl CloudState {
                 ipv6_address: request.ipv6.then_some(ipv6_address),
                 created_at: now,
                 active_at: (!stuck).then(|| now.plus(self.settings.boot_time)),
-                shows_addresses: !self.faults.active_without_address.triggers(chance),
+                shows_addresses: !self.faults.active_without_address.triggers(rng),
                 last_power_change: None,
                 deleted_at: lost.then_some(now),
             };

@@ -20,9 +20,9 @@ fn new_state() -> CloudState {
 }
 
 fn new_state_with(faults: Faults) -> CloudState {
-    let mut world = new_state();
-    world.set_faults(faults);
-    world
+    let mut cloud = new_state();
+    cloud.set_faults(faults);
+    cloud
 }
 
 fn droplets(names: &[&str]) -> NewDroplets {
@@ -35,29 +35,29 @@ fn droplets(names: &[&str]) -> NewDroplets {
     }
 }
 
-fn create_one(world: &mut CloudState, at: Timestamp) -> DropletId {
-    world.create(at, &droplets(&["web"])).unwrap()[0].droplet
+fn create_one(cloud: &mut CloudState, at: Timestamp) -> DropletId {
+    cloud.create(at, &droplets(&["web"])).unwrap()[0].droplet
 }
 
-fn listed(world: &CloudState, at: Timestamp) -> usize {
-    world.list(at, Selection::All).droplets.len()
+fn listed(cloud: &CloudState, at: Timestamp) -> usize {
+    cloud.list(at, Selection::All).droplets.len()
 }
 
 #[test]
 fn droplet_is_new_without_addresses_until_booted() {
-    let mut world = new_state();
+    let mut cloud = new_state();
 
-    let created = world.create(START, &droplets(&["web"])).unwrap()[0];
+    let created = cloud.create(START, &droplets(&["web"])).unwrap()[0];
 
-    let droplet = world.droplet(START, created.droplet).unwrap();
+    let droplet = cloud.droplet(START, created.droplet).unwrap();
     assert_eq!((droplet.status_at(START), droplet.has_addresses_at(START)), (Status::New, false));
     assert_eq!((droplet.status_at(after(1000)), droplet.has_addresses_at(after(1000))), (Status::Active, true));
-    let action = world.action(created.action).unwrap();
+    let action = cloud.action(created.action).unwrap();
     assert_eq!(action.status_at(after(999)), ActionStatus::InProgress);
     assert_eq!(action.status_at(after(1000)), ActionStatus::Completed(after(1000)));
-    assert_eq!(world.running_droplets(START), RunningDroplets { running: vec![], next_change: Some(after(1000)) });
+    assert_eq!(cloud.running_droplets(START), RunningDroplets { running: vec![], next_change: Some(after(1000)) });
     assert_eq!(
-        world.running_droplets(after(1000)),
+        cloud.running_droplets(after(1000)),
         RunningDroplets { running: vec![created.droplet], next_change: None }
     );
 }
@@ -97,18 +97,18 @@ fn invalid_request_is_rejected_with_api_message() {
         (NewDroplets { tags: vec!["a b".to_owned()], ..base.clone() }, 422, "Tag \"a b\" contains invalid characters."),
         (NewDroplets { private_only: true, ipv6: true, ..base.clone() }, 422, "IPv6 needs public networking."),
     ] {
-        let mut world = new_state();
+        let mut cloud = new_state();
 
-        let refusal = world.create(START, &request).unwrap_err();
+        let refusal = cloud.create(START, &request).unwrap_err();
 
         assert_eq!((refusal.status(), refusal.to_string().as_str()), (status, words));
-        assert_eq!(listed(&world, START), 0);
+        assert_eq!(listed(&cloud, START), 0);
     }
 }
 
 #[test]
 fn region_is_optional_and_image_accepts_id() {
-    let mut world = new_state();
+    let mut cloud = new_state();
     for (region, image) in [(None, "ubuntu-14-04-x64"), (Some("nyc"), "6918990")] {
         let request = NewDroplets {
             region: region.map(str::to_owned),
@@ -117,9 +117,9 @@ fn region_is_optional_and_image_accepts_id() {
             ..droplets(&["web"])
         };
 
-        let created = world.create(START, &request).unwrap()[0];
+        let created = cloud.create(START, &request).unwrap()[0];
 
-        let droplet = world.just_created(created).unwrap();
+        let droplet = cloud.just_created(created).unwrap();
         assert!(droplet.size.regions.contains(&droplet.region.slug));
         assert!(droplet.region.slug.starts_with(region.unwrap_or_default()));
         assert_eq!(droplet.image.slug, "ubuntu-14-04-x64");
@@ -128,54 +128,54 @@ fn region_is_optional_and_image_accepts_id() {
 
 #[test]
 fn droplet_limit_applies_to_whole_request() {
-    let mut world = new_state_with(Faults { droplet_limit: Some(2), ..Faults::default() });
-    let first = create_one(&mut world, START);
+    let mut cloud = new_state_with(Faults { droplet_limit: Some(2), ..Faults::default() });
+    let first = create_one(&mut cloud, START);
 
-    assert_eq!(world.create(START, &droplets(&["a", "b"])), Err(ApiError::DropletLimit));
-    assert_eq!(listed(&world, START), 1);
+    assert_eq!(cloud.create(START, &droplets(&["a", "b"])), Err(ApiError::DropletLimit));
+    assert_eq!(listed(&cloud, START), 1);
 
-    world.delete(START, first).unwrap();
-    assert!(world.create(START, &droplets(&["a", "b"])).is_ok());
+    cloud.delete(START, first).unwrap();
+    assert!(cloud.create(START, &droplets(&["a", "b"])).is_ok());
 }
 
 #[test]
 fn sold_out_size_is_unavailable_everywhere() {
-    let mut world = new_state_with(Faults { sold_out_sizes: vec!["s-1vcpu-1gb".to_owned()], ..Faults::default() });
+    let mut cloud = new_state_with(Faults { sold_out_sizes: vec!["s-1vcpu-1gb".to_owned()], ..Faults::default() });
 
-    let refusal = world.create(START, &droplets(&["web"])).unwrap_err();
+    let refusal = cloud.create(START, &droplets(&["web"])).unwrap_err();
 
     assert_eq!(refusal, ApiError::Unavailable("Size is not available in this region."));
-    let sold_out: Vec<_> = world.sizes().filter(|offered| offered.regions.is_empty()).collect();
+    let sold_out: Vec<_> = cloud.sizes().filter(|offered| offered.regions.is_empty()).collect();
     assert_eq!(sold_out.iter().map(|offered| offered.size.slug).collect::<Vec<_>>(), ["s-1vcpu-1gb"]);
 }
 
 #[test]
 fn lagging_list_shows_past_state() {
-    let mut world = new_state_with(Faults { list_lag_ms: 3000, ..Faults::default() });
-    let id = create_one(&mut world, START);
+    let mut cloud = new_state_with(Faults { list_lag_ms: 3000, ..Faults::default() });
+    let id = create_one(&mut cloud, START);
 
-    assert_eq!(listed(&world, after(2999)), 0);
-    let listing = world.list(after(3500), Selection::All);
+    assert_eq!(listed(&cloud, after(2999)), 0);
+    let listing = cloud.list(after(3500), Selection::All);
     assert_eq!(listing.droplets[0].status_at(listing.as_of), Status::New);
 
-    world.delete(after(5000), id).unwrap();
-    assert_eq!(world.droplet(after(5000), id), Err(ApiError::NotFound));
-    assert_eq!(listed(&world, after(7999)), 1);
-    assert_eq!(listed(&world, after(8000)), 0);
+    cloud.delete(after(5000), id).unwrap();
+    assert_eq!(cloud.droplet(after(5000), id), Err(ApiError::NotFound));
+    assert_eq!(listed(&cloud, after(7999)), 1);
+    assert_eq!(listed(&cloud, after(8000)), 0);
 }
 
 #[test]
 fn new_droplet_is_hidden_from_get_for_configured_time() {
-    let mut world = new_state_with(Faults { not_found_after_create_ms: 2000, ..Faults::default() });
-    let id = create_one(&mut world, START);
+    let mut cloud = new_state_with(Faults { not_found_after_create_ms: 2000, ..Faults::default() });
+    let id = create_one(&mut cloud, START);
 
-    assert_eq!(world.droplet(after(1999), id), Err(ApiError::NotFound));
-    assert!(world.droplet(after(2000), id).is_ok());
+    assert_eq!(cloud.droplet(after(1999), id), Err(ApiError::NotFound));
+    assert!(cloud.droplet(after(2000), id).is_ok());
 }
 
 #[test]
 fn droplet_faults_trigger_as_often_as_configured() {
-    let mut world = new_state_with(Faults {
+    let mut cloud = new_state_with(Faults {
         stuck_in_new: Frequency::Next(1),
         active_without_address: Frequency::Next(2),
         lost_creates: Frequency::Next(1),
@@ -184,20 +184,20 @@ fn droplet_faults_trigger_as_often_as_configured() {
     });
     let late = after(1_000_000);
 
-    let created = world.create(START, &droplets(&["stuck-and-lost", "hidden", "good"])).unwrap();
+    let created = cloud.create(START, &droplets(&["stuck-and-lost", "hidden", "good"])).unwrap();
 
-    assert_eq!(world.droplet(late, created[0].droplet), Err(ApiError::NotFound));
-    assert_eq!(world.just_created(created[0]).unwrap().status_at(late), Status::New);
-    let hidden = world.droplet(late, created[1].droplet).unwrap();
+    assert_eq!(cloud.droplet(late, created[0].droplet), Err(ApiError::NotFound));
+    assert_eq!(cloud.just_created(created[0]).unwrap().status_at(late), Status::New);
+    let hidden = cloud.droplet(late, created[1].droplet).unwrap();
     assert_eq!((hidden.status_at(late), hidden.has_addresses_at(late)), (Status::Active, false));
-    let good = world.droplet(late, created[2].droplet).unwrap();
+    let good = cloud.droplet(late, created[2].droplet).unwrap();
     assert!(good.has_addresses_at(late));
 
     let good = good.id;
-    assert_eq!(world.delete(late, good), Ok(()));
-    assert!(world.droplet(late, good).is_ok());
-    assert_eq!(world.delete(late, good), Ok(()));
-    assert_eq!(world.delete(late, good), Err(ApiError::NotFound));
+    assert_eq!(cloud.delete(late, good), Ok(()));
+    assert!(cloud.droplet(late, good).is_ok());
+    assert_eq!(cloud.delete(late, good), Ok(()));
+    assert_eq!(cloud.delete(late, good), Err(ApiError::NotFound));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn fault_affects_and_counts_only_matching_calls() {
         effect,
     };
     let latency = CallFault { method: None, path: None, when: Frequency::Always, effect: Effect::LatencyMs(40) };
-    let mut world = new_state_with(Faults {
+    let mut cloud = new_state_with(Faults {
         calls: vec![
             fault("post", "/v2/droplets", Effect::Reset),
             fault("POST", "/v2/droplets", Effect::DropResponse),
@@ -219,7 +219,7 @@ fn fault_affects_and_counts_only_matching_calls() {
         ..Faults::default()
     });
     let mut verdict = |method: &str| {
-        let admission = world.admit(START, &Call::new(method, "/v2/droplets"));
+        let admission = cloud.admit(START, &Call::new(method, "/v2/droplets"));
         (admission.verdict, admission.latency.as_millis())
     };
 
@@ -232,8 +232,8 @@ fn fault_affects_and_counts_only_matching_calls() {
 #[test]
 fn later_fault_starts_and_ends_as_configured() {
     let strikes = |mut frequency: Frequency| {
-        let mut chance = SplitMix64::from_seed(0);
-        (0..6).map(|_| if frequency.triggers(&mut chance) { 'x' } else { '-' }).collect::<String>()
+        let mut rng = SplitMix64::from_seed(0);
+        (0..6).map(|_| if frequency.triggers(&mut rng) { 'x' } else { '-' }).collect::<String>()
     };
 
     assert_eq!(strikes(Frequency::Later { after: 2, next: None }), "--xxxx");
@@ -245,31 +245,31 @@ fn later_fault_starts_and_ends_as_configured() {
 fn droplets_move_and_vanish_before_call_proceeds() {
     let fault = |effect| CallFault { method: None, path: None, when: Frequency::Next(1), effect };
     let calls = vec![fault(Effect::MovedAddresses), fault(Effect::Vanished), fault(Effect::LatencyMs(1))];
-    let mut world = new_state_with(Faults { calls, ..Faults::default() });
-    let (older, younger) = (create_one(&mut world, START), create_one(&mut world, START));
-    let before = world.droplet(START, older).unwrap().private_address;
+    let mut cloud = new_state_with(Faults { calls, ..Faults::default() });
+    let (older, younger) = (create_one(&mut cloud, START), create_one(&mut cloud, START));
+    let before = cloud.droplet(START, older).unwrap().private_address;
 
-    let admission = world.admit(START, &Call::new("GET", "/v2/account"));
+    let admission = cloud.admit(START, &Call::new("GET", "/v2/account"));
 
     assert_eq!((admission.verdict, admission.latency.as_millis()), (Verdict::Proceed, 1));
-    assert_ne!(world.droplet(START, older).unwrap().private_address, before);
-    assert_eq!(world.droplet(START, younger), Err(ApiError::NotFound));
-    let next = create_one(&mut world, START);
+    assert_ne!(cloud.droplet(START, older).unwrap().private_address, before);
+    assert_eq!(cloud.droplet(START, younger), Err(ApiError::NotFound));
+    let next = create_one(&mut cloud, START);
     assert_ne!(
-        world.droplet(START, next).unwrap().private_address,
-        world.droplet(START, older).unwrap().private_address
+        cloud.droplet(START, next).unwrap().private_address,
+        cloud.droplet(START, older).unwrap().private_address
     );
 }
 
 #[test]
 fn equal_seeds_give_equal_faults() {
     let verdicts = |seed| {
-        let mut world = CloudState::new(Settings { seed, rate_limits: None, ..Settings::default() });
+        let mut cloud = CloudState::new(Settings { seed, rate_limits: None, ..Settings::default() });
         let when = Frequency::Rate(Rate::new(0.5).unwrap());
         let fault = CallFault { method: None, path: None, when, effect: Effect::Reset };
-        world.set_faults(Faults { calls: vec![fault], ..Faults::default() });
+        cloud.set_faults(Faults { calls: vec![fault], ..Faults::default() });
         let call = Call::new("GET", "/v2/account");
-        (0..1000).map(|_| world.admit(START, &call).verdict == Verdict::Reset).collect::<Vec<_>>()
+        (0..1000).map(|_| cloud.admit(START, &call).verdict == Verdict::Reset).collect::<Vec<_>>()
     };
 
     assert_eq!(verdicts(1), verdicts(1));
@@ -281,9 +281,9 @@ fn equal_seeds_give_equal_faults() {
 #[test]
 fn rate_limits_expire_each_call_individually() {
     let limits = RateLimits { per_hour: 3, per_minute: 2, keys_per_minute: 1 };
-    let mut world = CloudState::new(Settings { rate_limits: Some(limits), ..Settings::default() });
+    let mut cloud = CloudState::new(Settings { rate_limits: Some(limits), ..Settings::default() });
     let mut admit = |seconds: u64, path: &str| {
-        let admission = world.admit(after(seconds * 1000), &Call::new("GET", path));
+        let admission = cloud.admit(after(seconds * 1000), &Call::new("GET", path));
         let wait = match admission.verdict {
             Verdict::Reject(ApiError::RateLimited { after, burst }) => Some((after.as_secs(), burst)),
             _ => None,
@@ -302,53 +302,53 @@ fn rate_limits_expire_each_call_individually() {
 
 #[test]
 fn tag_keeps_letter_case_of_first_use() {
-    let mut world = new_state();
+    let mut cloud = new_state();
     let request = NewDroplets { tags: vec!["Web".to_owned(), "web".to_owned()], ..droplets(&["a"]) };
-    let tagged = world.create(START, &request).unwrap()[0].droplet;
-    let other = create_one(&mut world, START);
+    let tagged = cloud.create(START, &request).unwrap()[0].droplet;
+    let other = create_one(&mut cloud, START);
 
-    world.tag_droplets(START, "WEB", &[other]).unwrap();
+    cloud.tag_droplets(START, "WEB", &[other]).unwrap();
 
-    assert_eq!(world.droplet(START, tagged).unwrap().tags, ["Web"]);
-    assert_eq!(world.list(START, Selection::Tag("web")).droplets.len(), 2);
+    assert_eq!(cloud.droplet(START, tagged).unwrap().tags, ["Web"]);
+    assert_eq!(cloud.list(START, Selection::Tag("web")).droplets.len(), 2);
     let count = TagSummary { name: "Web".to_owned(), droplets: 2, last: Some(other) };
-    assert_eq!(world.create_tag(START, "web"), Ok(count));
-    assert_eq!(world.tag_droplets(START, "none", &[other]), Err(ApiError::NotFound));
+    assert_eq!(cloud.create_tag(START, "web"), Ok(count));
+    assert_eq!(cloud.tag_droplets(START, "none", &[other]), Err(ApiError::NotFound));
 
-    world.untag_droplets(START, "web", &[other]).unwrap();
-    world.delete_tagged(START, "web");
-    assert_eq!(listed(&world, START), 1);
-    world.delete_tag("wEb").unwrap();
-    assert_eq!(world.tags(START), []);
+    cloud.untag_droplets(START, "web", &[other]).unwrap();
+    cloud.delete_tagged(START, "web");
+    assert_eq!(listed(&cloud, START), 1);
+    cloud.delete_tag("wEb").unwrap();
+    assert_eq!(cloud.tags(START), []);
 }
 
 #[test]
 fn droplet_rejects_actions_during_power_change() {
-    let mut world = new_state();
-    let id = create_one(&mut world, START);
-    assert_eq!(world.command(after(500), id, &Command::PowerOff), Err(ApiError::PendingEvent));
+    let mut cloud = new_state();
+    let id = create_one(&mut cloud, START);
+    assert_eq!(cloud.command(after(500), id, &Command::PowerOff), Err(ApiError::PendingEvent));
 
-    world.command(after(2000), id, &Command::Shutdown).unwrap();
+    cloud.command(after(2000), id, &Command::Shutdown).unwrap();
 
-    assert_eq!(world.delete(after(2500), id), Err(ApiError::PendingEvent));
+    assert_eq!(cloud.delete(after(2500), id), Err(ApiError::PendingEvent));
     assert_eq!(
-        world.running_droplets(after(2500)),
+        cloud.running_droplets(after(2500)),
         RunningDroplets { running: vec![id], next_change: Some(after(3000)) }
     );
-    assert_eq!(world.droplet(after(3000), id).unwrap().status_at(after(3000)), Status::Off);
-    assert_eq!(world.delete(after(3000), id), Ok(()));
+    assert_eq!(cloud.droplet(after(3000), id).unwrap().status_at(after(3000)), Status::Off);
+    assert_eq!(cloud.delete(after(3000), id), Ok(()));
 }
 
 #[test]
 fn state_is_restored_from_json() {
-    let mut world = new_state();
-    world.create(START, &NewDroplets { tags: vec!["www".to_owned()], ..droplets(&["a", "b"]) }).unwrap();
-    let written = serde_json::to_string(world.persisted()).unwrap();
+    let mut cloud = new_state();
+    cloud.create(START, &NewDroplets { tags: vec!["www".to_owned()], ..droplets(&["a", "b"]) }).unwrap();
+    let written = serde_json::to_string(cloud.persisted()).unwrap();
 
     let mut restored = CloudState::restore(Settings::default(), serde_json::from_str(&written).unwrap()).unwrap();
 
-    assert_eq!(restored.persisted(), world.persisted());
-    assert_eq!(create_one(&mut restored, after(1)), create_one(&mut world, after(1)));
+    assert_eq!(restored.persisted(), cloud.persisted());
+    assert_eq!(create_one(&mut restored, after(1)), create_one(&mut cloud, after(1)));
     let unknown = written.replace("s-1vcpu-1gb", "gone");
     let error = serde_json::from_str::<PersistedState>(&unknown).unwrap_err().to_string();
     assert!(error.starts_with("\"gone\" is not in the catalog"), "{error}");
@@ -378,10 +378,10 @@ fn faults_round_trip_through_json() {
     let text = r#"{
         "calls": [
             {"method": "POST", "path": "/v2/droplets", "when": {"next": 1}, "effect": "drop_response"},
-            {"when": {"rate": 0.25}, "effect": {"status": {"code": 503, "retry_after_s": 2, "acted": true}}},
+            {"when": {"rate": 0.25}, "effect": {"status": {"code": 503, "retry_after_s": 2, "applied": true}}},
             {"when": "always", "effect": {"latency_ms": 50}},
-            {"when": {"later": {"after": 3}}, "effect": {"garbled": {"how": "truncated"}}},
-            {"when": {"later": {"after": 3, "next": 2}}, "effect": {"silence": {"acted": true}}},
+            {"when": {"later": {"after": 3}}, "effect": {"corrupt": {"kind": "truncated"}}},
+            {"when": {"later": {"after": 3, "next": 2}}, "effect": {"no_response": {"applied": true}}},
             {"when": "always", "effect": {"page": {"code": 502}}},
             {"when": "always", "effect": {"hourly_limit": {"reset_after_s": 60}}},
             {"when": "always", "effect": "vanished"}
@@ -396,7 +396,7 @@ fn faults_round_trip_through_json() {
     let again = serde_json::to_string(&faults).unwrap();
     assert_eq!(serde_json::from_str::<Faults>(&again).unwrap(), faults);
     assert_eq!(faults.calls[0].effect, Effect::DropResponse);
-    assert_eq!(faults.calls[3].effect, Effect::Garbled { how: CorruptBody::Truncated, acted: true });
+    assert_eq!(faults.calls[3].effect, Effect::Corrupt { kind: CorruptBody::Truncated, applied: true });
     assert_eq!(faults.calls[4].when, Frequency::Later { after: 3, next: Some(2) });
     assert_eq!(faults.stuck_in_new, Frequency::Next(2));
     for bad in [r#"{"stuck": 1}"#, r#"{"stuck_in_new": {"rate": 1.5}}"#] {
@@ -456,7 +456,7 @@ async fn droplet_completes_lifecycle_in_virtual_time() {
     cloud.delete(created[0].id).await.unwrap();
     cloud.delete(created[0].id).await.unwrap();
     assert_eq!(cloud.list(&Filter::Tag(www())).await.unwrap().len(), 1);
-    assert_eq!(cloud.with_state(|world, _| world.calls()["DELETE /v2/droplets/{id}"]), 2);
+    assert_eq!(cloud.with_state(|cloud_state, _| cloud_state.calls()["DELETE /v2/droplets/{id}"]), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -465,7 +465,7 @@ async fn errors_have_class_of_real_client() {
         code,
         message: (!message.is_empty()).then(|| message.to_owned()),
         retry_after_s: Some(3),
-        acted: false,
+        applied: false,
     };
     for (effect, class) in [
         (status(401, ""), ErrorClass::Unauthorized),
@@ -478,10 +478,10 @@ async fn errors_have_class_of_real_client() {
         (status(422, "Nonsense."), ErrorClass::InvalidRequest),
         (status(400, ""), ErrorClass::InvalidRequest),
         (status(503, ""), ErrorClass::Server),
-        (Effect::Page { code: 502, acted: false }, ErrorClass::Server),
-        (Effect::Garbled { how: CorruptBody::Malformed, acted: true }, ErrorClass::Server),
-        (Effect::Garbled { how: CorruptBody::Truncated, acted: true }, ErrorClass::Transport { sent: true }),
-        (Effect::Silence { acted: true }, ErrorClass::Transport { sent: true }),
+        (Effect::Page { code: 502, applied: false }, ErrorClass::Server),
+        (Effect::Corrupt { kind: CorruptBody::Malformed, applied: true }, ErrorClass::Server),
+        (Effect::Corrupt { kind: CorruptBody::Truncated, applied: true }, ErrorClass::Transport { sent: true }),
+        (Effect::NoResponse { applied: true }, ErrorClass::Transport { sent: true }),
         (
             Effect::HourlyLimit { reset_after_s: 3000 },
             ErrorClass::RateLimited { retry_after: Some(Duration::from_mins(50)) },
@@ -497,25 +497,25 @@ async fn errors_have_class_of_real_client() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_create_takes_effect_as_fault_specifies() {
-    let failed = |acted| Effect::Status { code: 500, message: None, retry_after_s: None, acted };
-    let garbled = |acted| Effect::Garbled { how: CorruptBody::Malformed, acted };
+    let failed = |applied| Effect::Status { code: 500, message: None, retry_after_s: None, applied };
+    let garbled = |applied| Effect::Corrupt { kind: CorruptBody::Malformed, applied };
     for (effect, made) in [
         (Effect::DropResponse, 1),
         (failed(true), 1),
         (garbled(true), 1),
-        (Effect::Silence { acted: true }, 1),
-        (Effect::Page { code: 502, acted: true }, 1),
+        (Effect::NoResponse { applied: true }, 1),
+        (Effect::Page { code: 502, applied: true }, 1),
         (Effect::Reset, 0),
         (failed(false), 0),
         (garbled(false), 0),
-        (Effect::Silence { acted: false }, 0),
-        (Effect::Page { code: 502, acted: false }, 0),
+        (Effect::NoResponse { applied: false }, 0),
+        (Effect::Page { code: 502, applied: false }, 0),
     ] {
         let cloud = cloud(on_every_call(effect.clone()));
 
         let error: CloudError = cloud.create(&request(&["web-0"])).await.unwrap_err();
 
         assert!(error.outcome_unknown(), "{effect:?}");
-        assert_eq!(cloud.with_state(|world, now| listed(world, now)), made, "{effect:?}");
+        assert_eq!(cloud.with_state(|cloud_state, now| listed(cloud_state, now)), made, "{effect:?}");
     }
 }

@@ -11,20 +11,20 @@ use crate::http::router::{HandlerResult, Reply, Shared};
 
 /// `GET /v2/account`
 pub(super) async fn show(State(shared): State<Arc<Shared>>) -> HandlerResult {
-    Ok(Reply::ok(json::account(shared.with_state(|world, _| world.droplet_limit()))))
+    Ok(Reply::ok(json::account(shared.with_state(|cloud, _| cloud.droplet_limit()))))
 }
 
 /// `GET /v2/account/keys`
 pub(super) async fn ssh_keys(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> HandlerResult {
-    let keys = shared.with_state(|world, _| world.ssh_keys().to_vec());
+    let keys = shared.with_state(|cloud, _| cloud.ssh_keys().to_vec());
     let url = shared.url("/v2/account/keys");
     page("ssh_keys", &keys, &Query::parse(query.as_deref()), &url, json::ssh_key).map(Reply::ok)
 }
 
 /// `GET /v2/account/keys/{id}`, also by fingerprint.
 pub(super) async fn ssh_key(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> HandlerResult {
-    shared.with_state(|world, _| {
-        let key = world.ssh_keys().iter().find(|key| key.id.to_string() == id || key.fingerprint == id);
+    shared.with_state(|cloud, _| {
+        let key = cloud.ssh_keys().iter().find(|key| key.id.to_string() == id || key.fingerprint == id);
         let key = key.ok_or(ApiError::NotFound)?;
         Ok(Reply::ok(serde_json::json!({ "ssh_key": json::ssh_key(key) })))
     })
@@ -32,7 +32,7 @@ pub(super) async fn ssh_key(State(shared): State<Arc<Shared>>, Path(id): Path<St
 
 /// `GET /v2/sizes`
 pub(super) async fn sizes(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> HandlerResult {
-    let sizes: Vec<OfferedSize> = shared.with_state(|world, _| world.sizes().collect());
+    let sizes: Vec<OfferedSize> = shared.with_state(|cloud, _| cloud.sizes().collect());
     page("sizes", &sizes, &Query::parse(query.as_deref()), &shared.url("/v2/sizes"), json::size).map(Reply::ok)
 }
 

@@ -21,7 +21,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
 
 /// `GET /_emulator/faults`: counted faults show the remaining count.
 async fn faults(State(shared): State<Arc<Shared>>) -> Response {
-    let faults = shared.with_state(|world, _| json!(world.faults()));
+    let faults = shared.with_state(|cloud, _| json!(cloud.faults()));
     json_response(StatusCode::OK, &faults)
 }
 
@@ -29,7 +29,7 @@ async fn faults(State(shared): State<Arc<Shared>>) -> Response {
 async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response {
     match serde_json::from_slice::<Faults>(&body) {
         Ok(faults) => {
-            shared.with_state(|world, _| world.set_faults(faults));
+            shared.with_state(|cloud, _| cloud.set_faults(faults));
             StatusCode::NO_CONTENT.into_response()
         }
         Err(error) => {
@@ -41,21 +41,21 @@ async fn set_faults(State(shared): State<Arc<Shared>>, body: Bytes) -> Response 
 
 /// `DELETE /_emulator/faults`
 async fn clear_faults(State(shared): State<Arc<Shared>>) -> StatusCode {
-    shared.with_state(|world, _| world.set_faults(Faults::default()));
+    shared.with_state(|cloud, _| cloud.set_faults(Faults::default()));
     StatusCode::NO_CONTENT
 }
 
 /// `GET /_emulator/calls`: the number of requests per API call since the last reset.
 async fn calls(State(shared): State<Arc<Shared>>) -> Response {
-    let calls: Value = shared.with_state(|world, _| {
-        let total: u64 = world.calls().values().sum();
-        json!({ "total": total, "calls": world.calls() })
+    let calls: Value = shared.with_state(|cloud, _| {
+        let total: u64 = cloud.calls().values().sum();
+        json!({ "total": total, "calls": cloud.calls() })
     });
     json_response(StatusCode::OK, &calls)
 }
 
 /// `DELETE /_emulator/calls`
 async fn reset_calls(State(shared): State<Arc<Shared>>) -> StatusCode {
-    shared.with_state(|world, _| world.reset_calls());
+    shared.with_state(|cloud, _| cloud.reset_calls());
     StatusCode::NO_CONTENT
 }

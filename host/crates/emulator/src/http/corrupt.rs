@@ -18,7 +18,7 @@ use crate::http::router::json_response;
 const EMPTY_BODY: &[u8] = b"{}";
 
 /// Replaces the body of a successful response. An error response is returned unchanged.
-pub(super) async fn corrupt_body(response: Response, how: CorruptBody) -> Response {
+pub(super) async fn corrupt_body(response: Response, kind: CorruptBody) -> Response {
     if !response.status().is_success() {
         return response;
     }
@@ -26,13 +26,13 @@ pub(super) async fn corrupt_body(response: Response, how: CorruptBody) -> Respon
     // The emulator's own bodies are in memory and never fail.
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
     let body = if body.is_empty() { Bytes::from_static(EMPTY_BODY) } else { body };
-    if head.status == StatusCode::NO_CONTENT && !matches!(how, CorruptBody::WrongContentType | CorruptBody::Unfamiliar)
+    if head.status == StatusCode::NO_CONTENT && !matches!(kind, CorruptBody::WrongContentType | CorruptBody::Unfamiliar)
     {
         head.status = StatusCode::OK;
     }
     head.headers.remove(CONTENT_LENGTH);
     let half = body.slice(..body.len().div_ceil(2));
-    match how {
+    match kind {
         CorruptBody::Page => page(head.status, "Please log in"),
         CorruptBody::Malformed => Response::from_parts(head, Body::from(half)),
         CorruptBody::Truncated => {

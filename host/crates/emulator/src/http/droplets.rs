@@ -110,8 +110,8 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
         Some("gpus") => false,
         Some(other) => return Err(ApiError::Invalid(format!("type must be droplets or gpus, not {other:?}."))),
     };
-    shared.with_state(|world, now| {
-        let mut listing = world.list(now, selection);
+    shared.with_state(|cloud, now| {
+        let mut listing = cloud.list(now, selection);
         listing.droplets.retain(|_| without_gpus);
         let url = shared.url("/v2/droplets");
         page("droplets", &listing.droplets, &query, &url, |one| json::droplet(one, listing.as_of)).map(Reply::ok)
@@ -126,8 +126,8 @@ pub(super) async fn create(State(shared): State<Arc<Shared>>, body: Bytes) -> Ha
     }
     let many = body.names.is_some();
     let request = NewDroplets::from(body);
-    shared.with_state(|world, now| {
-        let created = world.create(now, &request)?;
+    shared.with_state(|cloud, now| {
+        let created = cloud.create(now, &request)?;
         let links: Vec<Value> = created
             .iter()
             .map(|one| {
@@ -135,7 +135,7 @@ pub(super) async fn create(State(shared): State<Arc<Shared>>, body: Bytes) -> Ha
                 json!({ "id": one.action, "rel": "create", "href": href })
             })
             .collect();
-        let droplets = created.iter().map(|one| Ok(json::droplet(world.just_created(*one)?, now)));
+        let droplets = created.iter().map(|one| Ok(json::droplet(cloud.just_created(*one)?, now)));
         let mut droplets = droplets.collect::<Result<Vec<Value>, ApiError>>()?;
         let links = json!({ "actions": links });
         let body = if many {
@@ -150,8 +150,8 @@ pub(super) async fn create(State(shared): State<Arc<Shared>>, body: Bytes) -> Ha
 /// `GET /v2/droplets/{id}`
 pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> HandlerResult {
     let id = parse_droplet_id(&id)?;
-    shared.with_state(|world, now| {
-        let droplet = world.droplet(now, id)?;
+    shared.with_state(|cloud, now| {
+        let droplet = cloud.droplet(now, id)?;
         Ok(Reply::ok(json!({ "droplet": json::droplet(droplet, now) })))
     })
 }
@@ -159,7 +159,7 @@ pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(id): Path<Strin
 /// `DELETE /v2/droplets/{id}`
 pub(super) async fn delete(State(shared): State<Arc<Shared>>, Path(id): Path<String>) -> HandlerResult {
     let id = parse_droplet_id(&id)?;
-    shared.with_state(|world, now| world.delete(now, id))?;
+    shared.with_state(|cloud, now| cloud.delete(now, id))?;
     Ok(Reply::NoContent)
 }
 
@@ -167,7 +167,7 @@ pub(super) async fn delete(State(shared): State<Arc<Shared>>, Path(id): Path<Str
 pub(super) async fn delete_tagged(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> HandlerResult {
     let query = Query::parse(query.as_deref());
     let tag = required_tag(&query)?;
-    shared.with_state(|world, now| world.delete_tagged(now, tag));
+    shared.with_state(|cloud, now| cloud.delete_tagged(now, tag));
     Ok(Reply::NoContent)
 }
 
@@ -179,8 +179,8 @@ pub(super) async fn command_tagged(
 ) -> HandlerResult {
     let query = Query::parse(query.as_deref());
     let (tag, command) = (required_tag(&query)?, CommandBody::parse(&body)?);
-    shared.with_state(|world, now| {
-        let actions = world.command_tagged(now, tag, &command);
+    shared.with_state(|cloud, now| {
+        let actions = cloud.command_tagged(now, tag, &command);
         let actions: Vec<Value> = actions.iter().map(|action| json::action(action, now)).collect();
         Ok(Reply::Json(StatusCode::CREATED, json!({ "actions": actions })))
     })
@@ -193,8 +193,8 @@ fn required_tag(query: &Query) -> Result<&str, ApiError> {
 /// `POST /v2/droplets/{id}/actions`
 pub(super) async fn command(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Bytes) -> HandlerResult {
     let (id, command) = (parse_droplet_id(&id)?, CommandBody::parse(&body)?);
-    shared.with_state(|world, now| {
-        let action = world.command(now, id, &command)?;
+    shared.with_state(|cloud, now| {
+        let action = cloud.command(now, id, &command)?;
         Ok(Reply::Json(StatusCode::CREATED, json!({ "action": json::action(&action, now) })))
     })
 }
@@ -207,8 +207,8 @@ pub(super) async fn actions(
 ) -> HandlerResult {
     let id = parse_droplet_id(&id)?;
     let url = shared.url(&format!("/v2/droplets/{id}/actions"));
-    shared.with_state(|world, now| {
-        let actions = world.actions_of(now, id)?;
+    shared.with_state(|cloud, now| {
+        let actions = cloud.actions_of(now, id)?;
         let query = Query::parse(query.as_deref());
         page("actions", &actions, &query, &url, |action| json::action(action, now)).map(Reply::ok)
     })
@@ -230,8 +230,8 @@ pub(super) async fn action(State(shared): State<Arc<Shared>>, Path(id): Path<Str
 
 fn show_action(shared: &Shared, id: &str, of: impl Fn(DropletId) -> bool) -> HandlerResult {
     let id = id.parse().map_err(|_| ApiError::NotFound)?;
-    shared.with_state(|world, now| {
-        let action = world.action(id)?;
+    shared.with_state(|cloud, now| {
+        let action = cloud.action(id)?;
         if !of(action.droplet) {
             return Err(ApiError::NotFound);
         }

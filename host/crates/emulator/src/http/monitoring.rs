@@ -32,9 +32,9 @@ pub(super) async fn droplet(
         text.parse::<u64>().map_err(|_| ApiError::Invalid(format!("{name} must be a number, not {text:?}.")))
     };
     let (id, start, end) = (DropletId(number("host_id")?), number("start")?, number("end")?);
-    let reports = shared.with_state(|world, now| {
+    let reports = shared.with_state(|cloud, now| {
         // As in the API, a droplet that does not exist has no metrics.
-        let droplet = world.droplet(now, id).ok().filter(|droplet| droplet.monitoring);
+        let droplet = cloud.droplet(now, id).ok().filter(|droplet| droplet.monitoring);
         droplet.map(|droplet| reports(droplet, start, end.min(now.0 / 1000)))
     });
     let rows = rows(&metric, id).ok_or_else(|| ApiError::NotServed(format!("the metric {metric}")))?;

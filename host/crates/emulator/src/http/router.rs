@@ -38,29 +38,21 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(
-        world: CloudState,
+        cloud: CloudState,
         clock: Clock,
         address: SocketAddr,
         token: Option<Token>,
         store: StateFile,
     ) -> Self {
-        let world = Mutex::new(world);
-        Self {
-            cloud: world,
-            clock,
-            address,
-            token,
-            store,
-            request_count: AtomicU64::new(0),
-            droplets_changed: Notify::new(),
-        }
+        let cloud = Mutex::new(cloud);
+        Self { cloud, clock, address, token, store, request_count: AtomicU64::new(0), droplets_changed: Notify::new() }
     }
 
     /// Reads or changes the cloud state at the current time.
-    pub(crate) fn with_state<T>(&self, look: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
-        let mut world = self.cloud.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn with_state<T>(&self, read: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
+        let mut cloud = self.cloud.lock().unwrap_or_else(PoisonError::into_inner);
         // The time is read under the lock, so it never runs backwards for the cloud state.
-        look(&mut world, self.clock.now())
+        read(&mut cloud, self.clock.now())
     }
 
     /// Returns the URL of a path of this API.
@@ -177,12 +169,12 @@ async fn middleware(State(shared): State<Arc<Shared>>, request: Request, next: N
     let call = Call::new(request.method().as_str(), path);
     let request_id = shared.next_request_id();
     if !shared.is_authorized(request.headers()) {
-        shared.with_state(|world, _| world.count(&call));
+        shared.with_state(|cloud, _| cloud.count(&call));
         return add_rate_limit_headers(ApiError::Unauthorized.into_response(), None, &request_id);
     }
-    let admission = shared.with_state(|world, now| {
-        world.count(&call);
-        world.admit(now, &call)
+    let admission = shared.with_state(|cloud, now| {
+        cloud.count(&call);
+        cloud.admit(now, &call)
     });
     let response = match admission.verdict {
         Verdict::Proceed => run_and_persist(&shared, request, next).await,
@@ -196,17 +188,17 @@ async fn middleware(State(shared): State<Arc<Shared>>, request: Request, next: N
             abort_response(Abort::Close)
         }
         Verdict::Reset => abort_response(Abort::Reset),
-        Verdict::NoResponse { executed: acted } => {
-            if acted {
+        Verdict::NoResponse { executed: applied } => {
+            if applied {
                 run_and_persist(&shared, request, next).await;
             }
             std::future::pending().await
         }
-        Verdict::CorruptBody { how, executed: true } => {
-            corrupt::corrupt_body(run_and_persist(&shared, request, next).await, how).await
+        Verdict::CorruptBody { kind, executed: true } => {
+            corrupt::corrupt_body(run_and_persist(&shared, request, next).await, kind).await
         }
-        Verdict::CorruptBody { how, executed: false } => {
-            corrupt::corrupt_body(StatusCode::OK.into_response(), how).await
+        Verdict::CorruptBody { kind, executed: false } => {
+            corrupt::corrupt_body(StatusCode::OK.into_response(), kind).await
         }
     };
     if admission.latency > Duration::ZERO {

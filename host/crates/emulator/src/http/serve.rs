@@ -76,9 +76,9 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     let router = TowerToHyperService::new(router);
     let reset_wanted = Arc::clone(&reset);
     let service = service_fn(move |request: hyper::Request<Incoming>| {
-        let answer = router.call(request);
+        let response = router.call(request);
         let reset_wanted = Arc::clone(&reset_wanted);
-        async move { abort_or_respond(answer.await, &reset_wanted) }
+        async move { abort_or_respond(response.await, &reset_wanted) }
     });
     let mut connection = http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
     let ended = tokio::select! {
@@ -96,8 +96,8 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     }
 }
 
-fn abort_or_respond(answer: Result<Response, Infallible>, reset_wanted: &AtomicBool) -> Result<Response, Abort> {
-    let Ok(response) = answer;
+fn abort_or_respond(reply: Result<Response, Infallible>, reset_wanted: &AtomicBool) -> Result<Response, Abort> {
+    let Ok(response) = reply;
     match response.extensions().get::<Abort>() {
         None => Ok(response),
         Some(abort) => {

@@ -48,7 +48,7 @@ impl Resources {
 
 /// `GET /v2/tags`
 pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> HandlerResult {
-    let tags: Vec<TagSummary> = shared.with_state(|world, now| world.tags(now));
+    let tags: Vec<TagSummary> = shared.with_state(|cloud, now| cloud.tags(now));
     let render = |tag: &TagSummary| json::tag(tag, &shared.url(""));
     page("tags", &tags, &Query::parse(query.as_deref()), &shared.url("/v2/tags"), render).map(Reply::ok)
 }
@@ -56,26 +56,26 @@ pub(super) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
 /// `POST /v2/tags`
 pub(super) async fn create(State(shared): State<Arc<Shared>>, body: Bytes) -> HandlerResult {
     let name = parse_body::<NewTag>(&body)?.name.unwrap_or_default();
-    let tag = shared.with_state(|world, now| world.create_tag(now, &name))?;
+    let tag = shared.with_state(|cloud, now| cloud.create_tag(now, &name))?;
     Ok(Reply::Json(StatusCode::CREATED, json!({ "tag": json::tag(&tag, &shared.url("")) })))
 }
 
 /// `GET /v2/tags/{name}`
 pub(super) async fn show(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> HandlerResult {
-    let tag = shared.with_state(|world, now| world.tag(now, &name))?;
+    let tag = shared.with_state(|cloud, now| cloud.tag(now, &name))?;
     Ok(Reply::ok(json!({ "tag": json::tag(&tag, &shared.url("")) })))
 }
 
 /// `DELETE /v2/tags/{name}`
 pub(super) async fn delete(State(shared): State<Arc<Shared>>, Path(name): Path<String>) -> HandlerResult {
-    shared.with_state(|world, _| world.delete_tag(&name))?;
+    shared.with_state(|cloud, _| cloud.delete_tag(&name))?;
     Ok(Reply::NoContent)
 }
 
 /// `POST /v2/tags/{name}/resources`
 pub(super) async fn assign(State(shared): State<Arc<Shared>>, Path(name): Path<String>, body: Bytes) -> HandlerResult {
     let ids = parse_body::<Resources>(&body)?.droplets()?;
-    shared.with_state(|world, now| world.tag_droplets(now, &name, &ids))?;
+    shared.with_state(|cloud, now| cloud.tag_droplets(now, &name, &ids))?;
     Ok(Reply::NoContent)
 }
 
@@ -86,6 +86,6 @@ pub(super) async fn unassign(
     body: Bytes,
 ) -> HandlerResult {
     let ids = parse_body::<Resources>(&body)?.droplets()?;
-    shared.with_state(|world, now| world.untag_droplets(now, &name, &ids))?;
+    shared.with_state(|cloud, now| cloud.untag_droplets(now, &name, &ids))?;
     Ok(Reply::NoContent)
 }

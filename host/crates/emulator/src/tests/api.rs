@@ -26,11 +26,11 @@ async fn any_bearer_token_is_accepted_by_default() {
             request = request.header("authorization", header);
         }
 
-        let answer = crate::tests::parse_response(request.send().await.unwrap()).await;
+        let response = crate::tests::parse_response(request.send().await.unwrap()).await;
 
-        assert_eq!(answer.status.as_u16(), status, "{header:?}");
+        assert_eq!(response.status.as_u16(), status, "{header:?}");
         let refused = json!("Unable to authenticate you.");
-        assert_eq!(answer.body.get("message"), (status == 401).then_some(&refused));
+        assert_eq!(response.body.get("message"), (status == 401).then_some(&refused));
     }
 }
 
@@ -42,9 +42,9 @@ async fn null_counts_as_missing() {
         body[key] = Value::Null;
     }
 
-    let answer = running.post("/v2/droplets", body).await;
+    let response = running.post("/v2/droplets", body).await;
 
-    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    assert_eq!(response.status, StatusCode::ACCEPTED, "{}", response.body);
 }
 
 #[tokio::test]
@@ -142,10 +142,10 @@ async fn create_fails_when_state_cannot_be_written() {
     let running = start(Options { state: Some(folder.path().join("cloud.json")), ..options() }).await;
     drop(folder);
 
-    let answer = running.post("/v2/droplets", droplet("web")).await;
+    let response = running.post("/v2/droplets", droplet("web")).await;
 
-    assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
-    assert!(answer.body["message"].as_str().unwrap().contains("failed to write its state file"), "{}", answer.body);
+    assert_eq!(response.status, StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(response.body["message"].as_str().unwrap().contains("failed to write its state file"), "{}", response.body);
 }
 
 #[tokio::test]

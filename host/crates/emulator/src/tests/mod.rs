@@ -90,9 +90,9 @@ impl TestEmulator {
 
     /// Creates a droplet and returns its ID.
     async fn create(&self, name: &str) -> u64 {
-        let answer = self.post("/v2/droplets", droplet(name)).await;
-        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
-        answer.body["droplet"]["id"].as_u64().unwrap()
+        let response = self.post("/v2/droplets", droplet(name)).await;
+        assert_eq!(response.status, StatusCode::ACCEPTED, "{}", response.body);
+        response.body["droplet"]["id"].as_u64().unwrap()
     }
 
     /// Waits for a droplet to boot and returns its private address.

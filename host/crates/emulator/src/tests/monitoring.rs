@@ -13,7 +13,7 @@ use crate::tests::{TestEmulator, options, start};
 
 /// Creates a droplet of this age, with or without the agent.
 fn droplet(running: &TestEmulator, age: Duration, monitoring: bool) -> (DropletId, Timestamp) {
-    running.emulator.with_state(|world, now| {
+    running.emulator.with_state(|cloud, now| {
         let request = NewDroplets {
             names: vec!["web".to_owned()],
             size: "s-1vcpu-1gb".to_owned(),
@@ -21,7 +21,7 @@ fn droplet(running: &TestEmulator, age: Duration, monitoring: bool) -> (DropletI
             monitoring,
             ..NewDroplets::default()
         };
-        (world.create(now.minus(age), &request).unwrap()[0].droplet, now)
+        (cloud.create(now.minus(age), &request).unwrap()[0].droplet, now)
     })
 }
 
@@ -38,12 +38,12 @@ async fn metrics_have_the_published_shape() {
 
     for (metric, name) in [("cpu", "droplet_cpu_metric_response"), ("load_1", "metric_response")] {
         let path = format!("/v2/monitoring/metrics/droplet/{metric}?host_id={id}&start={start}&end={end}");
-        let answer = running.get(&path).await;
+        let response = running.get(&path).await;
 
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-        assert_conforms(name, &answer.body);
-        assert_eq!(answer.body["data"]["result"][0]["metric"]["host_id"], id.to_string());
-        assert!(answer.body["data"]["result"][0]["values"].as_array().unwrap().len() >= 7);
+        assert_eq!(response.status, StatusCode::OK, "{}", response.body);
+        assert_conforms(name, &response.body);
+        assert_eq!(response.body["data"]["result"][0]["metric"]["host_id"], id.to_string());
+        assert!(response.body["data"]["result"][0]["values"].as_array().unwrap().len() >= 7);
     }
     for bad in ["?start=1&end=2", "?host_id=x&start=1&end=2", "?host_id=1&start=now&end=2"] {
         assert_eq!(running.get(&format!("/v2/monitoring/metrics/droplet/cpu{bad}")).await.status, 422, "{bad}");

@@ -27,10 +27,10 @@ pub(super) fn assert_conforms(name: &str, body: &Value) {
 
 impl TestEmulator {
     async fn conforms(&self, method: Method, path: &str, body: Option<Value>, status: u16, name: &str) -> TestResponse {
-        let answer = self.send(method, path, body).await;
-        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.body);
-        assert_conforms(name, &answer.body);
-        answer
+        let response = self.send(method, path, body).await;
+        assert_eq!(response.status.as_u16(), status, "{path}: {}", response.body);
+        assert_conforms(name, &response.body);
+        response
     }
 }
 

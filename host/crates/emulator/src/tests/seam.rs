@@ -84,9 +84,9 @@ async fn run_scenario(cloud: &impl CloudProvider) -> Vec<String> {
 async fn run_against_both(faults: Faults) -> (Vec<String>, Vec<String>) {
     // Droplets boot immediately, so that the results do not depend on the speed of the scenario.
     let settings = Settings { boot_time: Duration::ZERO, ..options().settings };
-    let mut world = CloudState::new(settings.clone());
-    world.set_faults(faults.clone());
-    let simulated = SimulatedCloud::new(world, Clock::from_wall_clock());
+    let mut cloud = CloudState::new(settings.clone());
+    cloud.set_faults(faults.clone());
+    let simulated = SimulatedCloud::new(cloud, Clock::from_wall_clock());
     client();
     let emulator = Emulator::start(Options { settings, faults, ..options() }).await.unwrap();
     let token = Token::parse("any").unwrap();
@@ -115,7 +115,7 @@ async fn api_errors_match_simulated_cloud() {
         code,
         message: (!message.is_empty()).then(|| message.to_owned()),
         retry_after_s,
-        acted: code == 500,
+        applied: code == 500,
     };
     for effect in [
         status(401, "", None),
@@ -132,9 +132,9 @@ async fn api_errors_match_simulated_cloud() {
         status(503, "", None),
         Effect::DropResponse,
         Effect::Reset,
-        Effect::Page { code: 502, acted: false },
-        Effect::Page { code: 504, acted: true },
-        Effect::Garbled { how: CorruptBody::WrongContentType, acted: true },
+        Effect::Page { code: 502, applied: false },
+        Effect::Page { code: 504, applied: true },
+        Effect::Corrupt { kind: CorruptBody::WrongContentType, applied: true },
         Effect::MovedAddresses,
         Effect::Vanished,
     ] {
@@ -164,18 +164,18 @@ async fn droplet_faults_match_simulated_cloud() {
 
 #[tokio::test]
 async fn http_only_faults_map_to_client_errors() {
-    for how in [CorruptBody::Malformed, CorruptBody::Truncated, CorruptBody::Page] {
-        for acted in [true, false] {
-            let effect = Effect::Garbled { how, acted };
+    for kind in [CorruptBody::Malformed, CorruptBody::Truncated, CorruptBody::Page] {
+        for applied in [true, false] {
+            let effect = Effect::Corrupt { kind, applied };
             let fault = CallFault { method: None, path: None, when: Frequency::Always, effect: effect.clone() };
 
             let (real, simulated) = run_against_both(Faults { calls: vec![fault], ..Faults::default() }).await;
 
             // The real client's messages have more detail, and so does its status when a create was executed.
-            let kind = |lines: Vec<String>| -> Vec<String> {
+            let prefix = |lines: Vec<String>| -> Vec<String> {
                 lines.iter().map(|line| line.split(" Some(20").next().unwrap_or_default().to_owned()).collect()
             };
-            assert_eq!(kind(real), kind(simulated), "{effect:?}");
+            assert_eq!(prefix(real), prefix(simulated), "{effect:?}");
         }
     }
 }

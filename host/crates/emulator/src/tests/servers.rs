@@ -39,9 +39,9 @@ async fn connections_end_when_droplet_is_deleted() {
 
     running.delete(&format!("/v2/droplets/{id}")).await;
 
-    let mut answer = Vec::new();
-    let _ended_well_or_badly = open.read_to_end(&mut answer).await;
-    assert_eq!(answer, b"");
+    let mut response = Vec::new();
+    let _ended_well_or_badly = open.read_to_end(&mut response).await;
+    assert_eq!(response, b"");
     eventually(async || TcpStream::connect(address).await.err()).await;
 }
 

@@ -19,9 +19,9 @@ async fn send_raw_create(running: &TestEmulator) -> std::io::Result<String> {
     );
     let mut stream = TcpStream::connect(running.emulator.address()).await?;
     stream.write_all((head + &body).as_bytes()).await?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.read_to_string(&mut response).await?;
+    Ok(response)
 }
 
 async fn next_create(running: &TestEmulator, effect: Value) {
@@ -38,9 +38,9 @@ async fn dropped_response_closes_connection_after_create() {
     let running = start(options()).await;
     next_create(&running, json!("drop_response")).await;
 
-    let answer = send_raw_create(&running).await;
+    let response = send_raw_create(&running).await;
 
-    assert_eq!(answer.unwrap(), "");
+    assert_eq!(response.unwrap(), "");
     assert_eq!(droplets(&running).await, 1);
 }
 
@@ -49,9 +49,9 @@ async fn reset_ends_connection_before_create() {
     let running = start(options()).await;
     next_create(&running, json!("reset")).await;
 
-    let answer = send_raw_create(&running).await;
+    let response = send_raw_create(&running).await;
 
-    assert_eq!(answer.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(response.unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert_eq!(droplets(&running).await, 0);
     assert_eq!(running.get("/_emulator/calls").await.body["calls"]["POST /v2/droplets"], 1);
 }
@@ -74,11 +74,11 @@ async fn slow_create_executes_before_its_response() {
 #[tokio::test]
 async fn truncated_response_declares_longer_body() {
     let running = start(options()).await;
-    next_create(&running, json!({ "garbled": { "how": "truncated" } })).await;
+    next_create(&running, json!({ "corrupt": { "kind": "truncated" } })).await;
 
-    let answer = send_raw_create(&running).await.unwrap();
+    let response = send_raw_create(&running).await.unwrap();
 
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let (head, body) = response.split_once("\r\n\r\n").unwrap();
     let announced = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
     assert!(head.starts_with("HTTP/1.1 202"), "{head}");
     assert_eq!(body.len(), announced.parse::<usize>().unwrap().div_ceil(2));
@@ -87,9 +87,9 @@ async fn truncated_response_declares_longer_body() {
 
 #[tokio::test]
 async fn silent_create_never_gets_a_response() {
-    for acted in [true, false] {
+    for applied in [true, false] {
         let running = Arc::new(start(options()).await);
-        next_create(&running, json!({ "silence": { "acted": acted } })).await;
+        next_create(&running, json!({ "no_response": { "applied": applied } })).await;
 
         let waiting = tokio::spawn({
             let running = Arc::clone(&running);
@@ -98,7 +98,7 @@ async fn silent_create_never_gets_a_response() {
 
         eventually(async || {
             let calls = running.get("/_emulator/calls").await.body["calls"]["POST /v2/droplets"].clone();
-            (calls == 1 && droplets(&running).await == i32::from(acted)).then_some(())
+            (calls == 1 && droplets(&running).await == i32::from(applied)).then_some(())
         })
         .await;
         assert!(!waiting.is_finished());
@@ -112,10 +112,10 @@ async fn http_only_faults_have_expected_responses() {
     let mut seen = Vec::new();
     for effect in [
         json!({ "page": { "code": 502 } }),
-        json!({ "garbled": { "how": "malformed" } }),
-        json!({ "garbled": { "how": "page", "acted": false } }),
-        json!({ "garbled": { "how": "wrong_content_type" } }),
-        json!({ "garbled": { "how": "unfamiliar" } }),
+        json!({ "corrupt": { "kind": "malformed" } }),
+        json!({ "corrupt": { "kind": "page", "applied": false } }),
+        json!({ "corrupt": { "kind": "wrong_content_type" } }),
+        json!({ "corrupt": { "kind": "unfamiliar" } }),
         json!({ "hourly_limit": { "reset_after_s": 3000 } }),
     ] {
         next_create(&running, effect.clone()).await;
@@ -132,10 +132,10 @@ async fn http_only_faults_have_expected_responses() {
 
     insta::assert_snapshot!(seen.join("\n"), @r#"
     {"page":{"code":502}}: 502 text/html; charset=utf-8, [None, Some("4999")], Err(Syntax)
-    {"garbled":{"how":"malformed"}}: 202 application/json; charset=utf-8, [None, Some("4998")], Err(Eof)
-    {"garbled":{"how":"page","acted":false}}: 200 text/html; charset=utf-8, [None, Some("4997")], Err(Syntax)
-    {"garbled":{"how":"wrong_content_type"}}: 202 text/plain, [None, Some("4996")], Ok(String("new"))
-    {"garbled":{"how":"unfamiliar"}}: 202 application/json; charset=utf-8, [None, Some("4995")], Ok(String("levitating"))
+    {"corrupt":{"kind":"malformed"}}: 202 application/json; charset=utf-8, [None, Some("4998")], Err(Eof)
+    {"corrupt":{"kind":"page","applied":false}}: 200 text/html; charset=utf-8, [None, Some("4997")], Err(Syntax)
+    {"corrupt":{"kind":"wrong_content_type"}}: 202 text/plain, [None, Some("4996")], Ok(String("new"))
+    {"corrupt":{"kind":"unfamiliar"}}: 202 application/json; charset=utf-8, [None, Some("4995")], Ok(String("levitating"))
     {"hourly_limit":{"reset_after_s":3000}}: 429 application/json; charset=utf-8, [None, Some("0")], Ok(Null)
     "#);
     assert_eq!(droplets(&running).await, 3);

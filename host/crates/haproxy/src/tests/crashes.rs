@@ -18,28 +18,28 @@ const BIND: &str = "DOPROXY_TEST_PART_BIND";
 
 /// Crashes at each failpoint of an update to two servers listening at `bind`, running `before` ahead of each attempt;
 /// returns the number of failpoints.
-async fn abort_at_each_failpoint(rig: &HaproxyHarness, bind: &str, before: impl AsyncFn(&HaproxyHarness)) -> usize {
-    let trace = rig.dir.path().join("trace");
+async fn abort_at_each_failpoint(harness: &HaproxyHarness, bind: &str, before: impl AsyncFn(&HaproxyHarness)) -> usize {
+    let trace = harness.dir.path().join("trace");
     let mut points = 0;
     loop {
-        rig.haproxy.apply(&one()).await.unwrap();
-        before(rig).await;
+        harness.haproxy.apply(&one()).await.unwrap();
+        before(harness).await;
         points += 1;
-        let mut change = subtest(&[], "crashes::part_that_changes", rig.dir.path());
-        change.env(PORT, rig.options.server_port.to_string()).env(BIND, bind);
-        change.env("DOPROXY_CRASH_AT", points.to_string()).env("DOPROXY_CRASH_TRACE", &trace);
+        let mut change = subtest(&[], "crashes::part_that_changes", harness.dir.path());
+        change.env(PORT, harness.options.server_port.to_string()).env(BIND, bind);
+        change.env("DOPROXY_FAILPOINT", points.to_string()).env("DOPROXY_FAILPOINT_TRACE", &trace);
 
         let output = change.output().unwrap();
 
         let at = std::fs::read_to_string(&trace).unwrap_or_default();
         let at = at.lines().last().unwrap_or_default().to_owned();
-        assert!(rig.boots(), "after a crash {at}");
-        assert_eq!(rig.get().await.0, 200, "after a crash {at}");
+        assert!(harness.boots(), "after a crash {at}");
+        assert_eq!(harness.get().await.0, 200, "after a crash {at}");
         // The interrupted update is resumed and leaves nothing behind.
-        rig.haproxy.apply(&two()).await.unwrap_or_else(|error| panic!("after a crash {at}: {error}"));
-        assert_eq!(in_service(rig).await, [1, 2], "after a crash {at}");
-        assert_eq!(staged_files(rig.dir.path()), [""; 0], "after a crash {at}");
-        assert!(rig.boots(), "after a crash {at} and a change");
+        harness.haproxy.apply(&two()).await.unwrap_or_else(|error| panic!("after a crash {at}: {error}"));
+        assert_eq!(in_service(harness).await, [1, 2], "after a crash {at}");
+        assert_eq!(staged_files(harness.dir.path()), [""; 0], "after a crash {at}");
+        assert!(harness.boots(), "after a crash {at} and a change");
         if output.status.code().is_some() {
             return points - 1;
         }
@@ -55,8 +55,8 @@ fn two() -> [Server; 2] {
 }
 
 /// Returns the droplets that receive traffic.
-async fn in_service(rig: &HaproxyHarness) -> Vec<u64> {
-    let stats = rig.haproxy.stats().await.unwrap();
+async fn in_service(harness: &HaproxyHarness) -> Vec<u64> {
+    let stats = harness.haproxy.stats().await.unwrap();
     let up = stats.servers.iter().filter(|server| server.status.starts_with("UP"));
     let mut up: Vec<u64> = up.map(|server| server.id.0).collect();
     up.sort_unstable();
@@ -75,51 +75,51 @@ fn report(points: usize, what: &str) {
 
 #[tokio::test]
 async fn edit_survives_crash_at_each_failpoint() {
-    let rig = HaproxyHarness::start().await;
-    rig.boot(1).await;
-    rig.boot(2).await;
-    let bind = rig.options.bind[0].clone();
+    let harness = HaproxyHarness::start().await;
+    harness.boot(1).await;
+    harness.boot(2).await;
+    let bind = harness.options.bind[0].clone();
 
-    let points = abort_at_each_failpoint(&rig, &bind, async |rig| {
+    let points = abort_at_each_failpoint(&harness, &bind, async |harness| {
         // Each time the edit is the first one.
-        let _ = std::fs::remove_file(rig.dir.path().join("haproxy.cfg.edited"));
-        std::fs::write(&rig.options.config_file, rig.config() + "# mine\n").unwrap();
+        let _ = std::fs::remove_file(harness.dir.path().join("haproxy.cfg.replaced"));
+        std::fs::write(&harness.options.config_file, harness.config() + "# mine\n").unwrap();
     });
     let points = points.await;
 
     report(points, "a change over an edit");
     assert!(points > 50, "{points}");
-    assert!(rig.beside("edited").unwrap().ends_with("# mine\n"));
+    assert!(harness.beside("replaced").unwrap().ends_with("# mine\n"));
 }
 
 #[tokio::test]
 async fn run_time_update_survives_crash_between_commands() {
-    let rig = HaproxyHarness::start().await;
+    let harness = HaproxyHarness::start().await;
     for id in 1..=3 {
-        rig.boot(id).await;
+        harness.boot(id).await;
     }
-    let bind = rig.options.bind[0].clone();
+    let bind = harness.options.bind[0].clone();
 
     // One server is added and one removed.
-    let points = abort_at_each_failpoint(&rig, &bind, async |rig| {
-        rig.haproxy.apply(&[local(Serving, 1), local(Serving, 3)]).await.unwrap();
+    let points = abort_at_each_failpoint(&harness, &bind, async |harness| {
+        harness.haproxy.apply(&[local(Serving, 1), local(Serving, 3)]).await.unwrap();
     });
     let points = points.await;
 
     report(points, "an update at run time");
     assert!(points > 50, "{points}");
-    let reloads = rig.haproxy.counters().reloads;
+    let reloads = harness.haproxy.counters().reloads;
     assert!(reloads < points as u64 / 4, "most updates are resumed without a reload: {reloads} of {points}");
 }
 
 #[tokio::test]
 async fn rollback_survives_crash_at_each_failpoint() {
-    let rig = HaproxyHarness::start().await;
-    rig.boot(1).await;
-    rig.boot(2).await;
+    let harness = HaproxyHarness::start().await;
+    harness.boot(1).await;
+    harness.boot(2).await;
     let (_listener, bind) = occupied_address().await;
 
-    let points = abort_at_each_failpoint(&rig, &bind[0], async |_| {}).await;
+    let points = abort_at_each_failpoint(&harness, &bind[0], async |_| {}).await;
 
     report(points, "a failing update");
     assert!(points > 50, "{points}");

@@ -41,38 +41,38 @@ fn full_disk_never_loses_the_live_configuration() {
         return skipped("the kernel does not allow this process to mount a tmpfs");
     }
     assert!(output.status.success(), "{}", part::output_text(&output));
-    let said = part::output_text(&output);
-    let told = said.lines().find(|line| line.contains("disk was full")).unwrap_or_default();
-    let _ = writeln!(std::io::stderr(), "{told}");
+    let text = part::output_text(&output);
+    let message = text.lines().find(|line| line.contains("disk was full")).unwrap_or_default();
+    let _ = writeln!(std::io::stderr(), "{message}");
 }
 
 #[tokio::test]
 #[ignore = "run by full_disk_never_loses_the_live_configuration"]
 async fn part_on_a_small_disk() {
     let Some(dir) = part::subtest_dir() else { return };
-    let rig = HaproxyHarness::start_in(tempfile::tempdir_in(&dir).unwrap(), |_| {}).await;
-    rig.boot(1).await;
-    rig.boot(2).await;
+    let harness = HaproxyHarness::start_in(tempfile::tempdir_in(&dir).unwrap(), |_| {}).await;
+    harness.boot(1).await;
+    harness.boot(2).await;
     let (filler, servers) = (dir.join("filler"), [local(Serving, 1), local(Serving, 2)]);
     let (_listener, bind) = occupied_address().await;
-    let that_fails = rig.with(|options| options.bind = bind);
+    let that_fails = harness.with(|options| options.bind = bind);
     let mut failures = Vec::new();
     for free in 0..AMOUNTS {
-        rig.haproxy.apply(&servers[..1]).await.unwrap();
-        let before = rig.config();
+        harness.haproxy.apply(&servers[..1]).await.unwrap();
+        let before = harness.config();
         fill(&filler, free);
 
         that_fails.apply(&servers).await.unwrap_err();
-        assert_eq!(rig.config(), before, "a failing update, with {free} pages");
+        assert_eq!(harness.config(), before, "a failing update, with {free} pages");
         fill(&filler, free);
-        let result = rig.haproxy.apply(&servers).await;
+        let result = harness.haproxy.apply(&servers).await;
 
-        assert!(rig.boots(), "with {free} pages");
-        assert_eq!(rig.get().await.0, 200, "with {free} pages");
+        assert!(harness.boots(), "with {free} pages");
+        assert_eq!(harness.get().await.0, 200, "with {free} pages");
         std::fs::remove_file(&filler).unwrap();
         if let Err(error) = result {
-            assert_eq!(rig.config(), before, "with {free} pages");
-            failures.push(rig.normalize_error(&error));
+            assert_eq!(harness.config(), before, "with {free} pages");
+            failures.push(harness.normalize_error(&error));
         }
     }
     let too_little = failures.len();

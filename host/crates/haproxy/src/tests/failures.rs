@@ -12,87 +12,91 @@ use crate::template::BUILT_IN_TEMPLATE;
 use crate::tests::rig::{HaproxyHarness, local, occupied_address, options};
 
 /// Returns an HAProxy with a custom template in the harness's directory.
-fn haproxy_with_template(rig: &HaproxyHarness, text: &str) -> HaProxy {
-    let file = rig.dir.path().join("own.cfg.tera");
+fn haproxy_with_template(harness: &HaproxyHarness, text: &str) -> HaProxy {
+    let file = harness.dir.path().join("own.cfg.tera");
     std::fs::write(&file, text).unwrap();
-    HaProxy::new(Options { template: Some(file), ..rig.options.clone() }).unwrap()
+    HaProxy::new(Options { template: Some(file), ..harness.options.clone() }).unwrap()
 }
 
 #[tokio::test]
 async fn rejected_template_changes_nothing() {
-    let rig = HaproxyHarness::start().await;
-    rig.boot(1).await;
-    rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
-    let before = rig.config();
+    let harness = HaproxyHarness::start().await;
+    harness.boot(1).await;
+    harness.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
+    let before = harness.config();
     let old_style = BUILT_IN_TEMPLATE.replace(
         "    option idle-close-on-response\n",
         "    option idle-close-on-response\n    reqadd X-Forwarded-Proto:\\ http\n",
     );
 
     let error =
-        haproxy_with_template(&rig, &old_style).apply(&[local(Serving, 1), local(Serving, 2)]).await.unwrap_err();
+        haproxy_with_template(&harness, &old_style).apply(&[local(Serving, 1), local(Serving, 2)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.normalize_error(&error), @r"
+    insta::assert_snapshot!(harness.normalize_error(&error), @r"
     HAProxy rejects the configuration rendered from DIR/own.cfg.tera: line 41 is `reqadd X-Forwarded-Proto:\ http`
     [ALERT] config : parsing [DIR/haproxy.cfg:41] : The 'reqadd' directive is not supported anymore since HAProxy 2.1. Use 'http-request add-header' instead.
     [ALERT] config : Error(s) found in configuration file : DIR/haproxy.cfg
     nothing was changed: DIR/haproxy.cfg and the running HAProxy are as before
     ");
-    assert_eq!(rig.config(), before);
-    assert_eq!(rig.get().await, (200, "1".into()));
+    assert_eq!(harness.config(), before);
+    assert_eq!(harness.get().await, (200, "1".into()));
 }
 
 #[tokio::test]
 async fn template_without_servers_never_reaches_haproxy() {
-    let rig = HaproxyHarness::start().await;
+    let harness = HaproxyHarness::start().await;
     let truncated = BUILT_IN_TEMPLATE.split("{%- for server").next().unwrap();
 
-    let error = haproxy_with_template(&rig, truncated).apply(&[local(Serving, 1)]).await.unwrap_err();
+    let error = haproxy_with_template(&harness, truncated).apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.normalize_error(&error), @"DIR/own.cfg.tera does not render a valid configuration of this fleet: the last line is not `# doproxy: end`; the file may be truncated; nothing was changed: DIR/haproxy.cfg and the running HAProxy are as before");
+    insta::assert_snapshot!(harness.normalize_error(&error), @"DIR/own.cfg.tera does not render a valid configuration of this fleet: the last line is not `# doproxy: end`; the file may be truncated; nothing was changed: DIR/haproxy.cfg and the running HAProxy are as before");
 }
 
 #[tokio::test]
 async fn failed_reload_restores_previous_configuration() {
-    let rig = HaproxyHarness::start().await;
-    rig.boot(1).await;
-    rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
-    let before = rig.config();
+    let harness = HaproxyHarness::start().await;
+    harness.boot(1).await;
+    harness.haproxy.apply(&[local(Serving, 1)]).await.unwrap();
+    let before = harness.config();
     let (_listener, bind) = occupied_address().await;
-    let elsewhere = HaProxy::new(Options { bind, ..rig.options.clone() }).unwrap();
+    let elsewhere = HaProxy::new(Options { bind, ..harness.options.clone() }).unwrap();
 
     let error = elsewhere.apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.normalize_error(&error), @"HAProxy failed to load the new DIR/haproxy.cfg: reload failed: the new worker could not start, for example because an address is in use; check HAProxy's log; the previous configuration is back on disk and live");
-    assert_eq!(rig.config(), before);
-    assert_eq!(rig.get().await, (200, "1".into()));
-    assert_eq!(rig.haproxy.apply(&[local(Serving, 1)]).await.unwrap(), ApplyResult::Unchanged);
+    insta::assert_snapshot!(harness.normalize_error(&error), @"HAProxy failed to load the new DIR/haproxy.cfg: reload failed: the new worker could not start, for example because an address is in use; check HAProxy's log; the previous configuration is back on disk and live");
+    assert_eq!(harness.config(), before);
+    assert_eq!(harness.get().await, (200, "1".into()));
+    assert_eq!(harness.haproxy.apply(&[local(Serving, 1)]).await.unwrap(), ApplyResult::Unchanged);
 }
 
 #[tokio::test]
 async fn failed_reload_command_is_quoted_and_retried_next_time() {
-    let rig = HaproxyHarness::start().await;
-    let before = rig.config();
+    let harness = HaproxyHarness::start().await;
+    let before = harness.config();
     let reload = ReloadMethod::Command(["sh", "-c", "echo no such unit >&2; exit 5"].map(String::from).into());
-    let haproxy = HaProxy::new(Options { reload, ..rig.options.clone() }).unwrap();
+    let haproxy = HaProxy::new(Options { reload, ..harness.options.clone() }).unwrap();
 
     let error = haproxy.apply(&[local(Serving, 1)]).await.unwrap_err();
 
-    insta::assert_snapshot!(rig.normalize_error(&error), @"HAProxy failed to load the new DIR/haproxy.cfg: `sh -c echo no such unit >&2; exit 5` failed (exit status: 5): no such unit; the previous configuration is back on disk; the previous worker is live and unchanged");
-    assert!(matches!(error, HaProxyError::UpdateFailed { live: FailedUpdate { file: DiskState::Previous, .. }, .. }));
-    assert_eq!(rig.config(), before);
-    let applied = rig.haproxy.apply(&[]).await.unwrap();
+    insta::assert_snapshot!(harness.normalize_error(&error), @"HAProxy failed to load the new DIR/haproxy.cfg: `sh -c echo no such unit >&2; exit 5` failed (exit status: 5): no such unit; the previous configuration is back on disk; the previous worker is live and unchanged");
+    assert!(matches!(
+        error,
+        HaProxyError::UpdateFailed { failed_update: FailedUpdate { file: DiskState::Previous, .. }, .. }
+    ));
+    assert_eq!(harness.config(), before);
+    let applied = harness.haproxy.apply(&[]).await.unwrap();
     assert!(matches!(applied, ApplyResult::Reloaded { .. }), "{applied:?}");
 }
 
 #[tokio::test]
 async fn process_reading_a_different_file_is_detected() {
-    let rig = HaproxyHarness::start().await;
-    let config_file = rig.dir.path().join("other.cfg");
+    let harness = HaproxyHarness::start().await;
+    let config_file = harness.dir.path().join("other.cfg");
 
-    let error = HaProxy::new(Options { config_file, ..rig.options.clone() }).unwrap().apply(&[local(Serving, 1)]).await;
+    let error =
+        HaProxy::new(Options { config_file, ..harness.options.clone() }).unwrap().apply(&[local(Serving, 1)]).await;
 
-    insta::assert_snapshot!(rig.normalize_error(&error.unwrap_err()), @"HAProxy failed to load the new DIR/other.cfg: the new worker does not have the servers in the file: web-1 is missing; check that HAProxy was started with `-f` and this file; the new configuration stays on disk because there was no previous one; a worker without the new servers is live: web-1 is missing");
+    insta::assert_snapshot!(harness.normalize_error(&error.unwrap_err()), @"HAProxy failed to load the new DIR/other.cfg: the new worker does not have the servers in the file: web-1 is missing; check that HAProxy was started with `-f` and this file; the new configuration stays on disk because there was no previous one; a worker without the new servers is live: web-1 is missing");
 }
 
 #[tokio::test]

@@ -35,8 +35,8 @@ struct Count {
 }
 
 impl Load {
-    fn begin(rig: &HaproxyHarness, keep_alive: bool) -> Self {
-        let (front, count) = (rig.front(), Arc::new(Count::default()));
+    fn begin(harness: &HaproxyHarness, keep_alive: bool) -> Self {
+        let (front, count) = (harness.front(), Arc::new(Count::default()));
         let mut clients = JoinSet::new();
         for _ in 0..CLIENTS {
             let count = Arc::clone(&count);
@@ -108,27 +108,29 @@ async fn ask(
 
 /// Two droplets serve all the time; others warm up, serve, drain and leave, as the controller does it.
 async fn fifty_changes_under_load(changes: UpdateMode, keep_alive: bool) {
-    let rig = HaproxyHarness::start_with(|options| options.update_mode = changes).await;
+    let harness = HaproxyHarness::start_with(|options| options.update_mode = changes).await;
     for id in 1..=4 {
-        rig.boot(id).await;
+        harness.boot(id).await;
     }
     let with = |others: &[Server]| [&[local(Serving, 1), local(Serving, 2)], others].concat();
-    rig.haproxy.apply(&with(&[])).await.unwrap();
-    let reloads = rig.haproxy.counters().reloads;
-    rig.wait_for_stats(|stats| [1, 2].iter().all(|id| server_stats(stats, *id).is_some_and(|server| server.healthy)))
+    harness.haproxy.apply(&with(&[])).await.unwrap();
+    let reloads = harness.haproxy.counters().reloads;
+    harness
+        .wait_for_stats(|stats| [1, 2].iter().all(|id| server_stats(stats, *id).is_some_and(|server| server.healthy)))
         .await;
-    let load = Load::begin(&rig, keep_alive);
+    let load = Load::begin(&harness, keep_alive);
 
     let mut made = 0;
     for id in [3, 4].into_iter().cycle() {
-        rig.haproxy.apply(&with(&[local(Warming, id)])).await.unwrap();
-        rig.wait_for_stats(|stats| server_stats(stats, id.into()).is_some_and(|server| server.check_passed)).await;
-        rig.haproxy.apply(&with(&[local(Serving, id)])).await.unwrap();
-        rig.wait_for_stats(|stats| server_stats(stats, id.into()).is_some_and(|server| server.requests_total > 0))
+        harness.haproxy.apply(&with(&[local(Warming, id)])).await.unwrap();
+        harness.wait_for_stats(|stats| server_stats(stats, id.into()).is_some_and(|server| server.check_passed)).await;
+        harness.haproxy.apply(&with(&[local(Serving, id)])).await.unwrap();
+        harness
+            .wait_for_stats(|stats| server_stats(stats, id.into()).is_some_and(|server| server.requests_total > 0))
             .await;
-        rig.haproxy.apply(&with(&[local(Draining, id)])).await.unwrap();
-        rig.wait_for_stats(|stats| server_stats(stats, id.into()).is_some_and(|server| server.sessions == 0)).await;
-        rig.haproxy.apply(&with(&[])).await.unwrap();
+        harness.haproxy.apply(&with(&[local(Draining, id)])).await.unwrap();
+        harness.wait_for_stats(|stats| server_stats(stats, id.into()).is_some_and(|server| server.sessions == 0)).await;
+        harness.haproxy.apply(&with(&[])).await.unwrap();
         made += 4;
         if made >= CHANGES {
             break;
@@ -141,7 +143,7 @@ async fn fifty_changes_under_load(changes: UpdateMode, keep_alive: bool) {
     let _ = writeln!(std::io::stderr(), "{made} updates {way}, {kind}: {answered} requests, {failed} failed");
     assert_eq!((failed, failure), (0, None), "of {answered}");
     assert!(answered > 0);
-    let reloads = rig.haproxy.counters().reloads - reloads;
+    let reloads = harness.haproxy.counters().reloads - reloads;
     assert_eq!(reloads, if changes == UpdateMode::Dynamic { 0 } else { made as u64 });
 }
 

@@ -75,15 +75,15 @@ impl HaproxyHarness {
     /// Starts an HTTP server that responds 503 to every request until the returned flag is cleared.
     pub(super) async fn boot_unhealthy(&self, id: u8) -> Arc<AtomicBool> {
         let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 1, id), self.options.server_port)).await.unwrap();
-        let (release, sick) = (Arc::clone(&self.release), Arc::new(AtomicBool::new(true)));
-        let is_sick = Arc::clone(&sick);
+        let (release, unhealthy) = (Arc::clone(&self.release), Arc::new(AtomicBool::new(true)));
+        let is_sick = Arc::clone(&unhealthy);
         tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 tokio::spawn(answer(stream, id, Arc::clone(&is_sick), Arc::clone(&release)));
             }
         });
-        sick
+        unhealthy
     }
 
     /// Returns the address that clients connect to.
@@ -114,12 +114,12 @@ impl HaproxyHarness {
         client
     }
 
-    /// Waits until the statistics satisfy `wanted` and returns them.
-    pub(super) async fn wait_for_stats(&self, wanted: impl Fn(&Stats) -> bool) -> Stats {
+    /// Waits until the statistics satisfy `predicate` and returns them.
+    pub(super) async fn wait_for_stats(&self, predicate: impl Fn(&Stats) -> bool) -> Stats {
         let until = Instant::now() + TEST_TIMEOUT;
         loop {
             let stats = self.haproxy.stats().await.unwrap();
-            if wanted(&stats) {
+            if predicate(&stats) {
                 return stats;
             }
             assert!(Instant::now() < until, "condition never met: {stats:?}");
@@ -232,9 +232,9 @@ pub(super) async fn free_port() -> u16 {
 }
 
 /// Responds to requests until the client closes the connection, which it may do at any time.
-async fn answer(mut stream: TcpStream, id: u8, sick: Arc<AtomicBool>, release: Arc<Notify>) {
+async fn answer(mut stream: TcpStream, id: u8, unhealthy: Arc<AtomicBool>, release: Arc<Notify>) {
     while let Some(request) = request(&mut stream).await {
-        let answered = if sick.load(Ordering::Relaxed) {
+        let answered = if unhealthy.load(Ordering::Relaxed) {
             stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n").await
         } else if request.starts_with(b"GET /hold") {
             let begun = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegin").await;

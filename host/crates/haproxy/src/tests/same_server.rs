@@ -43,8 +43,8 @@ const STAT: [&str; 14] = [
 ];
 
 /// Returns the settings of droplet 2 as HAProxy reports them.
-async fn settings(rig: &HaproxyHarness) -> Vec<String> {
-    let socket = Socket::new(&rig.options.stats_socket, Duration::from_secs(5));
+async fn settings(harness: &HaproxyHarness) -> Vec<String> {
+    let socket = Socket::new(&harness.options.stats_socket, Duration::from_secs(5));
     let [state, stat] = socket.query([Command::ShowServersState, Command::ShowStat]).await.unwrap();
     let (state, stat) = (Table::state(&state).unwrap(), Table::csv(&stat).unwrap());
     let mut settings = Vec::new();
@@ -55,24 +55,25 @@ async fn settings(rig: &HaproxyHarness) -> Vec<String> {
     settings
 }
 
-async fn up(rig: &HaproxyHarness) {
-    rig.wait_for_stats(|stats| server_stats(stats, 2).is_some_and(|server| server.status.starts_with("UP, L7OK")))
+async fn up(harness: &HaproxyHarness) {
+    harness
+        .wait_for_stats(|stats| server_stats(stats, 2).is_some_and(|server| server.status.starts_with("UP, L7OK")))
         .await;
 }
 
-async fn is_the_same_either_way(rig: &HaproxyHarness, haproxy: &HaProxy) {
+async fn is_the_same_either_way(harness: &HaproxyHarness, haproxy: &HaProxy) {
     haproxy.apply(&[local(Serving, 1)]).await.unwrap();
     let applied = haproxy.apply(&[local(Serving, 1), local(Warming, 2)]).await.unwrap();
     assert!(matches!(applied, ApplyResult::Dynamic { added: 1, .. }), "{applied:?}");
-    rig.wait_for_stats(|stats| server_stats(stats, 2).is_some_and(|server| server.check_passed)).await;
+    harness.wait_for_stats(|stats| server_stats(stats, 2).is_some_and(|server| server.check_passed)).await;
     haproxy.apply(&[local(Serving, 1), local(Serving, 2)]).await.unwrap();
-    up(rig).await;
-    let added = settings(rig).await;
+    up(harness).await;
+    let added = settings(harness).await;
 
     haproxy.reload(&[local(Serving, 1), local(Serving, 2)]).await.unwrap();
-    up(rig).await;
+    up(harness).await;
 
-    assert_eq!(added, settings(rig).await);
+    assert_eq!(added, settings(harness).await);
 }
 
 /// Disables slow start, so that the server has its full weight immediately.
@@ -82,21 +83,21 @@ fn without_slow_start(options: &mut crate::options::Options) {
 
 #[tokio::test]
 async fn added_server_matches_the_built_in_template() {
-    let rig = HaproxyHarness::start_with(without_slow_start).await;
-    rig.boot(1).await;
-    rig.boot(2).await;
+    let harness = HaproxyHarness::start_with(without_slow_start).await;
+    harness.boot(1).await;
+    harness.boot(2).await;
 
-    is_the_same_either_way(&rig, &rig.haproxy).await;
+    is_the_same_either_way(&harness, &harness.haproxy).await;
 }
 
 #[tokio::test]
 async fn added_server_matches_a_custom_template() {
-    let rig = HaproxyHarness::start_with(without_slow_start).await;
-    rig.boot(1).await;
-    rig.boot(2).await;
-    let file = rig.dir.path().join("own.cfg.tera");
-    let own = BUILT_IN_TEMPLATE.replace("maxconn {{ max_sessions }}", "maxconn 7 maxqueue 5 pool-max-conn 3 # few");
+    let harness = HaproxyHarness::start_with(without_slow_start).await;
+    harness.boot(1).await;
+    harness.boot(2).await;
+    let file = harness.dir.path().join("own.cfg.tera");
+    let own = BUILT_IN_TEMPLATE.replace("maxconn {{ maxconn }}", "maxconn 7 maxqueue 5 pool-max-conn 3 # few");
     std::fs::write(&file, own.replace("fall 3 rise 2", "fall 5 rise 3")).unwrap();
 
-    is_the_same_either_way(&rig, &rig.with(|options| options.template = Some(file))).await;
+    is_the_same_either_way(&harness, &harness.with(|options| options.template = Some(file))).await;
 }

@@ -13,8 +13,8 @@ impl TestInventory {
 
     /// Returns the error of opening the file, without the parts that differ from run to run.
     fn open_error(&self) -> String {
-        let said = SqliteInventory::open(self.path()).unwrap_err().to_string();
-        said.replace(self.dir.path().to_str().unwrap(), "DIR")
+        let output = SqliteInventory::open(self.path()).unwrap_err().to_string();
+        output.replace(self.dir.path().to_str().unwrap(), "DIR")
     }
 }
 

@@ -52,13 +52,13 @@ async fn try_each(damaged: impl Iterator<Item = (String, Vec<u8>)>, file: &TestI
         crate::path::remove_database(&place.path()).unwrap();
         std::fs::write(place.path(), bytes).unwrap();
         let opened = SqliteInventory::open(place.path());
-        let answer = match opened {
+        let result = match opened {
             Ok(inventory) => contents(&inventory).await,
             Err(error) => Err(error.into()),
         };
-        match answer {
-            Ok(answer) => {
-                assert_eq!(answer, sound, "{what}: altered content was not detected");
+        match result {
+            Ok(result) => {
+                assert_eq!(result, sound, "{what}: altered content was not detected");
                 outcomes.unchanged += 1;
             }
             Err(InventoryError { kind: InventoryErrorKind::Corrupt, .. }) => outcomes.rejected += 1,

@@ -247,14 +247,15 @@ async fn policy_state_is_kept() {
 async fn second_writer_learns_the_holder_and_times_out() {
     let file = TestInventory::new();
     let _first = WriteLock::acquire(&file.path(), Duration::ZERO, "create", |_| {}).await.unwrap();
-    let mut told = String::new();
+    let mut progress = String::new();
 
     // To the kernel, a reopened file is another process.
-    let second =
-        WriteLock::acquire(&file.path(), Duration::from_millis(60), "delete", |holder| holder.clone_into(&mut told))
-            .await;
+    let second = WriteLock::acquire(&file.path(), Duration::from_millis(60), "delete", |holder| {
+        holder.clone_into(&mut progress)
+    })
+    .await;
 
-    assert_eq!(told, format!("doproxy create (process {})", std::process::id()));
+    assert_eq!(progress, format!("doproxy create (process {})", std::process::id()));
     assert!(matches!(second, Err(SqliteError::Locked { .. })), "{second:?}");
 }
 

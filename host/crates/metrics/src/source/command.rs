@@ -35,18 +35,22 @@ impl Command {
             RunError::TimedOut => SourceError::TimedOut { what: program(), after: self.timeout },
         })?;
         if !ended.status.success() {
-            let said = if ended.stderr.is_empty() { &ended.stdout } else { &ended.stderr };
-            let said = sanitize_bytes(said);
-            let said = if said.is_empty() { said } else { format!(": {said}") };
-            return Err(SourceError::Failed { program: program(), how: ended.status.to_string(), said });
+            let detail = if ended.stderr.is_empty() { &ended.stdout } else { &ended.stderr };
+            let detail = sanitize_bytes(detail);
+            let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
+            return Err(SourceError::Failed { program: program(), exit_status: ended.status.to_string(), detail });
         }
         let what = || format!("the output of {}", program());
-        let text =
-            Some(&ended.stdout).filter(|said| said.len() <= MAX_BYTES).and_then(|said| str::from_utf8(said).ok());
+        let text = Some(&ended.stdout)
+            .filter(|detail| detail.len() <= MAX_BYTES)
+            .and_then(|detail| str::from_utf8(detail).ok());
         let number: Option<f64> = text.and_then(|text| text.trim().parse().ok());
         let number = number.ok_or_else(|| {
-            let said = sanitize_bytes(&ended.stdout);
-            SourceError::NotANumber { what: what(), found: if said.is_empty() { "nothing".to_owned() } else { said } }
+            let detail = sanitize_bytes(&ended.stdout);
+            SourceError::NotANumber {
+                what: what(),
+                found: if detail.is_empty() { "nothing".to_owned() } else { detail },
+            }
         })?;
         Ok(PollResult::single(Sample { at: poll.now, value: finite(number, what)? }))
     }

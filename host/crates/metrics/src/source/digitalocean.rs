@@ -131,8 +131,8 @@ impl DigitalOceanSource {
         }
         let mut failure = None;
         let all = async {
-            while let Some(answer) = calls.join_next().await {
-                match answer {
+            while let Some(result) = calls.join_next().await {
+                match result {
                     Ok((id, metric, Ok(Some(sample)))) => {
                         self.with_state(|state| state.latest.insert((id, metric), sample));
                     }
@@ -150,8 +150,8 @@ impl DigitalOceanSource {
         Ok(failure)
     }
 
-    fn with_state<T>(&self, look: impl FnOnce(&mut State) -> T) -> T {
-        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    fn with_state<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
+        read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

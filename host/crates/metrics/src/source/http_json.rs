@@ -29,13 +29,13 @@ impl HttpJson {
         let url = || self.probe.display_url();
         let HttpResponse { status, body } = self.probe.get(&[], MAX_BYTES).await?;
         if !status.is_success() {
-            let said = if status.is_redirection() {
+            let detail = if status.is_redirection() {
                 "redirect not followed; use its target as the url".to_owned()
             } else {
                 sanitize_bytes(&body[..body.len().min(EXCERPT_BYTES)])
             };
-            let said = if said.is_empty() { said } else { format!(": {said}") };
-            return Err(SourceError::Status { url: url(), status: status.as_u16(), said });
+            let detail = if detail.is_empty() { detail } else { format!(": {detail}") };
+            return Err(SourceError::Status { url: url(), status: status.as_u16(), detail });
         }
         let document: Value = serde_json::from_slice(&body)
             .map_err(|error| SourceError::InvalidResponse { url: url(), why: error.to_string() })?;

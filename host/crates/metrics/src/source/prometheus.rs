@@ -81,7 +81,7 @@ impl Prometheus {
         let reply: QueryResponse = match serde_json::from_slice(&body) {
             Ok(reply) => reply,
             Err(_) if !status.is_success() => {
-                return Err(SourceError::Status { url: url(), status: status.as_u16(), said: String::new() });
+                return Err(SourceError::Status { url: url(), status: status.as_u16(), detail: String::new() });
             }
             Err(error) => {
                 let kind = serde_json::from_slice::<TypedResponse>(&body).map(|kind| kind.data.result_type);
@@ -95,8 +95,8 @@ impl Prometheus {
         let Some(data) = reply.data.filter(|_| reply.status == "success" && status.is_success()) else {
             let kind = reply.error_type.map(|kind| sanitize(&kind)).unwrap_or_default();
             let error = reply.error.map_or_else(|| format!("status {}", status.as_u16()), |error| sanitize(&error));
-            let said = if kind.is_empty() { error } else { format!("{kind}: {error}") };
-            return Err(SourceError::QueryRejected(said));
+            let message = if kind.is_empty() { error } else { format!("{kind}: {error}") };
+            return Err(SourceError::QueryRejected(message));
         };
         parse_series(data.result, range)
     }

@@ -39,7 +39,7 @@ pub enum TimeSeriesError {
     ReadOnly,
     /// Some or all of the requested samples do not exist.
     #[error(
-        "metrics database has {found} of {wanted} samples of {name} from {from} to {to}; the others are older than `metrics.retention`, or the database has been replaced since"
+        "metrics database has {found} of {expected} samples of {name} from {from} to {to}; the others are older than `metrics.retention`, or the database has been replaced since"
     )]
     MissingSamples {
         /// Name of the series.
@@ -49,7 +49,7 @@ pub enum TimeSeriesError {
         /// Time of the newest sample in the window.
         to: Timestamp,
         /// Number of samples when the reference was created.
-        wanted: u32,
+        expected: u32,
         /// Number of samples found.
         found: usize,
     },

@@ -299,9 +299,9 @@ fn uncreatable_file_falls_back_to_memory() {
 
     assert_eq!(history.flush().map_err(|error| error.to_string()), Ok(()));
     assert_eq!(history.newest(id), Some(sample(NOW, 2.0)));
-    let StoreStatus { durable, last_error: trouble, location: place, .. } = history.status();
+    let StoreStatus { durable, last_error, location: place, .. } = history.status();
     assert_eq!((durable, place.as_str()), (false, "in memory"));
-    assert!(trouble.unwrap().contains("failed to open metrics database"));
+    assert!(last_error.unwrap().contains("failed to open metrics database"));
 }
 
 #[test]
@@ -313,8 +313,8 @@ fn foreign_database_is_not_modified() {
 
     let history = TimeSeriesStore::open(&path, NOW);
 
-    let trouble = history.status().last_error.unwrap().replace(dir.path().to_str().unwrap(), "DIR");
-    insta::assert_snapshot!(trouble, @"DIR/doproxy.history.db is a database, but not a metrics database; set another `metrics.database`");
+    let last_error = history.status().last_error.unwrap().replace(dir.path().to_str().unwrap(), "DIR");
+    insta::assert_snapshot!(last_error, @"DIR/doproxy.history.db is a database, but not a metrics database; set another `metrics.database`");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 }
 
@@ -326,8 +326,8 @@ fn database_of_newer_version_is_not_modified() {
 
     let history = TimeSeriesStore::open(&path, NOW);
 
-    let trouble = history.status().last_error.unwrap().replace(dir.path().to_str().unwrap(), "DIR");
-    assert!(trouble.starts_with("metrics database DIR/doproxy.history.db has schema version 900"), "{trouble}");
+    let last_error = history.status().last_error.unwrap().replace(dir.path().to_str().unwrap(), "DIR");
+    assert!(last_error.starts_with("metrics database DIR/doproxy.history.db has schema version 900"), "{last_error}");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().filter_map(Result::ok).count(), 1);
 }
 
@@ -339,17 +339,17 @@ fn read_only_store_does_not_write() {
     history.append(id, &samples(NOW, 10), NOW);
     history.flush().unwrap();
 
-    let looked = TimeSeriesStore::open_read_only(&path, NOW).unwrap();
+    let reader = TimeSeriesStore::open_read_only(&path, NOW).unwrap();
     let later = NOW.plus(INTERVAL);
-    looked.append(id, &[sample(later, 99.0)], later);
-    let mine = looked.get_or_create(&key("b")).unwrap();
-    looked.append(mine, &[sample(later, 1.0)], later);
-    looked.flush().unwrap();
+    reader.append(id, &[sample(later, 99.0)], later);
+    let mine = reader.get_or_create(&key("b")).unwrap();
+    reader.append(mine, &[sample(later, 1.0)], later);
+    reader.flush().unwrap();
 
-    assert_eq!(looked.newest(id), Some(sample(later, 99.0)));
-    assert_eq!(looked.window(&window_ref(&looked, id, Duration::from_hours(1), later)).unwrap().len(), 11);
-    assert!(matches!(looked.write(|_| Ok(())), Err(TimeSeriesError::ReadOnly)));
-    drop(looked);
+    assert_eq!(reader.newest(id), Some(sample(later, 99.0)));
+    assert_eq!(reader.window(&window_ref(&reader, id, Duration::from_hours(1), later)).unwrap().len(), 11);
+    assert!(matches!(reader.write(|_| Ok(())), Err(TimeSeriesError::ReadOnly)));
+    drop(reader);
     assert_eq!(TimeSeriesStore::open_read_only(&path, NOW).unwrap().newest(id), Some(sample(NOW, 9.0)));
 }
 

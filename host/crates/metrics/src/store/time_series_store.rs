@@ -96,7 +96,7 @@ impl TimeSeriesStore {
     /// Opens the database at `path`, creating it if necessary. A corrupt file is moved aside first. If the file cannot
     /// be used, the store is in memory; a warning and [`StoreStatus`] report this.
     pub fn open(path: &Path, now: Timestamp) -> Self {
-        let mut trouble = None;
+        let mut last_error = None;
         let mut opened = SqliteStore::open(path).and_then(|store| Inner::of(store, now));
         if let Err(TimeSeriesError::Open { reason, .. } | TimeSeriesError::Sqlite { reason, .. }) = &opened
             && crate::store::sqlite::is_corruption(reason)
@@ -106,10 +106,10 @@ impl TimeSeriesStore {
         }
         let mut inner = opened.unwrap_or_else(|error| {
             tracing::warn!("{error}; metrics are kept in memory and lost when doproxy exits");
-            trouble = Some((error.to_string(), 0));
+            last_error = Some((error.to_string(), 0));
             Inner::empty(SqliteStore::in_memory())
         });
-        inner.last_error = trouble;
+        inner.last_error = last_error;
         Self(Mutex::new(inner))
     }
 
@@ -233,7 +233,7 @@ impl TimeSeriesStore {
         StoreStatus {
             location: inner.store.location(),
             durable: matches!(inner.store.location, Location::File(_)),
-            last_error: inner.last_error.as_ref().map(|(trouble, _)| trouble.clone()),
+            last_error: inner.last_error.as_ref().map(|(last_error, _)| last_error.clone()),
             series: inner.series.len(),
             bytes: inner.store.connection.query_row(size, [], |row| row.get(0)).unwrap_or(0),
         }
@@ -391,11 +391,11 @@ impl Inner {
         references.iter().zip(samples).map(|(wanted, samples)| check_complete(wanted, samples)).collect()
     }
 
-    fn read_ring(&self, wanted: &SeriesRef) -> Option<Vec<Sample>> {
-        if wanted.count == 0 {
+    fn read_ring(&self, reference: &SeriesRef) -> Option<Vec<Sample>> {
+        if reference.count == 0 {
             return Some(Vec::new());
         }
-        Some(self.series.get(&wanted.series)?.ring.between(wanted.from, wanted.to)?.collect())
+        Some(self.series.get(&reference.series)?.ring.between(reference.from, reference.to)?.collect())
     }
 
     fn read_between(
@@ -461,8 +461,8 @@ impl Inner {
             Ok(value) => {
                 self.new_series.clear();
                 self.pending.clear();
-                if let (Some((trouble, _)), Location::File(path)) = (&self.last_error, &self.store.location) {
-                    tracing::warn!(%trouble, "metrics database {} is writable again", path.display());
+                if let (Some((last_error, _)), Location::File(path)) = (&self.last_error, &self.store.location) {
+                    tracing::warn!(%last_error, "metrics database {} is writable again", path.display());
                     self.last_error = None;
                 }
                 Ok(value)
@@ -499,7 +499,7 @@ impl Inner {
 
     /// Handles a failed write: a corrupt file is replaced and refilled from memory; other failures are retried later.
     fn record_failure(&mut self, error: &TimeSeriesError, damaged: bool) {
-        let said = error.to_string();
+        let message = error.to_string();
         if damaged && let Location::File(path) = &self.store.location {
             let path = path.clone();
             // Closes the database before its file is moved, so that it cannot write to the moved file.
@@ -518,13 +518,13 @@ impl Inner {
             return;
         }
         let failed = match &self.last_error {
-            Some((before, failed)) if *before == said && *failed < REPEAT_ERROR_AFTER => failed + 1,
+            Some((before, failed)) if *before == message && *failed < REPEAT_ERROR_AFTER => failed + 1,
             _ => {
-                tracing::error!("{said}; samples are kept in memory until the database can be written");
+                tracing::error!("{message}; samples are kept in memory until the database can be written");
                 0
             }
         };
-        self.last_error = Some((said, failed));
+        self.last_error = Some((message, failed));
     }
 
     fn sqlite_error(&self, action: &'static str, reason: rusqlite::Error) -> TimeSeriesError {
@@ -545,15 +545,15 @@ fn move_damaged_aside(path: &Path, now: Timestamp, why: &dyn std::fmt::Display) 
     }
 }
 
-fn check_complete(wanted: &SeriesRef, samples: Vec<Sample>) -> Result<Vec<Sample>, TimeSeriesError> {
-    if samples.len() == wanted.count as usize {
+fn check_complete(reference: &SeriesRef, samples: Vec<Sample>) -> Result<Vec<Sample>, TimeSeriesError> {
+    if samples.len() == reference.count as usize {
         return Ok(samples);
     }
     Err(TimeSeriesError::MissingSamples {
-        name: wanted.name.clone(),
-        from: wanted.from,
-        to: wanted.to,
-        wanted: wanted.count,
+        name: reference.name.clone(),
+        from: reference.from,
+        to: reference.to,
+        expected: reference.count,
         found: samples.len(),
     })
 }

@@ -27,7 +27,7 @@ async fn emulator() -> (Emulator, DigitalOcean) {
 }
 
 fn droplets(emulator: &Emulator, count: usize, monitoring: bool) -> (Vec<DropletId>, Timestamp) {
-    emulator.with_state(|world, now| {
+    emulator.with_state(|cloud, now| {
         let request = NewDroplets {
             names: (0..count).map(|n| format!("web-{n}")).collect(),
             size: "s-1vcpu-1gb".to_owned(),
@@ -35,7 +35,7 @@ fn droplets(emulator: &Emulator, count: usize, monitoring: bool) -> (Vec<Droplet
             monitoring,
             ..NewDroplets::default()
         };
-        let created = world.create(now.minus(Duration::from_hours(1)), &request).unwrap();
+        let created = cloud.create(now.minus(Duration::from_hours(1)), &request).unwrap();
         (created.into_iter().map(|one| one.droplet).collect(), now)
     })
 }
@@ -48,10 +48,10 @@ async fn fleet_is_aggregated_over_rotating_polls() {
     let (ids, now) = droplets(&emulator, 3, true);
     let source = DigitalOceanSource::new(Some(cloud), ALL.to_vec(), 2, Duration::from_secs(30));
     let poll = Poll { now, interval: Duration::from_mins(2), droplets: ids.clone().into(), ..poll() };
-    emulator.with_state(|world, _| world.reset_calls());
+    emulator.with_state(|cloud_state, _| cloud_state.reset_calls());
 
     let first = source.poll(&poll).await.unwrap();
-    let calls: u64 = emulator.with_state(|world, _| world.calls().values().sum());
+    let calls: u64 = emulator.with_state(|cloud_state, _| cloud_state.calls().values().sum());
     let second = source.poll(&poll).await.unwrap();
 
     assert_eq!(calls, 2 * 4);
@@ -91,17 +91,17 @@ async fn failed_api_call_is_reported_without_retry() {
     let (emulator, cloud) = emulator().await;
     let (ids, now) = droplets(&emulator, 1, true);
     let source = DigitalOceanSource::new(Some(cloud), vec![AgentMetric::Cpu], 5, Duration::from_secs(30));
-    emulator.with_state(|world, _| {
-        let effect = Effect::Status { code: 500, message: None, retry_after_s: None, acted: false };
+    emulator.with_state(|cloud_state, _| {
+        let effect = Effect::Status { code: 500, message: None, retry_after_s: None, applied: false };
         let fault = CallFault { method: None, path: None, when: Frequency::Always, effect };
-        world.set_faults(Faults { calls: vec![fault], ..Faults::default() });
-        world.reset_calls();
+        cloud_state.set_faults(Faults { calls: vec![fault], ..Faults::default() });
+        cloud_state.reset_calls();
     });
 
     let failed = source.poll(&Poll { now, droplets: ids.into(), ..poll() }).await;
 
-    let said = failed.unwrap_err().to_string();
-    assert!(said.starts_with("GET /v2/monitoring/metrics/droplet/cpu failed with status 500"), "{said}");
-    assert_eq!(emulator.with_state(|world, _| world.calls().values().sum::<u64>()), 1);
+    let output = failed.unwrap_err().to_string();
+    assert!(output.starts_with("GET /v2/monitoring/metrics/droplet/cpu failed with status 500"), "{output}");
+    assert_eq!(emulator.with_state(|cloud_state, _| cloud_state.calls().values().sum::<u64>()), 1);
     emulator.stop().await;
 }

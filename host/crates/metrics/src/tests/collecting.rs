@@ -38,8 +38,8 @@ fn shown(series: &[Series]) -> String {
 
 #[tokio::test]
 async fn haproxy_series_come_first_with_required_lookback() {
-    let history = Arc::new(TimeSeriesStore::in_memory());
-    let mut collector = collector(vec![source("queue.depth", shell("echo 7"))], &history);
+    let store = Arc::new(TimeSeriesStore::in_memory());
+    let mut collector = collector(vec![source("queue.depth", shell("echo 7"))], &store);
     let needs = [need("haproxy.sessions", Duration::from_mins(2)), need("haproxy.sessions", Duration::ZERO)];
     collector.set_requirements(MetricRequirements::union(&needs), NOW);
 
@@ -65,8 +65,8 @@ async fn haproxy_series_come_first_with_required_lookback() {
 
 #[tokio::test]
 async fn haproxy_series_are_stale_while_unreachable() {
-    let history = Arc::new(TimeSeriesStore::in_memory());
-    let mut collector = collector(Vec::new(), &history);
+    let store = Arc::new(TimeSeriesStore::in_memory());
+    let mut collector = collector(Vec::new(), &store);
     collector.collect(NOW, Some(&stats(NOW, 0, 3))).await;
     let later = NOW.plus(INTERVAL);
     collector.collect(later, None).await;
@@ -91,7 +91,7 @@ async fn haproxy_series_are_stale_while_unreachable() {
 
 #[tokio::test]
 async fn only_failed_source_is_stale() {
-    let history = Arc::new(TimeSeriesStore::in_memory());
+    let store = Arc::new(TimeSeriesStore::in_memory());
     let flag = tempfile::NamedTempFile::new().unwrap();
     let works_while_the_file_is_there = shell(&format!("test -e {} && echo 5", flag.path().display()));
     let sources = vec![
@@ -99,7 +99,7 @@ async fn only_failed_source_is_stale() {
         source("sometimes", works_while_the_file_is_there),
         source("never", shell("echo broken >&2; exit 1")),
     ];
-    let mut collector = collector(sources, &history);
+    let mut collector = collector(sources, &store);
     collector.collect(NOW, None).await;
     let first = shown(&collector.series(NOW));
     drop(flag);
@@ -130,8 +130,8 @@ async fn only_failed_source_is_stale() {
 
 #[tokio::test]
 async fn late_source_is_stale() {
-    let history = Arc::new(TimeSeriesStore::in_memory());
-    let mut collector = collector(vec![source("a", shell("echo 1"))], &history);
+    let store = Arc::new(TimeSeriesStore::in_memory());
+    let mut collector = collector(vec![source("a", shell("echo 1"))], &store);
     collector.collect(NOW, None).await;
 
     let stale = |after: Duration| collector.series(NOW.plus(after)).pop().unwrap().stale;
@@ -142,9 +142,9 @@ async fn late_source_is_stale() {
 
 #[tokio::test]
 async fn source_is_polled_at_its_own_interval() {
-    let history = Arc::new(TimeSeriesStore::in_memory());
+    let store = Arc::new(TimeSeriesStore::in_memory());
     let slow = SourceOptions { interval: Duration::from_mins(1), ..source("slow", shell("echo 1")) };
-    let mut collector = collector(vec![source("quick", shell("echo 1")), slow], &history);
+    let mut collector = collector(vec![source("quick", shell("echo 1")), slow], &store);
 
     for tick in 0..9_u32 {
         // Ticks are not exact.
@@ -153,14 +153,14 @@ async fn source_is_polled_at_its_own_interval() {
     }
 
     let end = NOW.plus(Duration::from_mins(3));
-    let count = |name: &str| history.series_history(name, NOW, end).unwrap().first().map_or(0, |one| one.points.len());
-    history.flush().unwrap();
+    let count = |name: &str| store.series_history(name, NOW, end).unwrap().first().map_or(0, |one| one.points.len());
+    store.flush().unwrap();
     assert_eq!((count("quick"), count("slow")), (9, 3));
 }
 
 #[tokio::test]
 async fn hanging_source_does_not_delay_ticks() {
-    let history = Arc::new(TimeSeriesStore::in_memory());
+    let store = Arc::new(TimeSeriesStore::in_memory());
     let gate = tempfile::tempdir().unwrap();
     let gate_file = gate.path().join("open");
     let waits = shell(&format!("until test -e {}; do sleep 0.02; done; echo 9", gate_file.display()));
@@ -170,7 +170,7 @@ async fn hanging_source_does_not_delay_ticks() {
         poll_wait: Duration::from_millis(300),
         ..Options::new(INTERVAL)
     };
-    let mut collector = Collector::new(options, Arc::clone(&history), None);
+    let mut collector = Collector::new(options, Arc::clone(&store), None);
     let began = std::time::Instant::now();
     collector.collect(NOW, None).await;
     assert!(began.elapsed() < Duration::from_secs(20));
@@ -193,14 +193,14 @@ async fn known_series_survive_a_restart() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("history.db");
     {
-        let history = Arc::new(TimeSeriesStore::open(&path, NOW));
-        let mut collector = collector(vec![source("a", shell("echo 1"))], &history);
+        let store = Arc::new(TimeSeriesStore::open(&path, NOW));
+        let mut collector = collector(vec![source("a", shell("echo 1"))], &store);
         collector.collect(NOW, Some(&stats(NOW, 0, 3))).await;
     }
     let later = NOW.plus(INTERVAL * 2);
 
-    let history = Arc::new(TimeSeriesStore::open(&path, later));
-    let mut collector = collector(vec![source("a", shell("exit 1")), source("new", shell("echo 2"))], &history);
+    let store = Arc::new(TimeSeriesStore::open(&path, later));
+    let mut collector = collector(vec![source("a", shell("exit 1")), source("new", shell("echo 2"))], &store);
     let before = shown(&collector.series(later));
     collector.collect(later, None).await;
 
@@ -221,15 +221,15 @@ async fn known_series_survive_a_restart() {
 
 #[tokio::test]
 async fn memory_is_bounded_over_ten_thousand_ticks() {
-    let history = Arc::new(TimeSeriesStore::in_memory());
-    let mut collector = collector(Vec::new(), &history);
+    let store = Arc::new(TimeSeriesStore::in_memory());
+    let mut collector = collector(Vec::new(), &store);
     collector.set_requirements(MetricRequirements::union(&[need("haproxy.sessions", Duration::from_hours(6))]), NOW);
     let mut sizes = Vec::new();
     for tick in 0..10_000_u32 {
         let now = NOW.plus(INTERVAL * tick);
         collector.collect(now, Some(&stats(now, 20 * u64::from(tick), tick % 50))).await;
         if tick % 2500 == 2499 {
-            sizes.push((history.status().bytes, collector.series(now)[1].samples.len()));
+            sizes.push((store.status().bytes, collector.series(now)[1].samples.len()));
         }
     }
 

@@ -42,7 +42,7 @@ async fn program_does_not_receive_the_token() {
 
 #[tokio::test]
 async fn invalid_output_is_reported() {
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     for text in [
         "true",
         "echo many",
@@ -56,12 +56,12 @@ async fn invalid_output_is_reported() {
         "yes 1 | head -c 100000",
     ] {
         let error = script(text, TIMEOUT).poll(&poll()).await.unwrap_err().to_string();
-        told.push(error.chars().take(100).collect::<String>());
+        messages.push(error.chars().take(100).collect::<String>());
     }
     let missing = Command::new("/nowhere/depth".into(), Vec::new(), Path::new("/"), TIMEOUT);
-    told.push(missing.poll(&poll()).await.unwrap_err().to_string());
+    messages.push(missing.poll(&poll()).await.unwrap_err().to_string());
 
-    insta::assert_snapshot!(told.join("\n"), @r"
+    insta::assert_snapshot!(messages.join("\n"), @r"
     the output of /bin/sh is not a number: nothing
     the output of /bin/sh is not a number: many
     the output of /bin/sh is not a number: 1 2

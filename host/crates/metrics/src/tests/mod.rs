@@ -44,7 +44,7 @@ fn shell(script: &str) -> SourceKind {
     SourceKind::Command { program: "/bin/sh".into(), arguments, working_dir: std::env::temp_dir() }
 }
 
-fn collector(sources: Vec<SourceOptions>, history: &Arc<TimeSeriesStore>) -> Collector {
+fn collector(sources: Vec<SourceOptions>, store: &Arc<TimeSeriesStore>) -> Collector {
     let options = Options { sources, poll_wait: Duration::from_secs(30), ..Options::new(INTERVAL) };
-    Collector::new(options, Arc::clone(history), None)
+    Collector::new(options, Arc::clone(store), None)
 }

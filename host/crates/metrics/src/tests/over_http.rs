@@ -94,7 +94,7 @@ async fn number_is_found_in_document() {
 
 #[tokio::test]
 async fn invalid_document_is_reported() {
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     for (status, body, pointer) in [
         (200, r#"{"a": 1}"#, "/b"),
         (200, r#"{"a": {"b": [1, "\u001b[2J"]}}"#, "/a"),
@@ -108,11 +108,11 @@ async fn invalid_document_is_reported() {
         (404, "", "/a"),
     ] {
         let server = MockServer::responding(status, body).await;
-        told.push(server.http(pointer, TIMEOUT).await.unwrap_err());
+        messages.push(server.http(pointer, TIMEOUT).await.unwrap_err());
     }
-    told.push(MockServer::replying(Reply::Redirect).await.http("/a", TIMEOUT).await.unwrap_err());
+    messages.push(MockServer::replying(Reply::Redirect).await.http("/a", TIMEOUT).await.unwrap_err());
 
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    insta::assert_snapshot!(messages.join("\n"), @r#"
     no value at "/b" in the response of URL/stats; it begins with {"a": 1}
     /a of URL/stats is not a number: {"b":[1,"\u001b[2J"]}
     /a of URL/stats is NaN, not a finite number
@@ -136,9 +136,9 @@ async fn slow_large_or_missing_response_is_an_error() {
     let gone = Endpoint::new("http://127.0.0.1:1/stats", None, false).unwrap();
     let gone = HttpJson::new(gone, String::new(), TIMEOUT).poll(&poll()).await;
 
-    let told = [slow.unwrap_err(), huge.unwrap_err(), gone.unwrap_err().to_string()];
+    let messages = [slow.unwrap_err(), huge.unwrap_err(), gone.unwrap_err().to_string()];
 
-    insta::assert_snapshot!(told.join("\n"), @r"
+    insta::assert_snapshot!(messages.join("\n"), @r"
     no response from URL/stats within 50ms; set a longer `timeout`, or investigate the delay
     the response of URL/stats exceeds 1048576 bytes
     http://127.0.0.1:1/stats: Connection refused (os error 111)
@@ -169,8 +169,8 @@ async fn bearer_token_is_reread_and_never_world_readable() {
 
     let asked: Vec<Option<String>> = server.requests.lock().unwrap().iter().map(|(_, token)| token.clone()).collect();
     assert_eq!(asked, [Some("Bearer one".to_owned()), Some("Bearer two".to_owned())]);
-    let told = [missing, open, broken].join("\n").replace(dir.path().to_str().unwrap(), "DIR");
-    insta::assert_snapshot!(told, @r"
+    let messages = [missing, open, broken].join("\n").replace(dir.path().to_str().unwrap(), "DIR");
+    insta::assert_snapshot!(messages, @r"
     bearer token file DIR/token is unreadable: No such file or directory (os error 2)
     bearer token file DIR/token is world-readable; run `chmod 600 DIR/token`
     bearer token file DIR/token contains no valid token
@@ -217,7 +217,7 @@ async fn multiple_series_keep_their_labels() {
 #[tokio::test]
 async fn prometheus_errors_are_reported() {
     let many: Vec<String> = (0..51).map(|n| format!(r#"{{"metric":{{"pod":"{n}"}},"values":[[1,"1"]]}}"#)).collect();
-    let mut told = Vec::new();
+    let mut messages = Vec::new();
     for (status, body) in [
         (400, r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:5: parse error: unexpected end of input"}"#.to_owned()),
         (503, r#"{"status":"error","errorType":"timeout","error":"query timed out\u001b[31m in expression evaluation"}"#.to_owned()),
@@ -230,10 +230,10 @@ async fn prometheus_errors_are_reported() {
         (200, matrix(&many.join(","))),
         (200, matrix(&format!(r#"{{"metric":{{}},"values":[{}[1,"1"]]}}"#, "[1,\"1\"],".repeat(600_000)))),
     ] {
-        told.push(MockServer::responding(status, body).await.prometheus(&poll()).await.unwrap_err());
+        messages.push(MockServer::responding(status, body).await.prometheus(&poll()).await.unwrap_err());
     }
 
-    insta::assert_snapshot!(told.join("\n"), @r#"
+    insta::assert_snapshot!(messages.join("\n"), @r#"
     Prometheus rejected the query: bad_data: invalid parameter "query": 1:5: parse error: unexpected end of input
     Prometheus rejected the query: timeout: query timed out [31m in expression evaluation
     URL/prom/api/v1/query_range returned status 502

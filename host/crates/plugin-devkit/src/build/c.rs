@@ -17,7 +17,7 @@ const STACK_SIZE_FLAG: &str = "-Wl,-z,stack-size=131072";
 pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     let zig = Zig::find(&project.directory).ok_or_else(|| BuildError::MissingTool {
         tool: "zig",
-        remedy: format!("python3 -m venv .venv && .venv/bin/pip install {ZIG_PACKAGE}"),
+        hint: format!("python3 -m venv .venv && .venv/bin/pip install {ZIG_PACKAGE}"),
     })?;
     let version = format!("zig {}", toolchain::run("zig", zig.command().arg("version"))?);
     let project = project.clone();

@@ -25,12 +25,12 @@ pub enum BuildError {
         message: String,
     },
     /// A required program is missing.
-    #[error("{tool} not found; install it with:\n  {remedy}")]
+    #[error("{tool} not found; install it with:\n  {hint}")]
     MissingTool {
         /// The program.
         tool: &'static str,
         /// The installation command.
-        remedy: String,
+        hint: String,
     },
     /// A program failed.
     #[error("{tool} failed ({status}):\n{output}")]

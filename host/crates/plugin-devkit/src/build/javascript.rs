@@ -15,9 +15,9 @@ const ENGINE: &str = "lib/starlingmonkey_embedding.wasm";
 
 pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     let node = toolchain::in_environment(&project.directory, "node")
-        .ok_or(BuildError::MissingTool { tool: "node", remedy: "apt-get install nodejs npm".to_owned() })?;
+        .ok_or(BuildError::MissingTool { tool: "node", hint: "apt-get install nodejs npm".to_owned() })?;
     let package = package(&project.directory)
-        .ok_or(BuildError::MissingTool { tool: "@bytecodealliance/componentize-js", remedy: "npm ci".to_owned() })?;
+        .ok_or(BuildError::MissingTool { tool: "@bytecodealliance/componentize-js", hint: "npm ci".to_owned() })?;
     let version = fs::read_to_string(&package).map_err(BuildError::file(&package))?;
     let version: serde_json::Value = serde_json::from_str(&version).unwrap_or_default();
     let version = format!("componentize-js {}", version.get("version").and_then(|it| it.as_str()).unwrap_or("?"));
@@ -37,11 +37,11 @@ pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
         let own = project.work_folder().join("engine.wasm");
         if is_settled {
             let as_it_is = fs::read(&engine).map_err(BuildError::file(&engine))?;
-            let settled = js_determinism::determinize(&as_it_is).map_err(|error| BuildError::Component {
+            let determinized = js_determinism::determinize(&as_it_is).map_err(|error| BuildError::Component {
                 what: "failed to patch the engine of componentize-js",
                 reason: error.to_string(),
             })?;
-            fs::write(&own, settled).map_err(BuildError::file(&own))?;
+            fs::write(&own, determinized).map_err(BuildError::file(&own))?;
             command.arg("build/engine.wasm");
         }
         toolchain::run("componentize-js", &mut command)?;

@@ -44,9 +44,9 @@ pub(super) enum DeterminizeError {
 
 /// Returns `module` with built-in random numbers and a built-in clock.
 pub(super) fn determinize(module: &[u8]) -> Result<Vec<u8>, DeterminizeError> {
-    let mut settled = Determinized::scan(module)?;
+    let mut determinized = Determinized::scan(module)?;
     let mut written = Module::new();
-    settled
+    determinized
         .parse_core_module(&mut written, Parser::new(0), module)
         .map_err(|error: reencode::Error| DeterminizeError::Encode(error.to_string()))?;
     Ok(written.finish())
@@ -214,7 +214,7 @@ mod tests {
         (global $own (mut i32) (i32.const 7))
         (table 1 funcref)
         (elem (i32.const 0) func $random)
-        (func (export "look") (result i32)
+        (func (export "read") (result i32)
             (drop (call_indirect (type $filler) (i32.const 0) (i32.const 4) (i32.const 0)))
             (drop (call $random (i32.const 4) (i32.const 4)))
             (drop (call $clock (i32.const 0) (i64.const 0) (i32.const 8)))
@@ -222,18 +222,18 @@ mod tests {
 
     #[test]
     fn repeated_initialization_is_identical() {
-        let settled = determinize(&wat::parse_str(MODULE).unwrap()).unwrap();
+        let determinized = determinize(&wat::parse_str(MODULE).unwrap()).unwrap();
         let engine = Engine::default();
-        let module = wasmtime::Module::new(&engine, &settled).unwrap();
+        let module = wasmtime::Module::new(&engine, &determinized).unwrap();
         let start = || {
             let mut store = Store::new(&engine, ());
             let mut linker = Linker::new(&engine);
             linker.define_unknown_imports_as_traps(&module).unwrap();
             let instance = linker.instantiate(&mut store, &module).unwrap();
-            let look = instance.get_typed_func::<(), i32>(&mut store, "look").unwrap();
+            let read_state = instance.get_typed_func::<(), i32>(&mut store, "read").unwrap();
             let memory = instance.get_memory(&mut store, "memory").unwrap();
             [(); 2].map(|()| {
-                assert_eq!(look.call(&mut store, ()).unwrap(), 7);
+                assert_eq!(read_state.call(&mut store, ()).unwrap(), 7);
                 let bytes: [u8; 16] = memory.data(&store)[..16].try_into().unwrap();
                 (bytes[..8].to_vec(), i64::from_le_bytes(bytes[8..].try_into().unwrap()))
             })
@@ -248,9 +248,9 @@ mod tests {
 
     #[test]
     fn unsupported_module_is_rejected() {
-        let told = |module: &[u8]| determinize(module).unwrap_err().to_string();
+        let message = |module: &[u8]| determinize(module).unwrap_err().to_string();
 
-        assert_eq!(told(&wat::parse_str("(module)").unwrap()), "no import of random_get");
-        assert!(told(b"\0asm").contains("unexpected end"), "{}", told(b"\0asm"));
+        assert_eq!(message(&wat::parse_str("(module)").unwrap()), "no import of random_get");
+        assert!(message(b"\0asm").contains("unexpected end"), "{}", message(b"\0asm"));
     }
 }

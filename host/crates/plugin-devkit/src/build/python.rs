@@ -8,7 +8,7 @@ use crate::build::{BuildError, Project, toolchain};
 pub(super) fn tool(project: &Project) -> Result<Tool, BuildError> {
     let program = toolchain::in_environment(&project.directory, "componentize-py").ok_or(BuildError::MissingTool {
         tool: "componentize-py",
-        remedy: "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt".to_owned(),
+        hint: "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt".to_owned(),
     })?;
     let version = toolchain::run("componentize-py", toolchain::command(&program).arg("--version"))?;
     let project = project.clone();

@@ -38,11 +38,11 @@ fn is_secret(name: &str) -> bool {
 /// Runs a command to completion, and returns its output.
 pub(super) fn run(tool: &str, command: &mut Command) -> Result<String, BuildError> {
     let output = command.output().map_err(BuildError::file(PathBuf::from(command.get_program())))?;
-    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    let message = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if output.status.success() {
-        return Ok(said(&output.stdout));
+        return Ok(message(&output.stdout));
     }
-    let both = [said(&output.stdout), said(&output.stderr)];
+    let both = [message(&output.stdout), message(&output.stderr)];
     Err(BuildError::ToolFailed {
         tool: tool.to_owned(),
         status: output.status,

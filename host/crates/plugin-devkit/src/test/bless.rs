@@ -7,9 +7,9 @@ use crate::test::fixture::{Fixture, FixtureError, FixtureFile};
 use crate::test::runner::FixtureRun;
 
 /// Replaces expectations that differ from the actual results. Returns whether the file was changed.
-pub fn bless(file: &FixtureFile, ran: &FixtureRun) -> Result<bool, FixtureError> {
+pub fn bless(file: &FixtureFile, run: &FixtureRun) -> Result<bool, FixtureError> {
     let invalid = |message: &str| FixtureError::Invalid { path: file.path.clone(), message: message.to_owned() };
-    let blessed: Vec<Option<Expectation>> = ran
+    let blessed: Vec<Option<Expectation>> = run
         .ticks
         .iter()
         .map(|tick| (!tick.is_expected || !tick.mismatches.is_empty()).then(|| Expectation::from_actual(&tick.actual)))

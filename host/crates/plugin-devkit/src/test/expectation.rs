@@ -214,41 +214,41 @@ impl fmt::Display for Actual {
 
 impl Expectation {
     /// Returns the differences between the actual and the expected result, as lines of text; empty if there are none.
-    pub fn mismatches(&self, came: &Actual) -> Vec<String> {
+    pub fn mismatches(&self, actual: &Actual) -> Vec<String> {
         let mut found = Vec::new();
-        let mut differs = |what: &str, expected: &dyn fmt::Display, came: &dyn fmt::Display| {
-            found.push(format!("{what}: expected {expected}, got {came}"));
+        let mut differs = |what: &str, expected: &dyn fmt::Display, actual: &dyn fmt::Display| {
+            found.push(format!("{what}: expected {expected}, got {actual}"));
         };
         if let Some(outcome) = self.outcome
-            && outcome != came.outcome_kind()
+            && outcome != actual.outcome_kind()
         {
-            differs("outcome", &outcome, came);
+            differs("outcome", &outcome, actual);
         }
         if let Some(count) = self.count
-            && !came.count().is_some_and(|got| count.contains(got))
+            && !actual.count().is_some_and(|got| count.contains(got))
         {
-            differs("count", &count, &came.count().map_or_else(|| "no count".to_owned(), |got| got.to_string()));
+            differs("count", &count, &actual.count().map_or_else(|| "no count".to_owned(), |got| got.to_string()));
         }
         if let Some(error) = self.error
-            && !matches!(came, Actual::Failed { error: got, .. } if *got == error)
+            && !matches!(actual, Actual::Failed { error: got, .. } if *got == error)
         {
-            differs("error", &error, came);
+            differs("error", &error, actual);
         }
         if let Some(pattern) = &self.reason {
             match Regex::new(pattern) {
-                Ok(regex) if regex.is_match(came.reason()) => {}
-                Ok(_) => differs("reason", &format_args!("/{pattern}/"), &format_args!("{:?}", came.reason())),
+                Ok(regex) if regex.is_match(actual.reason()) => {}
+                Ok(_) => differs("reason", &format_args!("/{pattern}/"), &format_args!("{:?}", actual.reason())),
                 Err(error) => found.push(format!("reason: invalid pattern: {error}")),
             }
         }
-        found.extend(self.list_mismatches(came));
-        found.extend(self.user_data_mismatches(came));
+        found.extend(self.list_mismatches(actual));
+        found.extend(self.user_data_mismatches(actual));
         found
     }
 
-    fn list_mismatches(&self, came: &Actual) -> Vec<String> {
+    fn list_mismatches(&self, actual: &Actual) -> Vec<String> {
         let mut found = Vec::new();
-        let deleted = came.deletions();
+        let deleted = actual.deletions();
         if let Some(wanted) = &self.delete
             && !deleted.starts_with(wanted)
         {
@@ -258,23 +258,23 @@ impl Expectation {
             found.push(format!("keep: droplet {kept} must be kept, but is in {deleted:?}"));
         }
         if let Some(wanted) = self.next_check {
-            let got = if let Actual::Decision { decision, .. } = came { decision.next_check_ms } else { None };
+            let got = if let Actual::Decision { decision, .. } = actual { decision.next_check_ms } else { None };
             if got != Some(wanted.ms()) {
                 let got = got.map_or_else(|| "none".to_owned(), |ms| format!("{ms} ms"));
                 found.push(format!("next_check: expected {} ms, got {got}", wanted.ms()));
             }
         }
         if let Some(wanted) = &self.state
-            && wanted.0 != came.state()
+            && wanted.0 != actual.state()
         {
             let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            found.push(format!("state: expected {:?}, got {:?}", shown(&wanted.0), shown(came.state())));
+            found.push(format!("state: expected {:?}, got {:?}", shown(&wanted.0), shown(actual.state())));
         }
         found
     }
 
-    fn user_data_mismatches(&self, came: &Actual) -> Vec<String> {
-        let text = if let Actual::UserData(text) = came { text.as_str() } else { "" };
+    fn user_data_mismatches(&self, actual: &Actual) -> Vec<String> {
+        let text = if let Actual::UserData(text) = actual { text.as_str() } else { "" };
         let mut found = Vec::new();
         if let Some(kind) = &self.kind {
             let got = UserData::parse(text).map_or_else(|error| error.to_string(), |data| data.kind().to_string());
@@ -304,10 +304,10 @@ impl Expectation {
     }
 
     /// Returns the expectation that matches a result, for recording.
-    pub fn from_actual(came: &Actual) -> Self {
+    pub fn from_actual(actual: &Actual) -> Self {
         let exactly = |text: &str| (!text.is_empty()).then(|| format!("^{}$", regex::escape(text)));
-        let word = Some(came.outcome_kind());
-        match came {
+        let word = Some(actual.outcome_kind());
+        match actual {
             Actual::Failed { error, .. } => Self { outcome: word, error: Some(*error), ..Self::default() },
             Actual::UserData(text) => Self {
                 outcome: word,
@@ -317,9 +317,9 @@ impl Expectation {
             },
             Actual::Decision { decision, .. } => Self {
                 outcome: word,
-                count: came.count().filter(|_| decision.outcome != Outcome::Hold).map(CountRange::exactly),
+                count: actual.count().filter(|_| decision.outcome != Outcome::Hold).map(CountRange::exactly),
                 reason: exactly(&decision.reason),
-                delete: Some(came.deletions()).filter(|ids| !ids.is_empty()),
+                delete: Some(actual.deletions()).filter(|ids| !ids.is_empty()),
                 next_check: decision.next_check_ms.map(|ms| FixtureDuration(std::time::Duration::from_millis(ms))),
                 ..Self::default()
             },

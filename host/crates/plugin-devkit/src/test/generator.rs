@@ -56,33 +56,31 @@ fn is_series_name(text: &str) -> bool {
 }
 
 /// Generates an arbitrary observation.
-pub(super) fn observation(chance: &mut SplitMix64, names: &[String]) -> ObservationFixture {
-    let min = chance.between(0, 3);
-    let max = min + chance.between(0, 30);
-    let minutes = u64::from(chance.between(0, 14 * 24 * 60));
+pub(super) fn observation(rng: &mut SplitMix64, names: &[String]) -> ObservationFixture {
+    let min = rng.between(0, 3);
+    let max = min + rng.between(0, 30);
+    let minutes = u64::from(rng.between(0, 14 * 24 * 60));
     ObservationFixture {
         now: Some(FixtureTime(Timestamp(FixtureTime::DEFAULT.0.0 + minutes * 60_000))),
-        tick: Some(u64::from(chance.between(0, 100_000))),
-        fleet: Some(fleet(chance, max)),
-        metrics: Some(metrics(chance, names)),
+        tick: Some(u64::from(rng.between(0, 100_000))),
+        fleet: Some(fleet(rng, max)),
+        metrics: Some(metrics(rng, names)),
         limits: Some(LimitsFixture { min, max, ..LimitsFixture::default() }),
-        boot_time: chance.with_percent(50).then(|| FixtureDuration::seconds(u64::from(chance.between(0, 300)))),
-        last_scale_out: chance.with_percent(50).then(|| FixtureDuration::seconds(u64::from(chance.between(0, 3600)))),
-        last_scale_in: chance.with_percent(50).then(|| FixtureDuration::seconds(u64::from(chance.between(0, 3600)))),
-        facts: chance.with_percent(10).then(|| BTreeMap::from([("unknown".to_owned(), "to every plugin".to_owned())])),
+        boot_time: rng.with_percent(50).then(|| FixtureDuration::seconds(u64::from(rng.between(0, 300)))),
+        last_scale_out: rng.with_percent(50).then(|| FixtureDuration::seconds(u64::from(rng.between(0, 3600)))),
+        last_scale_in: rng.with_percent(50).then(|| FixtureDuration::seconds(u64::from(rng.between(0, 3600)))),
+        facts: rng.with_percent(10).then(|| BTreeMap::from([("unknown".to_owned(), "to every plugin".to_owned())])),
         ..ObservationFixture::default()
     }
 }
 
 /// Generates an ordinary observation with constant load: serving droplets, and series with constant values.
-pub(super) fn steady_observation(chance: &mut SplitMix64, names: &[String]) -> ObservationFixture {
-    let max = chance.between(2, 30);
-    let metrics = names
-        .iter()
-        .map(|name| (name.clone(), MetricFixture::Samples(vec![plausible_value(chance, name); 10])))
-        .collect();
+pub(super) fn steady_observation(rng: &mut SplitMix64, names: &[String]) -> ObservationFixture {
+    let max = rng.between(2, 30);
+    let metrics =
+        names.iter().map(|name| (name.clone(), MetricFixture::Samples(vec![plausible_value(rng, name); 10]))).collect();
     ObservationFixture {
-        fleet: Some(FleetFixture::Serving(chance.between(1, max))),
+        fleet: Some(FleetFixture::Serving(rng.between(1, max))),
         metrics: Some(metrics),
         limits: Some(LimitsFixture { max, ..LimitsFixture::default() }),
         boot_time: Some(FixtureDuration::seconds(60)),
@@ -90,16 +88,16 @@ pub(super) fn steady_observation(chance: &mut SplitMix64, names: &[String]) -> O
     }
 }
 
-fn fleet(chance: &mut SplitMix64, max: u32) -> FleetFixture {
-    if chance.with_percent(50) {
-        return FleetFixture::Serving(chance.between(0, max + 3));
+fn fleet(rng: &mut SplitMix64, max: u32) -> FleetFixture {
+    if rng.with_percent(50) {
+        return FleetFixture::Serving(rng.between(0, max + 3));
     }
-    let droplets = (0..chance.between(0, max.min(12))).map(|_| droplet(chance)).collect();
+    let droplets = (0..rng.between(0, max.min(12))).map(|_| droplet(rng)).collect();
     FleetFixture::Droplets(droplets)
 }
 
-fn droplet(chance: &mut SplitMix64) -> DropletFixture {
-    let phase = chance.choose(
+fn droplet(rng: &mut SplitMix64) -> DropletFixture {
+    let phase = rng.choose(
         Phase::Serving,
         &[
             Phase::Requested,
@@ -113,78 +111,78 @@ fn droplet(chance: &mut SplitMix64) -> DropletFixture {
     );
     DropletFixture {
         phase: Some(phase),
-        healthy: chance.with_percent(20).then(|| chance.with_percent(50)),
-        age: Some(FixtureDuration::seconds(u64::from(chance.between(0, 1_000_000)))),
-        protected: chance.with_percent(10).then_some(true),
-        sessions: Some(chance.between(0, 500)),
-        max_sessions: chance.with_percent(50).then(|| chance.between(0, 500)),
-        queued: chance.with_percent(20).then(|| chance.between(0, 100)),
-        requests_per_second: Some(f64::from(chance.between(0, 1000))),
+        healthy: rng.with_percent(20).then(|| rng.with_percent(50)),
+        age: Some(FixtureDuration::seconds(u64::from(rng.between(0, 1_000_000)))),
+        protected: rng.with_percent(10).then_some(true),
+        sessions: Some(rng.between(0, 500)),
+        max_sessions: rng.with_percent(50).then(|| rng.between(0, 500)),
+        queued: rng.with_percent(20).then(|| rng.between(0, 100)),
+        requests_per_second: Some(f64::from(rng.between(0, 1000))),
         ..DropletFixture::default()
     }
 }
 
-fn metrics(chance: &mut SplitMix64, names: &[String]) -> BTreeMap<String, MetricFixture> {
+fn metrics(rng: &mut SplitMix64, names: &[String]) -> BTreeMap<String, MetricFixture> {
     let mut metrics = BTreeMap::new();
     for name in names {
-        if chance.with_percent(85) {
-            metrics.insert(name.clone(), metric(chance, name));
+        if rng.with_percent(85) {
+            metrics.insert(name.clone(), metric(rng, name));
         }
     }
     metrics
 }
 
-fn metric(chance: &mut SplitMix64, name: &str) -> MetricFixture {
-    let samples = |chance: &mut SplitMix64| (0..chance.between(0, 60)).map(|_| any_value(chance, name)).collect();
-    match chance.between(0, 9) {
-        0..=3 => MetricFixture::Latest(any_value(chance, name)),
-        4..=6 => MetricFixture::Samples(samples(chance)),
+fn metric(rng: &mut SplitMix64, name: &str) -> MetricFixture {
+    let samples = |rng: &mut SplitMix64| (0..rng.between(0, 60)).map(|_| any_value(rng, name)).collect();
+    match rng.between(0, 9) {
+        0..=3 => MetricFixture::Latest(any_value(rng, name)),
+        4..=6 => MetricFixture::Samples(samples(rng)),
         7 | 8 => MetricFixture::Series(SeriesFixture {
-            samples: samples(chance),
-            interval: Some(FixtureDuration::seconds(u64::from(chance.choose(60_u32, &[1, 10, 15, 300, 3600])))),
-            ended: chance.with_percent(20).then(|| FixtureDuration::seconds(u64::from(chance.between(0, 7200)))),
-            stale: chance.with_percent(30),
+            samples: samples(rng),
+            interval: Some(FixtureDuration::seconds(u64::from(rng.choose(60_u32, &[1, 10, 15, 300, 3600])))),
+            ended: rng.with_percent(20).then(|| FixtureDuration::seconds(u64::from(rng.between(0, 7200)))),
+            stale: rng.with_percent(30),
             ..SeriesFixture::default()
         }),
         _ => {
-            let series = |chance: &mut SplitMix64, zone: &str| SeriesFixture {
-                samples: vec![any_value(chance, name)],
+            let series = |rng: &mut SplitMix64, zone: &str| SeriesFixture {
+                samples: vec![any_value(rng, name)],
                 labels: BTreeMap::from([("zone".to_owned(), zone.to_owned())]),
                 ..SeriesFixture::default()
             };
-            MetricFixture::MultiSeries(vec![series(chance, "a"), series(chance, "b")])
+            MetricFixture::MultiSeries(vec![series(rng, "a"), series(rng, "b")])
         }
     }
 }
 
 /// Generates a value: usually a plausible one, sometimes one that no sane source reports.
-fn any_value(chance: &mut SplitMix64, name: &str) -> f64 {
-    match chance.between(0, 19) {
+fn any_value(rng: &mut SplitMix64, name: &str) -> f64 {
+    match rng.between(0, 19) {
         0 => 0.0,
-        1 => chance.choose(f64::MAX, &[f64::MIN_POSITIVE, 1e18, f64::INFINITY]),
-        2 => -plausible_value(chance, name),
-        _ => plausible_value(chance, name),
+        1 => rng.choose(f64::MAX, &[f64::MIN_POSITIVE, 1e18, f64::INFINITY]),
+        2 => -plausible_value(rng, name),
+        _ => plausible_value(rng, name),
     }
 }
 
 /// Generates a plausible value, with at most three decimal places for readability.
-fn plausible_value(chance: &mut SplitMix64, name: &str) -> f64 {
-    let most = if name == "haproxy.utilisation" { 2.0 } else { chance.choose(100.0, &[1.0, 1000.0, 100_000.0]) };
-    (chance.next_f64() * most * 1000.0).round() / 1000.0
+fn plausible_value(rng: &mut SplitMix64, name: &str) -> f64 {
+    let most = if name == "haproxy.utilisation" { 2.0 } else { rng.choose(100.0, &[1.0, 1000.0, 100_000.0]) };
+    (rng.next_f64() * most * 1000.0).round() / 1000.0
 }
 
 /// Generates the droplet that user data is generated for.
-pub(super) fn request(chance: &mut SplitMix64) -> RequestFixture {
-    let index = chance.between(0, 100_000);
-    let prefix = chance.choose("web", &["a", "auto-nginx", "www.example.com", "x-1"]);
-    let params = serde_json::json!({ "role": chance.choose("blue", &["", "it's \"quoted\"", "$(reboot)", "ü\n"]) });
+pub(super) fn request(rng: &mut SplitMix64) -> RequestFixture {
+    let index = rng.between(0, 100_000);
+    let prefix = rng.choose("web", &["a", "auto-nginx", "www.example.com", "x-1"]);
+    let params = serde_json::json!({ "role": rng.choose("blue", &["", "it's \"quoted\"", "$(reboot)", "ü\n"]) });
     RequestFixture {
         hostname: format!("{prefix}-{index}"),
         index,
-        size: chance.choose("s-1vcpu-1gb", &["c-2", "g-8vcpu-32gb"]).to_owned(),
-        region: chance.choose("nyc3", &["ams3", "sgp1"]).to_owned(),
-        tags: (0..chance.between(1, 5)).map(|number| format!("doproxy:tag-{number}")).collect(),
-        params: chance.with_percent(70).then_some(params),
+        size: rng.choose("s-1vcpu-1gb", &["c-2", "g-8vcpu-32gb"]).to_owned(),
+        region: rng.choose("nyc3", &["ams3", "sgp1"]).to_owned(),
+        tags: (0..rng.between(1, 5)).map(|number| format!("doproxy:tag-{number}")).collect(),
+        params: rng.with_percent(70).then_some(params),
         ..RequestFixture::default()
     }
 }

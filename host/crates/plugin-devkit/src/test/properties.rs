@@ -56,10 +56,10 @@ impl Property {
         self,
         policy: &Policy,
         config: &str,
-        situation: &ObservationFixture,
+        fixture: &ObservationFixture,
         state: &[u8],
     ) -> Result<PropertyOutcome, PluginError> {
-        let observation = match situation.observation(Path::new(".")) {
+        let observation = match fixture.observation(Path::new(".")) {
             Ok(observation) => observation,
             Err(error) => return Ok(PropertyOutcome::Violated(format!("invalid observation: {error}"))),
         };
@@ -110,7 +110,7 @@ impl PolicyUnderTest<'_> {
         Ok(match capture_failure(self.policy.decide(self.config, observation, state).await)? {
             Ok(called) => Ok(Some(called)),
             Err(Actual::Failed { error: CallErrorKind::MissingMetric | CallErrorKind::Failed, .. }) => Ok(None),
-            Err(came) => Err(came.reason().to_owned()),
+            Err(actual) => Err(actual.reason().to_owned()),
         })
     }
 
@@ -262,13 +262,13 @@ fn latest_value(sample: Option<&Sample>) -> f64 {
 fn apply_outcome(observation: &mut Observation, outcome: &Outcome) {
     let limits = observation.limits;
     let wanted = outcome.size(observation.size()).clamp(limits.min, limits.max.max(limits.min));
-    let victims: &[DropletId] = match outcome {
+    let deleted: &[DropletId] = match outcome {
         Outcome::Hold => &[],
         Outcome::ScaleTo(to) => &to.delete_first,
         Outcome::Change(change) => &change.delete,
     };
     while observation.size() > wanted {
-        let named = observation.fleet.iter().position(|droplet| droplet.id.is_some_and(|id| victims.contains(&id)));
+        let named = observation.fleet.iter().position(|droplet| droplet.id.is_some_and(|id| deleted.contains(&id)));
         let Some(place) = named.or_else(|| observation.fleet.len().checked_sub(1)) else { return };
         observation.fleet.remove(place);
     }

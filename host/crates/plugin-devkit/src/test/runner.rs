@@ -83,7 +83,7 @@ impl FixtureRun {
 /// Runs one fixture. Plugin failures are part of the result; an error is only returned if no fixture could be run.
 pub async fn run(subject: &Subject, file: &FixtureFile) -> Result<FixtureRun, PluginError> {
     let started = Instant::now();
-    let mut ran = FixtureRun {
+    let mut run = FixtureRun {
         name: file.name.clone(),
         ticks: Vec::new(),
         failure: None,
@@ -92,15 +92,15 @@ pub async fn run(subject: &Subject, file: &FixtureFile) -> Result<FixtureRun, Pl
     };
     let fixture = &file.fixture;
     match (invalid_combination(subject, fixture), subject) {
-        (Some(misuse), _) => ran.failure = Some(misuse),
-        (None, Subject::Generator(generator)) => run_generator(generator, fixture, &mut ran).await?,
+        (Some(misuse), _) => run.failure = Some(misuse),
+        (None, Subject::Generator(generator)) => run_generator(generator, fixture, &mut run).await?,
         (None, Subject::Policy(policy)) if fixture.property.is_some() => {
-            check_property(policy, file, &mut ran).await?;
+            check_property(policy, file, &mut run).await?;
         }
-        (None, Subject::Policy(policy)) => run_policy(policy, file, &mut ran).await?,
+        (None, Subject::Policy(policy)) => run_policy(policy, file, &mut run).await?,
     }
-    ran.duration = started.elapsed();
-    Ok(ran)
+    run.duration = started.elapsed();
+    Ok(run)
 }
 
 /// Returns an error for fields of a fixture that cannot be combined.
@@ -123,21 +123,22 @@ fn invalid_combination(subject: &Subject, fixture: &Fixture) -> Option<String> {
     Some(text.to_owned())
 }
 
-async fn check_property(policy: &Policy, file: &FixtureFile, ran: &mut FixtureRun) -> Result<(), PluginError> {
+async fn check_property(policy: &Policy, file: &FixtureFile, run: &mut FixtureRun) -> Result<(), PluginError> {
     let fixture = &file.fixture;
-    let (Some(property), situation) = (fixture.property, fixture.observation.clone().unwrap_or_default()) else {
+    let (Some(property), observation_fixture) = (fixture.property, fixture.observation.clone().unwrap_or_default())
+    else {
         return Ok(());
     };
     let state = fixture.state.clone().unwrap_or_default().0;
-    match property.check(policy, &fixture.config_text(), &situation, &state).await? {
+    match property.check(policy, &fixture.config_text(), &observation_fixture, &state).await? {
         PropertyOutcome::Holds => {}
-        PropertyOutcome::Violated(why) if property.is_warning() => ran.warning = Some(format!("{property}: {why}")),
-        PropertyOutcome::Violated(why) => ran.failure = Some(format!("{property}: {why}")),
+        PropertyOutcome::Violated(why) if property.is_warning() => run.warning = Some(format!("{property}: {why}")),
+        PropertyOutcome::Violated(why) => run.failure = Some(format!("{property}: {why}")),
     }
     Ok(())
 }
 
-async fn run_policy(policy: &Policy, file: &FixtureFile, ran: &mut FixtureRun) -> Result<(), PluginError> {
+async fn run_policy(policy: &Policy, file: &FixtureFile, run: &mut FixtureRun) -> Result<(), PluginError> {
     let fixture = &file.fixture;
     let config = fixture.config_text();
     let refused = capture_failure(policy.validate(&config).await)?.err();
@@ -147,25 +148,26 @@ async fn run_policy(policy: &Policy, file: &FixtureFile, ran: &mut FixtureRun) -
     let mut state = fixture.state.clone().unwrap_or_default().0;
     let mut now = base.now.unwrap_or(FixtureTime::DEFAULT).0;
     for (index, tick) in ticks.iter().enumerate() {
-        let mut situation = tick.observation.as_ref().map_or_else(|| base.clone(), |own| own.with_defaults(&base));
+        let mut observation_fixture =
+            tick.observation.as_ref().map_or_else(|| base.clone(), |own| own.with_defaults(&base));
         if index > 0 {
             now = now.plus(tick.after.unwrap_or(DEFAULT_INTERVAL).0);
         }
         if let Some(own) = tick.observation.as_ref().and_then(|own| own.now) {
             now = own.0;
         }
-        situation.now = Some(FixtureTime(now));
+        observation_fixture.now = Some(FixtureTime(now));
         let number = base.tick.unwrap_or(1).saturating_add(u64::try_from(index).unwrap_or(u64::MAX));
-        situation.tick = tick.observation.as_ref().and_then(|own| own.tick).or(Some(number));
-        let observation = match situation.observation(file.folder()) {
+        observation_fixture.tick = tick.observation.as_ref().and_then(|own| own.tick).or(Some(number));
+        let observation = match observation_fixture.observation(file.folder()) {
             Ok(observation) => observation,
             Err(error) => {
-                ran.failure = Some(error);
+                run.failure = Some(error);
                 return Ok(());
             }
         };
         let mut ran_tick = match &refused {
-            Some(came) => TickRun::of(came.clone()),
+            Some(actual) => TickRun::of(actual.clone()),
             None => decide(policy, &config, &observation, &state).await?,
         };
         if let Some(expect) = &tick.expect {
@@ -177,7 +179,7 @@ async fn run_policy(policy: &Policy, file: &FixtureFile, ran: &mut FixtureRun) -
         if let Actual::Decision { decision, .. } = &ran_tick.actual {
             state.clone_from(&decision.state);
         }
-        ran.ticks.push(ran_tick);
+        run.ticks.push(ran_tick);
     }
     Ok(())
 }
@@ -192,14 +194,14 @@ async fn decide(
     let size = observation.size();
     let first = tick_run(policy.decide(config, observation, state).await, size)?;
     let again = tick_run(policy.decide(config, observation, state).await, size)?;
-    let mut ran = first;
-    if (&ran.actual, ran.fuel) != (&again.actual, again.fuel) {
-        ran.mismatches.push(format!(
+    let mut run = first;
+    if (&run.actual, run.fuel) != (&again.actual, again.fuel) {
+        run.mismatches.push(format!(
             "the same tick led to a different result the second time: {} for {} fuel, then {} for {} fuel",
-            ran.actual, ran.fuel, again.actual, again.fuel
+            run.actual, run.fuel, again.actual, again.fuel
         ));
     }
-    Ok(ran)
+    Ok(run)
 }
 
 fn tick_run(
@@ -213,14 +215,14 @@ fn tick_run(
             log: called.log,
             ..TickRun::of(Actual::Decision { decision: called.value, size })
         },
-        Err(came) => TickRun::of(came),
+        Err(actual) => TickRun::of(actual),
     })
 }
 
-async fn run_generator(generator: &Generator, fixture: &Fixture, ran: &mut FixtureRun) -> Result<(), PluginError> {
+async fn run_generator(generator: &Generator, fixture: &Fixture, run: &mut FixtureRun) -> Result<(), PluginError> {
     let config = fixture.config_text();
     let mut tick = match capture_failure(generator.validate(&config).await)? {
-        Err(came) => TickRun::of(came),
+        Err(actual) => TickRun::of(actual),
         Ok(()) => generate(generator, &config, fixture.request.clone().unwrap_or_default()).await?,
     };
     if let Some(expect) = &fixture.expect {
@@ -229,7 +231,7 @@ async fn run_generator(generator: &Generator, fixture: &Fixture, ran: &mut Fixtu
     } else if let Actual::Failed { message, .. } = &tick.actual {
         tick.mismatches.push(message.clone());
     }
-    ran.ticks.push(tick);
+    run.ticks.push(tick);
     Ok(())
 }
 
@@ -244,7 +246,7 @@ async fn generate(generator: &Generator, config: &str, request: RequestFixture) 
             log: called.log.clone(),
             ..TickRun::of(Actual::UserData(called.value.clone()))
         },
-        Err(came) => TickRun::of(came.clone()),
+        Err(actual) => TickRun::of(actual.clone()),
     };
     if first.map(|called| called.value) != again.map(|called| called.value) {
         tick.mismatches.push("the same request led to different text the second time".to_owned());
@@ -259,8 +261,8 @@ async fn generate(generator: &Generator, config: &str, request: RequestFixture) 
 }
 
 impl TickRun {
-    fn of(came: Actual) -> Self {
-        Self { actual: came, mismatches: Vec::new(), is_expected: false, fuel: 0, memory_bytes: 0, log: Vec::new() }
+    fn of(actual: Actual) -> Self {
+        Self { actual, mismatches: Vec::new(), is_expected: false, fuel: 0, memory_bytes: 0, log: Vec::new() }
     }
 }
 

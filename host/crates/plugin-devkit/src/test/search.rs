@@ -100,25 +100,25 @@ async fn search_policy(policy: &Policy, property: Property, search: &Search) -> 
     for case in (0..search.cases).step_by(usize::try_from(step).unwrap_or(1)) {
         let Some(config) = search.config(case) else { break };
         let names = generator::series_names(policy.manifest(), config);
-        let mut chance = SplitMix64::for_case(search.seed, case);
-        let situation = match property {
-            Property::Steady => generator::steady_observation(&mut chance, &names),
-            _ => generator::observation(&mut chance, &names),
+        let mut rng = SplitMix64::for_case(search.seed, case);
+        let fixture = match property {
+            Property::Steady => generator::steady_observation(&mut rng, &names),
+            _ => generator::observation(&mut rng, &names),
         };
-        let state = state(&mut chance, &last_state);
+        let state = state(&mut rng, &last_state);
         let text = config.to_string();
         report.cases += 1;
-        let verdict = property.check(policy, &text, &situation, &state).await?;
+        let verdict = property.check(policy, &text, &fixture, &state).await?;
         if let PropertyOutcome::Violated(why) = verdict {
             let broken = ViolationCheck { policy, property, config: &text };
-            let (situation, state, why) = broken.shrink_counterexample(situation, state, why).await?;
+            let (fixture, state, why) = broken.shrink_counterexample(fixture, state, why).await?;
             report.counterexample = Some(Counterexample {
                 case,
                 fixture: Fixture {
                     description: Some(format!("found by --properties --seed {}, case {case}", search.seed)),
                     config: Some(config.clone()),
                     state: (!state.is_empty()).then_some(Base64Bytes(state)),
-                    observation: Some(situation),
+                    observation: Some(fixture),
                     property: Some(property),
                     ..Fixture::default()
                 },
@@ -127,7 +127,7 @@ async fn search_policy(policy: &Policy, property: Property, search: &Search) -> 
             break;
         }
         if property == Property::Answers
-            && let Ok(observation) = situation.inline_observation()
+            && let Ok(observation) = fixture.inline_observation()
             && let Ok(Ok(called)) = capture_failure(policy.decide(&text, &observation, b"").await)
         {
             last_state = called.value.state;
@@ -137,11 +137,11 @@ async fn search_policy(policy: &Policy, property: Property, search: &Search) -> 
 }
 
 /// Generates a state: empty, taken from another observation, truncated, or random bytes.
-fn state(chance: &mut SplitMix64, last: &[u8]) -> Vec<u8> {
-    match chance.between(0, 9) {
+fn state(rng: &mut SplitMix64, last: &[u8]) -> Vec<u8> {
+    match rng.between(0, 9) {
         0 | 1 => last.to_vec(),
         2 => last[..last.len() / 2].to_vec(),
-        3 => (0..chance.between(1, 40)).map(|_| chance.next().to_le_bytes()[0]).collect(),
+        3 => (0..rng.between(1, 40)).map(|_| rng.next().to_le_bytes()[0]).collect(),
         _ => Vec::new(),
     }
 }
@@ -153,8 +153,8 @@ struct ViolationCheck<'a> {
 }
 
 impl ViolationCheck<'_> {
-    async fn violation(&self, situation: &ObservationFixture, state: &[u8]) -> Result<Option<String>, PluginError> {
-        Ok(match self.property.check(self.policy, self.config, situation, state).await? {
+    async fn violation(&self, fixture: &ObservationFixture, state: &[u8]) -> Result<Option<String>, PluginError> {
+        Ok(match self.property.check(self.policy, self.config, fixture, state).await? {
             PropertyOutcome::Holds => None,
             PropertyOutcome::Violated(why) => Some(why),
         })
@@ -163,30 +163,30 @@ impl ViolationCheck<'_> {
     /// Returns the smallest observation found that violates the property.
     async fn shrink_counterexample(
         &self,
-        mut situation: ObservationFixture,
+        mut fixture: ObservationFixture,
         mut state: Vec<u8>,
         mut why: String,
     ) -> Result<(ObservationFixture, Vec<u8>, String), PluginError> {
         if !state.is_empty()
-            && let Some(shorter) = self.violation(&situation, b"").await?
+            && let Some(shorter) = self.violation(&fixture, b"").await?
         {
             (state, why) = (Vec::new(), shorter);
         }
         let mut attempts = MAX_SHRINK_ATTEMPTS;
         'smaller: loop {
-            for next in shrink::simplifications(&situation) {
+            for next in shrink::simplifications(&fixture) {
                 if attempts == 0 {
                     break 'smaller;
                 }
                 attempts -= 1;
                 if let Some(still) = self.violation(&next, &state).await? {
-                    (situation, why) = (next, still);
+                    (fixture, why) = (next, still);
                     continue 'smaller;
                 }
             }
             break;
         }
-        Ok((situation, state, why))
+        Ok((fixture, state, why))
     }
 }
 
@@ -227,6 +227,6 @@ async fn user_data_violation(
             Some("the same request led to different text".to_owned())
         }
         (Ok(first), _) => UserData::parse(first.value).err().map(|error| error.to_string()),
-        (Err(came), _) => Some(came.reason().to_owned()),
+        (Err(actual), _) => Some(actual.reason().to_owned()),
     })
 }

@@ -127,12 +127,12 @@ mod tests {
     fn simplification_always_terminates() {
         let names = ["haproxy.sessions".to_owned(), "custom.queue".to_owned()];
         for case in 0..50 {
-            let mut situation = generator::observation(&mut SplitMix64::for_case(1, case), &names);
+            let mut fixture = generator::observation(&mut SplitMix64::for_case(1, case), &names);
             let mut steps = 0;
-            while let Some(next) = simplifications(&situation).into_iter().next() {
-                situation = next;
+            while let Some(next) = simplifications(&fixture).into_iter().next() {
+                fixture = next;
                 steps += 1;
-                assert!(steps < 500, "{situation:?}");
+                assert!(steps < 500, "{fixture:?}");
             }
         }
     }

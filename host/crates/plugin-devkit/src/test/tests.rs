@@ -28,10 +28,10 @@ async fn fixture_passes_when_result_matches() {
         "{SESSIONS}observation:\n  fleet: 3\n  metrics: {{ haproxy.sessions: 60 }}\nexpect:\n  outcome: scale-to\n  count: [5, 7]\n  reason: 6 are needed\n"
     );
 
-    let ran = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
+    let result = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
 
-    assert!(ran.passed(), "{ran:?}");
-    assert!(ran.fuel() > 0 && ran.memory_bytes() > 0);
+    assert!(result.passed(), "{result:?}");
+    assert!(result.fuel() > 0 && result.memory_bytes() > 0);
 }
 
 #[tokio::test]
@@ -41,9 +41,9 @@ async fn mismatches_are_reported_line_by_line() {
         "{SESSIONS}observation: {{ fleet: 3, metrics: {{ haproxy.sessions: 60 }} }}\nexpect: {{ outcome: hold, count: 3, reason: right$ }}\n"
     );
 
-    let ran = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
+    let result = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
 
-    assert_snapshot!(ran.problems().join("\n"), @r#"
+    assert_snapshot!(result.problems().join("\n"), @r#"
     outcome: expected hold, got scale-to 6
     count: expected 3, got 6
     reason: expected /right$/, got "haproxy.sessions is 60 over 3 droplets, 20 each for a target of 10: 6 are needed"
@@ -67,10 +67,10 @@ ticks:
 "
     );
 
-    let ran = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
+    let result = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
 
-    assert_eq!(ran.problems(), Vec::<String>::new());
-    assert_eq!(ran.ticks.len(), 3);
+    assert_eq!(result.problems(), Vec::<String>::new());
+    assert_eq!(result.ticks.len(), 3);
 }
 
 #[tokio::test]
@@ -78,9 +78,9 @@ async fn rejected_configuration_can_be_expected() {
     let folder = tempfile::tempdir().unwrap();
     let text = "config: { metric: haproxy.sessions, target_per_droplet: -1 }\nexpect: { outcome: error, error: invalid-config, reason: /target_per_droplet }\n";
 
-    let ran = run(&target_tracking().await, &fixture_file(folder.path(), text)).await.unwrap();
+    let result = run(&target_tracking().await, &fixture_file(folder.path(), text)).await.unwrap();
 
-    assert!(ran.passed(), "{ran:?}");
+    assert!(result.passed(), "{result:?}");
 }
 
 #[tokio::test]
@@ -94,10 +94,10 @@ async fn blessed_fixture_passes() {
 
     let changed = bless(&file, &run(&subject, &file).await.unwrap()).unwrap();
     let again = FixtureFile::read(&file.path).unwrap();
-    let ran = run(&subject, &again).await.unwrap();
+    let result = run(&subject, &again).await.unwrap();
 
-    assert!(changed && ran.passed(), "{ran:?}");
-    assert!(!bless(&again, &ran).unwrap());
+    assert!(changed && result.passed(), "{result:?}");
+    assert!(!bless(&again, &result).unwrap());
     assert_snapshot!(fs::read_to_string(&file.path).unwrap(), @r"
     # the load doubles
     config: { metric: haproxy.sessions, target_per_droplet: 10 }
@@ -117,9 +117,9 @@ async fn series_can_be_read_from_csv() {
         "{SESSIONS}observation: {{ fleet: 3, metrics: {{ haproxy.sessions: {{ csv: load.csv, column: sessions }} }} }}\nexpect: {{ count: 6 }}\n"
     );
 
-    let ran = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
+    let result = run(&target_tracking().await, &fixture_file(folder.path(), &text)).await.unwrap();
 
-    assert!(ran.passed(), "{ran:?}");
+    assert!(result.passed(), "{result:?}");
 }
 
 #[test]

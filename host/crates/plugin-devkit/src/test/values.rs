@@ -67,9 +67,9 @@ impl FixtureTime {
 
 impl Serialize for FixtureTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let moment = i64::try_from(self.0.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-        match moment {
-            Some(moment) => serializer.collect_str(&moment),
+        let timestamp = i64::try_from(self.0.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+        match timestamp {
+            Some(timestamp) => serializer.collect_str(&timestamp),
             None => Err(serde::ser::Error::custom("the time is beyond the year 9999")),
         }
     }
@@ -78,8 +78,8 @@ impl Serialize for FixtureTime {
 impl<'de> Deserialize<'de> for FixtureTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let moment = text.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
-        moment.map(|ms| Self(Timestamp(ms))).ok_or_else(|| {
+        let timestamp = text.parse::<jiff::Timestamp>().ok().and_then(|at| u64::try_from(at.as_millisecond()).ok());
+        timestamp.map(|ms| Self(Timestamp(ms))).ok_or_else(|| {
             de::Error::custom(format!("{text:?} is not a point in time; use the format 2026-01-05T12:00:00Z"))
         })
     }

@@ -79,7 +79,7 @@ fn compile_in_process<T: Send + 'static>(
     })?;
     match waiting.recv_timeout(limits.compile_timeout) {
         Ok(frame) => match artifact::read(frame?) {
-            Some(answer) => into_compiled(answer, limits),
+            Some(result) => into_compiled(result, limits),
             None => Err(LoadError::Compile("the compiled code is incomplete".to_owned())),
         },
         Err(mpsc::RecvTimeoutError::Timeout) => {
@@ -90,8 +90,8 @@ fn compile_in_process<T: Send + 'static>(
 }
 
 /// Converts the outcome of a compilation.
-fn into_compiled(answer: CompileOutcome, limits: &Limits) -> Result<CompiledComponent, LoadError> {
-    match answer {
+fn into_compiled(result: CompileOutcome, limits: &Limits) -> Result<CompiledComponent, LoadError> {
+    match result {
         CompileOutcome::Code(compiled) => Ok(compiled),
         CompileOutcome::Error(reason) => Err(LoadError::Compile(sanitize::sanitize_line(&reason, 500))),
         CompileOutcome::OutOfMemory => Err(LoadError::CompileLimit(Limit::CompileMemory(limits.compile_memory_bytes))),

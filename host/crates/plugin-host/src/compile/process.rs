@@ -25,14 +25,14 @@ pub(super) fn compile(program: &Path, component: &[u8], limits: &Limits) -> Resu
     let mut child = command(program, limits)
         .spawn()
         .map_err(|source| LoadError::SpawnCompiler { program: program.to_owned(), source })?;
-    let ChildOutput { stdout: wrote, stderr: said, status } = exchange(&mut child, component, limits)?;
-    for line in said.lines() {
+    let ChildOutput { stdout: wrote, stderr: output, status } = exchange(&mut child, component, limits)?;
+    for line in output.lines() {
         tracing::debug!("plugin compiler: {}", sanitize::sanitize_line(line, 500));
     }
     match wrote {
         StdoutResult::Frame(frame) => match artifact::read(frame) {
             Some(answer) => crate::compile::into_compiled(answer, limits),
-            None => Err(exit_error(status, &said, limits)),
+            None => Err(exit_error(status, &output, limits)),
         },
         StdoutResult::TimedOut => Err(LoadError::CompileLimit(Limit::CompileTimeout(limits.compile_timeout))),
         StdoutResult::TooLarge => Err(LoadError::CompileLimit(Limit::Artifact(limits.artifact_bytes()))),
@@ -79,12 +79,12 @@ fn exchange(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<
             let _ = stdin.map(|mut stdin| stdin.write_all(component));
         });
         let listening = thread::Builder::new().spawn_scoped(threads, move || {
-            let mut said = Vec::new();
+            let mut output = Vec::new();
             if let Some(mut stderr) = stderr {
-                let _ = stderr.by_ref().take(MAX_STDERR_BYTES).read_to_end(&mut said);
+                let _ = stderr.by_ref().take(MAX_STDERR_BYTES).read_to_end(&mut output);
                 let _ = io::copy(&mut stderr, &mut io::sink());
             }
-            String::from_utf8_lossy(&said).into_owned()
+            String::from_utf8_lossy(&output).into_owned()
         });
         let most = limits.artifact_bytes().saturating_add(artifact::HEADER_LEN);
         let (done, waiting) = mpsc::sync_channel(1);
@@ -97,7 +97,7 @@ fn exchange(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<
         let frame = waiting.recv_timeout(limits.compile_timeout).ok();
         // If the process closed its stdout, it is exiting already, and killing it has no effect.
         let ended = child.kill().and_then(|()| child.wait());
-        let said = listening.map(|thread| thread.join().unwrap_or_default());
+        let output = listening.map(|thread| thread.join().unwrap_or_default());
         feeding?;
         reading?;
         let wrote = match frame.transpose()? {
@@ -105,20 +105,20 @@ fn exchange(child: &mut Child, component: &[u8], limits: &Limits) -> io::Result<
             Some(frame) if frame.len() > most => StdoutResult::TooLarge,
             Some(frame) => StdoutResult::Frame(frame),
         };
-        Ok(ChildOutput { stdout: wrote, stderr: said?, status: ended? })
+        Ok(ChildOutput { stdout: wrote, stderr: output?, status: ended? })
     })
 }
 
 /// Returns the reason why a process exited without a result.
-fn exit_error(status: ExitStatus, said: &str, limits: &Limits) -> LoadError {
+fn exit_error(status: ExitStatus, output: &str, limits: &Limits) -> LoadError {
     let signal = status.signal().and_then(|number| Signal::try_from(number).ok());
     if signal == Some(Signal::SIGXCPU) {
         return LoadError::CompileLimit(Limit::CompileCpuTime(limits.compile_cpu_time));
     }
     // The message of Rust's standard library when it aborts.
-    if signal == Some(Signal::SIGABRT) && said.contains("memory allocation of") {
+    if signal == Some(Signal::SIGABRT) && output.contains("memory allocation of") {
         return LoadError::CompileLimit(Limit::CompileMemory(limits.compile_memory_bytes));
     }
-    let last = said.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no output");
+    let last = output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no output");
     LoadError::Compile(format!("the compiler failed ({status}): {}", sanitize::sanitize_line(last, 300)))
 }

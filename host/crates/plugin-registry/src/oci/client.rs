@@ -116,24 +116,24 @@ impl RegistryClient {
     /// Sends a request, and repeats it with the login if the registry requires one. Returns every other response to the
     /// caller.
     pub(super) async fn send(&mut self, request: &Request<'_>) -> Result<Response, RegistryError> {
-        let answer = self.send_following_redirects(request).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED {
-            return Ok(answer);
+        let response = self.send_following_redirects(request).await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
         }
-        self.authorize(&answer, request.doing).await?;
-        let answer = self.send_following_redirects(request).await?;
-        if answer.status() == StatusCode::UNAUTHORIZED { Err(self.login_error()) } else { Ok(answer) }
+        self.authorize(&response, request.doing).await?;
+        let response = self.send_following_redirects(request).await?;
+        if response.status() == StatusCode::UNAUTHORIZED { Err(self.login_error()) } else { Ok(response) }
     }
 
     /// Reads the body of a response, at most `most` bytes.
-    pub(super) async fn read(&self, mut answer: Response, most: u64, doing: &str) -> Result<Vec<u8>, RegistryError> {
+    pub(super) async fn read(&self, mut response: Response, most: u64, doing: &str) -> Result<Vec<u8>, RegistryError> {
         let too_large = || RegistryError::TooLarge { what: format!("the response to {doing}"), most };
-        if answer.content_length().is_some_and(|length| length > most) {
+        if response.content_length().is_some_and(|length| length > most) {
             return Err(too_large());
         }
         let mut body = Vec::new();
         loop {
-            let chunk = answer.chunk().await.map_err(|error| RegistryError::Unreachable {
+            let chunk = response.chunk().await.map_err(|error| RegistryError::Unreachable {
                 doing: doing.to_owned(),
                 reason: format!("the response was truncated after {} bytes: {}", body.len(), describe_error(error)),
             })?;
@@ -146,12 +146,12 @@ impl RegistryClient {
     }
 
     /// Converts an error response.
-    pub(super) async fn response_error(&self, answer: Response, what: &str, doing: &str) -> RegistryError {
-        let status = answer.status();
-        let body = self.read(answer, MAX_MESSAGE_BYTES, doing).await.unwrap_or_default();
+    pub(super) async fn response_error(&self, response: Response, what: &str, doing: &str) -> RegistryError {
+        let status = response.status();
+        let body = self.read(response, MAX_MESSAGE_BYTES, doing).await.unwrap_or_default();
         let doing = doing.to_owned();
-        let said = self.redact(&error_message(&body));
-        let reason = if said.is_empty() { status.to_string() } else { format!("{status}: {said}") };
+        let text = self.redact(&error_message(&body));
+        let reason = if text.is_empty() { status.to_string() } else { format!("{status}: {text}") };
         match status {
             StatusCode::NOT_FOUND => RegistryError::NotFound { what: what.to_owned() },
             StatusCode::FORBIDDEN if self.credentials.is_some() => self.login_error(),
@@ -165,14 +165,14 @@ impl RegistryClient {
     async fn send_following_redirects(&self, request: &Request<'_>) -> Result<Response, RegistryError> {
         let mut url = request.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let answer = self.send_once(request, url.clone()).await?;
+            let response = self.send_once(request, url.clone()).await?;
             let is_question = matches!(request.method, Method::GET | Method::HEAD);
-            let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+            let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
             match location {
-                Some(location) if is_question && answer.status().is_redirection() => {
+                Some(location) if is_question && response.status().is_redirection() => {
                     url = self.resolve_location(&url, location, request.doing)?;
                 }
-                _ => return Ok(answer),
+                _ => return Ok(response),
             }
         }
         Err(RegistryError::UnexpectedResponse {
@@ -213,8 +213,8 @@ impl RegistryClient {
     }
 
     /// Prepares the authorization requested by the registry.
-    async fn authorize(&mut self, answer: &Response, doing: &str) -> Result<(), RegistryError> {
-        let headers = answer.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|header| header.to_str().ok());
+    async fn authorize(&mut self, response: &Response, doing: &str) -> Result<(), RegistryError> {
+        let headers = response.headers().get_all(WWW_AUTHENTICATE).iter().filter_map(|header| header.to_str().ok());
         let Some(challenge) = Challenge::from_headers(headers) else {
             let reason = "unsupported authentication scheme".to_owned();
             return Err(RegistryError::UnexpectedResponse { doing: doing.to_owned(), reason });
@@ -279,17 +279,17 @@ impl RegistryClient {
                 _ => sent,
             }
         };
-        let answer = sent.send().await.map_err(|error| self.unreachable(doing, error))?;
-        match answer.status() {
+        let response = sent.send().await.map_err(|error| self.unreachable(doing, error))?;
+        match response.status() {
             status if status.is_success() => {}
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => return Err(self.login_error()),
-            _ => return Err(self.response_error(answer, "the token service", doing).await),
+            _ => return Err(self.response_error(response, "the token service", doing).await),
         }
-        let body = self.read(answer, MAX_MESSAGE_BYTES, doing).await?;
+        let body = self.read(response, MAX_MESSAGE_BYTES, doing).await?;
         // The parser's message could contain a token.
         serde_json::from_slice(&body)
             .ok()
-            .and_then(|answer: TokenResponse| answer.token.or(answer.access_token))
+            .and_then(|response: TokenResponse| response.token.or(response.access_token))
             .ok_or_else(|| RegistryError::UnexpectedResponse {
                 doing: doing.to_owned(),
                 reason: "the response contains no token".to_owned(),
@@ -317,8 +317,8 @@ impl RegistryClient {
     }
 
     /// Sanitizes a message from the registry for terminals, and redacts secrets from the request that it may repeat.
-    fn redact(&self, said: &str) -> String {
-        let mut said = sanitize::sanitize_line(said, 500);
+    fn redact(&self, text: &str) -> String {
+        let mut text = sanitize::sanitize_line(text, 500);
         let header = self.authorization.as_ref().and_then(|header| header.to_str().ok());
         let value = header.and_then(|header| header.split_once(' ')).map(|(_, value)| value);
         let password = match self.credentials.as_ref().map(|shown| &shown.secret) {
@@ -327,9 +327,9 @@ impl RegistryClient {
             None => None,
         };
         for secret in [value, password].into_iter().flatten().filter(|secret| !secret.is_empty()) {
-            said = said.replace(secret, "…");
+            text = text.replace(secret, "…");
         }
-        said
+        text
     }
 }
 
@@ -342,7 +342,7 @@ fn basic_auth(user: &str, password: &str) -> String {
 async fn accepts_plain_http(host: &str) -> Result<bool, RegistryError> {
     let client = build_client(false, true)?;
     match client.get(format!("http://{host}/v2/")).send().await {
-        Ok(answer) => Ok(answer.status() != StatusCode::BAD_REQUEST),
+        Ok(response) => Ok(response.status() != StatusCode::BAD_REQUEST),
         Err(error) if error.is_connect() => Err(RegistryError::Unreachable {
             doing: "connecting to the registry".to_owned(),
             reason: format!("{host} is unreachable: {}", describe_error(error)),
@@ -381,8 +381,8 @@ fn error_message(body: &[u8]) -> String {
         message: String,
     }
     let Ok(Errors { errors }) = serde_json::from_slice(body) else { return String::new() };
-    let said: Vec<String> = errors.iter().take(3).map(|error| format!("{} {}", error.code, error.message)).collect();
-    said.join("; ").trim().to_owned()
+    let text: Vec<String> = errors.iter().take(3).map(|error| format!("{} {}", error.code, error.message)).collect();
+    text.join("; ").trim().to_owned()
 }
 
 /// Formats an error of the HTTP library with its causes, but without the URL.

@@ -253,9 +253,9 @@ async fn run_helper(helper: &str, registry: &str) -> Result<Option<Credentials>,
         .map_err(|_| failed(format!("no response within {HELPER_TIMEOUT:?}")))?
         .map_err(|error| failed(error.to_string()))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout);
+        let message = String::from_utf8_lossy(&output.stdout);
         // The protocol reports missing credentials only by this message.
-        return if said.contains("credentials not found") { Ok(None) } else { Err(failed(said.into_owned())) };
+        return if message.contains("credentials not found") { Ok(None) } else { Err(failed(message.into_owned())) };
     }
     let HelperResponse { username, secret } =
         serde_json::from_slice(&output.stdout).map_err(|_| failed("the response violates the protocol".to_owned()))?;

@@ -102,11 +102,11 @@ impl Registry {
             body: Some(("application/octet-stream", b"")),
             doing,
         };
-        let answer = self.client.send(&begun).await?;
-        if answer.status() != StatusCode::ACCEPTED {
-            return Err(self.client.response_error(answer, what, doing).await);
+        let response = self.client.send(&begun).await?;
+        if response.status() != StatusCode::ACCEPTED {
+            return Err(self.client.response_error(response, what, doing).await);
         }
-        let location = answer.headers().get(LOCATION).and_then(|location| location.to_str().ok()).map(str::to_owned);
+        let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok()).map(str::to_owned);
         let location = location.ok_or_else(|| RegistryError::UnexpectedResponse {
             doing: doing.clone(),
             reason: "the upload location is missing".to_owned(),
@@ -120,10 +120,10 @@ impl Registry {
             body: Some(("application/octet-stream", content)),
             doing,
         };
-        let answer = self.client.send(&sent).await?;
-        match answer.status() {
+        let response = self.client.send(&sent).await?;
+        match response.status() {
             StatusCode::CREATED | StatusCode::NO_CONTENT => Ok(()),
-            _ => Err(self.client.response_error(answer, what, doing).await),
+            _ => Err(self.client.response_error(response, what, doing).await),
         }
     }
 
@@ -133,11 +133,11 @@ impl Registry {
         let doing = &format!("pushing {what}");
         let url = self.client.url(&format!("manifests/{tag}"))?;
         let sent = Request { method: Method::PUT, url, accept: None, body: Some((MANIFEST, content)), doing };
-        let answer = self.client.send(&sent).await?;
-        if answer.status() != StatusCode::CREATED {
-            return Err(self.client.response_error(answer, &what, doing).await);
+        let response = self.client.send(&sent).await?;
+        if response.status() != StatusCode::CREATED {
+            return Err(self.client.response_error(response, &what, doing).await);
         }
-        let kept = answer.headers().get("docker-content-digest").and_then(|digest| digest.to_str().ok());
+        let kept = response.headers().get("docker-content-digest").and_then(|digest| digest.to_str().ok());
         match kept.and_then(|kept| kept.parse::<Digest>().ok()) {
             Some(is) if is != Digest::of(content) => {
                 Err(RegistryError::DigestMismatch { what, expected: Digest::of(content), actual: is })
@@ -158,7 +158,7 @@ impl Registry {
                     }
                     None => return Err(error),
                 },
-                answer => return answer,
+                response => return response,
             }
         }
     }
@@ -167,10 +167,10 @@ impl Registry {
         let doing = &format!("pulling {what}");
         let url = self.client.url(path)?;
         let asked = Request { method: Method::GET, url, accept: Some(accept), body: None, doing };
-        let answer = self.client.send(&asked).await?;
-        match answer.status() {
-            StatusCode::OK => self.client.read(answer, most, doing).await,
-            _ => Err(self.client.response_error(answer, what, doing).await),
+        let response = self.client.send(&asked).await?;
+        match response.status() {
+            StatusCode::OK => self.client.read(response, most, doing).await,
+            _ => Err(self.client.response_error(response, what, doing).await),
         }
     }
 }

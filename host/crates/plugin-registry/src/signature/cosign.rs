@@ -88,9 +88,9 @@ async fn signed_layers(registry: &mut Registry, digest: Digest) -> Result<Option
 }
 
 /// Returns the content, or `None` if it is invalid; transient failures remain errors.
-fn skip_unreadable<T>(answer: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
+fn skip_unreadable<T>(result: Result<T, RegistryError>) -> Result<Option<T>, RegistryError> {
+    match result {
+        Ok(result) => Ok(Some(result)),
         Err(error) if error.is_transient() => Err(error),
         Err(error) => {
             tracing::warn!("skipping an unreadable signature: {error}");

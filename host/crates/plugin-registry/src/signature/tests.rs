@@ -113,9 +113,9 @@ fn attestation_is_not_a_signature() {
     let key = PrivateKey::generate();
     let scanned = encoded_bundle(&bundle(&key, "https://cosign.sigstore.dev/attestation/vuln/v1", digest()));
 
-    let flaw = scanned.verify(digest(), &key.public()).unwrap_err();
+    let error = scanned.verify(digest(), &key.public()).unwrap_err();
 
-    insta::assert_snapshot!(flaw, @r#"unreadable: attestation of type "https://cosign.sigstore.dev/attestation/vuln/v1" instead of a signature on the plugin"#);
+    insta::assert_snapshot!(error, @r#"unreadable: attestation of type "https://cosign.sigstore.dev/attestation/vuln/v1" instead of a signature on the plugin"#);
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn invalid_key_is_reported() {
     let (path, public) = (dir.path().join("a.key"), dir.path().join("a.pub"));
     key.write_pair(&path, &public).unwrap();
     let pem = std::fs::read_to_string(&path).unwrap();
-    let mut told = vec![
+    let mut messages = vec![
         key.write_pair(&path, &dir.path().join("b.pub")).unwrap_err(),
         key.write_pair(&dir.path().join("b.key"), &public).unwrap_err(),
         PublicKey::from_pem(&pem, "keys[0]").unwrap_err(),
@@ -182,11 +182,11 @@ fn invalid_key_is_reported() {
         PrivateKey::read(&dir.path().join("none.key")).unwrap_err(),
     ];
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o640)).unwrap();
-    told.push(PrivateKey::read(&path).unwrap_err());
+    messages.push(PrivateKey::read(&path).unwrap_err());
 
-    let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+    let messages: Vec<String> = messages.iter().map(ToString::to_string).collect();
     assert!(!dir.path().join("b.key").exists());
-    insta::assert_snapshot!(told.join("\n").replace(dir.path().to_str().unwrap(), "DIR"), @"
+    insta::assert_snapshot!(messages.join("\n").replace(dir.path().to_str().unwrap(), "DIR"), @"
     DIR/a.key already exists, and keys are never overwritten; choose another path with --out
     DIR/a.pub already exists, and keys are never overwritten; choose another path with --out
     keys[0] is not a P-256 public key in PEM: it is a private key; use its public key; create a key pair with `doproxy plugin keygen`

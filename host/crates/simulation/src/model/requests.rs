@@ -112,14 +112,14 @@ impl Requests {
         let mut step = pool.serve(now, demand, 0.0, setup);
         let slots = step.ready as usize * self.slots as usize;
         let (from, to) = (f64::from(now) * setup.tick_s, f64::from(now + 1) * setup.tick_s);
-        let mut chance = SplitMix64::from_seed(self.seed ^ (u64::from(now) << 24));
+        let mut rng = SplitMix64::from_seed(self.seed ^ (u64::from(now) << 24));
         let gave_up_before = self.timed_out;
         let mut came = 0_u64;
         self.tick_latency = (0.0, 0);
         self.start_queued(to_nanos(from), slots);
         let mut at = from;
         loop {
-            at += exponential(&mut chance) / demand;
+            at += exponential(&mut rng) / demand;
             // Without demand there is no next arrival.
             if at.is_nan() || at >= to {
                 break;
@@ -127,7 +127,7 @@ impl Requests {
             came += 1;
             let work = match self.service.distribution {
                 Distribution::Fixed => self.service.mean_s,
-                Distribution::Exponential => self.service.mean_s * exponential(&mut chance),
+                Distribution::Exponential => self.service.mean_s * exponential(&mut rng),
             };
             self.advance(to_nanos(at), slots);
             let request = QueuedRequest { arrived_at_ns: to_nanos(at), service_ns: to_nanos(work) };
@@ -187,8 +187,8 @@ fn to_nanos(seconds: f64) -> u64 {
 }
 
 /// Draws an exponentially distributed number with mean 1.
-fn exponential(chance: &mut SplitMix64) -> f64 {
-    -(1.0 - chance.next_f64()).ln()
+fn exponential(rng: &mut SplitMix64) -> f64 {
+    -(1.0 - rng.next_f64()).ln()
 }
 
 /// A latency histogram with buckets that grow by 1 %.

@@ -4,7 +4,7 @@
   const points = data.demand.length;
   const NS = 'http://www.w3.org/2000/svg';
   const W = 1200, H = 420, LEFT = 52, RIGHT = 16, TOP = 18, BOTTOM = 30;
-  const colour = index => `var(--c${index % 8})`;
+  const color = index => `var(--c${index % 8})`;
 
   const make = (tag, attributes, parent, text) => {
     const element = document.createElementNS(NS, tag);
@@ -44,7 +44,7 @@
     { name: 'required', steps: data.required, stroke: 'var(--required)', thin: true, shown: false },
     { name: 'optimum', steps: data.optimum, stroke: 'var(--optimum)', thin: true, shown: true },
     ...data.policies.map((policy, index) => (
-      { name: policy.name, steps: policy.ready, changes: policy.changes, stroke: colour(index), shown: index < 4 })),
+      { name: policy.name, steps: policy.ready, changes: policy.changes, stroke: color(index), shown: index < 4 })),
   ];
 
   let from = 0, to = Math.max(points, 1);
@@ -181,7 +181,7 @@
     const h = 300;
     const svg = make('svg', { viewBox: `0 0 ${W} ${h}`, role: 'img', 'aria-label': 'Cost against unserved requests' }, null);
     document.getElementById('cost').append(svg);
-    const all = [...data.policies.map((policy, index) => ({ ...policy.point, fill: colour(index) })),
+    const all = [...data.policies.map((policy, index) => ({ ...policy.point, fill: color(index) })),
       ...data.bounds.map(point => ({ ...point, fill: 'var(--optimum)' }))];
     // What is far off the scale, as a static peak often is, would press all others together.
     const sorted = all.map(point => point.cost).sort((one, other) => one - other);

@@ -110,15 +110,15 @@ fn data(scenario: &Scenario, comparison: &Comparison) -> Value {
         "demand": demand,
         "required": step_points(&required),
         "optimum": step_points(&optimum),
-        "policies": comparison.policies.iter().map(|(row, played)| policy(row, played, bucket)).collect::<Vec<_>>(),
+        "policies": comparison.policies.iter().map(|(row, result)| policy(row, result, bucket)).collect::<Vec<_>>(),
         "bounds": comparison.baselines.iter().map(point).collect::<Vec<_>>(),
     })
 }
 
-fn policy(row: &Row, played: &RunResult, bucket: usize) -> Value {
-    let ready: Vec<u32> = played.run.steps.iter().map(|step| step.ready).collect();
+fn policy(row: &Row, result: &RunResult, bucket: usize) -> Value {
+    let ready: Vec<u32> = result.run.steps.iter().map(|step| step.ready).collect();
     let ready: Vec<u32> = ready.chunks(bucket).map(min_size).collect();
-    let changes: Vec<Value> = played
+    let changes: Vec<Value> = result
         .changes
         .iter()
         .take(MAX_REASONS)

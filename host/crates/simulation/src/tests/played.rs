@@ -79,9 +79,9 @@ async fn hpa_preset_reproduces_hpa_vectors() {
     let vector = Vector::hpa();
     let scenario = scenario(vector.setup, vector.demand.clone());
 
-    let played = simulate_policy(&scenario, "hpa").await;
+    let result = simulate_policy(&scenario, "hpa").await;
 
-    vector.assert_matches_run(&played.run);
+    vector.assert_matches_run(&result.run);
 }
 
 #[tokio::test]
@@ -115,11 +115,11 @@ async fn comparison_is_independent_of_thread_count() {
 async fn no_preset_beats_the_limit() {
     let scenario = two_days();
     let (host, limit) = (host(), scenario.limit());
-    for name in ["hpa", "gce", "aws", "kpa", "hold-boot", "react"] {
+    for name in ["hpa", "gce", "aws", "kpa", "ski-rental", "reactive"] {
         let policy = preset(&host, name, scenario.setup.capacity).await;
-        let played = simulate(&scenario, &policy, &Progress::default()).await;
+        let result = simulate(&scenario, &policy, &Progress::default()).await;
 
-        let row = crate::compare::policy_row(&scenario, &limit, &policy, &played);
+        let row = crate::compare::policy_row(&scenario, &limit, &policy, &result);
 
         assert!(row.score.cost_over_limit >= 1.0, "{row:?}");
         assert!(row.score.cost_over_optimum >= row.score.cost_over_limit * 0.9, "{row:?}");
@@ -135,14 +135,14 @@ async fn guard_limits_size_and_counts_restrictions() {
     });
     (scenario.setup.min, scenario.setup.max) = (4, 12);
 
-    let played = simulate_policy(&scenario, "hpa").await;
+    let result = simulate_policy(&scenario, "hpa").await;
 
-    assert!(played.run.steps.iter().all(|step| (4..=12).contains(&(step.ready + step.booting))));
-    for pair in played.run.steps.windows(2) {
+    assert!(result.run.steps.iter().all(|step| (4..=12).contains(&(step.ready + step.booting))));
+    for pair in result.run.steps.windows(2) {
         let (before, after) = (pair[0].ready + pair[0].booting, pair[1].ready + pair[1].booting);
         assert!(after <= before + 2 && before <= after + 1, "{before} → {after}");
     }
-    assert!(played.restrictions.contains_key("max_create"), "{:?}", played.restrictions);
+    assert!(result.restrictions.contains_key("max_create_per_tick"), "{:?}", result.restrictions);
 }
 
 #[tokio::test]
@@ -151,17 +151,17 @@ async fn size_is_constant_during_api_and_metric_outages() {
         let mut scenario = two_days();
         scenario.faults = FaultSchedule(vec![fault.parse().unwrap()]);
 
-        let played = simulate_policy(&scenario, "hpa").await;
+        let result = simulate_policy(&scenario, "hpa").await;
 
         let is_away = |tick: u32| (6 * 60..10 * 60).contains(&(tick + 1));
-        assert!(played.changes.iter().any(|change| !is_away(change.tick)));
-        assert!(!played.changes.iter().any(|change| is_away(change.tick)), "{fault}");
+        assert!(result.changes.iter().any(|change| !is_away(change.tick)));
+        assert!(!result.changes.iter().any(|change| is_away(change.tick)), "{fault}");
     }
 }
 
 #[tokio::test]
 async fn slow_boots_increase_unserved_requests() {
-    let unserved = |played: &RunResult| played.run.steps.iter().map(|step| step.unserved).sum::<f64>();
+    let unserved = |result: &RunResult| result.run.steps.iter().map(|step| step.unserved).sum::<f64>();
     let fair = simulate_policy(&two_days(), "hpa").await;
     let mut scenario = two_days();
     scenario.faults = FaultSchedule(vec!["slow-boots:from=0,length=48h,factor=10".parse().unwrap()]);
@@ -180,7 +180,7 @@ async fn request_model_matches_fluid_sizes_and_measures_latency() {
 
     let single = simulate_policy(&scenario, "hpa").await;
 
-    let ready = |played: &RunResult| played.run.steps.iter().map(|step| u64::from(step.ready)).sum::<u64>();
+    let ready = |result: &RunResult| result.run.steps.iter().map(|step| u64::from(step.ready)).sum::<u64>();
     let (one, other) = (ready(&flowing), ready(&single));
     assert!(one.abs_diff(other) * 20 < one, "{one} and {other}");
     let latency = single.latency.unwrap();

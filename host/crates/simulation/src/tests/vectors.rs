@@ -91,9 +91,9 @@ impl Vector {
 
 #[test]
 fn reactive_vectors_are_reproduced() {
-    let vector = vector!("react");
+    let vector = vector!("reactive");
     vector.assert_reproduced(peers::reactive(vector.setup, 1.0));
-    let vector = vector!("queue_react");
+    let vector = vector!("queue_reactive");
     vector.assert_reproduced(peers::reactive(vector.setup, 1.0));
 }
 
@@ -109,13 +109,13 @@ fn aws_knative_and_ski_rental_vectors_are_reproduced() {
     vector.assert_reproduced(peers::aws(vector.setup, 0.7));
     let vector = vector!("kpa");
     vector.assert_reproduced(peers::kpa(vector.setup, 0.7));
-    let vector = vector!("hold_boot");
+    let vector = vector!("ski_rental");
     vector.assert_reproduced(peers::ski_rental(vector.setup, 0.7));
 }
 
 #[test]
 fn ten_minute_peak_serves_more_than_boot_time_peak() {
-    let vector = vector!("react");
+    let vector = vector!("reactive");
 
     let gce = run(&vector.setup, &vector.demand, peers::gce(vector.setup, 0.7));
     let hold = run(&vector.setup, &vector.demand, peers::ski_rental(vector.setup, 0.7));

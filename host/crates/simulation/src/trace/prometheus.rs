@@ -30,10 +30,10 @@ struct Series {
 
 /// Reads the single series of the response.
 pub(super) fn read(source: &str, input: impl Read) -> Result<Vec<Row>, TraceError> {
-    let answer: QueryResponse = serde_json::from_reader(input).map_err(|error| {
+    let response: QueryResponse = serde_json::from_reader(input).map_err(|error| {
         TraceError::malformed(source, error.line() as u64, format!("not a Prometheus response: {error}"))
     })?;
-    let data = match answer {
+    let data = match response {
         QueryResponse { error: Some(error), .. } => {
             return Err(TraceError::whole(source, format!("Prometheus returned an error: {error}")));
         }

@@ -231,9 +231,9 @@ mod tests {
         let (trace, repairs) = regularize("load.csv", "row", rows(&broken), true).unwrap();
 
         assert_eq!(trace.rates, [2.0, 0.0, 5.0, 7.0, 9.0, 11.0]);
-        let said: Vec<String> = repairs.iter().map(ToString::to_string).collect();
+        let output: Vec<String> = repairs.iter().map(ToString::to_string).collect();
         assert_eq!(
-            said,
+            output,
             [
                 "set negative rates to 0: once, first at line 4",
                 "dropped rows without a valid rate or time: once, first at line 7",

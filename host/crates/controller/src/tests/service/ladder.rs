@@ -18,11 +18,11 @@ fn answer_sources(running: &crate::tests::service::RunningService) -> Vec<Answer
 
 #[tokio::test(start_paused = true)]
 async fn trapping_policy_holds_and_recovers() {
-    let world = Harness::new();
+    let harness = Harness::new();
     let policy = policy_scaling_to(2, 3..6, 0);
 
     let running = run_with_service(
-        &world,
+        &harness,
         with_policy(spec_with_limits(1, 5), policy.reference(), "{}"),
         loader(),
         async |running| {
@@ -42,19 +42,19 @@ async fn trapping_policy_holds_and_recovers() {
     assert!(
         running.telemetry.metrics().contains(r#"doproxy_policy_failures_total{policy="web",answered_by="hold"} 3"#)
     );
-    assert_eq!(serving_count(&world).await, 2);
+    assert_eq!(serving_count(&harness).await, 2);
 }
 
 #[tokio::test(start_paused = true)]
 async fn persistent_failure_activates_the_fallback() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
     let policy = policy_scaling_to(1, 2..1_000, 0);
-    let wish = with_fallback(with_policy(spec_with_limits(1, 5), policy.reference(), "{}"), 3, Duration::from_mins(2));
+    let spec = with_fallback(with_policy(spec_with_limits(1, 5), policy.reference(), "{}"), 3, Duration::from_mins(2));
 
-    let running = run_with_service(&world, wish, loader(), async |running| {
+    let running = run_with_service(&harness, spec, loader(), async |running| {
         running.wait_for_ticks(6).await;
-        assert_eq!(world.droplets().await.len(), 1);
-        wait_until(async || serving_count(&world).await == 3).await;
+        assert_eq!(harness.droplets().await.len(), 1);
+        wait_until(async || serving_count(&harness).await == 3).await;
     })
     .await;
 
@@ -63,11 +63,11 @@ async fn persistent_failure_activates_the_fallback() {
 
 #[tokio::test(start_paused = true)]
 async fn new_component_falls_back_to_previous_one() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
     let (good, bad) = (policy_scaling_to(2, 0..0, 0), policy_scaling_to(4, 4..1_000, 0));
 
     let running = run_with_service(
-        &world,
+        &harness,
         with_policy(spec_with_limits(1, 5), good.reference(), "{}"),
         loader(),
         async |running| {
@@ -86,21 +86,21 @@ async fn new_component_falls_back_to_previous_one() {
 
 #[tokio::test(start_paused = true)]
 async fn unloadable_policy_does_not_block_startup() {
-    let world = Harness::new();
+    let harness = Harness::new();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
     let policy = policy_scaling_to(3, 0..0, 0);
-    let wish = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
+    let spec = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
 
-    let running = run_with_service(&world, wish, loader(), async |running| {
+    let running = run_with_service(&harness, spec, loader(), async |running| {
         running.wait_for_ticks(2).await;
-        let answer = running.last().evaluations[0].clone();
-        assert_eq!((answer.answered_by, answer.digest.as_str()), (AnswerSource::Hold, ""));
-        assert!(answer.failure.is_some_and(|why| why.contains("failed to load")));
-        wait_until(async || serving_count(&world).await == 1).await;
+        let evaluation = running.last().evaluations[0].clone();
+        assert_eq!((evaluation.answered_by, evaluation.digest.as_str()), (AnswerSource::Hold, ""));
+        assert!(evaluation.failure.is_some_and(|why| why.contains("failed to load")));
+        wait_until(async || serving_count(&harness).await == 1).await;
         let Reference::File(from) = policy.reference() else { unreachable!("the policy is stored in a file") };
         std::fs::copy(from, &file).unwrap();
-        wait_until(async || serving_count(&world).await == 3).await;
+        wait_until(async || serving_count(&harness).await == 3).await;
     })
     .await;
 
@@ -109,25 +109,25 @@ async fn unloadable_policy_does_not_block_startup() {
 
 #[tokio::test(start_paused = true)]
 async fn missing_component_is_replaced_by_stored_bytes() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
     let policy = policy_scaling_to(2, 0..0, 0);
     let Reference::File(planted) = policy.reference() else { unreachable!("the policy is stored in a file") };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
     let bytes = std::fs::read(planted).unwrap();
     std::fs::write(&file, &bytes).unwrap();
-    let wish = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
+    let spec = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
     let before =
-        run_with_service(&world, wish.clone(), loader(), async |running| running.wait_for_ticks(2).await).await;
+        run_with_service(&harness, spec.clone(), loader(), async |running| running.wait_for_ticks(2).await).await;
     let digest = before.last().evaluations[0].digest.clone();
     std::fs::remove_file(&file).unwrap();
 
     let wanted = digest.clone();
     let components = loader_with_components(Arc::new(move |asked| (asked == wanted).then(|| bytes.clone())));
-    let running = run_with_service(&world, wish, components, async |running| running.wait_for_ticks(2).await).await;
+    let running = run_with_service(&harness, spec, components, async |running| running.wait_for_ticks(2).await).await;
 
-    let answer = running.last().evaluations[0].clone();
-    assert_eq!((answer.answered_by, answer.digest), (AnswerSource::LastGood, digest));
-    assert_eq!(answer.decision.outcome.size(0), 2);
+    let evaluation = running.last().evaluations[0].clone();
+    assert_eq!((evaluation.answered_by, evaluation.digest), (AnswerSource::LastGood, digest));
+    assert_eq!(evaluation.decision.outcome.size(0), 2);
     assert!(running.last().observation.tick > before.last().observation.tick, "the tick counter continues");
 }

@@ -32,11 +32,11 @@ fn ten_thousand_ticks_do_not_leak() {
 #[tokio::test(start_paused = true)]
 #[ignore = "run by the test above in a separate process"]
 async fn in_a_process_of_its_own() {
-    let world = Harness::with_fleet(10).await;
+    let harness = Harness::with_fleet(10).await;
     let policy = policy_scaling_to(10, 0..0, 0);
 
     run_with_service(
-        &world,
+        &harness,
         with_policy(spec_with_limits(1, 20), policy.reference(), "{}"),
         loader(),
         async |running| {

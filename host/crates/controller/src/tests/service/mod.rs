@@ -35,14 +35,14 @@ pub(super) fn spec_with_limits(min: u32, max: u32) -> ServiceSpec {
     }
 }
 
-pub(super) fn with_policy(wish: ServiceSpec, plugin: Reference, config: &str) -> ServiceSpec {
+pub(super) fn with_policy(spec: ServiceSpec, plugin: Reference, config: &str) -> ServiceSpec {
     let policy = PolicySpec { name: "web".to_owned(), plugin, config: config.to_owned(), mode: Mode::Active };
-    ServiceSpec { policies: vec![policy], ..wish }
+    ServiceSpec { policies: vec![policy], ..spec }
 }
 
-pub(super) fn with_fallback(wish: ServiceSpec, size: u32, after: Duration) -> ServiceSpec {
-    let rules = GuardRules { fallback: Some(Fallback { size, after }), ..wish.scaling.rules };
-    ServiceSpec { scaling: ScalingRules { rules, ..wish.scaling }, ..wish }
+pub(super) fn with_fallback(spec: ServiceSpec, size: u32, after: Duration) -> ServiceSpec {
+    let rules = GuardRules { fallback: Some(Fallback { size, after }), ..spec.scaling.rules };
+    ServiceSpec { scaling: ScalingRules { rules, ..spec.scaling }, ..spec }
 }
 
 /// Builds a policy that scales to `size`, traps in the ticks `traps`, and requests its next evaluation after
@@ -119,8 +119,8 @@ impl RunningService {
 
     /// Waits for `count` more ticks.
     pub(super) async fn wait_for_ticks(&self, count: usize) {
-        let wanted = self.ticks() + count;
-        wait_until(async || self.ticks() >= wanted).await;
+        let configured_sources = self.ticks() + count;
+        wait_until(async || self.ticks() >= configured_sources).await;
     }
 
     /// Returns the time that a tick waited for sources at each reload, which identifies the options in effect.
@@ -135,8 +135,8 @@ impl RunningService {
     }
 
     /// Changes the configuration and signals a reload.
-    pub(super) fn reload(&self, wish: Result<ServiceSpec, String>) {
-        *self.spec.lock().unwrap() = wish;
+    pub(super) fn reload(&self, spec: Result<ServiceSpec, String>) {
+        *self.spec.lock().unwrap() = spec;
         self.handle.reload();
     }
 }
@@ -151,55 +151,55 @@ pub(super) async fn wait_until(mut is_so: impl AsyncFnMut() -> bool) {
     waited.await.expect("the condition never held");
 }
 
-pub(super) async fn serving_count(world: &Harness) -> usize {
-    world.droplets().await.iter().filter(|droplet| droplet.phase == Phase::Serving).count()
+pub(super) async fn serving_count(harness: &Harness) -> usize {
+    harness.droplets().await.iter().filter(|droplet| droplet.phase == Phase::Serving).count()
 }
 
 /// Runs a service and `test` concurrently. The service must end when it is stopped.
 pub(super) async fn run_with_service(
-    world: &Harness,
-    wish: ServiceSpec,
+    harness: &Harness,
+    spec: ServiceSpec,
     loader: PolicyLoader,
     test: impl AsyncFnOnce(&RunningService),
 ) -> RunningService {
-    run_with_options(ServiceOptions::default(), world, wish, loader, test).await
+    run_with_options(ServiceOptions::default(), harness, spec, loader, test).await
 }
 
 /// Like [`run_with_service`], with a custom environment.
 pub(super) async fn run_with_options(
     surroundings: ServiceOptions,
-    world: &Harness,
-    wish: ServiceSpec,
+    harness: &Harness,
+    spec: ServiceSpec,
     loader: PolicyLoader,
     test: impl AsyncFnOnce(&RunningService),
 ) -> RunningService {
     let ServiceOptions { file, on_config_read: mut after_read, on_tick: mut in_tick } = surroundings;
     let records: Arc<Mutex<Vec<TickRecord>>> = Arc::default();
     let telemetry = Telemetry::default();
-    let configured = Arc::new(Mutex::new(Ok(wish.clone())));
+    let configured = Arc::new(Mutex::new(Ok(spec.clone())));
     let ticks: Arc<Mutex<usize>> = Arc::default();
     let (kept, counted, read) = (Arc::clone(&records), Arc::clone(&ticks), Arc::clone(&configured));
-    let history = Arc::new(TimeSeriesStore::in_memory());
+    let store = Arc::new(TimeSeriesStore::in_memory());
     let sources = Arc::new(Mutex::new(Options::new(INTERVAL)));
     let in_effect: Arc<Mutex<Vec<Options>>> = Arc::default();
-    let collector = Collector::new(Options::new(INTERVAL), Arc::clone(&history), None);
-    let (wanted, told) = (Arc::clone(&sources), Arc::clone(&in_effect));
+    let collector = Collector::new(Options::new(INTERVAL), Arc::clone(&store), None);
+    let (configured_sources, in_effect_log) = (Arc::clone(&sources), Arc::clone(&in_effect));
     let read = move |now: &Options| {
-        told.lock().unwrap().push(now.clone());
-        let wanted = wanted.lock().unwrap().clone();
-        let differs = format!("{now:?}") != format!("{wanted:?}");
-        let collector = differs.then(|| Collector::new(wanted, Arc::clone(&history), None));
-        let wish = read.lock().unwrap().clone();
+        in_effect_log.lock().unwrap().push(now.clone());
+        let configured_sources = configured_sources.lock().unwrap().clone();
+        let differs = format!("{now:?}") != format!("{configured_sources:?}");
+        let collector = differs.then(|| Collector::new(configured_sources, Arc::clone(&store), None));
+        let spec = read.lock().unwrap().clone();
         after_read(&read);
-        wish.map(|wish| ReloadedConfig { spec: wish, collector, needs_restart: vec![] })
+        spec.map(|spec| ReloadedConfig { spec, collector, needs_restart: vec![] })
     };
     let remote: Arc<OnceLock<SimulatedHandle>> = Arc::default();
     let remote_in_tick = Arc::clone(&remote);
     let parts = ServiceBuilder {
-        controller: Arc::new(world.controller()),
+        controller: Arc::new(harness.controller()),
         loader,
         collector,
-        spec: wish,
+        spec,
         config_source: Some(ConfigSource { file, read: Box::new(read) }),
         telemetry: telemetry.clone(),
         hooks: Hooks {
@@ -249,6 +249,6 @@ pub(super) fn loader_with_components(components: ComponentLookup) -> PolicyLoade
 }
 
 /// Returns a controller for manual commands of a test.
-pub(super) fn manual_controller(world: &Harness) -> SimulatedController {
-    world.controller()
+pub(super) fn manual_controller(harness: &Harness) -> SimulatedController {
+    harness.controller()
 }

@@ -16,15 +16,16 @@ use crate::tests::world::Harness;
 
 #[tokio::test(start_paused = true)]
 async fn limits_and_interval_apply_after_reload() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
 
-    let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
-        running.wait_for_ticks(1).await;
-        running.reload(Ok(ServiceSpec { interval: Duration::from_secs(40), ..spec_with_limits(3, 5) }));
-        wait_until(async || serving_count(&world).await == 3).await;
-        running.wait_for_ticks(3).await;
-    })
-    .await;
+    let running =
+        run_with_service(&harness, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
+            running.wait_for_ticks(1).await;
+            running.reload(Ok(ServiceSpec { interval: Duration::from_secs(40), ..spec_with_limits(3, 5) }));
+            wait_until(async || serving_count(&harness).await == 3).await;
+            running.wait_for_ticks(3).await;
+        })
+        .await;
 
     let records = running.records();
     assert!(records.iter().any(|record| record.trigger == Trigger::Reload));
@@ -35,13 +36,14 @@ async fn limits_and_interval_apply_after_reload() {
 
 #[tokio::test(start_paused = true)]
 async fn invalid_configuration_is_rejected_with_reason() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
 
-    let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
-        running.reload(Err("doproxy.yml:3:1: unknown key".to_owned()));
-        running.wait_for_ticks(2).await;
-    })
-    .await;
+    let running =
+        run_with_service(&harness, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
+            running.reload(Err("doproxy.yml:3:1: unknown key".to_owned()));
+            running.wait_for_ticks(2).await;
+        })
+        .await;
 
     let refused = running.telemetry.status().reload.unwrap().refused.unwrap();
     assert_eq!(refused, "doproxy.yml:3:1: unknown key");
@@ -50,11 +52,11 @@ async fn invalid_configuration_is_rejected_with_reason() {
 
 #[tokio::test(start_paused = true)]
 async fn failing_component_never_takes_over() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
     let (good, bad) = (policy_scaling_to(2, 0..0, 0), policy_scaling_to(4, 0..1_000, 0));
 
     let running = run_with_service(
-        &world,
+        &harness,
         with_policy(spec_with_limits(1, 5), good.reference(), "{}"),
         loader(),
         async |running| {
@@ -77,14 +79,14 @@ async fn failing_component_never_takes_over() {
 
 #[tokio::test(start_paused = true)]
 async fn rewritten_component_takes_over_without_signal() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
     let (one, other) = (policy_scaling_to(1, 0..0, 0), policy_scaling_to(3, 0..0, 0));
     std::fs::write(&file, bytes(&one.reference())).unwrap();
 
     let running = run_with_service(
-        &world,
+        &harness,
         with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}"),
         loader(),
         async |running| {
@@ -94,7 +96,7 @@ async fn rewritten_component_takes_over_without_signal() {
             assert_eq!(running.last().evaluations[0].failure, None);
             assert!(running.telemetry.status().reload.is_some_and(|reload| reload.refused.is_some()));
             std::fs::write(&file, bytes(&other.reference())).unwrap();
-            wait_until(async || serving_count(&world).await == 3).await;
+            wait_until(async || serving_count(&harness).await == 3).await;
         },
     )
     .await;
@@ -109,74 +111,81 @@ fn bytes(policy: &Reference) -> Vec<u8> {
 
 #[tokio::test(start_paused = true)]
 async fn new_sources_apply_after_a_rejected_reload() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
     let missing = with_policy(spec_with_limits(1, 5), "file:/there/is/no/such/policy.wasm".parse().unwrap(), "{}");
     let (before, after) = (Options::new(crate::tests::service::INTERVAL).poll_wait, Duration::from_secs(1));
 
-    let running = run_with_service(&world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
-        running.sources.lock().unwrap().poll_wait = after;
-        running.reload(Ok(missing));
-        running.wait_for_reload(false).await;
-        running.reload(Ok(spec_with_limits(1, 5)));
-        running.wait_for_reload(true).await;
-        running.reload(Err("the end".to_owned()));
-        running.wait_for_reload(false).await;
-    })
-    .await;
+    let running =
+        run_with_service(&harness, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
+            running.sources.lock().unwrap().poll_wait = after;
+            running.reload(Ok(missing));
+            running.wait_for_reload(false).await;
+            running.reload(Ok(spec_with_limits(1, 5)));
+            running.wait_for_reload(true).await;
+            running.reload(Err("the end".to_owned()));
+            running.wait_for_reload(false).await;
+        })
+        .await;
 
     assert_eq!(running.effective_patience(), [before, before, after]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn configuration_saved_during_a_load_is_read_next() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("doproxy.yml");
     std::fs::write(&file, "min: 1").unwrap();
     let saved = file.clone();
     let mut times = 0;
-    let after_read = move |wish: &crate::tests::service::SharedSpec| {
+    let after_read = move |spec: &crate::tests::service::SharedSpec| {
         times += 1;
         if times == 1 {
-            *wish.lock().unwrap() = Ok(spec_with_limits(3, 5));
+            *spec.lock().unwrap() = Ok(spec_with_limits(3, 5));
             std::fs::write(&saved, "min: 3 droplets").unwrap();
         }
     };
     let surroundings = ServiceOptions { file, on_config_read: Box::new(after_read), ..ServiceOptions::default() };
 
-    run_with_options(surroundings, &world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
-        running.reload(Ok(spec_with_limits(2, 5)));
-        wait_until(async || serving_count(&world).await == 3).await;
-    })
+    run_with_options(
+        surroundings,
+        &harness,
+        spec_with_limits(1, 5),
+        PolicyLoader::without_plugins(),
+        async |running| {
+            running.reload(Ok(spec_with_limits(2, 5)));
+            wait_until(async || serving_count(&harness).await == 3).await;
+        },
+    )
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn component_of_rejected_configuration_is_watched() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
     let policy = policy_scaling_to(3, 0..0, 0);
-    let wish = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
+    let spec = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
 
-    run_with_service(&world, spec_with_limits(1, 5), loader(), async |running| {
+    run_with_service(&harness, spec_with_limits(1, 5), loader(), async |running| {
         running.wait_for_ticks(1).await;
-        running.reload(Ok(wish));
+        running.reload(Ok(spec));
         running.wait_for_reload(false).await;
         running.wait_for_ticks(2).await;
         std::fs::write(&file, bytes(&policy.reference())).unwrap();
-        wait_until(async || serving_count(&world).await == 3).await;
+        wait_until(async || serving_count(&harness).await == 3).await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn unavailable_policy_is_retried_after_rejected_reload() {
-    let world = Harness::with_fleet(1).await;
+    let harness = Harness::with_fleet(1).await;
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("policy.wasm");
     let policy = policy_scaling_to(3, 0..0, 0);
-    let wish = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
+    let spec = with_policy(spec_with_limits(1, 5), Reference::File(file.clone()), "{}");
     let mut ticks = 0;
     // The policy is being retried during the first tick.
     let in_tick = move |remote: &crate::tests::service::SimulatedHandle| {
@@ -187,11 +196,11 @@ async fn unavailable_policy_is_retried_after_rejected_reload() {
     };
     let surroundings = ServiceOptions { on_tick: Box::new(in_tick), ..ServiceOptions::default() };
 
-    let running = run_with_options(surroundings, &world, wish, loader(), async |running| {
+    let running = run_with_options(surroundings, &harness, spec, loader(), async |running| {
         running.wait_for_reload(false).await;
         *running.spec.lock().unwrap() = Err("doproxy.yml:3:1: unknown key".to_owned());
         std::fs::write(&file, bytes(&policy.reference())).unwrap();
-        wait_until(async || serving_count(&world).await == 3).await;
+        wait_until(async || serving_count(&harness).await == 3).await;
     })
     .await;
 

@@ -10,11 +10,11 @@ use crate::tests::world::Harness;
 
 #[tokio::test(start_paused = true)]
 async fn lock_holder_is_shown_until_it_finishes() {
-    let world = Harness::with_fleet(1).await;
-    let inventory = world.dir.path().join("doproxy.db");
+    let harness = Harness::with_fleet(1).await;
+    let inventory = harness.dir.path().join("doproxy.db");
     let options = ServiceOptions::default();
 
-    run_with_options(options, &world, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
+    run_with_options(options, &harness, spec_with_limits(1, 5), PolicyLoader::without_plugins(), async |running| {
         let waits_for = || running.telemetry.status().waiting_for;
         running.wait_for_ticks(1).await;
         assert_eq!(waits_for(), None);

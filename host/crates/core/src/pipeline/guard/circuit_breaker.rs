@@ -58,17 +58,17 @@ impl fmt::Display for BreakerTrip {
     }
 }
 
-/// Returns the number of droplets that may be created now, at most `wanted`, and the tripped breaker if that number is
+/// Returns the number of droplets that may be created now, at most `requested`, and the tripped breaker if that number is
 /// lower.
-pub fn check(wanted: u32, history: &CreateHistory, most: u32) -> (u32, Option<BreakerTrip>) {
+pub fn check(requested: u32, history: &CreateHistory, most: u32) -> (u32, Option<BreakerTrip>) {
     if let Some(last) =
-        history.last_failure.filter(|_| wanted > 0 && history.consecutive_failures >= FAILED_BOOTS_THRESHOLD)
+        history.last_failure.filter(|_| requested > 0 && history.consecutive_failures >= FAILED_BOOTS_THRESHOLD)
     {
         return (0, Some(BreakerTrip::FailedBoots { failed: history.consecutive_failures, last }));
     }
     let left = most.saturating_sub(history.started);
-    let tripped = (left < wanted).then_some(BreakerTrip::CreatesPerHour { created: history.started, limit: most });
-    (left.min(wanted), tripped)
+    let tripped = (left < requested).then_some(BreakerTrip::CreatesPerHour { created: history.started, limit: most });
+    (left.min(requested), tripped)
 }
 
 #[cfg(test)]

@@ -54,21 +54,21 @@ impl PlanBuilder<'_> {
         let mut unknown: Vec<String> = Vec::new();
         let mut creates = std::mem::take(&mut self.creates);
         for create in &mut creates {
-            let wanted = create.request.count;
+            let requested = create.request.count;
             let Some(price) = self.price_of(&create.request) else {
                 create.request.count = 0;
-                without_price += u64::from(wanted);
+                without_price += u64::from(requested);
                 unknown.extend(create.request.size.clone());
                 continue;
             };
             let affordable = if price == HourlyPrice::default() {
-                wanted
+                requested
             } else {
-                partition_max(wanted, |count| affords(cost.plus(price.times(count))))
+                partition_max(requested, |count| affords(cost.plus(price.times(count))))
             };
             create.request.count = affordable;
             cost = cost.plus(price.times(affordable));
-            fewer += u64::from(wanted - affordable);
+            fewer += u64::from(requested - affordable);
         }
         creates.retain(|create| create.request.count > 0);
         self.creates = creates;

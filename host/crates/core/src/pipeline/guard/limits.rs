@@ -113,7 +113,7 @@ impl PlanBuilder<'_> {
             let kept = (self.deletes.len() - most) as u64;
             self.deletes.truncate(most);
             self.restrict(
-                "max_delete",
+                "max_delete_per_tick",
                 format!("{} kept for now: at most {most} are deleted per tick", pluralize_droplets(kept)),
             );
         }
@@ -123,7 +123,10 @@ impl PlanBuilder<'_> {
         let most = u64::from(self.observation.limits.max_create);
         let fewer = self.reduce_creates(self.created_count().saturating_sub(most));
         if fewer > 0 {
-            self.restrict("max_create", format!("{fewer} fewer created for now: at most {most} are created per tick"));
+            self.restrict(
+                "max_create_per_tick",
+                format!("{fewer} fewer created for now: at most {most} are created per tick"),
+            );
         }
     }
 
@@ -135,9 +138,9 @@ impl PlanBuilder<'_> {
     }
 
     pub(super) fn limit_creates_per_hour(&mut self) {
-        let wanted = u32::try_from(self.created_count()).unwrap_or(u32::MAX);
+        let requested = u32::try_from(self.created_count()).unwrap_or(u32::MAX);
         let most = self.rules.max_create_per_hour;
-        if let (allowed, Some(tripped)) = circuit_breaker::check(wanted, &self.facts.creates, most) {
+        if let (allowed, Some(tripped)) = circuit_breaker::check(requested, &self.facts.creates, most) {
             self.limit_creates_to(allowed.into(), tripped.rule(), &tripped.to_string());
         }
     }

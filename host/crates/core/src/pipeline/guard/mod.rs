@@ -20,31 +20,31 @@ use crate::pipeline::guard::plan_builder::PlanBuilder;
 
 /// Applies the rules to `decision`.
 pub fn guard(observation: &Observation, decision: &Decision, rules: &GuardRules, facts: &GuardFacts) -> Plan {
-    let mut draft = PlanBuilder::new(observation, decision, rules, facts);
-    draft.hold_scale_in_on_balancer_outage();
-    if draft.too_many_unhealthy() {
-        return draft.build();
+    let mut builder = PlanBuilder::new(observation, decision, rules, facts);
+    builder.hold_scale_in_on_balancer_outage();
+    if builder.too_many_unhealthy() {
+        return builder.build();
     }
     // Restrict the policy's decision.
-    draft.hold_scale_in();
-    draft.stabilize();
-    draft.prevent_flapping(decision);
-    draft.apply_cooldown();
+    builder.hold_scale_in();
+    builder.stabilize();
+    builder.prevent_flapping(decision);
+    builder.apply_cooldown();
     // Enforce the fleet's requirements regardless of the policy.
-    draft.apply_fallback();
-    draft.enforce_max();
-    draft.keep_min_healthy();
-    draft.enforce_min();
-    draft.replace_unhealthy();
+    builder.apply_fallback();
+    builder.enforce_max();
+    builder.keep_min_healthy();
+    builder.enforce_min();
+    builder.replace_unhealthy();
     // Limit the resulting operations.
-    draft.limit_deletes();
-    draft.limit_creates();
-    draft.limit_by_account_quota();
-    draft.limit_creates_per_hour();
-    draft.limit_hourly_cost();
-    draft.limit_monthly_cost();
-    draft.apply_pauses();
-    draft.hold_on_api_outage();
-    draft.enforce_invariants();
-    draft.build()
+    builder.limit_deletes();
+    builder.limit_creates();
+    builder.limit_by_account_quota();
+    builder.limit_creates_per_hour();
+    builder.limit_hourly_cost();
+    builder.limit_monthly_cost();
+    builder.apply_pauses();
+    builder.hold_on_api_outage();
+    builder.enforce_invariants();
+    builder.build()
 }

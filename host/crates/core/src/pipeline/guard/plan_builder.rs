@@ -37,7 +37,7 @@ impl<'a> PlanBuilder<'a> {
         rules: &'a GuardRules,
         facts: &'a GuardFacts,
     ) -> Self {
-        let mut draft = Self {
+        let mut builder = Self {
             observation,
             rules,
             facts,
@@ -49,10 +49,10 @@ impl<'a> PlanBuilder<'a> {
         };
         match &decision.outcome {
             Outcome::Hold => {}
-            Outcome::ScaleTo(to) => draft.scale_to(to),
-            Outcome::Change(change) => draft.apply_change(change),
+            Outcome::ScaleTo(to) => builder.scale_to(to),
+            Outcome::Change(change) => builder.apply_change(change),
         }
-        draft
+        builder
     }
 
     fn scale_to(&mut self, to: &ScaleTo) {

@@ -7,7 +7,7 @@ impl<'a> PlanBuilder<'a> {
     /// Replaces droplets that have been unhealthy for too long, if no droplet is starting and within the hourly limit.
     pub(super) fn replace_unhealthy(&mut self) {
         let Some(grace) = self.rules.repair_grace_period else { return };
-        let sick: Vec<(&'a ObservedDroplet, u64)> = self
+        let unhealthy: Vec<(&'a ObservedDroplet, u64)> = self
             .deletable()
             .filter(|droplet| {
                 droplet.phase == Phase::Serving && !droplet.healthy && !self.is_scheduled_for_deletion(&droplet.name)
@@ -18,16 +18,16 @@ impl<'a> PlanBuilder<'a> {
                 (sick_for >= grace).then_some((droplet, sick_for.as_secs()))
             })
             .collect();
-        if sick.is_empty() {
+        if unhealthy.is_empty() {
             return;
         }
         if !self.majority_healthy() {
             return;
         }
         let coming_up = self.starting_count();
-        let many = sick.len();
+        let many = unhealthy.len();
         if coming_up > 0 {
-            self.restrict("coming_up", format!("{many} unhealthy not replaced yet: {coming_up} still starting"));
+            self.restrict("starting", format!("{many} unhealthy not replaced yet: {coming_up} still starting"));
             return;
         }
         let budget = self.rules.max_replace_per_hour;
@@ -39,7 +39,7 @@ impl<'a> PlanBuilder<'a> {
                 format!("{kept} unhealthy not replaced: at most {budget} are replaced per hour"),
             );
         }
-        for (droplet, seconds) in sick.into_iter().take(left) {
+        for (droplet, seconds) in unhealthy.into_iter().take(left) {
             let reason = format!("the health check has been failing for {seconds} s");
             self.deletes.push(PendingDelete { droplet, reason, replaced: true });
             self.add_replacement("replaces an unhealthy droplet");
@@ -50,16 +50,16 @@ impl<'a> PlanBuilder<'a> {
     /// elsewhere and replacements would be unhealthy too. A fleet of one gets a second droplet first.
     fn majority_healthy(&mut self) -> bool {
         let serving = self.observation.fleet.iter().filter(|droplet| droplet.phase == Phase::Serving);
-        let (healthy, sick): (Vec<_>, Vec<_>) = serving.partition(|droplet| droplet.healthy);
-        if healthy.len() >= sick.len() {
+        let (healthy, unhealthy): (Vec<_>, Vec<_>) = serving.partition(|droplet| droplet.healthy);
+        if healthy.len() >= unhealthy.len() {
             return true;
         }
         let alone = self.observation.size() == 1 && self.size_after() == 1 && self.observation.limits.max > 1;
         if alone {
             self.add(DropletRequest::default(), 1, "the only droplet is unhealthy");
         } else {
-            let (sick, all) = (sick.len(), healthy.len() + sick.len());
-            self.restrict("unhealthy", format!("none replaced: {sick} of {all} droplets are unhealthy at once"));
+            let (unhealthy, all) = (unhealthy.len(), healthy.len() + unhealthy.len());
+            self.restrict("unhealthy", format!("none replaced: {unhealthy} of {all} droplets are unhealthy at once"));
         }
         false
     }

@@ -24,7 +24,7 @@ impl PlanBuilder<'_> {
         let stale: Vec<&str> =
             self.observation.metrics.iter().filter(|series| series.stale).map(|series| series.name.as_str()).collect();
         if coming_up > 0 {
-            self.cancel_deletes("coming_up", &format!("{coming_up} still starting"));
+            self.cancel_deletes("starting", &format!("{coming_up} still starting"));
         } else if !stale.is_empty() {
             self.cancel_deletes("stale", &format!("no current value of {}", stale.join(", ")));
         } else {
@@ -48,18 +48,18 @@ impl PlanBuilder<'_> {
         let kept = before - self.deletes.len();
         if kept > 0 {
             let kept = crate::pipeline::guard::plan_builder::pluralize_droplets(kept as u64);
-            self.restrict("sick", format!("{kept} kept: {staying_sick} of the others fail their health check"));
+            self.restrict("unhealthy", format!("{kept} kept: {staying_sick} of the others fail their health check"));
         }
     }
 
     /// Keeps the fleet at the largest size recommended within the stabilization window.
     pub(super) fn stabilize(&mut self) {
         let window = self.rules.stabilization_window;
-        let wanted =
+        let requested =
             self.facts.recommendations.iter().filter(|(at, _)| self.now().since(*at) < window).map(|(_, size)| *size);
-        if let Some(floor) = wanted.max() {
+        if let Some(floor) = requested.max() {
             let why = format!("{floor} were recommended within the last {} s", window.as_secs());
-            self.raise_floor(floor, "stabilisation", &why);
+            self.raise_floor(floor, "stabilization_window", &why);
         }
     }
 
@@ -73,11 +73,11 @@ impl PlanBuilder<'_> {
             decision.signals.iter().filter_map(|signal| Some((signal.wants?, signal))).max_by_key(|of| of.0);
         if let Some((wants, signal)) = by_signal {
             let why = format!("{} alone requires {wants}", signal.name);
-            self.raise_floor(wants, "anti_flap", &why);
+            self.raise_floor(wants, "flap_protection", &why);
         }
         if let Some((needed, sessions, slots)) = self.required_for_sessions() {
             let why = format!("{sessions} sessions need {needed} droplets of {slots} each");
-            self.raise_floor(needed, "anti_flap", &why);
+            self.raise_floor(needed, "flap_protection", &why);
         }
     }
 

@@ -8,18 +8,18 @@ use crate::pipeline::guard::plan_builder::{PendingDelete, PlanBuilder, pluralize
 impl<'a> PlanBuilder<'a> {
     /// Selects `count` more droplets to delete: first those of `first`, then in the configured order.
     pub(super) fn select_for_termination(&mut self, count: u64, first: &[&'a ObservedDroplet], reason: &str) {
-        let wanted = count.saturating_add(self.deletes.len() as u64);
+        let requested = count.saturating_add(self.deletes.len() as u64);
         let mut others: Vec<&ObservedDroplet> = self.deletable().collect();
         others.sort_by_key(|droplet| termination_key(self.rules.termination_policy, droplet, self.observation));
         for droplet in first.iter().copied().chain(others) {
-            if self.deletes.len() as u64 >= wanted {
+            if self.deletes.len() as u64 >= requested {
                 break;
             }
             if !self.is_scheduled_for_deletion(&droplet.name) {
                 self.deletes.push(PendingDelete { droplet, reason: reason.to_owned(), replaced: false });
             }
         }
-        let short = wanted.saturating_sub(self.deletes.len() as u64);
+        let short = requested.saturating_sub(self.deletes.len() as u64);
         if short > 0 {
             self.restrict("protected", format!("{} kept: protected or not created yet", pluralize_droplets(short)));
         }

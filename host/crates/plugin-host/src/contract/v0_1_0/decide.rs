@@ -46,8 +46,8 @@ impl DecideFunction {
     ) -> Result<DecideResults> {
         let instance = self.pre.instantiate_async(&mut *store).await?;
         let function = self.function(store, &instance)?;
-        let (answer,) = function.call_async(store, (config, observation, state)).await?;
-        Ok(answer)
+        let (result,) = function.call_async(store, (config, observation, state)).await?;
+        Ok(result)
     }
 
     /// Returns the function of `instance`, which must be an instance of `self.pre`.

@@ -80,8 +80,8 @@ impl Policy {
         let lists = crate::contract::v0_1_0::convert::Lists::of(observation);
         let records = crate::contract::v0_1_0::convert::Records::of(observation, &lists);
         let observation = crate::contract::v0_1_0::convert::observation(observation, &lists, &records);
-        let answer = self.decide.call(store, config, &observation, state).await?;
-        Ok(match answer {
+        let result = self.decide.call(store, config, &observation, state).await?;
+        Ok(match result {
             Err(error) => Err(crate::contract::v0_1_0::convert::error(&error)),
             // Check the size before copying any part of the decision.
             Ok(decision) => limits
@@ -126,7 +126,7 @@ impl Generator {
     ) -> Result<std::result::Result<String, CallError>> {
         let request = crate::contract::v0_1_0::convert::request(request);
         let generator = self.instance(store).await?;
-        let answer = generator.doproxy_plugin_user_data().call_generate(store, config, &request).await?;
-        Ok(answer.map_err(|error| crate::contract::v0_1_0::convert::error(&error)))
+        let result = generator.doproxy_plugin_user_data().call_generate(store, config, &request).await?;
+        Ok(result.map_err(|error| crate::contract::v0_1_0::convert::error(&error)))
     }
 }

@@ -67,7 +67,7 @@ fn plan(fleet: Vec<ObservedDroplet>, limits: Limits, outcome: Outcome) -> Plan {
 }
 
 fn rule_names(plan: &Plan) -> Vec<&str> {
-    plan.restrictions.iter().map(|cut| cut.rule.as_str()).collect()
+    plan.restrictions.iter().map(|restriction| restriction.rule.as_str()).collect()
 }
 
 fn created(plan: &Plan) -> u32 {
@@ -104,7 +104,7 @@ fn scale_in_is_blocked_while_droplets_start() {
     let plan = plan(fleet, UNLIMITED, scale_to(1));
 
     assert!(plan.is_empty());
-    assert_eq!(rule_names(&plan), ["coming_up"]);
+    assert_eq!(rule_names(&plan), ["starting"]);
 }
 
 #[test]

@@ -62,31 +62,40 @@ fn any_decision() -> impl Strategy<Value = Decision> {
 
 fn any_rules() -> impl Strategy<Value = GuardRules> {
     let seconds = || (0..120_u64).prop_map(Duration::from_secs);
-    let victims = prop::sample::select(vec![
+    let termination_policy = prop::sample::select(vec![
         TerminationPolicy::BilledFirst,
         TerminationPolicy::LeastSessions,
         TerminationPolicy::Newest,
         TerminationPolicy::Oldest,
     ]);
-    (seconds(), seconds(), seconds(), any::<bool>(), 0..30_u32, victims, prop::option::of(seconds()), 0..4_u32)
+    (
+        seconds(),
+        seconds(),
+        seconds(),
+        any::<bool>(),
+        0..30_u32,
+        termination_policy,
+        prop::option::of(seconds()),
+        0..4_u32,
+    )
         .prop_map(
             |(
                 cooldown_out,
                 cooldown_in,
-                stabilisation,
-                anti_flap,
+                stabilization_window,
+                flap_protection,
                 max_create_per_hour,
-                victims,
+                termination_policy,
                 replace_after,
                 most,
             )| {
                 GuardRules {
                     cooldown_out,
                     cooldown_in,
-                    stabilization_window: stabilisation,
-                    flap_protection: anti_flap,
+                    stabilization_window,
+                    flap_protection,
                     max_create_per_hour,
-                    termination_policy: victims,
+                    termination_policy,
                     repair_grace_period: replace_after,
                     max_replace_per_hour: most,
                     ..GuardRules::unrestricted()
@@ -121,8 +130,8 @@ fn is_within_bounds(
     prop_assert!(!facts.balancer_unreachable || plan.deletes.is_empty());
     let mut names: Vec<&str> = plan.deletes.iter().map(|delete| delete.droplet.as_str()).collect();
     for name in &names {
-        let victim = observation.fleet.iter().find(|droplet| droplet.name.as_str() == *name).unwrap();
-        prop_assert!(!victim.protected && victim.phase.counts_toward_size() && victim.id.is_some());
+        let deleted = observation.fleet.iter().find(|droplet| droplet.name.as_str() == *name).unwrap();
+        prop_assert!(!deleted.protected && deleted.phase.counts_toward_size() && deleted.id.is_some());
     }
     names.sort_unstable();
     names.dedup();
@@ -137,31 +146,31 @@ fn is_within_bounds(
 
 prop_compose! {
     fn any_facts()(
-        begun in 0..20_u32,
+        started in 0..20_u32,
         failed_in_a_row in 0..5_u32,
-        account_room in prop::option::of(0..8_u32),
+        remaining_quota in prop::option::of(0..8_u32),
         paused_out in any::<bool>(),
         paused_in in any::<bool>(),
-        sick in prop::collection::vec(0..12_u64, 0..4),
+        unhealthy in prop::collection::vec(0..12_u64, 0..4),
         replaced in 0..4_u32,
         wanted in prop::collection::vec((900_000..1_000_000_u64, 0..20_u32), 0..5),
         is_away in prop::bool::weighted(0.1),
-        balancer_silent in prop::bool::weighted(0.1),
+        balancer_unreachable in prop::bool::weighted(0.1),
     ) -> GuardFacts {
         let pause = |is: bool| is.then(|| Pause { since: Timestamp(0), until: None, reason: String::new() });
         let unhealthy_since =
-            sick.into_iter().map(|number| (droplet(number, Phase::Serving).name, Timestamp(0))).collect();
+            unhealthy.into_iter().map(|number| (droplet(number, Phase::Serving).name, Timestamp(0))).collect();
         let last_failed = (failed_in_a_row > 0).then_some(Timestamp(0));
         GuardFacts {
-            creates: CreateHistory { started: begun, consecutive_failures: failed_in_a_row, last_failure: last_failed },
-            remaining_quota: account_room,
+            creates: CreateHistory { started, consecutive_failures: failed_in_a_row, last_failure: last_failed },
+            remaining_quota,
             pauses: Pauses { out: pause(paused_out), in_: pause(paused_in) },
             replaced,
             recommendations: wanted.into_iter().map(|(at, size)| (Timestamp(at), size)).collect(),
             api_unreachable: is_away.then(|| "away".to_owned()),
             // As the controller sets it.
-            unhealthy_since: if balancer_silent { vec![] } else { unhealthy_since },
-            balancer_unreachable: balancer_silent,
+            unhealthy_since: if balancer_unreachable { vec![] } else { unhealthy_since },
+            balancer_unreachable,
             ..GuardFacts::default()
         }
     }
@@ -250,8 +259,8 @@ proptest! {
         let rules = GuardRules { max_monthly_cost: cap.map(|cap| Money::from_dollars(f64::from(cap))), ..rules };
         let mut toy = FleetModel::new(limits);
 
-        for (decision, sick) in decisions {
-            if sick && let Some(first) = toy.observation.fleet.first_mut() {
+        for (decision, unhealthy) in decisions {
+            if unhealthy && let Some(first) = toy.observation.fleet.first_mut() {
                 first.healthy = false;
             }
             toy.memory.record_health(&toy.observation);

@@ -65,14 +65,14 @@ fn detail(plan: &Plan) -> &str {
 fn creates_per_tick_are_limited() {
     let plan = Case::new(serving(2)).with_limits(Limits { max_create: 3, ..UNLIMITED }).plan(scale_to(50));
 
-    assert_eq!((created(&plan), rule_names(&plan)), (3, vec!["max_create"]));
+    assert_eq!((created(&plan), rule_names(&plan)), (3, vec!["max_create_per_tick"]));
 }
 
 #[test]
 fn deletes_per_tick_are_limited() {
     let plan = Case::new(serving(9)).with_limits(Limits { max_delete: 2, ..UNLIMITED }).plan(scale_to(0));
 
-    assert_eq!((plan.deletes.len(), rule_names(&plan)), (2, vec!["max_delete"]));
+    assert_eq!((plan.deletes.len(), rule_names(&plan)), (2, vec!["max_delete_per_tick"]));
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn stabilization_window_limits_scale_in() {
 
     let plan = case.plan(scale_to(1));
 
-    assert_eq!((plan.to, rule_names(&plan)), (6, vec!["stabilisation"]));
+    assert_eq!((plan.to, rule_names(&plan)), (6, vec!["stabilization_window"]));
     insta::assert_snapshot!(detail(&plan), @"5 droplets kept: 6 were recommended within the last 300 s");
 }
 
@@ -144,7 +144,7 @@ fn flap_protection_respects_each_signal() {
 
     let plan = case.plan_decision(&Decision { signals: vec![signal(Some(4)), signal(None)], ..decision(scale_to(2)) });
 
-    assert_eq!((plan.to, rule_names(&plan)), (4, vec!["anti_flap"]));
+    assert_eq!((plan.to, rule_names(&plan)), (4, vec!["flap_protection"]));
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn unhealthy_droplets_protect_healthy_ones() {
     let others = Outcome::Change(Change { create: vec![], delete: vec![DropletId(1), DropletId(2)] });
 
     assert_eq!(deleted(&Case::new(fleet.clone()).plan(healthy)), ["www-1", "www-3"]);
-    assert_eq!(rule_names(&Case::new(fleet).plan(others)), ["sick"]);
+    assert_eq!(rule_names(&Case::new(fleet).plan(others)), ["unhealthy"]);
 }
 
 #[test]
@@ -237,10 +237,12 @@ fn replacements_per_hour_are_limited() {
 
 #[test]
 fn replacement_waits_while_droplets_start() {
-    let plan = two_unhealthy().with(|_, _, seen| seen.fleet.push(droplet(9, Phase::Booting))).plan(Outcome::Hold);
+    let plan = two_unhealthy()
+        .with(|_, _, observation| observation.fleet.push(droplet(9, Phase::Booting)))
+        .plan(Outcome::Hold);
 
     assert!(plan.is_empty());
-    assert_eq!(rule_names(&plan), ["coming_up"]);
+    assert_eq!(rule_names(&plan), ["starting"]);
 }
 
 #[test]
@@ -267,7 +269,7 @@ fn policy_creates_do_not_count_as_replacements() {
 
 #[test]
 fn protected_droplet_is_not_replaced() {
-    let plan = two_unhealthy().with(|_, _, seen| seen.fleet[2].protected = true).plan(Outcome::Hold);
+    let plan = two_unhealthy().with(|_, _, observation| observation.fleet[2].protected = true).plan(Outcome::Hold);
 
     assert!(plan.is_empty());
 }
@@ -373,7 +375,10 @@ fn pause_holds_one_direction_until_it_ends() {
     assert_eq!((out.plan(scale_to(9)).to, out.plan(scale_to(1)).to), (3, 1));
     assert_eq!((in_.plan(scale_to(9)).to, in_.plan(scale_to(1)).to), (9, 3));
     insta::assert_snapshot!(detail(&out.plan(scale_to(9))), @"6 fewer created: scaling out is paused until 1970-01-01T02:47:40Z: launch");
-    assert_eq!(out.with(|_, _, seen| seen.now = NOW.plus(Duration::from_mins(1))).plan(scale_to(9)).to, 9);
+    assert_eq!(
+        out.with(|_, _, observation| observation.now = NOW.plus(Duration::from_mins(1))).plan(scale_to(9)).to,
+        9
+    );
 }
 
 #[test]
@@ -440,8 +445,8 @@ fn termination_policy_sets_the_order() {
     fleet[2].load = Some(Load { sessions: 5, ..Load::default() });
     fleet[3].paid_until = Some(NOW.plus(Duration::from_mins(9)));
 
-    let order = |victims| {
-        let plan = Case::new(fleet.clone()).with(|rules, _, _| rules.termination_policy = victims).plan(scale_to(0));
+    let order = |policy| {
+        let plan = Case::new(fleet.clone()).with(|rules, _, _| rules.termination_policy = policy).plan(scale_to(0));
         plan.deletes.iter().map(|delete| delete.droplet.as_str().replace("www-", "")).collect::<String>()
     };
 
@@ -471,7 +476,7 @@ fn kept_droplet_makes_no_room_for_creates() {
         Case::new(serving(3)).with_limits(limits).plan(Outcome::Change(Change { create, delete: vec![DropletId(1)] }));
 
     assert!(plan.is_empty());
-    assert_eq!(rule_names(&plan), ["max_delete", "max"]);
+    assert_eq!(rule_names(&plan), ["max_delete_per_tick", "max"]);
 }
 
 #[test]
@@ -503,15 +508,15 @@ fn kept_droplet_counts_toward_the_cost_cap() {
 
 #[test]
 fn fully_unhealthy_small_fleet_is_not_replaced() {
-    for (size, sick) in [(2, 2), (3, 3), (5, 3)] {
+    for (size, unhealthy) in [(2, 2), (3, 3), (5, 3)] {
         let mut fleet = serving(size);
-        for droplet in &mut fleet[..sick] {
+        for droplet in &mut fleet[..unhealthy] {
             droplet.healthy = false;
         }
-        let case = Case::new(fleet).with(|rules, facts, seen| {
+        let case = Case::new(fleet).with(|rules, facts, observation| {
             rules.repair_grace_period = Some(Duration::from_mins(3));
             rules.max_replace_per_hour = 10;
-            facts.unhealthy_since = seen.fleet.iter().map(|droplet| (droplet.name.clone(), ago(999))).collect();
+            facts.unhealthy_since = observation.fleet.iter().map(|droplet| (droplet.name.clone(), ago(999))).collect();
         });
 
         let plan = case.plan(Outcome::Hold);
@@ -523,18 +528,18 @@ fn fully_unhealthy_small_fleet_is_not_replaced() {
 
 #[test]
 fn fleet_of_one_grows_before_replacement() {
-    let sick = |healthy_too: bool| {
+    let unhealthy = |healthy_too: bool| {
         let mut fleet = serving(if healthy_too { 2 } else { 1 });
         fleet[0].healthy = false;
-        Case::new(fleet).with(|rules, facts, seen| {
+        Case::new(fleet).with(|rules, facts, observation| {
             rules.repair_grace_period = Some(Duration::from_mins(3));
             rules.max_replace_per_hour = 10;
-            facts.unhealthy_since = vec![(seen.fleet[0].name.clone(), ago(999))];
+            facts.unhealthy_since = vec![(observation.fleet[0].name.clone(), ago(999))];
         })
     };
 
-    let first = sick(false).plan(Outcome::Hold);
-    let then = sick(true).plan(Outcome::Hold);
+    let first = unhealthy(false).plan(Outcome::Hold);
+    let then = unhealthy(true).plan(Outcome::Hold);
 
     assert_eq!((created(&first), first.deletes.len()), (1, 0));
     assert_eq!(deleted(&then), ["www-0"]);

@@ -108,9 +108,9 @@ mod tests {
 
     #[test]
     fn prepaid_time_is_read_from_the_newest_droplet() {
-        let seen =
+        let observed =
             [fleet(&[(Phase::Serving, EXPIRED), (Phase::Booting, PREPAID)]), fleet(&[(Phase::Serving, EXPIRED)])];
 
-        assert_eq!(seen.map(|fleet| format!("{:.3}", max_prepaid_s(&fleet))), ["60.000", "0.000"]);
+        assert_eq!(observed.map(|fleet| format!("{:.3}", max_prepaid_s(&fleet))), ["60.000", "0.000"]);
     }
 }

@@ -226,11 +226,11 @@ mod tests {
     use super::*;
 
     fn residuals(values: impl IntoIterator<Item = f64>) -> ResidualModel {
-        let mut surprises = ResidualModel::default();
+        let mut residuals = ResidualModel::default();
         for value in values {
-            surprises.learn(10.0, value, 1.0, 1.0, 0.999);
+            residuals.learn(10.0, value, 1.0, 1.0, 0.999);
         }
-        surprises
+        residuals
     }
 
     /// Returns values from 10 − width to 10 + width in no particular order.
@@ -263,14 +263,14 @@ mod tests {
 
     #[test]
     fn noise_and_swing_are_separated() {
-        let mut surprises = ResidualModel::default();
+        let mut residuals = ResidualModel::default();
         for step in 0..4000_u32 {
             let demand = [1.0, 4.0, 16.0][step as usize % 3];
             let off = if step % 2 == 0 { 0.5 } else { -0.5 };
-            surprises.learn(demand, demand + off * demand.sqrt(), 1.0, 1.0, 1.0);
+            residuals.learn(demand, demand + off * demand.sqrt(), 1.0, 1.0, 1.0);
         }
 
-        assert!((surprises.noise - 0.25).abs() < 0.01 && surprises.swing < 0.003, "{surprises:?}");
+        assert!((residuals.noise - 0.25).abs() < 0.01 && residuals.swing < 0.003, "{residuals:?}");
     }
 
     proptest! {
@@ -290,12 +290,12 @@ mod tests {
 
         #[test]
         fn written_state_is_read_back(values in prop::collection::vec(prop::num::f64::NORMAL, 0..20)) {
-            let mut surprises = ResidualModel::default();
+            let mut residuals = ResidualModel::default();
             for value in values {
-                surprises.learn(value.abs().clamp(MIN_FORECAST, 1e9), value.clamp(0.0, 1e9), 1.0, 0.5, 0.99);
+                residuals.learn(value.abs().clamp(MIN_FORECAST, 1e9), value.clamp(0.0, 1e9), 1.0, 0.5, 0.99);
             }
             let mut writer = Writer::new();
-            surprises.write(&mut writer);
+            residuals.write(&mut writer);
             let bytes = writer.finish();
 
             let read = ResidualModel::read(&mut Reader::new(&bytes)).unwrap();

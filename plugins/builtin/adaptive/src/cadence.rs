@@ -96,8 +96,9 @@ mod tests {
     fn step_is_a_tick_unless_ticks_are_short() {
         let paces = [(60_000, 120_000), (10_000, 120_000), (1000, 60_000), (300_000, 90_000), (60_000, 0)];
 
-        let found =
-            paces.map(|(tick, boot)| Cadence::new(tick, Some(boot), None)).map(|pace| (pace.step_ms, pace.lead_steps));
+        let found = paces
+            .map(|(tick, boot)| Cadence::new(tick, Some(boot), None))
+            .map(|cadence| (cadence.step_ms, cadence.lead_steps));
 
         assert_eq!(found, [(60_000, 3), (10_000, 13), (4000, 16), (300_000, 2), (60_000, 1)]);
     }
@@ -120,10 +121,10 @@ mod tests {
     fn extreme_times_do_not_panic() {
         for tick in [0, 1, u64::MAX] {
             for boot in [None, Some(0), Some(u64::MAX)] {
-                let pace = Cadence::new(tick, boot, None);
-                let elapsed = pace.elapsed(u64::MAX, 0, u64::MAX);
+                let cadence = Cadence::new(tick, boot, None);
+                let elapsed = cadence.elapsed(u64::MAX, 0, u64::MAX);
 
-                assert!(pace.lead_steps <= 17 && elapsed.is_gap && elapsed.seconds > 0.0);
+                assert!(cadence.lead_steps <= 17 && elapsed.is_gap && elapsed.seconds > 0.0);
                 assert_eq!(elapsed.end_after(u64::MAX, 17), u64::MAX);
             }
         }
@@ -131,8 +132,8 @@ mod tests {
 
     #[test]
     fn slightly_early_tick_ends_the_step() {
-        let pace = Cadence::new(60_000, None, None);
+        let cadence = Cadence::new(60_000, None, None);
 
-        assert_eq!([29_000, 59_990, 61_000].map(|now| pace.is_over(0, now)), [false, true, true]);
+        assert_eq!([29_000, 59_990, 61_000].map(|now| cadence.is_over(0, now)), [false, true, true]);
     }
 }
