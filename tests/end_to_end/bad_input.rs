@@ -4,8 +4,8 @@
 use doproxy_digitalocean::ApiUrl;
 use doproxy_emulator::{CallFault, Effect, Faults, Frequency};
 
-use crate::assert_output;
-use crate::stage::{Output, TestEnvironment, free_port, run};
+use doproxy_test_support::assert_output;
+use doproxy_test_support::environment::{Output, TestEnvironment, free_port, run};
 
 /// The error output of several commands, each with its exit code.
 struct Findings(String);
@@ -241,7 +241,10 @@ async fn damaged_or_locked_inventory_is_left_unchanged() {
     let env = TestEnvironment::with_options(std::time::Duration::from_secs(30), 25).await;
     let mut output = Findings::nothing();
     let mut other = env.start(&["create"]);
-    crate::stage::wait_until("the first command to acquire the lock", async || env.billed().len() == 1).await;
+    doproxy_test_support::environment::wait_until("the first command to acquire the lock", async || {
+        env.billed().len() == 1
+    })
+    .await;
 
     output.add(&env.doproxy(&["--wait", "100ms", "create"]).await);
     other.kill().await.unwrap();

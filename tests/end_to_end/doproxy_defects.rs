@@ -6,8 +6,8 @@ use doproxy_emulator::{CallFault, Effect, Faults, Frequency};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::assert_output;
-use crate::stage::{TestEnvironment, http, run, wait_until};
+use doproxy_test_support::assert_output;
+use doproxy_test_support::environment::{TestEnvironment, http, run, wait_until};
 
 fn rejected(method: &str, code: u16, message: &str) -> Faults {
     let effect = Effect::Status { code, message: Some(message.to_owned()), retry_after_s: None, applied: false };

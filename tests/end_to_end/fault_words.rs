@@ -2,8 +2,8 @@
 
 use doproxy_emulator::{CallFault, CorruptBody, Effect, Faults, Frequency};
 
-use crate::assert_output;
-use crate::stage::{Output, TestEnvironment, free_port, run};
+use doproxy_test_support::assert_output;
+use doproxy_test_support::environment::{Output, TestEnvironment, free_port, run};
 
 const LIST: &str = "GET /v2/droplets";
 const CREATE: &str = "POST /v2/droplets";

@@ -10,7 +10,7 @@ use doproxy_emulator::Selection;
 use doproxy_inventory_sqlite::SqliteInventory;
 use tokio::process::Command;
 
-use crate::stage::TestEnvironment;
+use doproxy_test_support::environment::TestEnvironment;
 
 /// The state of the fleet, as stored by the inventory, the API and HAProxy's file.
 #[derive(Debug, PartialEq)]

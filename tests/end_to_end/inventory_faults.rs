@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 
 use nix::unistd::Uid;
 
-use crate::assert_output;
 use crate::invariants::{FleetState, assert_recovers, print_line, wrap_command};
-use crate::stage::{TestEnvironment, run};
+use doproxy_test_support::assert_output;
+use doproxy_test_support::environment::{TestEnvironment, run};
 
 /// Reports whether this user may mount a file system in a namespace; prints a note if not.
 fn can_mount() -> bool {

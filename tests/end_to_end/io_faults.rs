@@ -11,7 +11,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::invariants::{assert_recovers, print_line, wrap_command};
-use crate::stage::{Output, TestEnvironment, run};
+use doproxy_test_support::environment::{Output, TestEnvironment, run};
 
 /// The default sampling interval of positions, chosen so that the test takes less than a minute.
 const DEFAULT_STRIDE: usize = 23;

@@ -13,7 +13,6 @@ mod scaling;
 mod secrets;
 mod service;
 mod simulate;
-mod stage;
 mod tutorial;
 mod unit;
 mod wall_clock;

@@ -1,7 +1,7 @@
 //! Series from sources other than HAProxy: the output of `check`, and a policy that uses one.
 
-use crate::assert_output;
-use crate::stage::TestEnvironment;
+use doproxy_test_support::assert_output;
+use doproxy_test_support::environment::TestEnvironment;
 
 const QUEUE: &str = "  min: 2
   max: 4

@@ -11,7 +11,7 @@ use tokio::process::Child;
 
 use crate::invariants::print_line;
 use crate::load::Load;
-use crate::stage::{TestEnvironment, http, wait_until};
+use doproxy_test_support::environment::{TestEnvironment, http, wait_until};
 
 const LOOP: &str = "  min: 1
   max: 5

@@ -8,8 +8,8 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use crate::assert_output;
-use crate::stage::{TestEnvironment, locations_searched, run, wait_until};
+use doproxy_test_support::assert_output;
+use doproxy_test_support::environment::{TestEnvironment, locations_searched, run, wait_until};
 
 const POLICY: &str =
     "  policies: [{plugin: builtin:target-tracking, config: {metric: haproxy.sessions, target_per_droplet: 4}}]

@@ -7,7 +7,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::process::Child;
 
-use crate::stage::{Output, TestEnvironment, free_port, http, wait_until};
+use doproxy_test_support::environment::{Output, TestEnvironment, free_port, http, wait_until};
 
 /// The longest time for a service to stop.
 const SECONDS: Duration = Duration::from_secs(6);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::assert_output;
-use crate::stage::{TestEnvironment, http, run};
+use doproxy_test_support::assert_output;
+use doproxy_test_support::environment::{TestEnvironment, http, run};
 
 const TRACKING: &str = "  min: 2
   max: 4

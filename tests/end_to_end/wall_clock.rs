@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::process::Command;
 
 use crate::invariants::{assert_recovers, print_line};
-use crate::stage::{TestEnvironment, run, wait_until};
+use doproxy_test_support::environment::{TestEnvironment, run, wait_until};
 
 const JUMPS: [&str; 2] = ["-1h", "+24h"];
 

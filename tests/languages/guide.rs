@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::registry::Registry;
 use super::workshop::{Toolchains, copy_sources, stdout_of};
+use doproxy_test_support::registry::Registry;
 
 fn example(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(path)

@@ -5,12 +5,6 @@
 
 mod guide;
 mod identical;
-#[path = "../registry/registry.rs"]
-#[expect(dead_code, reason = "shared with another suite")]
-mod registry;
 mod reproducible;
-#[path = "../end_to_end/stage.rs"]
-#[expect(dead_code, reason = "shared with another suite")]
-mod stage;
 mod starters;
 mod workshop;

@@ -6,8 +6,8 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::assert_registry_output;
-use crate::registry::{Registry, digest};
 use crate::workshop::{Workspace, component, digest_of};
+use doproxy_test_support::registry::{Registry, digest};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 

@@ -1,8 +1,8 @@
 //! From the registry to a decision: a signed policy, referenced by its tag, scales a fleet behind a real HAProxy.
 
-use crate::registry::Registry;
-use crate::stage::TestEnvironment;
 use crate::workshop::{Workspace, digest_of};
+use doproxy_test_support::environment::TestEnvironment;
+use doproxy_test_support::registry::Registry;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn signed_policy_keeps_deciding_without_its_registry() {

@@ -1,9 +1,9 @@
 //! Registries that require a login, and registries with HTTPS.
 
 use crate::assert_registry_output;
-use crate::registry::Registry;
-use crate::stage::run;
 use crate::workshop::Workspace;
+use doproxy_test_support::environment::run;
+use doproxy_test_support::registry::Registry;
 
 /// `keeper` and the password, in base64.
 const VALID_LOGIN: &str = "a2VlcGVyOm9wZW4gc2VzYW1l";

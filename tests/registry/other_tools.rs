@@ -8,9 +8,9 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use tokio::process::Command;
 
-use crate::registry::{Registry, digest};
-use crate::stage::{self, Output};
 use crate::workshop::{Workspace, component, digest_of};
+use doproxy_test_support::environment::{self, Output};
+use doproxy_test_support::registry::{Registry, digest};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -78,7 +78,7 @@ async fn sigstore(workspace: &Workspace, arguments: &[&str]) -> Output {
     assert!(program.exists(), "{} is missing; get it with: tests/prerequisites.sh sigstore", program.display());
     let mut command = Command::new(program);
     command.args(arguments).current_dir(workspace.path(".")).env("COSIGN_PASSWORD", "for a key of a test");
-    stage::run(&mut command).await
+    environment::run(&mut command).await
 }
 
 fn image(oci: &str) -> &str {

@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::assert_registry_output;
-use crate::registry::Registry;
 use crate::workshop::{Workspace, component, digest_of};
+use doproxy_test_support::registry::Registry;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pulled_plugin_is_identical_to_the_pushed_one() {
@@ -43,7 +43,9 @@ async fn repeated_push_has_the_same_digest() {
     let first = workspace.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
     let again = workspace.push("queue.wasm", &registry.oci_reference("acme/queue:1")).await;
     let arguments = ["plugin", "push", "queue.wasm", &registry.oci_reference("acme/queue:1")];
-    let dated = crate::stage::run(workspace.command(&arguments).env("SOURCE_DATE_EPOCH", "1700000000")).await;
+    let dated =
+        doproxy_test_support::environment::run(workspace.command(&arguments).env("SOURCE_DATE_EPOCH", "1700000000"))
+            .await;
 
     assert_eq!(first, again);
     assert_eq!(dated.code, 0, "{}", dated.stderr);

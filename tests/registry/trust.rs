@@ -3,8 +3,8 @@
 use doproxy_plugin_registry::Digest;
 
 use crate::assert_registry_output;
-use crate::registry::Registry;
 use crate::workshop::{Workspace, component};
+use doproxy_test_support::registry::Registry;
 
 /// Returns the rule that trusts a registry's plugins with these keys.
 fn trust(registry: &Registry, keys: &str) -> String {

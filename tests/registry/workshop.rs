@@ -7,8 +7,8 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::registry::Registry;
-use crate::stage::{Output, run};
+use doproxy_test_support::environment::{Output, run};
+use doproxy_test_support::registry::Registry;
 
 const MINIMAL_CONFIG: &str =
     "droplet_options: {hostname_prefix: www, region: nyc3, size: s-1vcpu-1gb, image: debian-12-x64}\n";

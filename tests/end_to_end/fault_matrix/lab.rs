@@ -25,7 +25,7 @@ use doproxy_inventory_sqlite::SqliteInventory;
 use doproxy_support::Clock;
 
 use super::faults::{Case, Expected};
-use crate::stage::free_port;
+use doproxy_test_support::environment::free_port;
 
 /// The longest time for any command.
 const MAX_DURATION: Duration = Duration::from_secs(45);

@@ -1,4 +1,8 @@
 //! Fixtures and harnesses that the tests of several crates share.
 
 pub mod decision_record;
+#[cfg(feature = "environment")]
+pub mod environment;
 pub mod guests;
+#[cfg(feature = "environment")]
+pub mod registry;

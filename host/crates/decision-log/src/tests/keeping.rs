@@ -163,7 +163,7 @@ async fn list_contains_only_significant_ticks() {
 /// format version.
 #[test]
 fn first_format_version_is_readable() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/record/tests/form-1.record");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tests/form-1.record");
     let tick = decision_record::tick(NOW, 25.0);
     if std::env::var_os("DOPROXY_FIXTURES").is_some() {
         let series = tick.observation.metrics.iter().cloned().map(PackedSeries::Inline).collect();

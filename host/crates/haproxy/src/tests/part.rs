@@ -19,7 +19,7 @@ pub(super) fn subtest(wrapper: &[&str], name: &str, dir: &Path) -> Command {
             command
         }
     };
-    let path = format!("balancer::haproxy::tests::{name}");
+    let path = format!("tests::{name}");
     command.args(["--exact", &path, "--ignored", "--nocapture", "--test-threads=1"]).env(SUBTEST_DIR, dir);
     command
 }

@@ -13,7 +13,7 @@ const GROWTH: u64 = 8 * 1024;
 #[test]
 fn ten_thousand_ticks_do_not_leak() {
     let out = Command::new(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", "controller::tests::service::memory::in_a_process_of_its_own", "--nocapture"])
+        .args(["--ignored", "--exact", "tests::service::memory::in_a_process_of_its_own", "--nocapture"])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);

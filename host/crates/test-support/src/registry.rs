@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::stage::wait_until;
+use crate::environment::wait_until;
 
 /// `keeper`, with the password `open sesame`.
 const HTPASSWD: &str = "keeper:$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy\n";
@@ -113,7 +113,7 @@ impl Registry {
 
     /// Pushes a blob to a repository like any client.
     pub async fn put_blob(&self, repository: &str, content: &[u8]) -> String {
-        let http = crate::stage::http();
+        let http = crate::environment::http();
         let begun = http.post(format!("http://{}/v2/{repository}/blobs/uploads/", self.address)).send().await.unwrap();
         let location = begun.headers()["location"].to_str().unwrap().to_owned();
         let digest = digest(content);
@@ -124,7 +124,7 @@ impl Registry {
 
     pub async fn put_manifest(&self, repository: &str, tag: &str, media_type: &str, manifest: &str) -> String {
         let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
-        let request = crate::stage::http().put(url).header("content-type", media_type).body(manifest.to_owned());
+        let request = crate::environment::http().put(url).header("content-type", media_type).body(manifest.to_owned());
         let sent = request.send().await.unwrap();
         assert_eq!(sent.status(), 201, "{:?}", sent.text().await);
         digest(manifest.as_bytes())
@@ -132,7 +132,8 @@ impl Registry {
 
     pub async fn manifest(&self, repository: &str, tag: &str) -> String {
         let url = format!("http://{}/v2/{repository}/manifests/{tag}", self.address);
-        let request = crate::stage::http().get(url).header("accept", "application/vnd.oci.image.manifest.v1+json");
+        let request =
+            crate::environment::http().get(url).header("accept", "application/vnd.oci.image.manifest.v1+json");
         request.send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
     }
 

@@ -361,13 +361,13 @@ scaling:
 }
 
 fn command(dir: &Path, api: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_doproxy"));
+    let mut command = Command::new(doproxy());
     command
         .current_dir(dir)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         // The cache of compiled plugins; all tests share the folder.
-        .env("XDG_CACHE_HOME", Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"))
+        .env("XDG_CACHE_HOME", target_tmp().join("cache"))
         .env("DIGITALOCEAN_API_URL", api)
         .env("DIGITALOCEAN_TOKEN", TOKEN)
         .stdin(Stdio::null())
@@ -433,4 +433,22 @@ pub fn free_port() -> u16 {
 
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
+}
+
+/// Returns the path of the `doproxy` binary under test, which cargo builds before integration tests.
+pub fn doproxy() -> PathBuf {
+    std::env::var_os("CARGO_BIN_EXE_doproxy").map_or_else(|| target_dir().join("doproxy"), PathBuf::from)
+}
+
+/// Returns a folder below the target directory for files that tests keep between runs.
+pub fn target_tmp() -> PathBuf {
+    let tmp = target_dir().parent().expect("a profile's folder lies in the target directory").join("tmp");
+    std::fs::create_dir_all(&tmp).unwrap();
+    tmp
+}
+
+/// Returns the folder of the profile, such as `target/debug`: test binaries are in its `deps`.
+fn target_dir() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(2).expect("a test binary lies in deps/ of its profile's folder").to_owned()
 }
