@@ -198,7 +198,7 @@ async fn run(fleet: &mut Fleet, command: &Command, stop_at: Option<u64>) {
     let ended = tokio::time::timeout(TIMEOUT, task).await;
     failpoint::abort_at(None);
     match ended {
-        Err(_) => fleet.cloud.violations.record(format!("{command:?} did not end within {TIMEOUT:?}")),
+        Err(_) => fleet.cloud.violations.record(format!("{command:?} did not finish within {TIMEOUT:?}")),
         Ok(Err(stopped)) if stopped.is_panic() => {
             if let Err(panic) = stopped.into_panic().downcast::<failpoint::Aborted>() {
                 let words = panic.downcast_ref::<String>().cloned().unwrap_or_default();

@@ -83,7 +83,7 @@ mod tests {
     async fn hung_program_is_killed() {
         let error = run(Path::new("sleep"), &["1000"], Duration::from_millis(50)).await.unwrap_err();
 
-        insta::assert_snapshot!(error, @"`sleep 1000` did not end within 50ms and was killed");
+        insta::assert_snapshot!(error, @"`sleep 1000` did not finish within 50ms and was killed");
     }
 
     #[tokio::test]

@@ -55,10 +55,14 @@ async fn settings(harness: &HaproxyHarness) -> Vec<String> {
     settings
 }
 
+/// Waits until droplet 2 is up with its whole weight: even the shortest slow start takes a moment.
 async fn up(harness: &HaproxyHarness) {
     harness
         .wait_for_stats(|stats| server_stats(stats, 2).is_some_and(|server| server.status.starts_with("UP, L7OK")))
         .await;
+    while !settings(harness).await.contains(&"weight=100".to_owned()) {
+        tokio::task::yield_now().await;
+    }
 }
 
 async fn is_the_same_either_way(harness: &HaproxyHarness, haproxy: &HaProxy) {

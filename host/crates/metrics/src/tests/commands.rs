@@ -71,7 +71,7 @@ async fn invalid_output_is_reported() {
     /bin/sh failed with exit status: 3: 3
     /bin/sh failed with exit status: 1: no queue
     /bin/sh failed with signal: 9 (SIGKILL)
-    the output of /bin/sh is not a number: 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 
+    the output of /bin/sh is not a number: 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1
     failed to run /nowhere/depth: No such file or directory (os error 2)
     ");
 }
