@@ -74,7 +74,7 @@ pub fn componentize(name: &str, module: &[u8]) -> Result<Vec<u8>, GuestBuildErro
     ComponentEncoder::default()
         .validate(true)
         .module(module)
-        .and_then(wit_component::ComponentEncoder::encode)
+        .and_then(|mut encoder| encoder.encode())
         .map_err(|error| failed(format!("{error:#}")))
 }
 

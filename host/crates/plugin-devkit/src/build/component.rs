@@ -21,15 +21,15 @@ pub(super) fn from_core_module(module: &[u8], wit: &Path, kind: PluginKind) -> R
     let (package, _) = resolve.push_dir(wit).map_err(component_error(of_contract))?;
     let world = resolve.select_world(&[package], Some(kind.world())).map_err(component_error(of_contract))?;
     let mut module = module.to_vec();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8, false)
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .map_err(component_error(of_contract))?;
 
     let no_component = "failed to convert the module to a component of the contract";
-    let mut encoder = ComponentEncoder::default();
-    encoder.validate(true).module(&module).map_err(component_error(no_component))?;
+    let mut encoder =
+        ComponentEncoder::default().validate(true).module(&module).map_err(component_error(no_component))?;
     if imports_preview1(&module) {
         // A libc based on WASI 0.1 gets an adapter to WASI 0.2, which the host links as stubs.
-        encoder
+        encoder = encoder
             .adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER)
             .map_err(component_error(no_component))?;
     }

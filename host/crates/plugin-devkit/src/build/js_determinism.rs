@@ -8,7 +8,7 @@
 use wasm_encoder::reencode::{self, Reencode, utils};
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, Function, FunctionSection, GlobalSection, GlobalType, Instruction, MemArg,
-    MemArgTarget, Module, ValType,
+    Module, ValType,
 };
 use wasmparser::{Parser, Payload, TypeRef};
 
@@ -26,7 +26,7 @@ const CLOCK_START: i64 = 1_000_000_000_000_000_000;
 const CLOCK_STEP: i64 = 1_000;
 
 /// Memory operand: at the given address.
-const AT_ADDRESS: MemArg = MemArg { offset: 0, align: 0, target: MemArgTarget::Memory(0), ordering: None };
+const AT_ADDRESS: MemArg = MemArg { offset: 0, align: 0, memory_index: 0 };
 
 /// The reason why an engine cannot be patched.
 #[derive(Debug, thiserror::Error)]
