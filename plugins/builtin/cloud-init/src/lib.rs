@@ -11,28 +11,12 @@ pub mod mime;
 pub mod template;
 
 use config::Config;
-use doproxy_user_data_sdk::{Generator, Manifest, Problem, Request, manifest};
+use doproxy_user_data_sdk::export_generator;
 
-/// The generator.
-#[derive(Debug)]
-pub struct CloudInit;
-
-impl Generator for CloudInit {
-    type Config = Config;
-
-    const MANIFEST: Manifest = manifest!("schema.json");
-
-    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
-        Config::parse(json)
-    }
-
-    fn generate(config: &Config, request: &Request) -> Result<String, String> {
-        generate::generate(config, request).map_err(|error| error.to_string())
-    }
-}
-
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated")]
-mod component {
-    doproxy_user_data_sdk::export_generator!(super::CloudInit);
+export_generator! {
+    /// The generator.
+    pub struct CloudInit;
+    config: Config,
+    schema: include_str!("schema.json"),
+    generate: |config, request| generate::generate(config, request).map_err(|error| error.to_string()),
 }

@@ -3,12 +3,16 @@
 //! It substitutes no fields, so a text that contains `{{ }}` needs no escapes. The host checks that cloud-init
 //! recognizes its first line.
 
-use doproxy_user_data_sdk::{Generator, MAX_BYTES, Manifest, Problem, Request, manifest, parse_json};
+use doproxy_user_data_sdk::{MAX_BYTES, Problem, export_generator, parse_json};
 use serde::Deserialize;
 
-/// The generator.
-#[derive(Debug)]
-pub struct File;
+export_generator! {
+    /// The generator.
+    pub struct File;
+    config: Config,
+    schema: include_str!("schema.json"),
+    generate: |config, _| Ok(config.content.clone()),
+}
 
 /// The configuration; `schema.json` describes the same to the host.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -18,13 +22,10 @@ pub struct Config {
     pub content: String,
 }
 
-impl Generator for File {
-    type Config = Config;
-
-    const MANIFEST: Manifest = manifest!("schema.json");
-
-    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
-        let config: Config = parse_json(json)?;
+impl Config {
+    /// Parses JSON text that has passed the schema.
+    pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
+        let config: Self = parse_json(json)?;
         let bytes = config.content.len();
         if bytes > MAX_BYTES {
             let message = format!(
@@ -38,20 +39,12 @@ impl Generator for File {
         }
         Ok(config)
     }
-
-    fn generate(config: &Config, _: &Request) -> Result<String, String> {
-        Ok(config.content.clone())
-    }
-}
-
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated")]
-mod component {
-    doproxy_user_data_sdk::export_generator!(super::File);
 }
 
 #[cfg(test)]
 mod tests {
+    use doproxy_user_data_sdk::{Generator as _, Request};
+
     use super::*;
 
     #[test]

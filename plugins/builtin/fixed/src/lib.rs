@@ -4,12 +4,16 @@
 //! as a minimum, because the largest recommendation wins.
 
 use doproxy_policy_sdk::words::format_droplets;
-use doproxy_policy_sdk::{Decision, Manifest, Observation, Outcome, Policy, Problem, manifest, parse_json};
+use doproxy_policy_sdk::{Decision, Observation, Outcome, Problem, export_policy, parse_json};
 use serde::Deserialize;
 
-/// The policy.
-#[derive(Debug)]
-pub struct Fixed;
+export_policy! {
+    /// The policy.
+    pub struct Fixed;
+    config: Config,
+    schema: include_str!("schema.json"),
+    decide: decide,
+}
 
 /// The configuration; `schema.json` describes the same to the host.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -19,35 +23,27 @@ pub struct Config {
     pub count: u32,
 }
 
-impl Policy for Fixed {
-    type Config = Config;
-
-    const MANIFEST: Manifest = manifest!("schema.json");
-
-    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
+impl Config {
+    /// Parses JSON text that has passed the schema.
+    pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
         parse_json(json)
-    }
-
-    fn decide(config: &Config, observation: &Observation, _: &[u8]) -> Decision {
-        let Config { count } = *config;
-        let bounded = observation.limits.clamp(count);
-        let reason = match bounded {
-            _ if bounded > count => {
-                format!("the fleet is fixed at {}, but must have at least {bounded}", format_droplets(count))
-            }
-            _ if bounded < count => {
-                format!("the fleet is fixed at {}, but may have at most {bounded}", format_droplets(count))
-            }
-            _ => format!("the fleet is fixed at {}", format_droplets(count)),
-        };
-        Decision { outcome: Outcome::ScaleTo(bounded), ..Decision::hold(reason, b"") }
     }
 }
 
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated")]
-mod component {
-    doproxy_policy_sdk::export_policy!(super::Fixed);
+/// Requests the configured count, within the limits of the fleet.
+pub fn decide(config: &Config, observation: &Observation, _: &[u8]) -> Decision {
+    let Config { count } = *config;
+    let bounded = observation.limits.clamp(count);
+    let reason = match bounded {
+        _ if bounded > count => {
+            format!("the fleet is fixed at {}, but must have at least {bounded}", format_droplets(count))
+        }
+        _ if bounded < count => {
+            format!("the fleet is fixed at {}, but may have at most {bounded}", format_droplets(count))
+        }
+        _ => format!("the fleet is fixed at {}", format_droplets(count)),
+    };
+    Decision { outcome: Outcome::ScaleTo(bounded), ..Decision::hold(reason, b"") }
 }
 
 #[cfg(test)]

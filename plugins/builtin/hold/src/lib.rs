@@ -4,12 +4,16 @@
 //! fleet. Combined with other policies it blocks scale-in, because the largest recommendation wins, but allows
 //! scale-out.
 
-use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest, parse_json};
+use doproxy_policy_sdk::{Decision, Observation, Problem, export_policy, parse_json};
 use serde::Deserialize;
 
-/// The policy.
-#[derive(Debug)]
-pub struct Hold;
+export_policy! {
+    /// The policy.
+    pub struct Hold;
+    config: Config,
+    schema: include_str!("schema.json"),
+    decide: decide,
+}
 
 /// The configuration; `schema.json` describes the same to the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -19,25 +23,17 @@ pub struct Config {
     pub note: Option<String>,
 }
 
-impl Policy for Hold {
-    type Config = Config;
-
-    const MANIFEST: Manifest = manifest!("schema.json");
-
-    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
+impl Config {
+    /// Parses JSON text that has passed the schema.
+    pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
         parse_json(json)
-    }
-
-    fn decide(config: &Config, _: &Observation, state: &[u8]) -> Decision {
-        let note = config.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
-        Decision::hold(format!("the policy always holds{note}"), state)
     }
 }
 
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated")]
-mod component {
-    doproxy_policy_sdk::export_policy!(super::Hold);
+/// Holds, with the note as the reason.
+pub fn decide(config: &Config, _: &Observation, state: &[u8]) -> Decision {
+    let note = config.note.as_ref().map(|note| format!(": {note}")).unwrap_or_default();
+    Decision::hold(format!("the policy always holds{note}"), state)
 }
 
 #[cfg(test)]

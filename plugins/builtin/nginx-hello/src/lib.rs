@@ -6,12 +6,16 @@
 
 use std::fmt::Write as _;
 
-use doproxy_user_data_sdk::{Generator, Manifest, Problem, Request, manifest, parse_json, validated};
+use doproxy_user_data_sdk::{Problem, Request, export_generator, parse_json, validated};
 use serde::Deserialize;
 
-/// The generator.
-#[derive(Debug)]
-pub struct NginxHello;
+export_generator! {
+    /// The generator.
+    pub struct NginxHello;
+    config: Config,
+    schema: include_str!("schema.json"),
+    generate: |config, request| Ok(script(config, request)),
+}
 
 /// The configuration; `schema.json` describes the same to the host.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -29,13 +33,10 @@ fn http() -> u16 {
     80
 }
 
-impl Generator for NginxHello {
-    type Config = Config;
-
-    const MANIFEST: Manifest = manifest!("schema.json");
-
-    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
-        let config: Config = parse_json(json)?;
+impl Config {
+    /// Parses JSON text that has passed the schema.
+    pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
+        let config: Self = parse_json(json)?;
         let mut problems = Vec::new();
         if config.port == 0 {
             problems.push(Problem::at("/port", "a port must be 1 to 65535"));
@@ -44,10 +45,6 @@ impl Generator for NginxHello {
             problems.push(Problem::at("/message", "a message must be a single line of text"));
         }
         validated(config, problems)
-    }
-
-    fn generate(config: &Config, request: &Request) -> Result<String, String> {
-        Ok(script(config, request))
     }
 }
 
@@ -108,16 +105,11 @@ fn quote_shell(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated")]
-mod component {
-    doproxy_user_data_sdk::export_generator!(super::NginxHello);
-}
-
 #[cfg(test)]
 mod tests {
     use std::process::Command;
 
+    use doproxy_user_data_sdk::Generator as _;
     use proptest::prelude::*;
 
     use super::*;

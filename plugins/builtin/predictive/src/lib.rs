@@ -27,28 +27,12 @@ pub mod memory;
 pub mod model;
 
 use config::Config;
-use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
+use doproxy_policy_sdk::export_policy;
 
-/// The policy.
-#[derive(Debug)]
-pub struct Predictive;
-
-impl Policy for Predictive {
-    type Config = Config;
-
-    const MANIFEST: Manifest = manifest!("schema.json");
-
-    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
-        Config::parse(json)
-    }
-
-    fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decision {
-        decide::decide(config, observation, state)
-    }
-}
-
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated")]
-mod component {
-    doproxy_policy_sdk::export_policy!(super::Predictive);
+export_policy! {
+    /// The policy.
+    pub struct Predictive;
+    config: Config,
+    schema: include_str!("schema.json"),
+    decide: decide::decide,
 }

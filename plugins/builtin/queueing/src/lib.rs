@@ -22,31 +22,13 @@ pub mod decide;
 pub mod erlang;
 
 use config::Config;
-use doproxy_policy_sdk::{Decision, Manifest, MetricRequirement, Observation, Policy, Problem, manifest};
+use doproxy_policy_sdk::{MetricRequirement, export_policy};
 
-/// The policy.
-#[derive(Debug)]
-pub struct Queueing;
-
-impl Policy for Queueing {
-    type Config = Config;
-
-    const MANIFEST: Manifest = manifest!("schema.json");
-
-    const METRIC_REQUIREMENTS: &'static [MetricRequirement] =
-        &[MetricRequirement { name: config::DEFAULT_ARRIVALS_METRIC, window_ms: config::MAX_WINDOW_MS }];
-
-    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
-        Config::parse(json)
-    }
-
-    fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decision {
-        decide::decide(config, observation, state)
-    }
-}
-
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated")]
-mod component {
-    doproxy_policy_sdk::export_policy!(super::Queueing);
+export_policy! {
+    /// The policy.
+    pub struct Queueing;
+    config: Config,
+    schema: include_str!("schema.json"),
+    metrics: [MetricRequirement { name: config::DEFAULT_ARRIVALS_METRIC, window_ms: config::MAX_WINDOW_MS }],
+    decide: decide::decide,
 }

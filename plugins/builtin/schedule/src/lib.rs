@@ -31,28 +31,12 @@ pub mod rule;
 pub mod zone;
 
 use config::Config;
-use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
+use doproxy_policy_sdk::export_policy;
 
-/// The policy.
-#[derive(Debug)]
-pub struct Schedule;
-
-impl Policy for Schedule {
-    type Config = Config;
-
-    const MANIFEST: Manifest = manifest!("schema.json");
-
-    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
-        Config::parse(json)
-    }
-
-    fn decide(config: &Config, observation: &Observation, _: &[u8]) -> Decision {
-        decide::decide(config, observation)
-    }
-}
-
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated")]
-mod component {
-    doproxy_policy_sdk::export_policy!(super::Schedule);
+export_policy! {
+    /// The policy.
+    pub struct Schedule;
+    config: Config,
+    schema: include_str!("schema.json"),
+    decide: |config, observation, _| decide::decide(config, observation),
 }

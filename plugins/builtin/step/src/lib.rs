@@ -24,28 +24,12 @@ pub mod config;
 pub mod decide;
 
 use config::Config;
-use doproxy_policy_sdk::{Decision, Manifest, Observation, Policy, Problem, manifest};
+use doproxy_policy_sdk::export_policy;
 
-/// The policy.
-#[derive(Debug)]
-pub struct Step;
-
-impl Policy for Step {
-    type Config = Config;
-
-    const MANIFEST: Manifest = manifest!("schema.json");
-
-    fn parse(json: &str) -> Result<Config, Vec<Problem>> {
-        Config::parse(json)
-    }
-
-    fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decision {
-        decide::decide(config, observation, state)
-    }
-}
-
-#[cfg(target_family = "wasm")]
-#[expect(unsafe_code, reason = "generated")]
-mod component {
-    doproxy_policy_sdk::export_policy!(super::Step);
+export_policy! {
+    /// The policy.
+    pub struct Step;
+    config: Config,
+    schema: include_str!("schema.json"),
+    decide: decide::decide,
 }

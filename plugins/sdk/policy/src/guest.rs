@@ -20,9 +20,10 @@ pub mod bindings {
     });
 }
 
-/// Exports a [`Policy`] as the component of a crate.
+/// Exports a [`Policy`] as the component of a crate; a part of `export_policy!`.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! export_policy {
+macro_rules! export_policy_component {
     ($policy:ty) => {
         type Component = $crate::guest::Component<$policy>;
         $crate::guest::bindings::export_scaling_policy!(Component with_types_in $crate::guest::bindings);

@@ -17,9 +17,10 @@ pub mod bindings {
     });
 }
 
-/// Exports a [`Generator`] as the component of a crate.
+/// Exports a [`Generator`] as the component of a crate; a part of `export_generator!`.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! export_generator {
+macro_rules! export_generator_component {
     ($generator:ty) => {
         type Component = $crate::guest::Component<$generator>;
         $crate::guest::bindings::export_user_data_generator!(Component with_types_in $crate::guest::bindings);

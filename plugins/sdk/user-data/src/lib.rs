@@ -1,49 +1,53 @@
-//! SDK for user-data generators.
+//! SDK for user-data generators, which write the text that cloud-init runs on a new droplet.
 //!
-//! A generator implements [`Generator`]: a configuration parsed from JSON text, and a pure function from a [`Request`]
-//! to a text. `export_generator!` exports it as a component.
+//! A generator is three things: a configuration, its JSON Schema, and a pure function from the configuration and a
+//! [`Request`] to a text. [`export_generator!`] makes a [`Generator`] of them and exports it as a component.
+//!
+//! ```
+//! use doproxy_user_data_sdk::{Generator, Problem, Request, export_generator, parse_json};
+//! use serde::Deserialize;
+//!
+//! /// The configuration; the schema describes the same to the host.
+//! #[derive(Debug, Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! pub struct Config {
+//!     /// A package to install.
+//!     pub package: String,
+//! }
+//!
+//! impl Config {
+//!     /// Parses JSON text that has passed the schema.
+//!     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
+//!         parse_json(json)
+//!     }
+//! }
+//!
+//! fn generate(config: &Config, request: &Request) -> Result<String, String> {
+//!     Ok(format!("#cloud-config\nhostname: {}\npackages: [{}]\n", request.hostname, config.package))
+//! }
+//!
+//! export_generator! {
+//!     /// Installs one package.
+//!     pub struct Install;
+//!     config: Config,
+//!     schema: r#"{"properties": {"package": {"type": "string"}}, "required": ["package"]}"#,
+//!     generate: generate,
+//! }
+//!
+//! let config = Install::parse(r#"{"package": "nginx"}"#).unwrap();
+//! let request = Request { hostname: "www-1".to_owned(), ..Request::default() };
+//! assert_eq!(
+//!     Install::generate(&config, &request).unwrap(),
+//!     "#cloud-config\nhostname: www-1\npackages: [nginx]\n"
+//! );
+//! ```
+//!
+//! A crate with a generator is a `cdylib`, and an `rlib` so that its tests run natively.
 
-pub use doproxy_plugin_sdk::{Manifest, Problem, manifest, parse_json, validated};
-
+mod export;
+mod generator;
 #[cfg(target_family = "wasm")]
 pub mod guest;
 
-/// Maximum size of user data accepted by DigitalOcean, in bytes.
-pub const MAX_BYTES: usize = 64 * 1024;
-
-/// The droplet that is about to be created.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Request {
-    /// The fleet.
-    pub fleet_name: String,
-    /// Its hostname.
-    pub hostname: String,
-    /// Its index in the fleet, from 0.
-    pub index: u32,
-    /// Its size slug.
-    pub size: String,
-    /// Its region slug.
-    pub region: String,
-    /// Its image slug or ID.
-    pub image: String,
-    /// All its tags.
-    pub tags: Vec<String>,
-    /// Parameters from the policy: JSON text, or empty.
-    pub params: String,
-}
-
-/// A user-data generator.
-pub trait Generator {
-    /// The validated configuration.
-    type Config;
-
-    /// The plugin's description of itself.
-    const MANIFEST: Manifest;
-
-    /// Parses JSON text that has passed the schema, or returns all problems in it.
-    fn parse(json: &str) -> Result<Self::Config, Vec<Problem>>;
-
-    /// Generates the user data of a droplet, or fails with a reason in one sentence. The same request must produce the
-    /// same text.
-    fn generate(config: &Self::Config, request: &Request) -> Result<String, String>;
-}
+pub use doproxy_plugin_sdk::{Manifest, Problem, manifest, parse_json, validated};
+pub use generator::{Generator, MAX_BYTES, Request};
