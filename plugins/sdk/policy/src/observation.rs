@@ -19,6 +19,15 @@ pub enum Phase {
 
 impl Phase {
     /// Reports whether droplets in this phase count toward the fleet size.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use doproxy_policy_sdk::Phase;
+    ///
+    /// assert!(Phase::Booting.is_active());
+    /// assert!(!Phase::Draining.is_active());
+    /// ```
     pub fn is_active(self) -> bool {
         matches!(self, Self::Requested | Self::Booting | Self::Warming | Self::Serving)
     }
@@ -90,12 +99,34 @@ pub struct Limits {
 
 impl Limits {
     /// Clamps a count to the limits; `min` takes precedence if they conflict.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use doproxy_policy_sdk::Limits;
+    ///
+    /// assert_eq!(Limits { min: 2, max: 6 }.clamp(9), 6);
+    /// ```
     pub fn clamp(self, count: u32) -> u32 {
         count.clamp(self.min, self.max.max(self.min))
     }
 }
 
 /// The input of a policy in one tick.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::testing::ObservationBuilder;
+/// use doproxy_policy_sdk::{Observation, Phase};
+///
+/// fn queued(observation: &Observation) -> u32 {
+///     let serving = observation.fleet.iter().filter(|droplet| droplet.phase == Phase::Serving);
+///     serving.filter_map(|droplet| droplet.load).map(|load| load.queued).sum()
+/// }
+///
+/// assert_eq!(queued(&ObservationBuilder::at(0).serving(2).build()), 0);
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Observation {
     /// Time of this tick, in milliseconds since the Unix epoch.
@@ -123,6 +154,17 @@ pub struct FleetCapacity {
 
 impl Observation {
     /// Counts the droplets; the warm-up of a droplet ends after `warm_up_ms` of serving.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use doproxy_policy_sdk::FleetCapacity;
+    /// use doproxy_policy_sdk::testing::ObservationBuilder;
+    ///
+    /// let observation = ObservationBuilder::at(100_000).serving(2).serving_since(1, 90_000).booting(1).build();
+    ///
+    /// assert_eq!(observation.capacity(30_000), FleetCapacity { size: 4, ready: 2, starting: 2 });
+    /// ```
     pub fn capacity(&self, warm_up_ms: u64) -> FleetCapacity {
         let mut capacity = FleetCapacity::default();
         for droplet in self.fleet.iter().filter(|droplet| droplet.phase.is_active()) {
@@ -138,11 +180,30 @@ impl Observation {
     }
 
     /// Reports whether a serving droplet has served for `warm_up_ms`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use doproxy_policy_sdk::testing::ObservationBuilder;
+    ///
+    /// let observation = ObservationBuilder::at(100_000).serving_since(1, 90_000).build();
+    ///
+    /// assert!(observation.is_warm(&observation.fleet[0], 10_000));
+    /// assert!(!observation.is_warm(&observation.fleet[0], 30_000));
+    /// ```
     pub fn is_warm(&self, droplet: &Droplet, warm_up_ms: u64) -> bool {
         self.now.saturating_sub(droplet.phase_since) >= warm_up_ms
     }
 
     /// Returns the number of serving and starting droplets.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use doproxy_policy_sdk::testing::ObservationBuilder;
+    ///
+    /// assert_eq!(ObservationBuilder::at(0).serving(3).booting(1).build().size(), 4);
+    /// ```
     pub fn size(&self) -> u32 {
         self.capacity(0).size
     }

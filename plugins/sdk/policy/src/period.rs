@@ -5,6 +5,19 @@ use serde::{Deserialize, Serialize};
 use crate::numbers::{mean, to_f64};
 
 /// An incomplete datapoint.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::period::Period;
+///
+/// // A tick every 15 s and datapoints of one minute: the fourth value completes a datapoint.
+/// let mut period = Period::start(15_000, 15_000);
+/// let datapoints = [(15_000, 1.0), (30_000, 2.0), (45_000, 3.0), (60_000, 6.0)]
+///     .map(|(now, value)| period.add(now, 15_000, 60_000, value));
+///
+/// assert_eq!(datapoints, [None, None, None, Some(3.0)]);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Period {
     /// Start of the period, in milliseconds since the Unix epoch.

@@ -6,6 +6,19 @@ use crate::numbers::mean;
 use crate::{Observation, Series};
 
 /// The reason for which a series has no usable value.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::reading::{Combine, SeriesError};
+/// use doproxy_policy_sdk::testing::ObservationBuilder;
+///
+/// let observation = ObservationBuilder::at(0).build();
+/// let error = observation.newest("queue.depth", Combine::Sum).unwrap_err();
+///
+/// assert_eq!(error, SeriesError::Missing);
+/// assert_eq!(format!("queue.depth {error}"), "queue.depth is missing");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeriesError {
     /// The series does not exist, has no samples, or has no finite one.
@@ -24,6 +37,19 @@ impl fmt::Display for SeriesError {
 }
 
 /// The aggregation of several series with the same name and different labels.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::reading::Combine;
+/// use doproxy_policy_sdk::testing::ObservationBuilder;
+///
+/// // Two sources report the same series with different labels.
+/// let observation = ObservationBuilder::at(0).series("queue.depth", &[9.0]).series("queue.depth", &[3.0]).build();
+///
+/// assert_eq!(observation.newest("queue.depth", Combine::Sum), Ok(12.0));
+/// assert_eq!(observation.newest("queue.depth", Combine::Mean), Ok(6.0));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Combine {
     /// Adds them up: they are parts of a total.
@@ -46,11 +72,35 @@ impl Combine {
 
 impl Observation {
     /// Returns the newest value of the series with a name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use doproxy_policy_sdk::reading::{Combine, SeriesError};
+    /// use doproxy_policy_sdk::testing::ObservationBuilder;
+    ///
+    /// let observation = ObservationBuilder::at(0).series("haproxy.sessions", &[40.0, 44.0]).build();
+    ///
+    /// assert_eq!(observation.newest("haproxy.sessions", Combine::Sum), Ok(44.0));
+    /// assert_eq!(observation.newest("queue.depth", Combine::Sum), Err(SeriesError::Missing));
+    /// ```
     pub fn newest(&self, name: &str, combine: Combine) -> Result<f64, SeriesError> {
         self.combined(name, combine, |series| series.samples.last().map(|sample| sample.value))
     }
 
     /// Returns the mean of a series' samples of the last `length_ms`, or its newest sample if there are none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use doproxy_policy_sdk::reading::Combine;
+    /// use doproxy_policy_sdk::testing::ObservationBuilder;
+    ///
+    /// // One sample per minute.
+    /// let observation = ObservationBuilder::at(600_000).series("haproxy.sessions", &[90.0, 4.0, 2.0]).build();
+    ///
+    /// assert_eq!(observation.mean_over("haproxy.sessions", Combine::Sum, 120_000), Ok(3.0));
+    /// ```
     pub fn mean_over(&self, name: &str, combine: Combine, length_ms: u64) -> Result<f64, SeriesError> {
         self.combined(name, combine, |series| {
             let young = |at: u64| self.now.saturating_sub(at) < length_ms;
@@ -60,11 +110,31 @@ impl Observation {
     }
 
     /// Returns the time between samples of the series with a name, in milliseconds; 0 if there is none.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use doproxy_policy_sdk::testing::ObservationBuilder;
+    ///
+    /// let observation = ObservationBuilder::at(0).series_every(15_000, "haproxy.sessions", &[4.0]).build();
+    ///
+    /// assert_eq!(observation.interval_ms("haproxy.sessions"), 15_000);
+    /// ```
     pub fn interval_ms(&self, name: &str) -> u64 {
         self.series_named(name).map(|series| series.interval_ms).max().unwrap_or(0)
     }
 
     /// Returns the series with a name.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use doproxy_policy_sdk::testing::ObservationBuilder;
+    ///
+    /// let observation = ObservationBuilder::at(0).series("queue.depth", &[9.0]).series("queue.depth", &[3.0]).build();
+    ///
+    /// assert_eq!(observation.series_named("queue.depth").count(), 2);
+    /// ```
     pub fn series_named(&self, name: &str) -> impl Iterator<Item = &Series> {
         self.metrics.iter().filter(move |series| series.name == name)
     }

@@ -3,11 +3,39 @@
 use crate::{Decision, Droplet, Limits, Observation, Phase, Policy, Sample, Series};
 
 /// Creates a healthy droplet without load, in a phase since a time.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::testing::{ObservationBuilder, droplet};
+/// use doproxy_policy_sdk::{Droplet, Phase};
+///
+/// let mut observation = ObservationBuilder::at(0).build();
+/// observation.fleet.push(Droplet { healthy: false, ..droplet(Phase::Serving, 0) });
+///
+/// assert_eq!(observation.capacity(0).ready, 0);
+/// ```
 pub fn droplet(phase: Phase, since: u64) -> Droplet {
     Droplet { id: None, phase, phase_since: since, paid_until: None, healthy: true, load: None }
 }
 
 /// A builder of observations.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::testing::ObservationBuilder;
+///
+/// let observation = ObservationBuilder::at(600_000)
+///     .serving(2)
+///     .booting(1)
+///     .limits(1, 10)
+///     .series("haproxy.sessions", &[40.0, 44.0])
+///     .build();
+///
+/// assert_eq!(observation.size(), 3);
+/// assert_eq!(observation.metrics[0].samples[0].at, 540_000);
+/// ```
 #[derive(Debug, Clone)]
 pub struct ObservationBuilder(Observation);
 
@@ -102,6 +130,35 @@ impl ObservationBuilder {
 
 /// Decides with a configuration as text.
 ///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::testing::{ObservationBuilder, decide};
+/// use doproxy_policy_sdk::{Decision, Problem, export_policy, parse_json};
+///
+/// #[derive(serde::Deserialize)]
+/// pub struct Config {
+///     note: String,
+/// }
+///
+/// impl Config {
+///     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
+///         parse_json(json)
+///     }
+/// }
+///
+/// export_policy! {
+///     /// Always holds.
+///     pub struct Hold;
+///     config: Config,
+///     schema: r#"{"properties": {"note": {"type": "string"}}, "required": ["note"]}"#,
+///     decide: |config, _, state| Decision::hold(config.note.as_str(), state),
+/// }
+///
+/// let decision = decide::<Hold>(r#"{"note": "maintenance"}"#, ObservationBuilder::at(0).serving(3), b"");
+/// assert_eq!(decision.reason, "maintenance");
+/// ```
+///
 /// # Panics
 ///
 /// Panics if the configuration is invalid.
@@ -111,6 +168,34 @@ pub fn decide<P: Policy>(config: &str, scene: ObservationBuilder, state: &[u8]) 
 }
 
 /// Returns the problems of a configuration as text, formatted as `PATH: MESSAGE`.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::testing::{problems};
+/// use doproxy_policy_sdk::{Decision, Problem, export_policy, parse_json};
+///
+/// #[derive(serde::Deserialize)]
+/// pub struct Config {
+///     note: String,
+/// }
+///
+/// impl Config {
+///     pub fn parse(json: &str) -> Result<Self, Vec<Problem>> {
+///         parse_json(json)
+///     }
+/// }
+///
+/// export_policy! {
+///     /// Always holds.
+///     pub struct Hold;
+///     config: Config,
+///     schema: r#"{"properties": {"note": {"type": "string"}}, "required": ["note"]}"#,
+///     decide: |config, _, state| Decision::hold(config.note.as_str(), state),
+/// }
+///
+/// assert!(problems::<Hold>("{}")[0].contains("missing field `note`"));
+/// ```
 pub fn problems<P: Policy>(config: &str) -> Vec<String> {
     let problems = P::parse(config).map(drop).err().unwrap_or_default();
     problems.into_iter().map(|problem| format!("{}: {}", problem.path, problem.message)).collect()

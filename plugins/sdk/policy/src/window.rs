@@ -13,6 +13,18 @@ struct Recommendation(u64, u32);
 ///
 /// Only their maximum matters, so a recommendation followed by an equal or larger one is dropped: the remaining ones
 /// are older and larger toward the front, and only a handful even after a week.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::window::Window;
+///
+/// // A scale-in delay of 5 minutes: the fleet stays at the largest recommendation of that time.
+/// let mut window = Window::default();
+/// assert_eq!(window.peak(0, 300_000, 7), 7);
+/// assert_eq!(window.peak(240_000, 300_000, 3), 7);
+/// assert_eq!(window.peak(310_000, 300_000, 3), 3);
+/// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window(Vec<Recommendation>);
 

@@ -1,11 +1,28 @@
 //! Human-readable formatting of numbers.
 
 /// Formats a count: `1 droplet`, `3 droplets`.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::words::format_droplets;
+///
+/// assert_eq!(format_droplets(1), "1 droplet");
+/// ```
 pub fn format_droplets(count: u32) -> String {
     if count == 1 { "1 droplet".to_owned() } else { format!("{count} droplets") }
 }
 
 /// Formats a number with at most two decimals; in scientific notation if it is too large or would lose all its digits.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::words::format_number;
+///
+/// assert_eq!(format_number(3.337), "3.34");
+/// assert_eq!(format_number(1e300), "1.00e300");
+/// ```
 pub fn format_number(number: f64) -> String {
     let size = number.abs();
     if size != 0.0 && !(0.005..1e15).contains(&size) {
@@ -24,6 +41,15 @@ pub fn format_number(number: f64) -> String {
 }
 
 /// Formats a duration in milliseconds, in whole minutes or hours if it is a multiple and would be long in seconds.
+///
+/// # Examples
+///
+/// ```
+/// use doproxy_policy_sdk::words::format_duration;
+///
+/// assert_eq!(format_duration(90_000), "90 s");
+/// assert_eq!(format_duration(1_800_000), "30 min");
+/// ```
 pub fn format_duration(ms: u64) -> String {
     let seconds = ms / 1000;
     if !ms.is_multiple_of(1000) {
