@@ -22,7 +22,7 @@ const SERIES: [(&str, &str); 5] = [
     ("haproxy.sessions", "sessions"),
     ("haproxy.queued", "requests"),
     ("haproxy.errors_per_second", "errors/s"),
-    ("haproxy.utilisation", "ratio"),
+    ("haproxy.utilization", "ratio"),
 ];
 
 fn main() {

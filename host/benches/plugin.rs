@@ -116,7 +116,7 @@ fn observation(fleet: u64) -> Observation {
             series("haproxy.sessions", 1200.0),
             series("haproxy.queued", 0.0),
             series("haproxy.errors_per_second", 0.1),
-            series("haproxy.utilisation", 0.12),
+            series("haproxy.utilization", 0.12),
             series("haproxy.response_time_ms", 23.4),
         ],
         limits: Limits { min: 1, max: 2000, max_hourly_cost: None, max_create: 10, max_delete: 10 },

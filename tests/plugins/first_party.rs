@@ -77,11 +77,11 @@ async fn schema_violation_is_reported_with_its_path() {
 async fn plugin_validation_extends_the_schema() {
     let policy = host().policy(&target_tracking()).await.unwrap();
 
-    let error = policy.validate(r#"{"metric": "haproxy.utilisation", "target_per_droplet": 0.6}"#).await.unwrap_err();
+    let error = policy.validate(r#"{"metric": "haproxy.utilization", "target_per_droplet": 0.6}"#).await.unwrap_err();
 
     assert_snapshot!(error, @"
     plugin builtin:target-tracking: invalid configuration:
-      /target_per_droplet: haproxy.utilisation is an average over the droplets; set target_average instead
+      /target_per_droplet: haproxy.utilization is an average over the droplets; set target_average instead
     ");
 }
 

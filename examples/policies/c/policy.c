@@ -38,7 +38,7 @@ void exports_doproxy_plugin_policy_describe(exports_doproxy_plugin_policy_manife
 // What the schema cannot say: these are averages, which do not add up.
 bool exports_doproxy_plugin_policy_validate(string *config, exports_doproxy_plugin_policy_list_problem_t *err) {
   text metric = json_text(json_member(json_document(config->ptr, config->len), "metric"), "");
-  if (strcmp(metric.ptr, "haproxy.utilisation") != 0 && strcmp(metric.ptr, "haproxy.response_time_ms") != 0) return true;
+  if (strcmp(metric.ptr, "haproxy.utilization") != 0 && strcmp(metric.ptr, "haproxy.response_time_ms") != 0) return true;
   text_add(&metric, " is an average over the droplets; name a total");
   err->len = 1;
   err->ptr = calloc(1, sizeof *err->ptr);

@@ -53,7 +53,7 @@ class Policy(exports.Policy):
     def validate(self, config: str) -> None:
         """What the schema cannot say: these are averages, which do not add up."""
         metric = json.loads(config).get("metric", "")
-        if metric in ("haproxy.utilisation", "haproxy.response_time_ms"):
+        if metric in ("haproxy.utilization", "haproxy.response_time_ms"):
             raise Err([Problem("/metric", f"{metric} is an average over the droplets; name a total")])
 
     def decide(self, config: str, observation, state: bytes) -> Decision:

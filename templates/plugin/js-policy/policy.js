@@ -28,7 +28,7 @@ const SCHEMA = {
   },
 };
 
-const AVERAGES = ["haproxy.utilisation", "haproxy.response_time_ms"];
+const AVERAGES = ["haproxy.utilization", "haproxy.response_time_ms"];
 const UP = ["requested", "booting", "warming", "serving"];
 
 // The export has the name of the interface. What is thrown is the error of the contract.

@@ -161,7 +161,7 @@ typedef struct {
 // 
 // The host always makes these, each over the whole fleet:
 // `haproxy.requests_per_second` (requests/s), `haproxy.sessions` (sessions), `haproxy.queued` (requests),
-// `haproxy.errors_per_second` (errors/s), `haproxy.utilisation` (ratio, 0 to 1 and above when requests queue) and
+// `haproxy.errors_per_second` (errors/s), `haproxy.utilization` (ratio, 0 to 1 and above when requests queue) and
 // `haproxy.response_time_ms` (ms). The last two are averages and are left out while there is nothing to average.
 // Other names come from the sources in the operator's configuration.
 typedef struct doproxy_plugin_types_series_t {

@@ -125,7 +125,7 @@ mod tests {
             unmet_requirements(&options, "queue", &needs).iter().map(ToString::to_string).collect();
 
         insta::assert_snapshot!(unmet.join("\n"), @r"
-        metric queue.depth is required by policy queue, but no source provides it; available: haproxy.requests_per_second, haproxy.sessions, haproxy.queued, haproxy.errors_per_second, haproxy.utilisation, haproxy.response_time_ms; add a source under `metrics.sources`
+        metric queue.depth is required by policy queue, but no source provides it; available: haproxy.requests_per_second, haproxy.sessions, haproxy.queued, haproxy.errors_per_second, haproxy.utilization, haproxy.response_time_ms; add a source under `metrics.sources`
         policy queue needs 30.0 days of metric haproxy.queued, but samples are kept for 14.0 days; set a longer `metrics.retention`
         ");
     }

@@ -311,7 +311,7 @@ mod tests {
 
     #[test]
     fn invalid_or_foreign_state_is_reset() {
-        let learnt = run(100, smooth).last.state;
+        let learned = run(100, smooth).last.state;
         let at = |config: &str, state: &[u8]| {
             decide::<crate::Adaptive>(
                 config,
@@ -322,8 +322,8 @@ mod tests {
         };
         let other = r#"{"metric": "m", "capacity_per_droplet": 11}"#;
 
-        assert_eq!(at(other, &learnt), at(other, b""));
-        for garbage in [&learnt[..learnt.len() - 1], &[&learnt[..], &[0]].concat(), b"\x01", b"{}"] {
+        assert_eq!(at(other, &learned), at(other, b""));
+        for garbage in [&learned[..learned.len() - 1], &[&learned[..], &[0]].concat(), b"\x01", b"{}"] {
             assert_eq!(at(CONFIG, garbage), at(CONFIG, b""));
         }
     }

@@ -280,7 +280,7 @@ mod tests {
     #[test]
     fn every_problem_is_reported_with_its_path() {
         let config = r#"{"max_scale_out_droplets": 0, "datapoints_out": 2, "metrics": [
-            {"metric": "haproxy.utilisation", "target_per_droplet": 0.6},
+            {"metric": "haproxy.utilization", "target_per_droplet": 0.6},
             {"metric": "m"},
             {"metric": "n", "target_average": -1},
             {"metric": "n", "target_average": 1}
@@ -289,7 +289,7 @@ mod tests {
         assert_eq!(
             problems::<TargetTracking>(config),
             [
-                "/metrics/0/target_per_droplet: haproxy.utilisation is an average over the droplets; set target_average instead",
+                "/metrics/0/target_per_droplet: haproxy.utilization is an average over the droplets; set target_average instead",
                 "/metrics/1: one of target_per_droplet and target_average is required",
                 "/metrics/2: the target must be above 0",
                 "/metrics/3/metric: duplicate metric n",

@@ -8,7 +8,7 @@ use doproxy_policy_sdk::{FleetCapacity, Observation, Phase};
 use crate::config::{Metric, Target};
 
 /// The host's series of the average share of slots in use.
-pub const UTILIZATION: &str = "haproxy.utilisation";
+pub const UTILIZATION: &str = "haproxy.utilization";
 /// The host's series of the average response time.
 pub const RESPONSE_TIME: &str = "haproxy.response_time_ms";
 /// The host's series of queued requests.
@@ -138,6 +138,6 @@ mod tests {
     fn average_without_ready_droplets_is_an_error() {
         let output = average(UTILIZATION, vec![loaded(90_000, 80)], 60_000);
 
-        assert_eq!(output, Err("no droplet is serving yet, so haproxy.utilisation has no average".to_owned()));
+        assert_eq!(output, Err("no droplet is serving yet, so haproxy.utilization has no average".to_owned()));
     }
 }

@@ -45,7 +45,7 @@ impl Guest for Policy {
     /// What the schema cannot say: these are averages, which do not add up.
     fn validate(config: String) -> Result<(), Vec<Problem>> {
         let config = parse(&config).map_err(|problem| vec![problem])?;
-        if matches!(config.metric.as_str(), "haproxy.utilisation" | "haproxy.response_time_ms") {
+        if matches!(config.metric.as_str(), "haproxy.utilization" | "haproxy.response_time_ms") {
             let message = format!("{} is an average over the droplets; name a total", config.metric);
             return Err(vec![Problem { path: "/metric".to_owned(), message }]);
         }

@@ -14,7 +14,7 @@ pub const SERIES: [(&str, &str); 6] = [
     ("haproxy.sessions", "sessions"),
     ("haproxy.queued", "requests"),
     ("haproxy.errors_per_second", "errors/s"),
-    ("haproxy.utilisation", "ratio"),
+    ("haproxy.utilization", "ratio"),
     ("haproxy.response_time_ms", "ms"),
 ];
 

@@ -28,7 +28,7 @@ const SERIES: [(&str, &str); 10] = [
     ("haproxy.requests_per_second", "requests/s"),
     ("haproxy.queued", "requests"),
     ("haproxy.errors_per_second", "errors/s"),
-    ("haproxy.utilisation", "ratio"),
+    ("haproxy.utilization", "ratio"),
     ("haproxy.response_time_ms", "ms"),
     ("digitalocean.cpu", "percent"),
     ("digitalocean.memory", "percent"),

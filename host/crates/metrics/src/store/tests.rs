@@ -80,13 +80,13 @@ fn negative_zero_reads_back_identically_after_restart() {
 #[test]
 fn series_is_identified_by_name_labels_and_unit() {
     let history = TimeSeriesStore::in_memory();
-    let labelled = SeriesKey { labels: vec![("zone".into(), "a".into())], ..key("a") };
+    let labeled = SeriesKey { labels: vec![("zone".into(), "a".into())], ..key("a") };
     let other_unit = SeriesKey { unit: "ms".into(), ..key("a") };
 
-    let ids = [key("a"), labelled.clone(), other_unit, key("b")].map(|key| history.get_or_create(&key).unwrap().0);
+    let ids = [key("a"), labeled.clone(), other_unit, key("b")].map(|key| history.get_or_create(&key).unwrap().0);
 
     assert_eq!(ids, [1, 2, 3, 4]);
-    assert_eq!(history.get_or_create(&labelled), Some(SeriesId(2)));
+    assert_eq!(history.get_or_create(&labeled), Some(SeriesId(2)));
 }
 
 #[test]

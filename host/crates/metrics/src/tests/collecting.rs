@@ -54,7 +54,7 @@ async fn haproxy_series_come_first_with_required_lookback() {
     haproxy.sessions[8] 19
     haproxy.queued[1] 0
     haproxy.errors_per_second[1] 0
-    haproxy.utilisation[1] 0.19
+    haproxy.utilization[1] 0.19
     haproxy.response_time_ms[1] 8
     queue.depth[20] 7
     ");
@@ -78,13 +78,13 @@ async fn haproxy_series_are_stale_while_unreachable() {
     insta::assert_snapshot!(format!("{gone}\n\n{}", shown(&collector.series(back))), @r"
     haproxy.sessions[1] 3 stale
     haproxy.queued[1] 0 stale
-    haproxy.utilisation[1] 0.03 stale
+    haproxy.utilization[1] 0.03 stale
 
     haproxy.requests_per_second[1] 2
     haproxy.sessions[1] 4
     haproxy.queued[1] 0
     haproxy.errors_per_second[1] 0
-    haproxy.utilisation[1] 0.04
+    haproxy.utilization[1] 0.04
     haproxy.response_time_ms[1] 8
     ");
 }
@@ -207,13 +207,13 @@ async fn known_series_survive_a_restart() {
     insta::assert_snapshot!(format!("{before}\n\n{}", shown(&collector.series(later))), @r"
     haproxy.sessions[1] 3
     haproxy.queued[1] 0
-    haproxy.utilisation[1] 0.03
+    haproxy.utilization[1] 0.03
     a[1] 1
     new[0] nothing stale
 
     haproxy.sessions[1] 3 stale
     haproxy.queued[1] 0 stale
-    haproxy.utilisation[1] 0.03 stale
+    haproxy.utilization[1] 0.03 stale
     a[1] 1 stale
     new[1] 2
     ");

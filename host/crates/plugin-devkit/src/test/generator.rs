@@ -18,12 +18,12 @@ const HOST_SERIES: [&str; 6] = [
     "haproxy.requests_per_second",
     "haproxy.response_time_ms",
     "haproxy.sessions",
-    "haproxy.utilisation",
+    "haproxy.utilization",
 ];
 
 /// Reports whether one of the host's series is an average over the droplets rather than a total.
 pub(super) fn is_average(name: &str) -> bool {
-    matches!(name, "haproxy.response_time_ms" | "haproxy.utilisation")
+    matches!(name, "haproxy.response_time_ms" | "haproxy.utilization")
 }
 
 /// Returns the names of series that a plugin may read: the host's, those of its manifest, and strings in its
@@ -167,7 +167,7 @@ fn any_value(rng: &mut SplitMix64, name: &str) -> f64 {
 
 /// Generates a plausible value, with at most three decimal places for readability.
 fn plausible_value(rng: &mut SplitMix64, name: &str) -> f64 {
-    let most = if name == "haproxy.utilisation" { 2.0 } else { rng.choose(100.0, &[1.0, 1000.0, 100_000.0]) };
+    let most = if name == "haproxy.utilization" { 2.0 } else { rng.choose(100.0, &[1.0, 1000.0, 100_000.0]) };
     (rng.next_f64() * most * 1000.0).round() / 1000.0
 }
 

@@ -404,7 +404,7 @@ fn unit_of(name: &str) -> &'static str {
         "haproxy.sessions" => "sessions",
         "haproxy.queued" => "requests",
         "haproxy.errors_per_second" => "errors/s",
-        "haproxy.utilisation" => "ratio",
+        "haproxy.utilization" => "ratio",
         "haproxy.response_time_ms" => "ms",
         _ => "",
     }

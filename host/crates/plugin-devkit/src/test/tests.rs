@@ -142,7 +142,7 @@ fn invalid_fixture_is_reported_with_location() {
 async fn builtin_policy_satisfies_all_properties() {
     let configs = vec![
         serde_json::json!({ "metric": "haproxy.sessions", "target_per_droplet": 10 }),
-        serde_json::json!({ "metric": "haproxy.utilisation", "target_average": 0.6, "scale_in_stabilization_s": 0 }),
+        serde_json::json!({ "metric": "haproxy.utilization", "target_average": 0.6, "scale_in_stabilization_s": 0 }),
     ];
 
     let reports = search(&target_tracking().await, &Search { cases: 300, seed: 1, configs }).await.unwrap();

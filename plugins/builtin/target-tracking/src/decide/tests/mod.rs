@@ -9,7 +9,7 @@ use doproxy_policy_sdk::{Decision, Signal};
 use crate::TargetTracking;
 
 const SESSIONS: &str = r#"{"metric": "haproxy.sessions", "target_per_droplet": 10}"#;
-const UTILIZATION: &str = r#"{"metric": "haproxy.utilisation", "target_average": 0.5, "scale_in_stabilization_s": 0}"#;
+const UTILIZATION: &str = r#"{"metric": "haproxy.utilization", "target_average": 0.5, "scale_in_stabilization_s": 0}"#;
 
 const NOW: u64 = 1_000_000;
 
@@ -23,7 +23,7 @@ fn sessions(size: u32, value: f64) -> ObservationBuilder {
 }
 
 fn utilization(size: u32, ready: u32, value: f64) -> ObservationBuilder {
-    ObservationBuilder::at(NOW).serving(ready).booting(size - ready).series("haproxy.utilisation", &[value])
+    ObservationBuilder::at(NOW).serving(ready).booting(size - ready).series("haproxy.utilization", &[value])
 }
 
 /// Returns the decided size for an empty state.
@@ -68,11 +68,11 @@ fn average_counts_starting_droplets_as_idle_before_growth() {
 
 #[test]
 fn droplet_in_warm_up_is_capacity_but_not_measured() {
-    let config = r#"{"metric": "haproxy.utilisation", "target_average": 0.5, "warm_up_s": 60}"#;
+    let config = r#"{"metric": "haproxy.utilization", "target_average": 0.5, "warm_up_s": 60}"#;
     let young = |count| ObservationBuilder::at(NOW).serving(2).serving_since(count, NOW - 30_000);
 
-    assert_eq!(size(config, young(0).series("haproxy.utilisation", &[1.0])), 4);
-    assert_eq!(size(config, young(2).series("haproxy.utilisation", &[1.0])), 4);
+    assert_eq!(size(config, young(0).series("haproxy.utilization", &[1.0])), 4);
+    assert_eq!(size(config, young(2).series("haproxy.utilization", &[1.0])), 4);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn average_without_ready_droplets_holds() {
     let decided = decide_once(UTILIZATION, utilization(2, 0, 0.9), b"");
 
     assert_eq!(decided.size(2), 2);
-    assert_eq!(decided.reason, "no droplet is serving yet, so haproxy.utilisation has no average: the fleet is held");
+    assert_eq!(decided.reason, "no droplet is serving yet, so haproxy.utilization has no average: the fleet is held");
 }
 
 #[test]
