@@ -24,10 +24,11 @@ demo: prerequisites-demo ## play the tutorial on this machine
 
 ##### Test
 
-# cargo-nextest runs the tests in the groups of .config/nextest.toml and terminates those that hang. It runs neither
-# doctests nor test binaries with their own main function. RUNNER=cargo uses `cargo test` alone, as does a machine on
-# which cargo-nextest is not available; groups and timeouts do not apply then.
-RUNNER ?= $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo nextest || echo cargo)
+# `make test` runs each test binary as one process, which compiles the plugins once and takes a quarter of an hour.
+# RUNNER=nextest runs one process per test, in the groups of .config/nextest.toml, and terminates tests that hang: slower
+# over everything, better for finding the one that hangs.
+RUNNER ?= cargo
+UNIT_RUNNER ?= $(shell PATH="$(PATH)" cargo nextest --version >/dev/null 2>&1 && echo nextest || echo cargo)
 PROFILE ?= $(if $(CI),ci,default)
 
 .PHONY: test test-with-nextest test-with-cargo
@@ -35,6 +36,7 @@ test: prerequisites-test ## run every test
 	@$(MAKE) --no-print-directory test-with-$(RUNNER)
 
 test-with-nextest:
+	@tests/prerequisites.sh nextest
 	cargo nextest run --workspace --locked --profile $(PROFILE)
 	cargo test --workspace --locked --doc
 	cargo test --locked -p doproxy --test chaos
@@ -45,7 +47,7 @@ test-with-cargo:
 # Needs no system tools and no network; takes less than a minute when built.
 .PHONY: test-unit unit-with-nextest unit-with-cargo
 test-unit: prerequisites-build ## run the unit tests
-	@$(MAKE) --no-print-directory unit-with-$(RUNNER)
+	@$(MAKE) --no-print-directory unit-with-$(UNIT_RUNNER)
 
 unit-with-nextest:
 	cargo nextest run --workspace --lib --bins --locked --profile unit
@@ -137,4 +139,3 @@ prerequisites-lint: prerequisites-build
 prerequisites-test: prerequisites-demo
 	@tests/prerequisites.sh python3-venv strace faketime docker-registry skopeo openssl npm plugin-toolchains \
 		pkg-config libssl-dev sigstore
-	@tests/prerequisites.sh nextest || echo "prerequisites: cargo-nextest is not available; using cargo test" >&2
