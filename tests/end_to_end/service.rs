@@ -89,7 +89,7 @@ async fn service_maintains_fleet_and_reports_status() {
     assert_eq!(second.code, 1, "{}", second.stderr);
     let pid = service.child.id().unwrap();
     assert!(
-        second.stderr.contains(&format!("doproxy run (process {pid}) is the service of the fleet")),
+        second.stderr.contains(&format!("doproxy run (process {pid}) is already running the service of the fleet")),
         "{}",
         second.stderr
     );

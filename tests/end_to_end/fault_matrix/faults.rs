@@ -334,7 +334,7 @@ fn expected_for_read(fault: &Fault, for_good: bool) -> Expected {
 fn expected_for_create(nature: FaultKind, strikes: Repetition) -> Expected {
     match nature {
         FaultKind::OutcomeUnknown { applied: false } if strikes == Repetition::Always => {
-            Expected::Abandoned("did not show up")
+            Expected::Abandoned("did not appear")
         }
         FaultKind::OutcomeUnknown { .. } | FaultKind::Harmless | FaultKind::OutOfBand | FaultKind::Transient => {
             Expected::Done

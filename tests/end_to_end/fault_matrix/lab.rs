@@ -319,7 +319,7 @@ const CREATE_VISIBILITY: Duration = Duration::from_millis(500);
 fn deadlines(expected: Expected) -> Deadlines {
     let (mut boot, mut delete) = (Duration::from_secs(20), Duration::from_secs(20));
     match expected {
-        Expected::Abandoned("did not show up" | "it is levitating") => boot = Duration::from_millis(1500),
+        Expected::Abandoned("did not appear" | "it is levitating") => boot = Duration::from_millis(1500),
         Expected::Abandoned(words) if words.contains("without an address") => boot = Duration::from_millis(500),
         Expected::Failed("is still deleting") => delete = Duration::from_millis(400),
         _ => {}
