@@ -15,7 +15,7 @@ async fn signed_policy_keeps_deciding_without_its_registry() {
     env.configure(&format!(
         "  min: 2
   policies: [{{plugin: \"{tag}\", config: {{metric: haproxy.sessions, target_per_droplet: 4}}}}]
-plugins: {{store, trust: [{{repository: \"{}/acme/queue\", keys: [release.pub]}}]}}
+plugins: {{store: store, trust: [{{repository: \"{}/acme/queue\", keys: [release.pub]}}]}}
 ",
         registry.address()
     ));
