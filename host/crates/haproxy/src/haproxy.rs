@@ -17,7 +17,7 @@ use doproxy_core::seams::{ApplyResult, LoadBalancer, Server, Stats};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::apply::{ApplyState, ReloadPolicy};
+use crate::apply::ReloadPolicy;
 use crate::counters::{Counters, UpdateCounters};
 use crate::desired_server::DesiredServer;
 use crate::error::{HaProxyError, SocketError};
@@ -25,6 +25,7 @@ use crate::options::{Options, ReloadMethod, TemplateContext};
 use crate::reload::Processes;
 use crate::runtime_api::{Command, Socket};
 use crate::template::Template;
+use crate::update::ApplyState;
 
 /// The name of the fleet's backend in every configuration.
 pub const BACKEND: &str = "droplets";

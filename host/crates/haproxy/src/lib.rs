@@ -28,6 +28,7 @@ mod template;
 mod test_support;
 #[cfg(test)]
 mod tests;
+mod update;
 mod update_plan;
 mod validate;
 
