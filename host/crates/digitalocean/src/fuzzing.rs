@@ -32,3 +32,22 @@ fn check(droplet: &CloudInstance) {
     let addresses = droplet.private_addresses.iter().chain(&droplet.public_addresses);
     assert!(addresses.into_iter().all(|address| !address.is_unspecified()), "{droplet:?}");
 }
+
+#[cfg(test)]
+mod tests {
+    use doproxy_test_support::fuzzing;
+
+    use super::*;
+
+    const TARGETS: [fuzzing::Target; 1] = [("api_bodies", api_bodies)];
+
+    #[test]
+    fn every_corpus_input_is_handled() {
+        fuzzing::run_corpora(&TARGETS);
+    }
+
+    #[test]
+    fn arbitrary_inputs_are_handled() {
+        fuzzing::run_arbitrary_inputs(&TARGETS);
+    }
+}
