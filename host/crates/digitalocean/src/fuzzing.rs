@@ -10,7 +10,7 @@ use crate::wire;
 /// Parses a body as every type of response and as an error, and checks for panics.
 pub fn api_bodies(body: &[u8]) {
     if let Ok(page) = wire::parse::<wire::Page<wire::Droplet>>(body) {
-        let _ = page.meta.has_more(page.items.len(), page.items.len(), crate::client::PER_PAGE);
+        let _ = page.meta.has_more(page.items.len(), page.items.len(), crate::digitalocean::PER_PAGE);
         page.items.into_iter().for_each(|droplet| check(&droplet.into()));
     }
     if let Ok(one) = wire::parse::<wire::DropletResponse>(body) {

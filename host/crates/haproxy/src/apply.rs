@@ -18,14 +18,16 @@ use doproxy_core::seams::{ApplyResult, Server};
 use doproxy_support::failpoint_async;
 
 use crate::config_file::{self, ConfigFile};
-use crate::error::{HaProxyError, ReloadError, SocketError};
+use crate::error::HaProxyError;
 use crate::escape;
 use crate::failed_update::{DiskState, FailedUpdate, ProcessState};
 use crate::haproxy::HaProxy;
 use crate::options::UpdateMode;
 use crate::reload::{self, Worker};
+use crate::reload_error::ReloadError;
 use crate::running_server::{self, AdminStateMode, RunningServer};
 use crate::runtime_update::UpdateCounts;
+use crate::socket_error::SocketError;
 use crate::update::{ApplyState, Update, warn_on_error};
 use crate::update_plan::UpdateMethod;
 use crate::validate::validate;

@@ -10,10 +10,12 @@ use std::time::{Duration, SystemTime};
 use doproxy_support::failpoint_async;
 use tokio::time::Instant;
 
-use crate::error::{HaProxyError, ReloadError, SocketError};
+use crate::error::HaProxyError;
 use crate::options::{Options, ReloadMethod};
 use crate::reload_command;
+use crate::reload_error::ReloadError;
 use crate::runtime_api::{Backoff, Command, Socket, info_field};
+use crate::socket_error::SocketError;
 use crate::update_plan::Version;
 
 /// The output of `show proc`.

@@ -8,17 +8,19 @@ use tokio::time::Instant;
 
 use crate::config_file::{self, ConfigFile};
 use crate::desired_server::DesiredServer;
-use crate::error::{HaProxyError, ReloadError, SocketError};
+use crate::error::HaProxyError;
 use crate::escape;
 use crate::failed_update::{DiskState, ProcessState};
 use crate::haproxy::HaProxy;
 use crate::loaded_config::{self, LoadedConfig};
 use crate::options::ReloadMethod;
 use crate::reload::{self, Worker};
+use crate::reload_error::ReloadError;
 use crate::reload_throttle::ReloadThrottle;
 use crate::running_server::{self, AdminStateMode, RunningServer};
 use crate::runtime_api::{Command, ServerCommand, Socket, sessions_with};
 use crate::runtime_update::{self, UpdateCounts};
+use crate::socket_error::SocketError;
 use crate::update_plan::{self, ServerOp, UpdateContext, UpdateMethod};
 use crate::validate;
 

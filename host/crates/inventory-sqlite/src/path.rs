@@ -73,7 +73,7 @@ fn resolve(path: &Path) -> io::Result<InventoryPath> {
 }
 
 /// Returns `path` with `suffix` appended to the file name.
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
