@@ -10,7 +10,6 @@ use std::time::{Duration, SystemTime};
 use doproxy_support::failpoint_async;
 use tokio::time::Instant;
 
-use crate::error::HaProxyError;
 use crate::options::{Options, ReloadMethod};
 use crate::reload_command;
 use crate::reload_error::ReloadError;
@@ -256,12 +255,6 @@ async fn reload_by_command(words: &[String], deadline: Duration) -> Result<(), R
         status: ended.status.to_string(),
         output: reload_command::clean_output(&ended.output),
     })
-}
-
-impl From<HaProxyError> for ReloadError {
-    fn from(error: HaProxyError) -> Self {
-        Self::Other(Box::new(error))
-    }
 }
 
 #[cfg(test)]
