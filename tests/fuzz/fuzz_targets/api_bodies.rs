@@ -1,5 +1,5 @@
-//! See `doproxy::fuzzing::api_bodies`.
+//! See `doproxy_digitalocean::fuzzing::api_bodies`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| doproxy::fuzzing::api_bodies(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| doproxy_digitalocean::fuzzing::api_bodies(bytes));

@@ -1,5 +1,5 @@
-//! See `doproxy::fuzzing::config`.
+//! See `doproxy_config::fuzzing::config`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| doproxy::fuzzing::config(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| doproxy_config::fuzzing::config(bytes));

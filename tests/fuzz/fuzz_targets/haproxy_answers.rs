@@ -1,5 +1,5 @@
-//! See `doproxy::fuzzing::haproxy_answers`.
+//! See `doproxy_haproxy::fuzzing::haproxy_answers`.
 
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| doproxy::fuzzing::haproxy_answers(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| doproxy_haproxy::fuzzing::haproxy_answers(bytes));

@@ -22,3 +22,22 @@ pub fn config(bytes: &[u8]) {
         Err(error) => assert!(error.to_string().starts_with("doproxy.yml"), "{error}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use doproxy_test_support::fuzzing;
+
+    use super::*;
+
+    const TARGETS: [fuzzing::Target; 1] = [("config", config)];
+
+    #[test]
+    fn every_corpus_input_is_handled() {
+        fuzzing::run_corpora(&TARGETS);
+    }
+
+    #[test]
+    fn arbitrary_inputs_are_handled() {
+        fuzzing::run_arbitrary_inputs(&TARGETS);
+    }
+}

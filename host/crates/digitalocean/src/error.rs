@@ -10,7 +10,7 @@ use doproxy_core::domain::redacted;
 use doproxy_core::seams::ErrorClass;
 use serde_json::Value;
 
-use crate::client::Timeouts;
+use crate::options::Timeouts;
 
 /// Maximum characters of a message from outside.
 const MAX_MESSAGE: usize = 300;

@@ -10,7 +10,7 @@ use crate::wire;
 /// Parses a body as every type of response and as an error, and checks for panics.
 pub fn api_bodies(body: &[u8]) {
     if let Ok(page) = wire::parse::<wire::Page<wire::Droplet>>(body) {
-        let _ = page.meta.has_more(page.items.len(), page.items.len(), crate::client::PER_PAGE);
+        let _ = page.meta.has_more(page.items.len(), page.items.len(), crate::digitalocean::PER_PAGE);
         page.items.into_iter().for_each(|droplet| check(&droplet.into()));
     }
     if let Ok(one) = wire::parse::<wire::DropletResponse>(body) {
@@ -31,4 +31,23 @@ pub fn api_bodies(body: &[u8]) {
 fn check(droplet: &CloudInstance) {
     let addresses = droplet.private_addresses.iter().chain(&droplet.public_addresses);
     assert!(addresses.into_iter().all(|address| !address.is_unspecified()), "{droplet:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use doproxy_test_support::fuzzing;
+
+    use super::*;
+
+    const TARGETS: [fuzzing::Target; 1] = [("api_bodies", api_bodies)];
+
+    #[test]
+    fn every_corpus_input_is_handled() {
+        fuzzing::run_corpora(&TARGETS);
+    }
+
+    #[test]
+    fn arbitrary_inputs_are_handled() {
+        fuzzing::run_arbitrary_inputs(&TARGETS);
+    }
 }

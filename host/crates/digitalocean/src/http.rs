@@ -15,10 +15,10 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::api_url::ApiUrl;
-use crate::client::{Options, Timeouts};
 use crate::error::{classify, parse_error_body, sanitize, transport_error, valid_request_id};
+use crate::options::{Options, Timeouts};
 use crate::rate_limiter::{Permit, Priority, RateLimitHeaders, RateLimiter};
-use crate::request_counts::RequestMetrics;
+use crate::request_metrics::RequestMetrics;
 use crate::retry::{Backoff, Retry, parse_retry_after};
 
 /// Largest response that is read. A page of 200 droplets is about half a megabyte.

@@ -9,7 +9,7 @@ use doproxy_core::seams::CloudError;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::client::DigitalOcean;
+use crate::digitalocean::DigitalOcean;
 use crate::http::ApiRequest;
 use crate::wire;
 

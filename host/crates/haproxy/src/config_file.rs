@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use doproxy_support::failpoint;
+use doproxy_support::file::remove_if_exists;
 use nix::errno::Errno;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -181,7 +182,8 @@ impl ConfigFile {
     /// Clears the pending mark after HAProxy has loaded the file. If a power failure restores the mark, that costs one
     /// reload.
     pub(super) fn clear_pending(&self) -> Result<(), HaProxyError> {
-        failpoint("clear the pending change", || remove(&self.pending)).map_err(file_error("remove", &self.pending))
+        failpoint("clear the pending change", || remove_if_exists(&self.pending))
+            .map_err(file_error("remove", &self.pending))
     }
 
     /// Restores the last good configuration. Works even on a full disk.
@@ -207,7 +209,8 @@ impl ConfigFile {
             });
             // A file with this process's own ID was left by an earlier process with the same ID.
             if pid.is_some_and(|pid| pid.unsigned_abs() == std::process::id() || process_has_ended(pid))
-                && let Err(error) = failpoint("remove a staged file of a dead process", || remove(&entry.path()))
+                && let Err(error) =
+                    failpoint("remove a staged file of a dead process", || remove_if_exists(&entry.path()))
             {
                 tracing::warn!("{}", file_error("remove", &entry.path())(error));
             }
@@ -236,7 +239,7 @@ impl ConfigFile {
         let staged = StagedFile(sibling(path, &format!("new.{}", std::process::id())));
         let write = || -> io::Result<()> {
             // Left behind by an earlier process with the same ID.
-            remove(&staged.0)?;
+            remove_if_exists(&staged.0)?;
             let mut file = failpoint("create a staged file", || {
                 OpenOptions::new().write(true).create_new(true).mode(0o600).open(&staged.0)
             })?;
@@ -304,13 +307,6 @@ fn process_has_ended(pid: i32) -> bool {
 /// Returns the digest that identifies a configuration.
 pub(super) fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn file_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> HaProxyError {

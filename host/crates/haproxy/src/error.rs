@@ -7,6 +7,8 @@ use std::{fmt, io};
 use doproxy_core::domain::{DropletId, InvalidName};
 
 use crate::failed_update::FailedUpdate;
+use crate::reload_error::{ReloadError, colon};
+use crate::socket_error::SocketError;
 
 /// An error from HAProxy or its configuration. Updates return only [`HaProxyError::NotApplied`] and
 /// [`HaProxyError::UpdateFailed`], which include the live state.
@@ -137,97 +139,11 @@ impl HaProxyError {
     }
 }
 
-/// The cause of a reload that did not lead to the desired process.
-#[derive(Debug, thiserror::Error)]
-pub enum ReloadError {
-    /// The new worker did not start.
-    #[error("reload failed{}", colon(.0))]
-    Failed(String),
-    /// The reload command failed.
-    #[error("`{command}` failed ({status}){}", colon(output))]
-    Command {
-        /// The command.
-        command: String,
-        /// Its exit status.
-        status: String,
-        /// The command's output.
-        output: String,
-    },
-    /// No new worker started.
-    #[error("no new worker started within {0:?}")]
-    NoNewWorker(Duration),
-    /// The new worker has different servers.
-    #[error(
-        "the new worker does not have the servers in the file: {0}; check that HAProxy was started with `-f` and this file"
-    )]
-    Mismatch(String),
-    /// A file belonging to the configuration that cannot be written.
-    #[error("{0}")]
-    Other(Box<HaProxyError>),
-    /// An error on one of HAProxy's sockets.
-    #[error(transparent)]
-    Socket(#[from] SocketError),
-}
-
-/// An error on HAProxy's stats or master socket.
-#[derive(Debug, thiserror::Error)]
-pub enum SocketError {
-    /// The socket cannot be reached.
-    #[error("HAProxy is unreachable on {}: {source}; {}", path.display(), connection_hint(source))]
-    Unreachable {
-        /// The socket.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
-    /// The response was not complete within the time limit.
-    #[error("HAProxy did not respond to `{command}` on {} within {after:?}", path.display())]
-    TimedOut {
-        /// The socket.
-        path: PathBuf,
-        /// The command.
-        command: String,
-        /// The time limit.
-        after: Duration,
-    },
-    /// The response is longer than any valid one.
-    #[error("HAProxy's response to `{command}` on {} exceeds {limit} bytes", path.display())]
-    TooLong {
-        /// The socket.
-        path: PathBuf,
-        /// The command.
-        command: String,
-        /// The maximum number of bytes read.
-        limit: u64,
-    },
-    /// The response is an error message, or cannot be parsed.
-    #[error("HAProxy responded to `{command}` on {} with {response:?}", path.display())]
-    UnexpectedResponse {
-        /// The socket.
-        path: PathBuf,
-        /// The command.
-        command: String,
-        /// The beginning of the response.
-        response: String,
-    },
-}
-
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => "; run doproxy as a user with permission, such as root",
         io::ErrorKind::StorageFull => "; free up disk space",
         _ => "",
-    }
-}
-
-fn connection_hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => "run doproxy as root or as a member of the socket's group",
-        io::ErrorKind::NotFound => {
-            "check that HAProxy is running (`systemctl start haproxy`) and that its socket exists"
-        }
-        io::ErrorKind::ConnectionRefused => "HAProxy is not running; start it (`systemctl start haproxy`)",
-        _ => "check that HAProxy is running",
     }
 }
 
@@ -248,13 +164,4 @@ fn and_then(why: &impl fmt::Display, live: &impl fmt::Display) -> String {
     let why = why.to_string();
     let why = why.trim_end();
     format!("{why}{}{live}", if why.contains('\n') { "\n" } else { "; " })
-}
-
-/// Formats a program's output after a colon: on the same line if it is a single line, below it otherwise.
-fn colon(text: &str) -> String {
-    match text.lines().count() {
-        0 => String::new(),
-        1 => format!(": {}", text.trim_end()),
-        _ => format!(":\n{}\n", text.trim_end()),
-    }
 }

@@ -1,9 +1,10 @@
 //! The live state after a failed update: every such failure reports it.
 
+use std::error::Error;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::error::{HaProxyError, SocketError};
+use crate::socket_error::SocketError;
 
 /// The live state after a failed update.
 #[derive(Debug)]
@@ -28,10 +29,10 @@ pub enum DiskState {
         /// The previous configuration.
         last_good: PathBuf,
         /// HAProxy's error for it.
-        why: Box<HaProxyError>,
+        why: Box<dyn Error + Send + Sync>,
     },
     /// The new configuration stays because the previous one cannot be restored.
-    RollbackFailed(Box<HaProxyError>),
+    RollbackFailed(Box<dyn Error + Send + Sync>),
 }
 
 /// The state of the process after a failed update.

@@ -100,7 +100,22 @@ fn keywords(text: &str) -> Vec<(&str, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use doproxy_test_support::fuzzing;
+
     use super::*;
+
+    const TARGETS: [fuzzing::Target; 2] =
+        [("haproxy_answers", haproxy_answers), ("template_context", template_context)];
+
+    #[test]
+    fn every_corpus_input_is_handled() {
+        fuzzing::run_corpora(&TARGETS);
+    }
+
+    #[test]
+    fn arbitrary_inputs_are_handled() {
+        fuzzing::run_arbitrary_inputs(&TARGETS);
+    }
 
     #[test]
     fn plain_case_renders() {

@@ -1,30 +1,19 @@
-//! HAProxy as the load balancer: the configuration file is the source of truth, and the running process is reconciled
-//! with it.
-//!
-//! An update takes these steps: render (Tera) → doproxy's own checks → `haproxy -c` → install the file, keeping the
-//! last good one beside it → if servers are only added, removed or change state, send commands to the running worker;
-//! reload for any other change, or if the worker does not end up in the desired state → verify the servers of the
-//! worker. If a step fails, the last good file is restored. Edits made outside doproxy are saved beside the file. If
-//! file and process are already as desired, the update is a no-op. A warming or draining droplet is in the file with
-//! weight 0: it is health-checked and receives no new sessions.
-//!
-//! The head of [`BUILT_IN_TEMPLATE`] documents the variables of a template. An update is in `change`; `plan` selects
-//! its method, based on the state of file and worker that `parsed_config`, `running_server` and `loaded_config` report; `at_run_time` and
-//! `reload` implement the two methods. Queries to HAProxy are in `runtime`, its statistics in `stats`; [`Process`] runs
-//! an HAProxy for the demo and for tests.
+//! The load balancer on this machine: rendering, checks, updates and statistics.
 
 use doproxy_core::seams::{ApplyResult, LoadBalancer, Server, Stats};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use crate::apply::{ApplyState, ReloadPolicy};
+use crate::apply::ReloadPolicy;
 use crate::counters::{Counters, UpdateCounters};
 use crate::desired_server::DesiredServer;
-use crate::error::{HaProxyError, SocketError};
+use crate::error::HaProxyError;
 use crate::options::{Options, ReloadMethod, TemplateContext};
 use crate::reload::Processes;
 use crate::runtime_api::{Command, Socket};
+use crate::socket_error::SocketError;
 use crate::template::Template;
+use crate::update::ApplyState;
 
 /// The name of the fleet's backend in every configuration.
 pub const BACKEND: &str = "droplets";

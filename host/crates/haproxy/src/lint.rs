@@ -8,7 +8,7 @@ use crate::desired_server::DesiredServer;
 use crate::haproxy::BACKEND;
 
 /// The last line, which distinguishes a complete file from a truncated one.
-pub(super) const END_MARKER: &str = "# doproxy: end";
+const END_MARKER: &str = "# doproxy: end";
 
 /// Reports whether a keyword starts a section (HAProxy's configuration manual, from chapter 2).
 pub(super) fn is_section(keyword: &str) -> bool {

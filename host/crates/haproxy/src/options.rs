@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use doproxy_core::domain::{FleetName, InvalidName};
+use doproxy_support::file::with_suffix;
 use serde::Serialize;
 
 use crate::escape;
@@ -92,10 +93,7 @@ impl Options {
 
 /// Returns the path of `file` with `.suffix` appended.
 pub(super) fn sibling(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    name.into()
+    with_suffix(file, &format!(".{suffix}"))
 }
 
 /// The user that HAProxy switches to after starting as root.

@@ -12,10 +12,11 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
 
-use crate::error::{HaProxyError, SocketError};
+use crate::error::HaProxyError;
 use crate::reload::query_processes;
 use crate::reload_command::clean_output;
 use crate::runtime_api::{Backoff, Socket};
+use crate::socket_error::SocketError;
 
 /// Time limit for starting and for stopping.
 const TIMEOUT: Duration = Duration::from_secs(10);

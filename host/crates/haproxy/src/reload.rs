@@ -10,10 +10,11 @@ use std::time::{Duration, SystemTime};
 use doproxy_support::failpoint_async;
 use tokio::time::Instant;
 
-use crate::error::{HaProxyError, ReloadError, SocketError};
 use crate::options::{Options, ReloadMethod};
 use crate::reload_command;
+use crate::reload_error::ReloadError;
 use crate::runtime_api::{Backoff, Command, Socket, info_field};
+use crate::socket_error::SocketError;
 use crate::update_plan::Version;
 
 /// The output of `show proc`.
@@ -254,12 +255,6 @@ async fn reload_by_command(words: &[String], deadline: Duration) -> Result<(), R
         status: ended.status.to_string(),
         output: reload_command::clean_output(&ended.output),
     })
-}
-
-impl From<HaProxyError> for ReloadError {
-    fn from(error: HaProxyError) -> Self {
-        Self::Other(Box::new(error))
-    }
 }
 
 #[cfg(test)]

@@ -14,8 +14,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::Instant;
 
-use crate::error::SocketError;
 use crate::haproxy::BACKEND;
+use crate::socket_error::SocketError;
 
 /// Maximum size of a response; statistics of 10,000 servers are 2.5 MB.
 const MAX_RESPONSE_BYTES: u64 = 64 << 20;

@@ -11,8 +11,8 @@ use std::time::Duration;
 use doproxy_support::failpoint_async;
 use tokio::time::Instant;
 
-use crate::error::SocketError;
 use crate::runtime_api::{Backoff, ServerCommand, Socket};
+use crate::socket_error::SocketError;
 use crate::update_plan::ServerOp;
 
 /// Time limit for deleting all removed servers after their sessions were shut down.

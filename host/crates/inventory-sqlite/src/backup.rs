@@ -4,7 +4,6 @@
 //! backup, so every file named as a backup is valid. After a restore, droplets created since the backup are found by
 //! their tag.
 
-use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -15,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use tokio::time::Instant;
 
 use crate::path::{InventoryPath, remove_database};
+use crate::recovery_hint::{BackupState, RecoveryHint, format_age};
 use crate::{checksums, schema};
 
 /// Maximum age of the backup while a process keeps changing the inventory. When the process has finished, it always
@@ -141,23 +141,9 @@ pub(super) fn warn_if_lost(place: &InventoryPath) {
     }
 }
 
-/// The remedy for a damaged inventory.
-#[derive(Debug)]
-pub struct RecoveryHint {
-    inventory: PathBuf,
-    backup: BackupState,
-}
-
-#[derive(Debug)]
-enum BackupState {
-    Missing,
-    Damaged(PathBuf),
-    Intact { path: PathBuf, age: Duration, bytes: u64 },
-}
-
 /// Returns the remedy for a damaged inventory, depending on the state of the backup.
 pub(super) fn recovery_hint(place: &InventoryPath) -> RecoveryHint {
-    RecoveryHint { inventory: place.file().to_owned(), backup: inspect_backup(place.backup()) }
+    RecoveryHint::new(place.file().to_owned(), inspect_backup(place.backup()))
 }
 
 fn inspect_backup(path: PathBuf) -> BackupState {
@@ -170,44 +156,5 @@ fn inspect_backup(path: PathBuf) -> BackupState {
         }
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) => BackupState::Missing,
         Ok(Some(_)) | Err(_) => BackupState::Damaged(path),
-    }
-}
-
-impl fmt::Display for RecoveryHint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let file = self.inventory.display();
-        // SQLite would apply a leftover log to the next database of that name.
-        let move_away = format!("mv {file} {file}.damaged; rm -f {file}-wal {file}-shm");
-        let rebuild = "and run `doproxy recover --adopt` to rebuild it from the API by the fleet's tag";
-        match &self.backup {
-            BackupState::Intact { path, age, bytes } => {
-                let path = path.display();
-                write!(
-                    f,
-                    "its last backup is intact: {path}, made {} ago, {} KiB. Move the damaged file away with `{move_away}`, then either restore the backup with `cp {path} {file}`, or do not restore it {rebuild}",
-                    format_age(*age),
-                    bytes.div_ceil(1024),
-                )
-            }
-            BackupState::Damaged(path) => {
-                let path = path.display();
-                write!(
-                    f,
-                    "its last backup {path} is damaged too. Move both away with `{move_away}; mv {path} {path}.damaged` {rebuild}"
-                )
-            }
-            BackupState::Missing => write!(f, "there is no backup. Move the file away with `{move_away}` {rebuild}"),
-        }
-    }
-}
-
-/// Formats a duration in its largest unit.
-fn format_age(age: Duration) -> String {
-    let seconds = age.as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} days", seconds / 86400),
     }
 }

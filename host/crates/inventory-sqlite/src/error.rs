@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use doproxy_core::seams::{InventoryError, InventoryErrorKind, Maintenance};
 
-use crate::backup::RecoveryHint;
+use crate::recovery_hint::RecoveryHint;
 
 /// An error while reading or writing the inventory.
 #[derive(Debug, thiserror::Error)]

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use doproxy_support::failpoint;
+use doproxy_support::file::{remove_if_exists, with_suffix};
 
 use crate::error::SqliteError;
 
@@ -46,7 +47,7 @@ impl InventoryPath {
 
     /// Moves a complete file to `to`, so that a crash leaves either the old or the new one.
     pub(super) fn install(&self, new: &Path, to: &Path) -> io::Result<()> {
-        failpoint::failpoint("inventory install", || {
+        failpoint("inventory install", || {
             File::open(new)?.sync_all()?;
             fs::rename(new, to)?;
             File::open(&self.folder)?.sync_all()
@@ -72,31 +73,17 @@ fn resolve(path: &Path) -> io::Result<InventoryPath> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "symbolic links form a cycle"))
 }
 
-/// Returns `path` with `suffix` appended to the file name.
-pub(super) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 /// Removes a database and SQLite's files beside it; a no-op if they do not exist.
 pub(super) fn remove_database(path: &Path) -> io::Result<()> {
     // The logs go first: alone they would be applied to the next file of this name.
     remove_logs(path)?;
-    remove(path)
+    remove_if_exists(path)
 }
 
 /// Removes SQLite's files beside a database.
 pub(super) fn remove_logs(path: &Path) -> io::Result<()> {
     for suffix in ["-wal", "-shm", "-journal"] {
-        remove(&with_suffix(path, suffix))?;
+        remove_if_exists(&with_suffix(path, suffix))?;
     }
     Ok(())
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -1,8 +1,4 @@
-//! The inventory in a single SQLite file: droplets with their history, and the operation journal.
-//!
-//! `place` locates the file, `store` opens it, migrates its schema and detects damage, `sums` detects altered rows,
-//! `backup` copies it, `lock` ensures a single writer, `rows` reads and writes rows. This module defines the effect of
-//! a transition on a droplet's phase, but not when to make one.
+//! The inventory in one SQLite file: the effect of each transition on the droplets and on the operation journal.
 
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};

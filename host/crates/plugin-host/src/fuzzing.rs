@@ -12,3 +12,22 @@ pub fn component(bytes: &[u8]) {
         assert!(output.len() < 4096, "{output:?}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use doproxy_test_support::fuzzing;
+
+    use super::*;
+
+    const TARGETS: [fuzzing::Target; 1] = [("component", component)];
+
+    #[test]
+    fn every_corpus_input_is_handled() {
+        fuzzing::run_corpora(&TARGETS);
+    }
+
+    #[test]
+    fn arbitrary_inputs_are_handled() {
+        fuzzing::run_arbitrary_inputs(&TARGETS);
+    }
+}

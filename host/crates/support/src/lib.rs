@@ -3,6 +3,7 @@
 mod byte_size;
 pub mod clock;
 pub mod failpoint;
+pub mod file;
 pub mod private_file;
 pub mod sanitize;
 pub mod subprocess;

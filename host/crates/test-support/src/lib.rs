@@ -3,6 +3,7 @@
 pub mod decision_record;
 #[cfg(feature = "environment")]
 pub mod environment;
+pub mod fuzzing;
 pub mod guests;
 #[cfg(feature = "environment")]
 pub mod registry;

@@ -8,7 +8,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::api_url::ApiUrl;
-use crate::client::{DigitalOcean, Options};
+use crate::digitalocean::DigitalOcean;
+use crate::options::Options;
 use crate::tests::server::{MockServer, Reply, respond};
 use crate::tests::{client, droplet, options, request};
 

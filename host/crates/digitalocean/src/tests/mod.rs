@@ -13,7 +13,8 @@ use doproxy_core::seams::{CloudProvider, CreateRequest};
 use serde_json::{Value, json};
 
 use crate::api_url::ApiUrl;
-use crate::client::{DigitalOcean, Options, Timeouts};
+use crate::digitalocean::DigitalOcean;
+use crate::options::{Options, Timeouts};
 use crate::retry::Retry;
 use crate::tests::server::{MockServer, respond};
 

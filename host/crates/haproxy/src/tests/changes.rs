@@ -7,7 +7,7 @@ use doproxy_core::seams::{ApplyResult, LoadBalancer};
 
 use crate::haproxy::HaProxy;
 use crate::options::{Options, ReloadMethod, UpdateMode};
-use crate::tests::rig::{HaproxyHarness, local, server_stats};
+use crate::tests::harness::{HaproxyHarness, local, server_stats};
 
 #[tokio::test]
 async fn droplet_receives_traffic_from_first_check_until_drain() {

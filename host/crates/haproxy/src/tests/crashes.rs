@@ -8,9 +8,8 @@ use doproxy_core::seams::{LoadBalancer as _, Server};
 
 use crate::haproxy::HaProxy;
 use crate::options::{Options, ReloadMethod};
-use crate::tests::part;
-use crate::tests::part::subtest;
-use crate::tests::rig::{HaproxyHarness, local, occupied_address};
+use crate::tests::harness::{HaproxyHarness, local, occupied_address};
+use crate::tests::subtest::{self, subtest};
 
 /// Variables passed to the crashing process.
 const PORT: &str = "DOPROXY_TEST_PART_PORT";
@@ -128,7 +127,7 @@ async fn rollback_survives_crash_at_each_failpoint() {
 #[tokio::test]
 #[ignore = "run by the tests above"]
 async fn part_that_changes() {
-    let Some(dir) = part::subtest_dir() else { return };
+    let Some(dir) = subtest::subtest_dir() else { return };
     let options = Options {
         bind: vec![std::env::var(BIND).unwrap()],
         server_port: std::env::var(PORT).unwrap().parse().unwrap(),

@@ -8,9 +8,8 @@ use doproxy_core::seams::ServerState::Serving;
 use nix::unistd::{Gid, Uid, setgid, setgroups, setuid};
 
 use crate::config_file::ConfigFile;
-use crate::tests::part;
-use crate::tests::part::subtest;
-use crate::tests::rig::{HaproxyHarness, local, occupied_address};
+use crate::tests::harness::{HaproxyHarness, local, occupied_address};
+use crate::tests::subtest::{self, subtest};
 
 /// The size of the disk in [`full_disk_never_loses_the_live_configuration`].
 const PAGES: usize = 64;
@@ -40,8 +39,8 @@ fn full_disk_never_loses_the_live_configuration() {
     if output.status.code() == Some(77) {
         return skipped("the kernel does not allow this process to mount a tmpfs");
     }
-    assert!(output.status.success(), "{}", part::output_text(&output));
-    let text = part::output_text(&output);
+    assert!(output.status.success(), "{}", subtest::output_text(&output));
+    let text = subtest::output_text(&output);
     let message = text.lines().find(|line| line.contains("disk was full")).unwrap_or_default();
     let _ = writeln!(std::io::stderr(), "{message}");
 }
@@ -49,7 +48,7 @@ fn full_disk_never_loses_the_live_configuration() {
 #[tokio::test]
 #[ignore = "run by full_disk_never_loses_the_live_configuration"]
 async fn part_on_a_small_disk() {
-    let Some(dir) = part::subtest_dir() else { return };
+    let Some(dir) = subtest::subtest_dir() else { return };
     let harness = HaproxyHarness::start_in(tempfile::tempdir_in(&dir).unwrap(), |_| {}).await;
     harness.boot(1).await;
     harness.boot(2).await;
@@ -113,7 +112,7 @@ fn restricted_user_keeps_group_and_mode_of_the_file() {
 
     let output = subtest(&[], "disk::part_as_nobody", dir.path()).output().unwrap();
 
-    assert!(output.status.success(), "{}", part::output_text(&output));
+    assert!(output.status.success(), "{}", subtest::output_text(&output));
     let installed = std::fs::metadata(&config).unwrap();
     assert_eq!((installed.uid(), installed.gid(), installed.mode() & 0o777), (NOBODY, GROUP, 0o640));
     assert_eq!(std::fs::read_to_string(&config).unwrap(), "old\n", "the installed configuration was rolled back");
@@ -126,7 +125,7 @@ const GROUP: u32 = 64_321;
 #[test]
 #[ignore = "run by restricted_user_keeps_group_and_mode_of_the_file"]
 fn part_as_nobody() {
-    let Some(dir) = part::subtest_dir() else { return };
+    let Some(dir) = subtest::subtest_dir() else { return };
     setgroups(&[Gid::from_raw(GROUP)]).unwrap();
     setgid(Gid::from_raw(NOBODY)).unwrap();
     setuid(Uid::from_raw(NOBODY)).unwrap();

@@ -5,7 +5,7 @@ use doproxy_core::seams::{ApplyResult, LoadBalancer as _};
 
 use crate::error::HaProxyError;
 use crate::failed_update::{DiskState, FailedUpdate};
-use crate::tests::rig::{HaproxyHarness, local, occupied_address};
+use crate::tests::harness::{HaproxyHarness, local, occupied_address};
 
 #[tokio::test]
 async fn external_edit_is_replaced_and_saved() {

@@ -9,7 +9,7 @@ use crate::haproxy::HaProxy;
 use crate::options::{Options, ReloadMethod};
 use crate::process::Process;
 use crate::template::BUILT_IN_TEMPLATE;
-use crate::tests::rig::{HaproxyHarness, local, occupied_address, options};
+use crate::tests::harness::{HaproxyHarness, local, occupied_address, options};
 
 /// Returns an HAProxy with a custom template in the harness's directory.
 fn haproxy_with_template(harness: &HaproxyHarness, text: &str) -> HaProxy {

@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use crate::haproxy::HaProxy;
 use crate::options::{Options, ReloadMethod};
-use crate::tests::rig::{HaproxyHarness, local};
+use crate::tests::harness::{HaproxyHarness, local};
 
 /// Sets deadlines short enough for a test, and long enough for a healthy HAProxy on a machine under load.
 fn short_deadlines(options: &mut Options) {

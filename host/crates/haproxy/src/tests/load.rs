@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use crate::options::UpdateMode;
-use crate::tests::rig::{HaproxyHarness, local, server_stats};
+use crate::tests::harness::{HaproxyHarness, local, server_stats};
 
 /// Number of clients, pause of each client after a response, and number of updates.
 const CLIENTS: usize = 8;

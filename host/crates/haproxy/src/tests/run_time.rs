@@ -15,7 +15,7 @@ use crate::process::Process;
 use crate::runtime_api::{ServerCommand, Socket};
 use crate::template::BUILT_IN_TEMPLATE;
 use crate::test_support::server_in_state;
-use crate::tests::rig::{HaproxyHarness, local, server_stats};
+use crate::tests::harness::{HaproxyHarness, local, server_stats};
 
 /// Returns a harness that serves with droplet 1, whose worker's configuration is known, and in which these droplets are
 /// up.

@@ -9,7 +9,7 @@ use crate::haproxy::HaProxy;
 use crate::runtime_api::{Command, Socket};
 use crate::table::Table;
 use crate::template::BUILT_IN_TEMPLATE;
-use crate::tests::rig::{HaproxyHarness, local, server_stats};
+use crate::tests::harness::{HaproxyHarness, local, server_stats};
 
 /// The columns with a server's settings in the two tables that show them; its state is in others.
 const STATE: [&str; 11] = [

@@ -6,7 +6,7 @@ use doproxy_core::seams::ServerState::{Draining, Warming};
 use crate::haproxy::HaProxy;
 use crate::options::Options;
 use crate::test_support::{server, server_in_state};
-use crate::tests::rig::options;
+use crate::tests::harness::options;
 
 #[test]
 fn built_in_configuration_renders_as_expected() {

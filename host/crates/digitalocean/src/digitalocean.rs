@@ -1,77 +1,31 @@
-//! DigitalOcean's API over HTTPS: the real [`CloudProvider`].
-//!
-//! This module has the calls, and `monitoring` those of the monitoring API. `http` executes a call, `rate_limiter`
-//! decides when it may be sent and `retry` when it is retried, `error` classifies error responses, `wire` parses the
-//! API's JSON, and `api_url` validates the address of the API.
-//!
-//! The facts about the API are those of its `OpenAPI` description (`digitalocean/openapi`).
+//! The client of the API, with one method for each call: the real [`CloudProvider`].
 
 use std::collections::HashSet;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::time::Duration;
 
-use doproxy_core::domain::{DropletId, Tag, Token};
+use doproxy_core::domain::{DropletId, Tag};
 use doproxy_core::seams::{
     Account, CloudError, CloudInstance, CloudProvider, CreateRequest, ErrorClass, Filter, Image, Region, Size, SshKey,
 };
 use serde::de::DeserializeOwned;
 
-use crate::api_url::ApiUrl;
 use crate::http::{ApiRequest, Http, SetupError};
-use crate::request_counts::RequestCount;
-use crate::retry::Retry;
+use crate::options::Options;
+use crate::request_metrics::RequestCount;
 
 /// Maximum items on a page of the API.
-pub(crate) const PER_PAGE: usize = 200;
+pub(super) const PER_PAGE: usize = 200;
 
 /// Maximum pages of a list; more are treated as an error of the API: 20,000 items, and less than half of the quota of a
 /// minute.
 const MAX_PAGES: usize = 100;
 
-/// Options of the API client.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// The address of the API.
-    pub url: ApiUrl,
-    /// The API token.
-    pub token: Token,
-    /// The timeouts of a request.
-    pub timeouts: Timeouts,
-    /// The retries of a call.
-    pub retry: Retry,
-}
-
-impl Options {
-    /// Returns options with the default timeouts and retries.
-    pub fn new(url: ApiUrl, token: Token) -> Self {
-        Self { url, token, timeouts: Timeouts::default(), retry: Retry::default() }
-    }
-}
-
-/// Timeouts of a request. They apply to each attempt separately.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    /// Time to resolve the name, connect and complete the TLS handshake.
-    pub connect: Duration,
-    /// Time without a byte from the server.
-    pub read: Duration,
-    /// Time from the start to the last byte of the response.
-    pub total: Duration,
-}
-
-impl Default for Timeouts {
-    /// Five, twenty and sixty seconds.
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(5), read: Duration::from_secs(20), total: Duration::from_mins(1) }
-    }
-}
-
 /// A client of the API. Clones are cheap and share their connections and the rate limiter.
 #[derive(Clone)]
 pub struct DigitalOcean {
-    pub(crate) http: Arc<Http>,
+    pub(super) http: Arc<Http>,
 }
 
 impl fmt::Debug for DigitalOcean {
