@@ -105,6 +105,7 @@ lint-rust: prerequisites-build ## run clippy and rustdoc, with warnings denied
 lint-generated: prerequisites-build ## check that generated files are current
 	rm -rf $(TARGET)/generated
 	$(DOPROXY) generate-reference $(TARGET)/generated
+	tests/lint/examples.sh $(TARGET)/generated
 	tests/lint/drift.sh $(TARGET)/generated
 
 .PHONY: audit
@@ -114,10 +115,11 @@ audit: prerequisites-lint ## check dependencies for known vulnerabilities; requi
 ##### Write
 
 # The command-line reference, man pages, the JSON Schema and the reference of doproxy.yml, the metrics reference, and
-# the example projects.
+# the example projects with their copies of the contract.
 .PHONY: generate
 generate: prerequisites-build ## write the generated references and examples
 	$(DOPROXY) generate-reference .
+	tests/lint/examples.sh .
 
 .PHONY: docs
 docs: ## build the book in docs/ into target/book

@@ -210,17 +210,17 @@ async fn plugin_commands_describe_plugins() {
     let env = TestEnvironment::new().await;
 
     assert_output!(env, env.run_ok(&["plugin", "list"]).await, @r"
-    builtin:adaptive         scaling-policy       0.1.0    Scaling policy that sizes a fleet by what its own backtest says: the cheapest that leaves no more unserved than is allowed.
-    builtin:cloud-init       user-data-generator  0.1.0    User-data generator that fills in templates for cloud-init.
-    builtin:file             user-data-generator  0.1.0    User-data generator that gives a text as it stands.
-    builtin:fixed            scaling-policy       0.1.0    Scaling policy that keeps the fleet at a count.
-    builtin:hold             scaling-policy       0.1.0    Scaling policy that leaves the fleet as it is.
-    builtin:nginx-hello      user-data-generator  0.1.0    User-data generator for a droplet that says who it is, through nginx.
-    builtin:predictive       scaling-policy       0.1.0    Scaling policy that has droplets ready for what comes every day, once its forecasts have proved themselves.
-    builtin:queueing         scaling-policy       0.1.0    Scaling policy that keeps waiting rare, sized by the Erlang C formula.
-    builtin:schedule         scaling-policy       0.1.0    Scaling policy that asks for floors by the clock, in any time zone.
-    builtin:step             scaling-policy       0.1.0    Scaling policy that changes the fleet by steps when an alarm rings, by the rules of AWS step scaling.
-    builtin:target-tracking  scaling-policy       0.1.0    Scaling policy that keeps metrics at their targets, by the rules of the Kubernetes HPA and its peers.
+    builtin:adaptive         scaling-policy       0.1.0    Scaling policy that sizes a fleet by backtesting: the cheapest size that keeps the unserved load within the limit.
+    builtin:cloud-init       user-data-generator  0.1.0    User-data generator that renders templates for cloud-init.
+    builtin:file             user-data-generator  0.1.0    User-data generator that gives every droplet the same text.
+    builtin:fixed            scaling-policy       0.1.0    Scaling policy that keeps the fleet at a fixed count.
+    builtin:hold             scaling-policy       0.1.0    Scaling policy that keeps the fleet at its current size.
+    builtin:nginx-hello      user-data-generator  0.1.0    User-data generator for a demo droplet that serves a page with its own name through nginx.
+    builtin:predictive       scaling-policy       0.1.0    Scaling policy that prepares droplets for a daily pattern, once its forecasts have proved accurate.
+    builtin:queueing         scaling-policy       0.1.0    Scaling policy that limits the waiting time of requests, sized by the Erlang C formula.
+    builtin:schedule         scaling-policy       0.1.0    Scaling policy that sets minimum and maximum sizes by the clock, in any time zone.
+    builtin:step             scaling-policy       0.1.0    Scaling policy that changes the fleet in steps when an alarm fires, with the semantics of AWS step scaling.
+    builtin:target-tracking  scaling-policy       0.1.0    Scaling policy that keeps metrics at their targets, by the rules of the Kubernetes HPA and other autoscalers.
     ");
     let inspected = env.run_ok(&["plugin", "inspect", "builtin:fixed"]).await;
     for line in [

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::workshop::{Toolchains, copy_sources, stdout_of};
+use super::toolchains::{Toolchains, copy_sources, stdout_of};
 use doproxy_test_support::registry::Registry;
 
 fn example(path: &str) -> std::path::PathBuf {

@@ -9,7 +9,7 @@ use doproxy_plugin_devkit::observations;
 use doproxy_plugin_host::{Limits, PluginHost, PluginSettings};
 use doproxy_plugin_registry::Reference;
 
-use super::workshop::{LANGUAGES, Toolchains};
+use super::toolchains::{LANGUAGES, Toolchains};
 
 fn examples() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/policies")

@@ -7,4 +7,4 @@ mod guide;
 mod identical;
 mod reproducible;
 mod starters;
-mod workshop;
+mod toolchains;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::workshop::{Toolchains, copy_sources};
+use super::toolchains::{Toolchains, copy_sources};
 
 fn assert_reproducible(language: &str) {
     let toolchains = Toolchains::shared();

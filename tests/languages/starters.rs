@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use super::workshop::Toolchains;
+use super::toolchains::Toolchains;
 
 /// Builds a starter, runs its fixtures and some property test cases.
 fn check_starter(language: &str, kind: &str) {

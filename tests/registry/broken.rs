@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::assert_registry_output;
-use crate::workshop::{Workspace, component, digest_of};
+use crate::workspace::{Workspace, component, digest_of};
 use doproxy_test_support::registry::{Registry, digest};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";

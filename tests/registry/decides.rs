@@ -1,6 +1,6 @@
 //! From the registry to a decision: a signed policy, referenced by its tag, scales a fleet behind a real HAProxy.
 
-use crate::workshop::{Workspace, digest_of};
+use crate::workspace::{Workspace, digest_of};
 use doproxy_test_support::environment::TestEnvironment;
 use doproxy_test_support::registry::Registry;
 

@@ -1,13 +1,13 @@
 //! Registries that require a login, and registries with HTTPS.
 
 use crate::assert_registry_output;
-use crate::workshop::Workspace;
+use crate::workspace::Workspace;
 use doproxy_test_support::environment::run;
 use doproxy_test_support::registry::Registry;
 
-/// `keeper` and the password, in base64.
-const VALID_LOGIN: &str = "a2VlcGVyOm9wZW4gc2VzYW1l";
-const INVALID_LOGIN: &str = "a2VlcGVyOm5vdCBzZXNhbWU=";
+/// `operator` and the password, in base64.
+const VALID_LOGIN: &str = "b3BlcmF0b3I6b3BlbiBzZXNhbWU=";
+const INVALID_LOGIN: &str = "b3BlcmF0b3I6bm90IHNlc2FtZQ==";
 
 fn docker_config(registry: &Registry, auth: &str) -> String {
     format!(r#"{{"auths": {{"{}": {{"auth": "{auth}"}}}}}}"#, registry.address())
@@ -27,7 +27,7 @@ async fn login_is_accepted_from_every_source() {
     from_helper.write_program(
         "bin/docker-credential-test",
         "#!/bin/sh\nread -r host || true\necho \"$host $1 ${DIGITALOCEAN_TOKEN-none}\" >\"$HOME/asked\"\n\
-         echo '{\"ServerURL\": \"x\", \"Username\": \"keeper\", \"Secret\": \"open sesame\"}'\n",
+         echo '{\"ServerURL\": \"x\", \"Username\": \"operator\", \"Secret\": \"open sesame\"}'\n",
     );
     let from_environment = Workspace::new();
 
@@ -39,7 +39,7 @@ async fn login_is_accepted_from_every_source() {
         run(from_environment
             .command(&arguments)
             .env("DOPROXY_REGISTRY", registry.address())
-            .env("DOPROXY_REGISTRY_USERNAME", "keeper")
+            .env("DOPROXY_REGISTRY_USERNAME", "operator")
             .env("DOPROXY_REGISTRY_PASSWORD", "open sesame"))
         .await,
     ];
@@ -70,7 +70,7 @@ async fn missing_and_wrong_logins_differ_and_hide_the_password() {
         with_wrong.stderr
     );
     let last = with_wrong.stderr.lines().last().unwrap_or_default().to_owned();
-    assert_registry_output!(other, registry, last, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY rejected the login of keeper from DIR/home/.docker/config.json; it is wrong or expired, or lacks the permission to push");
+    assert_registry_output!(other, registry, last, @"error: plugin oci://REGISTRY/acme/queue:1: REGISTRY rejected the login of operator from DIR/home/.docker/config.json; it is wrong or expired, or lacks the permission to push");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,7 +82,7 @@ async fn login_applies_to_its_registry_only() {
     let output = workspace.run_err(2, &["plugin", "pull", &theirs.oci_reference("acme/queue:1")]).await;
 
     assert!(output.contains("requires a login; run"), "{output}");
-    assert!(!theirs.log().contains("keeper"));
+    assert!(!theirs.log().contains("operator"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

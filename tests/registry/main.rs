@@ -6,4 +6,4 @@ mod login;
 mod other_tools;
 mod sharing;
 mod trust;
-mod workshop;
+mod workspace;

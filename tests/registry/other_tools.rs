@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use tokio::process::Command;
 
-use crate::workshop::{Workspace, component, digest_of};
+use crate::workspace::{Workspace, component, digest_of};
 use doproxy_test_support::environment::{self, Output};
 use doproxy_test_support::registry::{Registry, digest};
 

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::assert_registry_output;
-use crate::workshop::{Workspace, component, digest_of};
+use crate::workspace::{Workspace, component, digest_of};
 use doproxy_test_support::registry::Registry;
 
 #[tokio::test(flavor = "multi_thread")]

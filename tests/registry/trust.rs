@@ -3,7 +3,7 @@
 use doproxy_plugin_registry::Digest;
 
 use crate::assert_registry_output;
-use crate::workshop::{Workspace, component};
+use crate::workspace::{Workspace, component};
 use doproxy_test_support::registry::Registry;
 
 /// Returns the rule that trusts a registry's plugins with these keys.

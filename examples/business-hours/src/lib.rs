@@ -1,8 +1,8 @@
-//! A floor in business hours, as many droplets as the queue needs, and the oldest is never deleted.
+//! A minimum size during business hours, as many droplets as the queue needs, and the oldest droplet is never deleted.
 //!
-//! The fleet grows at once: to the floor when business begins (earlier by as long as a droplet takes to boot), and to
-//! what the queue needs at any time. It shrinks by one droplet at a time, newest first, after `calm_minutes` without a
-//! change. What the queue needs is not known while its metric is late: then the fleet is not made smaller.
+//! The fleet grows at once: to the floor when business starts, earlier by the boot time of a droplet, and to the size
+//! that the queue needs at any time. It shrinks by one droplet at a time, newest first, after `calm_minutes` without a
+//! change. While the metric of the queue is missing or stale, the fleet does not shrink.
 
 mod config;
 
@@ -41,14 +41,14 @@ impl Guest for BusinessHours {
 
     fn decide(config: String, observation: Observation, _: Vec<u8>) -> Result<Decision, Error> {
         let config = Config::parse(&config).map_err(Error::Failed)?;
-        let fleet: Vec<&Droplet> = observation.fleet.iter().filter(|droplet| counts(droplet.phase)).collect();
+        let fleet: Vec<&Droplet> = observation.fleet.iter().filter(|droplet| is_active(droplet.phase)).collect();
         let size = fleet.len() as u32;
-        // A droplet that is asked for now serves only after it has booted.
+        // A droplet that is requested now serves only after it has booted.
         let serves_at = observation.now.saturating_add(observation.boot_time_ms.unwrap_or(0));
         let is_open = config.is_open(observation.now) || config.is_open(serves_at);
         let floor = if is_open { config.floor } else { 0 };
         let waiting = waiting(&config, &observation);
-        let queue = waiting.map(|jobs| whole(jobs / config.jobs_per_droplet));
+        let queue = waiting.map(|jobs| round_up(jobs / config.jobs_per_droplet));
 
         let limits = observation.limits;
         let needed = floor.max(queue.unwrap_or(0)).clamp(limits.min, limits.max.max(limits.min));
@@ -56,10 +56,13 @@ impl Guest for BusinessHours {
         if let (Some(jobs), Some(queue)) = (waiting, queue) {
             signals.push(signal(&config.queue, jobs, Some(config.jobs_per_droplet * f64::from(size)), Some(queue)));
         }
-        let hours = if is_open { format!("in business hours, with a floor of {floor}") } else { "after hours".to_owned() };
+        let hours = match is_open {
+            true => format!("in business hours, with a floor of {floor}"),
+            false => "after hours".to_owned(),
+        };
         let jobs = match queue {
             Some(queue) => format!("the queue needs {queue}"),
-            None => format!("{} is missing or late", config.queue),
+            None => format!("{} is missing or stale", config.queue),
         };
         let found = format!("{hours}; {jobs}; the fleet has {size}");
 
@@ -70,7 +73,7 @@ impl Guest for BusinessHours {
             return decide(scale_to(needed, Vec::new()), format!("{found}: {needed} are needed"));
         }
         if needed == size {
-            return decide(Outcome::Hold, format!("{found}: that is right"));
+            return decide(Outcome::Hold, format!("{found}: no change is needed"));
         }
         if queue.is_none() {
             return decide(Outcome::Hold, format!("{found}: it does not shrink blindly"));
@@ -79,38 +82,41 @@ impl Guest for BusinessHours {
         let last = observation.last_scale_out.max(observation.last_scale_in).unwrap_or(0);
         if observation.now.saturating_sub(last) < calm_ms {
             let calm = config.calm_minutes;
-            return decide(Outcome::Hold, format!("{found}: {needed} would do, and {calm} minutes are not over"));
+            return decide(Outcome::Hold, format!("{found}: {needed} would suffice, but {calm} minutes are not over"));
         }
         let leaving = newest_first(&fleet);
         match leaving.first() {
-            None => decide(Outcome::Hold, format!("{found}: {needed} would do, and the oldest stays")),
-            Some(_) => decide(scale_to((size - 1).min(limits.max.max(limits.min)), leaving), format!("{found}: {needed} would do, so one goes")),
+            None => decide(Outcome::Hold, format!("{found}: {needed} would suffice, but the oldest stays")),
+            Some(_) => {
+                let count = (size - 1).min(limits.max.max(limits.min));
+                decide(scale_to(count, leaving), format!("{found}: {needed} would suffice, so one is deleted"))
+            }
         }
     }
 }
 
-/// Whether a droplet belongs to the size of the fleet.
-fn counts(phase: Phase) -> bool {
+/// Reports whether droplets in this phase count toward the fleet size.
+fn is_active(phase: Phase) -> bool {
     matches!(phase, Phase::Requested | Phase::Booting | Phase::Warming | Phase::Serving)
 }
 
-/// Jobs that wait; `None` where that is not known.
+/// Returns the number of waiting jobs; `None` if it is unknown.
 fn waiting(config: &Config, observation: &Observation) -> Option<f64> {
     let series = observation.metrics.iter().find(|series| series.name == config.queue)?;
     let newest = series.samples.last()?.value;
     (!series.stale && newest.is_finite()).then(|| newest.max(0.0))
 }
 
-/// Whom to delete, in this order: all but the oldest, and nobody who is protected.
+/// Returns the droplets to delete, newest first: all except the oldest and the protected ones.
 fn newest_first(fleet: &[&Droplet]) -> Vec<u64> {
     let mut by_age: Vec<&&Droplet> = fleet.iter().collect();
-    // The id decides where two were asked for at the same time.
+    // The ID breaks ties between droplets created at the same time.
     by_age.sort_by_key(|droplet| (droplet.created_at, droplet.id));
     by_age.iter().skip(1).rev().filter(|droplet| !droplet.protected).filter_map(|droplet| droplet.id).collect()
 }
 
-/// The next whole number; the small difference is what a division may be off by.
-fn whole(number: f64) -> u32 {
+/// Rounds up; the small difference compensates for division errors.
+fn round_up(number: f64) -> u32 {
     (number - 1e-9).ceil().max(0.0) as u32
 }
 

@@ -54,7 +54,7 @@ static const char *skip_blank(const char *at, const char *end) {
   return at;
 }
 
-// The end of the value that begins at `at`.
+// Returns the end of the value that starts at `at`.
 static const char *skip_value(const char *at, const char *end) {
   int depth = 0;
   bool quoted = false;
@@ -114,8 +114,8 @@ json json_member(json object, const char *name) {
   return nothing;
 }
 
-double json_number(json value, double otherwise) {
-  if (value.ptr == NULL) return otherwise;
+double json_number(json value, double fallback) {
+  if (value.ptr == NULL) return fallback;
   text copy = {0};
   text_add_n(&copy, value.ptr, (size_t)(value.end - value.ptr));
   double number = strtod(copy.ptr, NULL);
@@ -149,11 +149,11 @@ static void add_character(text *to, uint32_t c) {
   text_add_n(to, bytes, len);
 }
 
-text json_text(json value, const char *otherwise) {
+text json_text(json value, const char *fallback) {
   text found = {0};
   text_add(&found, "");
   if (value.ptr == NULL || value.ptr >= value.end || *value.ptr != '"') {
-    text_add(&found, otherwise);
+    text_add(&found, fallback);
     return found;
   }
   for (const char *at = value.ptr + 1; at < value.end && *at != '"'; at++) {

@@ -1,8 +1,8 @@
-// per-droplet: so many droplets that each carries its share of one metric.
+// per-droplet: keeps the share of each droplet in one metric at a target.
 //
-// It grows at once, and shrinks by one droplet when fewer would have done for `patience` ticks in a row.
+// The fleet grows at once, and shrinks by one droplet after fewer would have sufficed for `patience` consecutive ticks.
 //
-// What is handed back is freed by the bindings, so it must come from malloc.
+// The bindings free returned values, so these must come from malloc.
 
 #include <math.h>
 #include <stdlib.h>
@@ -17,14 +17,15 @@ typedef exports_doproxy_plugin_policy_observation_t observation;
 
 static const char SCHEMA[] =
     "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"target_per_droplet\"],\"properties\":{"
-    "\"metric\":{\"description\":\"The series to follow, a total over the fleet. Several of one name are added up.\","
+    "\"metric\":{"
+    "\"description\":\"The series to follow, a total over the fleet. Series with the same name are added up.\","
     "\"type\":\"string\",\"minLength\":1,\"default\":\"haproxy.sessions\"},"
-    "\"target_per_droplet\":{\"description\":\"What one droplet should carry, in the unit of the series.\","
+    "\"target_per_droplet\":{\"description\":\"The share of one droplet, in the unit of the series.\","
     "\"type\":\"number\",\"exclusiveMinimum\":0},"
-    "\"patience\":{\"description\":\"The fleet shrinks when fewer droplets would have done for so many ticks in a row.\","
+    "\"patience\":{\"description\":\"Consecutive ticks for which fewer droplets must suffice before the fleet shrinks.\","
     "\"type\":\"integer\",\"minimum\":1,\"maximum\":1000,\"default\":3}}}";
 
-static string given(text from) { return (string){(uint8_t *)from.ptr, from.len}; }
+static string to_string(text from) { return (string){(uint8_t *)from.ptr, from.len}; }
 
 void exports_doproxy_plugin_policy_describe(exports_doproxy_plugin_policy_manifest_t *ret) {
   memset(ret, 0, sizeof *ret);
@@ -35,7 +36,7 @@ void exports_doproxy_plugin_policy_describe(exports_doproxy_plugin_policy_manife
   scaling_policy_string_dup(&ret->config_schema, SCHEMA);
 }
 
-// What the schema cannot say: these are averages, which do not add up.
+// Checks what the schema cannot express: these metrics are averages, which cannot be added up.
 bool exports_doproxy_plugin_policy_validate(string *config, exports_doproxy_plugin_policy_list_problem_t *err) {
   text metric = json_text(json_member(json_document(config->ptr, config->len), "metric"), "");
   if (strcmp(metric.ptr, "haproxy.utilization") != 0 && strcmp(metric.ptr, "haproxy.response_time_ms") != 0) return true;
@@ -44,11 +45,11 @@ bool exports_doproxy_plugin_policy_validate(string *config, exports_doproxy_plug
   err->ptr = calloc(1, sizeof *err->ptr);
   if (err->ptr == NULL) abort();
   scaling_policy_string_dup(&err->ptr->path, "/metric");
-  err->ptr->message = given(metric);
+  err->ptr->message = to_string(metric);
   return false;
 }
 
-static void remember(decision *ret, uint32_t calm) {
+static void write_state(decision *ret, uint32_t calm) {
   text state = {0};
   text_add(&state, "1:");
   text_add_int(&state, calm);
@@ -56,7 +57,7 @@ static void remember(decision *ret, uint32_t calm) {
   ret->state.len = state.len;
 }
 
-// The state is `1:` and how many ticks fewer droplets would have done; what is not written so is forgotten.
+// Reads the state: `1:` and the number of ticks for which fewer droplets sufficed; any other state counts as 0.
 static uint32_t calm_ticks(const scaling_policy_list_u8_t *state) {
   if (state->len < 3 || state->len > 6 || memcmp(state->ptr, "1:", 2) != 0) return 0;
   uint32_t calm = 0;
@@ -68,7 +69,7 @@ static uint32_t calm_ticks(const scaling_policy_list_u8_t *state) {
 }
 
 static bool hold(decision *ret, text reason, const scaling_policy_list_u8_t *state) {
-  ret->reason = given(reason);
+  ret->reason = to_string(reason);
   if (state->len > 0) {
     ret->state.ptr = malloc(state->len);
     if (ret->state.ptr == NULL) abort();
@@ -83,17 +84,17 @@ static void scale_to(decision *ret, uint32_t count) {
   ret->outcome.val.scale_to.count = count;
 }
 
-// The next whole number; the small difference is what a division may be off by.
-static uint32_t whole(double share, uint32_t least, uint32_t most) {
+// Rounds up, within the limits; the small difference compensates for division errors.
+static uint32_t round_up(double share, uint32_t least, uint32_t most) {
   return (uint32_t)ceil(fmin(fmax(share - 1e-9, least), most));
 }
 
-// For people; what is beyond all measure is cut.
+// Rounds for display; extreme values are clamped.
 static int64_t rounded(double value) { return (int64_t)floor(fmin(fmax(value, -1e15), 1e15) + 0.5); }
 
-bool exports_doproxy_plugin_policy_decide(string *config, observation *seen, scaling_policy_list_u8_t *state,
+bool exports_doproxy_plugin_policy_decide(string *config, observation *observed, scaling_policy_list_u8_t *state,
                                           decision *ret, exports_doproxy_plugin_policy_error_t *err) {
-  (void)err; // it always has an answer
+  (void)err; // never fails
   memset(ret, 0, sizeof *ret);
   json settings = json_document(config->ptr, config->len);
   text metric = json_text(json_member(settings, "metric"), "haproxy.sessions");
@@ -102,8 +103,8 @@ bool exports_doproxy_plugin_policy_decide(string *config, observation *seen, sca
 
   double total = 0;
   bool found = false, stale = false;
-  for (size_t i = 0; i < seen->metrics.len; i++) {
-    const doproxy_plugin_types_series_t *series = &seen->metrics.ptr[i];
+  for (size_t i = 0; i < observed->metrics.len; i++) {
+    const doproxy_plugin_types_series_t *series = &observed->metrics.ptr[i];
     if (series->name.len != metric.len || memcmp(series->name.ptr, metric.ptr, metric.len) != 0) continue;
     stale = stale || series->stale;
     if (series->samples.len == 0) continue;
@@ -117,15 +118,15 @@ bool exports_doproxy_plugin_policy_decide(string *config, observation *seen, sca
     return hold(ret, reason, state);
   }
   if (!found || isnan(total)) {
-    text_add(&reason, " is not there, so the fleet is held");
+    text_add(&reason, " is missing, so the fleet is held");
     return hold(ret, reason, state);
   }
 
   uint32_t size = 0;
-  for (size_t i = 0; i < seen->fleet.len; i++)
-    if (seen->fleet.ptr[i].phase <= DOPROXY_PLUGIN_TYPES_PHASE_SERVING) size++;
-  uint32_t least = seen->limits.min, most = seen->limits.max < least ? least : seen->limits.max;
-  uint32_t needed = whole(total / target, least, most);
+  for (size_t i = 0; i < observed->fleet.len; i++)
+    if (observed->fleet.ptr[i].phase <= DOPROXY_PLUGIN_TYPES_PHASE_SERVING) size++;
+  uint32_t least = observed->limits.min, most = observed->limits.max < least ? least : observed->limits.max;
+  uint32_t needed = round_up(total / target, least, most);
   if (isfinite(total)) {
     ret->signals.len = 1;
     ret->signals.ptr = calloc(1, sizeof *ret->signals.ptr);
@@ -142,14 +143,14 @@ bool exports_doproxy_plugin_policy_decide(string *config, observation *seen, sca
   text_add_int(&reason, size);
   text_add(&reason, ": a fleet of ");
   text_add_int(&reason, needed);
-  text_add(&reason, " would do");
+  text_add(&reason, " suffices");
 
   uint32_t calm = needed < size ? calm_ticks(state) + 1 : 0;
   if (needed > size) {
     scale_to(ret, needed);
     calm = 0;
   } else if (needed < size && calm < patience) {
-    text_add(&reason, ", and has for ");
+    text_add(&reason, ", for ");
     text_add_int(&reason, calm);
     text_add(&reason, " of ");
     text_add_int(&reason, patience);
@@ -158,7 +159,7 @@ bool exports_doproxy_plugin_policy_decide(string *config, observation *seen, sca
     scale_to(ret, size - 1 < most ? size - 1 : most);
     calm = 0;
   }
-  remember(ret, calm);
-  ret->reason = given(reason);
+  write_state(ret, calm);
+  ret->reason = to_string(reason);
   return true;
 }

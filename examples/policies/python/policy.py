@@ -1,6 +1,6 @@
-"""per-droplet: so many droplets that each carries its share of one metric.
+"""per-droplet: keeps the share of each droplet in one metric at a target.
 
-It grows at once, and shrinks by one droplet when fewer would have done for `patience` ticks in a row.
+The fleet grows at once, and shrinks by one droplet after fewer would have sufficed for `patience` consecutive ticks.
 """
 
 import json
@@ -17,18 +17,18 @@ SCHEMA = {
     "required": ["target_per_droplet"],
     "properties": {
         "metric": {
-            "description": "The series to follow, a total over the fleet. Several of one name are added up.",
+            "description": "The series to follow, a total over the fleet. Series with the same name are added up.",
             "type": "string",
             "minLength": 1,
             "default": "haproxy.sessions",
         },
         "target_per_droplet": {
-            "description": "What one droplet should carry, in the unit of the series.",
+            "description": "The share of one droplet, in the unit of the series.",
             "type": "number",
             "exclusiveMinimum": 0,
         },
         "patience": {
-            "description": "The fleet shrinks when fewer droplets would have done for so many ticks in a row.",
+            "description": "Consecutive ticks for which fewer droplets must suffice before the fleet shrinks.",
             "type": "integer",
             "minimum": 1,
             "maximum": 1000,
@@ -37,7 +37,7 @@ SCHEMA = {
     },
 }
 
-UP = {Phase.REQUESTED, Phase.BOOTING, Phase.WARMING, Phase.SERVING}
+ACTIVE = {Phase.REQUESTED, Phase.BOOTING, Phase.WARMING, Phase.SERVING}
 
 
 class Policy(exports.Policy):
@@ -51,7 +51,7 @@ class Policy(exports.Policy):
         )
 
     def validate(self, config: str) -> None:
-        """What the schema cannot say: these are averages, which do not add up."""
+        """Checks what the schema cannot express: these metrics are averages, which cannot be added up."""
         metric = json.loads(config).get("metric", "")
         if metric in ("haproxy.utilization", "haproxy.response_time_ms"):
             raise Err([Problem("/metric", f"{metric} is an average over the droplets; name a total")])
@@ -73,20 +73,20 @@ class Policy(exports.Policy):
         for value in newest:
             total += value
         if not newest or math.isnan(total):
-            return hold(f"{metric} is not there, so the fleet is held", state)
+            return hold(f"{metric} is missing, so the fleet is held", state)
 
         least, most = observation.limits.min, max(observation.limits.min, observation.limits.max)
-        size = sum(1 for droplet in observation.fleet if droplet.phase in UP)
-        needed = whole(total / target, least, most)
+        size = sum(1 for droplet in observation.fleet if droplet.phase in ACTIVE)
+        needed = round_up(total / target, least, most)
         signal = [Signal(metric, total, target * size, needed)] if math.isfinite(total) else []
-        reason = f"{metric} is {rounded(total)} over a fleet of {size}: a fleet of {needed} would do"
+        reason = f"{metric} is {rounded(total)} over a fleet of {size}: a fleet of {needed} suffices"
         if needed > size:
             return Decision(Outcome_ScaleTo(ScaleTo(needed, None, [])), reason, signal, b"1:0", None)
         if needed == size:
             return Decision(Outcome_Hold(), reason, signal, b"1:0", None)
         calm = calm_ticks(state) + 1
         if calm < patience:
-            reason += f", and has for {calm} of {patience} ticks"
+            reason += f", for {calm} of {patience} ticks"
             return Decision(Outcome_Hold(), reason, signal, f"1:{calm}".encode(), None)
         return Decision(Outcome_ScaleTo(ScaleTo(min(size - 1, most), None, [])), reason, signal, b"1:0", None)
 
@@ -95,18 +95,18 @@ def hold(reason: str, state: bytes) -> Decision:
     return Decision(Outcome_Hold(), reason, [], state, None)
 
 
-def whole(share: float, least: int, most: int) -> int:
-    """The next whole number; the small difference is what a division may be off by."""
+def round_up(share: float, least: int, most: int) -> int:
+    """Rounds up, within the limits; the small difference compensates for division errors."""
     return math.ceil(min(max(share - 1e-9, least), most))
 
 
 def rounded(value: float) -> int:
-    """For people; what is beyond all measure is cut."""
+    """Rounds for display; extreme values are clamped."""
     return math.floor(min(max(value, -1e15), 1e15) + 0.5)
 
 
 def calm_ticks(state: bytes) -> int:
-    """The state is `1:` and how many ticks fewer droplets would have done; what is not written so is forgotten."""
+    """Reads the state: `1:` and the number of ticks for which fewer droplets sufficed; any other state counts as 0."""
     digits = state[2:]
     if state[:2] != b"1:" or not 0 < len(digits) <= 4 or any(not 48 <= digit <= 57 for digit in digits):
         return 0

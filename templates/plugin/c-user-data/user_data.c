@@ -1,8 +1,8 @@
-// {{name}}: a cloud-config that installs packages, and tells the droplet who it is.
+// {{name}}: a cloud-config that installs packages and writes a file with the droplet's identity.
 //
-// It writes `/etc/droplet.json` with the droplet's name, its number and what the policy gave along.
+// The file is `/etc/droplet.json`; it contains the droplet's name, its index and the parameters from the policy.
 //
-// What is handed back is freed by the bindings, so it must come from malloc.
+// The bindings free returned values, so these must come from malloc.
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,14 +17,14 @@ static const char SCHEMA[] =
     "\"description\":\"Packages to install.\",\"type\":\"array\","
     "\"items\":{\"type\":\"string\",\"pattern\":\"^[a-z0-9][a-z0-9+.-]*$\"},\"maxItems\":100,\"default\":[]}}}";
 
-static string given(text from) { return (string){(uint8_t *)from.ptr, from.len}; }
+static string to_string(text from) { return (string){(uint8_t *)from.ptr, from.len}; }
 
 void exports_doproxy_plugin_user_data_describe(exports_doproxy_plugin_user_data_manifest_t *ret) {
   memset(ret, 0, sizeof *ret);
   user_data_generator_string_dup(&ret->name, "{{name}}");
   user_data_generator_string_dup(&ret->version, "0.1.0");
   user_data_generator_string_dup(&ret->description,
-                                 "A cloud-config that installs packages and tells the droplet who it is.");
+                                 "A cloud-config that installs packages and writes the droplet's identity.");
   user_data_generator_string_dup(&ret->config_schema, SCHEMA);
 }
 
@@ -32,7 +32,7 @@ static json packages_of(string *config) {
   return json_member(json_document(config->ptr, config->len), "packages");
 }
 
-// What the schema cannot say: a package is installed once.
+// Checks what the schema cannot express: each package is listed once.
 bool exports_doproxy_plugin_user_data_validate(string *config, exports_doproxy_plugin_user_data_list_problem_t *err) {
   json packages = packages_of(config);
   for (size_t place = 0; json_item(packages, place).ptr != NULL; place++) {
@@ -43,12 +43,12 @@ bool exports_doproxy_plugin_user_data_validate(string *config, exports_doproxy_p
       text path = {0};
       text_add(&path, "/packages/");
       text_add_int(&path, (int64_t)place);
-      text_add(&package, " is named twice");
+      text_add(&package, " is listed twice");
       err->len = 1;
       err->ptr = calloc(1, sizeof *err->ptr);
       if (err->ptr == NULL) abort();
-      err->ptr->path = given(path);
-      err->ptr->message = given(package);
+      err->ptr->path = to_string(path);
+      err->ptr->message = to_string(package);
       return false;
     }
   }
@@ -57,7 +57,7 @@ bool exports_doproxy_plugin_user_data_validate(string *config, exports_doproxy_p
 
 bool exports_doproxy_plugin_user_data_generate(string *config, exports_doproxy_plugin_user_data_request_t *request,
                                                string *ret, exports_doproxy_plugin_user_data_error_t *err) {
-  (void)err; // it always has an answer
+  (void)err; // never fails
   json packages = packages_of(config);
   text hostname = {0}, about = {0}, out = {0};
   text_add_quoted(&hostname, (const char *)request->hostname.ptr, request->hostname.len);
@@ -83,6 +83,6 @@ bool exports_doproxy_plugin_user_data_generate(string *config, exports_doproxy_p
   text_add(&out, "write_files:\n  - path: /etc/droplet.json\n    content: ");
   text_add_quoted(&out, about.ptr, about.len);
   text_add(&out, "\n");
-  *ret = given(out);
+  *ret = to_string(out);
   return true;
 }

@@ -1,6 +1,6 @@
-// {{name}}: a cloud-config that installs packages, and tells the droplet who it is.
+// {{name}}: a cloud-config that installs packages and writes a file with the droplet's identity.
 //
-// It writes `/etc/droplet.json` with the droplet's name, its number and what the policy gave along.
+// The file is `/etc/droplet.json`; it contains the droplet's name, its index and the parameters from the policy.
 
 const SCHEMA = {
   type: "object",
@@ -16,23 +16,23 @@ const SCHEMA = {
   },
 };
 
-// The export has the name of the interface. What is thrown is the error of the contract.
+// The export has the name of the interface. A thrown value is the error of the contract.
 export const userData = {
   describe() {
     return {
       name: "{{name}}",
       version: "0.1.0",
-      description: "A cloud-config that installs packages and tells the droplet who it is.",
+      description: "A cloud-config that installs packages and writes the droplet's identity.",
       configSchema: JSON.stringify(SCHEMA),
       metrics: [],
     };
   },
 
-  // What the schema cannot say: a package is installed once.
+  // Checks what the schema cannot express: each package is listed once.
   validate(config) {
     const { packages = [] } = JSON.parse(config);
     const place = packages.findIndex((name, index) => packages.indexOf(name) < index);
-    if (place >= 0) throw [{ path: `/packages/${place}`, message: `${packages[place]} is named twice` }];
+    if (place >= 0) throw [{ path: `/packages/${place}`, message: `${packages[place]} is listed twice` }];
   },
 
   generate(config, request) {
@@ -45,5 +45,5 @@ export const userData = {
   },
 };
 
-// JSON's quotes are YAML's too.
+// Quotes a text: a JSON string is a YAML string.
 const quoted = (text) => JSON.stringify(text);

@@ -1,6 +1,6 @@
-"""{{name}}: a cloud-config that installs packages, and tells the droplet who it is.
+"""{{name}}: a cloud-config that installs packages and writes a file with the droplet's identity.
 
-It writes `/etc/droplet.json` with the droplet's name, its number and what the policy gave along.
+The file is `/etc/droplet.json`; it contains the droplet's name, its index and the parameters from the policy.
 """
 
 import json
@@ -29,17 +29,17 @@ class UserData(exports.UserData):
         return Manifest(
             name="{{name}}",
             version="0.1.0",
-            description="A cloud-config that installs packages and tells the droplet who it is.",
+            description="A cloud-config that installs packages and writes the droplet's identity.",
             config_schema=json.dumps(SCHEMA),
             metrics=[],
         )
 
     def validate(self, config: str) -> None:
-        """What the schema cannot say: a package is installed once."""
+        """Checks what the schema cannot express: each package is listed once."""
         packages = json.loads(config).get("packages", [])
         for place, package in enumerate(packages):
             if package in packages[:place]:
-                raise Err([Problem(f"/packages/{place}", f"{package} is named twice")])
+                raise Err([Problem(f"/packages/{place}", f"{package} is listed twice")])
 
     def generate(self, config: str, request) -> str:
         try:
@@ -56,5 +56,5 @@ class UserData(exports.UserData):
 
 
 def quoted(text: str) -> str:
-    """JSON's quotes are YAML's too."""
+    """Quotes a text: a JSON string is a YAML string."""
     return json.dumps(text, ensure_ascii=False)

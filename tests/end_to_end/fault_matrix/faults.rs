@@ -4,7 +4,7 @@ use std::fmt;
 
 use doproxy_emulator::{CallFault, CorruptBody, Effect, Faults, Frequency};
 
-use super::lab::{Outcome, Scenario};
+use super::fault_harness::{Outcome, Scenario};
 
 /// The number of affected calls, starting with the one in the test case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

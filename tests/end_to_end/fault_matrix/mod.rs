@@ -4,8 +4,8 @@
 //! `faults` defines the faults and their expected outcomes, `fault_harness` runs one case. The calls are found by
 //! running each scenario without faults.
 
+mod fault_harness;
 mod faults;
-mod lab;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use tokio::task::JoinSet;
 
+use self::fault_harness::{CaseResult, FaultHarness, Scenario};
 use self::faults::{CALL_FAULTS, Case, cloud_faults};
-use self::lab::{CaseResult, FaultHarness, Scenario};
 use crate::invariants::print_line;
 
 /// The number of concurrent cases; they spend most of their time waiting.

@@ -15,14 +15,14 @@
 mod guard;
 mod process;
 mod properties;
+mod system_state;
 #[cfg(test)]
 mod tests;
-mod world;
 
 pub use guard::Guard;
 pub use process::{Process, ProcessState, Step};
 use stateright::{Model, Property};
-pub use world::{
+pub use system_state::{
     Create, Droplet, DropletStatus, Duplicate, Id, Journal, Name, Origin, Outcome, Phase, Request, SystemState,
     Violation,
 };

@@ -84,7 +84,7 @@ pub async fn simulate_with_config(
     progress: &Progress,
 ) -> RunResult {
     let mut result = RunResult::default();
-    let mut world = SimulatedFleet::new(scenario);
+    let mut fleet = SimulatedFleet::new(scenario);
     let mut observer = SimulatedObserver::new(scenario, &policy.manifest().metrics);
     let mut host = GuardState::default();
     let mut state = Vec::new();
@@ -95,9 +95,9 @@ pub async fn simulate_with_config(
                 break;
             }
         }
-        let (step, traffic) = world.serve(now);
+        let (step, traffic) = fleet.serve(now);
         result.run.steps.push(step);
-        observer.observe(scenario, now, &world.pool, &step, traffic);
+        observer.observe(scenario, now, &fleet.pool, &step, traffic);
         let observation = observer.observation();
         let decision = match policy.decide(config, observation, &state).await {
             Ok(called) => called.value,
@@ -107,20 +107,20 @@ pub async fn simulate_with_config(
                 Decision::hold_after_failure(&policy.reference().to_string(), &state)
             }
         };
-        let order =
-            host.plan_action(scenario, now, observation, &decision, world.pool.cost_meter(), &mut result.restrictions);
+        let action =
+            host.plan_action(scenario, now, observation, &decision, fleet.pool.cost_meter(), &mut result.restrictions);
         state = decision.state;
-        let change = world.apply(now, &order);
+        let change = fleet.apply(now, &action);
         if change != (0, 0) {
             let from = observation.size();
-            let to = world.pool.size();
+            let to = fleet.pool.size();
             result.changes.push(SizeChange { tick: now, from, to, reason: decision.reason });
             observer.record_scaling(change.0 > 0, change.1 > 0);
             host.record_creates(scenario.end_of(now), change.0);
         }
     }
-    result.latency = world.requests.as_ref().map(Requests::latency);
-    result.run.cost_meter = world.pool.cost_meter().clone();
+    result.latency = fleet.requests.as_ref().map(Requests::latency);
+    result.run.cost_meter = fleet.pool.cost_meter().clone();
     result
 }
 

@@ -318,8 +318,8 @@ impl TestEnvironment {
 /// Asserts a snapshot of output without the parts that differ from run to run.
 #[macro_export]
 macro_rules! assert_output {
-    ($stage:expr, $text:expr, @$snapshot:literal) => {
-        let text = $stage.normalize(&$text);
+    ($environment:expr, $text:expr, @$snapshot:literal) => {
+        let text = $environment.normalize(&$text);
         insta::with_settings!({filters => vec![
             (r"(\w-\d+)-[2-9a-z]{6}\b", "$1-RANDOM"),
             (r"127\.\d+\.\d+\.\d+", "ADDRESS"),

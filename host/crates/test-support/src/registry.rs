@@ -8,8 +8,8 @@ use tokio::process::{Child, Command};
 
 use crate::environment::wait_until;
 
-/// `keeper`, with the password `open sesame`.
-const HTPASSWD: &str = "keeper:$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy\n";
+/// `operator`, with the password `open sesame`.
+const HTPASSWD: &str = "operator:$2b$04$abcdefghijklmnopqrstuu/LVz6MZlItEy42I2juLihZ66HnQx/cy\n";
 
 /// A running docker-registry, stopped on drop.
 pub struct Registry {
@@ -31,7 +31,7 @@ impl Registry {
         Self::start_with(AccessMode::Anonymous).await
     }
 
-    /// Starts a registry that accepts only `keeper`.
+    /// Starts a registry that accepts only `operator`.
     pub async fn with_login() -> Self {
         Self::start_with(AccessMode::Login).await
     }

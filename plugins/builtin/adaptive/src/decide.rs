@@ -175,7 +175,7 @@ mod tests {
     }
 
     fn run(minutes: u64, load: impl Fn(u64) -> f64) -> TestFleet {
-        let mut world = TestFleet {
+        let mut fleet = TestFleet {
             ready_at: vec![0; 3],
             sizes: Vec::new(),
             unserved_load: Vec::new(),
@@ -184,21 +184,21 @@ mod tests {
         };
         for minute in 0..minutes {
             let (now, load) = (MINUTE_MS * (minute + 1), load(minute));
-            let ready = world.ready_at.iter().filter(|at| **at <= minute).count();
-            world.unserved_load.push((load - 10.0 * to_f64(ready as u64)).max(0.0));
-            world.load.push(load);
+            let ready = fleet.ready_at.iter().filter(|at| **at <= minute).count();
+            fleet.unserved_load.push((load - 10.0 * to_f64(ready as u64)).max(0.0));
+            fleet.load.push(load);
             let mut scene = ObservationBuilder::at(now).series("m", &[load]).boot_time(2 * MINUTE_MS).build();
-            scene.fleet = world
+            scene.fleet = fleet
                 .ready_at
                 .iter()
                 .map(|at| droplet(if *at <= minute { Phase::Serving } else { Phase::Booting }, 0))
                 .collect();
-            world.last = crate::decide::decide(&Config::parse(CONFIG).unwrap(), &scene, &world.last.state);
-            let wanted = world.last.size(u32::try_from(world.ready_at.len()).unwrap()) as usize;
-            world.ready_at.resize(wanted, minute + 3);
-            world.sizes.push(u32::try_from(wanted).unwrap());
+            fleet.last = crate::decide::decide(&Config::parse(CONFIG).unwrap(), &scene, &fleet.last.state);
+            let wanted = fleet.last.size(u32::try_from(fleet.ready_at.len()).unwrap()) as usize;
+            fleet.ready_at.resize(wanted, minute + 3);
+            fleet.sizes.push(u32::try_from(wanted).unwrap());
         }
-        world
+        fleet
     }
 
     impl TestFleet {
@@ -236,20 +236,20 @@ mod tests {
     fn hourly_peak_is_anticipated_once_learned() {
         let hourly = |minute: u64| if minute % 60 / 2 == 15 { 160.0 } else { 40.0 } + 2.0 * noise(minute);
 
-        let world = run(2880, hourly);
+        let fleet = run(2880, hourly);
 
-        let (before, between) = (world.sizes[2849], world.sizes[2820]);
+        let (before, between) = (fleet.sizes[2849], fleet.sizes[2820]);
         assert!(before >= 16 && between <= 6, "at the peak: {before}, half an hour earlier: {between}");
-        assert!(world.cost(2160..2880) < 1.4, "{}", world.cost(2160..2880));
-        assert!(world.unserved(2160..2880) < 0.1, "{}", world.unserved(2160..2880));
-        assert!(world.last.reason.contains("this minute of the hour"), "{}", world.last.reason);
+        assert!(fleet.cost(2160..2880) < 1.4, "{}", fleet.cost(2160..2880));
+        assert!(fleet.unserved(2160..2880) < 0.1, "{}", fleet.unserved(2160..2880));
+        assert!(fleet.last.reason.contains("this minute of the hour"), "{}", fleet.last.reason);
     }
 
     #[test]
     fn fleet_settles_under_constant_load() {
-        let world = run(400, |_| 55.0);
+        let fleet = run(400, |_| 55.0);
 
-        assert!(world.sizes[300..].iter().all(|size| *size == 6), "{:?}", world.sizes);
+        assert!(fleet.sizes[300..].iter().all(|size| *size == 6), "{:?}", fleet.sizes);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
         return Decision::hold(reason, &state::write(VERSION, &memory));
     };
     memory.breaches.resize(config.alarms.len(), Breaches::default());
-    let mut rung: Vec<FiringAlarm<'_>> = Vec::new();
+    let mut firing: Vec<FiringAlarm<'_>> = Vec::new();
     for (alarm, breaches) in config.alarms.iter().zip(&mut memory.breaches) {
         breaches.record(alarm, datapoint);
         let breached = breaches.count();
@@ -60,7 +60,7 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
             && let Some(step) = alarm.matching_step(datapoint)
         {
             let wanted = target_size(alarm, step.adjustment, capacity);
-            rung.push(FiringAlarm {
+            firing.push(FiringAlarm {
                 alarm,
                 adjustment: step.adjustment,
                 target_size: observation.limits.clamp(wanted),
@@ -72,11 +72,11 @@ pub fn decide(config: &Config, observation: &Observation, state: &[u8]) -> Decis
         name: format!("{metric} {}", describe_comparison(alarm.comparison)),
         value: datapoint,
         target: Some(alarm.threshold),
-        wants: rung.iter().find(|rung| std::ptr::eq(rung.alarm, alarm)).map(|rung| rung.target_size),
+        wants: firing.iter().find(|firing| std::ptr::eq(firing.alarm, alarm)).map(|firing| firing.target_size),
     });
     let signals = signals.collect();
     let state = state::write(VERSION, &memory);
-    let Some(largest) = rung.iter().max_by_key(|rung| rung.target_size) else {
+    let Some(largest) = firing.iter().max_by_key(|firing| firing.target_size) else {
         let reason = format!("{metric} is {} and no alarm is firing", format_number(datapoint));
         return Decision { signals, ..Decision::hold(reason, &state) };
     };
@@ -104,9 +104,9 @@ fn read_metric(config: &Config, observation: &Observation, capacity: FleetCapaci
 }
 
 /// Returns the size after a step; starting droplets are the result of an earlier step.
-fn target_size(alarm: &Alarm, by: i32, capacity: FleetCapacity) -> u32 {
+fn target_size(alarm: &Alarm, adjustment: i32, capacity: FleetCapacity) -> u32 {
     let base = capacity.size.saturating_sub(capacity.starting);
-    let wanted = apply_adjustment(alarm.adjustment_type, base, by, alarm.min_magnitude);
+    let wanted = apply_adjustment(alarm.adjustment_type, base, adjustment, alarm.min_magnitude);
     if capacity.starting > 0 { wanted.max(capacity.size) } else { wanted }
 }
 
@@ -117,12 +117,12 @@ fn describe_comparison(side: Comparison) -> &'static str {
     }
 }
 
-fn format_reason(config: &Config, capacity: FleetCapacity, datapoint: f64, rung: &FiringAlarm<'_>) -> String {
-    let FiringAlarm { alarm, adjustment: by, target_size: wanted, breach_count: breached } = *rung;
+fn format_reason(config: &Config, capacity: FleetCapacity, datapoint: f64, firing: &FiringAlarm<'_>) -> String {
+    let FiringAlarm { alarm, adjustment, target_size: wanted, breach_count: breached } = *firing;
     let step = match alarm.adjustment_type {
-        AdjustmentType::Change => format!("{by:+}"),
-        AdjustmentType::Exact => format!("exactly {by}"),
-        AdjustmentType::Percent => format!("{by:+} %"),
+        AdjustmentType::Change => format!("{adjustment:+}"),
+        AdjustmentType::Exact => format!("exactly {adjustment}"),
+        AdjustmentType::Percent => format!("{adjustment:+} %"),
     };
     let distance = datapoint - alarm.threshold;
     let breach = format!(

@@ -1,6 +1,7 @@
-//! {{name}}: so many droplets that each carries its share of one metric.
+//! {{name}}: keeps the share of each droplet in one metric at a target.
 //!
-//! It grows at once, and shrinks by one droplet when fewer would have done for `patience` ticks in a row.
+//! The fleet grows at once, and shrinks by one droplet after fewer would have sufficed for `patience` consecutive
+//! ticks.
 
 use doproxy::plugin::types::Phase;
 use exports::doproxy::plugin::policy::{
@@ -12,18 +13,18 @@ wit_bindgen::generate!({ path: "wit", world: "scaling-policy" });
 
 #[derive(Deserialize)]
 struct Config {
-    #[serde(default = "sessions")]
+    #[serde(default = "default_metric")]
     metric: String,
     target_per_droplet: f64,
-    #[serde(default = "three")]
+    #[serde(default = "default_patience")]
     patience: u32,
 }
 
-fn sessions() -> String {
+fn default_metric() -> String {
     "haproxy.sessions".to_owned()
 }
 
-fn three() -> u32 {
+fn default_patience() -> u32 {
     3
 }
 
@@ -42,7 +43,7 @@ impl Guest for Policy {
         }
     }
 
-    /// What the schema cannot say: these are averages, which do not add up.
+    /// Checks what the schema cannot express: these metrics are averages, which cannot be added up.
     fn validate(config: String) -> Result<(), Vec<Problem>> {
         let config = parse(&config).map_err(|problem| vec![problem])?;
         if matches!(config.metric.as_str(), "haproxy.utilization" | "haproxy.response_time_ms") {
@@ -62,23 +63,23 @@ impl Guest for Policy {
         let newest: Vec<f64> = series.iter().filter_map(|one| Some(one.samples.last()?.value)).collect();
         let total = newest.iter().fold(0.0, |sum, value| sum + value);
         if newest.is_empty() || total.is_nan() {
-            return Ok(hold(format!("{metric} is not there, so the fleet is held"), state));
+            return Ok(hold(format!("{metric} is missing, so the fleet is held"), state));
         }
 
         let (least, most) = (observation.limits.min, observation.limits.max.max(observation.limits.min));
-        let up = |phase| matches!(phase, Phase::Requested | Phase::Booting | Phase::Warming | Phase::Serving);
-        let size = observation.fleet.iter().filter(|droplet| up(droplet.phase)).count() as u32;
-        let needed = whole(total / target, least, most);
+        let is_active = |phase| matches!(phase, Phase::Requested | Phase::Booting | Phase::Warming | Phase::Serving);
+        let size = observation.fleet.iter().filter(|droplet| is_active(droplet.phase)).count() as u32;
+        let needed = round_up(total / target, least, most);
         let target = Some(target * f64::from(size));
         let signal = Signal { name: metric.clone(), value: total, target, wants: Some(needed) };
         let reason =
-            format!("{metric} is {} over a fleet of {size}: a fleet of {needed} would do", rounded(total));
+            format!("{metric} is {} over a fleet of {size}: a fleet of {needed} suffices", rounded(total));
         let calm = if needed < size { calm_ticks(&state) + 1 } else { 0 };
         let (outcome, reason, calm) = match () {
             () if needed > size => (scale_to(needed), reason, 0),
             () if needed == size => (Outcome::Hold, reason, 0),
             () if calm < patience => {
-                (Outcome::Hold, format!("{reason}, and has for {calm} of {patience} ticks"), calm)
+                (Outcome::Hold, format!("{reason}, for {calm} of {patience} ticks"), calm)
             }
             () => (scale_to((size - 1).min(most)), reason, 0),
         };
@@ -104,17 +105,17 @@ fn scale_to(count: u32) -> Outcome {
     Outcome::ScaleTo(ScaleTo { count, template: None, delete_first: Vec::new() })
 }
 
-/// The next whole number; the small difference is what a division may be off by.
-fn whole(share: f64, least: u32, most: u32) -> u32 {
+/// Rounds up, within the limits; the small difference compensates for division errors.
+fn round_up(share: f64, least: u32, most: u32) -> u32 {
     (share - 1e-9).max(f64::from(least)).min(f64::from(most)).ceil() as u32
 }
 
-/// For people; what is beyond all measure is cut.
+/// Rounds for display; extreme values are clamped.
 fn rounded(value: f64) -> i64 {
     (value.clamp(-1e15, 1e15) + 0.5).floor() as i64
 }
 
-/// The state is `1:` and how many ticks fewer droplets would have done; what is not written so is forgotten.
+/// Reads the state: `1:` and the number of ticks for which fewer droplets sufficed; any other state counts as 0.
 fn calm_ticks(state: &[u8]) -> u32 {
     let digits = state.strip_prefix(b"1:").filter(|digits| (1..=4).contains(&digits.len()));
     let all_digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_digit));

@@ -1,6 +1,6 @@
-//! {{name}}: a cloud-config that installs packages, and tells the droplet who it is.
+//! {{name}}: a cloud-config that installs packages and writes a file with the droplet's identity.
 //!
-//! It writes `/etc/droplet.json` with the droplet's name, its number and what the policy gave along.
+//! The file is `/etc/droplet.json`; it contains the droplet's name, its index and the parameters from the policy.
 
 use exports::doproxy::plugin::user_data::{Error, Guest, Manifest, Problem, Request};
 use serde::Deserialize;
@@ -28,12 +28,12 @@ impl Guest for UserData {
         }
     }
 
-    /// What the schema cannot say: a package is installed once.
+    /// Checks what the schema cannot express: each package is listed once.
     fn validate(config: String) -> Result<(), Vec<Problem>> {
         let Config { packages } = parse(&config).map_err(|problem| vec![problem])?;
         for (place, package) in packages.iter().enumerate() {
             if packages[..place].contains(package) {
-                let message = format!("{package} is named twice");
+                let message = format!("{package} is listed twice");
                 return Err(vec![Problem { path: format!("/packages/{place}"), message }]);
             }
         }
@@ -61,7 +61,7 @@ fn parse(config: &str) -> Result<Config, Problem> {
     serde_json::from_str(config).map_err(|error| Problem { path: String::new(), message: error.to_string() })
 }
 
-/// JSON's quotes are YAML's too.
+/// Quotes a text: a JSON string is a YAML string.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

@@ -5,7 +5,7 @@ use doproxy_emulator::{Effect, Faults, Frequency};
 
 use crate::error::ControllerError;
 use crate::event::Event;
-use crate::tests::world::{Harness, faults_for, request, tag};
+use crate::tests::harness::{Harness, faults_for, request, tag};
 
 const CREATE: &str = "POST /v2/droplets";
 

@@ -7,7 +7,7 @@ use doproxy_emulator::{Effect, Faults, Frequency};
 
 use crate::error::ControllerError;
 use crate::event::Event;
-use crate::tests::world::{Harness, faults_for};
+use crate::tests::harness::{Harness, faults_for};
 
 #[tokio::test(start_paused = true)]
 async fn droplet_leaves_haproxy_before_it_is_deleted() {
@@ -88,7 +88,7 @@ async fn ignored_delete_times_out_without_blocking_others() {
 
     let overdue = harness.controller().delete(std::slice::from_ref(&droplet.name), "test").await;
     let carried_on = harness.controller().resume(|_| {}).await.unwrap();
-    harness.controller().create(&crate::tests::world::request(1)).await.unwrap().into_result().unwrap();
+    harness.controller().create(&crate::tests::harness::request(1)).await.unwrap().into_result().unwrap();
     harness.set_faults(Faults::default());
     harness.controller().resume(|_| {}).await.unwrap();
 
@@ -104,7 +104,7 @@ async fn droplet_without_fleet_tag_is_not_deleted() {
     let id = droplet.id.unwrap();
     harness
         .cloud
-        .with_state(|harness, now| harness.untag_droplets(now, crate::tests::world::tag().as_str(), &[id]))
+        .with_state(|harness, now| harness.untag_droplets(now, crate::tests::harness::tag().as_str(), &[id]))
         .unwrap();
 
     let summary = harness.controller().delete(&[droplet.name], "test").await.unwrap();
@@ -133,7 +133,7 @@ async fn missing_droplet_leaves_the_fleet_during_other_commands() {
     tokio::time::sleep(std::time::Duration::from_mins(10)).await;
     harness.cloud.with_state(|harness, now| harness.delete(now, missing.id.unwrap())).unwrap();
 
-    harness.controller().create(&crate::tests::world::request(1)).await.unwrap().into_result().unwrap();
+    harness.controller().create(&crate::tests::harness::request(1)).await.unwrap().into_result().unwrap();
 
     assert_eq!(harness.count_events(|event| matches!(event, Event::DropletMissing { .. })), 1);
     assert_eq!(harness.balancer.servers().len(), 2);
@@ -143,7 +143,7 @@ async fn missing_droplet_leaves_the_fleet_during_other_commands() {
 #[tokio::test(start_paused = true)]
 async fn missing_fleet_is_not_pruned() {
     let harness = Harness::with_fleet(2).await;
-    harness.cloud.with_state(|harness, now| harness.delete_tagged(now, crate::tests::world::tag().as_str()));
+    harness.cloud.with_state(|harness, now| harness.delete_tagged(now, crate::tests::harness::tag().as_str()));
 
     let error = harness.controller().resume(|_| {}).await.unwrap_err();
 

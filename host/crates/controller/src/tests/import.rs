@@ -2,7 +2,7 @@
 
 use doproxy_core::domain::{DropletId, Phase};
 
-use crate::tests::world::Harness;
+use crate::tests::harness::Harness;
 
 #[tokio::test(start_paused = true)]
 async fn imported_droplets_are_tagged_and_keep_serving() {

@@ -6,7 +6,7 @@ use doproxy_core::domain::Phase;
 use doproxy_emulator::{Effect, Frequency};
 
 use crate::event::Event;
-use crate::tests::world::{Harness, faults_for, request, tag};
+use crate::tests::harness::{Harness, faults_for, request, tag};
 
 /// Times at which a create of about 23 s is interrupted.
 const MOMENTS_MS: [u64; 6] = [0, 1, 4_000, 12_000, 20_000, 22_000];

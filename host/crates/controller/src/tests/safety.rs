@@ -9,7 +9,7 @@ use doproxy_emulator::{Effect, Faults, Frequency};
 use crate::error::ControllerError;
 use crate::event::Event;
 use crate::recover::OrphanPolicy;
-use crate::tests::world::{Harness, faults_for, request, tag};
+use crate::tests::harness::{Harness, faults_for, request, tag};
 
 fn maintenance() -> Maintenance {
     Maintenance { since: Timestamp(1), reason: "maintenance".to_owned() }

@@ -3,7 +3,7 @@
 mod faults;
 mod lists;
 mod reading;
-mod secrecy;
+mod redaction;
 mod server;
 
 use std::time::Duration;

@@ -2,5 +2,5 @@
 //! functions; and runs real components in the same scenarios.
 
 mod peers;
-mod played;
+mod runs;
 mod vectors;

@@ -6,11 +6,11 @@ use std::time::Duration;
 use doproxy_core::domain::AnswerSource;
 use doproxy_plugin_registry::Reference;
 
+use crate::tests::harness::Harness;
 use crate::tests::service::{
     loader, loader_with_components, policy_scaling_to, run_with_service, serving_count, spec_with_limits, wait_until,
     with_fallback, with_policy,
 };
-use crate::tests::world::Harness;
 
 fn answer_sources(running: &crate::tests::service::RunningService) -> Vec<AnswerSource> {
     running.records().iter().map(|record| record.evaluations[0].answered_by).collect()

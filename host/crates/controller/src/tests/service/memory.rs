@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
+use crate::tests::harness::Harness;
 use crate::tests::service::{loader, policy_scaling_to, run_with_service, spec_with_limits, with_policy};
-use crate::tests::world::Harness;
 
 /// Maximum memory of a service, in KiB.
 const MOST: u64 = 100 * 1024;

@@ -1,10 +1,10 @@
 //! The service over a simulated cloud and load balancer, in virtual time.
 
+mod fleet_lock;
 mod ladder;
 mod memory;
 mod reloads;
 mod ticks;
-mod turns;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -21,7 +21,7 @@ use doproxy_test_support::guests::{GuestFile, GuestText};
 
 use crate::service::policy_loader::{ComponentLookup, PolicyLoader, PolicySpec};
 use crate::service::run::{ConfigSource, Hooks, ReloadedConfig, Service, ServiceBuilder, ServiceHandle, ServiceSpec};
-use crate::tests::world::{Harness, Simulated, SimulatedController};
+use crate::tests::harness::{Harness, Simulated, SimulatedController};
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(15);
 

@@ -8,11 +8,11 @@ use doproxy_plugin_registry::Reference;
 
 use crate::service::policy_loader::PolicyLoader;
 use crate::service::run::ServiceSpec;
+use crate::tests::harness::Harness;
 use crate::tests::service::{
     ServiceOptions, loader, policy_scaling_to, run_with_options, run_with_service, serving_count, spec_with_limits,
     wait_until, with_policy,
 };
-use crate::tests::world::Harness;
 
 #[tokio::test(start_paused = true)]
 async fn limits_and_interval_apply_after_reload() {

@@ -7,11 +7,11 @@ use doproxy_emulator::{Effect, Faults, Frequency};
 use doproxy_telemetry::families;
 
 use crate::service::policy_loader::PolicyLoader;
+use crate::tests::harness::{Harness, faults_for, request};
 use crate::tests::service::{
     INTERVAL, loader, manual_controller, policy_scaling_to, run_with_service, serving_count, spec_with_limits,
     wait_until, with_policy,
 };
-use crate::tests::world::{Harness, faults_for, request};
 
 #[tokio::test(start_paused = true)]
 async fn fleet_follows_its_load() {

@@ -195,7 +195,7 @@ impl FleetModel {
         Self { observation, memory: ScalingHistory::default(), creates: Vec::new(), next: limits.min.into() }
     }
 
-    fn facts(&self) -> GuardFacts {
+    fn guard_facts(&self) -> GuardFacts {
         let now = self.observation.now;
         let hour = self.creates.iter().filter(|at| now.since(**at) < Duration::from_hours(1)).count();
         let creates = CreateHistory { started: u32::try_from(hour).unwrap(), ..CreateHistory::default() };
@@ -264,7 +264,7 @@ proptest! {
                 first.healthy = false;
             }
             toy.memory.record_health(&toy.observation);
-            let (observation, facts) = (toy.observation.clone(), toy.facts());
+            let (observation, facts) = (toy.observation.clone(), toy.guard_facts());
             let size = observation.size();
             let plan = guard(&observation, &decision, &rules, &facts);
 

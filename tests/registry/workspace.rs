@@ -123,8 +123,8 @@ pub fn component() -> Vec<u8> {
 /// Asserts a snapshot of an output without the parts that differ between runs.
 #[macro_export]
 macro_rules! assert_registry_output {
-    ($workshop:expr, $registry:expr, $text:expr, @$snapshot:literal) => {
-        let text = $workshop.normalize(&$text, &$registry);
+    ($workspace:expr, $registry:expr, $text:expr, @$snapshot:literal) => {
+        let text = $workspace.normalize(&$text, &$registry);
         insta::with_settings!({filters => vec![
             (r"[0-9a-f]{64}", "DIGEST"),
             (r"\bkey [0-9a-f]{16}\b", "key SHORT"),

@@ -18,8 +18,8 @@ pub(super) struct Toolchains {
 impl Toolchains {
     /// Returns the instance shared by all tests.
     pub(super) fn shared() -> &'static Self {
-        static WORKSHOP: OnceLock<Toolchains> = OnceLock::new();
-        WORKSHOP.get_or_init(|| {
+        static SHARED: OnceLock<Toolchains> = OnceLock::new();
+        SHARED.get_or_init(|| {
             let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
             let folder = tmp.join("languages");
             // Cargo's output stays: it contains dependencies, and cargo detects outdated files.
@@ -91,7 +91,7 @@ impl Toolchains {
 
     /// Returns the component of a policy starter, built by its first user.
     pub(super) fn policy(&self, language: &str) -> PathBuf {
-        let _turn = Self::lock_language(language);
+        let _lock = Self::lock_language(language);
         let project = self.dir.join(format!("policies-{language}/per-droplet"));
         if !project.exists() {
             self.project(&format!("policies-{language}"), "per-droplet", language, "policy");
@@ -102,9 +102,9 @@ impl Toolchains {
 
     /// Locks a language, so that only one test at a time builds its policy.
     fn lock_language(language: &str) -> MutexGuard<'static, ()> {
-        static TURNS: [Mutex<()>; 4] = [const { Mutex::new(()) }; 4];
+        static LOCKS: [Mutex<()>; 4] = [const { Mutex::new(()) }; 4];
         let place = LANGUAGES.iter().position(|other| *other == language).unwrap();
-        TURNS[place].lock().unwrap_or_else(PoisonError::into_inner)
+        LOCKS[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

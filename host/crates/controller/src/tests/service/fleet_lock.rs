@@ -5,8 +5,8 @@ use std::time::Duration;
 use doproxy_inventory_sqlite::WriteLock;
 
 use crate::service::policy_loader::PolicyLoader;
+use crate::tests::harness::Harness;
 use crate::tests::service::{ServiceOptions, run_with_options, spec_with_limits, wait_until};
-use crate::tests::world::Harness;
 
 #[tokio::test(start_paused = true)]
 async fn lock_holder_is_shown_until_it_finishes() {
