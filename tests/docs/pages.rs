@@ -12,8 +12,9 @@ use tokio::process::Command;
 use super::page::Page;
 use super::{repository, session};
 
-/// The address of the registry on pages that show it.
+/// The address of the registry and the session's folder on pages that show them.
 const SHOWN_REGISTRY: &str = "localhost:5000";
+const SHOWN_FOLDER: &str = "/home/me";
 
 /// Variables of the machine that would change what a page does.
 const UNSET: [&str; 6] = [
@@ -73,14 +74,14 @@ async fn run(path: &str) {
 
 async fn run_alone(page: &Page) {
     let home = Home::new();
-    session::run(page, home.bash(), |output| output).await;
+    session::run(page, home.bash(), |output| home.shown(&output)).await;
 }
 
 async fn run_with_registry(page: &Page) {
     let (home, registry) = (Home::new(), Registry::start().await);
     let mut bash = home.bash();
     bash.env("REGISTRY", registry.address());
-    session::run(page, bash, |output| output.replace(registry.address(), SHOWN_REGISTRY)).await;
+    session::run(page, bash, |output| home.shown(&output).replace(registry.address(), SHOWN_REGISTRY)).await;
 }
 
 async fn run_with_fleet(page: &Page) {
@@ -109,6 +110,11 @@ impl Home {
         }
         std::os::unix::fs::symlink(doproxy(), dir.path().join("bin/doproxy")).unwrap();
         Self { dir }
+    }
+
+    /// Returns output with the session's folder as pages show it.
+    fn shown(&self, output: &str) -> String {
+        output.replace(self.dir.path().join("work").to_str().unwrap(), SHOWN_FOLDER)
     }
 
     /// Returns bash in an empty folder, with `doproxy` on its path.

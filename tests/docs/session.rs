@@ -30,8 +30,8 @@ impl Drop for ProcessGroup {
 /// Runs the commands of a page in order, and compares the output that the page shows.
 ///
 /// `bash` has the folder and the environment of the session; `shown` turns output into the form in which the page shows
-/// it. Returns the output of all commands.
-pub(super) async fn run(page: &Page, mut bash: process::Command, shown: impl Fn(String) -> String) -> String {
+/// it.
+pub(super) async fn run(page: &Page, mut bash: process::Command, shown: impl Fn(String) -> String) {
     let tmp = tempfile::tempdir().unwrap();
     let log = tmp.path().join("output");
     let output = File::create(&log).unwrap();
@@ -63,7 +63,6 @@ pub(super) async fn run(page: &Page, mut bash: process::Command, shown: impl Fn(
             command.expected.join("\n")
         );
     }
-    output
 }
 
 /// Returns a script in which a failing command ends the session.
