@@ -1,9 +1,9 @@
 //! Plugins in every language with their real toolchains: the starters of `doproxy plugin new`, the same policy in four
-//! languages, and the plugin author's guide, unmodified.
+//! languages, and an example with more rules.
 //!
 //! `tests/prerequisites.sh plugin-toolchains` installs the toolchains below the target directory.
 
-mod guide;
+mod examples;
 mod identical;
 mod reproducible;
 mod starters;

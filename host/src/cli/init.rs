@@ -16,7 +16,7 @@ pub(super) struct Args {
     /// Directory to write to.
     #[arg(default_value = ".")]
     dir: PathBuf,
-    /// Also write a systemd unit; docs/service.md describes where to install it.
+    /// Also write a systemd unit; docs/how-to/run-under-systemd.md describes its installation.
     #[arg(long)]
     service: bool,
 }

@@ -14,7 +14,7 @@ pub struct Preset {
     pub utilization: f64,
 }
 
-/// The available presets; `docs/policies.md` describes their rules.
+/// The available presets; `docs/reference/simulation-inputs.md` lists their rules.
 pub const PRESETS: [Preset; 6] = [
     Preset { name: "hpa", target_tracking_name: "hpa", utilization: 0.7 },
     Preset { name: "gce", target_tracking_name: "gce", utilization: 0.7 },

@@ -16,7 +16,7 @@ use crate::cli::{Global, UsageError};
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Runs until SIGTERM or Ctrl-C; operations in progress stay in the journal and resume with the next start.\nSIGHUP reloads the configuration and the components. For systemd, see docs/service.md.\n\nExamples:\n  doproxy run                      run the autoscaler\n  doproxy run --log-format json    run it with JSON logs\n  doproxy run --once               run a single tick\n  doproxy run --once --window 30s"
+    after_help = "Runs until SIGTERM or Ctrl-C; operations in progress stay in the journal and resume with the next start.\nSIGHUP reloads the configuration and the components. For systemd, see docs/how-to/run-under-systemd.md.\n\nExamples:\n  doproxy run                      run the autoscaler\n  doproxy run --log-format json    run it with JSON logs\n  doproxy run --once               run a single tick\n  doproxy run --once --window 30s"
 )]
 pub(super) struct Args {
     /// Run a single tick and exit.
