@@ -14,6 +14,5 @@ pub use balancer::SimulatedBalancer;
 pub use cloud::client::SimulatedCloud;
 pub use cloud::create_request::NewDroplets;
 pub use cloud::faults::{CallFault, CorruptBody, Effect, Faults, Frequency, Rate};
-pub use cloud::rng::SplitMix64;
 pub use cloud::state::{CloudState, PersistedState, Selection, Settings};
 pub use emulator::{Emulator, Options};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::cloud::PersistedState;
 use crate::emulator::EmulatorError;
-use crate::http::router::Shared;
+use crate::http::state::Shared;
 
 /// The state file, if one is configured.
 #[derive(Debug)]

@@ -20,7 +20,7 @@ const MAX_FRAMES: usize = 20;
 const MAX_NAME_LEN: usize = 256;
 
 /// The data in a store.
-pub(super) struct StoreData {
+pub struct StoreData {
     context: CallContext,
     /// Created on first use: most guests never use WASI.
     wasi: Option<Wasi>,

@@ -34,8 +34,11 @@ pub struct Signed {
 /// A component to publish.
 #[derive(Debug)]
 pub struct PublishRequest<'a> {
+    /// The bytes of the component.
     pub component: &'a [u8],
+    /// The interfaces that it imports.
     pub imports: &'a [String],
+    /// The interfaces that it exports.
     pub exports: &'a [String],
     /// The plugin's manifest.
     pub plugin: &'a Manifest,

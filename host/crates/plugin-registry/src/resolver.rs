@@ -121,6 +121,7 @@ pub struct Update {
 /// Resolves plugin references to components.
 #[derive(Debug)]
 pub struct PluginResolver {
+    /// Settings for fetching and verifying.
     pub settings: RegistrySettings,
     /// Maximum size of a component in bytes.
     pub max_component_bytes: usize,

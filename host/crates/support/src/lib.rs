@@ -1,11 +1,14 @@
-//! Small tools that several crates share: clock, failpoints, subprocesses, TLS, sanitized text, private files.
+//! Small tools that several crates share: clock, failpoints, subprocesses, TLS, sanitized text, suggestions, private
+//! files, reproducible random numbers.
 
 mod byte_size;
 pub mod clock;
 pub mod failpoint;
 pub mod private_file;
 pub mod sanitize;
+mod split_mix;
 pub mod subprocess;
+mod suggest;
 pub mod tls;
 
 pub use byte_size::ByteSize;
@@ -13,4 +16,6 @@ pub use clock::Clock;
 pub use failpoint::{Aborted, failpoint, failpoint_async};
 pub use private_file::current_uid;
 pub use sanitize::sanitize_line;
+pub use split_mix::SplitMix64;
 pub use subprocess::RunError;
+pub use suggest::suggest;

@@ -13,7 +13,6 @@ mod droplet;
 pub(crate) mod faults;
 mod power;
 mod rate_limit;
-pub(crate) mod rng;
 pub(crate) mod state;
 mod tags;
 #[cfg(test)]
@@ -27,7 +26,6 @@ pub use crate::cloud::droplet::{Action, ActionStatus, PowerChange, SimulatedDrop
 pub use crate::cloud::faults::{CallFault, CorruptBody, Effect, Faults, Frequency, InvalidRate, Rate};
 pub use crate::cloud::power::Command;
 pub use crate::cloud::rate_limit::{Quota, RateLimits};
-pub use crate::cloud::rng::SplitMix64;
 pub use crate::cloud::state::{
     CloudState, Created, Listing, OfferedSize, PersistedState, RestoreError, RunningDroplets, Selection, Settings,
 };

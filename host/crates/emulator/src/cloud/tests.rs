@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use doproxy_core::domain::{DropletId, DropletName, Tag, Template, Timestamp, UserData};
 use doproxy_core::seams::{CloudError, CloudProvider, CreateRequest, ErrorClass, Filter, Status};
-use doproxy_support::Clock;
+use doproxy_support::{Clock, SplitMix64};
 use proptest::prelude::*;
 
 use crate::cloud::*;

@@ -7,7 +7,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use doproxy_emulator::SplitMix64;
+use doproxy_support::SplitMix64;
 use serde::Serialize;
 
 use crate::model::fluid::{Pool, Setup, Step};

@@ -3,4 +3,5 @@
 
 mod peers;
 mod played;
+mod sizing;
 mod vectors;

@@ -7,12 +7,18 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, Read as _};
 
+use jiff::fmt::strtime;
+use jiff::tz::Offset;
+
 use crate::trace::error::{Problem, TraceError};
 use crate::trace::rows::{Repair, Row};
 use crate::trace::{MAX_INTERVALS, to_f64};
 
 /// Maximum line length; HAProxy writes at most 64 KiB.
 const MAX_LINE_BYTES: usize = 1 << 20;
+
+/// Maximum length of a time including its closing bracket.
+const MAX_TIME_BYTES: usize = 32;
 
 /// Counts the requests in each interval of `interval_ms`. An interval without requests has a rate of 0.
 pub(super) fn read(
@@ -93,50 +99,13 @@ fn parse_time(line: &[u8]) -> Option<i64> {
 
 /// Parses `06/Feb/2009:12:14:14.655]` or `10/Oct/2000:13:55:36 -0700]`.
 fn parse_bracketed_time(text: &[u8]) -> Option<i64> {
-    let (date, rest) = text.split_at_checked(20)?;
-    let is_punctuated =
-        [(2, b'/'), (6, b'/'), (11, b':'), (14, b':'), (17, b':')].iter().all(|(at, is)| date[*at] == *is);
-    if !is_punctuated {
-        return None;
-    }
-    let day = parse_digits(&date[0..2])?;
-    let month = parse_month(&date[3..6])?;
-    let year = parse_digits(&date[7..11])?;
-    let (hour, minute, second) =
-        (parse_digits(&date[12..14])?, parse_digits(&date[15..17])?, parse_digits(&date[18..20])?);
-    let (ms, zone) = match rest {
-        [b'.', a, b, c, b']', ..] => (parse_digits(&[*a, *b, *c])?, 0),
-        [b']', ..] => (0, 0),
-        [b' ', sign @ (b'+' | b'-'), a, b, c, d, b']', ..] => {
-            let offset = parse_digits(&[*a, *b])? * 60 + parse_digits(&[*c, *d])?;
-            (0, if *sign == b'-' { -offset } else { offset })
-        }
-        _ => return None,
-    };
-    let is_possible = (1..=31).contains(&day) && hour < 24 && minute < 60 && second <= 60;
-    is_possible.then(|| {
-        let seconds = days_since_epoch(year, month, day) * 86_400 + (hour * 60 + minute - zone) * 60 + second;
-        seconds * 1000 + ms
-    })
-}
-
-fn parse_digits(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
-}
-
-fn parse_month(name: &[u8]) -> Option<i64> {
-    const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
-    (1..).zip(MONTHS.chunks_exact(3)).find(|(_, month)| *month == name).map(|(number, _)| number)
-}
-
-/// Converts a date with Howard Hinnant's `days_from_civil`. A general date parser would dominate the time to read a
-/// log.
-fn days_since_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * (if month > 2 { month - 3 } else { month + 9 }) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
+    let end = text.iter().take(MAX_TIME_BYTES).position(|byte| *byte == b']')?;
+    let text = text.get(..end)?;
+    // Web servers log an offset; HAProxy logs milliseconds instead.
+    let time =
+        strtime::parse("%d/%b/%Y:%H:%M:%S %z", text).or_else(|_| strtime::parse("%d/%b/%Y:%H:%M:%S%.f", text)).ok()?;
+    let offset = time.offset().unwrap_or(Offset::UTC);
+    Some(offset.to_timestamp(time.to_datetime().ok()?).ok()?.as_millisecond())
 }
 
 #[cfg(test)]
@@ -152,6 +121,7 @@ mod tests {
         assert_eq!(parse_time(COMBINED.as_bytes()), Some(971_211_336_000));
         assert_eq!(parse_time(b"[ssl:warn] [pid 12] nothing"), None);
         assert_eq!(parse_time(b"x [41/Oct/2000:13:55:36 -0700]"), None);
+        assert_eq!(parse_time(b"x [31/Feb/2000:13:55:36 -0700]"), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use doproxy_core::domain::Timestamp;
-use doproxy_emulator::SplitMix64;
+use doproxy_support::SplitMix64;
 
 use crate::key_values::KeyValues;
 use crate::trace::{MAX_INTERVALS, Trace, TraceError, millis, to_f64};
