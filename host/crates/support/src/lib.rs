@@ -15,7 +15,7 @@ pub use byte_size::ByteSize;
 pub use clock::Clock;
 pub use failpoint::{Aborted, failpoint, failpoint_async};
 pub use private_file::current_uid;
-pub use sanitize::sanitize_line;
+pub use sanitize::{sanitize_line, sanitize_words};
 pub use split_mix::SplitMix64;
 pub use subprocess::RunError;
 pub use suggest::suggest;

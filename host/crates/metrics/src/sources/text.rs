@@ -1,19 +1,15 @@
 //! Text from outside, sanitized for display.
 
 use doproxy_core::domain::redacted;
+use doproxy_support::sanitize_words;
 
 /// Maximum length, in characters.
 const MAX_CHARS: usize = 300;
 
 /// Returns the text on one line, without control characters, bounded, and without DigitalOcean tokens.
 pub(super) fn sanitize(text: &str) -> String {
-    let text: String = text.chars().take(4 * MAX_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut words = redacted(&text).split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = words.char_indices().nth(MAX_CHARS) {
-        words.truncate(end);
-        words.push('…');
-    }
-    words
+    let text: String = text.chars().take(4 * MAX_CHARS).collect();
+    sanitize_words(&redacted(&text), MAX_CHARS)
 }
 
 /// Sanitizes bytes that may not be UTF-8; see [`sanitize`].

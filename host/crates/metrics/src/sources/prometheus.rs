@@ -7,9 +7,9 @@ use doproxy_core::domain::{Sample, Timestamp};
 use serde::Deserialize;
 
 use crate::error::SourceError;
-use crate::source::endpoint::{Endpoint, HttpProbe, HttpResponse};
-use crate::source::poll::{Poll, PollResult, PolledSeries};
-use crate::source::text::sanitize;
+use crate::sources::endpoint::{Endpoint, HttpProbe, HttpResponse};
+use crate::sources::poll::{Poll, PollResult, PolledSeries};
+use crate::sources::text::sanitize;
 
 /// Maximum size of a response.
 const MAX_BYTES: usize = 4 << 20;

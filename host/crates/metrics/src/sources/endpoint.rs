@@ -13,7 +13,7 @@ use reqwest::{Client, StatusCode};
 use url::{Host, Url};
 
 use crate::error::SourceError;
-use crate::source::text::sanitize;
+use crate::sources::text::sanitize;
 
 /// Maximum size of a bearer token file.
 const MAX_TOKEN_BYTES: u64 = 16 << 10;

@@ -4,9 +4,9 @@ use doproxy_core::domain::Sample;
 use serde_json::Value;
 
 use crate::error::SourceError;
-use crate::source::endpoint::{Endpoint, HttpProbe, HttpResponse};
-use crate::source::poll::{Poll, PollResult, finite};
-use crate::source::text::{sanitize, sanitize_bytes};
+use crate::sources::endpoint::{Endpoint, HttpProbe, HttpResponse};
+use crate::sources::poll::{Poll, PollResult, finite};
+use crate::sources::text::{sanitize, sanitize_bytes};
 
 /// Maximum size of a document.
 const MAX_BYTES: usize = 1 << 20;

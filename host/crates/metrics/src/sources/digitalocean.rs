@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::error::SourceError;
 use crate::options::AgentMetric;
-use crate::source::poll::{Poll, PollResult, PolledSeries};
+use crate::sources::poll::{Poll, PollResult, PolledSeries};
 
 /// The requested time range: several reports of the agent.
 const LOOKBACK: Duration = Duration::from_mins(15);

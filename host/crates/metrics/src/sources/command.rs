@@ -8,8 +8,8 @@ use doproxy_core::domain::Sample;
 use doproxy_support::{RunError, subprocess};
 
 use crate::error::SourceError;
-use crate::source::poll::{Poll, PollResult, finite};
-use crate::source::text::sanitize_bytes;
+use crate::sources::poll::{Poll, PollResult, finite};
+use crate::sources::text::sanitize_bytes;
 
 /// Maximum length of an output that is a number.
 const MAX_BYTES: usize = 256;
