@@ -70,19 +70,6 @@ impl Registry {
         }
     }
 
-    /// Returns the value of a label set, or the count of a histogram; `None` if it does not exist yet.
-    pub fn get(&self, family: &MetricFamily, labels: &[(&'static str, &str)]) -> Option<f64> {
-        let (_, values) = self.families.get(family.name)?;
-        match values.get(&owned_labels(labels))? {
-            Value::Number(number) => Some(*number),
-            Value::Histogram { count, .. } => {
-                #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-                let count = *count as f64;
-                Some(count)
-            }
-        }
-    }
-
     fn value(&mut self, family: &'static MetricFamily, labels: &[(&'static str, &str)]) -> &mut Value {
         let (_, values) = self.families.entry(family.name).or_insert_with(|| (family, BTreeMap::new()));
         values.entry(owned_labels(labels)).or_insert_with(|| match family.kind {

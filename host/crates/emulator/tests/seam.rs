@@ -2,17 +2,28 @@
 //! indistinguishable.
 
 use std::fmt::Debug;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use doproxy_core::domain::{DropletId, DropletName, Tag, Template, Token, UserData};
 use doproxy_core::seams::{CloudError, CloudInstance, CloudProvider, CreateRequest, Filter};
 use doproxy_digitalocean as digitalocean;
 use doproxy_digitalocean::{ApiUrl, DigitalOcean, Retry};
+use doproxy_emulator::{CallFault, CloudState, CorruptBody, Effect, Emulator, Faults, Frequency, Options, Settings};
 use doproxy_support::Clock;
+use doproxy_test_support::SimulatedCloud;
 
-use crate::cloud::{CallFault, CloudState, CorruptBody, Effect, Faults, Frequency, Settings, SimulatedCloud};
-use crate::emulator::Emulator;
-use crate::tests::{Options, client, options};
+/// Returns options for tests that run in parallel: each gets its own network and port.
+fn options() -> Options {
+    static SEEDS: AtomicU64 = AtomicU64::new(0);
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    Options {
+        droplet_port: free.local_addr().unwrap().port(),
+        settings: Settings { seed: SEEDS.fetch_add(1, Ordering::Relaxed), ..Settings::default() },
+        ..Options::default()
+    }
+}
 
 fn request(names: &[&str], size: &str) -> CreateRequest {
     CreateRequest {
@@ -87,7 +98,8 @@ async fn run_against_both(faults: Faults) -> (Vec<String>, Vec<String>) {
     let mut cloud = CloudState::new(settings.clone());
     cloud.set_faults(faults.clone());
     let simulated = SimulatedCloud::new(cloud, Clock::from_wall_clock());
-    client();
+    // An error means that another test has already installed it.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     let emulator = Emulator::start(Options { settings, faults, ..options() }).await.unwrap();
     let token = Token::parse("any").unwrap();
     let retry = Retry { max_attempts: 1, ..Retry::default() };

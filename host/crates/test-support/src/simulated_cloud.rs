@@ -9,11 +9,10 @@ use doproxy_core::seams::{
     Account, CloudError, CloudInstance, CloudProvider, CreateRequest, ErrorClass, Filter, Image, Region, Size, SshKey,
 };
 use doproxy_digitalocean::Timeouts;
-use doproxy_support::{Clock, failpoint};
-
-use crate::cloud::{
-    ApiError, Call, CloudState, CorruptBody, NewDroplets, Selection, SimulatedDroplet, Verdict, catalog,
+use doproxy_emulator::cloud::{
+    ApiError, Call, CloudState, CorruptBody, NewDroplets, OfferedSize, Selection, SimulatedDroplet, Verdict, catalog,
 };
+use doproxy_support::{Clock, failpoint};
 
 /// The state of a simulated cloud and its clock. Clones share the state.
 ///
@@ -143,7 +142,7 @@ impl CloudProvider for SimulatedCloud {
 
     async fn sizes(&self) -> Result<Vec<Size>, CloudError> {
         self.call("GET", "/v2/sizes", |cloud, _| {
-            let size = |offered: crate::cloud::OfferedSize| Size {
+            let size = |offered: OfferedSize| Size {
                 slug: offered.size.slug.to_owned(),
                 available: !offered.regions.is_empty(),
                 regions: owned(offered.regions.iter()),
@@ -220,7 +219,7 @@ fn owned<'a>(slugs: impl Iterator<Item = &'a &'static str>) -> Vec<String> {
 
 fn api_error(call: &Call, refusal: &ApiError) -> CloudError {
     CloudError {
-        class: refusal.class(),
+        class: class_of(refusal),
         call: call.to_string(),
         status: Some(refusal.status()),
         message: refusal.to_string(),
@@ -246,5 +245,38 @@ fn transport_error(call: &Call, message: &str) -> CloudError {
         message: message.to_owned(),
         request_id: None,
         attempts: 1,
+    }
+}
+
+/// Returns the error class that a client assigns to it.
+fn class_of(refusal: &ApiError) -> ErrorClass {
+    match refusal {
+        ApiError::DropletLimit => ErrorClass::LimitExceeded,
+        ApiError::Unavailable(_) => ErrorClass::Unavailable,
+        ApiError::PendingEvent => ErrorClass::TryAgain,
+        ApiError::RateLimited { after, .. } => ErrorClass::RateLimited { retry_after: Some(*after) },
+        ApiError::Injected { status: 422, message, .. } => class_of_unprocessable(message),
+        other => match other.status() {
+            401 | 403 => ErrorClass::Unauthorized,
+            404 => ErrorClass::NotFound,
+            429 => ErrorClass::RateLimited { retry_after: other.retry_after() },
+            500.. => ErrorClass::Server,
+            _ => ErrorClass::InvalidRequest,
+        },
+    }
+}
+
+/// An injected 422 can only be classified by its message.
+fn class_of_unprocessable(message: &str) -> ErrorClass {
+    let message = message.to_ascii_lowercase();
+    let says = |words: &str| message.contains(words);
+    if says("droplet limit") {
+        ErrorClass::LimitExceeded
+    } else if says("not available") {
+        ErrorClass::Unavailable
+    } else if says("try again") || says("pending event") {
+        ErrorClass::TryAgain
+    } else {
+        ErrorClass::InvalidRequest
     }
 }
