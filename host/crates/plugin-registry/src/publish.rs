@@ -8,8 +8,8 @@ use crate::digest::Digest;
 use crate::oci::manifest::Description;
 use crate::oci::{Access, OciReference, Registry, manifest};
 use crate::resolver::{LazyRegistry, PluginResolver, ResolveError};
-use crate::signature as signatures;
-use crate::signature::{PrivateKey, Signature};
+use crate::signatures;
+use crate::signatures::{PrivateKey, Signature};
 
 /// The result of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]

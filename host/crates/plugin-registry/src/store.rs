@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 use doproxy_support::{current_uid, private_file};
 
 use crate::digest::Digest;
-use crate::signature as signatures;
-use crate::signature::Signature;
+use crate::signatures;
+use crate::signatures::Signature;
 
 /// A directory that only the current user can read and write.
 #[derive(Debug, Clone)]
@@ -145,7 +145,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::signature::PrivateKey;
+    use crate::signatures::PrivateKey;
 
     const MOST: usize = 1024 * 1024;
 

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use crate::digest::Digest;
 use crate::oci::OciReference;
-use crate::signature::{KeyError, PublicKey, Signature, SignatureError};
+use crate::signatures::{KeyError, PublicKey, Signature, SignatureError};
 
 /// The repositories that a rule applies to: a single one, all below a name that ends in `/*`, or all (`*`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,7 +230,7 @@ impl fmt::Display for SignatureErrors<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::signature::PrivateKey;
+    use crate::signatures::PrivateKey;
 
     fn plugin() -> OciReference {
         "oci://registry.example.com/acme/queue:1".parse().unwrap()

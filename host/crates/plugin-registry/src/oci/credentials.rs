@@ -127,12 +127,6 @@ impl Login {
         }
     }
 
-    /// Returns a login for one registry that ignores the environment.
-    pub fn with_password(registry: &str, user: &str, password: &str) -> Self {
-        let own = EnvLogin { registry: registry.to_owned(), user: user.to_owned(), password: password.to_owned() };
-        Self { env_login: Some(own), ..Self::default() }
-    }
-
     /// Returns the credentials for a registry, if any.
     pub(super) async fn find(&self, registry: &str) -> Result<Option<Credentials>, RegistryError> {
         if let Some(own) = self.env_login.as_ref().filter(|own| server_of_key(&own.registry) == server_of_key(registry))
@@ -316,7 +310,8 @@ mod tests {
     #[tokio::test]
     async fn environment_login_has_precedence_for_its_registry_only() {
         let mut login = with_config(r#"{"auths": {"registry.example.com": {"username": "docker", "password": "x"}}}"#);
-        login.env_login = Login::with_password("registry.example.com", "own", "y").env_login;
+        let (registry, user, secret) = ("registry.example.com".to_owned(), "own".to_owned(), "y".to_owned());
+        login.env_login = Some(EnvLogin { registry, user, password: secret });
 
         assert!(found(&login, "registry.example.com").await == password("own", "y"));
         assert!(found(&login, "quay.example.com").await.is_none());

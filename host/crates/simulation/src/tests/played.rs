@@ -16,7 +16,7 @@ use crate::score::PriceModel;
 use crate::tests::peers;
 use crate::tests::sizing::run;
 use crate::tests::vectors::Vector;
-use crate::trace::synthetic::Generator;
+use crate::traces::Generator;
 
 fn scenario(setup: Setup, demand: Vec<f64>) -> Scenario {
     let tick = Duration::from_secs_f64(setup.tick_s);

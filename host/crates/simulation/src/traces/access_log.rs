@@ -10,9 +10,10 @@ use std::io::{BufRead, Read as _};
 use jiff::fmt::strtime;
 use jiff::tz::Offset;
 
-use crate::trace::error::{Problem, TraceError};
-use crate::trace::rows::{Repair, Row};
-use crate::trace::{MAX_INTERVALS, to_f64};
+use crate::number::to_f64;
+use crate::traces::MAX_INTERVALS;
+use crate::traces::error::{Problem, TraceError};
+use crate::traces::rows::{Repair, Row};
 
 /// Maximum line length; HAProxy writes at most 64 KiB.
 const MAX_LINE_BYTES: usize = 1 << 20;

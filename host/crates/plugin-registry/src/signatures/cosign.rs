@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::digest::Digest;
 use crate::oci::manifest::{Descriptor, MANIFEST, Manifest};
 use crate::oci::{Registry, RegistryError};
-use crate::signature::{MAX_BYTES, MAX_SIGNATURES, Signature, decode, encode};
+use crate::signatures::signature::{MAX_BYTES, MAX_SIGNATURES, Signature, decode, encode};
 
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const ANNOTATION: &str = "dev.cosignproject.cosign/signature";

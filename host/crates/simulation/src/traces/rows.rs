@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use doproxy_core::domain::Timestamp;
 
-use crate::trace::error::Problem;
-use crate::trace::{MAX_INTERVALS, Trace, TraceError};
+use crate::number::to_f64;
+use crate::traces::error::Problem;
+use crate::traces::{MAX_INTERVALS, Trace, TraceError};
 
 /// A time and a rate, with their line number.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -177,8 +178,8 @@ fn place_in_intervals(
 /// Appends `missing` rates, interpolated linearly towards `next`.
 fn interpolate(rates: &mut Vec<f64>, missing: u64, next: f64) {
     let from = rates.last().copied().unwrap_or(next);
-    let steps = crate::trace::to_f64(missing + 1);
-    rates.extend((1..=missing).map(|step| from + (next - from) * crate::trace::to_f64(step) / steps));
+    let steps = to_f64(missing + 1);
+    rates.extend((1..=missing).map(|step| from + (next - from) * to_f64(step) / steps));
 }
 
 fn seconds(ms: i64) -> f64 {

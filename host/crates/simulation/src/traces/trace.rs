@@ -1,25 +1,13 @@
-//! Traces: requests per second over time, from files of several formats and from generators.
-//!
-//! `read` detects the format of a file and dispatches to its reader. `rows` turns the readers' rows into a trace with a
-//! regular interval; it is the only place that reports or repairs irregularities. `synthetic` needs no file. Metrics
-//! recorded by the host itself enter through [`Trace::from_samples`].
-
-mod access_log;
-mod csv;
-pub(crate) mod error;
-mod prometheus;
-pub mod read;
-pub(crate) mod rows;
-pub mod synthetic;
+//! A trace: rates at regular intervals.
 
 use std::time::Duration;
 
 use doproxy_core::domain::{Sample, Timestamp};
 
 use crate::number::to_f64;
-pub use crate::trace::error::TraceError;
-pub use crate::trace::rows::Repair;
-use crate::trace::rows::Row;
+use crate::traces::error::TraceError;
+use crate::traces::rows;
+use crate::traces::rows::{Repair, Row};
 
 /// Maximum number of intervals in a trace: seven months at one second each.
 pub const MAX_INTERVALS: u64 = 20_000_000;
@@ -42,12 +30,12 @@ impl Trace {
         samples: impl IntoIterator<Item = Sample>,
         repair: bool,
     ) -> Result<(Self, Vec<Repair>), TraceError> {
-        let rows = (1_u64..).zip(samples).map(|(line, sample)| Row {
+        let samples = (1_u64..).zip(samples).map(|(line, sample)| Row {
             at_ms: i64::try_from(sample.at.0).unwrap_or(i64::MAX),
             rate: sample.value,
             line,
         });
-        crate::trace::rows::regularize(source, "sample", rows.collect(), repair)
+        rows::regularize(source, "sample", samples.collect(), repair)
     }
 
     /// Creates a trace from measurements at irregular times by averaging them over each `interval`, aligned to the
@@ -123,7 +111,7 @@ impl Trace {
 }
 
 /// Converts a duration to milliseconds, at least one.
-fn millis(time: Duration) -> u64 {
+pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1)
 }
 

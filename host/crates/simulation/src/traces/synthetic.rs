@@ -18,7 +18,9 @@ use doproxy_core::domain::Timestamp;
 use doproxy_support::SplitMix64;
 
 use crate::key_values::KeyValues;
-use crate::trace::{MAX_INTERVALS, Trace, TraceError, millis, to_f64};
+use crate::number::to_f64;
+use crate::traces::trace::millis;
+use crate::traces::{MAX_INTERVALS, Trace, TraceError};
 
 /// A sum of shapes.
 #[derive(Debug, Clone, PartialEq)]

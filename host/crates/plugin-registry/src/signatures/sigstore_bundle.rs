@@ -11,7 +11,8 @@ use doproxy_support::sanitize;
 use serde::Deserialize;
 
 use crate::digest::Digest;
-use crate::signature::{PublicKey, SignatureError, decode};
+use crate::signatures::signature::decode;
+use crate::signatures::{PublicKey, SignatureError};
 
 const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
 const STATEMENT_TYPE: [&str; 2] = ["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"];

@@ -2,8 +2,10 @@
 
 use std::process::Command;
 
-use crate::signature::sigstore_bundle::pre_authentication_encoding;
-use crate::signature::*;
+use crate::digest::Digest;
+use crate::signatures::signature::{decode, encode};
+use crate::signatures::sigstore_bundle::pre_authentication_encoding;
+use crate::signatures::*;
 
 fn digest() -> Digest {
     Digest::of(b"manifest")

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use flate2::bufread::MultiGzDecoder;
 
-pub use crate::trace::csv::DEFAULT_COLUMNS;
-use crate::trace::{Repair, Trace, TraceError, access_log, csv, millis, prometheus, rows};
+use crate::traces::trace::millis;
+use crate::traces::{Repair, Trace, TraceError, access_log, csv, prometheus, rows};
 
 /// Options for reading a file.
 #[derive(Debug, Clone)]
@@ -82,7 +82,7 @@ mod tests {
     fn read(bytes: &[u8]) -> Trace {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        let columns = (DEFAULT_COLUMNS.0.to_owned(), DEFAULT_COLUMNS.1.to_owned());
+        let columns = ("timestamp_s".to_owned(), "requests_per_s".to_owned());
         let reading = ReadOptions { columns, interval: Duration::from_secs(30), repair: false };
         super::read_file(file.path(), &reading).unwrap().0
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::trace::MAX_INTERVALS;
+use crate::traces::MAX_INTERVALS;
 
 /// A trace error with its position and remedy. Retrying does not help with any of them.
 #[derive(Debug, thiserror::Error)]

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::signature::SignatureError;
+use crate::signatures::SignatureError;
 
 const PAYLOAD_TYPE: &str = "cosign container image signature";
 

@@ -4,9 +4,9 @@ use std::io::Read;
 
 use serde::Deserialize;
 
-use crate::trace::csv::from_seconds;
-use crate::trace::error::TraceError;
-use crate::trace::rows::Row;
+use crate::traces::csv::from_seconds;
+use crate::traces::error::TraceError;
+use crate::traces::rows::Row;
 
 #[derive(Deserialize)]
 struct QueryResponse {

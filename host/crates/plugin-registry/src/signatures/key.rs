@@ -16,7 +16,7 @@ use p256::pkcs8::{
 };
 
 use crate::digest::Digest;
-use crate::signature::SignatureError;
+use crate::signatures::SignatureError;
 
 /// Maximum size of a key file in bytes.
 const MAX_FILE_BYTES: u64 = 16 * 1024;

@@ -2,11 +2,8 @@
 
 use std::io::Read;
 
-use crate::trace::error::TraceError;
-use crate::trace::rows::Row;
-
-/// Default column names.
-pub const DEFAULT_COLUMNS: (&str, &str) = ("timestamp_s", "requests_per_s");
+use crate::traces::error::TraceError;
+use crate::traces::rows::Row;
 
 /// Reads the columns `time` and `rate`. A time is given in seconds, since 1970 or since the start of the trace, or in
 /// RFC 3339 format.
@@ -72,7 +69,7 @@ mod tests {
     use super::*;
 
     fn read_text(text: &str) -> Result<Vec<Row>, String> {
-        read("load.csv", text.as_bytes(), DEFAULT_COLUMNS).map_err(|error| error.to_string())
+        read("load.csv", text.as_bytes(), ("timestamp_s", "requests_per_s")).map_err(|error| error.to_string())
     }
 
     #[test]
