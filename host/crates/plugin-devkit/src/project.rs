@@ -1,15 +1,17 @@
 //! Project manifests: language, kind of plugin, and authors.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs};
 
 use doproxy_core::domain::PluginKind;
 use serde::Deserialize;
+use strum::VariantArray as _;
 
 use crate::build::BuildError;
 
-/// The languages with a starter; components can be written in other languages too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The languages with a starter, in the order in which their manifests are looked up. Components can be written in
+/// other languages too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::VariantArray)]
 pub enum Language {
     /// `Cargo.toml`.
     Rust,
@@ -22,9 +24,6 @@ pub enum Language {
 }
 
 impl Language {
-    /// All languages, in the order in which their manifests are looked up.
-    pub const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::JavaScript, Self::C];
-
     /// Returns the file name of the manifest for this language.
     pub const fn manifest(self) -> &'static str {
         match self {
@@ -33,17 +32,6 @@ impl Language {
             Self::JavaScript => "package.json",
             Self::C => "plugin.toml",
         }
-    }
-}
-
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Rust => "Rust",
-            Self::Python => "Python",
-            Self::JavaScript => "JavaScript",
-            Self::C => "C",
-        })
     }
 }
 
@@ -78,14 +66,10 @@ pub struct Project {
 }
 
 impl Project {
-    /// Reports whether a directory contains the manifest of a supported language.
-    pub fn exists(directory: &Path) -> bool {
-        Language::ALL.iter().any(|language| directory.join(language.manifest()).is_file())
-    }
-
     /// Reads the manifest in a directory.
     pub fn read(directory: &Path) -> Result<Self, BuildError> {
-        let language = Language::ALL.into_iter().find(|language| directory.join(language.manifest()).is_file());
+        let language =
+            Language::VARIANTS.iter().copied().find(|language| directory.join(language.manifest()).is_file());
         let language = language.ok_or_else(|| BuildError::NotAProject(directory.to_owned()))?;
         let path = directory.join(language.manifest());
         let text = fs::read_to_string(&path).map_err(BuildError::file(&path))?;

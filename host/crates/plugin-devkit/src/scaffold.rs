@@ -182,13 +182,15 @@ fn is_name(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray as _;
+
     use super::*;
     use crate::build::Project;
 
     #[test]
     fn starter_is_a_project_of_its_language_and_kind() {
         let folder = tempfile::tempdir().unwrap();
-        for language in Language::ALL {
+        for language in Language::VARIANTS.iter().copied() {
             for kind in [Kind::ScalingPolicy, Kind::UserDataGenerator] {
                 let directory = folder.path().join(format!("{language}-{kind}"));
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::test::expectation::Expectation;
-use crate::test::fixture::{Fixture, FixtureError, FixtureFile};
+use crate::test::fixture::{Fixture, FixtureError, FixtureFile, to_yaml};
 use crate::test::runner::FixtureRun;
 
 /// Replaces expectations that differ from the actual results. Returns whether the file was changed.
@@ -47,7 +47,7 @@ pub fn bless(file: &FixtureFile, run: &FixtureRun) -> Result<bool, FixtureError>
 fn with_expect(text: &str, expect: &Expectation, indent: usize) -> String {
     let margin = " ".repeat(indent);
     let mut block = vec![format!("{margin}expect:")];
-    let written = serde_yaml::to_string(expect).unwrap_or_default();
+    let written = to_yaml(expect).unwrap_or_default();
     block.extend(written.lines().map(|line| format!("{margin}  {line}")));
 
     let lines: Vec<&str> = text.lines().collect();

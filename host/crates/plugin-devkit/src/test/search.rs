@@ -2,6 +2,7 @@
 
 use doproxy_core::domain::{Manifest, UserData, UserDataRequest};
 use doproxy_plugin_host::{Generator, PluginError, Policy};
+use strum::VariantArray as _;
 
 use crate::test::fixture::{Fixture, RequestFixture};
 use crate::test::observation_builder::ObservationFixture;
@@ -72,8 +73,8 @@ pub async fn search(subject: &Subject, search: &Search) -> Result<Vec<PropertyRe
         Subject::Generator(generator) => Ok(vec![search_generator(generator, &search).await?]),
         Subject::Policy(policy) => {
             let mut reports = Vec::new();
-            for property in Property::ALL {
-                reports.push(search_policy(policy, property, &search).await?);
+            for property in Property::VARIANTS {
+                reports.push(search_policy(policy, *property, &search).await?);
             }
             Ok(reports)
         }
