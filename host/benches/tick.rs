@@ -10,10 +10,11 @@ use doproxy_core::domain::{
 };
 use doproxy_core::pipeline::ScalingRules;
 use doproxy_core::seams::{AddressKind, Inventory, LoadBalancer, Platform, Server, ServerState};
-use doproxy_emulator::{CloudState, SimulatedBalancer, SimulatedCloud, cloud};
+use doproxy_emulator::{CloudState, cloud};
 use doproxy_inventory_sqlite::SqliteInventory;
 use doproxy_plugin_host::{ConfiguredPolicy, PluginHost, PluginSettings};
 use doproxy_support::Clock;
+use doproxy_test_support::{SimulatedBalancer, SimulatedCloud};
 use tokio::runtime::{Builder, Runtime};
 
 const DROPLETS: u32 = 500;

@@ -10,9 +10,10 @@ use doproxy_core::domain::{
     DropletId, DropletName, DropletRequest, FleetName, Phase, Tag, Template, Timestamp, UserData,
 };
 use doproxy_core::seams::{CloudProvider, CreateRequest, Inventory, LoadBalancer, Platform, Server, Snapshot};
-use doproxy_emulator::{Faults, PersistedState, SimulatedCloud, cloud};
+use doproxy_emulator::{Faults, PersistedState, cloud};
 use doproxy_inventory_sqlite::SqliteInventory;
 use doproxy_support::Clock;
+use doproxy_test_support::SimulatedCloud;
 use tempfile::TempDir;
 
 use crate::watched::{RecordingBalancer, RecordingCloud};

@@ -5,8 +5,8 @@ use std::time::Duration;
 use doproxy_controller::OrphanPolicy;
 use doproxy_core::domain::Timestamp;
 use doproxy_core::seams::{Inventory, Maintenance};
-use doproxy_emulator::{CallFault, Effect, Faults, Frequency, Rate, Selection, SplitMix64};
-use doproxy_support::failpoint;
+use doproxy_emulator::{CallFault, Effect, Faults, Frequency, Rate, Selection};
+use doproxy_support::{SplitMix64, failpoint};
 
 use crate::fleet::{Fleet, PREFIX, TestController, droplet_request, serving_names, tag};
 

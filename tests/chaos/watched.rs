@@ -13,8 +13,9 @@ use doproxy_core::seams::{
     Account, ApplyResult, CloudError, CloudInstance, CloudProvider, CreateRequest, Filter, Image, LoadBalancer, Region,
     Server, ServerState, Size, SshKey, Stats,
 };
-use doproxy_emulator::{Faults, Selection, SimulatedBalancer, SimulatedCloud};
+use doproxy_emulator::{Faults, Selection};
 use doproxy_support::failpoint;
+use doproxy_test_support::{SimulatedBalancer, SimulatedCloud};
 
 /// The recorded violations.
 #[derive(Debug, Clone, Default)]

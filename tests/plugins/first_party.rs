@@ -337,7 +337,7 @@ async fn unknown_builtin_suggests_a_similar_name() {
 #[tokio::test]
 async fn every_plugin_fixture_passes() {
     use doproxy_plugin_devkit::{FixtureFile, Subject, run};
-    let plugins = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    let plugins = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins/builtin");
     let host = host();
     let mut tried = 0;
     for name in doproxy_plugin_host::builtins() {

@@ -1,7 +1,7 @@
 //! `doproxy maintenance`: suspends all changes to the fleet until they are allowed again.
 
 use doproxy_core::seams::{Inventory, Maintenance};
-use doproxy_support::Clock;
+use doproxy_support::{Clock, sanitize_line};
 
 use crate::cli::context::CommandContext;
 use crate::cli::output::out;
@@ -37,7 +37,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
 }
 
 async fn turn_on(global: &Global, reason: &str) -> anyhow::Result<()> {
-    let reason: String = reason.chars().filter(|c| !c.is_control()).take(500).collect();
+    let reason = sanitize_line(reason, 500);
     if reason.trim().is_empty() {
         return Err(UsageError("the reason is empty; omit it or give a reason".to_owned()).into());
     }

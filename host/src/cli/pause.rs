@@ -3,7 +3,7 @@
 use doproxy_config::Span;
 use doproxy_core::domain::{Direction, Pause, Pauses, Timestamp};
 use doproxy_core::seams::Inventory;
-use doproxy_support::Clock;
+use doproxy_support::{Clock, sanitize_line};
 
 use crate::cli::context::CommandContext;
 use crate::cli::output::out;
@@ -69,7 +69,7 @@ pub(super) async fn pause(global: &Global, args: &Args) -> anyhow::Result<()> {
     if args.time.is_some_and(|time| time.0.is_zero()) {
         return Err(UsageError("--for must be greater than 0; use `doproxy resume` to end a pause".to_owned()).into());
     }
-    let reason: String = args.reason.chars().filter(|c| !c.is_control()).take(500).collect();
+    let reason = sanitize_line(&args.reason, 500);
     let inventory = CommandContext::load(global)?.inventory()?;
     let since = Clock::from_wall_clock().now();
     let pause = Pause { since, until: args.time.map(|time| since.plus(time.0)), reason: reason.trim().to_owned() };

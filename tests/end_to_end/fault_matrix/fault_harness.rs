@@ -19,10 +19,11 @@ use doproxy_core::seams::{
 use doproxy_digitalocean::{ApiUrl, DigitalOcean, Options, Retry, Timeouts};
 use doproxy_emulator::{
     CloudState, Emulator, Faults, Frequency, NewDroplets, Options as EmulatorOptions, Selection,
-    Settings as CloudSettings, SimulatedBalancer, SplitMix64,
+    Settings as CloudSettings,
 };
 use doproxy_inventory_sqlite::SqliteInventory;
-use doproxy_support::Clock;
+use doproxy_support::{Clock, SplitMix64};
+use doproxy_test_support::SimulatedBalancer;
 
 use super::faults::{Case, Expected};
 use doproxy_test_support::environment::free_port;

@@ -7,9 +7,6 @@ use serde_path_to_error::Segment;
 
 use crate::error::ConfigError;
 
-/// Minimum similarity of two words for one to be suggested for the other.
-const MIN_SIMILARITY: f64 = 0.75;
-
 /// Line and column, from 1.
 type Position = (usize, usize);
 
@@ -62,10 +59,5 @@ fn hint(message: &str) -> String {
     let is_unknown = message.contains("unknown field `") || message.contains("unknown variant `");
     let mut words = message.split('`').skip(1).step_by(2);
     let Some(unknown) = words.next().filter(|_| is_unknown) else { return String::new() };
-    words
-        .map(|word| (strsim::jaro_winkler(word, unknown), word))
-        .filter(|(likeness, _)| *likeness >= MIN_SIMILARITY)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, word)| format!("; did you mean `{word}`?"))
-        .unwrap_or_default()
+    doproxy_support::suggest(unknown, words).map(|word| format!("; did you mean `{word}`?")).unwrap_or_default()
 }

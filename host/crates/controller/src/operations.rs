@@ -312,11 +312,7 @@ fn price_of(slug: &str, sizes: &[Size]) -> Result<HourlyPrice, ControllerError> 
     if let Some(size) = sizes.iter().find(|size| size.slug == slug) {
         return Ok(size.hourly_price);
     }
-    let nearest = sizes
-        .iter()
-        .map(|size| (strsim::jaro_winkler(&size.slug, slug), size.slug.as_str()))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0));
-    let suggestion = nearest.map(|(_, slug)| format!(" (did you mean {slug:?}?)")).unwrap_or_default();
+    let nearest = doproxy_support::suggest(slug, sizes.iter().map(|size| size.slug.as_str()));
+    let suggestion = nearest.map(|slug| format!(" (did you mean {slug:?}?)")).unwrap_or_default();
     Err(ControllerError::UnknownSize { size: slug.to_owned(), suggestion })
 }

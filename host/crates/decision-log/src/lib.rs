@@ -24,7 +24,7 @@ pub use components::{Components, load_component};
 pub use error::RecordError;
 pub use explain::{explain, format_number};
 pub use reader::{LogReader, StoredRecord};
-pub use replay::{ReplayMismatch, ReplayResult, ReplaySummary, assert_replays, replay_all};
+pub use replay::{ReplayMismatch, ReplayResult, ReplaySummary, replay_all};
 pub use selection::{RecordRange, RecordSelector};
 pub use summary::RecordSummary;
 pub use what_if::{Comparison, WhatIf};

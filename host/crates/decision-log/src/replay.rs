@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use doproxy_core::domain::{AnswerSource, Decision, Evaluation, Outcome, Plan, RecordId, TickRecord};
 use doproxy_core::pipeline::{evaluate, select};
-use doproxy_plugin_host::{CallOutput, Limits, PluginError, PluginHost, PluginSettings, Policy};
-use doproxy_support::Clock;
+use doproxy_plugin_host::{CallOutput, PluginError, Policy};
 use serde::Serialize;
 use tokio::task::JoinSet;
 
@@ -16,7 +14,6 @@ use crate::codec::bit_identical;
 use crate::components::Components;
 use crate::error::RecordError;
 use crate::reader::{LogReader, StoredRecord};
-use crate::selection::RecordRange;
 
 /// A mismatch between a replay and its record.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -285,26 +282,4 @@ async fn replay_chunk(
         verdicts.push(ReplayResult { id, mismatches: differences });
     }
     Ok(verdicts)
-}
-
-/// For tests: replays every record of a time-series store and panics on a mismatch. Returns the number of records.
-///
-/// # Panics
-///
-/// If a record differs or cannot be read.
-#[doc(hidden)]
-pub async fn assert_replays(path: &std::path::Path) -> u64 {
-    let replayed = async {
-        let archive = Arc::new(LogReader::open_read_only(path, Clock::from_wall_clock().now())?);
-        let limits = Limits { call_timeout: Duration::from_secs(30), ..Limits::default() };
-        let host = PluginHost::new(PluginSettings { limits, ..PluginSettings::default() })?;
-        let components = Arc::new(Components::new(host, archive.clone()));
-        let ids = archive.select(RecordRange::All)?;
-        replay_all(&archive, &components, &ids, |_| ()).await
-    };
-    match replayed.await {
-        Ok(ReplaySummary { replayed, differing }) if differing.is_empty() => replayed,
-        Ok(ReplaySummary { differing, .. }) => panic!("{}: mismatches: {differing:#?}", path.display()),
-        Err(error) => panic!("{}: {error}", path.display()),
-    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use doproxy_core::domain::redacted;
 use doproxy_core::seams::ErrorClass;
+use doproxy_support::sanitize_words;
 use serde_json::Value;
 
 use crate::options::Timeouts;
@@ -101,13 +102,7 @@ pub(super) fn sanitize(text: &str, hidden: &[&str]) -> String {
     for hidden in hidden.iter().filter(|hidden| !hidden.is_empty()) {
         text = text.replace(hidden, "…");
     }
-    let visible: String = redacted(&text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut words = visible.split_whitespace().collect::<Vec<_>>().join(" ");
-    if let Some((end, _)) = words.char_indices().nth(MAX_MESSAGE) {
-        words.truncate(end);
-        words.push('…');
-    }
-    words
+    sanitize_words(&redacted(&text), MAX_MESSAGE)
 }
 
 /// Returns a request ID that is safe to display; `None` if it does not look like one.

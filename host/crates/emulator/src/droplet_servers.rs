@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::droplet_site;
 use crate::droplet_site::DropletSite;
-use crate::http::router::Shared;
 use crate::http::serve::{ShutdownMode, serve};
+use crate::http::state::Shared;
 
 /// The delay before a server that failed to start is retried.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);

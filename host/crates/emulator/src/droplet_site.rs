@@ -15,7 +15,7 @@ use doproxy_core::domain::DropletId;
 use crate::cloud::ApiError;
 use crate::http::metadata;
 use crate::http::pagination::Query;
-use crate::http::router::Shared;
+use crate::http::state::Shared;
 
 /// The longest delay that `?delay_ms=` accepts.
 const MAX_DELAY: Duration = Duration::from_secs(10);

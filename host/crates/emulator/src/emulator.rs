@@ -18,8 +18,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::cloud::{CloudState, Faults, Settings};
-use crate::http::router::Shared;
 use crate::http::serve::ShutdownMode;
+use crate::http::state::Shared;
 use crate::state_file::StateFile;
 
 /// Options for starting an emulator.

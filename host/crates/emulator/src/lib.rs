@@ -1,6 +1,5 @@
-//! The simulated cloud and load balancer, and the emulator that serves them as the DigitalOcean API.
+//! The simulated cloud, and the emulator that serves it as the DigitalOcean API.
 
-mod balancer;
 pub mod cloud;
 mod droplet_servers;
 mod droplet_site;
@@ -10,10 +9,7 @@ mod state_file;
 #[cfg(test)]
 mod tests;
 
-pub use balancer::SimulatedBalancer;
-pub use cloud::client::SimulatedCloud;
 pub use cloud::create_request::NewDroplets;
 pub use cloud::faults::{CallFault, CorruptBody, Effect, Faults, Frequency, Rate};
-pub use cloud::rng::SplitMix64;
 pub use cloud::state::{CloudState, PersistedState, Selection, Settings};
 pub use emulator::{Emulator, Options};

@@ -12,9 +12,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::error::SourceError;
 use crate::options::{Options, SourceOptions};
 use crate::requirements::MetricRequirements;
-use crate::source::digitalocean::DERIVED_SERIES;
-use crate::source::poll::{Poll, PollResult, PolledSeries, Source};
-use crate::store::error::TimeSeriesError;
+use crate::sources::digitalocean::DERIVED_SERIES;
+use crate::sources::poll::{Poll, PollResult, PolledSeries};
+use crate::sources::source::Source;
 use crate::store::time_series_store::{SeriesKey, TimeSeriesStore};
 
 /// The number of intervals after which a series without a new sample is stale.
@@ -184,13 +184,6 @@ impl Collector {
             }
         }
         refs
-    }
-
-    /// Reads the series of [`refs`](Self::refs). An error means that a window longer than the one in memory cannot be
-    /// read from disk.
-    pub fn read(&self, refs: &[SeriesRef]) -> Result<Vec<Series>, TimeSeriesError> {
-        let samples = self.store.windows(refs)?;
-        Ok(refs.iter().zip(samples).map(|(reference, samples)| reference.with_samples(samples)).collect())
     }
 
     /// Returns the series for policies. If a long window cannot be read, its series is stale and empty.

@@ -4,7 +4,7 @@ mod collector;
 mod error;
 mod options;
 mod requirements;
-mod source;
+mod sources;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -12,7 +12,7 @@ mod tests;
 pub use collector::{Collector, SeriesStatus, SourceStatus};
 pub use options::{AgentMetric, Options, SourceKind, SourceOptions};
 pub use requirements::{MetricRequirements, unmet_requirements};
-pub use source::endpoint::Endpoint;
+pub use sources::endpoint::Endpoint;
 pub use store::downsampling::Retention;
 pub use store::error::TimeSeriesError;
 pub use store::time_series_store::{SeriesKey, TimeSeriesStore};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use doproxy_core::pipeline::SERIES;
 
-use crate::source::digitalocean::DERIVED_SERIES;
-use crate::source::endpoint::Endpoint;
+use crate::sources::digitalocean::DERIVED_SERIES;
+use crate::sources::endpoint::Endpoint;
 use crate::store::downsampling::Retention;
 
 /// The default time that a tick waits for sources. A slower poll is not aborted: a later tick takes its result.

@@ -1,15 +1,17 @@
 //! Project manifests: language, kind of plugin, and authors.
 
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::{fmt, fs};
 
 use doproxy_core::domain::PluginKind;
 use serde::Deserialize;
+use strum::VariantArray as _;
 
 use crate::build::BuildError;
 
-/// The languages with a starter; components can be written in other languages too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// The languages with a starter, in the order in which their manifests are looked up. Components can be written in
+/// other languages too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, strum::Display, strum::VariantArray)]
 pub enum Language {
     /// `Cargo.toml`.
     Rust,
@@ -22,9 +24,6 @@ pub enum Language {
 }
 
 impl Language {
-    /// All languages, in the order in which their manifests are looked up.
-    pub const ALL: [Self; 4] = [Self::Rust, Self::Python, Self::JavaScript, Self::C];
-
     /// Returns the file name of the manifest for this language.
     pub const fn manifest(self) -> &'static str {
         match self {
@@ -33,17 +32,6 @@ impl Language {
             Self::JavaScript => "package.json",
             Self::C => "plugin.toml",
         }
-    }
-}
-
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Rust => "Rust",
-            Self::Python => "Python",
-            Self::JavaScript => "JavaScript",
-            Self::C => "C",
-        })
     }
 }
 
@@ -78,14 +66,10 @@ pub struct Project {
 }
 
 impl Project {
-    /// Reports whether a directory contains the manifest of a supported language.
-    pub fn exists(directory: &Path) -> bool {
-        Language::ALL.iter().any(|language| directory.join(language.manifest()).is_file())
-    }
-
     /// Reads the manifest in a directory.
     pub fn read(directory: &Path) -> Result<Self, BuildError> {
-        let language = Language::ALL.into_iter().find(|language| directory.join(language.manifest()).is_file());
+        let language =
+            Language::VARIANTS.iter().copied().find(|language| directory.join(language.manifest()).is_file());
         let language = language.ok_or_else(|| BuildError::NotAProject(directory.to_owned()))?;
         let path = directory.join(language.manifest());
         let text = fs::read_to_string(&path).map_err(BuildError::file(&path))?;
@@ -314,77 +298,4 @@ fn read_plugin_toml(text: &str) -> ManifestFields {
 }
 
 #[cfg(test)]
-mod tests {
-    use insta::assert_snapshot;
-
-    use super::*;
-
-    fn read(file: &str, text: &str) -> Result<Project, String> {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join(file), text).unwrap();
-        Project::read(folder.path())
-            .map_err(|error| error.to_string().replace(&folder.path().display().to_string(), "HERE"))
-    }
-
-    #[test]
-    fn manifests_of_all_languages_are_equivalent() {
-        for (file, text) in [
-            (
-                "Cargo.toml",
-                "[package]\nname = 'calm'\nversion = '1.2.3'\nauthors = ['Ada <ada@example.com>']\nlicense = 'MIT'\n[package.metadata.doproxy]\nkind = 'policy'\n",
-            ),
-            (
-                "pyproject.toml",
-                "[project]\nname = 'calm'\nversion = '1.2.3'\nauthors = [{ name = 'Ada', email = 'ada@example.com' }]\nlicense = 'MIT'\n[tool.doproxy]\nkind = 'policy'\nmodule = 'policy'\n",
-            ),
-            (
-                "package.json",
-                r#"{"name": "@team/calm", "version": "1.2.3", "author": "Ada <ada@example.com>", "license": "MIT", "main": "policy.js", "doproxy": {"kind": "policy"}}"#,
-            ),
-            (
-                "plugin.toml",
-                "[plugin]\nname = 'calm'\nversion = '1.2.3'\nauthors = ['Ada <ada@example.com>']\nlicense = 'MIT'\nkind = 'policy'\n",
-            ),
-        ] {
-            let project = read(file, text).unwrap();
-
-            assert_eq!(project.language.manifest(), file);
-            assert_eq!(project.kind, PluginKind::ScalingPolicy);
-            let wanted = PackageMetadata {
-                name: "calm".to_owned(),
-                version: "1.2.3".to_owned(),
-                description: None,
-                authors: vec!["Ada <ada@example.com>".to_owned()],
-                license: Some("MIT".to_owned()),
-            };
-            assert_eq!(project.metadata, wanted, "{file}");
-        }
-    }
-
-    #[test]
-    fn crate_inherits_workspace_fields() {
-        let folder = tempfile::tempdir().unwrap();
-        let member = folder.path().join("calm");
-        fs::create_dir(&member).unwrap();
-        let workspace = "[workspace]\nmembers = ['calm']\n[workspace.package]\nversion = '1.2.3'\nlicense = 'MIT'\n";
-        fs::write(folder.path().join("Cargo.toml"), workspace).unwrap();
-        let crate_with = |fields: &str| {
-            let kind = "[package.metadata.doproxy]\nkind = 'policy'\n";
-            fs::write(member.join("Cargo.toml"), format!("[package]\nname = 'calm'\n{fields}{kind}")).unwrap();
-            Project::read(&member).map_err(|error| error.to_string().replace(&member.display().to_string(), "HERE"))
-        };
-
-        let about = crate_with("version.workspace = true\nlicense = { workspace = true }\n").unwrap().metadata;
-        let missing = crate_with("authors.workspace = true\n").unwrap_err();
-
-        assert_eq!((about.version.as_str(), about.license.as_deref()), ("1.2.3", Some("MIT")));
-        assert_snapshot!(missing, @"HERE/Cargo.toml: authors.workspace is true, but no Cargo.toml in a parent directory sets authors in [workspace.package]");
-    }
-
-    #[test]
-    fn incomplete_manifest_is_reported_with_remedy() {
-        assert_snapshot!(read("Cargo.toml", "[package]\nname = 'calm'\n").unwrap_err(), @r#"HERE/Cargo.toml: missing kind of plugin; add [package.metadata.doproxy] with kind = "policy""#);
-        assert_snapshot!(read("notes.txt", "").unwrap_err(), @"HERE is not a plugin project: no Cargo.toml, pyproject.toml, package.json or plugin.toml found; create one with `doproxy plugin new NAME --lang rust --kind policy`");
-        assert_snapshot!(read("plugin.toml", "[plugin]\nname = '../calm'\nversion = '1'\nkind = 'policy'\n").unwrap_err(), @r#"HERE/plugin.toml: the name "../calm" may contain only letters, digits, `-` and `_`"#);
-    }
-}
+mod tests;

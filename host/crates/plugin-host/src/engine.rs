@@ -131,17 +131,4 @@ fn pool(calls: u32) -> PoolingAllocationConfig {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn compiler_and_runtime_engines_are_compatible() {
-        let hash = |engine: &wasmtime::Engine| {
-            let mut hasher = DefaultHasher::new();
-            engine.precompile_compatibility_hash().hash(&mut hasher);
-            hasher.finish()
-        };
-
-        assert_eq!(hash(&compiler_engine().unwrap()), Engine::start().unwrap().fingerprint());
-    }
-}
+mod tests;

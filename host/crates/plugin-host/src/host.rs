@@ -16,11 +16,12 @@ use crate::call::CallableComponent;
 use crate::compile::Compiler;
 use crate::compile::cache::Cache;
 use crate::component_info::{ComponentInterface, Import};
-use crate::contract::{GeneratorPre, PolicyPre};
+use crate::contract::{PreparedWorld, ScalingPolicy, UserDataGenerator, World};
 use crate::engine::Engine;
 use crate::error::{Limit, LoadError, PluginError};
 use crate::generator::Generator;
 use crate::limits::Limits;
+use crate::loaded_plugin::LoadedPlugin;
 use crate::policy::Policy;
 use crate::store_data::StoreData;
 use crate::{component_info, source};
@@ -125,8 +126,8 @@ impl PluginHost {
         let (kind, size, imports) = (opened.interface.kind, opened.size, opened.interface.imports.clone());
         let (digest, origin) = (opened.component.digest.clone(), opened.provenance.clone());
         let manifest = match kind {
-            PluginKind::ScalingPolicy => opened.into_policy().await?.manifest().clone(),
-            PluginKind::UserDataGenerator => opened.into_generator().await?.manifest().clone(),
+            PluginKind::ScalingPolicy => opened.into_plugin::<ScalingPolicy>().await?.manifest().clone(),
+            PluginKind::UserDataGenerator => opened.into_plugin::<UserDataGenerator>().await?.manifest().clone(),
         };
         Ok(PluginInfo { kind, manifest, digest, size, imports, provenance: origin })
     }
@@ -144,12 +145,12 @@ impl PluginHost {
 
     /// Loads a scaling policy.
     pub async fn policy(&self, reference: &Reference) -> Result<Policy, PluginError> {
-        self.load(reference).await?.require_kind(PluginKind::ScalingPolicy)?.into_policy().await
+        self.load(reference).await?.into_plugin().await
     }
 
     /// Loads a user-data generator.
     pub async fn generator(&self, reference: &Reference) -> Result<Generator, PluginError> {
-        self.load(reference).await?.require_kind(PluginKind::UserDataGenerator)?.into_generator().await
+        self.load(reference).await?.into_plugin().await
     }
 
     /// Returns the bytes of the component behind a reference, for callers that archive components.
@@ -207,11 +208,7 @@ impl PluginHost {
         let most = self.inner.limits.component_bytes;
         let info = spawn_blocking(move || parse_interface(bytes, most)).await;
         let (bytes, interface, digest) = info.map_err(failed)?;
-        self.prepare(reference, bytes, interface, digest, None)
-            .await?
-            .require_kind(PluginKind::ScalingPolicy)?
-            .into_policy()
-            .await
+        self.prepare(reference, bytes, interface, digest, None).await?.into_plugin().await
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -308,34 +305,18 @@ impl PluginHost {
 }
 
 impl PreparedPlugin {
-    fn require_kind(self, wanted: PluginKind) -> Result<Self, PluginError> {
-        let is = self.interface.kind;
-        if is == wanted {
-            return Ok(self);
+    /// Reads the manifest of a plugin of this world.
+    async fn into_plugin<W: World>(self) -> Result<LoadedPlugin<W>, PluginError> {
+        let reference = &self.component.reference;
+        let failed = |source| PluginError::Load { reference: reference.clone(), source };
+        let actual = self.interface.kind;
+        if actual != W::KIND {
+            return Err(failed(LoadError::KindMismatch { actual, expected: W::KIND }));
         }
-        Err(PluginError::Load {
-            reference: self.component.reference,
-            source: LoadError::KindMismatch { actual: is, expected: wanted },
-        })
+        let prepared = PreparedWorld::new(self.interface.version, self.pre)
+            .map_err(|error| failed(LoadError::Contract(sanitize::sanitize_line(&format!("{error:#}"), 500))))?;
+        LoadedPlugin::instantiate_and_describe(self.component, prepared).await
     }
-
-    async fn into_policy(self) -> Result<Policy, PluginError> {
-        match PolicyPre::new(self.interface.version, self.pre) {
-            Ok(pre) => Policy::instantiate_and_describe(self.component, pre).await,
-            Err(error) => Err(contract_error(self.component.reference, &error)),
-        }
-    }
-
-    async fn into_generator(self) -> Result<Generator, PluginError> {
-        match GeneratorPre::new(self.interface.version, self.pre) {
-            Ok(pre) => Generator::instantiate_and_describe(self.component, pre).await,
-            Err(error) => Err(contract_error(self.component.reference, &error)),
-        }
-    }
-}
-
-fn contract_error(reference: Reference, error: &wasmtime::Error) -> PluginError {
-    PluginError::Load { reference, source: LoadError::Contract(sanitize::sanitize_line(&format!("{error:#}"), 500)) }
 }
 
 fn resolve_error(reference: &OciReference, error: ResolveError) -> PluginError {

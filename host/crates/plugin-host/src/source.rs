@@ -45,10 +45,6 @@ fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, LoadError> {
 }
 
 fn unknown_builtin(name: &str) -> LoadError {
-    let suggestion = builtins()
-        .map(|builtin| (strsim::jaro_winkler(name, builtin), builtin))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other))
-        .map(|(_, builtin)| builtin.to_owned());
+    let suggestion = doproxy_support::suggest(name, builtins()).map(str::to_owned);
     LoadError::UnknownBuiltin { suggestion, known: builtins().collect() }
 }

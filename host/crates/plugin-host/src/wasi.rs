@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use doproxy_core::domain::Timestamp;
+use doproxy_support::SplitMix64;
 use rand::TryRng;
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::clocks::{WasiClocksCtxView, WasiClocksView as _};
@@ -50,8 +51,8 @@ impl Wasi {
             .stderr(printed.clone())
             .wall_clock(clock)
             .monotonic_clock(clock)
-            .secure_random(SplitMix64(call_context.seed))
-            .insecure_random(SplitMix64(!call_context.seed))
+            .secure_random(SeededRng(SplitMix64::from_seed(call_context.seed)))
+            .insecure_random(SeededRng(SplitMix64::from_seed(!call_context.seed)))
             .insecure_random_seed(u128::from(call_context.seed))
             .max_random_size(MAX_RANDOM_BYTES)
             .allow_ip_name_lookup(false)
@@ -112,49 +113,26 @@ impl monotonic_clock::Host for ElapsedAlarms<'_> {
     }
 }
 
-/// `SplitMix64` (Steele, Lea, Flood 2014). Implemented here because a library's generator may change between versions,
-/// which would break the replay of old records.
-struct SplitMix64(u64);
+/// The random numbers of a call.
+struct SeededRng(SplitMix64);
 
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-}
-
-impl TryRng for SplitMix64 {
+impl TryRng for SeededRng {
     type Error = Infallible;
 
     fn try_next_u32(&mut self) -> Result<u32, Infallible> {
         // Take the upper half.
-        Ok((self.next() >> 32) as u32)
+        Ok((self.0.next_u64() >> 32) as u32)
     }
 
     fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        Ok(self.next())
+        Ok(self.0.next_u64())
     }
 
     fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
         for chunk in bytes.chunks_mut(8) {
-            let random = self.next().to_le_bytes();
+            let random = self.0.next_u64().to_le_bytes();
             chunk.copy_from_slice(&random[..chunk.len()]);
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn random_numbers_match_published_generator() {
-        let mut random = SplitMix64(1_234_567);
-
-        assert_eq!(random.next(), 6_457_827_717_110_365_317);
-        assert_eq!(random.next(), 3_203_168_211_198_807_973);
     }
 }

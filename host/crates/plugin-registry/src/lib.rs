@@ -7,7 +7,7 @@ mod oci;
 mod plugin_ref;
 mod publish;
 mod resolver;
-mod signature;
+mod signatures;
 mod store;
 mod trust;
 
@@ -19,5 +19,5 @@ pub use oci::reference::OciReference;
 pub use plugin_ref::Reference;
 pub use publish::{PublishRequest, Pushed, Signed};
 pub use resolver::{PluginResolver, ProgressSink, Provenance, RegistrySettings, ResolveError, Update};
-pub use signature::key::PrivateKey;
+pub use signatures::key::PrivateKey;
 pub use trust::{KeySource, RepositoryPattern, Rule, TrustDecision};

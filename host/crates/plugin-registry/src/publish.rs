@@ -8,8 +8,8 @@ use crate::digest::Digest;
 use crate::oci::manifest::Description;
 use crate::oci::{Access, OciReference, Registry, manifest};
 use crate::resolver::{LazyRegistry, PluginResolver, ResolveError};
-use crate::signature as signatures;
-use crate::signature::{PrivateKey, Signature};
+use crate::signatures;
+use crate::signatures::{PrivateKey, Signature};
 
 /// The result of a push.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,8 +34,11 @@ pub struct Signed {
 /// A component to publish.
 #[derive(Debug)]
 pub struct PublishRequest<'a> {
+    /// The bytes of the component.
     pub component: &'a [u8],
+    /// The interfaces that it imports.
     pub imports: &'a [String],
+    /// The interfaces that it exports.
     pub exports: &'a [String],
     /// The plugin's manifest.
     pub plugin: &'a Manifest,

@@ -15,10 +15,10 @@ use crate::digest::Digest;
 use crate::lockfile::{LockError, LockFile};
 use crate::oci::manifest::Descriptor;
 use crate::oci::{Access, Login, NotAPlugin, OciReference, Registry, RegistryError, manifest};
-use crate::signature::{KeyError, Signature};
+use crate::signatures::{KeyError, Signature};
 use crate::store::{Store, StoreError};
 use crate::trust::{Rule, TrustDecision, TrustError};
-use crate::{signature as signatures, trust};
+use crate::{signatures, trust};
 
 /// Settings for fetching plugins from registries and verifying them.
 #[derive(Debug, Clone, Default)]
@@ -121,6 +121,7 @@ pub struct Update {
 /// Resolves plugin references to components.
 #[derive(Debug)]
 pub struct PluginResolver {
+    /// Settings for fetching and verifying.
     pub settings: RegistrySettings,
     /// Maximum size of a component in bytes.
     pub max_component_bytes: usize,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use doproxy_core::domain::{FleetName, ObservedTemplate, Timestamp};
 use doproxy_core::pipeline::ScalingRules;
-use doproxy_emulator::SplitMix64;
+use doproxy_support::SplitMix64;
 
 use crate::bound::Limit;
 use crate::faults::FaultSchedule;

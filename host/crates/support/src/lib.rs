@@ -1,4 +1,5 @@
-//! Small tools that several crates share: clock, failpoints, subprocesses, TLS, sanitized text, private files.
+//! Small tools that several crates share: clock, failpoints, subprocesses, TLS, sanitized text, suggestions, private
+//! files, reproducible random numbers.
 
 mod byte_size;
 pub mod clock;
@@ -6,12 +7,16 @@ pub mod failpoint;
 pub mod file;
 pub mod private_file;
 pub mod sanitize;
+mod split_mix;
 pub mod subprocess;
+mod suggest;
 pub mod tls;
 
 pub use byte_size::ByteSize;
 pub use clock::Clock;
 pub use failpoint::{Aborted, failpoint, failpoint_async};
 pub use private_file::current_uid;
-pub use sanitize::sanitize_line;
+pub use sanitize::{sanitize_line, sanitize_words};
+pub use split_mix::SplitMix64;
 pub use subprocess::RunError;
+pub use suggest::suggest;

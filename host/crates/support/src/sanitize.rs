@@ -24,6 +24,18 @@ pub fn sanitize_line(text: &str, most: usize) -> String {
     cleaned
 }
 
+/// Returns `text` as words with single spaces between them, at most `most` characters. Control characters separate words.
+pub fn sanitize_words(text: &str, most: usize) -> String {
+    let words: Vec<&str> =
+        text.split(|c: char| c.is_control() || c.is_whitespace()).filter(|w| !w.is_empty()).collect();
+    let mut words = words.join(" ");
+    if let Some((end, _)) = words.char_indices().nth(most) {
+        words.truncate(end);
+        words.push('…');
+    }
+    words
+}
+
 fn is_unsafe(character: char) -> bool {
     character.is_control()
         || matches!(character,
@@ -42,6 +54,12 @@ mod tests {
             "\u{fffd}[2Jred\u{fffd}der\u{fffd}\u{fffd}31m"
         );
         assert_eq!(sanitize_line("two\nlines ü", 100), "two lines ü");
+    }
+
+    #[test]
+    fn words_are_separated_by_single_spaces() {
+        assert_eq!(sanitize_words("a\u{1b}[2J\r\nb  c\u{9b}31m ", 100), "a [2J b c 31m");
+        assert_eq!(sanitize_words("ä ö ü", 3), "ä ö…");
     }
 
     #[test]

@@ -21,6 +21,7 @@ const OUTPUT_GRACE: Duration = Duration::from_millis(200);
 /// The result of a finished program.
 #[derive(Debug)]
 pub struct Output {
+    /// The exit status.
     pub status: ExitStatus,
     /// The beginning of its standard output.
     pub stdout: Vec<u8>,

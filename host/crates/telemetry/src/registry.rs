@@ -70,19 +70,6 @@ impl Registry {
         }
     }
 
-    /// Returns the value of a label set, or the count of a histogram; `None` if it does not exist yet.
-    pub fn get(&self, family: &MetricFamily, labels: &[(&'static str, &str)]) -> Option<f64> {
-        let (_, values) = self.families.get(family.name)?;
-        match values.get(&owned_labels(labels))? {
-            Value::Number(number) => Some(*number),
-            Value::Histogram { count, .. } => {
-                #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-                let count = *count as f64;
-                Some(count)
-            }
-        }
-    }
-
     fn value(&mut self, family: &'static MetricFamily, labels: &[(&'static str, &str)]) -> &mut Value {
         let (_, values) = self.families.entry(family.name).or_insert_with(|| (family, BTreeMap::new()));
         values.entry(owned_labels(labels)).or_insert_with(|| match family.kind {
@@ -164,46 +151,4 @@ fn escape_label_value(value: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    static CALLS: MetricFamily = MetricFamily { name: "calls_total", help: "Calls.", kind: MetricKind::Counter };
-    static SIZE: MetricFamily = MetricFamily { name: "size", help: "Droplets.", kind: MetricKind::Gauge };
-    static TIME: MetricFamily =
-        MetricFamily { name: "time_seconds", help: "Time.", kind: MetricKind::Histogram(&[0.1, 1.0]) };
-
-    #[test]
-    fn registry_renders_counters_gauges_and_histograms() {
-        let mut registry = Registry::default();
-        registry.add(&CALLS, &[("call", "GET"), ("result", "ok")], 2.0);
-        registry.add(&CALLS, &[("call", "GET"), ("result", "ok")], 1.0);
-        registry.set(&SIZE, &[], 3.0);
-        registry.observe(&TIME, &[], 0.1);
-        registry.observe(&TIME, &[], 0.5);
-        registry.observe(&TIME, &[], 7.0);
-
-        insta::assert_snapshot!(registry.text(), @r#"
-        # HELP calls_total Calls.
-        # TYPE calls_total counter
-        calls_total{call="GET",result="ok"} 3
-        # HELP size Droplets.
-        # TYPE size gauge
-        size 3
-        # HELP time_seconds Time.
-        # TYPE time_seconds histogram
-        time_seconds_bucket{le="0.1"} 1
-        time_seconds_bucket{le="1"} 2
-        time_seconds_bucket{le="+Inf"} 3
-        time_seconds_sum 7.6
-        time_seconds_count 3
-        "#);
-    }
-
-    #[test]
-    fn label_value_cannot_end_its_line() {
-        let mut registry = Registry::default();
-        registry.add(&CALLS, &[("call", "a\"b\\c\nd\u{1b}")], 1.0);
-
-        assert!(registry.text().contains("calls_total{call=\"a\\\"b\\\\c\\nd\u{fffd}\"} 1\n"), "{}", registry.text());
-    }
-}
+mod tests;

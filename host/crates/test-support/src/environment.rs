@@ -5,17 +5,19 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use doproxy_config::Config;
 use doproxy_core::domain::{Droplet, DropletId, DropletName, FleetName, Phase, Template, Timestamp};
 use doproxy_core::seams::{Inventory, LoadBalancer};
-use doproxy_decision_log::assert_replays;
+use doproxy_decision_log::{Components, LogReader, RecordRange, replay_all};
 use doproxy_emulator::{CloudState, Emulator, Faults, NewDroplets, Options, Selection, Settings};
 use doproxy_haproxy::{HaProxy, Process};
 use doproxy_inventory_sqlite::SqliteInventory;
+use doproxy_plugin_host::{Limits, PluginHost, PluginSettings};
+use doproxy_support::Clock;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -298,8 +300,15 @@ impl TestEnvironment {
     /// Ends a test of the autoscaler: replaying each recorded tick must reproduce its decision.
     pub async fn tear_down_and_replay(self) {
         let config = Config::load(&self.path("doproxy.yml")).unwrap();
-        let replayed = assert_replays(&config.metrics_database_path(&config.inventory)).await;
-        assert!(replayed > 0, "no tick was recorded");
+        let file = config.metrics_database_path(&config.inventory);
+        let records = Arc::new(LogReader::open_read_only(&file, Clock::from_wall_clock().now()).unwrap());
+        let limits = Limits { call_timeout: Duration::from_secs(30), ..Limits::default() };
+        let host = PluginHost::new(PluginSettings { limits, ..PluginSettings::default() }).unwrap();
+        let components = Arc::new(Components::new(host, Arc::clone(&records)));
+        let ids = records.select(RecordRange::All).unwrap();
+        let summary = replay_all(&records, &components, &ids, |_| ()).await.unwrap();
+        assert!(summary.replayed > 0, "no tick was recorded");
+        assert!(summary.differing.is_empty(), "{}: mismatches: {:#?}", file.display(), summary.differing);
         self.tear_down().await;
     }
 

@@ -7,3 +7,12 @@ pub mod fuzzing;
 pub mod guests;
 #[cfg(feature = "environment")]
 pub mod registry;
+#[cfg(feature = "simulated")]
+mod simulated_balancer;
+#[cfg(feature = "simulated")]
+mod simulated_cloud;
+
+#[cfg(feature = "simulated")]
+pub use simulated_balancer::SimulatedBalancer;
+#[cfg(feature = "simulated")]
+pub use simulated_cloud::SimulatedCloud;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use doproxy_plugin_devkit::test::{bless, junit, search};
 use doproxy_plugin_devkit::{
     Actual, CallErrorKind, Case, FixtureFile, FixtureRun, OutcomeKind, PropertyReport, Search, Subject,
-    run as run_fixture,
+    run as run_fixture, to_yaml,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -132,7 +132,7 @@ fn save(property: &PropertyReport, folder: Option<&Path>) -> anyhow::Result<Opti
     };
     fs::create_dir_all(folder)?;
     let path = folder.join(format!("found_{}.yaml", property.name.replace('-', "_")));
-    fs::write(&path, serde_yaml::to_string(&found.fixture)?)
+    fs::write(&path, to_yaml(&found.fixture)?)
         .map_err(|error| anyhow::anyhow!("failed to write {}: {error}", path.display()))?;
     Ok(Some(path))
 }
@@ -238,7 +238,7 @@ impl Reporter {
             if let Some(path) = saved {
                 out!("    saved as {}", path.display());
             } else {
-                let shown = serde_yaml::to_string(&found.fixture).unwrap_or_default();
+                let shown = to_yaml(&found.fixture).unwrap_or_default();
                 out!("    {}", shown.trim_end().replace('\n', "\n    "));
             }
         }

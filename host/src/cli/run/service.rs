@@ -13,6 +13,7 @@ use doproxy_decision_log::LogWriter;
 use doproxy_inventory_sqlite::ServiceLock;
 use doproxy_metrics as metrics;
 use doproxy_metrics::{Collector, TimeSeriesStore};
+use doproxy_support::Clock;
 use doproxy_telemetry::{Telemetry, TelemetryServer, families};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{MissedTickBehavior, interval};
@@ -146,7 +147,12 @@ fn init_telemetry(telemetry: &Telemetry, context: &CommandContext, controller: &
         version.clone_into(&mut status.version);
         status.pid = std::process::id();
     });
-    telemetry.record(|registry| registry.set(&families::BUILD_INFO, &[("version", version)], 1.0));
+    let started = Clock::from_wall_clock().now();
+    telemetry.record(|registry| {
+        registry.set(&families::BUILD_INFO, &[("version", version)], 1.0);
+        #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
+        registry.set(&families::START_TIME, &[], started.0 as f64 / 1000.0);
+    });
     let (status, controller) = (telemetry.clone(), Arc::clone(controller));
     telemetry.add_collector(move |registry| {
         #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
@@ -162,7 +168,12 @@ fn init_telemetry(telemetry: &Telemetry, context: &CommandContext, controller: &
         let left = controller.cloud().remaining_requests();
         #[expect(clippy::cast_precision_loss, reason = "counts and times are far below 2^52")]
         registry.set(&families::API_RATE_LIMIT_REMAINING, &[], left as f64);
-        status.update_status(|status| status.api_rate_limit_remaining = Some(left as u64));
+        let mut is_up = true;
+        status.update_status(|status| {
+            status.api_rate_limit_remaining = Some(left as u64);
+            is_up = status.api_error.is_none();
+        });
+        registry.set(&families::API_UP, &[], f64::from(u8::from(is_up)));
     });
 }
 

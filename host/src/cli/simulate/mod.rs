@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use doproxy_config::Span;
-use doproxy_simulation::{Comparison, Fault, Progress, Rules, Scenario, compare, gate, report, total_ticks};
+use doproxy_simulation::{Comparison, Fault, Progress, Rules, Scenario, compare, gate, render_page, total_ticks};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::output::out;
@@ -182,7 +182,7 @@ pub(super) async fn run(global: &Global, args: &Args) -> anyhow::Result<()> {
     }
     if let Some(path) = &args.report {
         let command: Vec<String> = std::env::args().collect();
-        let page = report::render_page(&scenario, &comparison, &shell_words(&command));
+        let page = render_page(&scenario, &comparison, &shell_words(&command))?;
         std::fs::write(path, page)
             .map_err(|error| UsageError(format!("failed to write {}: {error}", path.display())))?;
     }

@@ -8,10 +8,9 @@ use doproxy_core::domain::{FleetName, HourlyPrice, ObservedTemplate, Sample};
 use doproxy_core::pipeline::{REQUESTS_PER_SECOND, ScalingRules};
 use doproxy_core::seams::Inventory as _;
 use doproxy_metrics::TimeSeriesStore;
-use doproxy_simulation::trace::read;
 use doproxy_simulation::{
     BootTime, Distribution, FaultSchedule, Generator, MAX_INTERVALS, Overload, PriceModel, ReadOptions, Repair,
-    Scenario, Service, Setup, Trace, scenario,
+    Scenario, Service, Setup, Trace, read_file, scenario,
 };
 use doproxy_support::Clock;
 
@@ -115,7 +114,7 @@ fn trace(args: &Args, context: Option<&CommandContext>) -> anyhow::Result<(Trace
     };
     let columns = (time.trim().to_owned(), rate.trim().to_owned());
     let reading = ReadOptions { columns, interval: args.tick.0, repair: args.repair };
-    Ok(read::read_file(Path::new(source), &reading)?)
+    Ok(read_file(Path::new(source), &reading)?)
 }
 
 /// Returns the requests measured at HAProxy as a trace.

@@ -8,7 +8,7 @@ use doproxy_core::domain::{
 };
 use doproxy_core::seams::{Inventory, LoadBalancer, Maintenance, ServerStats, Snapshot, Stats};
 use doproxy_haproxy::HaProxy;
-use doproxy_support::Clock;
+use doproxy_support::{Clock, sanitize_line};
 use doproxy_telemetry::Status;
 use serde::Serialize;
 
@@ -183,7 +183,7 @@ async fn service(context: &CommandContext) -> Result<Status, String> {
     }
 }
 
-/// Removes control characters: another program may listen at the address, and its text must not control the terminal.
+/// Sanitizes text from the address, at which another program may listen.
 fn sanitize(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(100).collect()
+    sanitize_line(text, 100)
 }

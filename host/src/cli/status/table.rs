@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use doproxy_core::domain::{AnswerSource, OperationKind, Phase, Timestamp};
+use doproxy_support::sanitize_line;
 use doproxy_telemetry::{LockWaitStatus, PolicyStatus, Status};
 
 use crate::cli::output::count;
@@ -42,8 +43,7 @@ pub(super) fn table(snapshot: &StatusSnapshot) -> String {
 }
 
 fn entry(what: &str, text: &str) -> String {
-    let text: String = text.chars().filter(|c| !c.is_control()).collect();
-    format!("{what:<10} {text}")
+    format!("{what:<10} {}", sanitize_line(text, usize::MAX))
 }
 
 fn headline(snapshot: &StatusSnapshot) -> String {

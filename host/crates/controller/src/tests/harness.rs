@@ -7,9 +7,10 @@ use doproxy_core::domain::{
     Droplet, DropletId, DropletName, DropletRequest, FleetName, Tag, Template, Timestamp, UserData,
 };
 use doproxy_core::seams::{CloudInstance, CloudProvider, CreateRequest, Filter, Inventory, Platform, Snapshot};
-use doproxy_emulator::{CallFault, Effect, Faults, Frequency, SimulatedBalancer, SimulatedCloud, cloud};
+use doproxy_emulator::{CallFault, Effect, Faults, Frequency, cloud};
 use doproxy_inventory_sqlite::SqliteInventory;
 use doproxy_support::Clock;
+use doproxy_test_support::{SimulatedBalancer, SimulatedCloud};
 use tempfile::TempDir;
 
 use crate::controller::Controller;

@@ -8,7 +8,7 @@ use doproxy_core::domain::{
     Timestamp, Trigger, UserData,
 };
 use doproxy_core::pipeline::{BalancerSample, ScalingRules};
-use doproxy_emulator::{SimulatedBalancer, SimulatedCloud, cloud};
+use doproxy_emulator::cloud;
 use doproxy_inventory_sqlite::SqliteInventory;
 use doproxy_plugin_host::{ConfiguredPolicy, PluginHost, PluginSettings};
 use doproxy_plugin_registry::Reference;
@@ -16,6 +16,7 @@ use doproxy_simulation::{
     BootTime, FaultSchedule, Generator, Model, Overload, Preset, PriceModel, Progress, Scenario, Setup, simulate,
 };
 use doproxy_support::Clock;
+use doproxy_test_support::{SimulatedBalancer, SimulatedCloud};
 
 use crate::controller::Controller;
 use crate::event::EventSink;

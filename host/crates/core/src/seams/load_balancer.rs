@@ -1,6 +1,6 @@
 //! The load balancer in front of the fleet: the [`LoadBalancer`] trait and the types that cross it.
 //!
-//! Two implementations exist: `haproxy`, and `SimulatedBalancer` in the simulation.
+//! Two implementations exist: `haproxy`, and `SimulatedBalancer` in `test-support`.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

@@ -1,8 +1,6 @@
-//! Errors of the simulated cloud: the API's status, message and error class, defined in one place.
+//! Errors of the simulated cloud: the API's status and message, defined in one place.
 
 use std::time::Duration;
-
-use doproxy_core::seams::ErrorClass;
 
 /// An error response of the cloud. `Display` is the message in the response body.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -108,24 +106,6 @@ impl ApiError {
         }
     }
 
-    /// Returns the error class that a client assigns to it.
-    pub fn class(&self) -> ErrorClass {
-        match self {
-            Self::DropletLimit => ErrorClass::LimitExceeded,
-            Self::Unavailable(_) => ErrorClass::Unavailable,
-            Self::PendingEvent => ErrorClass::TryAgain,
-            Self::RateLimited { after, .. } => ErrorClass::RateLimited { retry_after: Some(*after) },
-            Self::Injected { status: 422, message, .. } => class_of_unprocessable(message),
-            other => match other.status() {
-                401 | 403 => ErrorClass::Unauthorized,
-                404 => ErrorClass::NotFound,
-                429 => ErrorClass::RateLimited { retry_after: other.retry_after() },
-                500.. => ErrorClass::Server,
-                _ => ErrorClass::InvalidRequest,
-            },
-        }
-    }
-
     /// Returns the title of an HTML page with this status.
     pub fn page_title(status: u16) -> String {
         let reason = match status {
@@ -148,20 +128,5 @@ impl ApiError {
             500.. => "Server Error",
             _ => "The request failed.",
         }
-    }
-}
-
-/// An injected 422 can only be classified by its message.
-fn class_of_unprocessable(message: &str) -> ErrorClass {
-    let message = message.to_ascii_lowercase();
-    let says = |words: &str| message.contains(words);
-    if says("droplet limit") {
-        ErrorClass::LimitExceeded
-    } else if says("not available") {
-        ErrorClass::Unavailable
-    } else if says("try again") || says("pending event") {
-        ErrorClass::TryAgain
-    } else {
-        ErrorClass::InvalidRequest
     }
 }

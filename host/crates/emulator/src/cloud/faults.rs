@@ -3,9 +3,8 @@
 //! The same type is the JSON body of the emulator's `/_emulator/faults`. Counted faults count down in place, so reading
 //! them back shows the remaining count.
 
+use doproxy_support::SplitMix64;
 use serde::{Deserialize, Serialize};
-
-use crate::cloud::SplitMix64;
 
 /// The active faults; none by default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use doproxy_core::domain::{DropletId, Timestamp};
 use doproxy_core::seams::Status;
+use doproxy_support::SplitMix64;
 use serde::{Deserialize, Serialize};
 
 use crate::cloud::catalog::{Size, SshKey};
 use crate::cloud::rate_limit::CallWindows;
-use crate::cloud::{Action, ApiError, Faults, NewDroplets, RateLimits, SimulatedDroplet, SplitMix64, catalog};
+use crate::cloud::{Action, ApiError, Faults, NewDroplets, RateLimits, SimulatedDroplet, catalog};
 
 /// ID of the first droplet, taken from the example in the API description.
 const FIRST_DROPLET_ID: u64 = 3_164_444;

@@ -7,7 +7,8 @@ use axum::extract::{Path, RawQuery, State};
 use crate::cloud::{ApiError, OfferedSize, catalog};
 use crate::http::json;
 use crate::http::pagination::{Query, page};
-use crate::http::router::{HandlerResult, Reply, Shared};
+use crate::http::reply::{HandlerResult, Reply};
+use crate::http::state::Shared;
 
 /// `GET /v2/account`
 pub(super) async fn show(State(shared): State<Arc<Shared>>) -> HandlerResult {

@@ -11,7 +11,8 @@ use axum::routing::get;
 use serde_json::{Value, json};
 
 use crate::cloud::Faults;
-use crate::http::router::{Shared, json_response};
+use crate::http::reply::json_response;
+use crate::http::state::Shared;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
     Router::new()

@@ -12,7 +12,7 @@ use hyper::body::Frame;
 use serde_json::{Value, json};
 
 use crate::cloud::CorruptBody;
-use crate::http::router::json_response;
+use crate::http::reply::json_response;
 
 /// The stand-in for the body of a response that has none.
 const EMPTY_BODY: &[u8] = b"{}";

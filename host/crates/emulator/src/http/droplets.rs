@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use crate::cloud::{ApiError, Command, NewDroplets, Selection};
 use crate::http::json;
 use crate::http::pagination::{Query, page};
-use crate::http::router::{HandlerResult, Reply, Shared};
+use crate::http::reply::{HandlerResult, Reply};
+use crate::http::state::Shared;
 
 /// The body of a create. `null` counts as missing everywhere, since one of the official clients sends every key.
 #[derive(Debug, Deserialize)]

@@ -1,4 +1,4 @@
-//! http
+//! The emulator's HTTP API: `router` wraps every call, the other modules answer it.
 
 pub(crate) mod account;
 pub(crate) mod control;
@@ -8,6 +8,8 @@ pub(crate) mod json;
 pub(crate) mod metadata;
 pub(crate) mod monitoring;
 pub(crate) mod pagination;
+pub(crate) mod reply;
 pub(crate) mod router;
 pub(crate) mod serve;
+pub(crate) mod state;
 pub(crate) mod tags;

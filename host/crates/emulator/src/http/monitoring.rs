@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::cloud::{ApiError, SimulatedDroplet};
 use crate::http::pagination::Query;
-use crate::http::router::{HandlerResult, Reply, Shared};
+use crate::http::reply::{HandlerResult, Reply};
+use crate::http::state::Shared;
 
 /// Seconds between two reports of the agent.
 const REPORT_INTERVAL_S: u64 = 120;

@@ -1,137 +1,23 @@
 //! The HTTP layer of the API: routes, tokens, limits, faults, headers and error bodies. The calls themselves are
 //! implemented by the handlers in `droplets`, `tags`, `monitoring` and `account`.
 
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use doproxy_core::domain::{Timestamp, Token};
-use doproxy_support::Clock;
-use serde_json::Value;
-use tokio::sync::Notify;
 
-use crate::cloud::{ApiError, Call, CloudState, Quota, SplitMix64, Verdict};
+use crate::cloud::{ApiError, Call, Quota, Verdict};
+use crate::http::reply::{json_response, status_of};
 use crate::http::serve::Abort;
+use crate::http::state::Shared;
 use crate::http::{account, control, corrupt, droplets, json, monitoring, tags};
 use crate::state_file::StateFile;
-
-/// The state shared by all handlers.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    cloud: Mutex<CloudState>,
-    clock: Clock,
-    address: SocketAddr,
-    token: Option<Token>,
-    pub(crate) store: StateFile,
-    request_count: AtomicU64,
-    /// Wakes the task that starts and stops the droplets' servers.
-    pub(crate) droplets_changed: Notify,
-}
-
-impl Shared {
-    pub(crate) fn new(
-        cloud: CloudState,
-        clock: Clock,
-        address: SocketAddr,
-        token: Option<Token>,
-        store: StateFile,
-    ) -> Self {
-        let cloud = Mutex::new(cloud);
-        Self { cloud, clock, address, token, store, request_count: AtomicU64::new(0), droplets_changed: Notify::new() }
-    }
-
-    /// Reads or changes the cloud state at the current time.
-    pub(crate) fn with_state<T>(&self, read: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
-        let mut cloud = self.cloud.lock().unwrap_or_else(PoisonError::into_inner);
-        // The time is read under the lock, so it never runs backwards for the cloud state.
-        read(&mut cloud, self.clock.now())
-    }
-
-    /// Returns the URL of a path of this API.
-    pub(super) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
-    }
-
-    fn is_authorized(&self, headers: &HeaderMap) -> bool {
-        let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given = given.and_then(|value| value.split_once(' ')).and_then(|(scheme, token)| {
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
-        });
-        match (&self.token, given) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(token), Some(given)) => token.reveal() == given,
-        }
-    }
-
-    /// Returns a new ID in UUID form; the same emulator produces the same IDs in the same order.
-    fn next_request_id(&self) -> String {
-        let mut luck = SplitMix64::from_seed(self.request_count.fetch_add(1, Ordering::Relaxed));
-        let (high, low) = (luck.next_u64(), luck.next_u64());
-        format!(
-            "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
-            high >> 32,
-            high >> 16 & 0xffff,
-            high & 0xfff,
-            low >> 48 & 0xfff,
-            low & 0xffff_ffff_ffff
-        )
-    }
-}
-
-/// The result of a handler: a status and a body, or an API error.
-pub(super) type HandlerResult = Result<Reply, ApiError>;
-
-/// A successful response.
-#[derive(Debug, PartialEq)]
-pub(super) enum Reply {
-    /// A status with a JSON body.
-    Json(StatusCode, Value),
-    /// 204 without a body.
-    NoContent,
-}
-
-impl Reply {
-    /// Returns a 200 response with this body.
-    pub(super) fn ok(body: Value) -> Self {
-        Self::Json(StatusCode::OK, body)
-    }
-}
-
-impl IntoResponse for Reply {
-    fn into_response(self) -> Response {
-        match self {
-            Self::Json(status, body) => json_response(status, &body),
-            Self::NoContent => StatusCode::NO_CONTENT.into_response(),
-        }
-    }
-}
-
-impl IntoResponse for ApiError {
-    /// `middleware` writes the body, because it knows the request ID.
-    fn into_response(self) -> Response {
-        let mut response = status_of(&self).into_response();
-        response.extensions_mut().insert(self);
-        response
-    }
-}
-
-fn status_of(refusal: &ApiError) -> StatusCode {
-    StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-}
-
-/// Returns a JSON response with the API's content type.
-pub(super) fn json_response(status: StatusCode, body: &Value) -> Response {
-    (status, [(CONTENT_TYPE, "application/json; charset=utf-8")], body.to_string()).into_response()
-}
 
 /// Returns all routes of the API and of the emulator's control endpoints.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {

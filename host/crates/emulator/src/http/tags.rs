@@ -13,7 +13,8 @@ use crate::cloud::{ApiError, TagSummary};
 use crate::http::droplets::parse_body;
 use crate::http::json;
 use crate::http::pagination::{Query, page};
-use crate::http::router::{HandlerResult, Reply, Shared};
+use crate::http::reply::{HandlerResult, Reply};
+use crate::http::state::Shared;
 
 #[derive(Debug, Deserialize)]
 struct NewTag {

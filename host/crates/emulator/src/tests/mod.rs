@@ -3,7 +3,6 @@
 mod api;
 mod monitoring;
 mod schemas;
-mod seam;
 mod servers;
 mod wire;
 

@@ -1,4 +1,4 @@
-//! store
+//! The time-series store: recent samples in memory, and all of them in SQLite at decreasing resolution.
 
 pub(crate) mod downsampling;
 pub(crate) mod error;

@@ -8,7 +8,7 @@ use doproxy_digitalocean::DigitalOcean;
 use doproxy_emulator as emulator;
 use doproxy_emulator::{CallFault, Effect, Emulator, Faults, Frequency, NewDroplets, Settings};
 
-use crate::source::digitalocean::DigitalOceanSource;
+use crate::sources::digitalocean::DigitalOceanSource;
 use crate::tests::*;
 
 async fn emulator() -> (Emulator, DigitalOcean) {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::source::command::Command;
+use crate::sources::command::Command;
 use crate::tests::*;
 
 fn script(script: &str, timeout: Duration) -> Command {

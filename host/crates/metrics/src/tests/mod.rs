@@ -11,7 +11,7 @@ use std::time::Duration;
 use doproxy_core::domain::{Sample, Timestamp};
 
 use super::*;
-use crate::source::poll::{Poll, PollResult};
+use crate::sources::poll::{Poll, PollResult};
 use crate::store::time_series_store::TimeSeriesStore;
 
 const NOW: Timestamp = Timestamp(1_800_000_000_000);

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use crate::source::http_json::HttpJson;
-use crate::source::prometheus::Prometheus;
+use crate::sources::http_json::HttpJson;
+use crate::sources::prometheus::Prometheus;
 use crate::tests::*;
 
 /// The server's reaction to a request.

@@ -8,6 +8,7 @@
 //!
 //! Toolchains run unmodified on the author's own machine, but without tokens in their environment.
 
+pub(crate) mod built;
 mod c;
 mod component;
 mod embed_metadata;
@@ -17,7 +18,7 @@ mod js_determinism;
 mod python;
 mod rust;
 mod strip;
-pub(crate) mod tool;
+mod tool;
 mod toolchain;
 
 pub use crate::build::error::BuildError;

@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::test::values::{Base64Bytes, CountRange, FixtureDuration};
 
 /// The kind of a result.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum OutcomeKind {
     /// Keep the fleet as it is.
     Hold,
@@ -25,21 +26,10 @@ pub enum OutcomeKind {
     Error,
 }
 
-impl fmt::Display for OutcomeKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Hold => "hold",
-            Self::ScaleTo => "scale-to",
-            Self::Change => "change",
-            Self::UserData => "user-data",
-            Self::Error => "error",
-        })
-    }
-}
-
 /// The kind of a failed call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum CallErrorKind {
     /// The configuration is invalid.
     InvalidConfig,
@@ -73,52 +63,29 @@ impl CallErrorKind {
     }
 }
 
-impl fmt::Display for CallErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::InvalidConfig => "invalid-config",
-            Self::MissingMetric => "missing-metric",
-            Self::Failed => "failed",
-            Self::Trapped => "trapped",
-            Self::Limit => "limit",
-            Self::Nonsense => "nonsense",
-        })
-    }
-}
-
 /// The expected result of a call. Missing fields match any result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Expectation {
     /// The kind of result.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OutcomeKind>,
     /// The resulting fleet size.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<CountRange>,
     /// The kind of error.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<CallErrorKind>,
     /// A pattern that matches in the reason, or in the message of an error.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// The droplets to delete, or to delete first: a prefix of that list.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub delete: Option<Vec<u64>>,
     /// Droplets that the list must not contain.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub keep: Option<Vec<u64>>,
     /// The requested delay until the next evaluation.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub next_check: Option<FixtureDuration>,
     /// The state, byte for byte.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Base64Bytes>,
     /// The user-data type detected by cloud-init, such as `cloud-config` or `shell script`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
     /// A prefix of the user data.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub starts_with: Option<String>,
     /// Strings that the user data must contain.
     #[serde(skip_serializing_if = "Vec::is_empty")]

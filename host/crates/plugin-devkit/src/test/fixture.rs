@@ -45,25 +45,18 @@ pub enum FixtureError {
 #[serde(deny_unknown_fields, default)]
 pub struct Fixture {
     /// A description for readers.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The plugin's configuration.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<serde_json::Value>,
     /// The state before the first tick.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Base64Bytes>,
     /// The observation of the policy; with `ticks`, the part common to all of them.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub observation: Option<ObservationFixture>,
     /// The droplet, for a generator.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<RequestFixture>,
     /// The expected result.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expectation>,
     /// A property that must hold for this observation, instead of a specific result.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub property: Option<Property>,
     /// Several consecutive ticks: each receives the state returned by the previous one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -75,14 +68,30 @@ pub struct Fixture {
 #[serde(deny_unknown_fields, default)]
 pub struct TickFixture {
     /// Time since the previous tick; defaults to one minute.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub after: Option<FixtureDuration>,
     /// The differences from the fixture's own observation.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub observation: Option<ObservationFixture>,
     /// The expected result.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub expect: Option<Expectation>,
+}
+
+/// Serializes a fixture, or a part of one, without the fields that have no value.
+pub fn to_yaml(part: &impl Serialize) -> Result<String, serde_yaml::Error> {
+    fn drop_nulls(value: &mut serde_yaml::Value) {
+        match value {
+            serde_yaml::Value::Mapping(fields) => {
+                fields.retain(|_, value| !value.is_null());
+                // The plugin's own JSON is preserved.
+                let fields = fields.iter_mut().filter(|(name, _)| *name != "config" && *name != "params");
+                fields.for_each(|(_, value)| drop_nulls(value));
+            }
+            serde_yaml::Value::Sequence(values) => values.iter_mut().for_each(drop_nulls),
+            _ => {}
+        }
+    }
+    let mut value = serde_yaml::to_value(part)?;
+    drop_nulls(&mut value);
+    serde_yaml::to_string(&value)
 }
 
 /// The droplet that the user data is generated for.
@@ -104,7 +113,6 @@ pub struct RequestFixture {
     /// The droplet's tags.
     pub tags: Vec<String>,
     /// Parameters provided by the policy.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub params: Option<serde_json::Value>,
 }
 

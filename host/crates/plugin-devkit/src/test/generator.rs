@@ -8,7 +8,7 @@ use crate::test::fixture::RequestFixture;
 use crate::test::observation_builder::{
     DropletFixture, FleetFixture, LimitsFixture, MetricFixture, ObservationFixture, SeriesFixture,
 };
-use crate::test::rng::SplitMix64;
+use crate::test::rng::CaseRng;
 use crate::test::values::{FixtureDuration, FixtureTime};
 
 /// The series provided by every host.
@@ -56,7 +56,7 @@ fn is_series_name(text: &str) -> bool {
 }
 
 /// Generates an arbitrary observation.
-pub(super) fn observation(rng: &mut SplitMix64, names: &[String]) -> ObservationFixture {
+pub(super) fn observation(rng: &mut CaseRng, names: &[String]) -> ObservationFixture {
     let min = rng.between(0, 3);
     let max = min + rng.between(0, 30);
     let minutes = u64::from(rng.between(0, 14 * 24 * 60));
@@ -75,7 +75,7 @@ pub(super) fn observation(rng: &mut SplitMix64, names: &[String]) -> Observation
 }
 
 /// Generates an ordinary observation with constant load: serving droplets, and series with constant values.
-pub(super) fn steady_observation(rng: &mut SplitMix64, names: &[String]) -> ObservationFixture {
+pub(super) fn steady_observation(rng: &mut CaseRng, names: &[String]) -> ObservationFixture {
     let max = rng.between(2, 30);
     let metrics =
         names.iter().map(|name| (name.clone(), MetricFixture::Samples(vec![plausible_value(rng, name); 10]))).collect();
@@ -88,7 +88,7 @@ pub(super) fn steady_observation(rng: &mut SplitMix64, names: &[String]) -> Obse
     }
 }
 
-fn fleet(rng: &mut SplitMix64, max: u32) -> FleetFixture {
+fn fleet(rng: &mut CaseRng, max: u32) -> FleetFixture {
     if rng.with_percent(50) {
         return FleetFixture::Serving(rng.between(0, max + 3));
     }
@@ -96,7 +96,7 @@ fn fleet(rng: &mut SplitMix64, max: u32) -> FleetFixture {
     FleetFixture::Droplets(droplets)
 }
 
-fn droplet(rng: &mut SplitMix64) -> DropletFixture {
+fn droplet(rng: &mut CaseRng) -> DropletFixture {
     let phase = rng.choose(
         Phase::Serving,
         &[
@@ -122,7 +122,7 @@ fn droplet(rng: &mut SplitMix64) -> DropletFixture {
     }
 }
 
-fn metrics(rng: &mut SplitMix64, names: &[String]) -> BTreeMap<String, MetricFixture> {
+fn metrics(rng: &mut CaseRng, names: &[String]) -> BTreeMap<String, MetricFixture> {
     let mut metrics = BTreeMap::new();
     for name in names {
         if rng.with_percent(85) {
@@ -132,8 +132,8 @@ fn metrics(rng: &mut SplitMix64, names: &[String]) -> BTreeMap<String, MetricFix
     metrics
 }
 
-fn metric(rng: &mut SplitMix64, name: &str) -> MetricFixture {
-    let samples = |rng: &mut SplitMix64| (0..rng.between(0, 60)).map(|_| any_value(rng, name)).collect();
+fn metric(rng: &mut CaseRng, name: &str) -> MetricFixture {
+    let samples = |rng: &mut CaseRng| (0..rng.between(0, 60)).map(|_| any_value(rng, name)).collect();
     match rng.between(0, 9) {
         0..=3 => MetricFixture::Latest(any_value(rng, name)),
         4..=6 => MetricFixture::Samples(samples(rng)),
@@ -145,7 +145,7 @@ fn metric(rng: &mut SplitMix64, name: &str) -> MetricFixture {
             ..SeriesFixture::default()
         }),
         _ => {
-            let series = |rng: &mut SplitMix64, zone: &str| SeriesFixture {
+            let series = |rng: &mut CaseRng, zone: &str| SeriesFixture {
                 samples: vec![any_value(rng, name)],
                 labels: BTreeMap::from([("zone".to_owned(), zone.to_owned())]),
                 ..SeriesFixture::default()
@@ -156,7 +156,7 @@ fn metric(rng: &mut SplitMix64, name: &str) -> MetricFixture {
 }
 
 /// Generates a value: usually a plausible one, sometimes one that no sane source reports.
-fn any_value(rng: &mut SplitMix64, name: &str) -> f64 {
+fn any_value(rng: &mut CaseRng, name: &str) -> f64 {
     match rng.between(0, 19) {
         0 => 0.0,
         1 => rng.choose(f64::MAX, &[f64::MIN_POSITIVE, 1e18, f64::INFINITY]),
@@ -166,13 +166,13 @@ fn any_value(rng: &mut SplitMix64, name: &str) -> f64 {
 }
 
 /// Generates a plausible value, with at most three decimal places for readability.
-fn plausible_value(rng: &mut SplitMix64, name: &str) -> f64 {
+fn plausible_value(rng: &mut CaseRng, name: &str) -> f64 {
     let most = if name == "haproxy.utilization" { 2.0 } else { rng.choose(100.0, &[1.0, 1000.0, 100_000.0]) };
     (rng.next_f64() * most * 1000.0).round() / 1000.0
 }
 
 /// Generates the droplet that user data is generated for.
-pub(super) fn request(rng: &mut SplitMix64) -> RequestFixture {
+pub(super) fn request(rng: &mut CaseRng) -> RequestFixture {
     let index = rng.between(0, 100_000);
     let prefix = rng.choose("web", &["a", "auto-nginx", "www.example.com", "x-1"]);
     let params = serde_json::json!({ "role": rng.choose("blue", &["", "it's \"quoted\"", "$(reboot)", "ü\n"]) });

@@ -10,7 +10,7 @@ use doproxy_core::domain::{
 };
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::test::values::{FixtureDuration, FixtureTime};
 
@@ -28,42 +28,32 @@ const MAX_DROPLETS: usize = 20_000;
 #[serde(deny_unknown_fields, default)]
 pub struct ObservationFixture {
     /// The time of the tick; defaults to a Monday at noon.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub now: Option<FixtureTime>,
     /// The number of the tick.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub tick: Option<u64>,
     /// The fleet's name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_name: Option<String>,
     /// The number of serving droplets, or a list of droplets.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet: Option<FleetFixture>,
     /// The droplet templates.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub templates: Option<Vec<TemplateFixture>>,
     /// The series by name.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<BTreeMap<String, MetricFixture>>,
     /// The scaling limits.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<LimitsFixture>,
     /// Time from create request to serving.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub boot_time: Option<FixtureDuration>,
     /// Time since droplets were last added.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_scale_out: Option<FixtureDuration>,
     /// Time since droplets were last removed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_scale_in: Option<FixtureDuration>,
     /// Facts for which the contract has no field.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<BTreeMap<String, String>>,
 }
 
 /// The droplets of an observation.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum FleetFixture {
     /// The number of droplets, all serving and healthy.
     Serving(u32),
@@ -76,52 +66,36 @@ pub enum FleetFixture {
 #[serde(deny_unknown_fields, default)]
 pub struct DropletFixture {
     /// Number of identical droplets; defaults to one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
     /// The ID; defaults to its position in the fleet, starting at 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub id: Option<u64>,
     /// The name; defaults to `web-` followed by its position.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The lifecycle phase; defaults to serving.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     /// True if the health check passes; defaults to true for serving droplets.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub healthy: Option<bool>,
     /// Time since the create request.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub age: Option<FixtureDuration>,
     /// Time in the current phase; defaults to the age.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub in_phase: Option<FixtureDuration>,
     /// Time until the end of the billing period, before which removal saves nothing.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub paid_for: Option<FixtureDuration>,
     /// Index into the templates.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<u32>,
     /// True if the droplet is protected from deletion.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub protected: Option<bool>,
     /// Current sessions.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub sessions: Option<u32>,
     /// Maximum number of sessions.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_sessions: Option<u32>,
     /// Queued requests.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub queued: Option<u32>,
     /// Requests per second.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<f64>,
     /// Mean response time.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub response_time_ms: Option<f64>,
     /// Failed requests per second.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub errors_per_second: Option<f64>,
 }
 
@@ -167,7 +141,6 @@ pub struct LimitsFixture {
     /// Maximum number deleted in one tick.
     pub max_delete: u32,
     /// US dollars per hour.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub max_hourly_cost: Option<f64>,
 }
 
@@ -178,7 +151,8 @@ impl Default for LimitsFixture {
 }
 
 /// The value of one name under `metrics:`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
 pub enum MetricFixture {
     /// One sample, taken now.
     Latest(f64),
@@ -198,22 +172,17 @@ pub struct SeriesFixture {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<f64>,
     /// A CSV file with the samples, relative to the fixture; replaces `samples`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub csv: Option<PathBuf>,
     /// The column in the file; defaults to the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<String>,
     /// Time between samples.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub interval: Option<FixtureDuration>,
     /// Time since the last sample.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub ended: Option<FixtureDuration>,
     /// True if the source failed or is late.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stale: bool,
     /// The unit.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// The labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -432,15 +401,6 @@ fn read_csv(file: &Path, column: Option<&str>) -> Result<Vec<f64>, String> {
     Ok(values)
 }
 
-impl Serialize for FleetFixture {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Serving(count) => count.serialize(serializer),
-            Self::Droplets(droplets) => droplets.serialize(serializer),
-        }
-    }
-}
-
 impl<'de> Deserialize<'de> for FleetFixture {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct FleetVisitor;
@@ -463,17 +423,6 @@ impl<'de> Deserialize<'de> for FleetFixture {
             }
         }
         deserializer.deserialize_any(FleetVisitor)
-    }
-}
-
-impl Serialize for MetricFixture {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Latest(value) => value.serialize(serializer),
-            Self::Samples(values) => values.serialize(serializer),
-            Self::Series(series) => series.serialize(serializer),
-            Self::MultiSeries(several) => several.serialize(serializer),
-        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Properties that a policy must have for any observation.
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -14,8 +13,9 @@ use crate::test::observation_builder::ObservationFixture;
 use crate::test::runner::capture_failure;
 
 /// A property.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::Display, strum::VariantArray)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Property {
     /// The policy returns a decision or an error defined by the contract: it does not trap, exceed a limit, return an
     /// invalid result, or delete a droplet that does not exist.
@@ -42,10 +42,6 @@ pub enum PropertyOutcome {
 }
 
 impl Property {
-    /// All properties.
-    pub const ALL: [Self; 6] =
-        [Self::Answers, Self::SameTwice, Self::Steady, Self::CalmWhenBlind, Self::Monotone, Self::WithinBounds];
-
     /// Reports whether a violation is only a warning, because policies may have valid reasons for it.
     pub const fn is_warning(self) -> bool {
         matches!(self, Self::Monotone | Self::WithinBounds)
@@ -71,19 +67,6 @@ impl Property {
             Self::CalmWhenBlind => asked.calm_when_blind(&observation).await?,
             Self::Monotone => asked.monotone(&observation).await?,
             Self::WithinBounds => asked.within_bounds(&observation, state).await?,
-        })
-    }
-}
-
-impl fmt::Display for Property {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Answers => "answers",
-            Self::SameTwice => "same-twice",
-            Self::Steady => "steady",
-            Self::CalmWhenBlind => "calm-when-blind",
-            Self::Monotone => "monotone",
-            Self::WithinBounds => "within-bounds",
         })
     }
 }
@@ -317,14 +300,4 @@ fn reversals(sizes: &[u32]) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reversals_counts_direction_changes() {
-        assert_eq!(reversals(&[3, 3, 5, 5, 8]), 0);
-        assert_eq!(reversals(&[3, 6, 5, 5, 5]), 1);
-        assert_eq!(reversals(&[3, 6, 5, 5, 6]), 2);
-        assert_eq!(reversals(&[4, 3, 3, 4, 3]), 2);
-    }
-}
+mod tests;

@@ -1,27 +1,25 @@
 //! Random numbers that are identical for the same seed on every machine and in every release.
 
-/// `SplitMix64`, by Sebastiano Vigna (<https://prng.di.unimi.it/splitmix64.c>).
-#[derive(Debug, Clone)]
-pub(super) struct SplitMix64(u64);
+use doproxy_support::SplitMix64;
 
-impl SplitMix64 {
+/// The random numbers of one case.
+#[derive(Debug, Clone)]
+pub(super) struct CaseRng(SplitMix64);
+
+impl CaseRng {
     /// Returns the generator for one case of a search. It is independent of the random numbers used by previous cases.
     pub(super) fn for_case(seed: u64, case: u32) -> Self {
-        Self(Self(seed ^ (u64::from(case) << 32)).next())
+        Self(SplitMix64::from_seed(SplitMix64::from_seed(seed ^ (u64::from(case) << 32)).next_u64()))
     }
 
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    pub(super) fn next_byte(&mut self) -> u8 {
+        self.0.next_u64().to_le_bytes()[0]
     }
 
     /// Returns a number from `least` to `most`.
     pub(super) fn between(&mut self, least: u32, most: u32) -> u32 {
         let width = u64::from(most.saturating_sub(least)) + 1;
-        least.saturating_add(u32::try_from(self.next() % width).unwrap_or(0))
+        least.saturating_add(u32::try_from(self.0.next_u64() % width).unwrap_or(0))
     }
 
     /// Returns true with a probability of `percent` percent.
@@ -31,9 +29,7 @@ impl SplitMix64 {
 
     /// Returns a number from 0 up to, but excluding, 1.
     pub(super) fn next_f64(&mut self) -> f64 {
-        #[expect(clippy::cast_precision_loss, reason = "a float has 53 bits of precision")]
-        let share = (self.next() >> 11) as f64 / (1_u64 << 53) as f64;
-        share
+        self.0.next_f64()
     }
 
     /// Returns one of several values.

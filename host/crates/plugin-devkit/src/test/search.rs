@@ -2,11 +2,12 @@
 
 use doproxy_core::domain::{Manifest, UserData, UserDataRequest};
 use doproxy_plugin_host::{Generator, PluginError, Policy};
+use strum::VariantArray as _;
 
 use crate::test::fixture::{Fixture, RequestFixture};
 use crate::test::observation_builder::ObservationFixture;
 use crate::test::properties::{Property, PropertyOutcome};
-use crate::test::rng::SplitMix64;
+use crate::test::rng::CaseRng;
 use crate::test::runner::{Subject, capture_failure};
 use crate::test::values::Base64Bytes;
 use crate::test::{generator, shrink};
@@ -56,7 +57,7 @@ pub struct PropertyReport {
 /// observations.
 pub fn observations(manifest: &Manifest, config: &serde_json::Value, seed: u64, count: u32) -> Vec<ObservationFixture> {
     let names = generator::series_names(manifest, config);
-    (0..count).map(|case| generator::observation(&mut SplitMix64::for_case(seed, case), &names)).collect()
+    (0..count).map(|case| generator::observation(&mut CaseRng::for_case(seed, case), &names)).collect()
 }
 
 /// Tests each property with generated observations.
@@ -72,8 +73,8 @@ pub async fn search(subject: &Subject, search: &Search) -> Result<Vec<PropertyRe
         Subject::Generator(generator) => Ok(vec![search_generator(generator, &search).await?]),
         Subject::Policy(policy) => {
             let mut reports = Vec::new();
-            for property in Property::ALL {
-                reports.push(search_policy(policy, property, &search).await?);
+            for property in Property::VARIANTS {
+                reports.push(search_policy(policy, *property, &search).await?);
             }
             Ok(reports)
         }
@@ -100,7 +101,7 @@ async fn search_policy(policy: &Policy, property: Property, search: &Search) -> 
     for case in (0..search.cases).step_by(usize::try_from(step).unwrap_or(1)) {
         let Some(config) = search.config(case) else { break };
         let names = generator::series_names(policy.manifest(), config);
-        let mut rng = SplitMix64::for_case(search.seed, case);
+        let mut rng = CaseRng::for_case(search.seed, case);
         let fixture = match property {
             Property::Steady => generator::steady_observation(&mut rng, &names),
             _ => generator::observation(&mut rng, &names),
@@ -137,11 +138,11 @@ async fn search_policy(policy: &Policy, property: Property, search: &Search) -> 
 }
 
 /// Generates a state: empty, taken from another observation, truncated, or random bytes.
-fn state(rng: &mut SplitMix64, last: &[u8]) -> Vec<u8> {
+fn state(rng: &mut CaseRng, last: &[u8]) -> Vec<u8> {
     match rng.between(0, 9) {
         0 | 1 => last.to_vec(),
         2 => last[..last.len() / 2].to_vec(),
-        3 => (0..rng.between(1, 40)).map(|_| rng.next().to_le_bytes()[0]).collect(),
+        3 => (0..rng.between(1, 40)).map(|_| rng.next_byte()).collect(),
         _ => Vec::new(),
     }
 }
@@ -194,7 +195,7 @@ async fn search_generator(generator: &Generator, search: &Search) -> Result<Prop
     let mut report = PropertyReport { name: "answers".to_owned(), is_warning: false, cases: 0, counterexample: None };
     for case in 0..search.cases {
         let Some(config) = search.config(case) else { break };
-        let request = generator::request(&mut SplitMix64::for_case(search.seed, case));
+        let request = generator::request(&mut CaseRng::for_case(search.seed, case));
         report.cases += 1;
         if let Some(why) = user_data_violation(generator, &config.to_string(), &request).await? {
             report.counterexample = Some(Counterexample {

@@ -118,22 +118,4 @@ fn rounder(value: f64) -> Vec<f64> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::test::generator;
-    use crate::test::rng::SplitMix64;
-
-    #[test]
-    fn simplification_always_terminates() {
-        let names = ["haproxy.sessions".to_owned(), "custom.queue".to_owned()];
-        for case in 0..50 {
-            let mut fixture = generator::observation(&mut SplitMix64::for_case(1, case), &names);
-            let mut steps = 0;
-            while let Some(next) = simplifications(&fixture).into_iter().next() {
-                fixture = next;
-                steps += 1;
-                assert!(steps < 500, "{fixture:?}");
-            }
-        }
-    }
-}
+mod tests;

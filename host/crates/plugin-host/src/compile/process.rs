@@ -12,8 +12,8 @@ use std::thread;
 use doproxy_support::sanitize;
 use nix::sys::signal::Signal;
 
-use crate::compile::artifact;
 use crate::compile::artifact::CompiledComponent;
+use crate::compile::{artifact, compiler};
 use crate::error::{Limit, LoadError};
 use crate::limits::Limits;
 
@@ -31,7 +31,7 @@ pub(super) fn compile(program: &Path, component: &[u8], limits: &Limits) -> Resu
     }
     match wrote {
         StdoutResult::Frame(frame) => match artifact::read(frame) {
-            Some(answer) => crate::compile::into_compiled(answer, limits),
+            Some(answer) => compiler::into_compiled(answer, limits),
             None => Err(exit_error(status, &output, limits)),
         },
         StdoutResult::TimedOut => Err(LoadError::CompileLimit(Limit::CompileTimeout(limits.compile_timeout))),

@@ -127,12 +127,6 @@ impl Login {
         }
     }
 
-    /// Returns a login for one registry that ignores the environment.
-    pub fn with_password(registry: &str, user: &str, password: &str) -> Self {
-        let own = EnvLogin { registry: registry.to_owned(), user: user.to_owned(), password: password.to_owned() };
-        Self { env_login: Some(own), ..Self::default() }
-    }
-
     /// Returns the credentials for a registry, if any.
     pub(super) async fn find(&self, registry: &str) -> Result<Option<Credentials>, RegistryError> {
         if let Some(own) = self.env_login.as_ref().filter(|own| server_of_key(&own.registry) == server_of_key(registry))
@@ -276,67 +270,4 @@ fn server_of_key(key: &str) -> &str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn with_config(text: &str) -> Login {
-        Login { config_text: Some(text.to_owned()), ..Login::default() }
-    }
-
-    #[expect(clippy::unnecessary_wraps, reason = "compared with an `Option`")]
-    fn password(user: &str, password: &str) -> Option<Secret> {
-        Some(Secret::Password { user: user.to_owned(), password: password.to_owned() })
-    }
-
-    async fn found(login: &Login, registry: &str) -> Option<Secret> {
-        login.find(registry).await.unwrap().map(|credentials| credentials.secret)
-    }
-
-    #[tokio::test]
-    async fn login_is_found_for_every_docker_key_form() {
-        let login = with_config(
-            r#"{"auths": {
-                "https://index.docker.io/v1/": {"auth": "aHViOnB3OndpdGg="},
-                "registry.example.com": {"username": "me", "password": "secret"},
-                "127.0.0.1:5000": {"identitytoken": "id"},
-                "http://other.example/v2/": {"registrytoken": "bearer"},
-                "empty.example": {}
-            }, "HttpHeaders": {"x": "y"}}"#,
-        );
-
-        assert!(found(&login, "docker.io").await == password("hub", "pw:with"));
-        assert!(found(&login, "registry.example.com").await == password("me", "secret"));
-        assert!(found(&login, "127.0.0.1:5000").await == Some(Secret::IdentityToken("id".to_owned())));
-        assert!(found(&login, "other.example").await == Some(Secret::RegistryToken("bearer".to_owned())));
-        for without in ["empty.example", "127.0.0.1:5001", "registry.example.com.example"] {
-            assert!(found(&login, without).await.is_none(), "{without}");
-        }
-    }
-
-    #[tokio::test]
-    async fn environment_login_has_precedence_for_its_registry_only() {
-        let mut login = with_config(r#"{"auths": {"registry.example.com": {"username": "docker", "password": "x"}}}"#);
-        login.env_login = Login::with_password("registry.example.com", "own", "y").env_login;
-
-        assert!(found(&login, "registry.example.com").await == password("own", "y"));
-        assert!(found(&login, "quay.example.com").await.is_none());
-    }
-
-    #[tokio::test]
-    async fn unreadable_login_is_reported_without_secrets() {
-        let mut messages = Vec::new();
-        for text in [
-            r#"{"auths": {"registry.example.com": {"auth": "secret!"}}}"#,
-            r#"{"auths": {"registry.example.com": "secret"}}"#,
-            r#"{"credsStore": "../secret"}"#,
-        ] {
-            messages.push(with_config(text).find("registry.example.com").await.unwrap_err().to_string());
-        }
-
-        insta::assert_snapshot!(messages.join("\n"), @"
-        failed to read the login for registry.example.com from DOCKER_AUTH_CONFIG: `auth` is not base64 of USER:PASSWORD
-        failed to read the logins in DOCKER_AUTH_CONFIG: not in Docker's format, near line 1 column 43
-        failed to read the login for registry.example.com from docker-credential-../secret: invalid name of a credential helper
-        ");
-    }
-}
+mod tests;

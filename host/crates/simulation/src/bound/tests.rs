@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use crate::bound::*;
 use crate::model::fluid::{Overload, Setup};
+use crate::number::to_f64;
 
 fn setup(boot_ticks: u32, min: u32) -> Setup {
     Setup { tick_s: 1.0, capacity: 1.0, boot_ticks, min, max: 100, initial: None, overload: Overload::Loss }

@@ -172,27 +172,6 @@ impl Pool {
     pub fn count_adaptation(&mut self) {
         self.cost_meter.adaptations += 1;
     }
-
-    /// Resizes the pool to `wanted` droplets at the end of tick `now`.
-    pub fn resize(&mut self, wanted: u32, now: u32, boot_ticks: u32) {
-        let size = self.size();
-        if wanted > size {
-            self.add(wanted - size, now + 1, (now + 1).saturating_add(boot_ticks));
-        }
-        for serial in self.select_for_removal(size.saturating_sub(wanted), now) {
-            self.remove(serial, now);
-        }
-        if wanted != size {
-            self.count_adaptation();
-        }
-    }
-
-    /// Selects the `count` droplets to remove first: booting droplets, youngest first, then ready ones, oldest first.
-    pub fn select_for_removal(&self, count: u32, now: u32) -> Vec<u32> {
-        let booting = self.droplets.iter().rev().filter(|droplet| droplet.ready_at > now);
-        let ready = self.droplets.iter().filter(|droplet| droplet.ready_at <= now);
-        booting.chain(ready).take(count as usize).map(|droplet| droplet.serial).collect()
-    }
 }
 
 impl CostMeter {
@@ -204,19 +183,6 @@ impl CostMeter {
     }
 }
 
-/// The input of a sizing rule at the end of a tick.
-#[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
-    /// Tick number, from 0.
-    pub tick: u32,
-    /// Demand of all ticks so far, the current one last.
-    pub demand_history: &'a [f64],
-    /// State of the current tick.
-    pub step: Step,
-    /// Initial size of the pool.
-    pub initial_size: u32,
-}
-
 /// The result of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Run {
@@ -224,20 +190,4 @@ pub struct Run {
     pub steps: Vec<Step>,
     /// Billing data of the run.
     pub cost_meter: CostMeter,
-}
-
-/// Runs a sizing rule: `wanted` returns the desired size for each tick.
-pub fn run(setup: &Setup, demand: &[f64], mut wanted: impl FnMut(View<'_>) -> u32) -> Run {
-    let first_size = setup.initial_size(demand);
-    let mut pool = Pool::new(first_size);
-    let mut steps = Vec::with_capacity(demand.len());
-    let mut backlog = 0.0;
-    for (index, now) in demand.iter().zip(0_u32..).map(|(_, now)| (now as usize, now)) {
-        let step = pool.serve(now, demand[index], backlog, setup);
-        backlog = step.backlog;
-        steps.push(step);
-        let view = View { tick: now, demand_history: &demand[..=index], step, initial_size: first_size };
-        pool.resize(wanted(view).clamp(setup.min, setup.max), now, setup.boot_ticks);
-    }
-    Run { steps, cost_meter: pool.cost_meter }
 }

@@ -1,4 +1,4 @@
-//! model
+//! The models of a fleet under load: a fluid, and single requests.
 
 pub(crate) mod fluid;
 pub(crate) mod requests;

@@ -3,4 +3,5 @@
 
 mod peers;
 mod runs;
+mod sizing;
 mod vectors;

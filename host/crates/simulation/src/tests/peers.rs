@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::model::fluid::{Setup, View};
+use crate::model::fluid::Setup;
 use crate::number::{ROUNDING_TOLERANCE, ceil_to_u32, len_to_f64};
+use crate::tests::sizing::View;
 
 /// Converts `seconds` to ticks.
 fn ticks(setup: &Setup, seconds: f64) -> usize {

@@ -7,15 +7,16 @@ use doproxy_plugin_registry::Reference;
 
 use crate::compare::compare;
 use crate::faults::FaultSchedule;
-use crate::model::fluid::{Overload, Setup, run};
+use crate::model::fluid::{Overload, Setup};
 use crate::model::requests::{Distribution, Service};
 use crate::preset::Preset;
 use crate::runner::{Progress, RunResult, simulate};
 use crate::scenario::{BootTime, Model, Scenario};
 use crate::score::PriceModel;
 use crate::tests::peers;
+use crate::tests::sizing::run;
 use crate::tests::vectors::Vector;
-use crate::trace::synthetic::Generator;
+use crate::traces::Generator;
 
 fn scenario(setup: Setup, demand: Vec<f64>) -> Scenario {
     let tick = Duration::from_secs_f64(setup.tick_s);

@@ -1,9 +1,10 @@
 use serde_json::Value;
 
 use crate::bound::Limit;
-use crate::model::fluid::{Overload, Run, Setup, View, run};
+use crate::model::fluid::{Overload, Run, Setup};
 use crate::score::{PriceModel, Score};
 use crate::tests::peers;
+use crate::tests::sizing::{View, run};
 
 /// A run of the independent simulator, with its state per tick and its measures.
 pub(super) struct Vector {

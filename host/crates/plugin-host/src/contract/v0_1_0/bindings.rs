@@ -26,8 +26,8 @@ pub(super) mod generating {
     });
 }
 
+pub(super) use generating::UserDataGeneratorPre;
 pub(super) use generating::exports::doproxy::plugin::user_data;
-pub(super) use generating::{UserDataGenerator, UserDataGeneratorPre};
+pub(super) use scaling::ScalingPolicyPre;
 pub(super) use scaling::doproxy::plugin::{log, types};
 pub(super) use scaling::exports::doproxy::plugin::policy;
-pub(super) use scaling::{ScalingPolicy, ScalingPolicyPre};
