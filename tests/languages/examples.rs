@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::workshop::{Toolchains, copy_sources};
+use super::toolchains::{Toolchains, copy_sources};
 
 #[test]
 fn business_hours_passes_its_tests() {
