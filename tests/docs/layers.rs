@@ -48,7 +48,9 @@ fn layers() -> BTreeMap<String, u32> {
     let level = |words: &str| words.strip_prefix('L').and_then(|digits| digits.parse::<u32>().ok());
     let (labels, names): (Vec<_>, Vec<_>) = texts.partition(|(_, words)| level(words).is_some());
     let of = |height: i32| labels.iter().find(|(label, _)| label.abs_diff(height) < 10).and_then(|(_, it)| level(it));
-    names.into_iter().filter_map(|(height, name)| Some((name, of(height)?))).collect()
+    let is_name = |words: &str| words.chars().all(|letter| letter.is_ascii_lowercase() || letter == '-');
+    let crates = names.into_iter().filter(|(_, words)| is_name(words));
+    crates.filter_map(|(height, name)| Some((name, of(height)?))).collect()
 }
 
 #[test]

@@ -374,7 +374,7 @@ pub struct Haproxy {
     pub reload: ReloadPolicy,
     /// Minimum time between reloads; changes in between are applied by the next one. Default 5s.
     pub min_reload_interval: Option<Span>,
-    /// The HAProxy executable. Default `haproxy`.
+    /// The HAProxy executable. Default `/usr/sbin/haproxy`, which is not on the `PATH` of users other than root.
     pub binary: Option<PathBuf>,
     /// The account that HAProxy runs as. Default user and group `haproxy`.
     pub run_as: Option<RunAs>,
