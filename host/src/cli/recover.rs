@@ -18,7 +18,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "delete_orphans")]
     adopt: bool,
     /// Delete orphaned droplets: those with the fleet's tag that are missing from the inventory. Only droplets with a
-    /// generated name that are older than scaling.timeouts.create_visibility and were seen twice are deleted.
+    /// generated name that are older than `scaling.timeouts.create_visibility` and were seen twice are deleted.
     #[arg(long)]
     delete_orphans: bool,
     /// Allow removing all droplets from the inventory if none of them exist at the API.

@@ -18,6 +18,7 @@ use crate::values::{HostnamePrefix, Span, Text};
 /// The whole file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "these are the keys of DOProxy's own file")]
 pub struct File {
     /// The API token. Prefer, in order of precedence, `DIGITALOCEAN_TOKEN`, systemd's credential `doproxy-token`, or a
     /// `token_file`; all three override this key.

@@ -74,7 +74,7 @@ impl SourceOptions {
     pub fn relative_to(mut self, dir: &Path) -> Self {
         match &mut self.kind {
             SourceKind::Prometheus { endpoint, .. } | SourceKind::Http { endpoint, .. } => {
-                endpoint.resolve_token_file(dir)
+                endpoint.resolve_token_file(dir);
             }
             SourceKind::Command { program, working_dir: folder, .. } => {
                 // A bare name is searched in `PATH`.

@@ -127,7 +127,7 @@ fn import_export_names(bytes: &[u8]) -> Result<(Vec<String>, Vec<String>), LoadE
             // Skip nested sections: they may be megabytes, and the compiler validates them.
             Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
                 let length = unchecked_range.end.saturating_sub(unchecked_range.start);
-                next = next.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+                next = next.saturating_add(length);
             }
             Payload::End(_) => return Ok((imports, exports)),
             _ => {}

@@ -45,7 +45,7 @@ pub fn read(bytes: &[u8]) -> Metadata {
             }
             Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
                 let length = unchecked_range.end.saturating_sub(unchecked_range.start);
-                next = next.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
+                next = next.saturating_add(length);
             }
             Payload::End(_) => break,
             _ => {}

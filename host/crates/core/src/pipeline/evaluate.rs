@@ -39,12 +39,11 @@ pub fn evaluate<'a>(
 ) -> Evaluated {
     let winner = select(observation, decisions);
     let hold;
-    let decision = match winner {
-        Some((_, decision)) => decision,
-        None => {
-            hold = Decision::hold("no policy is active; only the fleet's limits apply", &[]);
-            &hold
-        }
+    let decision = if let Some((_, decision)) = winner {
+        decision
+    } else {
+        hold = Decision::hold("no policy is active; only the fleet's limits apply", &[]);
+        &hold
     };
     Evaluated {
         selected: winner.map(|(index, _)| index),

@@ -65,7 +65,7 @@ impl CloudState {
         match command {
             Command::Rename(name) => changed.name.clone_from(name),
             Command::Shutdown | Command::PowerOff => {
-                changed.last_power_change = Some(PowerChange { at: done_at, on: false, was_on })
+                changed.last_power_change = Some(PowerChange { at: done_at, on: false, was_on });
             }
             Command::PowerOn | Command::Reboot | Command::PowerCycle => {
                 changed.last_power_change = Some(PowerChange { at: done_at, on: true, was_on });

@@ -251,7 +251,7 @@ async fn second_writer_learns_the_holder_and_times_out() {
 
     // To the kernel, a reopened file is another process.
     let second = WriteLock::acquire(&file.path(), Duration::from_millis(60), "delete", |holder| {
-        holder.clone_into(&mut progress)
+        holder.clone_into(&mut progress);
     })
     .await;
 

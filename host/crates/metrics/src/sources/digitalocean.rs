@@ -24,7 +24,6 @@ const REPORT_INTERVAL: Duration = Duration::from_mins(2);
 
 /// A series derived from an agent metric.
 #[derive(Debug)]
-#[expect(clippy::struct_field_names, reason = "the suffix itself is one of three parts")]
 pub(crate) struct DerivedSeries {
     pub(crate) metric: AgentMetric,
     pub(crate) suffix: &'static str,

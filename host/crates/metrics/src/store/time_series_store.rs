@@ -540,7 +540,7 @@ fn move_damaged_aside(path: &Path, now: Timestamp, why: &dyn std::fmt::Display) 
             aside.display()
         ),
         Err(error) => {
-            tracing::error!("metrics database {} is corrupt ({why}) and cannot be moved: {error}", path.display())
+            tracing::error!("metrics database {} is corrupt ({why}) and cannot be moved: {error}", path.display());
         }
     }
 }

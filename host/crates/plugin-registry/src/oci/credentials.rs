@@ -32,7 +32,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 /// The sources of registry logins. The `Debug` output contains no secrets.
 #[derive(Clone, Default)]
 pub struct Login {
-    env_login: Option<EnvLogin>,
+    env: Option<EnvLogin>,
     config_text: Option<String>,
     config_dir: Option<PathBuf>,
 }
@@ -118,7 +118,7 @@ impl Login {
         let text = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let path = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| !path.as_os_str().is_empty());
         Self {
-            env_login: text("DOPROXY_REGISTRY").and_then(|registry| {
+            env: text("DOPROXY_REGISTRY").and_then(|registry| {
                 let user = text("DOPROXY_REGISTRY_USERNAME")?;
                 Some(EnvLogin { registry, user, password: text("DOPROXY_REGISTRY_PASSWORD")? })
             }),
@@ -129,8 +129,7 @@ impl Login {
 
     /// Returns the credentials for a registry, if any.
     pub(super) async fn find(&self, registry: &str) -> Result<Option<Credentials>, RegistryError> {
-        if let Some(own) = self.env_login.as_ref().filter(|own| server_of_key(&own.registry) == server_of_key(registry))
-        {
+        if let Some(own) = self.env.as_ref().filter(|own| server_of_key(&own.registry) == server_of_key(registry)) {
             let secret = Secret::Password { user: own.user.clone(), password: own.password.clone() };
             return Ok(Some(Credentials { secret, source: "DOPROXY_REGISTRY_USERNAME".to_owned() }));
         }

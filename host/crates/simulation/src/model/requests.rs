@@ -36,6 +36,7 @@ pub enum Distribution {
 
 /// Request latencies in milliseconds, including time in the queue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are keys of the JSON output, with their unit")]
 pub struct Latency {
     /// Mean.
     pub mean_ms: f64,
