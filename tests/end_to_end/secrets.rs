@@ -17,8 +17,10 @@ user_data: {plugin: builtin:cloud-init, config: {template: \"#!/bin/sh\\necho {{
 ";
 
 /// The everyday commands of an operator.
-const COMMANDS: [&[&str]; 9] = [
+const COMMANDS: [&[&str]; 11] = [
     &["check"],
+    &["config", "show"],
+    &["config", "show", "--json"],
     &["plugin", "inspect", "builtin:cloud-init"],
     &["create", "--count", "2"],
     &["print"],

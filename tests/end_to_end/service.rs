@@ -82,6 +82,8 @@ async fn service_maintains_fleet_and_reports_status() {
         "doproxy_droplet_startup_duration_seconds_count 2\n",
         "doproxy_guard_limited_total{rule=\"min\"} 1\n",
         "doproxy_haproxy_up 1\n",
+        "doproxy_api_up 1\n",
+        "\nprocess_start_time_seconds ",
     ] {
         assert!(metrics.contains(line), "no {line} in\n{metrics}");
     }

@@ -153,12 +153,14 @@ async fn init_writes_valid_files_and_overwrites_nothing() {
     wrote new/doproxy.yml
     wrote new/user-data.sh
     wrote new/haproxy.cfg.tera
+    wrote new/doproxy.schema.json
     Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.
     ");
     assert_output!(env, second, @r"
     kept existing new/doproxy.yml
     kept existing new/user-data.sh
     kept existing new/haproxy.cfg.tera
+    kept existing new/doproxy.schema.json
     Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.
     ");
     assert_eq!(std::fs::read_to_string(env.path("new/user-data.sh")).unwrap(), "#!/bin/sh\n# mine\n");

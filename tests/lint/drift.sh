@@ -16,4 +16,10 @@ for file in $files; do
         failed=1
     fi
 done
+for file in docs/man/*.1; do
+    if [ ! -e "$generated/$file" ]; then
+        echo "drift: no command has the man page $file; delete it" >&2
+        failed=1
+    fi
+done
 [ -z "$failed" ] || { echo "drift: generated files are out of date; run: make generate" >&2; exit 1; }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use doproxy_plugin_host::{SandboxLimits, compile_plugin};
 
+use crate::cli::exit_codes;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// CPU time limit, in seconds.
@@ -21,10 +23,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
     let Args { cpu_seconds, memory_bytes } = *args;
     let confinement = SandboxLimits { cpu_seconds, memory_bytes };
     match compile_plugin(&confinement, io::stdin().lock(), io::stdout().lock(), io::stderr()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(exit_codes::SUCCESS),
         Err(error) => {
             eprintln!("error: failed to compile: {error}");
-            ExitCode::from(1)
+            ExitCode::from(exit_codes::FAILURE)
         }
     }
 }

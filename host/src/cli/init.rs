@@ -6,8 +6,10 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use doproxy_config::SCHEMA_FILE;
 use doproxy_haproxy as haproxy;
 
+use crate::cli::config::schema_text;
 use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
@@ -21,7 +23,7 @@ pub(super) struct Args {
     service: bool,
 }
 
-/// The starter files with their modes.
+/// The starter files with their modes, besides the JSON Schema for editors.
 const FILES: [(&str, &str, u32); 3] = [
     // May later contain the API token.
     ("doproxy.yml", include_str!("../../../templates/init/doproxy.yml"), 0o600),
@@ -35,7 +37,9 @@ const UNIT: (&str, &str, u32) = ("doproxy.service", include_str!("../../../templ
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     std::fs::create_dir_all(&args.dir)
         .with_context(|| format!("failed to create the directory {}", args.dir.display()))?;
-    for (name, text, mode) in FILES.into_iter().chain(args.service.then_some(UNIT)) {
+    let schema = schema_text()? + "\n";
+    let schema = (SCHEMA_FILE, schema.as_str(), 0o644);
+    for (name, text, mode) in FILES.into_iter().chain([schema]).chain(args.service.then_some(UNIT)) {
         let path = args.dir.join(name);
         let shown = path.display();
         match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
@@ -49,4 +53,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     out!("Next: edit doproxy.yml, set DIGITALOCEAN_TOKEN, and run `doproxy check`.");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starter_file_names_schema_beside_it() {
+        let (_, text, _) = FILES[0];
+
+        let first = text.lines().next().unwrap_or_default();
+        assert_eq!(first, format!("# yaml-language-server: $schema={SCHEMA_FILE}"));
+    }
 }

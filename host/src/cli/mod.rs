@@ -1,10 +1,11 @@
 //! The command line: one file per subcommand, and the only module that prints to stdout.
 //!
-//! Results go to stdout, progress and logs to stderr. Exit codes: 0 success, 1 failure, 2 usage or configuration error.
+//! Results go to stdout, progress and logs to stderr. The exit codes are those of [`exit_codes`].
 
 mod check;
 mod compile_plugin;
 mod completions;
+mod config;
 mod context;
 mod create;
 mod decisions;
@@ -13,7 +14,9 @@ mod demo;
 mod describe;
 mod droplet_selector;
 mod emulator;
+mod exit_codes;
 mod generate;
+mod generate_reference;
 mod import;
 mod init;
 mod maintenance;
@@ -36,8 +39,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use doproxy_config as config;
-use doproxy_config::{ConfigError, Environment};
+use doproxy_config::{ConfigError, DEFAULT_FILE, Environment, Span};
 use doproxy_core::domain::UserDataError;
 use doproxy_haproxy::HaProxyError;
 use doproxy_inventory_sqlite::SqliteError;
@@ -73,14 +75,14 @@ Exit codes: 0 success, 1 failure, 2 usage or configuration error.";
 #[derive(Debug, Clone, clap::Args)]
 struct Global {
     /// Path of the configuration file.
-    #[arg(long, global = true, value_name = "FILE", env = "DOPROXY_CONFIG", default_value = config::DEFAULT_FILE)]
+    #[arg(long, global = true, value_name = "FILE", env = "DOPROXY_CONFIG", default_value = DEFAULT_FILE)]
     config: PathBuf,
     /// Path of the inventory; overrides the configuration.
     #[arg(long, global = true, value_name = "FILE")]
     inventory: Option<PathBuf>,
     /// Maximum time to wait for another process that is changing the fleet.
     #[arg(long, global = true, value_name = "TIME", default_value = "10m")]
-    wait: config::Span,
+    wait: Span,
     /// Format of the logs on stderr.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
@@ -102,6 +104,7 @@ enum Command {
     /// Write a commented starter doproxy.yml, an HAProxy template and user data.
     Init(crate::cli::init::Args),
     /// Validate the configuration, token, plugins and HAProxy without changing anything.
+    #[command(after_help = "Examples:\n  doproxy check\n  doproxy --config /etc/doproxy/doproxy.yml check")]
     Check,
     /// List the fleet, one droplet per line.
     Print(crate::cli::print::Args),
@@ -112,6 +115,7 @@ enum Command {
     /// Render HAProxy's configuration next to doproxy.yml without installing it.
     Generate(crate::cli::generate::Args),
     /// Install HAProxy's configuration and reload HAProxy.
+    #[command(after_help = "Example:\n  doproxy reload")]
     Reload,
     /// Run the autoscaler, which sizes the fleet as its policies decide.
     Run(crate::cli::run::Args),
@@ -143,19 +147,24 @@ enum Command {
     Emulator(crate::cli::emulator::Args),
     /// Run the tutorial locally with the emulator, HAProxy and plugins.
     Demo(crate::cli::demo::Args),
+    /// Print the JSON Schema of doproxy.yml, or the effective configuration.
+    Config(crate::cli::config::Args),
     /// Generate shell completions.
     Completions(crate::cli::completions::Args),
     /// Compile the plugin on stdin (internal; started by doproxy itself).
     #[command(hide = true)]
     CompilePlugin(crate::cli::compile_plugin::Args),
+    /// Write the generated pages of the documentation (internal; called by `make generate`).
+    #[command(hide = true)]
+    GenerateReference(crate::cli::generate_reference::Args),
 }
 
-/// A usage error: exit code 2.
+/// A usage error, which exits with [`exit_codes::USAGE`].
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct UsageError(String);
 
-/// A failure whose details are already printed line by line: exit code 1.
+/// A failure whose details are already printed line by line, which exits with [`exit_codes::FAILURE`].
 #[derive(Debug, thiserror::Error)]
 #[error("one or more checks failed")]
 struct AlreadyReported;
@@ -177,7 +186,7 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("error: failed to start: {error}");
-            return ExitCode::from(1);
+            return ExitCode::from(exit_codes::FAILURE);
         }
     };
     let result = if cli.command.handles_signals() {
@@ -188,7 +197,7 @@ pub fn main() -> ExitCode {
     // A hanging blocking call must not keep the process alive.
     runtime.shutdown_background();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::from(exit_codes::SUCCESS),
         Err(error) => ExitCode::from(report(&error)),
     }
 }
@@ -246,7 +255,9 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
         Command::Plugin(args) => crate::cli::plugin::run(&global, &args).await,
         Command::Emulator(args) => crate::cli::emulator::run(&args).await,
         Command::Demo(args) => crate::cli::demo::run(&args).await,
+        Command::Config(args) => crate::cli::config::run(&global, &args),
         Command::Completions(args) => crate::cli::completions::run(&args),
+        Command::GenerateReference(args) => crate::cli::generate_reference::run(&args),
         Command::CompilePlugin(_) => {
             Err(UsageError("`compile-plugin` requires a process of its own".to_owned()).into())
         }
@@ -256,10 +267,10 @@ async fn dispatch(cli: Cli) -> anyhow::Result<()> {
 /// Prints the error and returns the exit code.
 fn report(error: &anyhow::Error) -> u8 {
     if error.is::<AlreadyReported>() {
-        return 1;
+        return exit_codes::FAILURE;
     }
     eprintln!("{} {}", crate::cli::output::error_prefix(), crate::cli::output::format_error(error));
-    if error.chain().any(is_config_error) { 2 } else { 1 }
+    if error.chain().any(is_config_error) { exit_codes::USAGE } else { exit_codes::FAILURE }
 }
 
 /// Reports whether the user's input caused the error, as opposed to a failure at run time.

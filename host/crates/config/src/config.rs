@@ -138,11 +138,14 @@ pub struct PolicyConfig {
 impl Config {
     /// Reads and checks the file at `path`.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let absolute =
-            std::path::absolute(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let (text, absolute) = Self::read(path)?;
         Self::parse(&text, path, &absolute)
+    }
+
+    /// Returns the text of the file at `path`, and its absolute path.
+    pub(crate) fn read(path: &Path) -> Result<(String, PathBuf), ConfigError> {
+        let read = |source| ConfigError::Read { path: path.to_owned(), source };
+        Ok((std::fs::read_to_string(path).map_err(read)?, std::path::absolute(path).map_err(read)?))
     }
 
     /// Parses a configuration. `shown` is the path as given by the user, for messages.
@@ -154,6 +157,11 @@ impl Config {
     /// Returns the API token and its source.
     pub fn token(&self, environment: &Environment) -> Result<(doproxy_core::domain::Token, TokenSource), ConfigError> {
         crate::token::find(&self.token, &self.path, environment)
+    }
+
+    /// Returns the source of the API token without reading it; `None` if there is none.
+    pub(crate) fn token_source(&self, environment: &Environment) -> Option<TokenSource> {
+        crate::token::source(&self.token, &self.path, environment)
     }
 
     /// Returns the path of the metrics database: the configured one, or a file next to the inventory at `inventory`.

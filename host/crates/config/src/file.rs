@@ -8,31 +8,37 @@ use doproxy_core::domain::{FleetName, Mode, Tag, TerminationPolicy};
 use doproxy_digitalocean::ApiUrl;
 use doproxy_plugin_host::{Limits, PluginSettings};
 use doproxy_plugin_registry::{KeySource, LockFile, Reference, RegistrySettings, RepositoryPattern, Rule};
+use schemars::JsonSchema;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, UncheckedMetrics};
+use crate::schema;
 use crate::values;
 use crate::values::{HostnamePrefix, Span, Text};
 
 /// The whole file.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[expect(clippy::struct_field_names, reason = "these are the keys of DOProxy's own file")]
 pub struct File {
     /// The API token. Prefer, in order of precedence, `DIGITALOCEAN_TOKEN`, systemd's credential `doproxy-token`, or a
     /// `token_file`; all three override this key.
+    #[schemars(extend("writeOnly" = true))]
     pub token: Option<Text>,
     /// A file that contains only the token and is readable only by its owner.
     pub token_file: Option<PathBuf>,
     /// SSH keys of new droplets, as IDs or fingerprints.
     #[serde(default)]
+    #[schemars(extend("default" = []))]
     pub ssh_key_ids: Vec<Text>,
     /// File with the user data of every droplet.
     pub userdata_file: Option<PathBuf>,
     /// File name of HAProxy's configuration. `generate` writes it next to this file.
+    #[schemars(extend("default" = "haproxy.cfg"))]
     pub haproxy_cfg_file: Option<PathBuf>,
-    /// Directory in which HAProxy's configuration is installed. Default `/etc/haproxy`.
+    /// Directory in which HAProxy's configuration is installed.
+    #[schemars(extend("default" = "/etc/haproxy"))]
     pub haproxy_cfg_path: Option<PathBuf>,
     /// A custom template.
     pub haproxy_template_file: Option<PathBuf>,
@@ -41,6 +47,8 @@ pub struct File {
     /// Properties of new droplets.
     pub droplet_options: DropletOptions,
     /// The fleet's name; its droplets have the tag `doproxy:NAME`. Default: the hostname prefix.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::fleet_name")]
     pub fleet: Option<FleetName>,
     /// The API.
     #[serde(default)]
@@ -53,10 +61,12 @@ pub struct File {
     /// HAProxy.
     #[serde(default)]
     pub haproxy: Haproxy,
-    /// Path of the inventory. Default `doproxy.db` next to this file.
+    /// Path of the inventory.
+    #[schemars(extend("default" = "doproxy.db"))]
     pub inventory: Option<PathBuf>,
     /// Metric sources other than HAProxy, and the retention of their series.
     #[serde(default)]
+    #[schemars(with = "UncheckedMetrics")]
     pub metrics: Metrics,
     /// Decision records.
     #[serde(default)]
@@ -70,7 +80,7 @@ pub struct File {
 }
 
 /// Properties of new droplets.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DropletOptions {
     /// Prefix of droplet names.
@@ -83,6 +93,7 @@ pub struct DropletOptions {
     pub image: Text,
     /// Tags in addition to the fleet's own.
     #[serde(default)]
+    #[schemars(schema_with = "schema::tags", extend("default" = []))]
     pub tags: Vec<Tag>,
     /// The private network. Default: the region's default network.
     pub vpc_uuid: Option<String>,
@@ -92,40 +103,46 @@ pub struct DropletOptions {
 }
 
 /// The API.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Api {
     /// Base URL; must be https unless it is on the local machine.
     #[serde(deserialize_with = "values::parsed")]
+    #[schemars(schema_with = "schema::api_url", extend("default" = "https://api.digitalocean.com"))]
     pub url: ApiUrl,
 }
 
 /// A plugin with its configuration.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plugin {
     /// `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
     #[serde(deserialize_with = "values::parsed")]
+    #[schemars(schema_with = "schema::plugin_reference")]
     pub plugin: Reference,
     /// Configuration passed to the plugin.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub config: serde_json::Value,
 }
 
 /// A policy with its configuration.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Name of the policy in messages. Default: the plugin's reference.
     pub name: Option<String>,
     /// `builtin:NAME`, `file:PATH` or `oci://REGISTRY/REPOSITORY:TAG`.
     #[serde(deserialize_with = "values::parsed")]
+    #[schemars(schema_with = "schema::plugin_reference")]
     pub plugin: Reference,
     /// Configuration passed to the plugin.
     #[serde(default)]
+    #[schemars(extend("default" = {}))]
     pub config: serde_json::Value,
     /// `active` or `shadow`.
     #[serde(default)]
+    #[schemars(schema_with = "schema::mode", extend("default" = "active"))]
     pub mode: Mode,
 }
 
@@ -137,41 +154,48 @@ impl Policy {
 }
 
 /// Limits, policies and timeouts.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scaling {
-    /// Minimum number of droplets. Default 1.
+    /// Minimum number of droplets.
     pub min: u32,
-    /// Maximum number of droplets. Default 10.
+    /// Maximum number of droplets.
     pub max: u32,
-    /// Maximum number of droplets created per tick. Default 5.
+    /// Maximum number of droplets created per tick.
     pub max_create_per_tick: u32,
-    /// Maximum number of droplets deleted per tick. Default 1.
+    /// Maximum number of droplets deleted per tick.
     pub max_delete_per_tick: u32,
-    /// Maximum number of droplets created per hour, both manually and by policies. Default 120.
+    /// Maximum number of droplets created per hour, both manually and by policies.
     pub max_create_per_hour: u32,
     /// Maximum cost of the fleet per hour, in dollars. Default: no cap.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub max_hourly_cost: Option<f64>,
     /// Maximum cost of the fleet per calendar month (UTC), in dollars. Default: no cap.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub max_monthly_cost: Option<f64>,
-    /// The time between two ticks. Default 15s.
+    /// The time between two ticks.
+    #[schemars(extend("default" = "15s"))]
     pub interval: Option<Span>,
-    /// Interval between polls of the API while operations are in progress. Default 5s.
+    /// Interval between polls of the API while operations are in progress.
+    #[schemars(extend("default" = "5s"))]
     pub poll_interval: Option<Span>,
     /// Minimum times between changes.
     pub cooldown: Cooldown,
     /// Window of past recommendations: the fleet shrinks no further than the largest size recommended within it.
-    /// Default 60s.
+    #[schemars(extend("default" = "60s"))]
     pub stabilization_window: Option<Span>,
-    /// Prevents a scale-in that would immediately cause a scale-out. Default true.
+    /// Prevents a scale-in that would immediately cause a scale-out.
+    #[schemars(extend("default" = true))]
     pub flap_protection: Option<bool>,
     /// Order in which droplets are deleted, if the policy does not choose them.
+    #[schemars(schema_with = "schema::termination_policy", extend("default" = "billed_first"))]
     pub termination_policy: TerminationPolicy,
     /// Replacement of droplets that have served and no longer pass their health check.
     pub repair: Repair,
     /// Minimum size of the fleet while its policies fail. Default: the current size.
     pub fallback: Option<Fallback>,
     /// The policies that decide.
+    #[schemars(extend("default" = []))]
     pub policies: Vec<Policy>,
     /// Timeouts of operations.
     pub timeouts: Timeouts,
@@ -257,56 +281,67 @@ const MAX_INTERVAL: Duration = Duration::from_hours(24);
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Minimum times between changes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Cooldown {
-    /// From the last create to the next. Default 0, because starting droplets count as capacity.
+    /// From the last create to the next. Starting droplets count as capacity.
+    #[schemars(extend("default" = "0s"))]
     pub out: Option<Span>,
-    /// From the last create or delete to the next delete. Default 60s.
+    /// From the last create or delete to the next delete.
     #[serde(rename = "in")]
+    #[schemars(extend("default" = "60s"))]
     pub in_: Option<Span>,
 }
 
 /// Replacement of droplets that have served and no longer pass their health check.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Repair {
-    /// Replaces unhealthy droplets. Default true.
+    /// Replaces unhealthy droplets.
+    #[schemars(extend("default" = true))]
     pub enabled: Option<bool>,
-    /// Time that a droplet may be unhealthy before it is replaced. Default 3m.
+    /// Time that a droplet may be unhealthy before it is replaced.
+    #[schemars(extend("default" = "3m"))]
     pub grace_period: Option<Span>,
-    /// Maximum number of replacements per hour. Default 6.
+    /// Maximum number of replacements per hour.
+    #[schemars(extend("default" = 6))]
     pub max_per_hour: Option<u32>,
 }
 
 /// Minimum size of the fleet while its policies fail.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Fallback {
     /// Minimum number of droplets.
     pub size: u32,
-    /// Time that the policies must have failed before the fallback applies. Default 5m.
+    /// Time that the policies must have failed before the fallback applies.
+    #[schemars(extend("default" = "5m"))]
     pub after: Option<Span>,
 }
 
 /// Timeouts of operations: `90s`, `10m`, or a number of seconds.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// Time for a droplet to appear in lists after a create request whose response was lost. Default 120s.
+    /// Time for a droplet to appear in lists after a create request whose response was lost.
+    #[schemars(extend("default" = "120s"))]
     pub create_visibility: Option<Span>,
-    /// Time for a droplet to become active with an address. Default 10m.
+    /// Time for a droplet to become active with an address.
+    #[schemars(extend("default" = "10m"))]
     pub boot: Option<Span>,
-    /// Time for a droplet's health check to pass. Default 10m.
+    /// Time for a droplet's health check to pass.
+    #[schemars(extend("default" = "10m"))]
     pub warm_up: Option<Span>,
-    /// Time for a droplet's sessions to end before it is deleted. Default 60s.
+    /// Time for a droplet's sessions to end before it is deleted.
+    #[schemars(extend("default" = "60s"))]
     pub drain: Option<Span>,
-    /// Time for the API to delete a droplet. Default 10m.
+    /// Time for the API to delete a droplet.
+    #[schemars(extend("default" = "10m"))]
     pub delete: Option<Span>,
 }
 
 /// The address of a droplet that HAProxy connects to.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Address {
     /// The private address.
@@ -317,7 +352,7 @@ pub enum Address {
 }
 
 /// The account that HAProxy runs as.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(untagged, deny_unknown_fields)]
 pub enum RunAs {
     /// A separate account.
@@ -335,7 +370,7 @@ pub enum RunAs {
 }
 
 /// The changes that are applied by a reload of HAProxy.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReloadPolicy {
     /// Only those that HAProxy's Runtime API does not support.
@@ -346,67 +381,82 @@ pub enum ReloadPolicy {
 }
 
 /// HAProxy.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Haproxy {
-    /// Addresses to listen on. Default `*:80`.
+    /// Addresses to listen on.
+    #[schemars(extend("default" = ["*:80"]))]
     pub bind: Option<Vec<String>>,
-    /// Port of the droplets. Default 80.
+    /// Port of the droplets.
+    #[schemars(extend("default" = 80))]
     pub port: Option<u16>,
-    /// Path of the health check. Default `/`, which every web server serves.
+    /// Path of the health check. Every web server serves `/`.
+    #[schemars(extend("default" = "/"))]
     pub health_path: Option<String>,
-    /// Maximum number of concurrent sessions per droplet; more are queued. Default 200.
+    /// Maximum number of concurrent sessions per droplet; more are queued.
+    #[schemars(extend("default" = 200))]
     pub maxconn: Option<u32>,
-    /// Interval between health checks of a droplet. Default 2s.
+    /// Interval between health checks of a droplet.
+    #[schemars(extend("default" = "2s"))]
     pub check_interval: Option<Span>,
     /// Address of HAProxy's Prometheus endpoint, in the format of `bind`. Default: disabled.
     pub prometheus_bind: Option<String>,
-    /// Path of the syslog socket, or `none`. Default `/dev/log`.
+    /// Path of the syslog socket, or `none`.
+    #[schemars(extend("default" = "/dev/log"))]
     pub log: Option<PathBuf>,
-    /// The address of a droplet that HAProxy connects to. Default `private`.
+    /// The address of a droplet that HAProxy connects to.
+    #[schemars(extend("default" = "private"))]
     pub droplet_address: Address,
-    /// Socket of the Runtime API. Default `/run/haproxy/admin.sock`.
+    /// Socket of the Runtime API.
+    #[schemars(extend("default" = "/run/haproxy/admin.sock"))]
     pub stats_socket: Option<PathBuf>,
-    /// Socket of the master CLI, for reloads. Default `/run/haproxy-master.sock`.
+    /// Socket of the master CLI, for reloads.
+    #[schemars(extend("default" = "/run/haproxy-master.sock"))]
     pub master_socket: Option<PathBuf>,
     /// Command that reloads HAProxy, instead of the master CLI.
     pub reload_command: Option<Vec<String>>,
-    /// Applies every change by a reload, or only those that the Runtime API does not support. Default `auto`.
+    /// Applies every change by a reload, or only those that the Runtime API does not support.
+    #[schemars(extend("default" = "auto"))]
     pub reload: ReloadPolicy,
-    /// Minimum time between reloads; changes in between are applied by the next one. Default 5s.
+    /// Minimum time between reloads; changes in between are applied by the next one.
+    #[schemars(extend("default" = "5s"))]
     pub min_reload_interval: Option<Span>,
-    /// The HAProxy executable. Default `/usr/sbin/haproxy`, which is not on the `PATH` of users other than root.
+    /// The HAProxy executable.
+    #[schemars(extend("default" = "/usr/sbin/haproxy"))]
     pub binary: Option<PathBuf>,
-    /// The account that HAProxy runs as. Default user and group `haproxy`.
+    /// The account that HAProxy runs as.
+    #[schemars(schema_with = "schema::run_as", extend("default" = {"user": "haproxy", "group": "haproxy", "chroot": "/var/lib/haproxy"}))]
     pub run_as: Option<RunAs>,
 }
 
 /// The decision log.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct DecisionLog {
-    /// Retention of decision records. Default 14d; at most `metrics.retention`, because records refer to samples.
+    /// Retention of decision records; at most `metrics.retention`, because records refer to samples.
+    #[schemars(extend("default" = "14d"))]
     pub retention: Option<Span>,
 }
 
 /// Metrics, health and status endpoints of `doproxy run`.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Telemetry {
-    /// Listen address of `/metrics`, `/healthz` and `/status`: a loopback address with a port, or `none`. Default
-    /// `127.0.0.1:9464`, if it is free.
+    /// Listen address of `/metrics`, `/healthz` and `/status`: a loopback address with a port, or `none`.
+    /// Default: `127.0.0.1:9464` if it is free.
     pub listen: Option<values::Loopback>,
 }
 
 /// Plugin limits, storage and trust rules.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Plugins {
-    /// Cache of compiled plugins. Default `doproxy/plugins` in the user's cache directory.
+    /// Cache of compiled plugins. Default: `doproxy/plugins` in the user's cache directory.
     pub cache: Option<PathBuf>,
-    /// Store of plugins from registries. Default `doproxy/plugins` in the user's data directory.
+    /// Store of plugins from registries. Default: `doproxy/plugins` in the user's data directory.
     pub store: Option<PathBuf>,
     /// Trust rules for plugins from registries. Default: all are accepted, signed or not.
+    #[schemars(with = "Option<Vec<UncheckedTrustRule>>")]
     pub trust: Option<Vec<TrustRule>>,
     /// Resource limits.
     pub limits: PluginLimits,
@@ -416,22 +466,27 @@ pub struct Plugins {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, try_from = "UncheckedTrustRule")]
 pub struct TrustRule {
-    /// `registry.example.com/acme/queue` for one repository, `registry.example.com/acme/*` for all below a path, `*`
-    /// for all.
+    /// The repositories that the rule applies to.
     pub repository: RepositoryPattern,
-    /// Public keys, as files or inline PEM. One matching signature is sufficient.
+    /// Public keys, as files or inline PEM.
     pub keys: Vec<String>,
-    /// Accepts unsigned plugins. Default false.
+    /// Accepts unsigned plugins.
     pub allow_unsigned: bool,
 }
 
-#[derive(Deserialize)]
+/// [`TrustRule`] before its keys are validated.
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct UncheckedTrustRule {
+    /// `registry.example.com/acme/queue` for one repository, `registry.example.com/acme/*` for all below a path, `*`
+    /// for all.
     #[serde(deserialize_with = "values::parsed")]
+    #[schemars(schema_with = "schema::text")]
     repository: RepositoryPattern,
+    /// Public keys, as files or inline PEM. One matching signature is sufficient.
     #[serde(default)]
     keys: Vec<String>,
+    /// Accepts unsigned plugins.
     #[serde(default)]
     allow_unsigned: bool,
 }
@@ -465,30 +520,41 @@ impl TrustRule {
 }
 
 /// Resource limits of a plugin; exceeding one is an error that names the key. Sizes are in bytes.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PluginLimits {
-    /// Size of a component. Default 64 MiB.
+    /// Size of a component.
+    #[schemars(extend("default" = 67_108_864))]
     pub component_bytes: Option<usize>,
-    /// Wall-clock time to compile a component. Default 60s.
+    /// Wall-clock time to compile a component.
+    #[schemars(extend("default" = "60s"))]
     pub compile_timeout: Option<Span>,
-    /// CPU time to compile a component, in whole seconds. Default 60s.
+    /// CPU time to compile a component, in whole seconds.
+    #[schemars(extend("default" = "60s"))]
     pub compile_cpu_time: Option<Span>,
-    /// Memory of the compiling process, including its code. Default 2 GiB.
+    /// Memory of the compiling process, including its code.
+    #[schemars(extend("default" = 2_147_483_648_u64))]
     pub compile_memory_bytes: Option<usize>,
-    /// Total size of the linear memories in one call. Default 64 MiB.
+    /// Total size of the linear memories in one call.
+    #[schemars(extend("default" = 67_108_864))]
     pub memory_bytes: Option<usize>,
-    /// Fuel per call, about one unit per instruction. Default 100,000,000.
+    /// Fuel per call, about one unit per instruction.
+    #[schemars(extend("default" = 100_000_000))]
     pub fuel: Option<u64>,
-    /// Wall-clock time per call. Default 250ms.
+    /// Wall-clock time per call.
+    #[schemars(extend("default" = "250ms"))]
     pub call_timeout: Option<Span>,
-    /// Size of the state that a decision returns. Default 64 KiB.
+    /// Size of the state that a decision returns.
+    #[schemars(extend("default" = 65_536))]
     pub state_bytes: Option<usize>,
-    /// Size of a whole decision. Default 1 MiB.
+    /// Size of a whole decision.
+    #[schemars(extend("default" = 1_048_576))]
     pub decision_bytes: Option<usize>,
-    /// Size of user data. Default 64 KiB.
+    /// Size of user data.
+    #[schemars(extend("default" = 65_536))]
     pub user_data_bytes: Option<usize>,
-    /// Log lines per call. Default 100.
+    /// Log lines per call.
+    #[schemars(extend("default" = 100))]
     pub log_lines: Option<usize>,
 }
 

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use doproxy_metrics::{AgentMetric, Endpoint, Options, Retention, SourceKind, SourceOptions};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::schema;
 use crate::values::Span;
 
 /// Default polling interval of a source.
@@ -52,16 +54,19 @@ impl Metrics {
 }
 
 /// [`Metrics`] before its values are validated against each other.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-struct UncheckedMetrics {
+pub(crate) struct UncheckedMetrics {
     /// Path of the metrics database. Default: the inventory's name with `.history.db`.
     database: Option<PathBuf>,
-    /// Retention of raw samples. Default 14d.
+    /// Retention of raw samples.
+    #[schemars(extend("default" = "14d"))]
     retention: Option<Span>,
-    /// Retention of the mean and maximum of every five minutes. Default 400d.
+    /// Retention of the mean and maximum of every five minutes.
+    #[schemars(extend("default" = "400d"))]
     downsampled_retention: Option<Span>,
     /// The sources other than HAProxy.
+    #[schemars(with = "Vec<UncheckedSource>", extend("default" = []))]
     sources: Vec<Source>,
 }
 
@@ -100,28 +105,33 @@ impl TryFrom<UncheckedMetrics> for Metrics {
 struct Source(SourceOptions);
 
 /// A source as written in the file: the common keys, and one of four kinds.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
+#[schemars(transform = schema::exactly_one_kind)]
 struct UncheckedSource {
-    /// Name of the series.
+    /// Name of the series; a `digitalocean` source has none.
     name: Option<String>,
     /// Unit of the series, for display.
     unit: Option<String>,
-    /// Polling interval. Default 15s, 2m for `digitalocean`.
+    /// Polling interval. Default: 15s; 2m for `digitalocean`.
     interval: Option<Span>,
-    /// Timeout of a poll. Default 5s, 30s for `digitalocean`.
+    /// Timeout of a poll. Default: 5s; 30s for `digitalocean`.
     timeout: Option<Span>,
-    /// Lookback of the series for policies that do not specify theirs. Default 5m.
+    /// Lookback of the series for policies that do not specify theirs.
+    #[schemars(extend("default" = "5m"))]
     lookback: Option<Span>,
+    /// A Prometheus query.
     prometheus: Option<PrometheusKeys>,
+    /// A number in a JSON document.
     http: Option<HttpKeys>,
     /// Program and its arguments, run without a shell; it prints a number.
     command: Option<Vec<String>>,
+    /// The metrics of DigitalOcean's agent; requires `droplet_options.monitoring`.
     digitalocean: Option<DigitalOceanKeys>,
 }
 
 /// A Prometheus query.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct PrometheusKeys {
     /// Base URL, without `/api/v1`.
@@ -136,7 +146,7 @@ struct PrometheusKeys {
 }
 
 /// A number in a JSON document.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct HttpKeys {
     /// URL of the document.
@@ -151,20 +161,25 @@ struct HttpKeys {
 }
 
 /// DigitalOcean's monitoring API.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct DigitalOceanKeys {
-    /// The metrics to read: `cpu`, `memory` and `load_1`. Default: all.
+    /// The metrics to read.
+    #[schemars(extend("default" = ["cpu", "memory", "load_1"]))]
     metrics: Option<Vec<DropletMetric>>,
-    /// Number of droplets queried per poll, in rotation. Default 5.
+    /// Number of droplets queried per poll, in rotation.
+    #[schemars(extend("default" = 5))]
     droplets_per_poll: Option<usize>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum DropletMetric {
+    /// CPU utilization.
     Cpu,
+    /// Memory utilization.
     Memory,
+    /// Load average of one minute.
     #[serde(rename = "load_1")]
     Load1,
 }

@@ -13,6 +13,8 @@ use crate::values::Text;
 
 /// The environment variables for the token; the first one set takes precedence.
 const TOKEN_VARIABLES: [&str; 2] = ["DIGITALOCEAN_TOKEN", "DIGITALOCEAN_ACCESS_TOKEN"];
+/// The environment variable for the base URL of the API.
+pub(super) const API_URL_VARIABLE: &str = "DIGITALOCEAN_API_URL";
 /// The systemd credential that contains the token: `LoadCredential=doproxy-token:FILE`.
 const CREDENTIAL: &str = "doproxy-token";
 /// Maximum size of a token file. Tokens are shorter, so a large file given by mistake fails immediately.
@@ -31,12 +33,17 @@ impl Environment {
     pub fn of_process() -> Self {
         let read = |name: &str| std::env::var(name).ok().filter(|value| !value.trim().is_empty());
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        Self { tokens: TOKEN_VARIABLES.map(read), credentials, api_url: read("DIGITALOCEAN_API_URL") }
+        Self { tokens: TOKEN_VARIABLES.map(read), credentials, api_url: read(API_URL_VARIABLE) }
     }
 
     /// Returns an environment with only this token, for tests and the demo.
     pub fn with_token(token: &str) -> Self {
         Self { tokens: [Some(token.to_owned()), None], credentials: None, api_url: None }
+    }
+
+    /// Returns the token of an environment variable.
+    fn token(&self, variable: &str) -> Option<String> {
+        TOKEN_VARIABLES.into_iter().zip(&self.tokens).find(|(name, _)| *name == variable)?.1.clone()
     }
 
     /// Returns the path of the systemd credential, if there is one.
@@ -89,25 +96,31 @@ pub(super) struct TokenConfig {
     pub(super) inline: Option<Text>,
 }
 
+/// Returns the source of the token that takes precedence.
+pub(super) fn source(configured: &TokenConfig, config: &Path, environment: &Environment) -> Option<TokenSource> {
+    let mut variables = TOKEN_VARIABLES.into_iter().zip(&environment.tokens);
+    if let Some((name, _)) = variables.find(|(_, text)| text.is_some()) {
+        Some(TokenSource::Variable(name))
+    } else if let Some(path) = environment.credential() {
+        Some(TokenSource::Credential(path))
+    } else if let Some(path) = &configured.file {
+        Some(TokenSource::File(path.clone()))
+    } else {
+        configured.inline.as_ref().map(|_| TokenSource::Inline(config.to_owned()))
+    }
+}
+
 pub(super) fn find(
     configured: &TokenConfig,
     config: &Path,
     environment: &Environment,
 ) -> Result<(Token, TokenSource), ConfigError> {
-    let (text, source) = if let Some((name, text)) = TOKEN_VARIABLES
-        .into_iter()
-        .zip(&environment.tokens)
-        .find_map(|(name, text)| text.clone().map(|text| (name, text)))
-    {
-        (text, TokenSource::Variable(name))
-    } else if let Some(path) = environment.credential() {
-        (read(&path)?, TokenSource::Credential(path))
-    } else if let Some(path) = &configured.file {
-        (read(path)?, TokenSource::File(path.clone()))
-    } else if let Some(text) = &configured.inline {
-        (text.as_str().to_owned(), TokenSource::Inline(config.to_owned()))
-    } else {
-        return Err(ConfigError::NoToken { path: config.to_owned() });
+    let no_token = || ConfigError::NoToken { path: config.to_owned() };
+    let source = source(configured, config, environment).ok_or_else(no_token)?;
+    let text = match &source {
+        TokenSource::Variable(name) => environment.token(name).ok_or_else(no_token)?,
+        TokenSource::Credential(path) | TokenSource::File(path) => read(path)?,
+        TokenSource::Inline(_) => configured.inline.as_ref().ok_or_else(no_token)?.as_str().to_owned(),
     };
     let token = Token::parse(&text).ok_or_else(|| ConfigError::InvalidToken { place: source.to_string() })?;
     Ok((token, source))

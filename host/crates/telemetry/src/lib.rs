@@ -7,6 +7,7 @@ mod server;
 mod status;
 mod telemetry;
 
+pub use registry::{MetricFamily, MetricKind};
 pub use server::TelemetryServer;
 pub use status::{LastTick, LockWaitStatus, LoopStatus, PolicyStatus, ReloadStatus, Status};
 pub use telemetry::Telemetry;

@@ -23,6 +23,8 @@ pub struct MetricFamily {
     pub help: &'static str,
     /// Type.
     pub kind: MetricKind,
+    /// Name of each label and the meaning of its values, in output order.
+    pub labels: &'static [(&'static str, &'static str)],
 }
 
 /// Label names and values, in output order.
@@ -71,6 +73,11 @@ impl Registry {
     }
 
     fn value(&mut self, family: &'static MetricFamily, labels: &[(&'static str, &str)]) -> &mut Value {
+        debug_assert!(
+            labels.iter().map(|(name, _)| name).eq(family.labels.iter().map(|(name, _)| name)),
+            "{} has other labels than documented: {labels:?}",
+            family.name
+        );
         let (_, values) = self.families.entry(family.name).or_insert_with(|| (family, BTreeMap::new()));
         values.entry(owned_labels(labels)).or_insert_with(|| match family.kind {
             MetricKind::Counter | MetricKind::Gauge => Value::Number(0.0),

@@ -8,7 +8,7 @@ use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The tipping points are found by re-running the recorded components with some hundred different metric values."
+    after_help = "The tipping points are found by re-running the recorded components with some hundred different metric values.\n\nExamples:\n  doproxy decisions explain last\n  doproxy decisions explain -2"
 )]
 pub(super) struct Args {
     /// Record to explain.

@@ -10,7 +10,7 @@ use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "The file contains the observations and policy configurations, but no token. Inspect it with\n`doproxy decisions list --all --from FILE` and replay it with `doproxy decisions replay FILE`, on any machine."
+    after_help = "The file contains the observations and policy configurations, but no token. Inspect it with\n`doproxy decisions list --all --from FILE` and replay it with `doproxy decisions replay FILE`, on any machine.\n\nExample:\n  doproxy decisions export -100..last night.bundle"
 )]
 pub(super) struct Args {
     /// Records to export.

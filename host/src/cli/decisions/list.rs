@@ -10,6 +10,7 @@ use crate::cli::output;
 use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  doproxy decisions list\n  doproxy decisions list --since 2h")]
 pub(super) struct Args {
     /// Show every tick, including those identical to the previous one.
     #[arg(long)]

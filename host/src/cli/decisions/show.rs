@@ -10,6 +10,7 @@ use crate::cli::output;
 use crate::cli::output::out;
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  doproxy decisions show last\n  doproxy decisions show 12 --json")]
 pub(super) struct Args {
     /// Record to show.
     #[arg(value_name = "ID", allow_hyphen_values = true)]

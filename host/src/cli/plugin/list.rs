@@ -10,6 +10,7 @@ use crate::cli::output::out;
 use crate::cli::plugin::{Global, host_and_config};
 
 #[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  doproxy plugin list\n  doproxy plugin list --json")]
 pub(super) struct Args {
     /// Print a JSON array.
     #[arg(long)]

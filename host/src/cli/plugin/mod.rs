@@ -24,6 +24,9 @@ use crate::cli::context::CommandContext;
 use crate::cli::{Global, UsageError, output};
 
 #[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  doproxy plugin new calm --lang rust --kind policy\n  doproxy plugin build calm\n  doproxy plugin test calm\n  doproxy plugin inspect builtin:target-tracking"
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     command: Command,

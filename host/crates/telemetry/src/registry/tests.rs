@@ -1,9 +1,14 @@
 use super::*;
 
-static CALLS: MetricFamily = MetricFamily { name: "calls_total", help: "Calls.", kind: MetricKind::Counter };
-static SIZE: MetricFamily = MetricFamily { name: "size", help: "Droplets.", kind: MetricKind::Gauge };
+static CALLS: MetricFamily = MetricFamily {
+    name: "calls_total",
+    help: "Calls.",
+    kind: MetricKind::Counter,
+    labels: &[("call", "the call"), ("result", "its result")],
+};
+static SIZE: MetricFamily = MetricFamily { name: "size", help: "Droplets.", kind: MetricKind::Gauge, labels: &[] };
 static TIME: MetricFamily =
-    MetricFamily { name: "time_seconds", help: "Time.", kind: MetricKind::Histogram(&[0.1, 1.0]) };
+    MetricFamily { name: "time_seconds", help: "Time.", kind: MetricKind::Histogram(&[0.1, 1.0]), labels: &[] };
 
 #[test]
 fn registry_renders_counters_gauges_and_histograms() {
@@ -35,7 +40,11 @@ fn registry_renders_counters_gauges_and_histograms() {
 #[test]
 fn label_value_cannot_end_its_line() {
     let mut registry = Registry::default();
-    registry.add(&CALLS, &[("call", "a\"b\\c\nd\u{1b}")], 1.0);
+    registry.add(&CALLS, &[("call", "a\"b\\c\nd\u{1b}"), ("result", "ok")], 1.0);
 
-    assert!(registry.text().contains("calls_total{call=\"a\\\"b\\\\c\\nd\u{fffd}\"} 1\n"), "{}", registry.text());
+    assert!(
+        registry.text().contains("calls_total{call=\"a\\\"b\\\\c\\nd\u{fffd}\",result=\"ok\"} 1\n"),
+        "{}",
+        registry.text()
+    );
 }
