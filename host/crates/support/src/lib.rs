@@ -1,5 +1,7 @@
-//! Small tools that several crates share: clock, failpoints, subprocesses, TLS, sanitized text, private files.
+//! Small tools that several crates share: back-off, clock, failpoints, mutexes, subprocesses, TLS, sanitized text,
+//! private files.
 
+mod backoff;
 mod byte_size;
 pub mod clock;
 pub mod failpoint;
@@ -7,8 +9,10 @@ pub mod file;
 pub mod private_file;
 pub mod sanitize;
 pub mod subprocess;
+pub mod sync;
 pub mod tls;
 
+pub use backoff::Backoff;
 pub use byte_size::ByteSize;
 pub use clock::Clock;
 pub use failpoint::{Aborted, failpoint, failpoint_async};

@@ -1,13 +1,14 @@
 //! Log lines and metrics of the loops. Only changes are logged, not every tick.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use doproxy_core::domain::{
     AnswerSource, Direction, Evaluation, Mode, OperationKind, Outcome, Phase, Plan, TickRecord, Trigger,
 };
 use doproxy_core::seams::Snapshot;
+use doproxy_support::sync::lock;
 use doproxy_telemetry::{Telemetry, families};
 
 use crate::event::{Event, EventSink};
@@ -215,7 +216,7 @@ fn count_tick(telemetry: &Telemetry, record: &TickRecord, took: Duration) {
 pub fn event_sink(telemetry: Telemetry) -> EventSink {
     let retrying: Mutex<HashMap<String, Conditions>> = Mutex::default();
     EventSink::new(move |event| {
-        let mut retrying = retrying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retrying = lock(&retrying);
         let kind = match event {
             Event::Retrying { droplet, why } => {
                 if retrying.entry(droplet.to_string()).or_default().raise("", why) {

@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use doproxy_core::pipeline::ScalingRules;
 use doproxy_core::seams::{Inventory, InventoryError, InventoryErrorKind, Platform};
 use doproxy_metrics as metrics;
 use doproxy_metrics::Collector;
+use doproxy_support::sync::lock;
 use doproxy_telemetry::{LockWaitStatus, Telemetry};
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -158,12 +159,12 @@ pub(crate) struct Shared<P: Platform> {
 
 impl<P: Platform> Shared<P> {
     pub(crate) fn api_failure(&self) -> Option<String> {
-        self.api_failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.api_failure).clone()
     }
 
     pub(crate) fn set_api_failure(&self, why: Option<String>) {
         self.telemetry.update_status(|status| status.api_error.clone_from(&why));
-        *self.api_failure.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        *lock(&self.api_failure) = why;
     }
 
     pub(crate) fn interval(&self) -> Duration {
@@ -180,7 +181,7 @@ impl<P: Platform> Shared<P> {
     /// the status until the lock is acquired.
     pub(crate) async fn acquire(&self) -> Result<FleetLockGuard<P::Inventory>, InventoryError> {
         let turn = self.fleet_lock.try_acquire(self.controller.inventory()).await;
-        let mut waiting = self.lock_wait.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.lock_wait);
         if let Err(InventoryError { kind: InventoryErrorKind::Locked { holder }, .. }) = &turn {
             match waiting.blocked_by(holder) {
                 WaitTransition::Started => {

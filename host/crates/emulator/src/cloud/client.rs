@@ -1,7 +1,7 @@
 //! An in-process `CloudProvider` backed by the simulated cloud, without HTTP. If tokio's clock is paused, its time is
 //! virtual.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use doproxy_core::domain::{DropletId, Tag, Timestamp};
@@ -9,6 +9,7 @@ use doproxy_core::seams::{
     Account, CloudError, CloudInstance, CloudProvider, CreateRequest, ErrorClass, Filter, Image, Region, Size, SshKey,
 };
 use doproxy_digitalocean::Timeouts;
+use doproxy_support::sync::lock;
 use doproxy_support::{Clock, failpoint};
 
 use crate::cloud::{
@@ -33,7 +34,7 @@ impl SimulatedCloud {
 
     /// Runs `read` on the state at the current time.
     pub fn with_state<T>(&self, read: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
-        let mut cloud = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cloud = lock(&self.state);
         read(&mut cloud, self.clock.now())
     }
 

@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -15,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use doproxy_core::domain::{Timestamp, Token};
 use doproxy_support::Clock;
+use doproxy_support::sync::lock;
 use serde_json::Value;
 use tokio::sync::Notify;
 
@@ -50,7 +51,7 @@ impl Shared {
 
     /// Reads or changes the cloud state at the current time.
     pub(crate) fn with_state<T>(&self, read: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
-        let mut cloud = self.cloud.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cloud = lock(&self.cloud);
         // The time is read under the lock, so it never runs backwards for the cloud state.
         read(&mut cloud, self.clock.now())
     }
