@@ -8,7 +8,7 @@ use doproxy_support::Backoff;
 use tokio::time::sleep;
 
 use crate::service::conditions::Conditions;
-use crate::service::run::Shared;
+use crate::service::shared::Shared;
 
 /// The refresh interval; it is short because other users of the account create droplets too.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(50);

@@ -13,7 +13,7 @@ use crate::error::ControllerError;
 use crate::reconcile::pass::ReconcileOutcome;
 use crate::service::conditions::Conditions;
 use crate::service::reporter;
-use crate::service::run::Shared;
+use crate::service::shared::Shared;
 
 /// The pause between two passes that made progress, so that other processes can acquire the fleet lock.
 const YIELD_INTERVAL: Duration = Duration::from_millis(150);
