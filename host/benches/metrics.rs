@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use divan::Bencher;
 use doproxy_core::domain::{DropletId, Load, MetricRequirement, Sample, SeriesId, Timestamp};
-use doproxy_core::pipeline::BalancerSample;
+use doproxy_core::pipeline::{BalancerSample, FleetLoad};
 use doproxy_core::seams::{ServerStats, Stats};
 use doproxy_metrics::{Collector, MetricRequirements, Options, Retention, SeriesKey, TimeSeriesStore};
 use tempfile::TempDir;
@@ -46,8 +46,8 @@ fn collect_and_write(bencher: Bencher) {
     bencher.bench_local(|| {
         tick += 1;
         let now = NOW.plus(INTERVAL * tick);
-        let stats = stats(now, u64::from(tick));
-        service.runtime.block_on(service.collector.collect(now, Some(&stats)));
+        let load = load(now, u64::from(tick));
+        service.runtime.block_on(service.collector.collect(now, Some(&load)));
         service.collector.store().flush().expect("a disk");
     });
 }
@@ -84,9 +84,14 @@ impl Service {
         let needs = SERIES.map(|(name, _)| MetricRequirement { name: name.to_owned(), window_ms, required: true });
         collector.set_requirements(MetricRequirements::union(&needs), NOW);
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(collector.collect(NOW, Some(&stats(NOW, 0))));
+        runtime.block_on(collector.collect(NOW, Some(&FleetLoad::new(None, &stats(NOW, 0)))));
         Self { runtime, collector, _dir: dir }
     }
+}
+
+/// Returns the load of 500 servers since the previous tick.
+fn load(at: Timestamp, tick: u64) -> FleetLoad {
+    FleetLoad::new(Some(&stats(at.minus(INTERVAL), tick - 1)), &stats(at, tick))
 }
 
 /// Returns the statistics of HAProxy with 500 servers.

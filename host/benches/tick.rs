@@ -8,7 +8,7 @@ use doproxy_core::domain::{
     Droplet, DropletId, DropletName, FleetName, GuardRules, HourlyPrice, Limits, Mode, Phase, Sample, Series, Template,
     Timestamp, Trigger, UserData,
 };
-use doproxy_core::pipeline::ScalingRules;
+use doproxy_core::pipeline::{FleetLoad, ScalingRules};
 use doproxy_core::seams::{AddressKind, Inventory, LoadBalancer, Platform, Server, ServerState};
 use doproxy_emulator::{CloudState, cloud};
 use doproxy_inventory_sqlite::SqliteInventory;
@@ -118,8 +118,7 @@ fn tick_of_500_droplets(bencher: Bencher<'_, '_>) {
         runtime.block_on(async {
             let now = controller.stats().await.expect("counters");
             let input = TickInput {
-                prev_sample: &before,
-                sample: &now,
+                load: &FleetLoad::new(Some(&before), &now),
                 metrics: &metrics,
                 trigger: Trigger::Interval,
                 api_unreachable: None,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use doproxy_controller::TickInput;
 use doproxy_core::domain::{Series, Timestamp, Trigger};
-use doproxy_core::pipeline::BalancerSample;
+use doproxy_core::pipeline::FleetLoad;
 use doproxy_metrics::{Collector, MetricRequirements, Options, TimeSeriesStore};
 use doproxy_plugin_host::ConfiguredPolicy;
 
@@ -14,8 +14,7 @@ use crate::cli::context::{CommandContext, ProductionController};
 
 /// The sampled input of a tick.
 pub(super) struct SampledInput {
-    prev_sample: BalancerSample,
-    sample: BalancerSample,
+    load: FleetLoad,
     metrics: Vec<Series>,
     store: Arc<TimeSeriesStore>,
 }
@@ -28,11 +27,9 @@ impl SampledInput {
 
     /// Returns the input of a tick.
     pub(super) fn tick_input(&self) -> TickInput<'_> {
-        let Self { prev_sample: before, sample: now, metrics, .. } = self;
         TickInput {
-            prev_sample: before,
-            sample: now,
-            metrics,
+            load: &self.load,
+            metrics: &self.metrics,
             trigger: Trigger::Manual,
             api_unreachable: None,
             balancer_unreachable: false,
@@ -60,14 +57,9 @@ pub(super) async fn sample_twice(
     let options = Options { poll_wait: slowest, ..context.config.metrics.clone() };
     let mut collector = Collector::new(options, open, Some(controller.cloud()));
     collector.set_requirements(needs, before.at);
-    collector.collect(before.at, Some(&before)).await;
+    collector.collect(before.at, Some(&FleetLoad::new(None, &before))).await;
     tokio::time::sleep(window).await;
-    let now = controller.stats().await?;
-    collector.collect(now.at, Some(&now)).await;
-    Ok(SampledInput {
-        metrics: collector.series(now.at),
-        prev_sample: before,
-        sample: now,
-        store: Arc::clone(collector.store()),
-    })
+    let load = FleetLoad::new(Some(&before), &controller.stats().await?);
+    collector.collect(load.at, Some(&load)).await;
+    Ok(SampledInput { metrics: collector.series(load.at), load, store: Arc::clone(collector.store()) })
 }

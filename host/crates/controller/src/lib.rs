@@ -23,11 +23,9 @@ pub use name_generator::NameGenerator;
 pub use reconcile::orphans::OrphanDroplet;
 pub use reconcile::pass::servers;
 pub use recover::{OrphanPolicy, RecoverySummary};
-pub use service::policy_loader::{ComponentLookup, PolicyLoader, PolicySpec};
-pub use service::policy_slot::PolicySlot;
-pub use service::reporter::event_sink;
-pub use service::run::{
-    ConfigSource, Hooks, ReloadedConfig, Service, ServiceBuilder, ServiceError, ServiceHandle, ServiceSpec,
+pub use service::{
+    ComponentLookup, ConfigSource, Hooks, PolicyLoader, PolicySlot, PolicySpec, ReloadedConfig, Service,
+    ServiceBuilder, ServiceError, ServiceHandle, ServiceSpec, event_sink,
 };
 pub use settings::Settings;
 pub use tick::{AutoscalerState, TickInput};

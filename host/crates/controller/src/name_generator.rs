@@ -3,9 +3,10 @@
 //! The index alone is unique while the inventory is intact. The random part keeps names unique if the inventory is
 //! lost, and makes a match by name proof that the fleet created the droplet.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use doproxy_core::domain::{DropletName, InvalidName};
+use doproxy_support::sync::lock;
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -29,7 +30,7 @@ impl NameGenerator {
 
     /// Returns the name of the `index`-th droplet of a fleet: `auto-nginx-7-k3f9tq`.
     pub fn next(&self, prefix: &str, index: u32) -> Result<DropletName, InvalidName> {
-        let mut random = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut random = lock(&self.0);
         let suffix: String = (0..6).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect();
         DropletName::parse(format!("{prefix}-{index}-{suffix}"))
     }

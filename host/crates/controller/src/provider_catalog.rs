@@ -1,10 +1,11 @@
 //! Sizes, prices and the account's remaining droplet quota. Both change rarely, so they are cached.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use doproxy_core::seams::{CloudError, CloudProvider, Inventory, Platform, Size};
+use doproxy_support::sync::lock;
 use tokio::time::Instant;
 
 use crate::controller::Controller;
@@ -30,7 +31,7 @@ pub(super) struct ProviderCatalog {
 
 impl ProviderCatalog {
     fn cached_sizes(&self) -> Option<(Instant, Arc<[Size]>)> {
-        self.sizes.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.sizes).clone()
     }
 
     fn cache_enabled(&self) -> bool {
@@ -78,20 +79,20 @@ impl<P: Platform> Controller<P> {
     async fn fetch_sizes(&self) -> Result<Arc<[Size]>, CloudError> {
         let sizes: Arc<[Size]> = self.cloud.sizes().await?.into();
         let now = Some((Instant::now(), Arc::clone(&sizes)));
-        *self.catalog.sizes.lock().unwrap_or_else(PoisonError::into_inner) = now;
+        *lock(&self.catalog.sizes) = now;
         Ok(sizes)
     }
 
     async fn fetch_quota(&self) -> Result<u32, CloudError> {
         let limit = self.cloud.account().await?.droplet_limit;
         let room = limit.saturating_sub(self.cloud.count().await?);
-        *self.catalog.quota.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), room));
+        *lock(&self.catalog.quota) = Some((Instant::now(), room));
         Ok(room)
     }
 
     /// Returns how many more droplets the account may have; `None` while the API fails.
     pub async fn remaining_quota(&self) -> Option<u32> {
-        let before = *self.catalog.quota.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *lock(&self.catalog.quota);
         if self.catalog.cache_enabled() {
             return before.filter(|(at, _)| at.elapsed() < QUOTA_MAX_AGE).map(|(_, room)| room);
         }

@@ -10,7 +10,8 @@ use doproxy_core::domain::{
     AnswerSource, Evaluation, GuardFacts, Mode, Observation, Plan, Series, TickOutcome, TickRecord, Timestamp, Trigger,
 };
 use doproxy_core::pipeline::{
-    BalancerSample, Evaluated, ObserveInput, ScalingHistory, ScalingRules, evaluate, observe, requested_prices,
+    BalancerSample, Evaluated, FleetLoad, ObserveInput, ScalingHistory, ScalingRules, evaluate, observe,
+    requested_prices,
 };
 use doproxy_core::seams::{CloudProvider, Inventory, LoadBalancer, Platform, PolicyState, Size};
 use doproxy_plugin_host::ConfiguredPolicy;
@@ -18,7 +19,7 @@ use doproxy_plugin_host::ConfiguredPolicy;
 use crate::controller::Controller;
 use crate::error::ControllerError;
 use crate::operations::{OperationSummary, StartedOperations};
-use crate::service::policy_slot::PolicySlot;
+use crate::service::PolicySlot;
 
 /// The policies of a fleet and the state carried between ticks.
 #[derive(Debug, Default)]
@@ -34,10 +35,8 @@ pub struct AutoscalerState {
 /// The inputs of a tick.
 #[derive(Debug)]
 pub struct TickInput<'a> {
-    /// The previous HAProxy counters; rates cover the time since then.
-    pub prev_sample: &'a BalancerSample,
-    /// The current HAProxy counters.
-    pub sample: &'a BalancerSample,
+    /// The load of the fleet; its time is that of the tick.
+    pub load: &'a FleetLoad,
     /// The series from the time-series store.
     pub metrics: &'a [Series],
     /// The trigger of the tick.
@@ -151,8 +150,7 @@ impl<P: Platform> Controller<P> {
             sizes: &sizes,
             limits: bounds.limits,
             snapshot: &snapshot,
-            prev_sample: input.prev_sample,
-            sample: input.sample,
+            load: input.load,
             metrics: input.metrics,
             boot_time,
         });

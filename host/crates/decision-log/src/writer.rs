@@ -1,13 +1,14 @@
 //! Writes decision records, with one short call per tick.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use doproxy_core::domain::{RecordId, TickRecord, Timestamp};
 use doproxy_metrics::TimeSeriesStore;
 use doproxy_plugin_host::PluginHost;
 use doproxy_plugin_registry::{Digest, Reference};
+use doproxy_support::sync::lock;
 
 use crate::codec::PackedRecord;
 use crate::error::RecordError;
@@ -89,7 +90,7 @@ impl LogWriter {
     /// Writes a tick, including samples that the time-series store has not written yet. A failure only warrants a
     /// warning: it does not affect the next tick.
     pub fn append(&self, record: &TickRecord) -> Result<RecordId, RecordError> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = lock(&self.inner);
         let series = sample_refs::pack(record, &self.store, &mut inner.series_index);
         let content = PackedRecord::new(record, series).encode().map_err(RecordError::Encode)?;
         let summary = RecordSummary::new(record);
@@ -129,7 +130,7 @@ impl LogWriter {
 
     /// Prunes a small part of the records older than the retention. Costs nothing when there are none.
     pub fn prune(&self, now: Timestamp) -> Result<(), RecordError> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inner = lock(&self.inner);
         if now < inner.next_prune {
             return Ok(());
         }

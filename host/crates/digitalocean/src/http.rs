@@ -19,7 +19,7 @@ use crate::error::{classify, parse_error_body, sanitize, transport_error, valid_
 use crate::options::{Options, Timeouts};
 use crate::rate_limiter::{Permit, Priority, RateLimitHeaders, RateLimiter};
 use crate::request_metrics::RequestMetrics;
-use crate::retry::{Backoff, Retry, parse_retry_after};
+use crate::retry::{Retry, RetryState, parse_retry_after};
 
 /// Largest response that is read. A page of 200 droplets is about half a megabyte.
 pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -182,7 +182,7 @@ impl Http {
         read: impl Fn(&[u8]) -> Result<T, serde_json::Error> + Send,
     ) -> Result<T, CloudError> {
         let started = Instant::now();
-        let mut backoff = Backoff::new(self.retry);
+        let mut retries = RetryState::new(self.retry);
         let mut held = Duration::ZERO;
         loop {
             let requested_at = Instant::now();
@@ -190,12 +190,12 @@ impl Http {
                 if call.best_effort { Duration::ZERO } else { self.retry.max_total_backoff.saturating_sub(held) };
             let permit =
                 self.rate_limiter.acquire(call.priority(), patience).await.map_err(|exhausted| CloudError {
-                    attempts: backoff.attempts(),
+                    attempts: retries.attempts(),
                     ..call.error(ErrorClass::RateLimited { retry_after: exhausted.retry_after }, exhausted.to_string())
                 })?;
             held = held.saturating_add(requested_at.elapsed());
-            backoff.record_attempt();
-            let attempts = backoff.attempts();
+            retries.record_attempt();
+            let attempts = retries.attempts();
             let AttemptOutcome { result, status, request_id, retry_after: asked } =
                 self.attempt(call, &read, permit).await;
             let result = result.map_err(|error| CloudError { attempts, ..error });
@@ -203,7 +203,7 @@ impl Http {
 
             let repeat =
                 !call.at_most_once && !call.best_effort && result.as_ref().is_err_and(CloudError::is_transient);
-            let pause = if repeat { backoff.next_backoff(asked, rand::random()) } else { None };
+            let pause = if repeat { retries.next_delay(asked, rand::random()) } else { None };
             tracing::debug!(
                 method = %call.method,
                 path = call.path,

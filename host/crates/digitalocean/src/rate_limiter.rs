@@ -12,9 +12,10 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use doproxy_support::sync::lock;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -314,7 +315,7 @@ impl RateLimiter {
 
     /// Logs a long wait, at most once per interval.
     fn log_wait(&self, why: LimitHit, now: Instant, wait: Duration) {
-        let mut last_logged = self.last_logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last_logged = lock(&self.last_logged);
         if wait >= LONG_WAIT && last_logged.is_none_or(|before| before + WAIT_LOG_INTERVAL <= now) {
             *last_logged = Some(now);
             tracing::warn!("{why}; next request in {} s", wait.as_millis().div_ceil(1000));
@@ -322,7 +323,7 @@ impl RateLimiter {
     }
 
     fn lock_window(&self) -> MutexGuard<'_, RequestWindow> {
-        self.window.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.window)
     }
 }
 

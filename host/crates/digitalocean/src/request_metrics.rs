@@ -1,9 +1,10 @@
 //! Counters of sent requests, by call and result.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use doproxy_core::seams::{CloudError, ErrorClass};
+use doproxy_support::sync::lock;
 
 /// The number of requests of one call with one result.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +26,12 @@ impl RequestMetrics {
     pub(super) fn record(&self, method: &str, path: &str, failure: Option<&CloudError>) {
         let key =
             (format!("{method} {}", path_template(path)), failure.map_or("ok", |error| result_label(&error.class)));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default() += 1;
+        *lock(&self.0).entry(key).or_default() += 1;
     }
 
     /// Returns all counters.
     pub(super) fn snapshot(&self) -> Vec<RequestCount> {
-        let counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let counts = lock(&self.0);
         counts
             .iter()
             .map(|((call, result), count)| RequestCount { call: call.clone(), result, count: *count })

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use doproxy_core::domain::Timestamp;
+use doproxy_support::Backoff;
 
 /// The retry policy for transient faults: exponential backoff with full jitter, as in AWS's "Exponential Backoff and
 /// Jitter" (M. Brooker, 2015). Creates are never retried.
@@ -26,15 +27,17 @@ impl Default for Retry {
 
 /// The attempts of one call.
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(super) struct RetryState {
     retry: Retry,
+    delays: Backoff,
     attempts: u32,
     waited: Duration,
 }
 
-impl Backoff {
+impl RetryState {
     pub(super) fn new(retry: Retry) -> Self {
-        Self { retry, attempts: 0, waited: Duration::ZERO }
+        let delays = Backoff::new(retry.initial_backoff, retry.max_total_backoff);
+        Self { retry, delays, attempts: 0, waited: Duration::ZERO }
     }
 
     /// Returns the number of attempts so far.
@@ -47,16 +50,15 @@ impl Backoff {
         self.attempts = self.attempts.saturating_add(1);
     }
 
-    /// Returns the delay before the next attempt; `None` if there is none.
+    /// Returns the delay before the next attempt; `None` if there is none. Called at most once per attempt.
     ///
     /// `asked` is the delay requested by the API: the delay is never shorter, and the jitter is added to it so that
     /// clients rejected together do not retry together. `dice` is between 0 and 1.
-    pub(super) fn next_backoff(&mut self, asked: Option<Duration>, dice: f64) -> Option<Duration> {
+    pub(super) fn next_delay(&mut self, asked: Option<Duration>, dice: f64) -> Option<Duration> {
         if self.attempts >= self.retry.max_attempts {
             return None;
         }
-        let doublings = self.attempts.saturating_sub(1).min(16);
-        let longest = self.retry.initial_backoff.saturating_mul(1 << doublings).min(self.retry.max_total_backoff);
+        let longest = self.delays.next_delay();
         let jitter = Duration::try_from_secs_f64(longest.as_secs_f64() * dice).unwrap_or(longest);
         let pause = asked.unwrap_or_default().saturating_add(jitter);
         let waited = self.waited.saturating_add(pause);
@@ -89,24 +91,24 @@ mod tests {
 
     #[test]
     fn delays_double_until_attempts_are_exhausted() {
-        let mut backoff = Backoff::new(RETRY);
+        let mut retries = RetryState::new(RETRY);
 
         let pauses: Vec<_> = std::iter::from_fn(|| {
-            backoff.record_attempt();
-            backoff.next_backoff(None, 1.0)
+            retries.record_attempt();
+            retries.next_delay(None, 1.0)
         })
         .collect();
 
         assert_eq!(pauses, [1, 2, 4].map(Duration::from_secs));
-        assert_eq!(backoff.attempts(), 4);
+        assert_eq!(retries.attempts(), 4);
     }
 
     #[test]
     fn requested_delay_is_respected_unless_too_long() {
         let pause = |asked| {
-            let mut backoff = Backoff::new(RETRY);
-            backoff.record_attempt();
-            backoff.next_backoff(Some(Duration::from_secs(asked)), 0.5)
+            let mut retries = RetryState::new(RETRY);
+            retries.record_attempt();
+            retries.next_delay(Some(Duration::from_secs(asked)), 0.5)
         };
 
         assert_eq!(pause(5), Some(Duration::from_millis(5_500)));
@@ -134,19 +136,19 @@ mod tests {
             dice in 0.0..=1.0,
         ) {
             let most = Duration::from_millis(most);
-            let mut backoff = Backoff::new(Retry { max_attempts: attempts, initial_backoff: Duration::from_millis(first), max_total_backoff: most });
+            let mut retries = RetryState::new(Retry { max_attempts: attempts, initial_backoff: Duration::from_millis(first), max_total_backoff: most });
             let mut waited = Duration::ZERO;
 
             for asked in asked {
-                backoff.record_attempt();
+                retries.record_attempt();
                 let asked = asked.map(Duration::from_millis);
-                let Some(pause) = backoff.next_backoff(asked, dice) else { break };
+                let Some(pause) = retries.next_delay(asked, dice) else { break };
                 prop_assert!(pause >= asked.unwrap_or_default());
                 waited += pause;
             }
 
             prop_assert!(waited <= most);
-            prop_assert!(backoff.attempts() <= attempts.max(1));
+            prop_assert!(retries.attempts() <= attempts.max(1));
         }
     }
 }

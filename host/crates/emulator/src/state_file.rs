@@ -3,7 +3,9 @@
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+
+use doproxy_support::sync::lock;
 
 use crate::cloud::PersistedState;
 use crate::emulator::EmulatorError;
@@ -52,7 +54,7 @@ impl StateFile {
     /// Writes the cloud state unless the file already has revision `wanted`.
     fn write(&self, shared: &Shared, wanted: u64) -> io::Result<()> {
         let Some(path) = &self.path else { return Ok(()) };
-        let mut written = self.written_revision.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = lock(&self.written_revision);
         if *written >= wanted {
             return Ok(());
         }

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use doproxy_support::sync::lock;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
@@ -58,7 +59,7 @@ impl Process {
                     // The task ends with the pipe.
                     let _ = listener.await;
                 }
-                let words: Vec<String> = last_words.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
+                let words: Vec<String> = lock(&last_words).drain(..).collect();
                 return Err(HaProxyError::ProcessExited {
                     binary: PathBuf::from(binary),
                     status: status.to_string(),
@@ -124,7 +125,7 @@ async fn collect_stderr(pipe: impl AsyncRead + Unpin, last_words: Arc<Mutex<VecD
     let mut lines = BufReader::new(pipe).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         tracing::debug!(target: "haproxy", "{line}");
-        let mut kept = last_words.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = lock(&last_words);
         if kept.len() == MAX_STDERR_LINES {
             kept.pop_front();
         }

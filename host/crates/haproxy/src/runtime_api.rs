@@ -218,14 +218,15 @@ fn is_notice(message: &str) -> bool {
 /// Delays that grow from 2 to 100 ms, until a deadline.
 #[derive(Debug)]
 pub(super) struct Backoff {
-    next: Duration,
+    delays: doproxy_support::Backoff,
     since: Instant,
     until: Instant,
 }
 
 impl Backoff {
     pub(super) fn until(until: Instant) -> Self {
-        Self { next: Duration::from_millis(2), since: Instant::now(), until }
+        let delays = doproxy_support::Backoff::new(Duration::from_millis(2), Duration::from_millis(100));
+        Self { delays, since: Instant::now(), until }
     }
 
     /// Returns the total waiting time.
@@ -238,8 +239,7 @@ impl Backoff {
         if Instant::now() >= self.until {
             return false;
         }
-        tokio::time::sleep(self.next).await;
-        self.next = (self.next * 2).min(Duration::from_millis(100));
+        tokio::time::sleep(self.delays.next_delay()).await;
         true
     }
 }

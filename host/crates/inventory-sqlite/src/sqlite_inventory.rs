@@ -1,7 +1,7 @@
 //! The inventory in one SQLite file: the effect of each transition on the droplets and on the operation journal.
 
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use doproxy_core::domain::{
@@ -12,6 +12,7 @@ use doproxy_core::seams::{
     CreateIntent, DeleteCause, Inventory, InventoryError, Maintenance, PolicyState, Provenance, Snapshot, Transition,
 };
 use doproxy_support::failpoint;
+use doproxy_support::sync::lock;
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::backup::BackupSchedule;
@@ -91,7 +92,7 @@ impl SqliteInventory {
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A panic while holding the lock leaves a rolled-back transaction, not a broken connection.
-        self.connection.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.connection)
     }
 
     fn sqlite_error<E: From<SqliteError>>(&self, action: &'static str, source: rusqlite::Error) -> E {
@@ -114,7 +115,7 @@ impl SqliteInventory {
                 Ok(value)
             });
         if let Some(backups) = self.backup_schedule.as_ref().filter(|_| connection.total_changes() != changes) {
-            backups.lock().unwrap_or_else(PoisonError::into_inner).on_change(&connection, &self.path);
+            lock(&backups).on_change(&connection, &self.path);
         }
         result.map_err(|refusal| match refusal {
             TransactionError::PreconditionFailed(why) => SqliteError::PreconditionFailed(why).into(),
@@ -128,7 +129,7 @@ impl Drop for SqliteInventory {
     fn drop(&mut self) {
         if let Some(backups) = &self.backup_schedule {
             let connection = self.connection();
-            backups.lock().unwrap_or_else(PoisonError::into_inner).back_up_if_stale(&connection, &self.path);
+            lock(&backups).back_up_if_stale(&connection, &self.path);
         }
     }
 }

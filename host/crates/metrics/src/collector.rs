@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doproxy_core::domain::{DropletId, Sample, Series, SeriesId, SeriesRef, Timestamp};
-use doproxy_core::pipeline::{BalancerSample, SERIES, rates};
+use doproxy_core::pipeline::{FleetLoad, SERIES};
 use doproxy_digitalocean::DigitalOcean;
 use tokio::task::{Id, JoinSet};
 use tokio::time::{Instant, timeout_at};
@@ -39,7 +39,6 @@ struct BuiltinSource {
     health: SourceHealth,
     /// In the order of `SERIES`; `None` in the unlikely case that there are too many series.
     ids: [Option<SeriesId>; SERIES.len()],
-    prev_sample: Option<BalancerSample>,
 }
 
 /// A configured source.
@@ -111,8 +110,7 @@ impl Collector {
         let host_names = SERIES.map(|(name, _)| name.to_owned());
         // All samples of one poll of HAProxy have the same time.
         let current = recent_series(&store, &host_names, Duration::ZERO);
-        let host =
-            BuiltinSource { health: SourceHealth { current, ..SourceHealth::default() }, ids, prev_sample: None };
+        let host = BuiltinSource { health: SourceHealth { current, ..SourceHealth::default() }, ids };
         let (needs, polls) = (MetricRequirements::default(), JoinSet::new());
         Self { options, store, requirements: needs, builtin: host, scheduled: slots, polls, droplets: Arc::default() }
     }
@@ -142,9 +140,9 @@ impl Collector {
         &self.options
     }
 
-    /// Records HAProxy's statistics (`None` if HAProxy is unreachable), polls all due sources, waits a short time for
+    /// Records the load that HAProxy reported (`None` if HAProxy is unreachable), polls all due sources, waits a short time for
     /// them, and appends new samples. Never fails: failures are in [`sources`](Self::sources).
-    pub async fn collect(&mut self, now: Timestamp, haproxy: Option<&BalancerSample>) {
+    pub async fn collect(&mut self, now: Timestamp, haproxy: Option<&FleetLoad>) {
         // Writes the samples that no decision record has flushed. The store reports write errors itself.
         let _ = self.store.flush();
         let _ = self.store.prune(&self.options.retention, now);
@@ -230,22 +228,20 @@ impl Collector {
         feed.failure.is_some() || self.store.newest(id).is_none_or(late)
     }
 
-    fn record_haproxy(&mut self, now: Timestamp, stats: Option<&BalancerSample>) {
-        let Some(stats) = stats else {
+    fn record_haproxy(&mut self, now: Timestamp, load: Option<&FleetLoad>) {
+        let Some(load) = load else {
             self.builtin.health.record_failure(now, "HAProxy is unreachable".to_owned());
             return;
         };
-        let values = rates::values(self.builtin.prev_sample.as_ref(), stats);
         let mut current = Vec::with_capacity(SERIES.len());
-        for (id, value) in self.builtin.ids.into_iter().zip(values) {
+        for (id, value) in self.builtin.ids.into_iter().zip(load.values) {
             if let (Some(id), Some(value)) = (id, value) {
-                self.store.append(id, &[Sample { at: stats.at, value }], now.max(stats.at));
+                self.store.append(id, &[Sample { at: load.at, value }], now.max(load.at));
                 current.push(id);
             }
         }
         self.builtin.health.record_success(current);
-        self.set_droplets(stats.stats.servers.iter().map(|server| server.id).collect());
-        self.builtin.prev_sample = Some(stats.clone());
+        self.set_droplets(load.servers.iter().map(|server| server.id).collect());
     }
 
     fn start_polls(&mut self, now: Timestamp) {

@@ -1,6 +1,7 @@
-//! Small tools that several crates share: clock, failpoints, subprocesses, TLS, sanitized text, suggestions, private
-//! files, reproducible random numbers.
+//! Small tools that several crates share: back-off, clock, failpoints, mutexes, subprocesses, TLS, sanitized text,
+//! suggestions, private files, reproducible random numbers.
 
+mod backoff;
 mod byte_size;
 pub mod clock;
 pub mod failpoint;
@@ -10,8 +11,10 @@ pub mod sanitize;
 mod split_mix;
 pub mod subprocess;
 mod suggest;
+pub mod sync;
 pub mod tls;
 
+pub use backoff::Backoff;
 pub use byte_size::ByteSize;
 pub use clock::Clock;
 pub use failpoint::{Aborted, failpoint, failpoint_async};

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use doproxy_core::domain::{DropletId, Load};
 use doproxy_core::seams::{ApplyResult, LoadBalancer, Server, ServerStats, Stats};
+use doproxy_support::sync::lock;
 
 /// A simulated load balancer. Clones share state.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +24,7 @@ struct State {
 
 impl SimulatedBalancer {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Returns the current servers.

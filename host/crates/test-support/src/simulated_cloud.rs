@@ -1,7 +1,7 @@
 //! An in-process `CloudProvider` backed by the simulated cloud, without HTTP. If tokio's clock is paused, its time is
 //! virtual.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use doproxy_core::domain::{DropletId, Tag, Timestamp};
@@ -12,6 +12,7 @@ use doproxy_digitalocean::Timeouts;
 use doproxy_emulator::cloud::{
     ApiError, Call, CloudState, CorruptBody, NewDroplets, OfferedSize, Selection, SimulatedDroplet, Verdict, catalog,
 };
+use doproxy_support::sync::lock;
 use doproxy_support::{Clock, failpoint};
 
 /// The state of a simulated cloud and its clock. Clones share the state.
@@ -32,7 +33,7 @@ impl SimulatedCloud {
 
     /// Runs `read` on the state at the current time.
     pub fn with_state<T>(&self, read: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
-        let mut cloud = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cloud = lock(&self.state);
         read(&mut cloud, self.clock.now())
     }
 

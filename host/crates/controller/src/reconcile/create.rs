@@ -3,7 +3,6 @@
 //! The API has no idempotency key, but names are unique. When a response is lost, the controller searches for the
 //! droplet by name until the list-consistency window has passed, and only then retries with the same name.
 
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use doproxy_core::domain::{
@@ -13,6 +12,8 @@ use doproxy_core::seams::{
     CloudError, CloudInstance, CloudProvider, CreateRequest, ErrorClass, Filter, Inventory, Platform, Snapshot,
     Transition,
 };
+use doproxy_support::Backoff;
+use doproxy_support::sync::lock;
 use futures_util::{StreamExt as _, stream};
 
 use crate::controller::Controller;
@@ -24,13 +25,14 @@ use crate::user_data::digest;
 
 /// Maximum number of attempts for a request that was certainly not executed.
 const MAX_ATTEMPTS: u32 = 6;
-/// The pause after the first rejection; it doubles with each further one.
-const INITIAL_BACKOFF: Duration = Duration::from_secs(1);
+/// The pauses after rejections.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(16));
 
 /// State of a request that is not in the journal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CreateAttempt {
     tries: u32,
+    backoff: Backoff,
     not_before: Timestamp,
 }
 
@@ -211,7 +213,9 @@ impl<P: Platform> Controller<P> {
         error: &CloudError,
         pass: &mut ReconcilePass,
     ) -> Result<(), ControllerError> {
-        let tries = self.attempt(pending.operation.id).map_or(0, |attempt| attempt.tries) + 1;
+        let attempt = self.attempt(pending.operation.id);
+        let mut backoff = attempt.map_or(BACKOFF, |attempt| attempt.backoff);
+        let tries = attempt.map_or(0, |attempt| attempt.tries) + 1;
         let asked_to_wait = match error.class {
             ErrorClass::RateLimited { retry_after: after } => after.unwrap_or_default(),
             _ => Duration::ZERO,
@@ -226,9 +230,9 @@ impl<P: Platform> Controller<P> {
             };
             return self.fail_create(pending.operation, pending.droplet, why, pass).await;
         }
-        let pause = asked_to_wait.max(INITIAL_BACKOFF * 2_u32.pow(tries - 1));
-        let attempt = CreateAttempt { tries, not_before: self.clock.now().plus(pause) };
-        self.create_attempts.lock().unwrap_or_else(PoisonError::into_inner).insert(pending.operation.id, attempt);
+        let pause = asked_to_wait.max(backoff.next_delay());
+        let attempt = CreateAttempt { tries, backoff, not_before: self.clock.now().plus(pause) };
+        lock(&self.create_attempts).insert(pending.operation.id, attempt);
         self.report(&Event::Retrying { droplet: pending.droplet.name.clone(), why: error.to_string() });
         Ok(())
     }
@@ -241,14 +245,14 @@ impl<P: Platform> Controller<P> {
         pass: &mut ReconcilePass,
     ) -> Result<(), ControllerError> {
         self.record(&Transition::CreateFailed { operation: operation.id, reason: why.clone() }).await?;
-        self.create_attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&operation.id);
+        lock(&self.create_attempts).remove(&operation.id);
         pass.abandon(&droplet.name, why.clone());
         self.report(&Event::Abandoned { droplet: droplet.name.clone(), why });
         Ok(())
     }
 
     fn attempt(&self, operation: OperationId) -> Option<CreateAttempt> {
-        self.create_attempts.lock().unwrap_or_else(PoisonError::into_inner).get(&operation).copied()
+        lock(&self.create_attempts).get(&operation).copied()
     }
 }
 

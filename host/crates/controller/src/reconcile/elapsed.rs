@@ -5,10 +5,11 @@
 //! late would mean waiting forever, the journal's time counts as well.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use doproxy_core::domain::{DropletId, DropletName, OperationId, Phase};
+use doproxy_support::sync::lock;
 use tokio::time::Instant;
 
 /// The subject of a timer.
@@ -29,17 +30,17 @@ pub(crate) struct ElapsedTimers(Mutex<HashMap<TimerKey, Instant>>);
 impl ElapsedTimers {
     /// Returns the elapsed time; starts the timer if it is not running.
     pub(super) fn elapsed(&self, wait: TimerKey) -> Duration {
-        let mut since = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut since = lock(&self.0);
         since.entry(wait).or_insert_with(Instant::now).elapsed()
     }
 
     /// Starts or restarts a timer.
     pub(super) fn start(&self, wait: TimerKey) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(wait, Instant::now());
+        lock(&self.0).insert(wait, Instant::now());
     }
 
     /// Removes timers that have ended.
     pub(super) fn retain(&self, is_open: impl Fn(&TimerKey) -> bool) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|wait, _| is_open(wait));
+        lock(&self.0).retain(|wait, _| is_open(wait));
     }
 }

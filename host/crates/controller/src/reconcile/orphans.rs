@@ -5,10 +5,10 @@
 //! because deleting it might destroy a droplet that is in use.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 
 use doproxy_core::domain::{DropletId, DropletName, Phase};
 use doproxy_core::seams::{CloudInstance, CloudProvider, ErrorClass, Inventory, Platform, Provenance, Snapshot};
+use doproxy_support::sync::lock;
 
 use crate::controller::Controller;
 use crate::error::ControllerError;
@@ -107,6 +107,6 @@ impl<P: Platform> Controller<P> {
 
     /// Reports whether this process has already reported the droplet, and marks it as reported.
     fn already_reported(&self, id: DropletId) -> bool {
-        !self.reported_orphans.lock().unwrap_or_else(PoisonError::into_inner).insert(id)
+        !lock(&self.reported_orphans).insert(id)
     }
 }

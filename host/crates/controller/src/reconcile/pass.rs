@@ -4,7 +4,6 @@
 //! came about, so running it twice changes nothing.
 
 use std::collections::HashSet;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use doproxy_core::domain::{Droplet, DropletId, DropletName, Phase};
@@ -12,6 +11,7 @@ use doproxy_core::seams::{
     ApplyResult, CloudError, CloudInstance, CloudProvider, DeleteCause, ErrorClass, Filter, Inventory, LoadBalancer,
     Platform, Server, ServerState, Snapshot, Stats, Status, Transition,
 };
+use doproxy_support::sync::lock;
 use futures_util::{StreamExt as _, stream};
 
 use crate::controller::Controller;
@@ -199,7 +199,7 @@ impl<P: Platform> Controller<P> {
 
     /// Updates the set of droplets that the API has shown, and the timers.
     fn track_observations(&self, snapshot: &Snapshot, listed: &[CloudInstance]) {
-        let mut shown = self.seen_droplets.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shown = lock(&self.seen_droplets);
         shown.retain(|id| snapshot.droplets.iter().any(|droplet| droplet.id == Some(*id)));
         shown.extend(listed.iter().map(|droplet| droplet.id));
         self.timers.retain(|wait| match wait {
@@ -222,7 +222,7 @@ impl<P: Platform> Controller<P> {
     /// Reports whether the API has shown the droplet or has had the time to do so. Only then does a 404 mean that the
     /// droplet is gone.
     fn was_visible(&self, droplet: &Droplet) -> bool {
-        let shown = self.seen_droplets.lock().unwrap_or_else(PoisonError::into_inner);
+        let shown = lock(&self.seen_droplets);
         droplet.address.is_some()
             || droplet.id.is_some_and(|id| shown.contains(&id))
             || self.elapsed_in_phase(droplet) >= self.settings.deadlines.create_visibility

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doproxy_core::seams::Platform;
+use doproxy_support::Backoff;
 use tokio::time::sleep;
 
 use crate::service::conditions::Conditions;
-use crate::service::run::Shared;
+use crate::service::shared::Shared;
 
 /// The refresh interval; it is short because other users of the account create droplets too.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(50);
@@ -34,14 +35,14 @@ impl<P: Platform> CatalogRefresher<P> {
 
     async fn refresh_loop(&self) {
         let mut conditions = Conditions::default();
-        let mut pause = INITIAL_BACKOFF;
+        let mut backoff = Backoff::new(INITIAL_BACKOFF, REFRESH_INTERVAL);
         loop {
             match self.0.controller.refresh_catalog().await {
                 Ok(()) => {
                     if conditions.clear("catalog") {
                         tracing::info!("sizes and account quota are available again");
                     }
-                    pause = INITIAL_BACKOFF;
+                    backoff.reset();
                     sleep(REFRESH_INTERVAL).await;
                 }
                 Err(error) => {
@@ -49,8 +50,7 @@ impl<P: Platform> CatalogRefresher<P> {
                     if conditions.raise("catalog", &why) {
                         tracing::warn!("failed to refresh sizes and account quota: {why}");
                     }
-                    sleep(pause).await;
-                    pause = (pause * 2).min(REFRESH_INTERVAL);
+                    sleep(backoff.next_delay()).await;
                 }
             }
         }

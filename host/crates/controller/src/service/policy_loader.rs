@@ -1,31 +1,19 @@
-//! Loads policies in the background, so that no tick waits for a compiler; the autoscaler puts them into their slots.
+//! Loads policies in the background, so that no tick waits for a compiler.
 
 use std::fmt;
 use std::sync::Arc;
 
-use doproxy_core::domain::Mode;
 use doproxy_metrics::Collector;
 use doproxy_plugin_host::{ConfiguredPolicy, PluginHost};
-use doproxy_plugin_registry::Reference;
 use tokio::task::JoinHandle;
 
-use crate::service::run::ServiceSpec;
-
-/// A configured policy.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PolicySpec {
-    /// The name in messages.
-    pub name: String,
-    /// The component.
-    pub plugin: Reference,
-    /// The policy's configuration, as JSON text.
-    pub config: String,
-    /// Active or shadow mode.
-    pub mode: Mode,
-}
+use crate::service::service_spec::{PolicySpec, ServiceSpec};
 
 /// Looks up the bytes of a previously used component by their SHA-256 in hexadecimal.
 pub type ComponentLookup = Arc<dyn Fn(&str) -> Option<Vec<u8>> + Send + Sync>;
+
+/// A loaded policy, or the reason that it failed to load.
+pub(super) type LoadResult = Result<ConfiguredPolicy, String>;
 
 /// Loads policies.
 #[derive(Clone, Default)]
@@ -36,7 +24,7 @@ pub struct PolicyLoader {
 
 impl fmt::Debug for PolicyLoader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loader").field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("PolicyLoader").field("host", &self.host).finish_non_exhaustive()
     }
 }
 
@@ -58,7 +46,7 @@ impl PolicyLoader {
     }
 
     /// Loads a policy and validates its configuration.
-    pub(super) async fn load(&self, spec: &PolicySpec) -> Result<ConfiguredPolicy, String> {
+    pub(super) async fn load(&self, spec: &PolicySpec) -> LoadResult {
         let Some(host) = &self.host else { return Err("cannot load plugins: no plugin host is configured".to_owned()) };
         let policy = host.policy(&spec.plugin).await.map_err(|error| error.to_string())?;
         policy.validate(&spec.config).await.map_err(|error| error.to_string())?;
@@ -124,7 +112,7 @@ pub(super) struct PendingLoad {
 
 /// A task that is aborted when its handle is dropped.
 #[derive(Debug)]
-struct LoadTask(JoinHandle<Vec<Result<ConfiguredPolicy, String>>>);
+struct LoadTask(JoinHandle<Vec<LoadResult>>);
 
 impl Drop for LoadTask {
     fn drop(&mut self) {
@@ -140,7 +128,7 @@ impl PendingLoad {
 
     /// Returns the result for each policy, in the order of the specification. Cancel-safe: it can be awaited repeatedly
     /// until it returns.
-    pub(super) async fn wait(&mut self) -> Vec<Result<ConfiguredPolicy, String>> {
+    pub(super) async fn wait(&mut self) -> Vec<LoadResult> {
         match (&mut self.task.0).await {
             Ok(loaded) => loaded,
             Err(error) => self.spec.policies.iter().map(|_| Err(format!("loading was aborted: {error}"))).collect(),

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use doproxy_core::domain::{DropletName, Phase};
 use doproxy_core::seams::{InventoryError, InventoryErrorKind, Platform, Snapshot};
+use doproxy_support::Backoff;
 use tokio::time::{Instant, sleep};
 
 use crate::error::ControllerError;
 use crate::reconcile::pass::ReconcileOutcome;
 use crate::service::conditions::Conditions;
 use crate::service::reporter;
-use crate::service::run::Shared;
+use crate::service::shared::Shared;
 
 /// The pause between two passes that made progress, so that other processes can acquire the fleet lock.
 const YIELD_INTERVAL: Duration = Duration::from_millis(150);
@@ -40,7 +41,7 @@ const LOOP_NAME: &str = "reconciler";
 pub(super) struct Reconciler<P: Platform> {
     shared: Arc<Shared<P>>,
     conditions: Conditions,
-    backoff: Duration,
+    backoff: Backoff,
     /// The time of the last change.
     last_progress: Instant,
     /// Droplets that did not serve in the last pass.
@@ -58,7 +59,7 @@ impl<P: Platform> Reconciler<P> {
         Self {
             shared,
             conditions: Conditions::default(),
-            backoff: REQUEUE_ACTIVE,
+            backoff: Backoff::new(REQUEUE_ACTIVE, MAX_BACKOFF),
             last_progress: Instant::now(),
             starting: HashSet::new(),
             awaiting_balancer: false,
@@ -123,7 +124,7 @@ impl<P: Platform> Reconciler<P> {
 
     fn on_success(&mut self, advanced: &ReconcileOutcome) -> Duration {
         self.count_result("ok");
-        self.backoff = REQUEUE_ACTIVE;
+        self.backoff.reset();
         self.conflicts = 0;
         for subject in [PASS_CONDITION, MAINTENANCE_CONDITION] {
             if self.conditions.clear(subject) {
@@ -185,9 +186,7 @@ impl<P: Platform> Reconciler<P> {
         if self.conditions.raise(PASS_CONDITION, &why) {
             tracing::warn!("reconcile pass failed: {why}; retrying");
         }
-        let pause = self.backoff;
-        self.backoff = (self.backoff * 2).min(MAX_BACKOFF);
-        pause
+        self.backoff.next_delay()
     }
 
     fn count_result(&self, result: &str) {

@@ -1,17 +1,20 @@
 //! Log lines and metrics of the loops. Only changes are logged, not every tick.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use doproxy_core::domain::{
-    AnswerSource, Direction, Evaluation, Mode, OperationKind, Outcome, Phase, Plan, TickRecord, Trigger,
+    AnswerSource, Direction, Evaluation, Mode, OperationKind, Outcome, Phase, Plan, TickRecord, Timestamp, Trigger,
 };
 use doproxy_core::seams::Snapshot;
-use doproxy_telemetry::{Telemetry, families};
+use doproxy_support::sync::lock;
+use doproxy_telemetry::{LastTick, PolicyStatus, Telemetry, families};
 
+use crate::error::ControllerError;
 use crate::event::{Event, EventSink};
 use crate::service::conditions::Conditions;
+use crate::service::policy_slot::PolicySlot;
 
 /// Records the fleet by phase and the open operations.
 pub(super) fn report_fleet(telemetry: &Telemetry, snapshot: &Snapshot) {
@@ -46,10 +49,37 @@ pub(super) fn report_pass(telemetry: &Telemetry, result: &str) {
     telemetry.record(|registry| registry.add(&families::RECONCILES, &[("result", result)], 1.0));
 }
 
-/// Records a failed tick.
-pub(super) fn report_failed_tick(telemetry: &Telemetry, trigger: Trigger) {
-    telemetry.record(|registry| {
-        registry.add(&families::TICKS, &[("trigger", trigger_label(trigger)), ("result", "failed")], 1.0);
+/// Records the state after a tick, for `status`.
+pub(super) fn report_status(telemetry: &Telemetry, record: &TickRecord, slots: &[PolicySlot], next_tick: Timestamp) {
+    let policies = slots.iter().zip(&record.evaluations).map(|(slot, evaluation)| PolicyStatus {
+        name: evaluation.policy.clone(),
+        reference: evaluation.reference.clone(),
+        digest: evaluation.digest.clone(),
+        mode: evaluation.mode,
+        answered_by: evaluation.answered_by,
+        failing_since: slot.failing_since(),
+        failures: slot.failures(),
+        last_error: evaluation.failure.clone(),
+    });
+    let selected = record.selected.and_then(|index| record.evaluations.get(index as usize));
+    let last_tick = LastTick {
+        tick: record.observation.tick,
+        at: record.at,
+        from: record.plan.from,
+        to: record.plan.to,
+        reason: selected
+            .map_or_else(|| "no policy is active".to_owned(), |evaluation| evaluation.decision.reason.clone()),
+        restrictions: record.plan.restrictions.iter().map(|restriction| restriction.rule.clone()).collect(),
+        error: record.outcome.error.clone(),
+    };
+    let stale = record.observation.metrics.iter().filter(|series| series.stale).map(|series| series.name.clone());
+    telemetry.update_status(|status| {
+        status.ticks += 1;
+        status.last_tick = Some(last_tick);
+        status.tick_error = None;
+        status.next_tick = Some(next_tick);
+        status.policies = policies.collect();
+        status.stale = stale.collect();
     });
 }
 
@@ -91,8 +121,23 @@ pub(super) struct Reporter {
 }
 
 impl Reporter {
+    /// Reports a tick that produced no plan.
+    pub(super) fn report_failed_tick(&mut self, telemetry: &Telemetry, trigger: Trigger, error: &ControllerError) {
+        let why = error.to_string();
+        telemetry.record(|registry| {
+            registry.add(&families::TICKS, &[("trigger", trigger_label(trigger)), ("result", "failed")], 1.0);
+        });
+        if self.conditions.raise(TICK_CONDITION, &why) {
+            tracing::error!("tick failed: {why}");
+        }
+        telemetry.update_status(|status| status.tick_error = Some(why));
+    }
+
     /// Reports a tick that produced a plan.
     pub(super) fn report_tick(&mut self, telemetry: &Telemetry, record: &TickRecord, took: Duration) {
+        if self.conditions.clear(TICK_CONDITION) {
+            tracing::info!("ticks succeed again");
+        }
         count_tick(telemetry, record, took);
         self.report_policies(record);
         self.report_restrictions(&record.plan);
@@ -159,6 +204,7 @@ impl Reporter {
     }
 }
 
+const TICK_CONDITION: &str = "tick";
 /// The prefix of the subjects of policy conditions.
 const POLICY_CONDITION_PREFIX: &str = "policy ";
 
@@ -215,7 +261,7 @@ fn count_tick(telemetry: &Telemetry, record: &TickRecord, took: Duration) {
 pub fn event_sink(telemetry: Telemetry) -> EventSink {
     let retrying: Mutex<HashMap<String, Conditions>> = Mutex::default();
     EventSink::new(move |event| {
-        let mut retrying = retrying.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut retrying = lock(&retrying);
         let kind = match event {
             Event::Retrying { droplet, why } => {
                 if retrying.entry(droplet.to_string()).or_default().raise("", why) {

@@ -7,7 +7,7 @@ use doproxy_core::domain::{
     DropletRequest, FleetName, GuardRules, HourlyPrice, Limits, Mode, ObservedTemplate, Sample, Series, Template,
     Timestamp, Trigger, UserData,
 };
-use doproxy_core::pipeline::{BalancerSample, ScalingRules};
+use doproxy_core::pipeline::{BalancerSample, FleetLoad, ScalingRules};
 use doproxy_emulator::cloud;
 use doproxy_inventory_sqlite::SqliteInventory;
 use doproxy_plugin_host::{ConfiguredPolicy, PluginHost, PluginSettings};
@@ -134,8 +134,7 @@ async fn simulate_in_production(scenario: &Scenario) -> (Sizes, Vec<String>) {
         let now = controller.stats().await.unwrap();
         let metrics = [rate_between(&before, &now)];
         let input = TickInput {
-            prev_sample: &before,
-            sample: &now,
+            load: &FleetLoad::new(Some(&before), &now),
             metrics: &metrics,
             trigger: Trigger::Interval,
             api_unreachable: None,

@@ -6,8 +6,7 @@ use crate::domain::{
     Droplet, FleetName, HourlyPrice, Limits, Observation, ObservedDroplet, ObservedTemplate, Series, Template,
     Timestamp,
 };
-pub use crate::pipeline::rates::BalancerSample;
-use crate::pipeline::rates::Rates;
+use crate::pipeline::rates::FleetLoad;
 use crate::seams::cloud_provider::Size;
 use crate::seams::inventory::Snapshot;
 
@@ -26,10 +25,8 @@ pub struct ObserveInput<'a> {
     pub limits: Limits,
     /// The inventory.
     pub snapshot: &'a Snapshot,
-    /// The previous HAProxy counters; rates cover the time since then.
-    pub prev_sample: &'a BalancerSample,
-    /// The current HAProxy counters.
-    pub sample: &'a BalancerSample,
+    /// The load of the fleet; its time is that of the observation.
+    pub load: &'a FleetLoad,
     /// Recent time from request to serving.
     pub boot_time: Option<Duration>,
     /// The series from the time-series store.
@@ -38,8 +35,6 @@ pub struct ObserveInput<'a> {
 
 /// Builds an observation.
 pub fn observe(inputs: &ObserveInput<'_>) -> Observation {
-    let now = inputs.sample.at;
-    let rates = Rates::between(inputs.prev_sample, inputs.sample);
     let mut templates = vec![observed_template(inputs.template, inputs.sizes, None)];
     let fleet: Vec<ObservedDroplet> = inputs
         .snapshot
@@ -47,11 +42,11 @@ pub fn observe(inputs: &ObserveInput<'_>) -> Observation {
         .iter()
         .map(|droplet| {
             let template = template_index(&mut templates, droplet, inputs.sizes);
-            observed_droplet(droplet, template, inputs.sample, &rates)
+            observed_droplet(droplet, template, inputs.load)
         })
         .collect();
     Observation {
-        now,
+        now: inputs.load.at,
         tick: inputs.tick,
         fleet_name: inputs.fleet.to_string(),
         metrics: inputs.metrics.to_vec(),
@@ -92,8 +87,8 @@ fn template_index(templates: &mut Vec<ObservedTemplate>, droplet: &Droplet, size
     u32::try_from(index).unwrap_or(u32::MAX)
 }
 
-fn observed_droplet(droplet: &Droplet, template: u32, now: &BalancerSample, rates: &Rates<'_>) -> ObservedDroplet {
-    let server = now.stats.servers.iter().find(|server| Some(server.id) == droplet.id);
+fn observed_droplet(droplet: &Droplet, template: u32, load: &FleetLoad) -> ObservedDroplet {
+    let server = load.servers.iter().find(|server| Some(server.id) == droplet.id);
     ObservedDroplet {
         id: droplet.id,
         name: droplet.name.clone(),
@@ -104,6 +99,6 @@ fn observed_droplet(droplet: &Droplet, template: u32, now: &BalancerSample, rate
         paid_until: paid_until(droplet),
         healthy: server.is_some_and(|server| server.healthy),
         protected: droplet.protected,
-        load: server.map(|server| rates.load(server)),
+        load: server.map(|server| server.load),
     }
 }

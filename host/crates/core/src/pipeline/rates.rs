@@ -1,8 +1,10 @@
-//! HAProxy's own series: rates and states of the whole fleet, computed from HAProxy's counters at two times.
+//! The load of a fleet: rates and states of each server and of the whole fleet, computed once per tick from HAProxy's
+//! counters at two times.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::domain::{Load, Sample, Series, Timestamp};
+use crate::domain::{DropletId, Load, Timestamp};
 use crate::seams::load_balancer::{ServerStats, Stats};
 
 /// The series of the request rate.
@@ -27,42 +29,78 @@ pub struct BalancerSample {
     pub stats: Stats,
 }
 
+/// The load of one server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ServerLoad {
+    /// The droplet.
+    pub id: DropletId,
+    /// Reports whether the server is healthy.
+    pub healthy: bool,
+    /// The load.
+    pub load: Load,
+}
+
+/// The load of a fleet at one time.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct FleetLoad {
+    /// The time of the sample.
+    pub at: Timestamp,
+    /// The load of each server.
+    pub servers: Vec<ServerLoad>,
+    /// The value of each of [`SERIES`], if there is one. Rates require a previous sample, and averages over nothing are
+    /// omitted.
+    pub values: [Option<f64>; SERIES.len()],
+}
+
+impl FleetLoad {
+    /// Computes the load from a sample and the previous one. Without a previous sample, the rates of servers cover the
+    /// time since HAProxy's process started.
+    pub fn new(prev: Option<&BalancerSample>, sample: &BalancerSample) -> Self {
+        let rates = Rates::between(prev, sample);
+        let stats = &sample.stats;
+        let server = |server: &ServerStats| ServerLoad {
+            id: server.id,
+            healthy: server.healthy,
+            load: rates.server_load(server),
+        };
+        let servers: Vec<ServerLoad> = stats.servers.iter().map(server).collect();
+        let sessions: f64 = servers.iter().map(|server| f64::from(server.load.sessions)).sum();
+        let queued = f64::from(stats.queued);
+        let utilization = utilization(stats, sessions + queued);
+        let values = match prev {
+            None => [None, Some(sessions), Some(queued), None, utilization, None],
+            Some(_) => {
+                let requests = rates.rate(stats.requests_total, rates.prev.map(|before| before.requests_total));
+                let (errors, response_time) = errors_and_response_time(&servers);
+                [Some(requests), Some(sessions), Some(queued), Some(errors), utilization, response_time]
+            }
+        };
+        Self { at: sample.at, servers, values }
+    }
+}
+
 /// The interval between two samples, over which counters are converted to rates.
 #[derive(Debug)]
-pub struct Rates<'a> {
+struct Rates<'a> {
     elapsed: Duration,
     prev: Option<&'a Stats>,
+    prev_servers: HashMap<DropletId, &'a ServerStats>,
 }
 
 impl<'a> Rates<'a> {
-    /// Creates the interval from `before` to `now`.
-    pub fn between(before: &'a BalancerSample, now: &BalancerSample) -> Self {
-        // Counters restart at zero when HAProxy is restarted or reloaded: a new process responds, and its history is
-        // only its own uptime, which is then shorter than expected. The uptime is in whole seconds. A process ID may be
-        // reused, and is 0 if it is unknown.
-        let elapsed = now.at.since(before.at);
-        let (old, new) = (before.stats.process.pid, now.stats.process.pid);
-        let same_process = now.at > before.at
-            && (old == new || old == 0 || new == 0)
-            && now.stats.uptime_s.saturating_add(1) >= before.stats.uptime_s.saturating_add(elapsed.as_secs());
+    fn between(prev: Option<&'a BalancerSample>, now: &BalancerSample) -> Self {
+        let uptime = Duration::from_secs(now.stats.uptime_s.max(1));
+        let same_process = prev.filter(|prev| is_same_process(prev, now));
+        let prev = same_process.map(|prev| &prev.stats);
         Self {
-            elapsed: if same_process { elapsed } else { Duration::from_secs(now.stats.uptime_s.max(1)) },
-            prev: same_process.then_some(&before.stats),
+            elapsed: same_process.map_or(uptime, |prev| now.at.since(prev.at)),
+            prev,
+            prev_servers: prev.iter().flat_map(|stats| &stats.servers).map(|server| (server.id, server)).collect(),
         }
     }
 
-    /// Returns the length of the interval.
-    pub fn elapsed(&self) -> Duration {
-        self.elapsed
-    }
-
-    /// Returns the load of one server.
-    pub fn load(&self, server: &ServerStats) -> Load {
-        let before = self.prev.and_then(|stats| stats.servers.iter().find(|earlier| earlier.id == server.id));
-        self.load_since(server, before)
-    }
-
-    fn load_since(&self, server: &ServerStats, before: Option<&ServerStats>) -> Load {
+    fn server_load(&self, server: &ServerStats) -> Load {
+        let before = self.prev_servers.get(&server.id);
         let requests_per_second = self.rate(server.requests_total, before.map(|earlier| earlier.requests_total));
         Load {
             sessions: server.sessions,
@@ -83,17 +121,15 @@ impl<'a> Rates<'a> {
     }
 }
 
-/// Returns the value of each of [`SERIES`], if there is one. Rates require a previous sample, and averages over nothing
-/// are omitted.
-pub fn values(before: Option<&BalancerSample>, now: &BalancerSample) -> [Option<f64>; SERIES.len()] {
-    let stats = &now.stats;
-    let sessions: f64 = stats.servers.iter().map(|server| f64::from(server.sessions)).sum();
-    let queued = f64::from(stats.queued);
-    let rates = before.map(|before| Rates::between(before, now));
-    let requests =
-        rates.as_ref().map(|rates| rates.rate(stats.requests_total, rates.prev.map(|before| before.requests_total)));
-    let (errors, response) = rates.map(|rates| errors_and_response(&rates, stats)).unzip();
-    [requests, Some(sessions), Some(queued), errors, utilization(stats, sessions + queued), response.flatten()]
+/// Reports whether two samples have the counters of the same process. Counters restart at zero when HAProxy is restarted
+/// or reloaded: a new process responds, and its history is only its own uptime, which is then shorter than expected. The
+/// uptime is in whole seconds. A process ID may be reused, and is 0 if it is unknown.
+fn is_same_process(prev: &BalancerSample, now: &BalancerSample) -> bool {
+    let elapsed = now.at.since(prev.at);
+    let (old, new) = (prev.stats.process.pid, now.stats.process.pid);
+    now.at > prev.at
+        && (old == new || old == 0 || new == 0)
+        && now.stats.uptime_s.saturating_add(1) >= prev.stats.uptime_s.saturating_add(elapsed.as_secs())
 }
 
 /// Returns `(Σ scur + qcur) / Σ maxconn` of the servers that accept traffic.
@@ -104,12 +140,9 @@ fn utilization(stats: &Stats, busy: f64) -> Option<f64> {
 }
 
 /// Returns the total error rate, and the mean response time weighted by requests.
-fn errors_and_response(rates: &Rates<'_>, stats: &Stats) -> (f64, Option<f64>) {
-    let before: std::collections::HashMap<_, _> =
-        rates.prev.iter().flat_map(|stats| &stats.servers).map(|server| (server.id, server)).collect();
+fn errors_and_response_time(servers: &[ServerLoad]) -> (f64, Option<f64>) {
     let (mut errors, mut requests, mut weighted) = (0.0, 0.0, 0.0);
-    for server in &stats.servers {
-        let load = rates.load_since(server, before.get(&server.id).copied());
+    for ServerLoad { load, .. } in servers {
         errors += load.errors_per_second;
         requests += load.requests_per_second;
         weighted += load.response_time_ms.unwrap_or(0.0) * load.requests_per_second;
@@ -117,28 +150,9 @@ fn errors_and_response(rates: &Rates<'_>, stats: &Stats) -> (f64, Option<f64>) {
     (errors, (requests > 0.0).then(|| weighted / requests))
 }
 
-/// Returns HAProxy's series with one sample each, for a caller without a time-series store.
-pub fn series(before: &BalancerSample, now: &BalancerSample) -> Vec<Series> {
-    let interval_ms = u64::try_from(Rates::between(before, now).elapsed().as_millis()).unwrap_or(u64::MAX);
-    let values = SERIES.iter().zip(values(Some(before), now));
-    values
-        .filter_map(|((name, unit), value)| {
-            Some(Series {
-                name: (*name).to_owned(),
-                unit: (*unit).to_owned(),
-                labels: Vec::new(),
-                interval_ms,
-                stale: false,
-                samples: vec![Sample { at: now.at, value: value? }],
-            })
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::DropletId;
 
     fn server(id: u64, sessions: u32, requests_total: u64, errors_total: u64) -> ServerStats {
         ServerStats {
@@ -169,14 +183,23 @@ mod tests {
         slow.load.response_time_ms = Some(80.0);
         let now = stats(110, 60, 1120, vec![server(1, 30, 690, 0), slow]);
 
-        let values = values(Some(&before), &now);
+        let values = FleetLoad::new(Some(&before), &now).values;
 
         assert_eq!(values, [Some(12.0), Some(40.0), Some(6.0), Some(2.0), Some(0.23), Some(35.0)]);
     }
 
     #[test]
     fn first_sample_has_states_without_rates() {
-        assert_eq!(values(None, &stats(0, 9, 5, vec![])), [None, Some(0.0), Some(6.0), None, None, None]);
+        let load = FleetLoad::new(None, &stats(0, 9, 5, vec![]));
+
+        assert_eq!(load.values, [None, Some(0.0), Some(6.0), None, None, None]);
+    }
+
+    #[test]
+    fn first_server_rates_cover_the_uptime() {
+        let load = FleetLoad::new(None, &stats(0, 10, 50, vec![server(1, 0, 50, 20)])).servers[0].load;
+
+        assert_eq!((load.requests_per_second, load.errors_per_second), (5.0, 2.0));
     }
 
     #[test]
@@ -186,7 +209,7 @@ mod tests {
         let mut unhealthy = server(3, 0, 0, 0);
         (unhealthy.healthy, unhealthy.status) = (false, "UP 1/3, L7TOUT".to_owned());
 
-        let values = values(None, &stats(0, 9, 0, vec![server(1, 14, 0, 0), draining, unhealthy]));
+        let values = FleetLoad::new(None, &stats(0, 9, 0, vec![server(1, 14, 0, 0), draining, unhealthy])).values;
 
         assert_eq!(values[4], Some(0.5));
     }
@@ -197,11 +220,10 @@ mod tests {
         // The new process has counted more than the old one; its uptime reveals the reload.
         let now = stats(115, 5, 10_000, vec![server(1, 0, 10_000, 0)]);
 
-        assert_eq!(values(Some(&before), &now)[0], Some(2000.0));
-        assert_eq!(
-            Rates::between(&before, &now).load(&now.stats.servers[0]).requests_per_second.to_bits(),
-            2000.0_f64.to_bits()
-        );
+        let load = FleetLoad::new(Some(&before), &now);
+
+        assert_eq!(load.values[0], Some(2000.0));
+        assert_eq!(load.servers[0].load.requests_per_second.to_bits(), 2000.0_f64.to_bits());
     }
 
     #[test]
@@ -213,8 +235,10 @@ mod tests {
         let before = with_pid(stats(100, 1, 500, vec![]), 17);
         let now = |pid| with_pid(stats(101, 1, 600, vec![]), pid);
 
-        assert_eq!(values(Some(&before), &now(17))[0], Some(100.0));
-        assert_eq!(values(Some(&before), &now(18))[0], Some(600.0));
+        let requests = |now| FleetLoad::new(Some(&before), &now).values[0];
+
+        assert_eq!(requests(now(17)), Some(100.0));
+        assert_eq!(requests(now(18)), Some(600.0));
     }
 
     #[test]
@@ -222,7 +246,7 @@ mod tests {
         let before = stats(100, 500, 9000, vec![server(1, 0, 9000, 7)]);
         let now = stats(110, 510, 50, vec![server(1, 0, 50, 2)]);
 
-        let values = values(Some(&before), &now);
+        let values = FleetLoad::new(Some(&before), &now).values;
 
         assert_eq!((values[0], values[3]), (Some(5.0), Some(0.2)));
     }
@@ -232,6 +256,6 @@ mod tests {
         let before = stats(100, 500, 90, vec![server(1, 1, 90, 0)]);
         let now = stats(110, 510, 90, vec![server(1, 1, 90, 0)]);
 
-        assert_eq!(values(Some(&before), &now)[5], None);
+        assert_eq!(FleetLoad::new(Some(&before), &now).values[5], None);
     }
 }

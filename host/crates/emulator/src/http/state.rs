@@ -1,12 +1,13 @@
 //! The state shared by all handlers, and the IDs and tokens of requests.
 
 use std::net::SocketAddr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use doproxy_core::domain::{Timestamp, Token};
+use doproxy_support::sync::lock;
 use doproxy_support::{Clock, SplitMix64};
 use tokio::sync::Notify;
 
@@ -40,7 +41,7 @@ impl Shared {
 
     /// Reads or changes the cloud state at the current time.
     pub(crate) fn with_state<T>(&self, read: impl FnOnce(&mut CloudState, Timestamp) -> T) -> T {
-        let mut cloud = self.cloud.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cloud = lock(&self.cloud);
         // The time is read under the lock, so it never runs backwards for the cloud state.
         read(&mut cloud, self.clock.now())
     }

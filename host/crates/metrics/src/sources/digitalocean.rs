@@ -5,12 +5,13 @@
 //! better if they are sufficient.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use doproxy_core::domain::{DropletId, Sample, Timestamp};
 use doproxy_core::seams::CloudError;
 use doproxy_digitalocean::{DigitalOcean, DropletMetric, MeasuredSeries};
+use doproxy_support::sync::lock;
 use tokio::task::JoinSet;
 
 use crate::error::SourceError;
@@ -150,7 +151,7 @@ impl DigitalOceanSource {
     }
 
     fn with_state<T>(&self, read: impl FnOnce(&mut State) -> T) -> T {
-        read(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&mut lock(&self.state))
     }
 }
 

@@ -12,10 +12,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use doproxy_core::domain::{Sample, SeriesId, SeriesRef, Timestamp};
+use doproxy_support::sync::lock;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
 use crate::store::downsampling::{Retention, SeriesHistory};
@@ -252,7 +253,7 @@ impl TimeSeriesStore {
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // After a panic with the lock held, the transaction is rolled back and the ring buffers are consistent.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 }
 

@@ -1,12 +1,27 @@
 //! The collector: due sources, stale series, and the series for policies.
 
 use doproxy_core::domain::{DropletId, Load, MetricRequirement, Series};
-use doproxy_core::pipeline::BalancerSample;
+use doproxy_core::pipeline::{BalancerSample, FleetLoad};
 use doproxy_core::seams::{ServerStats, Stats};
 
 use crate::tests::*;
 
-fn stats(at: Timestamp, requests_total: u64, sessions: u32) -> BalancerSample {
+/// The loads of a server, each since the previous call.
+#[derive(Default)]
+struct Loads {
+    prev: Option<BalancerSample>,
+}
+
+impl Loads {
+    fn at(&mut self, at: Timestamp, requests_total: u64, sessions: u32) -> FleetLoad {
+        let sample = sample(at, requests_total, sessions);
+        let load = FleetLoad::new(self.prev.as_ref(), &sample);
+        self.prev = Some(sample);
+        load
+    }
+}
+
+fn sample(at: Timestamp, requests_total: u64, sessions: u32) -> BalancerSample {
     let server = ServerStats {
         id: DropletId(1),
         healthy: true,
@@ -43,10 +58,10 @@ async fn haproxy_series_come_first_with_required_lookback() {
     let needs = [need("haproxy.sessions", Duration::from_mins(2)), need("haproxy.sessions", Duration::ZERO)];
     collector.set_requirements(MetricRequirements::union(&needs), NOW);
 
-    let mut now = NOW;
+    let (mut now, mut loads) = (NOW, Loads::default());
     for tick in 0..20_u32 {
         now = NOW.plus(INTERVAL * tick);
-        collector.collect(now, Some(&stats(now, 1000 + 150 * u64::from(tick), tick))).await;
+        collector.collect(now, Some(&loads.at(now, 1000 + 150 * u64::from(tick), tick))).await;
     }
 
     insta::assert_snapshot!(shown(&collector.series(now)), @r"
@@ -69,13 +84,14 @@ async fn haproxy_series_come_first_with_required_lookback() {
 async fn haproxy_series_are_stale_while_unreachable() {
     let store = Arc::new(TimeSeriesStore::in_memory());
     let mut collector = collector(Vec::new(), &store);
-    collector.collect(NOW, Some(&stats(NOW, 0, 3))).await;
+    let mut loads = Loads::default();
+    collector.collect(NOW, Some(&loads.at(NOW, 0, 3))).await;
     let later = NOW.plus(INTERVAL);
     collector.collect(later, None).await;
     let gone = shown(&collector.series(later));
     let back = later.plus(INTERVAL);
 
-    collector.collect(back, Some(&stats(back, 60, 4))).await;
+    collector.collect(back, Some(&loads.at(back, 60, 4))).await;
 
     insta::assert_snapshot!(format!("{gone}\n\n{}", shown(&collector.series(back))), @r"
     haproxy.sessions[1] 3 stale
@@ -197,7 +213,7 @@ async fn known_series_survive_a_restart() {
     {
         let store = Arc::new(TimeSeriesStore::open(&path, NOW));
         let mut collector = collector(vec![source("a", shell("echo 1"))], &store);
-        collector.collect(NOW, Some(&stats(NOW, 0, 3))).await;
+        collector.collect(NOW, Some(&Loads::default().at(NOW, 0, 3))).await;
     }
     let later = NOW.plus(INTERVAL * 2);
 
@@ -226,10 +242,10 @@ async fn memory_is_bounded_over_ten_thousand_ticks() {
     let store = Arc::new(TimeSeriesStore::in_memory());
     let mut collector = collector(Vec::new(), &store);
     collector.set_requirements(MetricRequirements::union(&[need("haproxy.sessions", Duration::from_hours(6))]), NOW);
-    let mut sizes = Vec::new();
+    let (mut sizes, mut loads) = (Vec::new(), Loads::default());
     for tick in 0..10_000_u32 {
         let now = NOW.plus(INTERVAL * tick);
-        collector.collect(now, Some(&stats(now, 20 * u64::from(tick), tick % 50))).await;
+        collector.collect(now, Some(&loads.at(now, 20 * u64::from(tick), tick % 50))).await;
         if tick % 2500 == 2499 {
             sizes.push((store.status().bytes, collector.series(now)[1].samples.len()));
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use doproxy_inventory_sqlite::WriteLock;
 
-use crate::service::policy_loader::PolicyLoader;
+use crate::service::PolicyLoader;
 use crate::tests::harness::Harness;
 use crate::tests::service::{ServiceOptions, run_with_options, spec_with_limits, wait_until};
 

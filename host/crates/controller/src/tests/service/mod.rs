@@ -19,8 +19,10 @@ use doproxy_plugin_registry::Reference;
 use doproxy_telemetry::Telemetry;
 use doproxy_test_support::guests::{GuestFile, GuestText};
 
-use crate::service::policy_loader::{ComponentLookup, PolicyLoader, PolicySpec};
-use crate::service::run::{ConfigSource, Hooks, ReloadedConfig, Service, ServiceBuilder, ServiceHandle, ServiceSpec};
+use crate::service::{
+    ComponentLookup, ConfigSource, Hooks, PolicyLoader, PolicySpec, ReloadedConfig, Service, ServiceBuilder,
+    ServiceHandle, ServiceSpec,
+};
 use crate::tests::harness::{Harness, Simulated, SimulatedController};
 
 pub(super) const INTERVAL: Duration = Duration::from_secs(15);

@@ -6,8 +6,8 @@ use doproxy_core::domain::{AnswerSource, Trigger};
 use doproxy_metrics::Options;
 use doproxy_plugin_registry::Reference;
 
-use crate::service::policy_loader::PolicyLoader;
-use crate::service::run::ServiceSpec;
+use crate::service::PolicyLoader;
+use crate::service::ServiceSpec;
 use crate::tests::harness::Harness;
 use crate::tests::service::{
     ServiceOptions, loader, policy_scaling_to, run_with_options, run_with_service, serving_count, spec_with_limits,

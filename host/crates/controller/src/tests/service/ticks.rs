@@ -6,7 +6,7 @@ use doproxy_core::domain::{Phase, Trigger};
 use doproxy_emulator::{Effect, Faults, Frequency};
 use doproxy_telemetry::families;
 
-use crate::service::policy_loader::PolicyLoader;
+use crate::service::PolicyLoader;
 use crate::tests::harness::{Harness, faults_for, request};
 use crate::tests::service::{
     INTERVAL, loader, manual_controller, policy_scaling_to, run_with_service, serving_count, spec_with_limits,

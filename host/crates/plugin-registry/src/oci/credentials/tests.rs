@@ -38,7 +38,7 @@ async fn login_is_found_for_every_docker_key_form() {
 async fn environment_login_has_precedence_for_its_registry_only() {
     let mut login = with_config(r#"{"auths": {"registry.example.com": {"username": "docker", "password": "x"}}}"#);
     let (registry, user, secret) = ("registry.example.com".to_owned(), "own".to_owned(), "y".to_owned());
-    login.env_login = Some(EnvLogin { registry, user, password: secret });
+    login.env = Some(EnvLogin { registry, user, password: secret });
 
     assert!(found(&login, "registry.example.com").await == password("own", "y"));
     assert!(found(&login, "quay.example.com").await.is_none());
