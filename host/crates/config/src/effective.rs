@@ -270,7 +270,9 @@ metrics:
         match setting {
             Setting::Value { value, origin } => lines.push(format!("{key}: {value}  # {origin}")),
             Setting::Section(section) => {
-                section.iter().for_each(|(name, setting)| self::lines(setting, &format!("{key}.{name}"), lines));
+                for (name, setting) in section {
+                    self::lines(setting, &format!("{key}.{name}"), lines);
+                }
             }
             Setting::List(list) => {
                 list.iter()

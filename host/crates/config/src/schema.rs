@@ -337,7 +337,9 @@ plugins: {trust: [{repository: '*', allow_unsigned: true}], limits: {fuel: 1}}
             }
         }
         if let (Some(items), Some(list)) = (schema.get("items"), to.as_array_mut()) {
-            list.iter_mut().for_each(|item| write_defaults(items, item));
+            for item in list {
+                write_defaults(items, item);
+            }
         }
     }
 

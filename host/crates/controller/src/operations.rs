@@ -8,7 +8,7 @@ use doproxy_core::domain::{
     PlannedDelete, Tag, Template, Timestamp,
 };
 use doproxy_core::pipeline::{WINDOW, check};
-use doproxy_core::seams::{CloudProvider, CreateIntent, DeleteCause, Inventory, Platform, Size, Snapshot};
+use doproxy_core::seams::{CreateIntent, DeleteCause, Inventory, Platform, Size, Snapshot};
 
 use crate::controller::Controller;
 use crate::error::ControllerError;

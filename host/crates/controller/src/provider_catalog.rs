@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use doproxy_core::seams::{CloudError, CloudProvider, Inventory, Platform, Size};
+use doproxy_core::seams::{CloudError, CloudProvider, Platform, Size};
 use doproxy_support::sync::lock;
 use tokio::time::Instant;
 

@@ -13,7 +13,7 @@ use doproxy_core::pipeline::{
     BalancerSample, Evaluated, FleetLoad, ObserveInput, ScalingHistory, ScalingRules, evaluate, observe,
     requested_prices,
 };
-use doproxy_core::seams::{CloudProvider, Inventory, LoadBalancer, Platform, PolicyState, Size};
+use doproxy_core::seams::{Inventory, LoadBalancer, Platform, PolicyState, Size};
 use doproxy_plugin_host::ConfiguredPolicy;
 
 use crate::controller::Controller;

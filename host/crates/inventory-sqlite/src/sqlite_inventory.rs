@@ -115,7 +115,7 @@ impl SqliteInventory {
                 Ok(value)
             });
         if let Some(backups) = self.backup_schedule.as_ref().filter(|_| connection.total_changes() != changes) {
-            lock(&backups).on_change(&connection, &self.path);
+            lock(backups).on_change(&connection, &self.path);
         }
         result.map_err(|refusal| match refusal {
             TransactionError::PreconditionFailed(why) => SqliteError::PreconditionFailed(why).into(),
@@ -129,7 +129,7 @@ impl Drop for SqliteInventory {
     fn drop(&mut self) {
         if let Some(backups) = &self.backup_schedule {
             let connection = self.connection();
-            lock(&backups).back_up_if_stale(&connection, &self.path);
+            lock(backups).back_up_if_stale(&connection, &self.path);
         }
     }
 }

@@ -9,8 +9,7 @@ use doproxy_core::domain::{
     Droplet, DropletId, Operation, OperationId, OperationKind, Phase, Template, Timestamp, UserData,
 };
 use doproxy_core::seams::{
-    CloudError, CloudInstance, CloudProvider, CreateRequest, ErrorClass, Filter, Inventory, Platform, Snapshot,
-    Transition,
+    CloudError, CloudInstance, CloudProvider, CreateRequest, ErrorClass, Filter, Platform, Snapshot, Transition,
 };
 use doproxy_support::Backoff;
 use doproxy_support::sync::lock;

@@ -67,13 +67,12 @@ impl FleetLoad {
         let sessions: f64 = servers.iter().map(|server| f64::from(server.load.sessions)).sum();
         let queued = f64::from(stats.queued);
         let utilization = utilization(stats, sessions + queued);
-        let values = match prev {
-            None => [None, Some(sessions), Some(queued), None, utilization, None],
-            Some(_) => {
-                let requests = rates.rate(stats.requests_total, rates.prev.map(|before| before.requests_total));
-                let (errors, response_time) = errors_and_response_time(&servers);
-                [Some(requests), Some(sessions), Some(queued), Some(errors), utilization, response_time]
-            }
+        let values = if prev.is_none() {
+            [None, Some(sessions), Some(queued), None, utilization, None]
+        } else {
+            let requests = rates.rate(stats.requests_total, rates.prev.map(|before| before.requests_total));
+            let (errors, response_time) = errors_and_response_time(&servers);
+            [Some(requests), Some(sessions), Some(queued), Some(errors), utilization, response_time]
         };
         Self { at: sample.at, servers, values }
     }
