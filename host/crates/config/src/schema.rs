@@ -286,7 +286,7 @@ plugins: {trust: [{repository: '*', allow_unsigned: true}], limits: {fuel: 1}}
             "scaling: {interval: 1.5}",
             "scaling: {min: -1}",
             "scaling: {max_hourly_cost: 0}",
-            "scaling: {repair: {enbled: true}}",
+            "scaling: {repair: {enable: true}}",
             "scaling: {fallback: {after: 5m}}",
             "scaling: {termination_policy: random}",
             "scaling: {policies: [{plugin: target-tracking}]}",

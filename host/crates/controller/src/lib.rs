@@ -21,7 +21,7 @@ pub use error::ControllerError;
 pub use event::{Event, EventSink};
 pub use name_generator::NameGenerator;
 pub use reconcile::orphans::OrphanDroplet;
-pub use reconcile::pass::servers;
+pub use reconcile::reconcile_pass::servers;
 pub use recover::{OrphanPolicy, RecoverySummary};
 pub use service::{
     ComponentLookup, ConfigSource, Hooks, PolicyLoader, PolicySlot, PolicySpec, ReloadedConfig, Service,

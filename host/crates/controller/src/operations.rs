@@ -13,7 +13,7 @@ use doproxy_core::seams::{CreateIntent, DeleteCause, Inventory, Platform, Size, 
 use crate::controller::Controller;
 use crate::error::ControllerError;
 use crate::event::Event;
-use crate::reconcile::pass::ReconcileOutcome;
+use crate::reconcile::reconcile_pass::ReconcileOutcome;
 use crate::user_data::digest;
 
 /// The condition that ends [`Controller::reconcile_until`].

@@ -12,7 +12,7 @@ use crate::event::Event;
 use crate::name_generator::NameGenerator;
 use crate::operations::OperationSummary;
 use crate::reconcile::orphans::OrphanDroplet;
-use crate::reconcile::pass::servers;
+use crate::reconcile::reconcile_pass::servers;
 
 /// The treatment of droplets that have the fleet's tag and are missing from the inventory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::controller::Controller;
 use crate::error::ControllerError;
 use crate::event::Event;
 use crate::reconcile::elapsed::TimerKey;
-use crate::reconcile::pass::{MAX_CONCURRENT_CALLS, ReconcilePass};
+use crate::reconcile::reconcile_pass::{MAX_CONCURRENT_CALLS, ReconcilePass};
 use crate::user_data::digest;
 
 /// Maximum number of attempts for a request that was certainly not executed.

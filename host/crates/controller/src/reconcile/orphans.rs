@@ -14,7 +14,7 @@ use crate::controller::Controller;
 use crate::error::ControllerError;
 use crate::event::Event;
 use crate::reconcile::elapsed::TimerKey;
-use crate::reconcile::pass::ReconcilePass;
+use crate::reconcile::reconcile_pass::ReconcilePass;
 
 /// A droplet with the fleet's tag that is missing from the inventory.
 #[derive(Debug, Clone, PartialEq, Eq)]

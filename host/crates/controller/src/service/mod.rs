@@ -1,8 +1,8 @@
 //! The service: keeps a fleet at the size that its policies decide, with two loops that never wait for each other.
 //!
 //! The `autoscaler` observes, evaluates the policies and journals operations: each interval, earlier if a policy
-//! requests it, and after a reload. It composes four parts: `schedule` has the times of ticks, `config_reload` reads the
-//! configuration anew, `policy_slots` loads policies into their slots, and `balancer_sampler` reads HAProxy's counters.
+//! requests it, and after a reload. It composes four parts: `schedule` has the times of ticks, `config_reload` reloads
+//! the configuration, `policy_slots` loads policies into their slots, and `balancer_sampler` reads HAProxy's counters.
 //! The `reconciler` executes journaled operations: immediately after a decision, every
 //! second while operations are in progress, and periodically to detect missing droplets. A third task,
 //! `catalog_refresher`, caches prices and the account's quota, so that a tick makes no API calls. `policy_loader` compiles

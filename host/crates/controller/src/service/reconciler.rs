@@ -10,7 +10,7 @@ use doproxy_support::Backoff;
 use tokio::time::{Instant, sleep};
 
 use crate::error::ControllerError;
-use crate::reconcile::pass::ReconcileOutcome;
+use crate::reconcile::reconcile_pass::ReconcileOutcome;
 use crate::service::conditions::Conditions;
 use crate::service::reporter;
 use crate::service::shared::Shared;

@@ -1,4 +1,4 @@
-//! seams
+//! The seams: traits that adapters implement, with the types and errors that cross them.
 
 pub(crate) mod cloud_provider;
 pub(crate) mod inventory;
