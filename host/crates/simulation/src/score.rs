@@ -43,7 +43,7 @@ pub struct Score {
     pub cost_over_optimum: f64,
     /// Cost relative to the lowest cost possible for any policy with the same unserved share.
     pub cost_over_limit: f64,
-    /// Cost relative to the lowest cost possible for any policy that leaves [`SLO_PCT`] unserved. It ranks the policies
+    /// Cost relative to the lowest cost possible for any policy that leaves `SLO_PCT` unserved. It ranks the policies
     /// that meet this objective; `None` if more is unserved.
     pub cost_over_limit_at_slo: Option<f64>,
 }

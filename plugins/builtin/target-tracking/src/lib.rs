@@ -8,7 +8,7 @@
 //! - [`ratio`]: a metric within the tolerance of its target needs the current size. Kubernetes' Horizontal Pod
 //!   Autoscaler (`pkg/controller/podautoscaler`, `replica_calculator.go` and `horizontal.go`), DigitalOcean, GCE.
 //! - [`alarms`]: consecutive minutes above the target, or well below it. AWS target tracking.
-//! - [`panic`]: a mean over a minute, and one over seconds that takes precedence when it doubles. Knative's autoscaler
+//! - `panic`: a mean over a minute, and one over seconds that takes precedence when it doubles. Knative's autoscaler
 //!   (`pkg/autoscaler/scaling/autoscaler.go`).
 //! - then the window of recommendations and the step limits: [`mod@decide`].
 //!

@@ -95,7 +95,7 @@ pub struct StoreStatus {
 
 impl TimeSeriesStore {
     /// Opens the database at `path`, creating it if necessary. A corrupt file is moved aside first. If the file cannot
-    /// be used, the store is in memory; a warning and [`StoreStatus`] report this.
+    /// be used, the store is in memory; a warning and `StoreStatus` report this.
     pub fn open(path: &Path, now: Timestamp) -> Self {
         let mut last_error = None;
         let mut opened = SqliteStore::open(path).and_then(|store| Inner::of(store, now));
