@@ -42,7 +42,7 @@ pub(super) struct Args {
     /// Configuration for `--properties`, as YAML; those of the fixtures if omitted.
     #[arg(long, value_name = "FILE", requires = "properties")]
     with: Option<PathBuf>,
-    /// Write a `JUnit` XML report.
+    /// Write a JUnit XML report.
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
     /// Print as JSON.
