@@ -227,11 +227,11 @@ async fn plugin_commands_describe_plugins() {
     let inspected = env.run_ok(&["plugin", "inspect", "builtin:fixed"]).await;
     for line in [
         "fixed 0.1.0 (scaling-policy)",
-        "Scaling policy that keeps the fleet at a count.",
+        "Scaling policy that keeps the fleet at a fixed count.",
         "world      doproxy:plugin/scaling-policy@0.1.0",
         "reference  builtin:fixed",
         "imports    pure: only the contract",
-        "      How many droplets the fleet has, within the bounds of scaling.min and scaling.max.",
+        "      Number of droplets, within the limits scaling.min and scaling.max.",
     ] {
         assert!(inspected.lines().any(|output| output == line), "{line:?} is not in {inspected}");
     }
