@@ -139,5 +139,5 @@ prerequisites-lint: prerequisites-build
 	@tests/prerequisites.sh python3-venv lint-tools
 
 prerequisites-test: prerequisites-demo
-	@tests/prerequisites.sh python3-venv strace faketime docker-registry skopeo openssl npm plugin-toolchains \
+	@tests/prerequisites.sh curl python3-venv strace faketime docker-registry skopeo openssl npm plugin-toolchains \
 		pkg-config libssl-dev sigstore

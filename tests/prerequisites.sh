@@ -87,7 +87,7 @@ is_installed() {
     case $1 in
         haproxy) [ -x /usr/sbin/haproxy ] ;;
         docker-registry) [ -x /usr/bin/docker-registry ] ;;
-        skopeo | openssl) command -v "$1" >/dev/null ;;
+        curl | skopeo | openssl) command -v "$1" >/dev/null ;;
         strace) command -v strace >/dev/null ;;
         faketime) ls /usr/lib/*/faketime/libfaketime.so.1 >/dev/null 2>&1 ;;
         g++) command -v c++ >/dev/null ;;
